@@ -1,0 +1,119 @@
+"""The exception tree of the services. Each error carries a reason, what came, and what is allowed.
+
+    RetainError
+    |-- InvalidInput          INVALID_ARGUMENT     every fault of an input at once, each with its field path
+    |-- NotFound              NOT_FOUND            the named resource does not exist
+    |-- AlreadyExists         ALREADY_EXISTS       the same request id with another body
+    |-- FailedPrecondition    FAILED_PRECONDITION  the state forbids it; says what would unlock it
+    |   |-- InvalidTransition
+    |-- Stale                 ABORTED              an old etag, an old attempt, an old submission: the fence
+    |-- Unavailable           UNAVAILABLE          a server of ours cannot be reached now; worth another try
+    |-- Refused               PERMISSION_DENIED    the caller's role does not allow the call
+    |-- Corrupt               DATA_LOSS            a hash, a manifest or a stored record does not fit
+    |-- Exhausted             RESOURCE_EXHAUSTED   a limit is reached
+
+The second column is the gRPC status code that the one interceptor in services/common/grpc_server.py maps it to.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One fault of an input: `field` is its path (`stages[1].learning_rate`), `description` what came and what is allowed."""
+
+    field: str
+    description: str
+
+
+class RetainError(Exception):
+    """Root of the tree. `reason` is UPPER_SNAKE_CASE and stable (a client may branch on it); `metadata` is for people and logs."""
+
+    code = "INTERNAL"
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, *, reason: str | None = None, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or type(self).reason
+        self.metadata = dict(metadata or {})
+
+
+class InvalidInput(RetainError):
+    """The input is wrong. All violations are reported at once, so that a user mends a spec in one go."""
+
+    code = "INVALID_ARGUMENT"
+    reason = "INVALID_INPUT"
+
+    def __init__(self, violations: Sequence[Violation], *, reason: str | None = None) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations), reason=reason)
+
+
+class NotFound(RetainError):
+    """The named resource does not exist."""
+
+    code = "NOT_FOUND"
+    reason = "NOT_FOUND"
+
+
+class AlreadyExists(RetainError):
+    """The name or request id is taken by something else."""
+
+    code = "ALREADY_EXISTS"
+    reason = "ALREADY_EXISTS"
+
+
+class FailedPrecondition(RetainError):
+    """The call is right, the state is not; the message names what would unlock it."""
+
+    code = "FAILED_PRECONDITION"
+    reason = "FAILED_PRECONDITION"
+
+
+class InvalidTransition(FailedPrecondition):
+    """A run cannot take this step in its present state."""
+
+    reason = "INVALID_TRANSITION"
+
+    def __init__(self, what: str, *, state: str, allowed: Sequence[str]) -> None:
+        super().__init__(
+            f"{what}: the run is {state}; this is allowed in {', '.join(allowed)}",
+            metadata={"state": state, "allowed": ",".join(allowed)},
+        )
+
+
+class Stale(RetainError):
+    """The caller holds an old version (etag, attempt, submission). It must not write; it may look again."""
+
+    code = "ABORTED"
+    reason = "STALE"
+
+
+class Unavailable(RetainError):
+    """A server of ours cannot be reached at the moment; the same call may succeed later."""
+
+    code = "UNAVAILABLE"
+    reason = "UNAVAILABLE"
+
+
+class Refused(RetainError):
+    """The caller is known, but its role does not allow the call."""
+
+    code = "PERMISSION_DENIED"
+    reason = "ROLE_REFUSED"
+
+
+class Corrupt(RetainError):
+    """What is stored does not fit its hash, its manifest or its record. It is not used."""
+
+    code = "DATA_LOSS"
+    reason = "CORRUPT"
+
+
+class Exhausted(RetainError):
+    """A limit is reached; the message names it and its value."""
+
+    code = "RESOURCE_EXHAUSTED"
+    reason = "EXHAUSTED"

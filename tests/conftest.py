@@ -1,0 +1,42 @@
+"""Fixtures that every test may use: where the shared real data and the shared real programs are.
+
+The data and the programs are not part of the repository. They are looked for beside the checkout (`../shared`) or where
+RETAIN_SHARED points. Where they are absent a test skips and says so; CI sets RETAIN_REQUIRE_ALL=1, which turns a skip of
+a required part into a failure.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def _shared(kind: str) -> Path:
+    folder = Path(os.environ.get("RETAIN_SHARED", REPOSITORY.parent / "shared")) / kind
+    if not folder.is_dir():
+        pytest.skip(f"required: the shared {kind} folder is not at {folder} (set RETAIN_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real data sets and the real pre-trained model (read in place, never copied)."""
+    return _shared("data")
+
+
+@pytest.fixture(scope="session")
+def shared_tools() -> Path:
+    """Folder of real programs: MinIO, helm, a one-node Kubernetes."""
+    return _shared("tools")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """With RETAIN_REQUIRE_ALL=1 a skip is a failure, except for what a machine may honestly lack (a GPU)."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("RETAIN_REQUIRE_ALL") == "1" and not item.get_closest_marker("gpu"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although everything is required here: {report.longrepr}"
