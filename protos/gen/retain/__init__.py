@@ -1,0 +1,1 @@
+"""Generated protobuf and gRPC code. Never edited: see protos/generate.py."""

@@ -1,0 +1,107 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from retain.types.v1 import values_pb2 as _values_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class EvaluationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EVALUATION_STATE_UNSPECIFIED: _ClassVar[EvaluationState]
+    EVALUATION_STATE_PENDING: _ClassVar[EvaluationState]
+    EVALUATION_STATE_RUNNING: _ClassVar[EvaluationState]
+    EVALUATION_STATE_SUCCEEDED: _ClassVar[EvaluationState]
+    EVALUATION_STATE_FAILED: _ClassVar[EvaluationState]
+EVALUATION_STATE_UNSPECIFIED: EvaluationState
+EVALUATION_STATE_PENDING: EvaluationState
+EVALUATION_STATE_RUNNING: EvaluationState
+EVALUATION_STATE_SUCCEEDED: EvaluationState
+EVALUATION_STATE_FAILED: EvaluationState
+
+class Evaluation(_message.Message):
+    __slots__ = ("id", "request", "state", "results", "scores", "error", "error_reason", "sequence", "create_time", "end_time", "measure_seconds")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ERROR_REASON_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    request: EvaluationRequest
+    state: EvaluationState
+    results: _containers.RepeatedCompositeFieldContainer[_values_pb2.SetResult]
+    scores: _containers.RepeatedCompositeFieldContainer[_values_pb2.ForgettingScore]
+    error: str
+    error_reason: str
+    sequence: int
+    create_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    measure_seconds: float
+    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[EvaluationRequest, _Mapping]] = ..., state: _Optional[_Union[EvaluationState, str]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., error: _Optional[str] = ..., error_reason: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., measure_seconds: _Optional[float] = ...) -> None: ...
+
+class EvaluationRequest(_message.Message):
+    __slots__ = ("checkpoint", "sets", "baselines", "run_id", "stage", "step", "attempt", "export_metrics", "interpolation", "parent", "train_loss_nats")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
+    BASELINES_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    EXPORT_METRICS_FIELD_NUMBER: _ClassVar[int]
+    INTERPOLATION_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: _values_pb2.CheckpointRef
+    sets: _containers.RepeatedCompositeFieldContainer[_values_pb2.EvalSetRef]
+    baselines: _containers.RepeatedCompositeFieldContainer[Baseline]
+    run_id: str
+    stage: str
+    step: int
+    attempt: int
+    export_metrics: bool
+    interpolation: float
+    parent: _values_pb2.CheckpointRef
+    train_loss_nats: float
+    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ..., baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., step: _Optional[int] = ..., attempt: _Optional[int] = ..., export_metrics: _Optional[bool] = ..., interpolation: _Optional[float] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., train_loss_nats: _Optional[float] = ...) -> None: ...
+
+class Baseline(_message.Message):
+    __slots__ = ("set_name", "checkpoint")
+    SET_NAME_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    set_name: str
+    checkpoint: _values_pb2.CheckpointRef
+    def __init__(self, set_name: _Optional[str] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
+
+class ForgettingRecord(_message.Message):
+    __slots__ = ("run_id", "stage", "attempt", "step", "tokens", "results", "scores", "time", "train_loss_nats")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    stage: str
+    attempt: int
+    step: int
+    tokens: int
+    results: _containers.RepeatedCompositeFieldContainer[_values_pb2.SetResult]
+    scores: _containers.RepeatedCompositeFieldContainer[_values_pb2.ForgettingScore]
+    time: _timestamp_pb2.Timestamp
+    train_loss_nats: float
+    def __init__(self, run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., train_loss_nats: _Optional[float] = ...) -> None: ...

@@ -1,0 +1,349 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from retain.types.v1 import spec_pb2 as _spec_pb2
+from retain.types.v1 import values_pb2 as _values_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RUN_STATE_UNSPECIFIED: _ClassVar[RunState]
+    RUN_STATE_PENDING: _ClassVar[RunState]
+    RUN_STATE_RUNNING: _ClassVar[RunState]
+    RUN_STATE_SUSPENDED: _ClassVar[RunState]
+    RUN_STATE_SUCCEEDED: _ClassVar[RunState]
+    RUN_STATE_FAILED: _ClassVar[RunState]
+    RUN_STATE_CANCELLED: _ClassVar[RunState]
+
+class StageState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STAGE_STATE_UNSPECIFIED: _ClassVar[StageState]
+    STAGE_STATE_LOCKED: _ClassVar[StageState]
+    STAGE_STATE_READY: _ClassVar[StageState]
+    STAGE_STATE_RUNNING: _ClassVar[StageState]
+    STAGE_STATE_SUSPENDED: _ClassVar[StageState]
+    STAGE_STATE_COMPLETE: _ClassVar[StageState]
+    STAGE_STATE_FAILED: _ClassVar[StageState]
+
+class StagePhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STAGE_PHASE_UNSPECIFIED: _ClassVar[StagePhase]
+    STAGE_PHASE_PREPARING: _ClassVar[StagePhase]
+    STAGE_PHASE_LOADING: _ClassVar[StagePhase]
+    STAGE_PHASE_TRAINING: _ClassVar[StagePhase]
+    STAGE_PHASE_SAVING: _ClassVar[StagePhase]
+    STAGE_PHASE_WAITING: _ClassVar[StagePhase]
+
+class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERDICT_UNSPECIFIED: _ClassVar[Verdict]
+    VERDICT_CONTINUE: _ClassVar[Verdict]
+    VERDICT_ADJUST: _ClassVar[Verdict]
+    VERDICT_ROLL_BACK: _ClassVar[Verdict]
+    VERDICT_STOP: _ClassVar[Verdict]
+    VERDICT_ACCEPT: _ClassVar[Verdict]
+
+class Severity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SEVERITY_UNSPECIFIED: _ClassVar[Severity]
+    SEVERITY_OK: _ClassVar[Severity]
+    SEVERITY_MINOR: _ClassVar[Severity]
+    SEVERITY_ACTION: _ClassVar[Severity]
+    SEVERITY_STOP: _ClassVar[Severity]
+
+class CheckpointState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHECKPOINT_STATE_UNSPECIFIED: _ClassVar[CheckpointState]
+    CHECKPOINT_STATE_LIVE: _ClassVar[CheckpointState]
+    CHECKPOINT_STATE_VOID: _ClassVar[CheckpointState]
+    CHECKPOINT_STATE_ACCEPTED: _ClassVar[CheckpointState]
+    CHECKPOINT_STATE_PRUNED: _ClassVar[CheckpointState]
+RUN_STATE_UNSPECIFIED: RunState
+RUN_STATE_PENDING: RunState
+RUN_STATE_RUNNING: RunState
+RUN_STATE_SUSPENDED: RunState
+RUN_STATE_SUCCEEDED: RunState
+RUN_STATE_FAILED: RunState
+RUN_STATE_CANCELLED: RunState
+STAGE_STATE_UNSPECIFIED: StageState
+STAGE_STATE_LOCKED: StageState
+STAGE_STATE_READY: StageState
+STAGE_STATE_RUNNING: StageState
+STAGE_STATE_SUSPENDED: StageState
+STAGE_STATE_COMPLETE: StageState
+STAGE_STATE_FAILED: StageState
+STAGE_PHASE_UNSPECIFIED: StagePhase
+STAGE_PHASE_PREPARING: StagePhase
+STAGE_PHASE_LOADING: StagePhase
+STAGE_PHASE_TRAINING: StagePhase
+STAGE_PHASE_SAVING: StagePhase
+STAGE_PHASE_WAITING: StagePhase
+VERDICT_UNSPECIFIED: Verdict
+VERDICT_CONTINUE: Verdict
+VERDICT_ADJUST: Verdict
+VERDICT_ROLL_BACK: Verdict
+VERDICT_STOP: Verdict
+VERDICT_ACCEPT: Verdict
+SEVERITY_UNSPECIFIED: Severity
+SEVERITY_OK: Severity
+SEVERITY_MINOR: Severity
+SEVERITY_ACTION: Severity
+SEVERITY_STOP: Severity
+CHECKPOINT_STATE_UNSPECIFIED: CheckpointState
+CHECKPOINT_STATE_LIVE: CheckpointState
+CHECKPOINT_STATE_VOID: CheckpointState
+CHECKPOINT_STATE_ACCEPTED: CheckpointState
+CHECKPOINT_STATE_PRUNED: CheckpointState
+
+class PipelineRun(_message.Message):
+    __slots__ = ("id", "spec", "status", "etag", "sequence", "create_time", "update_time", "end_time")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    spec: _spec_pb2.PipelineSpec
+    status: RunStatus
+    etag: str
+    sequence: int
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., status: _Optional[_Union[RunStatus, _Mapping]] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RunStatus(_message.Message):
+    __slots__ = ("state", "reason", "message", "stages", "queue_position", "submission", "phase", "prepare_progress", "prepared", "overlap")
+    class OverlapEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    PREPARE_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    PREPARED_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    state: RunState
+    reason: str
+    message: str
+    stages: _containers.RepeatedCompositeFieldContainer[StageStatus]
+    queue_position: int
+    submission: int
+    phase: StagePhase
+    prepare_progress: float
+    prepared: _containers.RepeatedCompositeFieldContainer[_values_pb2.PreparedFolder]
+    overlap: _containers.ScalarMap[str, float]
+    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageStatus, _Mapping]]] = ..., queue_position: _Optional[int] = ..., submission: _Optional[int] = ..., phase: _Optional[_Union[StagePhase, str]] = ..., prepare_progress: _Optional[float] = ..., prepared: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class StageStatus(_message.Message):
+    __slots__ = ("index", "name", "kind", "domain", "state", "attempt", "step", "total_steps", "tokens", "total_tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "shares", "lr_scale", "retries", "forgetting", "worst_set", "scores", "results", "report_scores", "report_results", "accepted", "latest", "checkpoints", "unlocked_by", "curriculum_level", "wall_seconds", "stall_seconds", "wait_seconds")
+    class SharesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_STEPS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    LR_SCALE_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    FORGETTING_FIELD_NUMBER: _ClassVar[int]
+    WORST_SET_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    REPORT_SCORES_FIELD_NUMBER: _ClassVar[int]
+    REPORT_RESULTS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    LATEST_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    UNLOCKED_BY_FIELD_NUMBER: _ClassVar[int]
+    CURRICULUM_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    WALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    name: str
+    kind: _spec_pb2.StageKind
+    domain: _spec_pb2.Domain
+    state: StageState
+    attempt: int
+    step: int
+    total_steps: int
+    tokens: int
+    total_tokens: int
+    train_loss_nats: float
+    learning_rate: float
+    tokens_per_second: float
+    shares: _containers.ScalarMap[str, float]
+    lr_scale: float
+    retries: int
+    forgetting: float
+    worst_set: str
+    scores: _containers.RepeatedCompositeFieldContainer[_values_pb2.ForgettingScore]
+    results: _containers.RepeatedCompositeFieldContainer[_values_pb2.SetResult]
+    report_scores: _containers.RepeatedCompositeFieldContainer[_values_pb2.ForgettingScore]
+    report_results: _containers.RepeatedCompositeFieldContainer[_values_pb2.SetResult]
+    accepted: _values_pb2.CheckpointRef
+    latest: _values_pb2.CheckpointRef
+    checkpoints: int
+    unlocked_by: str
+    curriculum_level: int
+    wall_seconds: float
+    stall_seconds: float
+    wait_seconds: float
+    def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., state: _Optional[_Union[StageState, str]] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., retries: _Optional[int] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., report_scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., report_results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., accepted: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., latest: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., checkpoints: _Optional[int] = ..., unlocked_by: _Optional[str] = ..., curriculum_level: _Optional[int] = ..., wall_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., wait_seconds: _Optional[float] = ...) -> None: ...
+
+class Decision(_message.Message):
+    __slots__ = ("run_id", "number", "stage", "attempt", "boundary", "step", "verdict", "severity", "forgetting", "projected", "threshold", "worst_set", "scores", "shares", "lr_scale", "target", "message", "time", "actor", "recommendations")
+    class SharesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARY_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    FORGETTING_FIELD_NUMBER: _ClassVar[int]
+    PROJECTED_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    WORST_SET_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    LR_SCALE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    RECOMMENDATIONS_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    number: int
+    stage: str
+    attempt: int
+    boundary: int
+    step: int
+    verdict: Verdict
+    severity: Severity
+    forgetting: float
+    projected: float
+    threshold: float
+    worst_set: str
+    scores: _containers.RepeatedCompositeFieldContainer[_values_pb2.ForgettingScore]
+    shares: _containers.ScalarMap[str, float]
+    lr_scale: float
+    target: _values_pb2.CheckpointRef
+    message: str
+    time: _timestamp_pb2.Timestamp
+    actor: str
+    recommendations: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, run_id: _Optional[str] = ..., number: _Optional[int] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., boundary: _Optional[int] = ..., step: _Optional[int] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., forgetting: _Optional[float] = ..., projected: _Optional[float] = ..., threshold: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., target: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., recommendations: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Checkpoint(_message.Message):
+    __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REF_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    FORGETTING_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    ref: _values_pb2.CheckpointRef
+    run_id: str
+    stage: str
+    attempt: int
+    parent: str
+    state: CheckpointState
+    bytes: int
+    train_loss_nats: float
+    forgetting: float
+    create_time: _timestamp_pb2.Timestamp
+    kind: _spec_pb2.StageKind
+    domain: _spec_pb2.Domain
+    def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ...) -> None: ...
+
+class PipelinePlan(_message.Message):
+    __slots__ = ("spec", "stages", "parameters")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    spec: _spec_pb2.PipelineSpec
+    stages: _containers.RepeatedCompositeFieldContainer[PlannedStage]
+    parameters: int
+    def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PlannedStage, _Mapping]]] = ..., parameters: _Optional[int] = ...) -> None: ...
+
+class PlannedStage(_message.Message):
+    __slots__ = ("name", "kind", "domain", "tokens", "steps", "steps_per_boundary", "boundaries", "retention_sets", "sources", "learning_rate", "base")
+    class SourcesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_PER_BOUNDARY_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARIES_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_SETS_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: _spec_pb2.StageKind
+    domain: _spec_pb2.Domain
+    tokens: int
+    steps: int
+    steps_per_boundary: int
+    boundaries: int
+    retention_sets: _containers.RepeatedScalarFieldContainer[str]
+    sources: _containers.ScalarMap[str, str]
+    learning_rate: float
+    base: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., boundaries: _Optional[int] = ..., retention_sets: _Optional[_Iterable[str]] = ..., sources: _Optional[_Mapping[str, str]] = ..., learning_rate: _Optional[float] = ..., base: _Optional[str] = ...) -> None: ...

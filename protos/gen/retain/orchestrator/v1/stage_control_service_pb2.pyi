@@ -1,0 +1,306 @@
+from retain.orchestrator.v1 import resources_pb2 as _resources_pb2
+from retain.types.v1 import spec_pb2 as _spec_pb2
+from retain.types.v1 import values_pb2 as _values_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class EndOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    END_OUTCOME_UNSPECIFIED: _ClassVar[EndOutcome]
+    END_OUTCOME_COMPLETED: _ClassVar[EndOutcome]
+    END_OUTCOME_FAILED: _ClassVar[EndOutcome]
+END_OUTCOME_UNSPECIFIED: EndOutcome
+END_OUTCOME_COMPLETED: EndOutcome
+END_OUTCOME_FAILED: EndOutcome
+
+class BeginAttemptRequest(_message.Message):
+    __slots__ = ("run_id", "submission", "request_id")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    submission: int
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class BeginAttemptResponse(_message.Message):
+    __slots__ = ("prepare", "stage", "wait", "release")
+    PREPARE_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    prepare: PrepareWork
+    stage: StageWork
+    wait: WaitWork
+    release: ReleaseWork
+    def __init__(self, prepare: _Optional[_Union[PrepareWork, _Mapping]] = ..., stage: _Optional[_Union[StageWork, _Mapping]] = ..., wait: _Optional[_Union[WaitWork, _Mapping]] = ..., release: _Optional[_Union[ReleaseWork, _Mapping]] = ...) -> None: ...
+
+class WaitWork(_message.Message):
+    __slots__ = ("seconds",)
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    seconds: float
+    def __init__(self, seconds: _Optional[float] = ...) -> None: ...
+
+class ReleaseWork(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class PrepareWork(_message.Message):
+    __slots__ = ("attempt", "spec", "stages", "base")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    spec: _spec_pb2.PipelineSpec
+    stages: _containers.RepeatedCompositeFieldContainer[PrepareStage]
+    base: _values_pb2.CheckpointRef
+    def __init__(self, attempt: _Optional[int] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PrepareStage, _Mapping]]] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
+
+class PrepareStage(_message.Message):
+    __slots__ = ("index", "name", "sources", "target")
+    class SourcesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    name: str
+    sources: _containers.ScalarMap[str, str]
+    target: str
+    def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., sources: _Optional[_Mapping[str, str]] = ..., target: _Optional[str] = ...) -> None: ...
+
+class StageWork(_message.Message):
+    __slots__ = ("attempt", "index", "name", "spec", "output_uri", "parent", "resume", "target", "shards", "tokenizer", "shares", "lr_scale", "total_steps", "steps_per_boundary", "decision_lag")
+    class SharesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_URI_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    TOKENIZER_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    LR_SCALE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_STEPS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_PER_BOUNDARY_FIELD_NUMBER: _ClassVar[int]
+    DECISION_LAG_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    index: int
+    name: str
+    spec: _spec_pb2.PipelineSpec
+    output_uri: str
+    parent: _values_pb2.CheckpointRef
+    resume: _values_pb2.CheckpointRef
+    target: str
+    shards: _containers.RepeatedCompositeFieldContainer[_values_pb2.PreparedFolder]
+    tokenizer: _values_pb2.PreparedFolder
+    shares: _containers.ScalarMap[str, float]
+    lr_scale: float
+    total_steps: int
+    steps_per_boundary: int
+    decision_lag: int
+    def __init__(self, attempt: _Optional[int] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., output_uri: _Optional[str] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., resume: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., target: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., total_steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., decision_lag: _Optional[int] = ...) -> None: ...
+
+class ReportProgressRequest(_message.Message):
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "phase", "step", "tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "shares", "curriculum_level", "prepare_progress", "heartbeat", "wait_seconds", "stall_seconds", "upload_failures")
+    class SharesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    CURRICULUM_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    PREPARE_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    submission: int
+    attempt: int
+    stage_index: int
+    phase: _resources_pb2.StagePhase
+    step: int
+    tokens: int
+    train_loss_nats: float
+    learning_rate: float
+    tokens_per_second: float
+    shares: _containers.ScalarMap[str, float]
+    curriculum_level: int
+    prepare_progress: float
+    heartbeat: int
+    wait_seconds: float
+    stall_seconds: float
+    upload_failures: int
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., phase: _Optional[_Union[_resources_pb2.StagePhase, str]] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., curriculum_level: _Optional[int] = ..., prepare_progress: _Optional[float] = ..., heartbeat: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., upload_failures: _Optional[int] = ...) -> None: ...
+
+class ReportProgressResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReportCheckpointRequest(_message.Message):
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "boundary", "checkpoint", "parent", "bytes", "train_loss_nats", "upload_seconds", "stall_seconds", "shares", "learning_rate")
+    class SharesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARY_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    submission: int
+    attempt: int
+    stage_index: int
+    boundary: int
+    checkpoint: _values_pb2.CheckpointRef
+    parent: str
+    bytes: int
+    train_loss_nats: float
+    upload_seconds: float
+    stall_seconds: float
+    shares: _containers.ScalarMap[str, float]
+    learning_rate: float
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., boundary: _Optional[int] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., parent: _Optional[str] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., upload_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., learning_rate: _Optional[float] = ...) -> None: ...
+
+class ReportCheckpointResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetDirectiveRequest(_message.Message):
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "boundary")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARY_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    submission: int
+    attempt: int
+    stage_index: int
+    boundary: int
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., boundary: _Optional[int] = ...) -> None: ...
+
+class GetDirectiveResponse(_message.Message):
+    __slots__ = ("pending", "verdict", "shares", "lr_scale", "message")
+    class SharesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    PENDING_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    LR_SCALE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    pending: bool
+    verdict: _resources_pb2.Verdict
+    shares: _containers.ScalarMap[str, float]
+    lr_scale: float
+    message: str
+    def __init__(self, pending: _Optional[bool] = ..., verdict: _Optional[_Union[_resources_pb2.Verdict, str]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., message: _Optional[str] = ...) -> None: ...
+
+class EndStageRequest(_message.Message):
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "outcome", "reason", "message", "prepared")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PREPARED_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    submission: int
+    attempt: int
+    stage_index: int
+    outcome: EndOutcome
+    reason: str
+    message: str
+    prepared: PreparedData
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., outcome: _Optional[_Union[EndOutcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., prepared: _Optional[_Union[PreparedData, _Mapping]] = ...) -> None: ...
+
+class EndStageResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PreparedData(_message.Message):
+    __slots__ = ("tokenizer", "stages", "overlap", "parameters", "base")
+    class OverlapEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    TOKENIZER_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    tokenizer: _values_pb2.PreparedFolder
+    stages: _containers.RepeatedCompositeFieldContainer[PreparedStage]
+    overlap: _containers.ScalarMap[str, float]
+    parameters: int
+    base: _values_pb2.CheckpointRef
+    def __init__(self, tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PreparedStage, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ..., parameters: _Optional[int] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
+
+class PreparedStage(_message.Message):
+    __slots__ = ("index", "shards", "sets")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    shards: _containers.RepeatedCompositeFieldContainer[_values_pb2.PreparedFolder]
+    sets: _containers.RepeatedCompositeFieldContainer[_values_pb2.EvalSetRef]
+    def __init__(self, index: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ...) -> None: ...

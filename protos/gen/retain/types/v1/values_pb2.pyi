@@ -1,0 +1,109 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class SetRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SET_ROLE_UNSPECIFIED: _ClassVar[SetRole]
+    SET_ROLE_TARGET: _ClassVar[SetRole]
+    SET_ROLE_RETENTION: _ClassVar[SetRole]
+
+class SetUse(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SET_USE_UNSPECIFIED: _ClassVar[SetUse]
+    SET_USE_CONTROL: _ClassVar[SetUse]
+    SET_USE_REPORT: _ClassVar[SetUse]
+SET_ROLE_UNSPECIFIED: SetRole
+SET_ROLE_TARGET: SetRole
+SET_ROLE_RETENTION: SetRole
+SET_USE_UNSPECIFIED: SetUse
+SET_USE_CONTROL: SetUse
+SET_USE_REPORT: SetUse
+
+class CheckpointRef(_message.Message):
+    __slots__ = ("uri", "manifest_sha256", "weights_digest", "step", "tokens")
+    URI_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_SHA256_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    uri: str
+    manifest_sha256: str
+    weights_digest: str
+    step: int
+    tokens: int
+    def __init__(self, uri: _Optional[str] = ..., manifest_sha256: _Optional[str] = ..., weights_digest: _Optional[str] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ...) -> None: ...
+
+class EvalSetRef(_message.Message):
+    __slots__ = ("name", "uri", "digest", "role", "use")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    URI_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    USE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    uri: str
+    digest: str
+    role: SetRole
+    use: SetUse
+    def __init__(self, name: _Optional[str] = ..., uri: _Optional[str] = ..., digest: _Optional[str] = ..., role: _Optional[_Union[SetRole, str]] = ..., use: _Optional[_Union[SetUse, str]] = ...) -> None: ...
+
+class SetResult(_message.Message):
+    __slots__ = ("set", "nats", "tokens", "bytes", "loss_nats", "perplexity", "bits_per_byte", "units")
+    SET_FIELD_NUMBER: _ClassVar[int]
+    NATS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    PERPLEXITY_FIELD_NUMBER: _ClassVar[int]
+    BITS_PER_BYTE_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    set: EvalSetRef
+    nats: float
+    tokens: int
+    bytes: int
+    loss_nats: float
+    perplexity: float
+    bits_per_byte: float
+    units: int
+    def __init__(self, set: _Optional[_Union[EvalSetRef, _Mapping]] = ..., nats: _Optional[float] = ..., tokens: _Optional[int] = ..., bytes: _Optional[int] = ..., loss_nats: _Optional[float] = ..., perplexity: _Optional[float] = ..., bits_per_byte: _Optional[float] = ..., units: _Optional[int] = ...) -> None: ...
+
+class ForgettingScore(_message.Message):
+    __slots__ = ("retention_set", "ratio", "nats", "ratio_low", "ratio_high", "baseline_perplexity", "perplexity", "use")
+    RETENTION_SET_FIELD_NUMBER: _ClassVar[int]
+    RATIO_FIELD_NUMBER: _ClassVar[int]
+    NATS_FIELD_NUMBER: _ClassVar[int]
+    RATIO_LOW_FIELD_NUMBER: _ClassVar[int]
+    RATIO_HIGH_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_PERPLEXITY_FIELD_NUMBER: _ClassVar[int]
+    PERPLEXITY_FIELD_NUMBER: _ClassVar[int]
+    USE_FIELD_NUMBER: _ClassVar[int]
+    retention_set: str
+    ratio: float
+    nats: float
+    ratio_low: float
+    ratio_high: float
+    baseline_perplexity: float
+    perplexity: float
+    use: SetUse
+    def __init__(self, retention_set: _Optional[str] = ..., ratio: _Optional[float] = ..., nats: _Optional[float] = ..., ratio_low: _Optional[float] = ..., ratio_high: _Optional[float] = ..., baseline_perplexity: _Optional[float] = ..., perplexity: _Optional[float] = ..., use: _Optional[_Union[SetUse, str]] = ...) -> None: ...
+
+class PreparedFolder(_message.Message):
+    __slots__ = ("name", "uri", "digest", "tokens", "loss_tokens", "documents")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    URI_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    uri: str
+    digest: str
+    tokens: int
+    loss_tokens: int
+    documents: int
+    def __init__(self, name: _Optional[str] = ..., uri: _Optional[str] = ..., digest: _Optional[str] = ..., tokens: _Optional[int] = ..., loss_tokens: _Optional[int] = ..., documents: _Optional[int] = ...) -> None: ...
