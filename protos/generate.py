@@ -1,7 +1,7 @@
-"""Generates the Python code of the .proto files into protos/gen; with --check it only compares and fails on a difference.
+"""Generates the Python code of the .proto files into protos/gen; --check compares and fails on a difference.
 
-`python protos/generate.py` is what `make protos` runs. The tool is grpcio-tools, pinned in requirements.lock, so that the
-same input gives the same bytes on every machine.
+`python protos/generate.py` is what `make protos` runs. The tool is grpcio-tools, pinned in requirements.lock, so that
+the same input gives the same bytes on every machine.
 """
 
 import argparse
@@ -30,12 +30,19 @@ def generate(target: Path) -> None:
     ):
         if protoc.main(arguments) != 0:
             raise SystemExit("protoc failed; its messages are above")
-    (target / PACKAGE / "__init__.py").write_text('"""Generated protobuf and gRPC code. Never edited: see protos/generate.py."""\n')
+    (target / PACKAGE / "__init__.py").write_text(
+        '"""Generated protobuf and gRPC code. Never edited: see protos/generate.py."""\n'
+    )
 
 
 def differences(made: Path, committed: Path) -> list[str]:
     """Names of files that are missing, extra, or differ, relative to the generated folder."""
-    names = {str(path.relative_to(root)) for root in (made, committed) for path in root.rglob("*.py*") if path.suffix != ".pyc"}
+    names = {
+        str(path.relative_to(root))
+        for root in (made, committed)
+        for path in root.rglob("*.py*")
+        if path.suffix != ".pyc"
+    }
     return sorted(
         name
         for name in names
@@ -55,7 +62,12 @@ def main() -> int:
         if arguments.check:
             changed = differences(Path(folder), committed)
             if changed:
-                print("protos/gen does not fit the .proto files (run `make protos`):", *changed, sep="\n  ", file=sys.stderr)
+                print(
+                    "protos/gen does not fit the .proto files (run `make protos`):",
+                    *changed,
+                    sep="\n  ",
+                    file=sys.stderr,
+                )
             return 1 if changed else 0
         shutil.rmtree(committed, ignore_errors=True)
         shutil.copytree(folder, committed)

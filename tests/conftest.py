@@ -1,8 +1,8 @@
 """Fixtures that every test may use: where the shared real data and the shared real programs are.
 
 The data and the programs are not part of the repository. They are looked for beside the checkout (`../shared`) or where
-RETAIN_SHARED points. Where they are absent a test skips and says so; CI sets RETAIN_REQUIRE_ALL=1, which turns a skip of
-a required part into a failure.
+RETAIN_SHARED points. Where they are absent a test skips and says so; CI sets RETAIN_REQUIRE_ALL=1, which turns a skip
+of a required part into a failure.
 """
 
 import os

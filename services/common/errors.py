@@ -21,14 +21,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One fault of an input: `field` is its path (`stages[1].learning_rate`), `description` what came and what is allowed."""
+    """One fault of an input: the path of the field (`stages[1].learning_rate`), what came and what is allowed."""
 
     field: str
     description: str
 
 
 class RetainError(Exception):
-    """Root of the tree. `reason` is UPPER_SNAKE_CASE and stable (a client may branch on it); `metadata` is for people and logs."""
+    """Root of the tree. A client may branch on `reason` (UPPER_SNAKE_CASE, stable); `metadata` is for people and logs."""
 
     code = "INTERNAL"
     reason = "INTERNAL"

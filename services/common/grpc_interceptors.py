@@ -1,0 +1,147 @@
+"""What every call of every service passes through: errors become statuses, calls are counted and timed.
+
+A servicer converts, calls and converts; it raises the exceptions of services/common/errors.py and never sees a status.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from services.common.errors import InvalidInput, RetainError
+from services.common.logging import get_logger
+
+DOMAIN = "retain"
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]]
+log = get_logger(__name__)
+
+
+def to_status(error: RetainError) -> status_pb2.Status:
+    """The `google.rpc.Status` of an error: code, message, ErrorInfo, and BadRequest for an invalid input (AIP-193)."""
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=error.message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    details: list[Any] = [info]
+    if isinstance(error, InvalidInput):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
+            for v in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+async def _abort(error: Exception, context: grpc.aio.ServicerContext, method: str) -> None:
+    if not isinstance(error, RetainError):
+        log.error("unexpected error in a call", method=method, exc_info=error)
+        error = RetainError(f"unexpected {type(error).__name__} in {method}; the server's log has the details")
+    # abort_with_status raises, which ends the handler; nothing after it runs.
+    await context.abort_with_status(rpc_status.to_status(to_status(error)))
+
+
+def _wrap(
+    handler: grpc.RpcMethodHandler,
+    unary: Callable[[Any], Any],
+    stream: Callable[[Any], Any],
+) -> grpc.RpcMethodHandler:
+    """The same handler with its behaviour wrapped. Retain's services take single requests only."""
+    coding = {
+        "request_deserializer": handler.request_deserializer,
+        "response_serializer": handler.response_serializer,
+    }
+    if handler.request_streaming:
+        return handler  # reflection: not ours
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(stream(handler.unary_stream), **coding)
+    return grpc.unary_unary_rpc_method_handler(unary(handler.unary_unary), **coding)
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Maps the exception tree to statuses. An error that is not of the tree becomes INTERNAL and is logged in full."""
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler | None:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+
+        def unary(behaviour: Any) -> Any:
+            async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+                try:
+                    return await behaviour(request, context)
+                except grpc.aio.AbortError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - the one place where every error gets its status
+                    await _abort(error, context, method)
+
+            return call
+
+        def stream(behaviour: Any) -> Any:
+            async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+                try:
+                    async for response in behaviour(request, context):
+                        yield response
+                except grpc.aio.AbortError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - as above
+                    await _abort(error, context, method)
+
+            return call
+
+        return handler if handler is None else _wrap(handler, unary, stream)
+
+
+class MetricsInterceptor(grpc.aio.ServerInterceptor):
+    """Counts and times calls under the names that gRPC dashboards know (grpc-ecosystem/go-grpc-middleware)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["grpc_service", "grpc_method"]
+        self._handled = Counter(
+            "grpc_server_handled", "Calls that ended, by status code.", [*labels, "grpc_code"], registry=registry
+        )
+        self._seconds = Histogram(
+            "grpc_server_handling_seconds", "Seconds from the start of a call to its end.", labels, registry=registry
+        )
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler | None:
+        handler = await continuation(handler_call_details)
+        _, service, method = handler_call_details.method.split("/")
+
+        def done(started: float, context: grpc.aio.ServicerContext) -> None:
+            code = context.code() or 0
+            number = code if isinstance(code, int) else code.value[0]
+            self._handled.labels(service, method, code_pb2.Code.Name(number)).inc()
+            self._seconds.labels(service, method).observe(time.monotonic() - started)
+
+        def unary(behaviour: Any) -> Any:
+            async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+                started = time.monotonic()
+                try:
+                    return await behaviour(request, context)
+                finally:
+                    done(started, context)
+
+            return call
+
+        def stream(behaviour: Any) -> Any:
+            async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+                started = time.monotonic()
+                try:
+                    async for response in behaviour(request, context):
+                        yield response
+                finally:
+                    done(started, context)
+
+            return call
+
+        return handler if handler is None else _wrap(handler, unary, stream)

@@ -1,0 +1,105 @@
+"""A gRPC server as every service of Retain wants it: health, reflection, keepalive, limits, metrics, a graceful end."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from services.common.errors import Unavailable
+from services.common.grpc_interceptors import ErrorInterceptor, MetricsInterceptor
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # Two processes on one port would split the calls between an old and a new server.
+    ("grpc.so_reuseport", 0),
+)
+CLIENT_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # A server that restarts is found again within seconds, not after gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """PEM files' contents. With `client_ca` clients must show a certificate that it signed."""
+
+    key: bytes
+    certificate: bytes
+    client_ca: bytes | None = None
+
+
+class GrpcServer:
+    """Serves the given services on `bind` (`host:port`; port 0 takes a free one).
+
+    `services` maps a full service name to (the generated add_*_to_server function, the servicer). Each name has its own
+    health entry, and the empty name stands for the whole server (gRPC health checking protocol).
+    """
+
+    def __init__(
+        self,
+        *,
+        bind: str,
+        services: Mapping[str, tuple[Callable[[Any, Any], None], Any]],
+        registry: CollectorRegistry,
+        tls: Tls | None = None,
+        interceptors: tuple[grpc.aio.ServerInterceptor, ...] = (),
+    ) -> None:
+        self._bind = bind
+        self._names = ("", *services)
+        self._server = grpc.aio.server(
+            interceptors=(MetricsInterceptor(registry), ErrorInterceptor(), *interceptors), options=SERVER_OPTIONS
+        )
+        for add, servicer in services.values():
+            add(servicer, self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        self._tls = tls
+
+    async def start(self) -> int:
+        """Opens the port, reports SERVING and returns the port number. Raises Unavailable when the address is taken."""
+        try:
+            if self._tls is None:
+                port = self._server.add_insecure_port(self._bind)
+            else:
+                credentials = grpc.ssl_server_credentials(
+                    [(self._tls.key, self._tls.certificate)],
+                    root_certificates=self._tls.client_ca,
+                    require_client_auth=self._tls.client_ca is not None,
+                )
+                port = self._server.add_secure_port(self._bind, credentials)
+        except RuntimeError as error:
+            raise Unavailable(f"cannot listen on {self._bind}: {error}", reason="ADDRESS_IN_USE") from error
+        await self._server.start()
+        await self.set_serving(True)
+        return port
+
+    async def set_serving(self, serving: bool) -> None:
+        """Tells load balancers and probes whether calls are welcome."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in self._names:
+            await self._health.set(name, status)
+
+    async def stop(self, grace_s: float) -> None:
+        """Drains: reports NOT_SERVING, takes no new calls, lets those under way end, and cuts off what is left."""
+        await self.set_serving(False)
+        await self._server.stop(grace_s)
+
+    async def wait(self) -> None:
+        """Returns when the server has stopped."""
+        await self._server.wait_for_termination()
