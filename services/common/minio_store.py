@@ -1,0 +1,244 @@
+"""The object store over the `minio` client, against any S3 server (MinIO, SeaweedFS, AWS).
+
+One layer of retries: the client's own are off, tenacity repeats what a later try may mend (no connection, 5xx,
+throttling) with exponential backoff for `patience_s` (ten minutes), so that a store that is away for a minute costs a
+wait and no run.
+"""
+
+import io
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import tenacity
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, S3Error, ServerError
+from urllib3.exceptions import HTTPError
+
+from services.common.errors import InvalidInput, NotFound, Refused, Unavailable, Violation
+from services.common.object_store import ObjectInfo
+
+T = TypeVar("T")
+
+PART_BYTES = 16 * 1024 * 1024
+PARALLEL_PARTS = 4
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 60.0
+
+_ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound", "ResourceNotFound"}
+_REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
+_BUSY = {
+    "SlowDown",
+    "ServiceUnavailable",
+    "InternalError",
+    "RequestTimeout",
+    "ServerBusy",
+    "XMinioServerNotInitialized",
+}
+
+
+def _worth_another_try(error: BaseException) -> bool:
+    """No connection, no sensible answer, or a server that says that it is busy; never a wrong key or a refusal."""
+    if isinstance(error, S3Error):
+        return error.code in _BUSY or error.response.status >= 500
+    if isinstance(error, ServerError):
+        return error.status_code >= 500
+    return isinstance(error, InvalidResponseError | HTTPError | ConnectionError | TimeoutError)
+
+
+class MinioStore:
+    """`ObjectStore` on an S3 server. `on_retry` is called for every failed try (the worker counts and reports them)."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        bucket: str,
+        *,
+        access_key: str,
+        secret_key: str,
+        region: str = "us-east-1",
+        patience_s: float = 600.0,
+        on_retry: Callable[[], None] | None = None,
+    ) -> None:
+        url = urllib3.util.parse_url(endpoint)
+        if url.scheme not in ("http", "https") or not url.host:
+            came = f"came {endpoint!r}; allowed is http://HOST:PORT or https://HOST:PORT"
+            raise InvalidInput([Violation(field="RETAIN_S3_ENDPOINT", description=came)])
+        self.bucket = bucket
+        self.patience_s = patience_s
+        self.on_retry = on_retry
+        self._closing = threading.Event()
+        self._http = urllib3.PoolManager(
+            maxsize=16,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
+            retries=urllib3.Retry(0, redirect=3),
+        )
+        self._client = Minio(
+            url.netloc or url.host,
+            access_key=access_key,
+            secret_key=secret_key,
+            secure=url.scheme == "https",
+            region=region,
+            http_client=self._http,
+        )
+
+    @classmethod
+    def from_env(cls, *, patience_s: float = 600.0, on_retry: Callable[[], None] | None = None) -> "MinioStore":
+        """Read RETAIN_S3_ENDPOINT, RETAIN_S3_BUCKET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION."""
+        needed = ("RETAIN_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        missing = [name for name in needed if not os.environ.get(name)]
+        if missing:
+            raise InvalidInput([Violation(field=name, description="is not set in the environment") for name in missing])
+        return cls(
+            os.environ["RETAIN_S3_ENDPOINT"],
+            os.environ.get("RETAIN_S3_BUCKET") or "retain",
+            access_key=os.environ["AWS_ACCESS_KEY_ID"],
+            secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+            region=os.environ.get("AWS_REGION") or "us-east-1",
+            patience_s=patience_s,
+            on_retry=on_retry,
+        )
+
+    def close(self) -> None:
+        """Give up waiting for a store that is away: a call in backoff raises Unavailable at its next try."""
+        self._closing.set()
+        self._http.clear()
+
+    def ensure_bucket(self) -> None:
+        def create() -> None:
+            try:
+                if not self._client.bucket_exists(self.bucket):
+                    self._client.make_bucket(self.bucket)
+            except S3Error as error:
+                if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                    raise
+
+        self._try("create the bucket", create)
+
+    def put_file(self, key: str, path: Path) -> None:
+        self._try(
+            key,
+            lambda: self._client.fput_object(
+                self.bucket, key, str(path), part_size=PART_BYTES, num_parallel_uploads=PARALLEL_PARTS
+            ),
+        )
+
+    def get_file(self, key: str, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+
+        def download() -> None:
+            response = self._client.get_object(self.bucket, key)
+            try:
+                with partial.open("wb") as file:
+                    for chunk in response.stream(1024 * 1024):
+                        file.write(chunk)
+            finally:
+                response.close()
+                response.release_conn()
+
+        try:
+            self._try(key, download)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def put_bytes(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
+        self._try(
+            key,
+            lambda: self._client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type=content_type),
+        )
+
+    def get_bytes(self, key: str) -> bytes:
+        def read() -> bytes:
+            response = self._client.get_object(self.bucket, key)
+            try:
+                return response.read()
+            finally:
+                response.close()
+                response.release_conn()
+
+        return self._try(key, read)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        tries = 0
+
+        def put() -> int:
+            nonlocal tries
+            tries += 1
+            url = self._client.presigned_put_object(self.bucket, key)
+            response = self._http.request("PUT", url, body=data, headers={"If-None-Match": "*"})
+            if response.status in (409, 500, 502, 503, 504):
+                # 409: another conditional write to the key is under way; its outcome is known at the next try.
+                raise ServerError(f"PUT {key}: {response.status}", 503)
+            return response.status
+
+        status = self._try(key, put)
+        if status == 200:
+            return True
+        if status == 412:
+            # The reply to an earlier try of this very call may have been lost: then the bytes there are ours.
+            return tries > 1 and self.get_bytes(key) == data
+        raise Refused(f"the object store answered {status} to a conditional write of {key}", metadata={"key": key})
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        try:
+            found = self._try(key, lambda: self._client.stat_object(self.bucket, key))
+        except NotFound:
+            return None
+        return ObjectInfo(key=key, size_bytes=found.size or 0, etag=found.etag or "", modified=found.last_modified)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        # Read whole before the first is handed out, so that a retry in the middle cannot repeat or skip objects.
+        found = self._try(prefix, lambda: [*self._client.list_objects(self.bucket, prefix=prefix, recursive=True)])
+        for item in sorted(found, key=lambda item: item.object_name or ""):
+            if not item.is_dir:
+                yield ObjectInfo(
+                    key=item.object_name or "",
+                    size_bytes=item.size or 0,
+                    etag=item.etag or "",
+                    modified=item.last_modified,
+                )
+
+    def delete(self, key: str) -> None:
+        self._try(key, lambda: self._client.remove_object(self.bucket, key))
+
+    def presign_get(self, key: str, *, expires_s: int = 3600) -> str:
+        return self._client.presigned_get_object(self.bucket, key, expires=timedelta(seconds=expires_s))
+
+    def presign_put(self, key: str, *, expires_s: int = 3600) -> str:
+        return self._client.presigned_put_object(self.bucket, key, expires=timedelta(seconds=expires_s))
+
+    def _try(self, what: str, call: Callable[[], T]) -> T:
+        """Run `call`, repeating what a later try may mend, and translate what remains into the services' errors."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_worth_another_try),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=10.0),
+            stop=tenacity.stop_after_delay(self.patience_s) | tenacity.stop_when_event_set(self._closing),
+            sleep=tenacity.sleep_using_event(self._closing),
+            before_sleep=lambda _: self.on_retry() if self.on_retry else None,
+            reraise=True,
+        )
+        try:
+            return retrying(call)
+        except S3Error as error:
+            where = {"bucket": self.bucket, "key": what}
+            if error.code in _ABSENT:
+                raise NotFound(f"there is no object {what} in the bucket {self.bucket}", metadata=where) from error
+            if error.code == "NoSuchBucket":
+                raise NotFound(f"there is no bucket {self.bucket}", reason="NO_BUCKET", metadata=where) from error
+            if error.code in _REFUSED:
+                raise Refused(
+                    f"the object store refuses {what}: {error.code}", reason="STORE_REFUSED", metadata=where
+                ) from error
+            raise Unavailable(f"the object store failed on {what}: {error.code}", reason="STORE_FAILED") from error
+        except Exception as error:
+            if _worth_another_try(error):
+                raise Unavailable(
+                    f"the object store could not be reached for {self.patience_s:.0f} s ({what}): {error}",
+                    reason="STORE_UNAVAILABLE",
+                ) from error
+            raise
