@@ -1,0 +1,77 @@
+# Every target does its own set-up in .venv; Python 3.11 or newer, make and a package index are all that is needed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DOMAIN ?= code
+export RAY_DISABLE_USAGE_STATS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-unit test-chaos up down bench experiments cluster-demo protos monitoring lint format lock clean
+
+help: ## Print every target with its comment
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## Make .venv from the pinned lock file
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) came: make PYTHON=python3.11 ..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: .venv/.ready ## The whole story in minutes: pre-train, mid-train (DOMAIN=code|math|science), fine-tune, forget, recover
+	@$(BIN)/python -m deploy.demo --domain $(DOMAIN)
+
+test: .venv/.ready ## All tests
+	$(BIN)/python -m pytest
+
+test-unit: .venv/.ready ## The tests that need no server
+	$(BIN)/python -m pytest -m "not integration and not e2e and not slow" tests/unit tests/scenarios
+
+test-chaos: .venv/.ready ## The long storm: faults injected into a running stack
+	RETAIN_CHAOS=1 $(BIN)/python -m pytest -m chaos tests/e2e
+
+up: .venv/.ready ## Start the local stack (state in RETAIN_HOME, default .retain)
+	@$(BIN)/retain up
+
+down: .venv/.ready ## Stop the local stack
+	@$(BIN)/retain down
+
+bench: .venv/.ready ## Measure speed and memory and print tables
+	@$(BIN)/python -m tests.benchmarks
+
+experiments: .venv/.ready ## Measure what helps against forgetting (resumable; ARGS="--quick --out DIR")
+	@$(BIN)/python -m model.experiments $(ARGS)
+
+cluster-demo: .venv/.ready ## Install the chart on a real one-node Kubernetes and run the demo pipeline through gRPC
+	@$(BIN)/python -m deploy.cluster_demo
+
+protos: .venv/.ready ## Generate protos/gen from the .proto files
+	$(BIN)/python protos/generate.py
+	$(BIN)/buf lint protos
+
+monitoring: .venv/.ready ## Generate the Prometheus rules, Grafana rules and dashboards
+	$(BIN)/python -m deploy.monitoring.generate
+
+lint: .venv/.ready ## Check format, style, types and everything that is generated
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy services model
+	$(BIN)/buf lint protos
+	$(BIN)/python protos/generate.py --check
+	$(BIN)/python -m deploy.monitoring.generate --check
+
+format: .venv/.ready ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Resolve pyproject.toml into requirements.lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet '.[dev]'
+	.venv-lock/bin/python -m pip freeze --exclude retain | sed 's/+cpu//' > requirements.lock
+	rm -rf .venv-lock build
+
+clean: ## Remove what the targets made (not the state in .retain)
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache
