@@ -1,6 +1,6 @@
 """What a model is made of: its sizes, as frozen data that is validated once, and the presets by name.
 
-A Llama-architecture decoder (Touvron et al. 2023, arXiv:2302.13971) is a stack of equal layers; its sizes say everything.
+A Llama-architecture decoder (Touvron et al. 2023, arXiv:2302.13971) is a stack of equal layers; its sizes say all.
 Most of the parameters of a large model sit in the layers (about 12 * width^2 each), most of those of a tiny one in the
 embedding (vocab_size * width), which is why tiny presets tie the input and output embedding (Press and Wolf 2017).
 
@@ -22,8 +22,8 @@ class RopeScaling:
     """Stretches the rotary embedding to contexts longer than those trained on.
 
     kind "linear": all frequencies divided by `factor` (Chen et al. 2023, arXiv:2306.15595).
-    kind "llama3": only wavelengths longer than original_context / low_freq_factor are divided by `factor`, those shorter
-    than original_context / high_freq_factor stay, with a smooth passage between (Llama 3, arXiv:2407.21783).
+    kind "llama3": only wavelengths longer than original_context / low_freq_factor are stretched by `factor`, those
+    shorter than original_context / high_freq_factor stay, a smooth passage between (Llama 3, arXiv:2407.21783).
     """
 
     kind: str
@@ -125,31 +125,21 @@ class ModelConfig:
         return embeddings + self.layers * (attention + feed_forward + 2 * self.width) + self.width
 
 
+def _sizes(layers: int, width: int, heads: int, kv_heads: int, ffn_width: int, **others: Any) -> dict[str, Any]:
+    sizes = {"layers": layers, "width": width, "heads": heads, "kv_heads": kv_heads, "ffn_width": ffn_width}
+    return {"context": 256, "vocab_size": 4096} | sizes | others
+
+
 # Sizes from 135m on are those of published models, so that a run can be compared with one: 135m and 360m SmolLM2
 # (arXiv:2502.02737), 1b Llama 3.2, 7b Llama 2 (arXiv:2307.09288). The smaller ones are for CPUs.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "nano": dict(width=128, layers=4, heads=4, kv_heads=2, ffn_width=256, context=256, vocab_size=4096),
-    "micro": dict(width=256, layers=4, heads=4, kv_heads=4, ffn_width=688, context=256, vocab_size=4096),
-    "small": dict(width=384, layers=6, heads=6, kv_heads=6, ffn_width=1024, context=256, vocab_size=4096),
-    "135m": dict(
-        width=576, layers=30, heads=9, kv_heads=3, ffn_width=1536, context=2048, vocab_size=49_152, rope_theta=1e5
-    ),
-    "360m": dict(
-        width=960, layers=32, heads=15, kv_heads=5, ffn_width=2560, context=2048, vocab_size=49_152, rope_theta=1e5
-    ),
-    "1b": dict(
-        width=2048, layers=16, heads=32, kv_heads=8, ffn_width=8192, context=8192, vocab_size=128_256, rope_theta=5e5
-    ),
-    "7b": dict(
-        width=4096,
-        layers=32,
-        heads=32,
-        kv_heads=32,
-        ffn_width=11_008,
-        context=4096,
-        vocab_size=32_000,
-        tied_embeddings=False,
-    ),
+    "nano": _sizes(4, 128, 4, 2, 256),
+    "micro": _sizes(4, 256, 4, 4, 688),
+    "small": _sizes(6, 384, 6, 6, 1024),
+    "135m": _sizes(30, 576, 9, 3, 1536, context=2048, vocab_size=49_152, rope_theta=1e5),
+    "360m": _sizes(32, 960, 15, 5, 2560, context=2048, vocab_size=49_152, rope_theta=1e5),
+    "1b": _sizes(16, 2048, 32, 8, 8192, context=8192, vocab_size=128_256, rope_theta=5e5),
+    "7b": _sizes(32, 4096, 32, 32, 11_008, context=4096, vocab_size=32_000, tied_embeddings=False),
 }
 
 
@@ -175,9 +165,8 @@ def main() -> None:
     for name in PRESETS:
         c = preset(name)
         heads = f"{c.heads}/{c.kv_heads}"
-        print(
-            f"{name:8} {c.parameter_count():>14,} {c.layers:>6} {c.width:>6} {heads:>6} {c.context:>8,} {c.vocab_size:>10,}"
-        )
+        sizes = f"{c.layers:>6} {c.width:>6} {heads:>6} {c.context:>8,} {c.vocab_size:>10,}"
+        print(f"{name:8} {c.parameter_count():>14,} {sizes}")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@
     │   └── EmptyBatch          a batch without a single target token
     └── NonFinite               NaN or infinity where a number was due
 
-Each error names the thing at fault in `field`, so that a service can map it onto the path of a request, and `reason` is a
-constant in upper case, so that a program can tell errors apart without reading the text.
+Each error names the thing at fault in `field`, so that a service can map it onto the path of a request, and `reason` is
+a constant in upper case, so that a program can tell errors apart without reading the text.
 """
 
 from typing import ClassVar

@@ -12,7 +12,7 @@ heads, D size of a head, V vocabulary.
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -161,8 +161,8 @@ class Llama(nn.Module):
     ) -> Tensor:
         """Logits of the next token at every position, [B, T, V].
 
-        segments_BT: ids of the conversations packed into a row (runs of equal ids): attention never crosses from one to
-        another and positions start again in each, so that a packed conversation gets the logits that it would get alone.
+        segments_BT: ids of the conversations packed into a row (runs of equal ids): attention never crosses from one
+        to another and positions start again in each, so that each gets the logits that it would get alone.
         Raises BadConfig when there are more tokens than the context.
         """
         return self.lm_head(self.hidden(tokens_BT, segments_BT=segments_BT, cache=cache))

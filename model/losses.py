@@ -6,7 +6,7 @@ Sum nats, sum tokens, divide once.
 """
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch import Tensor
 
 from model.errors import EmptyBatch

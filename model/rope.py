@@ -1,8 +1,8 @@
 """Rotary position embedding (Su et al. 2021, arXiv:2104.09864).
 
 Each pair of coordinates (i, i + D/2) of a query or key is turned by an angle position * frequency_i. The dot product of
-a turned query and a turned key then depends only on their distance. The pairing of the two halves (not of neighbours) is
-that of Hugging Face's Llama, so that its weights can be used unchanged.
+a turned query and a turned key then depends only on their distance. The pairing of the two halves (not of neighbours)
+is that of Hugging Face's Llama, so that its weights can be used unchanged.
 """
 
 import math
