@@ -216,7 +216,7 @@ class MinioStore:
         """Run `call`, repeating what a later try may mend, and translate what remains into the services' errors."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_worth_another_try),
-            wait=tenacity.wait_random_exponential(multiplier=0.2, max=10.0),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=3.0),
             stop=tenacity.stop_after_delay(self.patience_s) | tenacity.stop_when_event_set(self._closing),
             sleep=tenacity.sleep_using_event(self._closing),
             before_sleep=lambda _: self.on_retry() if self.on_retry else None,
