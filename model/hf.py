@@ -1,0 +1,226 @@
+"""Model folders in Hugging Face's layout: read, written, and digested. Nothing is ever unpickled.
+
+    config.json  generation_config.json  model.safetensors (or model-0000i-of-0000n.safetensors and their index)
+    tokenizer.json  tokenizer_config.json  chat_template.jinja
+
+A folder that we write opens with `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer` as it is. A folder that we
+read is foreign: pickles in it are refused (they run code when opened), every tensor must be there, have the shape that
+config.json says, and be finite.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.config import ModelConfig
+from model.errors import BadCheckpoint, BadConfig, NonFinite
+from model.hf_config import read_config, to_hf
+from model.llama import Llama
+from model.tokenizer import Tokenizer
+
+PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
+WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
+MAX_SHARD_BYTES = 5_000_000_000
+TIED = "lm_head.weight"
+
+
+def load_pretrained(folder: Path | str, *, dtype: torch.dtype = torch.float32) -> Llama:
+    """The model of a folder, its weights copied into memory as `dtype`.
+
+    Raises BadCheckpoint (pickles, broken files, missing, unexpected or misshapen tensors), UnsupportedArchitecture,
+    BadConfig, NonFinite (NaN or infinity in a weight), each naming the file or tensor.
+    """
+    folder = Path(folder)
+    refuse_pickles(folder)
+    config = read_config(folder)
+    with torch.device("meta"):
+        model = Llama(config)
+    wanted = model.state_dict()
+    found: dict[str, Tensor] = {}
+    for name, tensor in _tensors(folder):
+        if name.endswith("rotary_emb.inv_freq"):  # old exports keep it; it follows from the config
+            continue
+        if name not in wanted:
+            raise BadCheckpoint(f"{folder}: {name}", "an unexpected tensor", "the tensors that config.json implies")
+        if tensor.shape != wanted[name].shape:
+            raise BadCheckpoint(f"{folder}: {name}", f"shape {tuple(tensor.shape)}", str(tuple(wanted[name].shape)))
+        if not tensor.is_floating_point() or tensor.element_size() < 2:
+            raise BadCheckpoint(f"{folder}: {name}", str(tensor.dtype), "float32, float16, bfloat16 or float64")
+        found[name] = tensor.to(dtype, copy=True)  # a copy: the file may be replaced while the model lives
+        _check_finite(f"{folder}: {name}", found[name])
+    if config.tied_embeddings:
+        embedding = found.get("model.embed_tokens.weight")
+        if TIED in found and embedding is not None and not torch.equal(found[TIED], embedding):
+            raise BadCheckpoint(
+                f"{folder}: {TIED}", "another matrix than the embedding", "tied ones, as config.json says"
+            )
+        if embedding is not None:
+            found[TIED] = embedding
+    missing = sorted(wanted.keys() - found.keys())
+    if missing:
+        raise BadCheckpoint(f"{folder}: {missing[0]}", f"{len(missing)} missing tensors", "every tensor of the model")
+    model.load_state_dict(found, assign=True)
+    if config.tied_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    return model
+
+
+def save_pretrained(
+    model: Llama, folder: Path | str, tokenizer: Tokenizer | None = None, *, max_shard_bytes: int = MAX_SHARD_BYTES
+) -> None:
+    """Write the folder; weights keep their dtype and are split into shards of at most `max_shard_bytes`.
+
+    Raises BadConfig when the tokenizer has more tokens than the model, NonFinite for NaN or infinity in a weight.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = model.config
+    if tokenizer is not None:
+        check_vocabulary(config, tokenizer)
+        config = _with_token_ids(config, tokenizer)
+        tokenizer.save(folder)
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    ids = {"bos_token_id": config.bos_id, "eos_token_id": list(config.eos_ids) or None, "pad_token_id": config.pad_id}
+    _write_json(folder / "config.json", to_hf(config, dtype=dtype))
+    _write_json(folder / "generation_config.json", {key: value for key, value in ids.items() if value is not None})
+    for old in [*folder.glob("model*.safetensors"), folder / INDEX_FILE]:
+        old.unlink(missing_ok=True)  # shards of an earlier save would be read together with the new ones
+    _write_weights(exported_state(model), folder, max_shard_bytes)
+
+
+def exported_state(model: Llama) -> dict[str, Tensor]:
+    """Weights under Hugging Face's names, sorted; a tied output embedding is left out, as transformers does."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
+    if model.config.tied_embeddings:
+        state.pop(TIED)
+    for name, tensor in state.items():
+        _check_finite(name, tensor)
+    return state
+
+
+def check_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:
+    """Raise BadConfig when the tokenizer can make ids that the model has no embedding for."""
+    if tokenizer.vocab_size > config.vocab_size:
+        raise BadConfig("tokenizer", f"{tokenizer.vocab_size} tokens", f"at most the model's {config.vocab_size}")
+
+
+def weights_digest(folder: Path | str) -> str:
+    """SHA-256 (hex) over the weights of a folder: name, dtype, shape and bytes of each tensor, sorted by name. Neither
+    the sharding nor the order of the files changes it."""
+    places = {name: path for path in weight_files(Path(folder)) for name in _names(path)}
+    return tensors_digest((name, _one(places[name], name)) for name in sorted(places))
+
+
+def model_digest(model: Llama) -> str:
+    """The `weights_digest` that a folder written from this model has."""
+    return tensors_digest(exported_state(model).items())
+
+
+def tensors_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 (hex) of named tensors in the order given."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors:
+        header = json.dumps([name, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)])
+        digest.update(len(header).to_bytes(8, "little") + header.encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raise BadCheckpoint when the folder is missing or any file in it may be a pickle."""
+    if not folder.is_dir():
+        raise BadCheckpoint(str(folder), "no such folder", "a model folder in Hugging Face's layout")
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in PICKLE_SUFFIXES:
+            raise BadCheckpoint(str(path), "a pickle file (it could run code)", "safetensors only")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of the model, in order. Raises BadCheckpoint when there are none or one is missing."""
+    index = folder / INDEX_FILE
+    if (folder / WEIGHTS_FILE).is_file():
+        return [folder / WEIGHTS_FILE]
+    if not index.is_file():
+        raise BadCheckpoint(str(folder), "no weights", f"{WEIGHTS_FILE}, or shards with {INDEX_FILE}")
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadCheckpoint(str(index), repr(error), 'JSON with a "weight_map"') from error
+    for shard in shards:
+        if Path(shard).name != shard or not (folder / shard).is_file():
+            raise BadCheckpoint(f"{index}: {shard}", "no such file in this folder", "shards beside their index")
+    return [folder / shard for shard in shards]
+
+
+def _open(path: Path) -> AbstractContextManager[Any]:
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise BadCheckpoint(str(path), str(error), "a whole safetensors file") from error
+
+
+def _names(path: Path) -> list[str]:
+    with _open(path) as file:
+        return list(file.keys())
+
+
+def _one(path: Path, name: str) -> Tensor:
+    with _open(path) as file:
+        return file.get_tensor(name)
+
+
+def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    for path in weight_files(folder):
+        with _open(path) as file:
+            for name in file.keys():  # noqa: SIM118  (not a dict)
+                yield name, file.get_tensor(name)
+
+
+def _check_finite(field: str, tensor: Tensor) -> None:
+    if not bool(torch.isfinite(tensor).all()):
+        raise NonFinite(field, "NaN or infinity among its numbers", "finite weights")
+
+
+def _with_token_ids(config: ModelConfig, tokenizer: Tokenizer) -> ModelConfig:
+    """What the config does not say, the tokenizer does."""
+    eos = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
+    return replace(
+        config,
+        bos_id=config.bos_id if config.bos_id is not None else tokenizer.bos_id,
+        eos_ids=config.eos_ids or eos,
+        pad_id=config.pad_id if config.pad_id is not None else tokenizer.pad_id,
+    )
+
+
+def _write_weights(state: dict[str, Tensor], folder: Path, max_shard_bytes: int) -> None:
+    shards: list[dict[str, Tensor]] = [{}]
+    room = max_shard_bytes
+    for name, tensor in state.items():
+        if tensor.nbytes > room and shards[-1]:
+            shards.append({})
+            room = max_shard_bytes
+        shards[-1][name] = tensor
+        room -= tensor.nbytes
+    if len(shards) == 1:
+        save_file(shards[0], folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        return
+    weight_map: dict[str, str] = {}
+    for number, shard in enumerate(shards, start=1):
+        name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        save_file(shard, folder / name, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(shard, name)
+    total = sum(tensor.nbytes for tensor in state.values())
+    _write_json(folder / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": weight_map})
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
