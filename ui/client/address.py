@@ -1,0 +1,78 @@
+"""Where the services are: RETAIN_SERVER and RETAIN_EVALUATOR, else what `retain up` wrote, else the usual ports."""
+
+import ipaddress
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ui.client.errors import BadInput, Violation
+
+DEFAULT_ORCHESTRATOR = "127.0.0.1:7070"
+DEFAULT_EVALUATOR = "127.0.0.1:7071"
+STACK_FILE = "stack.json"
+
+
+def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the local stack's state: RETAIN_HOME, default `.retain`."""
+    return Path(environ.get("RETAIN_HOME") or ".retain")
+
+
+def read_stack(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Endpoints of the running local stack by name; empty when none was started."""
+    path = home_folder(environ) / STACK_FILE
+    try:
+        return {str(name): str(value) for name, value in json.loads(path.read_text()).items() if value}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError) as error:
+        raise BadInput(
+            [Violation(field=str(path), description=f"is not the JSON object that `retain up` writes: {error}")]
+        ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """The two services that people talk to, and what it takes to be let in."""
+
+    orchestrator: str = DEFAULT_ORCHESTRATOR
+    evaluator: str = DEFAULT_EVALUATOR
+    token: str | None = None
+    tls_ca: Path | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Address":
+        """Reads RETAIN_SERVER, RETAIN_EVALUATOR, RETAIN_TOKEN, RETAIN_TLS_CA and the stack file.
+
+        An evaluator is taken from the stack file only together with its orchestrator: with RETAIN_SERVER set, the
+        evaluator of a local stack would be another house's.
+        """
+        server = environ.get("RETAIN_SERVER")
+        stack = {} if server else read_stack(environ)
+        ca = environ.get("RETAIN_TLS_CA")
+        if ca and not Path(ca).is_file():
+            raise BadInput(
+                [
+                    Violation(
+                        field="RETAIN_TLS_CA", description=f"{ca} is not a file; a PEM file of certificates is allowed"
+                    )
+                ]
+            )
+        return cls(
+            orchestrator=server or stack.get("orchestrator") or DEFAULT_ORCHESTRATOR,
+            evaluator=environ.get("RETAIN_EVALUATOR") or stack.get("evaluator") or DEFAULT_EVALUATOR,
+            token=environ.get("RETAIN_TOKEN") or None,
+            tls_ca=Path(ca) if ca else None,
+        )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the orchestrator runs on this machine, so that it sees the same files."""
+        host = self.orchestrator.rpartition(":")[0].strip("[]")
+        if host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False

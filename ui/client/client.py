@@ -1,0 +1,213 @@
+"""RetainClient: every call that people make, with deadlines, retries, and streams that reconnect."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from retain.orchestrator.v1 import checkpoint_service_pb2 as checkpoint_pb
+from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
+from retain.orchestrator.v1 import orchestrator_service_pb2 as orchestrator_pb
+from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
+from retain.types.v1 import values_pb2
+from ui.client import evaluator, views
+from ui.client.address import Address
+from ui.client.channel import call_metadata, mapped_errors, open_channel, to_client_error
+from ui.client.convert import to_view
+from ui.client.errors import BadInput, Unreachable, Violation
+from ui.client.spec import to_message
+
+DEADLINE_S = 20.0
+STREAM_DEADLINE_S = 300.0  # a stream is opened anew after so long, so that a half-dead connection is noticed
+PATIENCE_S = 120.0  # how long a stream keeps looking for a server that went away
+PAGE_SIZE = 500
+Response = TypeVar("Response", bound=Message)
+
+
+class RetainClient:
+    """A client of the orchestrator and the evaluator. Safe to share between threads; `close` ends open streams.
+
+    Every method raises a `ClientError`: BadInput, Unreachable, RefusedByServer, or the root class for the rest.
+    """
+
+    def __init__(self, address: Address, *, patience_s: float = PATIENCE_S) -> None:
+        self.address = address
+        self._patience_s = patience_s
+        self._metadata = call_metadata(address)
+        self._channel = open_channel(address.orchestrator, address)
+        self._runs = orchestrator_grpc.OrchestratorServiceStub(self._channel)
+        self._checkpoints = checkpoint_grpc.CheckpointServiceStub(self._channel)
+        self.evaluator = evaluator.EvaluatorClient(address)
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._channel.close()
+        self.evaluator.close()
+
+    # --- runs
+
+    def create_run(self, spec_tree: Any, *, request_id: str | None = None) -> views.Run:
+        """Submits a spec (plain data as read from YAML). The request id makes a retried call create one run."""
+        spec, faults = to_message(spec_tree)
+        if faults:
+            raise BadInput(faults)
+        request = orchestrator_pb.CreatePipelineRunRequest(spec=spec, request_id=request_id or str(uuid.uuid4()))
+        return to_view(views.Run, self._call(self._runs.CreatePipelineRun, request).run)
+
+    def validate(self, spec_tree: Any) -> tuple[views.Plan | None, tuple[Violation, ...]]:
+        """The plan, or every fault at once: those of the reading, and the server's in what could be read."""
+        spec, faults = to_message(spec_tree)
+        response = self._call(self._runs.ValidatePipelineSpec, orchestrator_pb.ValidatePipelineSpecRequest(spec=spec))
+        seen = {fault.field for fault in faults}
+        faults += [
+            Violation(field=v.field, description=v.description) for v in response.violations if v.field not in seen
+        ]
+        return (None if faults else to_view(views.Plan, response.plan)), tuple(faults)
+
+    def get_run(self, run_id: str) -> views.Run:
+        return to_view(
+            views.Run, self._call(self._runs.GetPipelineRun, orchestrator_pb.GetPipelineRunRequest(run_id=run_id)).run
+        )
+
+    def list_runs(self, *, states: tuple[str, ...] = (), limit: int | None = None) -> list[views.Run]:
+        """Runs, newest first; all of them without a limit."""
+        wanted = [f"RUN_STATE_{state}" for state in states]
+        request = orchestrator_pb.ListPipelineRunsRequest(states=wanted)
+        return [to_view(views.Run, run) for run in self._pages(self._runs.ListPipelineRuns, request, "runs", limit)]
+
+    def watch(self, run_id: str, *, sequence: int = 0) -> Iterator[views.Run]:
+        """The run with every change, until it has ended. Reconnects with the last sequence that it saw."""
+        lost_since: float | None = None
+        while not self._closed.is_set():
+            request = orchestrator_pb.WatchPipelineRunRequest(run_id=run_id, sequence=sequence)
+            try:
+                for response in self._runs.WatchPipelineRun(
+                    request, timeout=STREAM_DEADLINE_S, metadata=self._metadata
+                ):
+                    lost_since = None
+                    if response.run.sequence <= sequence and sequence:
+                        continue
+                    sequence = response.run.sequence
+                    run = to_view(views.Run, response.run)
+                    yield run
+                    if run.is_terminal:
+                        return
+            except grpc.RpcError as error:
+                if error.code() == grpc.StatusCode.CANCELLED and self._closed.is_set():
+                    return
+                failure = to_client_error(error, self.address.orchestrator)
+                if not isinstance(failure, Unreachable):
+                    raise failure from error
+                if error.code() == grpc.StatusCode.UNAVAILABLE:
+                    lost_since = lost_since or time.monotonic()
+                    if time.monotonic() - lost_since > self._patience_s:
+                        raise failure from error
+            self._closed.wait(0.5)
+
+    def cancel(self, run_id: str, *, etag: str = "") -> views.Run:
+        request = orchestrator_pb.CancelPipelineRunRequest(run_id=run_id, etag=etag)
+        return to_view(views.Run, self._call(self._runs.CancelPipelineRun, request).run)
+
+    def approve(self, run_id: str, action: str, *, etag: str = "", comment: str = "") -> views.Run:
+        """Lets a SUSPENDED run go on; `action` is ACCEPT (this checkpoint, as it is) or CONTINUE (one more retry)."""
+        name = f"APPROVE_ACTION_{action}"
+        request = orchestrator_pb.ApprovePipelineRunRequest(run_id=run_id, action=name, etag=etag, comment=comment)
+        return to_view(views.Run, self._call(self._runs.ApprovePipelineRun, request).run)
+
+    def retry(self, run_id: str, *, etag: str = "") -> views.Run:
+        request = orchestrator_pb.RetryPipelineRunRequest(run_id=run_id, etag=etag)
+        return to_view(views.Run, self._call(self._runs.RetryPipelineRun, request).run)
+
+    def delete(self, run_id: str, *, etag: str = "") -> None:
+        self._call(self._runs.DeletePipelineRun, orchestrator_pb.DeletePipelineRunRequest(run_id=run_id, etag=etag))
+
+    def logs(self, run_id: str, *, follow: bool = False) -> Iterator[views.LogText]:
+        """Log lines of the run's workers; with `follow` until the run has ended."""
+        request = orchestrator_pb.StreamLogsRequest(run_id=run_id, follow=follow)
+        with mapped_errors(self.address.orchestrator):
+            for response in self._runs.StreamLogs(
+                request, timeout=None if follow else DEADLINE_S, metadata=self._metadata
+            ):
+                yield to_view(views.LogText, response)
+
+    def decisions(self, run_id: str) -> list[views.Decision]:
+        """Every decision of the run, oldest first."""
+        request = orchestrator_pb.ListDecisionsRequest(run_id=run_id)
+        return [
+            to_view(views.Decision, decision)
+            for decision in self._pages(self._runs.ListDecisions, request, "decisions")
+        ]
+
+    def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str = "") -> views.Upload:
+        """Where to PUT a local file so that the workers can read it."""
+        request = orchestrator_pb.CreateUploadRequest(
+            sha256=sha256, file_name=file_name, bytes=size_bytes, folder=folder
+        )
+        return to_view(views.Upload, self._call(self._runs.CreateUpload, request))
+
+    # --- checkpoints
+
+    def checkpoints(self, *, run_id: str = "", limit: int | None = None) -> list[views.Checkpoint]:
+        """The lineage, newest first."""
+        request = checkpoint_pb.ListCheckpointsRequest(run_id=run_id)
+        rows = self._pages(self._checkpoints.ListCheckpoints, request, "checkpoints", limit)
+        return [to_view(views.Checkpoint, row) for row in rows]
+
+    def checkpoint(self, checkpoint_id: str) -> views.Checkpoint:
+        """One checkpoint, by its id, its s3:// URI, or 8 or more digits of its manifest digest."""
+        request = checkpoint_pb.GetCheckpointRequest(checkpoint_id=checkpoint_id)
+        return to_view(views.Checkpoint, self._call(self._checkpoints.GetCheckpoint, request).checkpoint)
+
+    def import_checkpoint(self, uri: str, *, name: str) -> views.Checkpoint:
+        """Registers an uploaded Hugging Face folder as a base."""
+        request = checkpoint_pb.ImportCheckpointRequest(uri=uri, name=name)
+        return to_view(
+            views.Checkpoint, self._call(self._checkpoints.ImportCheckpoint, request, deadline_s=120.0).checkpoint
+        )
+
+    def export_checkpoint(self, checkpoint_id: str, *, with_training_state: bool = False) -> views.Export:
+        """Presigned URLs of a checkpoint's files."""
+        request = checkpoint_pb.ExportCheckpointRequest(
+            checkpoint_id=checkpoint_id, with_training_state=with_training_state
+        )
+        return to_view(views.Export, self._call(self._checkpoints.ExportCheckpoint, request))
+
+    # --- the evaluator
+
+    def history(self, run_id: str, *, stage: str = "") -> list[views.ForgettingRecord]:
+        """The measured history of a run, oldest first."""
+        return self.evaluator.history(run_id, stage=stage)
+
+    def sample(self, checkpoint: views.CheckpointRef, prompt: str, **options: Any) -> Iterator[str]:
+        """Text that goes on from the prompt, piece by piece; options as in `EvaluatorClient.sample`."""
+        reference = values_pb2.CheckpointRef(**vars(checkpoint))
+        return self.evaluator.sample(reference, prompt, **options)
+
+    # --- how calls are made
+
+    def _call(self, method: Callable[..., Response], request: Message, *, deadline_s: float = DEADLINE_S) -> Response:
+        with mapped_errors(self.address.orchestrator):
+            return method(request, timeout=deadline_s, metadata=self._metadata)
+
+    def _pages(self, method: Callable[..., Any], request: Any, field: str, limit: int | None = None) -> Iterator[Any]:
+        left = limit
+        while left is None or left > 0:
+            request.page_size = PAGE_SIZE if left is None else min(PAGE_SIZE, left)
+            response = self._call(method, request)
+            rows = list(getattr(response, field))[:left]
+            yield from rows
+            left = None if left is None else left - len(rows)
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token

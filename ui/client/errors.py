@@ -1,0 +1,59 @@
+"""What can go wrong between a person and the services. Each error carries the exit code of the command.
+
+    ClientError               1  the run or the check failed, or the state forbids the call
+    |-- BadInput              2  the input is wrong: every fault with its field, what came, what is allowed
+    |-- Unreachable           3  no server answers
+    |-- RefusedByServer       4  no token, or a role that does not allow the call
+
+Exit code 5 (a run that waits for a person) is no error of a call; the command gives it when it stops following.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_SUSPENDED = range(6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One fault of an input: `field` is its path (`stages[1].learning_rate`); then what came and what is allowed."""
+
+    field: str
+    description: str
+
+
+class ClientError(Exception):
+    """Root of the tree. `reason` is the server's UPPER_SNAKE_CASE reason, where it gave one."""
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message: str, *, reason: str = "", metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.violations: tuple[Violation, ...] = ()
+
+
+class BadInput(ClientError):
+    """The input is wrong. Faults are listed, so that all of them can be mended in one go."""
+
+    exit_code = EXIT_BAD_INPUT
+
+    def __init__(
+        self, violations: Sequence[Violation] = (), *, message: str = "", reason: str = "INVALID_INPUT"
+    ) -> None:
+        super().__init__(message or "; ".join(f"{v.field}: {v.description}" for v in violations), reason=reason)
+        self.violations = tuple(violations)
+
+
+class Unreachable(ClientError):
+    """No server answers at the address."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
+class RefusedByServer(ClientError):
+    """The server does not let this caller do this."""
+
+    exit_code = EXIT_REFUSED

@@ -1,0 +1,63 @@
+"""The calls to the evaluator: the measured history, and text from a checkpoint."""
+
+from collections.abc import Iterator
+
+from retain.evaluator.v1 import service_pb2, service_pb2_grpc
+from retain.types.v1 import values_pb2
+from ui.client import views
+from ui.client.address import Address
+from ui.client.channel import call_metadata, mapped_errors, open_channel
+from ui.client.convert import to_view
+
+DEADLINE_S = 20.0
+SAMPLE_DEADLINE_S = 120.0
+
+
+class EvaluatorClient:
+    """A client of the evaluator."""
+
+    def __init__(self, address: Address) -> None:
+        self._target = address.evaluator
+        self._metadata = call_metadata(address)
+        self._channel = open_channel(address.evaluator, address)
+        self._stub = service_pb2_grpc.EvaluatorServiceStub(self._channel)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def history(self, run_id: str, *, stage: str = "") -> list[views.ForgettingRecord]:
+        """The measured history of a run, oldest first."""
+        request = service_pb2.GetForgettingHistoryRequest(run_id=run_id, stage=stage)
+        records: list[views.ForgettingRecord] = []
+        while True:
+            with mapped_errors(self._target):
+                response = self._stub.GetForgettingHistory(request, timeout=DEADLINE_S, metadata=self._metadata)
+            records += [to_view(views.ForgettingRecord, record) for record in response.records]
+            if not response.next_page_token:
+                return records
+            request.page_token = response.next_page_token
+
+    def sample(
+        self,
+        checkpoint: values_pb2.CheckpointRef,
+        prompt: str,
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        seed: int = 0,
+        chat: bool = False,
+    ) -> Iterator[str]:
+        """Text that goes on from the prompt. Temperature 0 takes the likeliest token each time."""
+        request = service_pb2.SampleTextRequest(
+            checkpoint=checkpoint,
+            prompt=prompt,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            seed=seed,
+            chat=chat,
+        )
+        with mapped_errors(self._target):
+            for response in self._stub.SampleText(request, timeout=SAMPLE_DEADLINE_S, metadata=self._metadata):
+                yield response.text

@@ -1,0 +1,72 @@
+"""Verbs that look: status, decisions, history."""
+
+from typing import Annotated
+
+import typer
+
+from ui.client import connect
+from ui.commands.output import JsonFlag, RunArgument, console, emit
+
+
+def status(
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Only this run; without it everything there is.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """The pipeline progress table: what is complete, running, ready or locked, and what unlocks it."""
+    from ui import progress
+    from ui.tables import progress_table
+
+    with connect() as client:
+        if run_id:
+            rows = progress.of_run(client.get_run(run_id))
+        else:
+            rows = progress.of_house(client.checkpoints(), client.list_runs(states=("PENDING", "RUNNING", "SUSPENDED")))
+    if json:
+        emit({"stages": rows})
+    else:
+        console().print(progress_table(rows))
+
+
+def decisions(run_id: RunArgument, json: JsonFlag = False) -> None:
+    """Every decision of the gate, with its evidence."""
+    with connect() as client:
+        made = client.decisions(run_id)
+    if json:
+        emit(made)
+        return
+    from ui.tables import decisions_table
+
+    out = console()
+    out.print(decisions_table(made))
+    if made and made[-1].recommendations:
+        out.print("Recommendations:")
+        for line in made[-1].recommendations:
+            out.print(f"  → {line}", highlight=False, markup=False)
+
+
+def history(
+    run_id: RunArgument,
+    stage: Annotated[str, typer.Option("--stage", help="Only this stage (pretrain, midtrain/code, finetune).")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """The measured history: perplexity of what is learned and of what must be kept, and the forgetting."""
+    with connect() as client:
+        records = client.history(run_id, stage=stage)
+        if json:
+            emit(records)
+            return
+        run = client.get_run(run_id)
+        made = client.decisions(run_id)
+    from ui.dual import dual_rows
+    from ui.severity import Thresholds
+    from ui.tables import dual_table
+
+    console().print(dual_table(dual_rows(records, made, Thresholds.of_spec(run.resource["spec"]))))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs of this file."""
+    for verb in (status, decisions, history):
+        app.command(rich_help_panel="Insight")(verb)

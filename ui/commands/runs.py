@@ -1,0 +1,242 @@
+"""Verbs for runs: validate, run, list, show, watch, logs, cancel, approve, retry, delete."""
+
+from typing import Annotated
+
+import typer
+
+from ui.client import BadInput, Violation, connect
+from ui.client.errors import EXIT_BAD_INPUT
+from ui.client.views import Run
+from ui.commands.output import JsonFlag, RunArgument, console, emit, messages, say, show_violations
+
+SpecArgument = Annotated[
+    str, typer.Argument(metavar="SPEC", help="YAML file of the pipeline; `-` reads standard input.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Change a field, as in stages.1.learning_rate=1e-5. May be repeated."
+    ),
+]
+EtagOption = Annotated[str, typer.Option("--etag", help="Act only if the run has not changed since it was seen.")]
+
+
+def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = False) -> None:
+    """Check a spec on the server: the plan, or every fault at once."""
+    from ui.spec_file import load_spec
+
+    tree = load_spec(spec, changes or [])
+    with connect() as client:
+        plan, faults = client.validate(tree)
+    if plan is None:
+        if json:
+            emit({"violations": faults})
+        say(f"{spec}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}")
+        show_violations(faults)
+        raise typer.Exit(EXIT_BAD_INPUT)
+    if json:
+        emit(plan)
+    else:
+        from ui.tables import plan_table
+
+        console().print(plan_table(plan))
+
+
+def run(
+    spec: SpecArgument,
+    changes: SetOption = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Submit and return.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only validate.")] = False,
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Upload local data also to a server on this machine.")
+    ] = False,
+    request_id: Annotated[
+        str, typer.Option("--request-id", help="Name of this request; the same name again is the same run.")
+    ] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Submit a pipeline and follow it. Ctrl-C detaches; it never cancels."""
+    from ui.spec_file import load_spec
+    from ui.transfer import place_local_sources
+
+    if dry_run:
+        validate(spec, changes, json)
+        return
+    tree = load_spec(spec, changes or [])
+    with connect() as client:
+        place_local_sources(client, tree, spec, send=upload or not client.address.is_loopback, say=say)
+        created = client.create_run(tree, request_id=request_id or None)
+        if detach:
+            emit({"run_id": created.id, "state": created.state}) if json else console().print(created.id)
+            return
+        say(f"run {created.id} is submitted; Ctrl-C detaches")
+        _finish(_follow(client, created.id, json), json)
+
+
+def watch(run_id: RunArgument, json: JsonFlag = False) -> None:
+    """Follow a run until it has ended or waits for a person. With --json one resource a line."""
+    from ui.follow import exit_code
+
+    with connect() as client:
+        if json:
+            last = None
+            for last in client.watch(run_id):
+                emit(last)
+                if last.is_settled:
+                    break
+            raise typer.Exit(exit_code(last) if last else 0)
+        _finish(_follow(client, run_id, json), json)
+
+
+def _follow(client, run_id: str, json: bool) -> Run:
+    from ui.follow import follow, view_for
+
+    try:
+        return follow(client, run_id, view_for(messages() if json else console()))
+    except KeyboardInterrupt:
+        say(f"detached; the run goes on. `retain watch {run_id}` follows it again, `retain cancel {run_id}` ends it")
+        if json:
+            emit(_summary(client.get_run(run_id)))
+        raise typer.Exit(0) from None
+
+
+def _finish(run_: Run, json: bool) -> None:
+    from ui.follow import exit_code, outcome_line
+    from ui.progress import of_run
+    from ui.tables import progress_table
+
+    if json:
+        emit(_summary(run_))
+    else:
+        console().print(progress_table(of_run(run_)))
+        console().print(outcome_line(run_), soft_wrap=True, highlight=False)
+    raise typer.Exit(exit_code(run_))
+
+
+def _summary(run_: Run) -> dict:
+    stages = [
+        {
+            "name": stage.name,
+            "kind": stage.kind,
+            "domain": stage.domain,
+            "state": stage.state,
+            "forgetting": stage.forgetting,
+            "checkpoint": reference.uri if (reference := stage.accepted or stage.latest) else None,
+        }
+        for stage in run_.stages
+    ]
+    return {
+        "run_id": run_.id,
+        "state": run_.state,
+        "reason": run_.status.reason,
+        "message": run_.status.message,
+        "stages": stages,
+    }
+
+
+def list_runs(
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="Only runs in this state (RUNNING, ...). May be repeated.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")] = 50,
+    json: JsonFlag = False,
+) -> None:
+    """List the pipeline runs, newest first."""
+    from ui.tables import STATE_STYLES, runs_table
+
+    states = tuple(name.upper() for name in state or [])
+    unknown = [name for name in states if name not in STATE_STYLES]
+    if unknown:
+        raise BadInput(
+            [Violation(field="--state", description=f"came {unknown[0]!r}; allowed: {', '.join(STATE_STYLES)}")]
+        )
+    with connect() as client:
+        found = client.list_runs(states=states, limit=limit)
+    emit(found) if json else console().print(runs_table(found))
+
+
+def show(run_id: RunArgument, json: JsonFlag = False) -> None:
+    """Show a run: its stages, its last scores and its decisions."""
+    with connect() as client:
+        found = client.get_run(run_id)
+        if json:
+            emit(found)
+            return
+        made = client.decisions(run_id)
+    from ui import words
+    from ui.follow import outcome_line
+    from ui.progress import of_run
+    from ui.tables import decisions_table, progress_table, stages_table
+
+    out = console()
+    out.print(outcome_line(found), soft_wrap=True, highlight=False)
+    out.print(f"{found.name}, created {words.moment(found.create_time)}", highlight=False)
+    out.print(progress_table(of_run(found)))
+    out.print(stages_table(found))
+    if made:
+        out.print(decisions_table(made))
+
+
+def logs(
+    run_id: RunArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come, until the run ends.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Print the log lines of a run's workers."""
+    import sys
+
+    with connect() as client:
+        try:
+            for piece in client.logs(run_id, follow=follow):
+                emit(piece) if json else sys.stdout.write(piece.text)
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            say("stopped reading; the run goes on")
+
+
+def cancel(run_id: RunArgument, etag: EtagOption = "", json: JsonFlag = False) -> None:
+    """End a run."""
+    with connect() as client:
+        _changed(client.cancel(run_id, etag=etag), json)
+
+
+def approve(
+    run_id: RunArgument,
+    accept: Annotated[bool, typer.Option("--accept", help="Accept the stage's checkpoint as it is.")] = False,
+    go_on: Annotated[bool, typer.Option("--continue", help="Allow one more retry.")] = False,
+    comment: Annotated[str, typer.Option("--comment", "-m", help="Why, for the record.")] = "",
+    etag: EtagOption = "",
+    json: JsonFlag = False,
+) -> None:
+    """Let a SUSPENDED run go on: --accept its checkpoint, or --continue with one more retry."""
+    if accept == go_on:
+        raise BadInput([Violation(field="approve", description="exactly one of --accept and --continue is allowed")])
+    with connect() as client:
+        _changed(client.approve(run_id, "ACCEPT" if accept else "CONTINUE", etag=etag, comment=comment), json)
+
+
+def retry(run_id: RunArgument, etag: EtagOption = "", json: JsonFlag = False) -> None:
+    """Let a FAILED or CANCELLED run go on at its last checkpoint."""
+    with connect() as client:
+        _changed(client.retry(run_id, etag=etag), json)
+
+
+def delete(run_id: RunArgument, etag: EtagOption = "", json: JsonFlag = False) -> None:
+    """Delete a run that has ended."""
+    with connect() as client:
+        client.delete(run_id, etag=etag)
+    emit({"deleted": run_id}) if json else say(f"run {run_id} is deleted")
+
+
+def _changed(run_: Run, json: bool) -> None:
+    from ui.follow import outcome_line
+
+    emit(run_) if json else console().print(outcome_line(run_), soft_wrap=True, highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs of this file."""
+    panel = "Runs"
+    for verb in (validate, run, show, watch, logs, cancel, approve, retry, delete):
+        app.command(rich_help_panel=panel)(verb)
+    app.command("list", rich_help_panel=panel)(list_runs)

@@ -1,0 +1,64 @@
+"""The dual-perplexity table: at each boundary how well the model does on what it learns and on what it must keep."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ui.client.views import Decision, ForgettingRecord, SetResult
+from ui.severity import Thresholds
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualRow:
+    """One boundary. `forgetting` is the worst control score; None where nothing has to be kept yet."""
+
+    stage: str
+    attempt: int
+    step: int
+    tokens: int
+    target_set: str
+    target_perplexity: float | None
+    general_perplexity: float | None
+    forgetting: float | None
+    forgetting_low: float | None
+    forgetting_high: float | None
+    worst_set: str
+    severity: str
+    verdict: str
+
+
+def dual_rows(
+    history: Sequence[ForgettingRecord], decisions: Sequence[Decision], thresholds: Thresholds
+) -> list[DualRow]:
+    """Rows in the order of the measurements; the verdict is that of the decision on the same checkpoint."""
+    verdicts = {(d.stage, d.attempt, d.step): d.verdict for d in decisions if d.actor in {"", "gate"}}
+    rows = []
+    for record in history:
+        control = [result for result in record.results if result.set.use != "REPORT"]
+        target = _first(control, lambda result: result.set.role == "TARGET")
+        general = _first(control, lambda result: result.set.name == "general")
+        scores = [score for score in record.scores if score.use != "REPORT"]
+        # A score that is not a number is the worst of all: max() alone would let it hide behind a number.
+        worst = max(scores, key=lambda score: score.ratio if score.ratio == score.ratio else float("inf"), default=None)
+        ratio = worst.ratio if worst else None
+        rows.append(
+            DualRow(
+                stage=record.stage,
+                attempt=record.attempt,
+                step=record.step,
+                tokens=record.tokens,
+                target_set=target.set.name if target else "",
+                target_perplexity=target.perplexity if target else None,
+                general_perplexity=general.perplexity if general else None,
+                forgetting=ratio,
+                forgetting_low=worst.ratio_low if worst else None,
+                forgetting_high=worst.ratio_high if worst else None,
+                worst_set=worst.retention_set if worst else "",
+                severity=thresholds.severity(ratio),
+                verdict=verdicts.get((record.stage, record.attempt, record.step), ""),
+            )
+        )
+    return rows
+
+
+def _first(results: Sequence[SetResult], wanted) -> SetResult | None:
+    return next((result for result in results if wanted(result)), None)

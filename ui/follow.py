@@ -1,0 +1,181 @@
+"""Following a run: the stream of changes, shown as progress bars on a terminal and as plain lines anywhere else."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+
+from ui import words
+from ui.client.errors import EXIT_DONE, EXIT_FAILED, EXIT_SUSPENDED
+from ui.client.views import Decision, Run, Stage
+from ui.tables import STATE_STYLES, decision_line
+
+PHASES = {
+    "PREPARING": "preparing data",
+    "LOADING": "loading",
+    "TRAINING": "training",
+    "SAVING": "saving",
+    "WAITING": "waiting for the verdict",
+    "": "starting workers",
+}
+
+
+class RunSource(Protocol):
+    """The calls of the client that following needs."""
+
+    def watch(self, run_id: str, *, sequence: int = 0) -> Iterator[Run]: ...
+    def decisions(self, run_id: str) -> list[Decision]: ...
+
+
+class RunView(Protocol):
+    """Something that shows a run while it changes."""
+
+    def __enter__(self) -> "RunView": ...
+    def __exit__(self, *_: object) -> None: ...
+    def show(self, run: Run) -> None: ...
+    def decided(self, decision: Decision) -> None: ...
+
+
+def follow(client: RunSource, run_id: str, view: RunView) -> Run:
+    """Shows every change until the run has ended or waits for a person, and returns it as it then is."""
+    seen, last_mark = 0, None
+    run: Run | None = None
+    with view:
+        for run in client.watch(run_id):
+            # Decisions change what a stage's status says; asking only then keeps the traffic down.
+            mark = [(s.state, s.attempt, s.retries, s.forgetting, s.lr_scale, s.latest, s.accepted) for s in run.stages]
+            if mark != last_mark or run.is_settled:
+                last_mark = mark
+                for decision in client.decisions(run_id):
+                    if decision.number > seen:
+                        seen = decision.number
+                        view.decided(decision)
+            view.show(run)
+            if run.is_settled:
+                break
+    if run is None:
+        raise RuntimeError(f"the server closed the watch of {run_id} without telling how the run stands")
+    return run
+
+
+def exit_code(run: Run) -> int:
+    """0 succeeded or still going, 1 failed or cancelled, 5 waits for a person."""
+    if run.state == "SUSPENDED":
+        return EXIT_SUSPENDED
+    return EXIT_FAILED if run.state in {"FAILED", "CANCELLED"} else EXIT_DONE
+
+
+def outcome_line(run: Run) -> str:
+    """How the run stands, in one line of rich markup."""
+    style = STATE_STYLES.get(run.state, "default")
+    why = f": {escape(run.status.message or run.status.reason)}" if run.status.message or run.status.reason else ""
+    hint = f"; `retain approve {run.id} --accept` or `--continue` lets it go on" if run.state == "SUSPENDED" else ""
+    return f"[{style}]{run.state}[/{style}] {run.id}{why}{hint}"
+
+
+def stage_detail(stage: Stage) -> str:
+    """What is known of a running stage: loss, speed, forgetting, shares, LR factor."""
+    parts = []
+    if stage.train_loss_nats:
+        parts.append(f"loss {stage.train_loss_nats:.3f}")
+    if stage.tokens_per_second and stage.state == "RUNNING":
+        parts.append(f"{words.amount(round(stage.tokens_per_second))} tok/s")
+    if stage.forgetting is not None:
+        parts.append(f"forgetting {words.percent(stage.forgetting)} {stage.worst_set}".rstrip())
+    if stage.shares:
+        parts.append(f"replay {words.shares(stage.shares)}")
+    if stage.lr_scale not in {0.0, 1.0}:
+        parts.append(f"LR x{stage.lr_scale:g}")
+    if stage.attempt > 1:
+        parts.append(f"attempt {stage.attempt}")
+    return "  ".join(parts)
+
+
+class TerminalView:
+    """One progress bar per stage, one for preparing, and the decisions above them as they come."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("[dim]{task.fields[detail]}"),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "TerminalView":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, run: Run) -> None:
+        prepared = 1.0 if any(stage.attempt for stage in run.stages) else run.status.prepare_progress
+        self._bar("prepare", prepared, 1.0, self._where(run) if prepared < 1.0 else "", waiting=False)
+        for stage in run.stages:
+            detail = stage_detail(stage)
+            if stage.state == "RUNNING" and run.status.phase != "TRAINING":
+                detail = f"{PHASES.get(run.status.phase, '')}  {detail}"
+            elif stage.state == "SUSPENDED":
+                detail = f"waits for a person  {detail}"
+            self._bar(
+                stage.name,
+                stage.step,
+                stage.total_steps or None,
+                detail,
+                waiting=stage.state in {"LOCKED", "READY", ""},
+            )
+
+    def _where(self, run: Run) -> str:
+        if run.state == "PENDING":
+            return f"place {run.status.queue_position} in the queue" if run.status.queue_position else "pending"
+        return PHASES.get(run.status.phase, "")
+
+    def _bar(self, name: str, done: float, total: float | None, detail: str, *, waiting: bool) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total, detail=detail, start=not waiting)
+        task = self._tasks[name]
+        if not waiting:
+            self._progress.start_task(task)
+        self._progress.update(task, completed=done, total=total, detail=detail)
+
+    def decided(self, decision: Decision) -> None:
+        self._console.print(decision_line(decision))
+
+
+class PlainView:
+    """One line per change that matters; for pipes and logs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: tuple = ()
+
+    def __enter__(self) -> "PlainView":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, run: Run) -> None:
+        stage = next((stage for stage in run.stages if stage.state == "RUNNING"), None)
+        mark = (run.state, stage.name if stage else "", stage.attempt if stage else 0, stage.latest if stage else None)
+        if mark == self._last:
+            return
+        self._last = mark
+        where = f" {stage.name} step {stage.step}/{stage.total_steps} {stage_detail(stage)}" if stage else ""
+        self._console.print(f"{run.state}{where}".rstrip(), soft_wrap=True, highlight=False)
+
+    def decided(self, decision: Decision) -> None:
+        self._console.print(decision_line(decision), soft_wrap=True)
+
+
+def view_for(console: Console) -> RunView:
+    """Progress bars where the console is a terminal, lines where it is not."""
+    return TerminalView(console) if console.is_terminal else PlainView(console)

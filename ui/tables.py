@@ -1,0 +1,237 @@
+"""The tables that the command prints: progress, runs, dual perplexity, decisions, checkpoints, a plan."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ui import words
+from ui.client.views import Checkpoint, Decision, Plan, Run
+from ui.dual import DualRow
+from ui.progress import ProgressRow
+from ui.severity import MARKS
+
+STATUS = {
+    "COMPLETE": ("✓ Complete", "green"),
+    "RUNNING": ("● Running", "cyan"),
+    "SUSPENDED": ("‖ Waits for a person", "yellow"),
+    "FAILED": ("✗ Failed", "red"),
+    "READY": ("○ Ready to start", "default"),
+    "LOCKED": ("⊗ Locked", "dim"),
+}
+STATE_STYLES = {
+    "PENDING": "blue",
+    "RUNNING": "cyan",
+    "SUSPENDED": "yellow",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "CANCELLED": "dim",
+}
+
+
+def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def status_text(row: ProgressRow) -> Text:
+    """`✓ Complete`, or `⊗ Needs a base model: ...`."""
+    words_, style = STATUS.get(row.status, (row.status or "-", "default"))
+    return Text(f"⊗ Needs {row.unlocked_by}" if row.status == "LOCKED" and row.unlocked_by else words_, style=style)
+
+
+def progress_table(rows: Sequence[ProgressRow], *, title: str = "Training Pipeline Progress") -> Table:
+    """The seed of every view: Stage, Checkpoints, Latest, Status."""
+    table = _table(title, "Stage", "Checkpoints", "Latest", "Status", right=["Checkpoints"])
+    for number, row in enumerate(rows, start=1):
+        table.add_row(f"{number}  {row.title}", str(row.checkpoints), row.latest or "-", status_text(row))
+    return table
+
+
+def runs_table(runs: Sequence[Run]) -> Table:
+    table = _table("Pipeline runs", "Run", "Name", "State", "Stage", "Forgetting", "Created", right=["Forgetting"])
+    for run in runs:
+        stage = current_stage(run)
+        state = f"{run.state} (place {run.status.queue_position})" if run.status.queue_position else run.state
+        where = f"{stage.name} {stage.step}/{stage.total_steps}" if stage else "-"
+        forgetting = words.percent(stage.forgetting if stage else None)
+        table.add_row(
+            run.id,
+            run.name,
+            Text(state, STATE_STYLES.get(run.state, "")),
+            where,
+            forgetting,
+            words.moment(run.create_time),
+        )
+    return table
+
+
+def current_stage(run: Run):
+    """The stage that is worked on, else the last that was; None before the first."""
+    active = [stage for stage in run.stages if stage.state in {"RUNNING", "SUSPENDED", "FAILED"}]
+    done = [stage for stage in run.stages if stage.state == "COMPLETE"]
+    return active[0] if active else (done[-1] if done else None)
+
+
+def dual_table(rows: Sequence[DualRow]) -> Table:
+    """Domain and general perplexity side by side with the score, as the seed prints them."""
+    right = ["Step", "Tokens", "Target PPL", "General PPL", "Forgetting"]
+    table = _table(
+        "Dual perplexity and forgetting",
+        "Stage",
+        "Step",
+        "Tokens",
+        "Target PPL",
+        "General PPL",
+        "Forgetting",
+        "95 %",
+        "Status",
+        "Then",
+        right=right,
+    )
+    previous = None
+    for row in rows:
+        mark = MARKS[row.severity]
+        line = (row.stage, row.attempt)
+        shown = "" if line == previous else row.stage + (f" (attempt {row.attempt})" if row.attempt > 1 else "")
+        previous = line
+        interval = (
+            f"{words.percent(row.forgetting_low)} to {words.percent(row.forgetting_high)}"
+            if row.forgetting_low is not None
+            else ""
+        )
+        target = f"{words.ppl(row.target_perplexity)} {row.target_set}" if row.target_perplexity is not None else "-"
+        table.add_row(
+            shown,
+            str(row.step),
+            words.amount(row.tokens),
+            target,
+            words.ppl(row.general_perplexity),
+            words.percent(row.forgetting),
+            interval,
+            Text(f"{mark.sign} {mark.word}", mark.style),
+            row.verdict.replace("_", " ").lower(),
+        )
+    return table
+
+
+def decision_line(decision: Decision) -> Text:
+    """One decision on one line: what, where, why."""
+    mark = MARKS[decision.severity]
+    verdict = decision.verdict.replace("_", " ").lower()
+    text = Text(f"{mark.sign} ", mark.style)
+    text.append(f"{decision.stage} step {decision.step}: ", "bold")
+    text.append(f"{verdict}. ", mark.style)
+    text.append(decision.message)
+    return text
+
+
+def decisions_table(decisions: Sequence[Decision]) -> Table:
+    right = ["#", "Step", "Forgetting", "Compared", "LR x"]
+    table = _table(
+        "Decisions", "#", "Stage", "Step", "Forgetting", "Compared", "Verdict", "Shares", "LR x", "Why", right=right
+    )
+    for decision in decisions:
+        mark = MARKS[decision.severity]
+        compared = decision.projected if decision.projected is not None else decision.forgetting
+        table.add_row(
+            str(decision.number),
+            f"{decision.stage} ({decision.attempt})",
+            str(decision.step),
+            f"{words.percent(decision.forgetting)} {decision.worst_set}".strip(),
+            f"{words.percent(compared)} / {words.percent(decision.threshold, signed=False)}"
+            if compared is not None
+            else "-",
+            Text(decision.verdict.replace("_", " ").lower(), mark.style),
+            words.shares(decision.shares),
+            f"{decision.lr_scale:g}",
+            decision.message if decision.actor in {"", "gate"} else f"{decision.actor}: {decision.message}",
+        )
+    return table
+
+
+def checkpoints_table(checkpoints: Sequence[Checkpoint]) -> Table:
+    table = _table(
+        "Checkpoints",
+        "Checkpoint",
+        "Digest",
+        "Parent",
+        "State",
+        "Forgetting",
+        "Loss",
+        "Size",
+        right=["Forgetting", "Loss", "Size"],
+    )
+    for row in checkpoints:
+        table.add_row(
+            row.id,
+            row.ref.manifest_sha256[:12],
+            row.parent[:12] or "-",
+            row.state.lower(),
+            words.percent(row.forgetting),
+            f"{row.train_loss_nats:.3f}" if row.train_loss_nats else "-",
+            words.file_size(row.bytes),
+        )
+    return table
+
+
+def plan_table(plan: Plan) -> Table:
+    table = _table(
+        "Plan",
+        "Stage",
+        "Tokens",
+        "Steps",
+        "Boundaries",
+        "Peak LR",
+        "Must keep",
+        "Builds on",
+        right=["Tokens", "Steps", "Boundaries", "Peak LR"],
+    )
+    for stage in plan.stages:
+        late = "after preparing"
+        table.add_row(
+            stage.name,
+            words.amount(stage.tokens) if stage.tokens else late,
+            str(stage.steps) if stage.steps else late,
+            str(stage.boundaries) if stage.boundaries else late,
+            f"{stage.learning_rate:g}",
+            ", ".join(stage.retention_sets) or "-",
+            stage.base or "random weights",
+        )
+    return table
+
+
+def stages_table(run: Run) -> Table:
+    """Numbers of each stage: how far, how fast, how good, how much was forgotten."""
+    right = ["Step", "Tokens", "Loss", "Tok/s", "Forgetting", "Retries"]
+    table = _table(
+        "Stages",
+        "Stage",
+        "Step",
+        "Tokens",
+        "Loss",
+        "Tok/s",
+        "Forgetting",
+        "Replay",
+        "LR x",
+        "Retries",
+        "Time",
+        right=right,
+    )
+    for stage in run.stages:
+        table.add_row(
+            stage.name,
+            f"{stage.step}/{stage.total_steps or '?'}",
+            f"{words.amount(stage.tokens)}/{words.amount(stage.total_tokens) if stage.total_tokens else '?'}",
+            f"{stage.train_loss_nats:.3f}" if stage.train_loss_nats else "-",
+            words.amount(round(stage.tokens_per_second)) if stage.tokens_per_second else "-",
+            f"{words.percent(stage.forgetting)} {stage.worst_set}".strip(),
+            words.shares(stage.shares),
+            f"{stage.lr_scale:g}" if stage.lr_scale else "-",
+            str(stage.retries),
+            words.duration(stage.wall_seconds) if stage.wall_seconds else "-",
+        )
+    return table

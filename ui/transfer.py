@@ -1,0 +1,120 @@
+"""Bytes between this machine and the object store, through presigned URLs. Nothing here needs a key of the store."""
+
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from ui.client.errors import BadInput, ClientError, Unreachable, Violation
+from ui.client.views import Upload
+from ui.spec_file import find_local, local_sources
+
+CHUNK_BYTES = 1 << 20
+TIMEOUT_S = 60.0
+
+
+class UploadPort(Protocol):
+    """The one call of the client that an upload needs."""
+
+    def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str = "") -> Upload: ...
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def put_file(url: str, path: Path) -> None:
+    """PUTs the file's bytes."""
+    with path.open("rb") as stream:
+        size = str(path.stat().st_size)
+        request = urllib.request.Request(
+            url, data=stream, method="PUT", headers={"Content-Length": size, "Content-Type": "application/octet-stream"}
+        )
+        with _open(request):
+            pass
+
+
+def get_file(url: str, path: Path, *, sha256: str) -> None:
+    """GETs a file; it stands at `path` only when its bytes have the hash that was promised."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with _open(urllib.request.Request(url)) as response, partial.open("wb") as stream:
+            shutil.copyfileobj(response, stream, CHUNK_BYTES)
+        came = sha256_of(partial)
+        if came != sha256:
+            raise ClientError(
+                f"{path.name}: the store sent bytes with SHA-256 {came}, the manifest says {sha256}",
+                reason="HASH_DIFFERS",
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _open(request: urllib.request.Request) -> Any:
+    host = urllib.parse.urlsplit(request.full_url).hostname or ""
+    handlers = [urllib.request.ProxyHandler({})] if host in {"localhost", "::1"} or host.startswith("127.") else []
+    try:
+        return urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        raise ClientError(
+            f"the object store answered {error.code} {error.reason} to {request.get_method()}", reason="OBJECT_STORE"
+        ) from error
+    except OSError as error:
+        raise Unreachable(f"the object store at {host} does not answer: {error}", reason="OBJECT_STORE") from error
+
+
+def upload(client: UploadPort, path: Path, *, say: Callable[[str], None] = lambda _: None) -> str:
+    """Uploads a file, or a folder of files, and returns its s3:// URI. What the store has already is not sent again."""
+    if path.is_file():
+        return _upload_file(client, path, path.name, "", sha256_of(path), say)
+    files = sorted(entry for entry in path.rglob("*") if entry.is_file() and not entry.name.startswith("."))
+    if not files:
+        raise BadInput(
+            [Violation(field=str(path), description="is an empty folder; a file or a folder with files is allowed")]
+        )
+    # A stored folder is flat: the folders in a name become part of it.
+    names = {entry: "__".join(entry.relative_to(path).parts) for entry in files}
+    hashes = {entry: sha256_of(entry) for entry in files}
+    folder = hashlib.sha256("\n".join(f"{names[entry]} {hashes[entry]}" for entry in files).encode()).hexdigest()
+    uris = [_upload_file(client, entry, names[entry], folder, hashes[entry], say) for entry in files]
+    return uris[0].rpartition("/")[0]
+
+
+def _upload_file(
+    client: UploadPort, path: Path, name: str, folder: str, digest: str, say: Callable[[str], None]
+) -> str:
+    size = path.stat().st_size
+    target = client.create_upload(sha256=digest, file_name=name, size_bytes=size, folder=folder)
+    if target.url:
+        say(f"uploading {path} ({size / 1e6:.1f} MB)")
+        put_file(target.url, path)
+    return target.uri
+
+
+def place_local_sources(
+    client: UploadPort, tree: dict[str, Any], spec_path: str, *, send: bool, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Makes the local paths of a spec readable by the workers: uploaded with `send`, else made absolute."""
+    missing, found = [], []
+    for holder, key, place in local_sources(tree):
+        path = find_local(holder[key], spec_path)
+        if path is None:
+            allowed = "an existing file or folder, or a URI (sample://, s3://, hf://), is allowed"
+            missing.append(
+                Violation(field=place, description=f"came {holder[key]!r}, which does not exist here; {allowed}")
+            )
+        else:
+            found.append((holder, key, path))
+    if missing:
+        raise BadInput(missing)
+    for holder, key, path in found:
+        holder[key] = upload(client, path, say=say) if send else str(path)
