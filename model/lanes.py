@@ -1,0 +1,180 @@
+"""Lanes: endless, resumable readers of a shard that hand out rows of context + 1 tokens.
+
+A lane owns some documents of a shard (all of them, or one band of difficulty) and reads them in a shuffled order, epoch
+after epoch. Where it stands is a small cursor of plain numbers, and the next row depends on the cursor alone: that is
+what makes a resume exact.
+
+The order of an epoch is made by sorting the documents by a hash of (seed, lane, epoch, document). The hash is splitmix64
+(Steele, Lea and Flood, OOPSLA 2014), spelled out here because no library promises its shuffle for later versions.
+
+text  documents stand one after another without padding, also across the end of an epoch. A row reads C + 1 tokens and
+      the next one starts at the last of them, so that every token is predicted exactly once an epoch (the very first of
+      the run excepted).
+chat  whole conversations are packed side by side, each its own segment that attention never leaves. A few conversations
+      are looked at ahead, so that little is filled up: the oldest goes first, then whichever of the others still fits.
+      A conversation longer than a row is cut, each piece starting at the last token of the one before. Rows in which
+      nothing bears loss are passed over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from model.errors import BadConfig, EmptyBatch
+from model.shards import TokenShard
+
+LOOK_AHEAD = 16
+IGNORED = -100
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Row:
+    """One row: inputs_T, targets_T (-100 = no loss), segments_T (one conversation each; zeros for text), and how many
+    targets bear loss."""
+
+    inputs_T: np.ndarray
+    targets_T: np.ndarray
+    segments_T: np.ndarray | None
+    loss_tokens: int
+
+
+def splitmix64(values: np.ndarray) -> np.ndarray:
+    """Well mixed 64-bit hashes of 64-bit numbers."""
+    with np.errstate(over="ignore"):
+        z = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def mixed_key(*parts: int) -> int:
+    """One 64-bit key of several small numbers, sensitive to their order."""
+    key = np.zeros(1, dtype=np.uint64)
+    for part in parts:
+        key = splitmix64(key ^ np.array([part & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64))
+    return int(key[0])
+
+
+class Lane:
+    """See the module. `documents` are indices into the shard (None: all)."""
+
+    def __init__(self, shard: TokenShard, *, key: int, context: int, documents: np.ndarray | None = None) -> None:
+        self.shard, self.key, self.context = shard, key, context
+        count = shard.documents
+        self._documents = np.arange(count, dtype=np.uint32) if documents is None else documents.astype(np.uint32)
+        self.tokens = int(self._lengths(self._documents).sum()) if documents is not None else shard.meta.tokens
+        self.loss_tokens = self._count_loss(documents)
+        if self.loss_tokens < 1:
+            raise EmptyBatch(
+                field=shard.meta.source or str(shard.folder),
+                came=f"{len(self._documents)} documents in which no token bears loss",
+                allowed="data with target tokens",
+            )
+        self._order: tuple[int, np.ndarray] | None = None
+        self.epoch = self.place = self.offset = 0
+        self.pending: list[list[int]] = []  # [document, offset], chat only
+
+    def _lengths(self, documents: np.ndarray) -> np.ndarray:
+        return self.shard.offsets[documents.astype(np.int64) + 1] - self.shard.offsets[documents.astype(np.int64)]
+
+    def _count_loss(self, documents: np.ndarray | None) -> int:
+        mask = self.shard.mask_N
+        if documents is None or mask is None:
+            return self.shard.meta.loss_tokens if documents is None else self.tokens
+        offsets = self.shard.offsets
+        return sum(
+            int(mask[offsets[d] + 1 : offsets[d + 1]].sum()) for d in documents.tolist() if offsets[d + 1] > offsets[d]
+        )
+
+    @property
+    def expected_loss_tokens(self) -> float:
+        """Loss-bearing targets of an average row."""
+        return max(1.0, self.context * self.loss_tokens / max(1, self.tokens))
+
+    def cursor(self) -> dict[str, Any]:
+        """Where the lane stands, as plain numbers."""
+        return {
+            "epoch": self.epoch,
+            "place": self.place,
+            "offset": self.offset,
+            "pending": [list(entry) for entry in self.pending],
+        }
+
+    def seek(self, cursor: dict[str, Any]) -> None:
+        """Go to where `cursor()` was. Raises BadConfig for a cursor of other data."""
+        epoch, place, offset = (int(cursor[name]) for name in ("epoch", "place", "offset"))
+        if epoch < 0 or not 0 <= place <= len(self._documents) or offset < 0:
+            raise BadConfig(field="cursor", came=cursor, allowed=f"a place among {len(self._documents)} documents")
+        self.epoch, self.place, self.offset = epoch, place, offset
+        self.pending = [[int(document), int(at)] for document, at in cursor.get("pending", [])]
+
+    def next_row(self) -> Row:
+        """The next row that has at least one target."""
+        if self.shard.mask_N is None:
+            return self._text_row()
+        while True:
+            row = self._chat_row()
+            if row.loss_tokens:
+                return row
+
+    def _ordered(self) -> np.ndarray:
+        if self._order is None or self._order[0] != self.epoch:
+            hashes = splitmix64(self._documents.astype(np.uint64) ^ np.uint64(mixed_key(self.key, self.epoch)))
+            self._order = (self.epoch, self._documents[np.argsort(hashes, kind="stable")])
+        return self._order[1]
+
+    def _text_row(self) -> Row:
+        needed = self.context + 1
+        row = np.empty(needed, dtype=np.int64)
+        filled = 0
+        while True:
+            order = self._ordered()
+            document = int(order[self.place])
+            low, high = int(self.shard.offsets[document]) + self.offset, int(self.shard.offsets[document + 1])
+            take = min(high - low, needed - filled)
+            row[filled : filled + take] = self.shard.tokens_N[low : low + take]
+            filled += take
+            if filled == needed:
+                # The last token of this row is the first input of the next one.
+                self.offset += take - 1
+                return Row(inputs_T=row[:-1], targets_T=row[1:], segments_T=None, loss_tokens=self.context)
+            self._next_document()
+
+    def _next_document(self) -> None:
+        self.place, self.offset = self.place + 1, 0
+        if self.place == len(self._documents):
+            self.epoch, self.place = self.epoch + 1, 0
+
+    def _chat_row(self) -> Row:
+        C, offsets, mask = self.context, self.shard.offsets, self.shard.mask_N
+        assert mask is not None
+        while len(self.pending) < LOOK_AHEAD:
+            self.pending.append([int(self._ordered()[self.place]), 0])
+            self._next_document()
+        tokens = np.zeros(C + 1, dtype=np.int64)
+        segments = np.full(C + 1, -1, dtype=np.int32)
+        bears = np.zeros(C + 1, dtype=bool)
+        filled = segment = 0
+        waiting: list[list[int]] = []
+        for entry in self.pending:
+            document, offset = entry
+            low, high = int(offsets[document]) + offset, int(offsets[document + 1])
+            room = C + 1 - filled
+            if high - low > room and filled:
+                waiting.append(entry)
+                continue
+            take = min(high - low, room)
+            tokens[filled : filled + take] = self.shard.tokens_N[low : low + take]
+            segments[filled : filled + take] = segment
+            # The first token of a segment is never a target: what stands before it belongs to something else.
+            bears[filled + 1 : filled + take] = mask[low + 1 : low + take] != 0
+            filled, segment = filled + take, segment + 1
+            if take < high - low:
+                waiting.append([document, offset + take - 1])
+        segments[filled:] = segment
+        self.pending = waiting
+        targets = np.where(bears[1:], tokens[1:], IGNORED)
+        return Row(inputs_T=tokens[:-1], targets_T=targets, segments_T=segments[:-1], loss_tokens=int(bears[1:].sum()))

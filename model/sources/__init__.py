@@ -1,0 +1,84 @@
+"""Where documents come from. `open_source(uri)` is the only door.
+
+| uri | what |
+|---|---|
+| sample://docs, sample://code | documentation and bare code of the standard library |
+| sample://math, sample://science, sample://chat | generators |
+| a path, file:///a/path | text, JSON lines, parquet, or a folder of them |
+| s3://bucket/prefix | the same, fetched through a function that the caller passes in |
+| hf://owner/name | through `datasets`, streamed |
+
+Options can be given as a mapping or behind the URI (`sample://math?difficulty=[1,3]&seed=7`; values are read as JSON
+where they are JSON). Every source also takes `limit_documents` and `limit_bytes`. Nothing that fails to load ever becomes
+an empty data set: it raises BadSource.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from model.errors import BadSource
+from model.sources.base import Source
+from model.sources.dialogues import ChatSource
+from model.sources.files import FileSource
+from model.sources.math_problems import MathSource
+from model.sources.remote import Fetch, HuggingFaceSource, open_s3
+from model.sources.science_texts import ScienceSource
+from model.sources.stdlib import StdlibSource
+
+SAMPLES = ("docs", "code", "math", "science", "chat")
+
+__all__ = ["SAMPLES", "Source", "open_source", "source_digest"]
+
+
+def open_source(
+    uri: str, *, options: Mapping[str, Any] | None = None, fetch: Fetch | None = None, cache: Path | None = None
+) -> Source:
+    """The source behind a URI. Raises BadSource for what cannot be opened, with the URI, what came, what is allowed."""
+    base, _, query = uri.partition("?") if "://" in uri else (uri, "", "")
+    merged = {name: _value(text) for name, text in parse_qsl(query, keep_blank_values=True)} | dict(options or {})
+    scheme, _, rest = base.partition("://") if "://" in base else ("file", "", base)
+    if scheme == "sample":
+        return _sample(base, rest.strip("/"), merged)
+    if scheme == "file":
+        return FileSource(Path(unquote(rest) if "://" in base else rest), uri=base, options=merged)
+    if scheme == "s3":
+        return open_s3(base, fetch=fetch, cache=cache, options=merged)
+    if scheme == "hf":
+        return HuggingFaceSource(base, options=merged)
+    raise BadSource(field="uri", came=uri, allowed="sample://, a file or folder, s3://, hf://")
+
+
+def source_digest(source: Source) -> str:
+    """SHA-256 that names the documents of a source: what it is, with which options, and its fingerprint.
+
+    The place of a file is not part of it, its content is: the same data under two paths is the same data.
+    """
+    kind = type(source).__name__
+    place = source.uri if kind not in ("FileSource",) else "file"
+    content = [kind, place, dict(source.options), source.fingerprint()]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _sample(uri: str, name: str, options: Mapping[str, Any]) -> Source:
+    if name in ("docs", "code"):
+        return StdlibSource(name, uri=uri, options=options)
+    if name == "math":
+        return MathSource(uri=uri, options=options)
+    if name == "science":
+        return ScienceSource(uri=uri, options=options)
+    if name == "chat":
+        return ChatSource(uri=uri, options=options)
+    raise BadSource(field="uri", came=uri, allowed=", ".join(f"sample://{sample}" for sample in SAMPLES))
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
