@@ -10,7 +10,7 @@ tokens come only from the post-processor (`<|bos|>` in front of each document) a
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -181,6 +181,12 @@ class Tokenizer:
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids."""
         return self._backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
+
+    def decode_stream(self, prompt_ids: Sequence[int]) -> Callable[[int], str | None]:
+        """A function that takes one new token id at a time and returns the text that it completes: None while the bytes
+        of a character are still missing. The prompt comes first so that spaces between the two are right."""
+        stream = decoders.DecodeStream(ids=list(prompt_ids), skip_special_tokens=True)
+        return lambda token_id: stream.step(self._backend, token_id)
 
     def encode_chat(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
         """(ids, mask) of a conversation; mask is 1 for tokens that the assistant says, its end-of-turn included.

@@ -1,0 +1,175 @@
+"""Text from a model, token by token: the model's own prediction is sampled and fed back.
+
+Each new token needs the keys and values of all tokens before it; they are kept (the KV cache), so that a step costs one
+token and not the whole text. Temperature divides the logits: below 1 the likely becomes likelier, 0 always takes the
+likeliest (greedy). top_k leaves only the k likeliest in the draw (Fan et al. 2018, arXiv:1805.04833).
+
+`python -m model.sample MODEL_DIR --prompt TEXT` prints as it generates.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.chat import Message
+from model.config import ModelConfig
+from model.errors import BadConfig, NonFinite, RetainModelError
+from model.hf import check_vocabulary, load_pretrained
+from model.llama import Llama
+from model.tokenizer import Tokenizer
+
+BAD_INPUT = 2
+
+# Shapes: B batch (1), T new tokens, S all tokens so far, K key and value heads, D size of a head, V vocabulary.
+
+
+class KeyValueCache:
+    """Keys and values of all layers, in buffers of `capacity` tokens made once."""
+
+    def __init__(self, config: ModelConfig, capacity: int, *, like: Tensor) -> None:
+        shape = (config.layers, 1, config.kv_heads, capacity, config.head_size)
+        self._keys, self._values = like.new_empty(shape), like.new_empty(shape)
+        self._last_layer = config.layers - 1
+        self.length = 0  # tokens of which every layer knows keys and values
+
+    def extend(self, layer: int, keys_BKTD: Tensor, values_BKTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the new tokens of a layer; return all [B, K, S, D]. The last layer counts them."""
+        end = self.length + keys_BKTD.shape[2]
+        self._keys[layer, :, :, self.length : end] = keys_BKTD
+        self._values[layer, :, :, self.length : end] = values_BKTD
+        if layer == self._last_layer:
+            self.length = end
+        return self._keys[layer, :, :, :end], self._values[layer, :, :, :end]
+
+
+def generate(
+    model: Llama,
+    tokenizer: Tokenizer,
+    prompt: str | Sequence[Message],
+    max_new_tokens: int = 100,
+    temperature: float = 0.8,
+    top_k: int | None = 50,
+    seed: int = 0,
+) -> Iterator[str]:
+    """Pieces of text that continue a prompt (a text, or a conversation for the chat template) as they are made.
+
+    Ends at an end-of-text token, after max_new_tokens, or when the model's context is full. The same arguments give the
+    same text. Raises BadConfig for settings out of range or a prompt that leaves no room, NonFinite for NaN logits.
+    """
+    ids = tokenizer.encode(prompt) if isinstance(prompt, str) else tokenizer.encode_prompt(prompt)
+    step = tokenizer.decode_stream(ids)
+    for token_id in generate_ids(
+        model,
+        ids,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+        stop_ids=end_ids(model, tokenizer),
+    ):
+        piece = step(token_id)
+        if piece:
+            yield piece
+
+
+def generate_ids(
+    model: Llama,
+    prompt_ids: Sequence[int],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.8,
+    top_k: int | None = 50,
+    seed: int = 0,
+    stop_ids: frozenset[int] = frozenset(),
+) -> Iterator[int]:
+    """Token ids that continue the prompt; see `generate`. A stop id ends it and is not yielded."""
+    _check(model, prompt_ids, max_new_tokens, temperature, top_k)
+    parameter = next(model.parameters())
+    capacity = min(model.config.context, len(prompt_ids) + max_new_tokens)
+    cache = KeyValueCache(model.config, capacity, like=parameter)
+    generator = torch.Generator().manual_seed(seed)
+    new_ids = list(prompt_ids)
+    for _ in range(capacity - len(prompt_ids)):
+        with torch.inference_mode():
+            tokens_BT = torch.tensor([new_ids], device=parameter.device)
+            hidden_BTE = model.hidden(tokens_BT, cache=cache)
+            logits_V = model.lm_head(hidden_BTE[0, -1]).float().cpu()
+        token_id = _pick(logits_V, temperature, top_k, generator)
+        if token_id in stop_ids:
+            return
+        yield token_id
+        new_ids = [token_id]
+
+
+def end_ids(model: Llama, tokenizer: Tokenizer) -> frozenset[int]:
+    """Tokens that end a text: the model's and the tokenizer's."""
+    own = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
+    return frozenset((*model.config.eos_ids, *own))
+
+
+def _pick(logits_V: Tensor, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
+    if not bool(torch.isfinite(logits_V).all()):
+        raise NonFinite("logits", "NaN or infinity", "finite logits")
+    if temperature == 0:
+        return int(logits_V.argmax())
+    if top_k is not None and top_k < len(logits_V):
+        likeliest, ids = logits_V.topk(top_k)
+        return int(ids[torch.multinomial(torch.softmax(likeliest / temperature, -1), 1, generator=generator)])
+    return int(torch.multinomial(torch.softmax(logits_V / temperature, -1), 1, generator=generator))
+
+
+def _check(model: Llama, prompt_ids: Sequence[int], max_new_tokens: int, temperature: float, top_k: int | None) -> None:
+    context = model.config.context
+    if not 1 <= len(prompt_ids) < context:
+        raise BadConfig("prompt", f"{len(prompt_ids)} tokens", f"1 to {context - 1} (the model's context is {context})")
+    if max_new_tokens < 1:
+        raise BadConfig("max_new_tokens", max_new_tokens, "a whole number from 1")
+    if not 0 <= temperature < float("inf"):
+        raise BadConfig("temperature", temperature, "0 (greedy) or more")
+    if top_k is not None and top_k < 1:
+        raise BadConfig("top_k", top_k, "a whole number from 1, or none")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, or 2 for bad input with the field, what came and what is allowed on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        model, tokenizer = load_pretrained(Path(options.model)), Tokenizer.load(options.model)
+        check_vocabulary(model.config, tokenizer)
+        prompt = [{"role": "user", "content": options.prompt}] if options.chat else options.prompt
+        pieces = generate(
+            model, tokenizer, prompt, options.max_new_tokens, options.temperature, options.top_k, options.seed
+        )
+        if options.json:
+            print(json.dumps({"prompt": options.prompt, "text": "".join(pieces)}, ensure_ascii=False))
+            return 0
+        print(options.prompt, end="" if not options.chat else "\n")
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
+    except RetainModelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m model.sample", description="Generate text from a model folder.")
+    parser.add_argument("model", help="folder in Hugging Face's layout")
+    parser.add_argument("--prompt", required=True, help="text to continue")
+    parser.add_argument("--chat", action="store_true", help="put the prompt into the chat template as the user's turn")
+    parser.add_argument("--max-new-tokens", type=int, default=100)
+    parser.add_argument("--temperature", type=float, default=0.8, help="0 is greedy")
+    parser.add_argument("--top-k", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
