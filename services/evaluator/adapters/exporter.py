@@ -1,0 +1,89 @@
+"""Shows the newest measurement of each run to Prometheus.
+
+Gauges say how things stand now: a record replaces all that its run showed before, also of an earlier stage, whose score
+would otherwise keep a page firing that nobody can mend. What was is in Prometheus itself and in the history.
+Only control sets are shown: a report set of the same name would be a second value of the same series.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from services.common.metrics import SERIES_KEPT_S, EvaluatorMetrics, RunSeries, finite_or_infinite
+from services.evaluator.application.ports import Exporter
+from services.evaluator.domain.answer import Record
+from services.evaluator.domain.question import Use
+
+
+class PrometheusExporter(Exporter):
+    """Sets `EvaluatorMetrics`. Called from the event loop and from the upkeep thread."""
+
+    def __init__(
+        self, metrics: EvaluatorMetrics, *, kept_s: float = SERIES_KEPT_S, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._metrics, self._clock = metrics, clock
+        self._series = RunSeries(metrics, kept_s=kept_s)
+        self._shown: dict[str, str] = {}  # run -> the stage that it shows
+        self._lock = threading.Lock()
+
+    def export(self, record: Record) -> None:
+        with self._lock:
+            if self._shown.get(record.run) not in (None, record.stage):
+                self._metrics.remove_series(run=record.run)
+            self._shown[record.run] = record.stage
+            self._series.resumed(record.run)
+            where = {"run": record.run, "stage": record.stage}
+            for result in record.results:
+                if result.set.use is Use.CONTROL:
+                    labels = where | {"set": result.set.name, "role": str(result.set.role)}
+                    self._metrics.perplexity.labels(**labels).set(finite_or_infinite(result.perplexity))
+                    self._metrics.loss_nats.labels(**labels).set(finite_or_infinite(result.loss_nats))
+            self._export_scores(record, where)
+
+    def _export_scores(self, record: Record, where: dict[str, str]) -> None:
+        roles = {result.set.name: str(result.set.role) for result in record.results if result.set.use is Use.CONTROL}
+        metrics = self._metrics
+        for score in record.scores:
+            if score.use is not Use.CONTROL:
+                continue
+            labels = where | {"retention_set": score.retention_set}
+            metrics.forgetting_ratio.labels(**labels).set(finite_or_infinite(score.ratio))
+            metrics.forgetting_nats.labels(**labels).set(finite_or_infinite(score.nats))
+            baseline = where | {"set": score.retention_set, "role": roles[score.retention_set]}
+            metrics.baseline_perplexity.labels(**baseline).set(score.baseline_perplexity)
+            ends = [
+                (metrics.forgetting_ratio_ci_low, metrics.forgetting_nats_ci_low, score.ratio_low),
+                (metrics.forgetting_ratio_ci_high, metrics.forgetting_nats_ci_high, score.ratio_high),
+            ]
+            for ratio_gauge, nats_gauge, end in ends:
+                if end is None:  # an interval that is no longer there must not stay beside the score
+                    ratio_gauge.remove_by_labels(labels)
+                    nats_gauge.remove_by_labels(labels)
+                else:
+                    ratio_gauge.labels(**labels).set(end)
+                    nats_gauge.labels(**labels).set(math.log1p(end))
+
+    def count(self, *, succeeded: bool, duration_s: float) -> None:
+        self._metrics.evaluations.labels(outcome="succeeded" if succeeded else "failed").inc()
+        self._metrics.evaluation_duration.observe(duration_s)
+
+    def pending(self, count: int) -> None:
+        self._metrics.evaluations_pending.set(count)
+
+    def exported_runs(self) -> Sequence[str]:
+        with self._lock:
+            return list(self._shown)
+
+    def run_ended(self, run: str) -> None:
+        with self._lock:
+            self._series.ended(run, now_s=self._clock())
+
+    def run_goes_on(self, run: str) -> None:
+        with self._lock:
+            self._series.resumed(run)
+
+    def sweep(self) -> None:
+        with self._lock:
+            for run in self._series.sweep(now_s=self._clock()):
+                self._shown.pop(run, None)

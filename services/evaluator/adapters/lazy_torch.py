@@ -1,0 +1,61 @@
+"""Puts off importing torch until something is to be measured: an evaluator that waits should cost little memory."""
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from services.common.object_store import ObjectStore
+from services.evaluator.adapters.disk_cache import DiskCache
+from services.evaluator.application.ports import Measurer, Sampler
+from services.evaluator.domain.answer import Measurement
+from services.evaluator.domain.question import CheckpointRef, Model, SetRef
+
+if TYPE_CHECKING:
+    from services.evaluator.adapters.measurer import TorchMeasurer
+
+
+class LazyTorch(Measurer, Sampler):
+    """The torch adapter, made at the first question; later ones find it there."""
+
+    def __init__(self, store: ObjectStore, cache: DiskCache, *, threads: int, device: str) -> None:
+        self._store, self._cache, self._threads, self._device = store, cache, threads, device
+        self._made: TorchMeasurer | None = None
+        self._making = threading.Lock()
+
+    def measure(self, model: Model, ref: SetRef) -> Measurement:
+        return self._torch().measure(model, ref)
+
+    def release(self) -> None:
+        if self._made is not None:
+            self._made.release()
+
+    def sample(
+        self,
+        checkpoint: CheckpointRef,
+        *,
+        prompt: str,
+        max_new_tokens: int,
+        temperature: float,
+        top_k: int | None,
+        seed: int,
+        chat: bool,
+    ) -> Iterator[str]:
+        return self._torch().sample(
+            checkpoint,
+            prompt=prompt,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            seed=seed,
+            chat=chat,
+        )
+
+    def _torch(self) -> "TorchMeasurer":
+        with self._making:
+            if self._made is None:
+                from services.evaluator.adapters.measurer import TorchMeasurer
+                from services.evaluator.adapters.verified import VerifiedFiles
+
+                files = VerifiedFiles(self._store, self._cache)
+                self._made = TorchMeasurer(files, threads=self._threads, device=self._device)
+            return self._made

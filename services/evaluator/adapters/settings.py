@@ -1,0 +1,28 @@
+"""Settings of the evaluator, from the environment. The store's own are read by `MinioStore.from_env`."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Each field is RETAIN_ and its name in upper case, e.g. RETAIN_EVALUATOR_THREADS."""
+
+    model_config = SettingsConfigDict(env_prefix="RETAIN_", frozen=True)
+
+    evaluator_bind: str = "127.0.0.1:7071"
+    metrics_bind: str = "127.0.0.1:7073"
+    server: str = "127.0.0.1:7070"  # the orchestrator, asked whether runs have ended
+    token: str | None = None
+    home: Path = Path(".retain")
+    evaluator_threads: int = Field(default=1, ge=1)  # fixed: the same question gives the same bits
+    evaluator_device: str = "cpu"
+    evaluator_cache: Path | None = None  # default: evaluator/ in the home
+    evaluator_cache_bytes: int = Field(default=4_000_000_000, ge=1)
+    drain_s: float = Field(default=5.0, ge=0)
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where downloaded models and sets are kept."""
+        return self.evaluator_cache or self.home / "evaluator"

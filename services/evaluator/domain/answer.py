@@ -1,0 +1,185 @@
+"""What the evaluator answers: sums by set, scores by retention set, and the state of an evaluation."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from services.common.errors import Corrupt
+from services.evaluator.domain.question import Question, SetRef, Use
+
+_LN2 = math.log(2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One set under one model: sums, and the same for each unit (kept for the bootstrap). Means are divided once, here.
+
+    `nats` may be NaN or infinite: a broken model is measured as what it is.
+    """
+
+    nats: float
+    tokens: int
+    bytes: int
+    unit_nats: tuple[float, ...]
+    unit_tokens: tuple[int, ...]
+    unit_bytes: tuple[int, ...]
+
+    @property
+    def loss_nats(self) -> float:
+        """Mean loss in nats a token."""
+        return self.nats / self.tokens
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss_nats); infinite where that overflows."""
+        return math.inf if self.loss_nats > 700 else math.exp(self.loss_nats)
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Comparable between tokenizers; NaN for a set without bytes."""
+        return self.nats / _LN2 / self.bytes if self.bytes else math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetResult:
+    """The row of one set in an answer: `Measurement` without its units."""
+
+    set: SetRef
+    nats: float
+    tokens: int
+    bytes: int
+    loss_nats: float
+    perplexity: float
+    bits_per_byte: float
+    units: int
+
+    @classmethod
+    def of(cls, ref: SetRef, measured: Measurement) -> "SetResult":
+        return cls(
+            set=ref,
+            nats=measured.nats,
+            tokens=measured.tokens,
+            bytes=measured.bytes,
+            loss_nats=measured.loss_nats,
+            perplexity=measured.perplexity,
+            bits_per_byte=measured.bits_per_byte,
+            units=len(measured.unit_nats),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Forgetting of one retention set: positive is worse. Infinite when the model's perplexity is not finite, so that
+    whoever compares it with a threshold stops. No interval with under 50 units."""
+
+    retention_set: str
+    use: Use
+    ratio: float
+    nats: float
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    baseline_perplexity: float
+    perplexity: float
+
+
+def score(ref: SetRef, now: Measurement, baseline: Measurement, interval: tuple[float, float] | None) -> Score:
+    """The score of a set against its baseline. Raises Corrupt when the two are not measurements of one set, or when the
+    baseline is not a finite number (nothing can be compared with it)."""
+    if now.unit_tokens != baseline.unit_tokens:
+        raise Corrupt(f"set {ref.name}: now and baseline were measured on different units", reason="UNITS_DIFFER")
+    if not math.isfinite(baseline.perplexity):
+        came = f"its baseline has perplexity {baseline.perplexity}; allowed is a finite one"
+        raise Corrupt(f"set {ref.name}: {came}", reason="BASELINE_NOT_FINITE")
+    ratio = (now.perplexity - baseline.perplexity) / baseline.perplexity
+    nats = now.loss_nats - baseline.loss_nats
+    low, high = interval if interval and math.isfinite(ratio) else (None, None)
+    return Score(
+        retention_set=ref.name,
+        use=ref.use,
+        ratio=ratio if math.isfinite(ratio) else math.inf,
+        nats=nats if math.isfinite(nats) else math.inf,
+        ratio_low=low,
+        ratio_high=high,
+        baseline_perplexity=baseline.perplexity,
+        perplexity=now.perplexity,
+    )
+
+
+class State(StrEnum):
+    """PENDING -> RUNNING -> SUCCEEDED or FAILED; a restart, or a store that is away, takes RUNNING back to PENDING."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+    @property
+    def ended(self) -> bool:
+        return self in (State.SUCCEEDED, State.FAILED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What measuring gave. `measure_s` leaves out what was read from the store."""
+
+    results: tuple[SetResult, ...]
+    scores: tuple[Score, ...]
+    measure_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A question and how far its answer is. `sequence` grows with every change, across restarts too."""
+
+    id: str
+    question: Question
+    state: State = State.PENDING
+    results: tuple[SetResult, ...] = ()
+    scores: tuple[Score, ...] = ()
+    error: str = ""
+    error_reason: str = ""
+    sequence: int = 0
+    create_time_s: float = 0.0
+    end_time_s: float | None = None
+    measure_s: float = 0.0
+
+    def to(self, state: State, *, now_s: float, **changes: object) -> "Evaluation":
+        """The next version. Sequences count milliseconds: a restarted service goes on above what it ever sent."""
+        sequence = max(self.sequence + 1, int(now_s * 1000))
+        end = now_s if state.ended else None
+        return replace(self, state=state, sequence=sequence, end_time_s=end, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One row of a run's history. `evaluation_id` is its identity: told twice, it is kept once."""
+
+    evaluation_id: str
+    run: str
+    stage: str
+    attempt: int
+    step: int
+    tokens: int
+    train_loss_nats: float
+    results: tuple[SetResult, ...]
+    scores: tuple[Score, ...]
+    time_s: float
+    exported: bool = False  # whether metrics show it
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> "Record":
+        question = evaluation.question
+        return cls(
+            evaluation_id=evaluation.id,
+            run=question.run,
+            stage=question.stage,
+            attempt=question.attempt,
+            step=question.step,
+            tokens=question.model.checkpoint.tokens,
+            train_loss_nats=question.train_loss_nats,
+            results=evaluation.results,
+            scores=evaluation.scores,
+            time_s=evaluation.end_time_s if evaluation.end_time_s is not None else time.time(),
+            exported=question.export_metrics,
+        )

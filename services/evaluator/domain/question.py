@@ -1,0 +1,162 @@
+"""What the evaluator is asked: a checkpoint, frozen sets, what to compare with. Checked whole before it is taken."""
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.common.errors import InvalidInput, Violation
+
+_HEX64 = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+class Role(StrEnum):
+    """What a set is measured for: the stage is to learn TARGET and must keep RETENTION."""
+
+    TARGET = "target"
+    RETENTION = "retention"
+
+
+class Use(StrEnum):
+    """Who looks at a set: the gate at CONTROL, people at REPORT (disjoint from it)."""
+
+    CONTROL = "control"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRef:
+    """A checkpoint and the bytes that it must have: SHA-256 of its manifest, digest over its weights."""
+
+    uri: str
+    manifest_sha256: str
+    weights_digest: str
+    step: int = 0
+    tokens: int = 0
+
+    def violations(self, path: str) -> list[Violation]:
+        found = []
+        if not re.fullmatch(r"s3://[^/]+/.+[^/]", self.uri):
+            found.append(_violation(f"{path}.uri", self.uri, "s3://BUCKET/KEY of the step folder, no slash at the end"))
+        if not _HEX64.fullmatch(self.manifest_sha256):
+            found.append(_violation(f"{path}.manifest_sha256", self.manifest_sha256, "64 hex digits, lower case"))
+        if not _HEX64.fullmatch(self.weights_digest):
+            found.append(_violation(f"{path}.weights_digest", self.weights_digest, "64 hex digits, lower case"))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetRef:
+    """A frozen evaluation set: its name for people, and the digest that names its content."""
+
+    name: str
+    uri: str
+    digest: str
+    role: Role
+    use: Use = Use.CONTROL
+
+    def violations(self, path: str) -> list[Violation]:
+        found = []
+        if not _NAME.fullmatch(self.name):
+            found.append(_violation(f"{path}.name", self.name, "letters, digits, '.', '_', '-'"))
+        if not re.fullmatch(r"s3://[^/]+/.+[^/]", self.uri):
+            found.append(_violation(f"{path}.uri", self.uri, "s3://BUCKET/KEY of the set's folder"))
+        if not _HEX64.fullmatch(self.digest):
+            found.append(_violation(f"{path}.digest", self.digest, "64 hex digits, lower case"))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """The checkpoint that a retention set is compared with: the one that introduced it."""
+
+    set_name: str
+    checkpoint: CheckpointRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A point on the straight line between two models: weight 0 is `parent`, 1 is the checkpoint asked about."""
+
+    parent: CheckpointRef
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The weights to measure: a checkpoint, or a point of the line that ends in it."""
+
+    checkpoint: CheckpointRef
+    line: Line | None = None
+
+    @property
+    def weights_digest(self) -> str:
+        """Names the weights. The ends of a line are the checkpoints themselves; a point between has a digest made of
+        both ends and the weight, so that it need not be computed to be looked up."""
+        if self.line is None or self.line.weight == 1.0:
+            return self.checkpoint.weights_digest
+        if self.line.weight == 0.0:
+            return self.line.parent.weights_digest
+        ends = f"line {self.line.parent.weights_digest} {self.checkpoint.weights_digest} {self.line.weight!r}"
+        return hashlib.sha256(ends.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One evaluation as asked. `train_loss_nats`, run, stage, attempt and step are carried into history and metrics."""
+
+    model: Model
+    sets: tuple[SetRef, ...]
+    baselines: tuple[Baseline, ...] = ()
+    run: str = ""
+    stage: str = ""
+    step: int = 0
+    attempt: int = 0
+    export_metrics: bool = False
+    train_loss_nats: float = 0.0
+
+    def baseline_of(self, name: str) -> CheckpointRef | None:
+        """What the retention set of this name is compared with."""
+        return next((baseline.checkpoint for baseline in self.baselines if baseline.set_name == name), None)
+
+    def violations(self) -> list[Violation]:
+        """Every fault of the question, with its path in the request."""
+        found = self.model.checkpoint.violations("request.checkpoint")
+        if self.model.line is not None:
+            found += self.model.line.parent.violations("request.parent")
+            weight = self.model.line.weight
+            if not (math.isfinite(weight) and 0.0 <= weight <= 1.0):
+                found.append(_violation("request.interpolation", weight, "0 (the parent) to 1 (the checkpoint)"))
+        if not self.sets:
+            found.append(_violation("request.sets", "none", "at least one set"))
+        for index, ref in enumerate(self.sets):
+            found += ref.violations(f"request.sets[{index}]")
+            if any((other.name, other.use) == (ref.name, ref.use) for other in self.sets[:index]):
+                found.append(_violation(f"request.sets[{index}].name", ref.name, "each name once per use"))
+        retained = {ref.name for ref in self.sets if ref.role is Role.RETENTION}
+        for index, baseline in enumerate(self.baselines):
+            path = f"request.baselines[{index}]"
+            found += baseline.checkpoint.violations(f"{path}.checkpoint")
+            if baseline.set_name not in retained:
+                allowed = f"a retention set of the request: {', '.join(sorted(retained)) or 'there is none'}"
+                found.append(_violation(f"{path}.set_name", baseline.set_name, allowed))
+        if self.run and not _NAME.fullmatch(self.run):
+            found.append(_violation("request.run_id", self.run, "letters, digits, '.', '_', '-'"))
+        if self.export_metrics and not (self.run and self.stage):
+            found.append(_violation("request.run_id", self.run or "''", "a run and a stage, to export metrics"))
+        return found
+
+
+def check(evaluation_id: str, question: Question) -> None:
+    """Raises InvalidInput with every fault at once."""
+    found = question.violations()
+    if not _NAME.fullmatch(evaluation_id):
+        found.append(_violation("evaluation_id", evaluation_id, "1 to 200 letters, digits, '.', '_', '-'"))
+    if found:
+        raise InvalidInput(found)
+
+
+def _violation(field: str, came: object, allowed: str) -> Violation:
+    return Violation(field=field, description=f"came {came!r}; allowed is {allowed}")

@@ -1,0 +1,170 @@
+"""Protobuf messages <-> the domain's values. Nothing is decided here."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from retain.evaluator.v1 import resources_pb2
+from retain.types.v1 import values_pb2
+from services.common.errors import InvalidInput, Violation
+from services.evaluator.domain.answer import Evaluation, Record, Score, SetResult, State
+from services.evaluator.domain.question import Baseline, CheckpointRef, Line, Model, Question, Role, SetRef, Use
+
+_ROLES = {values_pb2.SET_ROLE_TARGET: Role.TARGET, values_pb2.SET_ROLE_RETENTION: Role.RETENTION}
+_USES = {values_pb2.SET_USE_UNSPECIFIED: Use.CONTROL, values_pb2.SET_USE_REPORT: Use.REPORT}
+_ROLES_OUT = {role: number for number, role in _ROLES.items()}
+_USES_OUT = {use: number for number, use in _USES.items()}
+_STATES_OUT = {
+    State.PENDING: resources_pb2.EVALUATION_STATE_PENDING,
+    State.RUNNING: resources_pb2.EVALUATION_STATE_RUNNING,
+    State.SUCCEEDED: resources_pb2.EVALUATION_STATE_SUCCEEDED,
+    State.FAILED: resources_pb2.EVALUATION_STATE_FAILED,
+}
+T = TypeVar("T")
+
+
+def checkpoint_from(message: values_pb2.CheckpointRef) -> CheckpointRef:
+    return CheckpointRef(
+        uri=message.uri,
+        manifest_sha256=message.manifest_sha256,
+        weights_digest=message.weights_digest,
+        step=message.step,
+        tokens=message.tokens,
+    )
+
+
+def checkpoint_to(value: CheckpointRef) -> values_pb2.CheckpointRef:
+    return values_pb2.CheckpointRef(
+        uri=value.uri,
+        manifest_sha256=value.manifest_sha256,
+        weights_digest=value.weights_digest,
+        step=value.step,
+        tokens=value.tokens,
+    )
+
+
+def set_from(message: values_pb2.EvalSetRef, path: str) -> SetRef:
+    return SetRef(
+        name=message.name,
+        uri=message.uri,
+        digest=message.digest,
+        role=_chosen(_ROLES, message.role, f"{path}.role", "SET_ROLE_TARGET or SET_ROLE_RETENTION"),
+        use=_chosen(_USES, message.use, f"{path}.use", "SET_USE_UNSPECIFIED (control) or SET_USE_REPORT"),
+    )
+
+
+def set_to(value: SetRef) -> values_pb2.EvalSetRef:
+    return values_pb2.EvalSetRef(
+        name=value.name, uri=value.uri, digest=value.digest, role=_ROLES_OUT[value.role], use=_USES_OUT[value.use]
+    )
+
+
+def question_from(message: resources_pb2.EvaluationRequest) -> Question:
+    """Raises InvalidInput for an enum value that is not allowed and for half a line."""
+    line = None
+    if message.HasField("interpolation") != message.HasField("parent"):
+        raise InvalidInput(
+            [Violation(field="request.parent", description="goes with `interpolation`: both or neither")]
+        )
+    if message.HasField("interpolation"):
+        line = Line(parent=checkpoint_from(message.parent), weight=message.interpolation)
+    return Question(
+        model=Model(checkpoint=checkpoint_from(message.checkpoint), line=line),
+        sets=tuple(set_from(row, f"request.sets[{index}]") for index, row in enumerate(message.sets)),
+        baselines=tuple(
+            Baseline(set_name=row.set_name, checkpoint=checkpoint_from(row.checkpoint)) for row in message.baselines
+        ),
+        run=message.run_id,
+        stage=message.stage,
+        step=message.step,
+        attempt=message.attempt,
+        export_metrics=message.export_metrics,
+        train_loss_nats=message.train_loss_nats,
+    )
+
+
+def question_to(value: Question) -> resources_pb2.EvaluationRequest:
+    line = value.model.line
+    return resources_pb2.EvaluationRequest(
+        checkpoint=checkpoint_to(value.model.checkpoint),
+        sets=[set_to(ref) for ref in value.sets],
+        baselines=[
+            resources_pb2.Baseline(set_name=row.set_name, checkpoint=checkpoint_to(row.checkpoint))
+            for row in value.baselines
+        ],
+        run_id=value.run,
+        stage=value.stage,
+        step=value.step,
+        attempt=value.attempt,
+        export_metrics=value.export_metrics,
+        interpolation=line.weight if line else None,
+        parent=checkpoint_to(line.parent) if line else None,
+        train_loss_nats=value.train_loss_nats,
+    )
+
+
+def result_to(value: SetResult) -> values_pb2.SetResult:
+    return values_pb2.SetResult(
+        set=set_to(value.set),
+        nats=value.nats,
+        tokens=value.tokens,
+        bytes=value.bytes,
+        loss_nats=value.loss_nats,
+        perplexity=value.perplexity,
+        bits_per_byte=value.bits_per_byte,
+        units=value.units,
+    )
+
+
+def score_to(value: Score) -> values_pb2.ForgettingScore:
+    return values_pb2.ForgettingScore(
+        retention_set=value.retention_set,
+        ratio=value.ratio,
+        nats=value.nats,
+        ratio_low=value.ratio_low,
+        ratio_high=value.ratio_high,
+        baseline_perplexity=value.baseline_perplexity,
+        perplexity=value.perplexity,
+        use=_USES_OUT[value.use],
+    )
+
+
+def evaluation_to(value: Evaluation) -> resources_pb2.Evaluation:
+    return resources_pb2.Evaluation(
+        id=value.id,
+        request=question_to(value.question),
+        state=_STATES_OUT[value.state],
+        results=[result_to(row) for row in value.results],
+        scores=[score_to(row) for row in value.scores],
+        error=value.error,
+        error_reason=value.error_reason,
+        sequence=value.sequence,
+        create_time=_timestamp(value.create_time_s),
+        end_time=_timestamp(value.end_time_s) if value.end_time_s is not None else None,
+        measure_seconds=value.measure_s,
+    )
+
+
+def record_to(value: Record) -> resources_pb2.ForgettingRecord:
+    return resources_pb2.ForgettingRecord(
+        run_id=value.run,
+        stage=value.stage,
+        attempt=value.attempt,
+        step=value.step,
+        tokens=value.tokens,
+        results=[result_to(row) for row in value.results],
+        scores=[score_to(row) for row in value.scores],
+        time=_timestamp(value.time_s),
+        train_loss_nats=value.train_loss_nats,
+    )
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    return Timestamp(seconds=int(seconds), nanos=int((seconds - int(seconds)) * 1e9))
+
+
+def _chosen(values: Mapping[Any, T], came: int, path: str, allowed: str) -> T:
+    if came not in values:
+        raise InvalidInput([Violation(field=path, description=f"came {came}; allowed is {allowed}")])
+    return values[came]

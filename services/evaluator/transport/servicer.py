@@ -1,0 +1,71 @@
+"""EvaluatorService over gRPC: convert, call, convert."""
+# ruff: noqa: N802  (the calls have the names of the proto)
+
+from collections.abc import AsyncIterator
+
+import grpc
+
+from retain.evaluator.v1 import service_pb2, service_pb2_grpc
+from services.evaluator.application.sampling import Sampling
+from services.evaluator.application.service import EvaluatorService
+from services.evaluator.transport import convert
+from services.evaluator.transport.pages import page_of
+
+Context = grpc.aio.ServicerContext
+
+
+class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
+    """One short method per call. Errors pass through to the interceptor."""
+
+    def __init__(self, service: EvaluatorService, sampling: Sampling) -> None:
+        self._service, self._sampling = service, sampling
+
+    async def CreateEvaluation(
+        self, request: service_pb2.CreateEvaluationRequest, context: Context
+    ) -> service_pb2.CreateEvaluationResponse:
+        question = convert.question_from(request.request)
+        evaluation = await self._service.create(request.evaluation_id, question)
+        return service_pb2.CreateEvaluationResponse(evaluation=convert.evaluation_to(evaluation))
+
+    async def GetEvaluation(
+        self, request: service_pb2.GetEvaluationRequest, context: Context
+    ) -> service_pb2.GetEvaluationResponse:
+        evaluation = await self._service.get(request.evaluation_id)
+        return service_pb2.GetEvaluationResponse(evaluation=convert.evaluation_to(evaluation))
+
+    async def ListEvaluations(
+        self, request: service_pb2.ListEvaluationsRequest, context: Context
+    ) -> service_pb2.ListEvaluationsResponse:
+        keys = await self._service.keys(request.run_id or None)
+        page, token = page_of(keys, size=request.page_size, token=request.page_token, default=50, maximum=500)
+        found = [convert.evaluation_to(await self._service.get(key.id)) for key in page]
+        return service_pb2.ListEvaluationsResponse(evaluations=found, next_page_token=token)
+
+    async def WatchEvaluation(
+        self, request: service_pb2.WatchEvaluationRequest, context: Context
+    ) -> AsyncIterator[service_pb2.WatchEvaluationResponse]:
+        async for evaluation in self._service.watch(request.evaluation_id, request.sequence):
+            yield service_pb2.WatchEvaluationResponse(evaluation=convert.evaluation_to(evaluation))
+
+    async def GetForgettingHistory(
+        self, request: service_pb2.GetForgettingHistoryRequest, context: Context
+    ) -> service_pb2.GetForgettingHistoryResponse:
+        records = await self._service.history(request.run_id, request.stage or None)
+        page, token = page_of(records, size=request.page_size, token=request.page_token, default=1000, maximum=1000)
+        rows = [convert.record_to(record) for record in page]
+        return service_pb2.GetForgettingHistoryResponse(records=rows, next_page_token=token)
+
+    async def SampleText(
+        self, request: service_pb2.SampleTextRequest, context: Context
+    ) -> AsyncIterator[service_pb2.SampleTextResponse]:
+        pieces = self._sampling.sample(
+            convert.checkpoint_from(request.checkpoint),
+            prompt=request.prompt,
+            max_new_tokens=request.max_new_tokens,
+            temperature=request.temperature,
+            top_k=request.top_k,
+            seed=request.seed,
+            chat=request.chat,
+        )
+        async for piece in pieces:
+            yield service_pb2.SampleTextResponse(text=piece)
