@@ -1,0 +1,52 @@
+"""Losses by hand: sums of nats, counts of targets, and no batch without one."""
+
+import math
+
+import pytest
+import torch
+
+from model.errors import EmptyBatch
+from model.losses import NO_LOSS, mean_loss, summed_loss, token_nats, uniform_nats
+
+
+def logits_of(probabilities: list[list[float]]) -> torch.Tensor:
+    return torch.tensor([probabilities]).log()
+
+
+def test_nats_are_minus_the_log_of_the_probability() -> None:
+    logits_BTV = logits_of([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
+    nats_BT = token_nats(logits_BTV, torch.tensor([[0, 1, NO_LOSS]]))
+    torch.testing.assert_close(nats_BT, torch.tensor([[math.log(2), -math.log(0.8), 0.0]]))
+
+
+def test_sums_and_counts_are_of_targets_only() -> None:
+    logits_BTV = logits_of([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
+    sum_nats, tokens = summed_loss(logits_BTV, torch.tensor([[NO_LOSS, 2, 0]]))
+    assert tokens == 2
+    assert sum_nats.item() == pytest.approx(math.log(10) + math.log(5), rel=1e-6)
+
+
+def test_gradients_of_two_parts_add_up_to_those_of_the_whole() -> None:
+    torch.manual_seed(0)
+    logits_BTV = torch.randn(4, 5, 7)
+    targets_BT = torch.randint(0, 7, (4, 5))
+    targets_BT[0, :4] = NO_LOSS  # the parts hold different numbers of targets
+    whole = logits_BTV.clone().requires_grad_()
+    mean_loss(whole, targets_BT).backward()
+    parts = logits_BTV.clone().requires_grad_()
+    tokens = int((targets_BT != NO_LOSS).sum())
+    for rows in (slice(0, 1), slice(1, 4)):
+        (summed_loss(parts[rows], targets_BT[rows])[0] / tokens).backward()
+    torch.testing.assert_close(parts.grad, whole.grad)
+
+
+def test_half_precision_logits_are_summed_in_float32() -> None:
+    logits_BTV = torch.zeros(1, 2048, 4096, dtype=torch.bfloat16)
+    sum_nats, tokens = summed_loss(logits_BTV, torch.zeros(1, 2048, dtype=torch.long))
+    assert sum_nats.item() / tokens == pytest.approx(math.log(4096), rel=1e-5)
+    assert uniform_nats(4096) == pytest.approx(math.log(4096), rel=1e-12)
+
+
+def test_a_batch_without_targets_is_refused() -> None:
+    with pytest.raises(EmptyBatch, match="at least one target token"):
+        summed_loss(torch.zeros(1, 3, 4), torch.full((1, 3), NO_LOSS))
