@@ -1,0 +1,101 @@
+"""Gradients of a model that several processes train: as copies (data parallel), or in pieces (FSDP2, GPUs).
+
+`Replicas` keeps all gradients in one buffer, of which each weight's `.grad` is a view, and sums it over the ranks in
+one all-reduce. Why not DistributedDataParallel: it regroups its buckets after the first step of every process, and a
+ring adds the ranks in an order that depends on an element's place in its bucket. With three workers and more a
+restarted run would therefore round differently from an undisturbed one. A layout that never changes keeps every
+restart bit-exact, for any number of workers. On a CPU nothing is lost by it; DDP's overlap pays on GPUs, where
+`Sharded` overlaps too.
+
+`Sharded` holds weights, gradients and optimizer state in pieces, one for each rank (ZeRO, Rajbhandari et al. 2020,
+arXiv:1910.02054, as torch's fully_shard).
+"""
+
+# Shapes: R rows of the global batch.
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from model.team import Team
+
+
+class Gradients(Protocol):
+    """What the training loop needs of a model's gradients."""
+
+    def zero(self) -> None:
+        """Forget the last step's."""
+        ...
+
+    def sum_over_team(self, nats_R: Tensor, interrupt: bool) -> tuple[list[float], bool]:
+        """Sum gradients and losses over all ranks; returns the nats of each row, and whether any rank interrupts.
+
+        The interrupt travels with the gradients, so that all ranks leave the loop after the same step.
+        """
+        ...
+
+    def clip(self, max_norm: float) -> float:
+        """Scale the whole gradient down to `max_norm` if it is longer; returns the norm it had."""
+        ...
+
+
+class Replicas:
+    """Every rank has the whole model; gradients live in one flat buffer, with the rows' losses and the interrupt at
+    its end."""
+
+    def __init__(self, model: nn.Module, team: Team, *, rows: int) -> None:
+        self._team = team
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        first = self._parameters[0]
+        count = sum(parameter.numel() for parameter in self._parameters)
+        self._buffer = torch.zeros(count + rows + 1, dtype=torch.float32, device=first.device)
+        self._flat, self._nats_R = self._buffer[:count], self._buffer[count : count + rows]
+        offset = 0
+        for parameter in self._parameters:
+            parameter.grad = self._flat[offset : offset + parameter.numel()].view_as(parameter)
+            offset += parameter.numel()
+
+    def zero(self) -> None:
+        self._buffer.zero_()
+
+    def sum_over_team(self, nats_R: Tensor, interrupt: bool) -> tuple[list[float], bool]:
+        self._nats_R.copy_(nats_R)
+        self._buffer[-1] = float(interrupt)
+        self._team.sum_in_place(self._buffer)
+        *nats, interrupts = self._buffer[self._flat.numel() :].tolist()
+        return nats, interrupts > 0
+
+    def clip(self, max_norm: float) -> float:
+        norm = float(torch.linalg.vector_norm(self._flat))
+        if norm > max_norm:
+            self._flat.mul_(max_norm / norm)
+        return norm
+
+
+class Sharded:
+    """FSDP2: each rank holds a piece of everything. Wraps the model in place."""
+
+    def __init__(self, model: nn.Module, layers: nn.ModuleList, team: Team) -> None:
+        from torch.distributed.fsdp import fully_shard
+
+        for module in (*layers, model):
+            # It averages over the ranks; the loss is already divided by the tokens of the global batch: sum instead.
+            fully_shard(module).set_gradient_divide_factor(1.0)
+        self._model, self._team = model, team
+
+    def zero(self) -> None:
+        self._model.zero_grad(set_to_none=True)
+
+    def sum_over_team(self, nats_R: Tensor, interrupt: bool) -> tuple[list[float], bool]:
+        together = torch.cat([nats_R, torch.full_like(nats_R[:1], float(interrupt))])
+        self._team.sum_in_place(together)
+        *nats, interrupts = together.tolist()
+        return nats, interrupts > 0
+
+    def clip(self, max_norm: float) -> float:
+        parameters = [parameter for parameter in self._model.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+        return float(norm.full_tensor()) if isinstance(norm, DTensor) else float(norm)

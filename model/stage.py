@@ -1,0 +1,172 @@
+"""What goes into a stage of training, and what it tells and asks while it runs: plain data and one protocol.
+
+`train_stage` (model/train_stage.py) is called with a StageJob and StagePorts. The ports are the only way out of the
+torch
+core: the Ray worker puts the object store and the orchestrator behind them, a test or a notebook a few lines of
+Python.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+from model.checkpoint import TrainerState
+from model.errors import BadConfig
+from model.llama import Llama
+from model.optim import OptimizerSettings
+from model.schedules import Schedule
+
+if TYPE_CHECKING:
+    from model.batches import Batch
+
+
+class Verdict(StrEnum):
+    """What to do at a boundary. The last three end the work on this attempt."""
+
+    CONTINUE = "CONTINUE"
+    ADJUST = "ADJUST"
+    ROLL_BACK = "ROLL_BACK"
+    STOP = "STOP"
+    ACCEPT = "ACCEPT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Directive:
+    """A verdict, with the shares and the factor on the learning rate that hold from here on (None: as before)."""
+
+    verdict: Verdict
+    shares: Mapping[str, float] | None = None
+    lr_scale: float | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether this attempt trains on."""
+        return self.verdict in (Verdict.CONTINUE, Verdict.ADJUST)
+
+
+class Stream(Protocol):
+    """Where batches come from (model/batches.py)."""
+
+    rows: int
+
+    def next_batch(self) -> Batch: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+    def set_shares(self, shares: Mapping[str, float]) -> None: ...
+    def set_progress(self, fraction: float) -> None: ...
+    def observe(self, batch: Batch, nats_R: Sequence[float]) -> None: ...
+
+    @property
+    def curriculum_level(self) -> float:
+        """Level of the curriculum, from 1; 0 without one."""
+        ...
+
+
+class Penalty(Protocol):
+    """A pull towards other weights (model/penalties.py)."""
+
+    def add_gradient(self) -> None:
+        """Add the penalty's gradient to every weight's, after the gradients were summed over the ranks."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageJob:
+    """What to train. `model` is trained in place; `resume` is the state to go on from, `optimizer_state` its moments
+    (or those of the parent, when the stage keeps them). `micro_rows` 0 chooses by the size of the logits."""
+
+    model: Llama
+    stream: Stream
+    schedule: Schedule
+    optimizer: OptimizerSettings
+    steps_per_boundary: int
+    decision_lag: int = 0
+    micro_rows: int = 0
+    shares: Mapping[str, float]
+    lr_scale: float = 1.0
+    resume: TrainerState | None = None
+    optimizer_state: Mapping[str, Tensor] | None = None
+    penalty: Penalty | None = None
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole stage."""
+        return self.schedule.total_steps
+
+    def __post_init__(self) -> None:
+        if self.steps_per_boundary < 1:
+            raise BadConfig("steps_per_boundary", self.steps_per_boundary, "a positive number of steps")
+        if self.decision_lag not in (0, 1):
+            raise BadConfig("decision_lag", self.decision_lag, "0 or 1")
+        if self.micro_rows < 0:
+            raise BadConfig("batch.micro_sequences", self.micro_rows, "a number of rows, or 0 to let Retain choose")
+        if not (math.isfinite(self.lr_scale) and self.lr_scale > 0):
+            raise BadConfig("lr_scale", self.lr_scale, "a finite number above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepProgress:
+    """One step, as it is reported: tokens are positions of the stage so far, loss is in nats a token of this step,
+    seconds are those of this attempt."""
+
+    step: int
+    tokens: int
+    loss_nats: float
+    learning_rate: float
+    shares: Mapping[str, float]
+    curriculum_level: float
+    stall_seconds: float
+    wait_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A boundary's state, copied: training may go on while it is written. loss_nats: mean since the last boundary."""
+
+    boundary: int
+    model: Llama
+    optimizer: Mapping[str, Tensor]
+    state: TrainerState
+    loss_nats: float
+    learning_rate: float
+
+
+class StagePorts(Protocol):
+    """What the first rank tells and asks. Every method may raise; the stage then ends with that error on every rank."""
+
+    def beat(self) -> None:
+        """A bit of work was done (a micro-batch)."""
+        ...
+
+    def progress(self, progress: StepProgress) -> None:
+        """A step was done."""
+        ...
+
+    def interrupted(self) -> bool:
+        """Whether the attempt is no longer this group's: every rank then leaves the loop after the same step."""
+        ...
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Store the snapshot as a checkpoint. Returns at once; a snapshot still on its way is waited for."""
+        ...
+
+    def directive(self, boundary: int) -> Directive:
+        """The directive of a boundary. Waits until everything handed over is stored and the verdict is known."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOutcome:
+    """Where and with which directive the stage ended (None: interrupted), and the seconds spent on copies and
+    waiting."""
+
+    directive: Directive | None
+    step: int
+    stall_seconds: float
+    wait_seconds: float

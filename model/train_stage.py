@@ -1,0 +1,220 @@
+"""One stage of training, read top to bottom: plain torch, without Ray and without any service.
+
+A step draws one global batch, computes this rank's rows of it in micro-batches, sums the gradients over the ranks and
+takes one step of AdamW. The loss is summed nats over the loss-bearing tokens of the *global* batch, so that neither
+the number of micro-batches nor that of workers changes what is minimised.
+
+At a boundary (every `steps_per_boundary` steps and at the end) a snapshot is handed over to be stored, and a directive
+comes back: go on, go on with another mix or learning rate, go back, stop, accept. With a lag of 0 the directive is the
+verdict on this very snapshot; with a lag of 1 it is the verdict on the one before, so that evaluation and training
+overlap, and this snapshot is handed over only once that verdict is known. The last boundary always has a lag of 0.
+
+The next batch is a pure function of the stream's state, the state is part of every snapshot, and a resumed stage asks
+for the directive of its snapshot again: a stage killed at any moment ends with the same bits as one left alone (same
+number of workers, on a CPU).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from model import checkpoint
+from model.checkpoint import TrainerState
+from model.errors import EmptyBatch, NonFinite
+from model.losses import count_targets, token_nats
+from model.optim import build_optimizer, load_state_tensors, set_learning_rate, state_tensors
+from model.parallel import Replicas
+from model.stage import Directive, Snapshot, StageJob, StageOutcome, StagePorts, StepProgress
+from model.team import Team
+
+if TYPE_CHECKING:
+    from model.batches import Batch
+
+# A micro-batch's logits, the largest tensor of a small model, may take this much: what fits stays near the cores'
+# caches.
+LOGITS_BYTES = 64 * 1024 * 1024
+
+# Shapes: R rows of the global batch, B rows of a micro-batch, T tokens of a row.
+
+
+def train_stage(job: StageJob, ports: StagePorts, team: Team | None = None) -> StageOutcome:
+    """Train until a directive ends it or the last boundary is decided. The same call on every rank; `ports` are used
+    on the first only. Raises EmptyBatch, NonFinite, and whatever a port raises."""
+    team = team or Team()
+    model = job.model.train()
+    gradients = Replicas(model, team, rows=job.stream.rows)
+    optimizer = build_optimizer(model, job.optimizer)
+    at = _start(job, optimizer)
+    while True:
+        if at.step > 0 and (at.step == job.total_steps or at.step % job.steps_per_boundary == 0):
+            directive = _boundary(at, job, ports, optimizer, team)
+            if not directive.goes_on or at.step == job.total_steps:
+                return at.outcome(directive)
+
+        job.stream.set_progress(at.step / job.total_steps)
+        batch = job.stream.next_batch()
+        targets = count_targets(batch.targets_RT)
+        if targets == 0:
+            raise EmptyBatch(f"step {at.step}", "a batch without target tokens", "at least one target token")
+        gradients.zero()
+        interrupt = team.leads and ports.interrupted()
+        nats_R, interrupted = gradients.sum_over_team(_backward(job, batch, targets, ports, team), interrupt)
+        if interrupted:
+            return at.outcome(None)
+        if job.penalty is not None:
+            job.penalty.add_gradient()
+        nats, norm = math.fsum(nats_R), gradients.clip(job.optimizer.clip)
+        if not (math.isfinite(nats) and math.isfinite(norm)):
+            raise NonFinite(f"training loss at step {at.step}", f"{nats} nats, gradient norm {norm}", "finite numbers")
+        at.learning_rate = job.optimizer.learning_rate * job.schedule.factor(at.step) * at.lr_scale
+        set_learning_rate(optimizer, at.learning_rate)
+        optimizer.step()
+        job.stream.observe(batch, nats_R)
+
+        at.count(batch, nats, targets)
+        if team.leads:
+            ports.progress(at.progress(nats / targets, job.stream.curriculum_level))
+
+
+@dataclass(kw_only=True)
+class _Position:
+    """Where a stage stands. `stored_step`: the checkpoint it began from, which is not written again."""
+
+    step: int
+    tokens: int
+    stored_step: int
+    shares: dict[str, float]
+    lr_scale: float
+    learning_rate: float = 0.0
+    interval_nats: float = 0.0
+    interval_targets: int = 0
+    stall_seconds: float = 0.0
+    wait_seconds: float = 0.0
+
+    def count(self, batch: Batch, nats: float, targets: int) -> None:
+        self.step += 1
+        self.tokens += batch.inputs_RT.numel()
+        self.interval_nats += nats
+        self.interval_targets += targets
+
+    def progress(self, loss_nats: float, curriculum_level: float) -> StepProgress:
+        return StepProgress(
+            step=self.step,
+            tokens=self.tokens,
+            loss_nats=loss_nats,
+            learning_rate=self.learning_rate,
+            shares=self.shares,
+            curriculum_level=curriculum_level,
+            stall_seconds=self.stall_seconds,
+            wait_seconds=self.wait_seconds,
+        )
+
+    def outcome(self, directive: Directive | None) -> StageOutcome:
+        return StageOutcome(
+            directive=directive, step=self.step, stall_seconds=self.stall_seconds, wait_seconds=self.wait_seconds
+        )
+
+
+def _start(job: StageJob, optimizer: torch.optim.Optimizer) -> _Position:
+    """Put everything where the job says that it stood. The job's shares and LR scale are those of *now*."""
+    if job.optimizer_state:
+        load_state_tensors(optimizer, job.model, job.optimizer_state)
+    shares, resume = dict(job.shares), job.resume
+    if resume is None:
+        job.stream.set_shares(shares)
+        return _Position(step=0, tokens=0, stored_step=0, shares=shares, lr_scale=job.lr_scale)
+    job.stream.restore(resume.stream)
+    if shares != resume.shares:
+        job.stream.set_shares(shares)
+    checkpoint.set_rng(resume.rng)
+    return _Position(
+        step=resume.step, tokens=resume.tokens, stored_step=resume.step, shares=shares, lr_scale=job.lr_scale
+    )
+
+
+def _backward(job: StageJob, batch: Batch, targets: int, ports: StagePorts, team: Team) -> Tensor:
+    """Add this rank's part of the gradient of (summed nats / targets of the global batch); returns nats_R, its rows'
+    losses and zero for the rows of other ranks."""
+    device = next(job.model.parameters()).device
+    count = batch.inputs_RT.shape[0]
+    nats_R = torch.zeros(count, device=device)
+    rows = range(count)[team.rows(count)]
+    for begin in range(rows.start, rows.stop, _micro_rows(job, batch)):
+        part = slice(begin, min(begin + _micro_rows(job, batch), rows.stop))
+        targets_BT = batch.targets_RT[part].to(device, non_blocking=True)
+        segments_BT = None if batch.segments_RT is None else batch.segments_RT[part].to(device, non_blocking=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits_BTV = job.model(batch.inputs_RT[part].to(device, non_blocking=True), segments_BT=segments_BT)
+        nats_B = token_nats(logits_BTV, targets_BT).sum(dim=1)
+        (nats_B.sum() / targets).backward()
+        nats_R[part] = nats_B.detach()
+        if team.leads:
+            ports.beat()
+    return nats_R
+
+
+def _micro_rows(job: StageJob, batch: Batch) -> int:
+    """Rows computed at once. By arithmetic only, never by what this machine has: it decides how sums round."""
+    if job.micro_rows:
+        return job.micro_rows
+    logits_bytes_of_row = 4 * batch.inputs_RT.shape[1] * job.model.config.vocab_size
+    return max(1, LOGITS_BYTES // logits_bytes_of_row)
+
+
+def _boundary(
+    at: _Position, job: StageJob, ports: StagePorts, optimizer: torch.optim.Optimizer, team: Team
+) -> Directive:
+    """Hand over a snapshot, get the directive, and make it hold. A checkpoint that exists is only asked about."""
+    boundary = -(-at.step // job.steps_per_boundary)
+    lag = 0 if at.step == job.total_steps else job.decision_lag
+    started = time.perf_counter()
+    new = team.leads and at.step > at.stored_step
+    snapshot = _snapshot(at, job, boundary, optimizer, team) if new else None
+    copied = time.perf_counter()
+
+    def decide() -> Directive:
+        if snapshot is not None and lag == 0:
+            ports.publish(snapshot)
+        directive = ports.directive(boundary)
+        if snapshot is not None and lag == 1 and directive.goes_on:
+            ports.publish(snapshot)
+        return directive
+
+    directive = team.from_lead(decide)
+    at.stall_seconds += copied - started
+    at.wait_seconds += time.perf_counter() - copied
+    if directive.shares is not None and dict(directive.shares) != at.shares:
+        at.shares = dict(directive.shares)
+        job.stream.set_shares(at.shares)
+    if directive.lr_scale is not None:
+        at.lr_scale = directive.lr_scale
+    at.interval_nats, at.interval_targets = 0.0, 0
+    return directive
+
+
+def _snapshot(at: _Position, job: StageJob, boundary: int, optimizer: torch.optim.Optimizer, team: Team) -> Snapshot:
+    """Copies of all that a resume needs, so that training may go on while they are written."""
+    state = TrainerState(
+        step=at.step,
+        tokens=at.tokens,
+        stream=copy.deepcopy(job.stream.state()),
+        shares=at.shares,
+        lr_scale=at.lr_scale,
+        rng=checkpoint.rng_now(),
+        world_size=team.size,
+    )
+    return Snapshot(
+        boundary=boundary,
+        model=copy.deepcopy(job.model),
+        optimizer=state_tensors(optimizer, job.model),
+        state=state,
+        loss_nats=at.interval_nats / at.interval_targets,
+        learning_rate=at.learning_rate,
+    )
