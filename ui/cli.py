@@ -4,13 +4,14 @@ Exit codes: 0 done; 1 the run or the check failed; 2 bad input; 3 the server can
 SUSPENDED and waits for a person.
 """
 
+import sys
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from ui.client.errors import ClientError
-from ui.commands import insight, runs
+from ui.commands import insight, models, runs, stack, texts
 from ui.commands.output import fail
 
 
@@ -41,9 +42,12 @@ def build() -> typer.Typer:
     def entry(ctx: typer.Context) -> None:
         if ctx.invoked_subcommand is not None:
             return
-        typer.echo(ctx.get_help())
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            texts.menu()
+        else:
+            typer.echo(ctx.get_help())
 
-    for family in (runs, insight):
+    for family in (runs, insight, models, texts, stack):
         family.register(app)
     return app
 

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from ui.client.errors import BadInput, ClientError, Unreachable, Violation
 from ui.client.views import Upload
-from ui.spec_file import find_local, local_sources
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 60.0
@@ -82,10 +81,16 @@ def upload(client: UploadPort, path: Path, *, say: Callable[[str], None] = lambd
             [Violation(field=str(path), description="is an empty folder; a file or a folder with files is allowed")]
         )
     # A stored folder is flat: the folders in a name become part of it.
-    names = {entry: "__".join(entry.relative_to(path).parts) for entry in files}
-    hashes = {entry: sha256_of(entry) for entry in files}
-    folder = hashlib.sha256("\n".join(f"{names[entry]} {hashes[entry]}" for entry in files).encode()).hexdigest()
-    uris = [_upload_file(client, entry, names[entry], folder, hashes[entry], say) for entry in files]
+    return upload_files(client, {"__".join(entry.relative_to(path).parts): entry for entry in files}, say=say)
+
+
+def upload_files(client: UploadPort, files: dict[str, Path], *, say: Callable[[str], None] = lambda _: None) -> str:
+    """Uploads files under their names into one folder, named by a digest of what it holds; returns its s3:// URI."""
+    hashes = {name: sha256_of(entry) for name, entry in files.items()}
+    folder = hashlib.sha256(
+        "\n".join(f"{name} {digest}" for name, digest in sorted(hashes.items())).encode()
+    ).hexdigest()
+    uris = [_upload_file(client, entry, name, folder, hashes[name], say) for name, entry in files.items()]
     return uris[0].rpartition("/")[0]
 
 
@@ -98,23 +103,3 @@ def _upload_file(
         say(f"uploading {path} ({size / 1e6:.1f} MB)")
         put_file(target.url, path)
     return target.uri
-
-
-def place_local_sources(
-    client: UploadPort, tree: dict[str, Any], spec_path: str, *, send: bool, say: Callable[[str], None] = lambda _: None
-) -> None:
-    """Makes the local paths of a spec readable by the workers: uploaded with `send`, else made absolute."""
-    missing, found = [], []
-    for holder, key, place in local_sources(tree):
-        path = find_local(holder[key], spec_path)
-        if path is None:
-            allowed = "an existing file or folder, or a URI (sample://, s3://, hf://), is allowed"
-            missing.append(
-                Violation(field=place, description=f"came {holder[key]!r}, which does not exist here; {allowed}")
-            )
-        else:
-            found.append((holder, key, path))
-    if missing:
-        raise BadInput(missing)
-    for holder, key, path in found:
-        holder[key] = upload(client, path, say=say) if send else str(path)

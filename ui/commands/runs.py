@@ -56,8 +56,8 @@ def run(
     json: JsonFlag = False,
 ) -> None:
     """Submit a pipeline and follow it. Ctrl-C detaches; it never cancels."""
+    from ui.local_data import place_local_sources
     from ui.spec_file import load_spec
-    from ui.transfer import place_local_sources
 
     if dry_run:
         validate(spec, changes, json)

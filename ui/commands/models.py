@@ -1,0 +1,153 @@
+"""Verbs for models: checkpoints, export, import, eval, sample."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ui.client import connect
+from ui.client.address import home_folder
+from ui.client.errors import EXIT_BAD_INPUT, EXIT_FAILED
+from ui.commands.output import JsonFlag, console, emit, say
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A Hugging Face folder, or a checkpoint (id, s3:// URI, digest), which is exported first."
+    ),
+]
+
+
+def checkpoints(
+    run_id: Annotated[str, typer.Argument(metavar="[RUN]", help="Only those of this run.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")] = 200,
+    json: JsonFlag = False,
+) -> None:
+    """The lineage: every checkpoint with its digest and the parent that it grew from."""
+    from ui.tables import checkpoints_table
+
+    with connect() as client:
+        found = client.checkpoints(run_id=run_id, limit=limit)
+    emit([_named(row) for row in found]) if json else console().print(checkpoints_table(found))
+
+
+def export(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="Its id, its s3:// URI, or 8 or more digits of its digest.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder.")],
+    training_state: Annotated[
+        bool, typer.Option("--training-state", help="Into DIR/checkpoint-STEP, with optimizer and trainer_state.json.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Write a checkpoint as a Hugging Face folder; every file is checked against its hash."""
+    from ui.hugging_face import write_export
+
+    with connect() as client:
+        made, target = write_export(client, checkpoint, folder, with_training_state=training_state, say=say)
+    if json:
+        emit({**_named(made.checkpoint), "path": str(target), "files": [file.path for file in made.files]})
+    else:
+        console().print(str(target), soft_wrap=True, highlight=False, markup=False)
+
+
+def import_model(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Hugging Face folder of the Llama family.")],
+    name: Annotated[str, typer.Option("--name", help="Name for people; default: the folder's.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Upload a Hugging Face folder as a base to train on."""
+    from ui.hugging_face import model_files
+    from ui.transfer import upload_files
+
+    files = model_files(folder)
+    with connect() as client:
+        uri = upload_files(client, {entry.name: entry for entry in files}, say=say)
+        made = client.import_checkpoint(uri, name=name or folder.resolve().name)
+    emit(_named(made)) if json else console().print(f"{made.id}  {made.ref.uri}", soft_wrap=True, highlight=False)
+
+
+def evaluate(
+    model: ModelArgument,
+    data: Annotated[
+        list[str], typer.Option("--data", metavar="FILE", help="Text, jsonl or parquet file. May be repeated.")
+    ],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="Further files, as in --data a.jsonl b.jsonl.")
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option("--context", min=1, help="Tokens in a window; default: the model's.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first so many documents of each file.")
+    ] = None,
+    batch_rows: Annotated[int | None, typer.Option("--batch-rows", min=1, help="Windows in a forward pass.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="DIR", help="Also write results_{date}.json there.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Measure a model on files: perplexity and bits per byte. Needs no server for a local folder."""
+    arguments = [str(_local_model(model)), "--data", *data, *(more or [])]
+    for flag, value in (("--context", context), ("--limit", limit), ("--batch-rows", batch_rows), ("--output", output)):
+        arguments += [flag, str(value)] if value is not None else []
+    _child("model.evaluate", arguments + (["--json"] if json else []))
+
+
+def sample(
+    model: ModelArgument,
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="Text to go on from.")],
+    tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="At most so many new tokens.")] = 100,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest token each time.")
+    ] = 0.8,
+    top_k: Annotated[int, typer.Option("--top-k", min=0, help="Only the likeliest so many; 0 is all.")] = 50,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the choice.")] = 0,
+    chat: Annotated[bool, typer.Option("--chat", help="The prompt is a user's turn in the chat template.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Generate text with a model. Needs no server for a local folder."""
+    arguments = [
+        str(_local_model(model)),
+        f"--prompt={prompt}",
+        "--max-new-tokens",
+        str(tokens),
+        "--temperature",
+        str(temperature),
+    ]
+    arguments += ["--top-k", str(top_k), "--seed", str(seed)] + ["--chat"] * chat + ["--json"] * json
+    _child("model.sample", arguments)
+
+
+def _named(row) -> dict:
+    """The lineage row with the short names that scripts rely on."""
+    return {"checkpoint": row.id, "digest": row.ref.manifest_sha256, **row.resource}
+
+
+def _local_model(model: str) -> Path:
+    """The folder itself, or a checkpoint's model from the cache."""
+    if Path(model).is_dir():
+        return Path(model)
+    from ui.hugging_face import cached_model
+
+    with connect() as client:
+        return cached_model(client, client.checkpoint(model).ref, home_folder() / "cache" / "models", say=say)
+
+
+def _child(module: str, arguments: list[str]) -> None:
+    """Runs what needs torch as a child, so that the command itself stays light. `-P`: no folder here shadows it."""
+    code = subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False).returncode
+    if code:
+        raise typer.Exit(code if code in {EXIT_FAILED, EXIT_BAD_INPUT} else EXIT_FAILED)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs of this file."""
+    panel = "Models"
+    for verb in (checkpoints, export, sample):
+        app.command(rich_help_panel=panel)(verb)
+    app.command("import", rich_help_panel=panel)(import_model)
+    app.command("eval", rich_help_panel=panel)(evaluate)

@@ -1,0 +1,135 @@
+"""The demo: submit the template of a domain, show it live, and tell at the end what happened.
+
+`python -m ui.demo --domain code` needs a running stack (`make demo` starts and stops one around it). It ends with 0 only
+when the run has SUCCEEDED.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from ui import library, words
+from ui.client import ClientError, connect
+from ui.client.views import Run
+from ui.dual import dual_rows
+from ui.follow import exit_code, follow, outcome_line, view_for
+from ui.progress import of_run
+from ui.severity import MARKS, Thresholds
+from ui.spec_file import parse_yaml
+from ui.tables import decisions_table, dual_table, progress_table
+
+PROMPTS = {
+    "PRETRAIN": ("The function returns", False),
+    "CODE": ("def add(a, b):\n", False),
+    "MATH": ("Question: ", False),
+    "SCIENCE": ("The energy of", False),
+    "FINETUNE": ("What is the capital of France?", True),
+}
+SAMPLE_TOKENS = 48
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code of the run: 0 succeeded, 1 failed, 5 waits for a person; else that of the client's error."""
+    parser = argparse.ArgumentParser(prog="python -m ui.demo", description=__doc__)
+    parser.add_argument("--domain", choices=["code", "math", "science"], default="code")
+    options = parser.parse_args(arguments)
+    console = Console()
+    try:
+        with connect() as client:
+            return show(client, options.domain, console)
+    except ClientError as error:
+        for violation in error.violations:
+            console.print(f"{violation.field}: {violation.description}", markup=False, highlight=False)
+        if not error.violations:
+            console.print(f"error: {error.message}", markup=False, highlight=False)
+        return error.exit_code
+
+
+def show(client, domain: str, console: Console) -> int:
+    """Runs the demo pipeline of a domain and prints its story."""
+    entry = library.template(f"demo-{domain}")
+    console.rule("[bold]Retain: three stages, and nothing forgotten", align="left")
+    console.print(entry.title, highlight=False)
+    start_s = time.monotonic()
+    run = client.create_run(parse_yaml(entry.text, name=entry.name))
+    console.print(f"run {run.id}, {sum(_tokens(stage) for stage in run.stages):,} tokens planned\n", highlight=False)
+    run = follow(client, run.id, view_for(console))
+    elapsed_s = time.monotonic() - start_s
+    _tell(client, run, console)
+    console.print(f"\n{outcome_line(run)}, after {words.duration(elapsed_s)}", soft_wrap=True, highlight=False)
+    return exit_code(run)
+
+
+def _tokens(stage) -> int:
+    return stage.total_tokens
+
+
+def _tell(client, run: Run, console: Console) -> None:
+    """The end of the story: progress, dual perplexity, decisions, report figures, samples, places."""
+    decisions = client.decisions(run.id)
+    thresholds = Thresholds.of_spec(run.resource["spec"])
+    console.print()
+    console.print(progress_table(of_run(run)))
+    console.print(dual_table(dual_rows(client.history(run.id), decisions, thresholds)))
+    acted = [decision for decision in decisions if decision.verdict not in {"CONTINUE", ""}]
+    console.print(decisions_table(acted))
+    _report(run, thresholds, console)
+    _samples(client, run, console)
+    _places(client, run, console)
+
+
+def _report(run: Run, thresholds: Thresholds, console: Console) -> None:
+    """What the accepted checkpoints score on the report sets, which no decision looked at."""
+    for stage in run.stages:
+        for score in stage.report_scores:
+            mark = MARKS[thresholds.severity(score.ratio)]
+            line = f"{stage.name}: forgetting of {score.retention_set} on its report set {words.percent(score.ratio)}"
+            if score.ratio_low is not None:
+                line += f" (95 %: {words.percent(score.ratio_low)} to {words.percent(score.ratio_high)})"
+            console.print(f"[{mark.style}]{mark.sign}[/] {line}", highlight=False)
+
+
+def _samples(client, run: Run, console: Console) -> None:
+    """A few lines from each stage's model, the same seed for all."""
+    console.print("\n[bold]Text from each stage's model")
+    for stage in run.stages:
+        reference = stage.accepted or stage.latest
+        if reference is None:
+            continue
+        prompt, chat = PROMPTS.get(stage.domain) or PROMPTS.get(stage.kind, ("The", False))
+        try:
+            pieces = client.sample(
+                reference, prompt, max_new_tokens=SAMPLE_TOKENS, temperature=0.7, top_k=40, seed=1, chat=chat
+            )
+            text = "".join(pieces)
+        except ClientError as error:
+            console.print(f"[bold]{stage.name}[/]: no sample: {escape(error.message)}", highlight=False)
+            continue
+        console.print(
+            f"[bold]{stage.name}[/]  [dim]{escape(prompt.strip())}[/] {escape(text.strip())}", highlight=False
+        )
+
+
+def _places(client, run: Run, console: Console) -> None:
+    """Where the checkpoints are, and how to look on."""
+    from ui.client.address import read_stack
+
+    console.print("\n[bold]Where things are")
+    for stage in run.stages:
+        if stage.accepted:
+            console.print(f"{stage.name:14} {stage.accepted.uri}", highlight=False, soft_wrap=True)
+    stack = read_stack()
+    for name in ("metrics", "object_store", "panel"):
+        if name in stack:
+            console.print(f"{name:14} {stack[name]}", highlight=False, soft_wrap=True)
+    if run.status.prepared:
+        tokens = ", ".join(f"{folder.name} {words.amount(folder.tokens)}" for folder in run.status.prepared)
+        console.print(f"prepared       {tokens} tokens", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""A model folder in the Hugging Face layout as the client handles it: which files count, and where an export goes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from ui.client.errors import BadInput, Violation
+from ui.client.views import CheckpointRef, Export
+from ui.transfer import get_file
+
+# Pickled weights (.bin, .pt) are never sent and never opened.
+_SUFFIXES = {".json", ".safetensors", ".jinja", ".txt", ".model"}
+_MODEL_PREFIX = "model/"
+
+
+class ExportPort(Protocol):
+    """The one call of the client that an export needs."""
+
+    def export_checkpoint(self, checkpoint_id: str, *, with_training_state: bool = False) -> Export: ...
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of a model folder that are uploaded. What is missing is named."""
+    if not folder.is_dir():
+        raise BadInput(
+            [Violation(field=str(folder), description="is not a folder; a Hugging Face model folder is allowed")]
+        )
+    files = sorted(entry for entry in folder.iterdir() if entry.is_file() and entry.suffix in _SUFFIXES)
+    names = {entry.name for entry in files}
+    faults = [
+        Violation(field=f"{folder}/{name}", description="is missing; a Hugging Face folder holds it")
+        for name in ("config.json", "tokenizer.json")
+        if name not in names
+    ]
+    if not any(name.endswith(".safetensors") for name in names):
+        there = ", ".join(sorted(entry.name for entry in folder.iterdir())) or "nothing"
+        faults.append(
+            Violation(
+                field=f"{folder}/*.safetensors",
+                description=f"is missing, there is {there}; weights in safetensors are allowed",
+            )
+        )
+    if faults:
+        raise BadInput(faults)
+    return files
+
+
+def write_export(
+    client: ExportPort,
+    checkpoint_id: str,
+    folder: Path,
+    *,
+    with_training_state: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[Export, Path]:
+    """Downloads a checkpoint and verifies every file; returns what was exported and the model's folder.
+
+    The folder itself becomes the Hugging Face model. With the training state the model stands in `checkpoint-{step}`
+    below it, beside `trainer_state.json` and the optimizer, as the Hugging Face Trainer lays it out.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(
+            [Violation(field="DIR", description=f"{folder} is there and not empty; a new or empty folder is allowed")]
+        )
+    export = client.export_checkpoint(checkpoint_id, with_training_state=with_training_state)
+    target = folder / f"checkpoint-{export.checkpoint.ref.step}" if with_training_state else folder
+    for file in export.files:
+        place = (target / file.path.removeprefix(_MODEL_PREFIX)).resolve()
+        if not place.is_relative_to(target.resolve()):
+            raise BadInput(
+                [
+                    Violation(
+                        field=file.path, description="points out of the folder; a path below the checkpoint is allowed"
+                    )
+                ]
+            )
+        say(f"downloading {file.path} ({file.bytes / 1e6:.1f} MB)")
+        get_file(file.url, place, sha256=file.sha256)
+    return export, target
+
+
+def cached_model(
+    client: ExportPort, reference: CheckpointRef, cache: Path, *, say: Callable[[str], None] = lambda _: None
+) -> Path:
+    """The checkpoint's model folder in the cache, downloaded on first use. Its name is the manifest's digest."""
+    folder = cache / reference.manifest_sha256
+    if not folder.exists():
+        fresh = cache / f".{reference.manifest_sha256}.new"
+        if fresh.exists():
+            _empty(fresh)
+        write_export(client, reference.uri, fresh, say=say)
+        fresh.rename(folder)
+    return folder
+
+
+def _empty(folder: Path) -> None:
+    """Removes what an interrupted download left."""
+    import shutil
+
+    shutil.rmtree(folder)
