@@ -1,7 +1,8 @@
 """`sample://docs` and `sample://code`: two kinds of text that every machine with Python has.
 
-docs  the documentation of the standard library: the docstrings of its modules, classes and functions, cleaned of
-      doctest sessions, tables and signatures, so that what is left reads as technical English.
+docs  the documentation of the standard library: the docstrings of its modules, classes and functions, its longer
+      comments, and the chapters of the language reference that `help()` shows, cleaned of doctest sessions, tables and
+      signatures, so that what is left reads as technical English.
 code  the source of the same files with docstrings and comments taken out, so that the code corpus does not rehearse
       the documentation. Training on code then really moves a model away from docs, and forgetting can be seen.
 
@@ -15,24 +16,28 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import io
+import os
 import re
 import sys
 import sysconfig
-import tokenize
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from model.difficulty import code_difficulty
+from model.difficulty import code_difficulty, walk_nodes
 from model.document import Document
 from model.errors import BadSource
 from model.sources.base import Source, checked_options, whole_number
 
 VERSION = 1
+_TABLES = ("encodings/", "pydoc_data/")  # of code: tables of characters, a dictionary of texts
+_LONGEST_STATEMENT = 16_384  # bytes; longer ones are tables too
 _SKIPPED = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "lib2to3", "ensurepip"}
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_PARAGRAPH = "\n\n"
 _DOCTEST = re.compile(r"^\s*(?:>>>|\.\.\.)(?:\s|$)")
 _RULER = re.compile(r"^\s*[-=~*+|_^#.]{3,}\s*$")
 
@@ -63,19 +68,29 @@ class StdlibSource(Source):
 
     def documents(self) -> Iterator[Document]:
         """Pieces of about `document_bytes`, file by file in the order of their names."""
-        about = self.options["document_bytes"]
         for name, path in _files():
-            try:
-                source = path.read_bytes().decode("utf-8")
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    tree = ast.parse(source)
-            except (UnicodeDecodeError, SyntaxError, ValueError):
-                continue  # a few library files are written in other encodings on purpose
-            sections = _documentation(tree, name) if self.what == "docs" else _statements(source)
-            for piece in _joined(sections, about, "\n\n" if self.what == "docs" else "\n"):
-                difficulty = code_difficulty(piece) if self.what == "code" else None
-                yield Document(text=piece, origin=f"stdlib:{name}", difficulty=difficulty, meta=_META[self.what])
+            if self.what == "code" and name.startswith(_TABLES):
+                continue
+            yield from _file_documents(self.what, name, path, self.options["document_bytes"])
+
+
+@lru_cache(maxsize=4_096)  # about 15 MB for both kinds: a source is read several times (tokenizer, packing, overlap)
+def _file_documents(what: str, name: str, path: Path, about_bytes: int) -> tuple[Document, ...]:
+    try:
+        source = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+    except (UnicodeDecodeError, SyntaxError, ValueError):
+        return ()  # a few library files are written in other encodings on purpose
+    origin = f"stdlib:{name}"
+    if what == "docs":
+        pieces = _joined(_documentation(tree, name, source), about_bytes, _PARAGRAPH)
+        return tuple(Document(text=piece, origin=origin, meta=_META["docs"]) for piece in pieces)
+    pieces = _joined(_statements(_bare_code(source, tree)), about_bytes, "\n")
+    return tuple(
+        Document(text=piece, origin=origin, difficulty=code_difficulty(piece), meta=_META["code"]) for piece in pieces
+    )
 
 
 _META: dict[str, dict[str, str]] = {"docs": {"field": "documentation"}, "code": {"language": "python"}}
@@ -84,102 +99,141 @@ _META: dict[str, dict[str, str]] = {"docs": {"field": "documentation"}, "code": 
 def _files() -> list[tuple[str, Path]]:
     root = Path(sysconfig.get_paths()["stdlib"])
     found = []
-    for path in root.rglob("*.py"):
-        relative = path.relative_to(root)
-        if not _SKIPPED.intersection(relative.parts) and not relative.parts[0].startswith("config-"):
-            found.append((relative.as_posix(), path))
-    return sorted(found)
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in _SKIPPED and not name.startswith("config-")]
+        found += [Path(folder, name) for name in names if name.endswith(".py")]
+    return sorted((path.relative_to(root).as_posix(), path) for path in found)
 
 
-def _documentation(tree: ast.Module, name: str) -> Iterator[str]:
-    """Module, class and function docstrings in the order of the file, each under its name."""
+def _documentation(tree: ast.Module, name: str, source: str) -> Iterator[str]:
+    """Paragraphs of module, class and function docstrings in the order of the file, each docstring under its name, and
+    of the longer comments."""
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-    def visit(node: ast.AST, title: str) -> Iterator[str]:
+    if name == "pydoc_data/topics.py":
+        yield from _topics(tree)
+        return
+    stack: list[tuple[ast.AST, str]] = [(tree, f"the module {module}")]
+    while stack:
+        node, title = stack.pop()
         prose = _prose(ast.get_docstring(node, clean=False) or "")  # type: ignore[arg-type]
         if len(prose) >= 40:
-            yield f"{title}\n\n{prose}"
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, _DEFINITIONS):
-                kind = "class" if isinstance(child, ast.ClassDef) else "function"
-                inner = isinstance(node, ast.ClassDef)
-                yield from visit(
-                    child, f"The {'method' if inner and kind == 'function' else kind} {child.name} of {title[4:]}"
-                )
+            yield from f"{title[0].upper()}{title[1:]}\n\n{prose}".split(_PARAGRAPH)
+        inside = [child for child in ast.iter_child_nodes(node) if isinstance(child, _DEFINITIONS)]
+        for child in reversed(inside):
+            kind = "class" if isinstance(child, ast.ClassDef) else "function"
+            kind = "method" if kind == "function" and isinstance(node, ast.ClassDef) else kind
+            stack.append((child, f"the {kind} {child.name} of {title}"))
+    comments = [_prose(block) for block in _comment_blocks(source)]
+    if any(len(prose) >= 120 for prose in comments):
+        yield f"Remarks on the module {module}"
+        for prose in comments:
+            if len(prose) >= 120:
+                yield from prose.split(_PARAGRAPH)
 
-    return visit(tree, f"The module {module}")
+
+def _comment_blocks(source: str) -> Iterator[str]:
+    """Runs of lines that hold nothing but a comment, without their marks."""
+    block: list[str] = []
+    for line in [*source.splitlines(), ""]:
+        stripped = line.strip()
+        if stripped.startswith("#") and not stripped.startswith("#!"):
+            block.append(stripped.lstrip("#"))
+        elif block:
+            yield "\n".join(block)
+            block = []
+
+
+def _topics(tree: ast.Module) -> Iterator[str]:
+    """The chapters of the language reference that `help()` shows: a dictionary of texts in one file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    yield from f"Python: {key.value}\n\n{_prose(value.value)}".split(_PARAGRAPH)
 
 
 def _prose(docstring: str) -> str:
-    """A docstring as paragraphs of English: without doctest sessions, rulers and tables, lines of a paragraph joined."""
+    """A docstring as paragraphs of English: without doctest sessions, code, tables and rulers; each on one line."""
     paragraphs: list[str] = []
-    current: list[str] = []
-    in_session = False
-
-    def close() -> None:
-        if current:
-            paragraphs.append(" ".join(current))
-            current.clear()
-
+    lines: list[str] = []
     for line in [*inspect.cleandoc(docstring).splitlines(), ""]:
-        stripped = line.strip()
-        if not stripped:
-            in_session = False
-            close()
-        elif _DOCTEST.match(line):
-            in_session = True
-            close()
-        elif not in_session and not _RULER.match(line) and _is_prose(stripped):
-            current.append(stripped)
-    return "\n\n".join(p for p in paragraphs if len(p) >= 20)
-
-
-def _is_prose(line: str) -> bool:
-    """Mostly letters and spaces: leaves out tables, diagrams, and lines of code."""
-    return sum(character.isalpha() or character == " " for character in line) >= 0.75 * len(line)
-
-
-def _statements(source: str) -> Iterator[str]:
-    """Top-level statements of a file without docstrings, comments and blank lines; a class is cut into its methods."""
-    lines = _bare_code(source).splitlines()
-    starts = [index for index, line in enumerate(lines) if line and not line[0].isspace() and line[0] not in ")]}"]
-    starts += [index for index, line in enumerate(lines) if line.startswith(("    def ", "    async def ", "    @"))]
-    cuts = sorted({0, *starts, len(lines)})
-    for low, high in zip(cuts, cuts[1:], strict=False):
-        yield "\n".join(lines[low:high])
-
-
-def _bare_code(source: str) -> str:
-    """The source without comments and docstrings. Strings that span lines keep theirs; the rest is left as written."""
-    lines = source.splitlines(keepends=True)
-    tree = ast.parse(source)
-    dropped: set[int] = set()
-    stand_ins: dict[int, str] = {}
-    for node in ast.walk(tree):
-        if not isinstance(node, (ast.Module, *_DEFINITIONS)) or not node.body:
+        if line.strip():
+            lines.append(line)
             continue
-        first = node.body[0]
-        same_line = not isinstance(node, ast.Module) and first.lineno == node.lineno  # def f(): "text"
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            if same_line:
-                continue
-            dropped.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
-            if len(node.body) == 1 and not isinstance(node, ast.Module):
-                stand_ins[first.lineno] = " " * first.col_offset + "pass\n"
-    protected: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column].rstrip() + "\n"
-        elif token.type == tokenize.STRING and token.start[0] != token.end[0]:
-            protected.update(range(token.start[0], token.end[0]))
+        if lines and not _DOCTEST.match(lines[0]):
+            text = " ".join(" ".join(part for part in lines if not _RULER.match(part)).split())
+            if len(text) >= 20 and _is_prose(text):
+                paragraphs.append(text)
+        lines = []
+    return "\n\n".join(paragraphs)
+
+
+def _is_prose(text: str) -> bool:
+    """Mostly words: leaves out tables, diagrams, signatures and code."""
+    letters = sum(character.isalpha() or character == " " for character in text)
+    return letters >= 0.8 * len(text) and len(text.split()) >= 4 and "|" not in text
+
+
+def _statements(bare: str) -> Iterator[str]:
+    """Top-level statements of a file; a class is cut between its methods."""
+    lines = bare.splitlines()
+    starts = [index for index, line in enumerate(lines) if line and not line[0].isspace() and line[0] not in ")]}\"'"]
+    starts += [index for index, line in enumerate(lines) if line.startswith(("    def ", "    async def "))]
+    for low, high in pairwise(sorted({0, *starts, len(lines)})):
+        statement = "\n".join(lines[low:high])
+        if len(statement) <= _LONGEST_STATEMENT:
+            yield statement
+
+
+def _bare_code(source: str, tree: ast.Module) -> str:
+    """The source without comments, docstrings and blank lines; strings that span lines are left as written.
+
+    Where strings are is known from the syntax tree, so a `#` outside of every string begins a comment. (Only a comment
+    between two pieces of one string survives.) Works on bytes, because the tree counts columns in bytes.
+    """
+    lines = [b"", *(line.encode() for line in source.split("\n"))]
+    dropped: set[int] = set()
+    inside: set[int] = set()
+    strings: dict[int, list[tuple[int, int]]] = {}
+    for node in walk_nodes(tree):
+        if isinstance(node, (ast.Module, *_DEFINITIONS)):
+            _drop_docstring(node, lines, dropped)
+        elif isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+        ):
+            first, last = node.lineno, node.end_lineno or node.lineno
+            for row in range(first, last + 1):
+                start = node.col_offset if row == first else 0
+                end = (node.end_col_offset or 0) if row == last else len(lines[row])
+                strings.setdefault(row, []).append((start, end))
+            inside.update(range(first, last))
     kept = []
-    for number, line in enumerate(lines, start=1):
-        if number in stand_ins:
-            kept.append(stand_ins[number])
-        elif number not in dropped and (line.strip() or number in protected):
+    for row in range(1, len(lines)):
+        if row in dropped:
+            continue
+        line = lines[row]
+        at = line.find(b"#")
+        while at >= 0 and any(start <= at < end for start, end in strings.get(row, ())):
+            at = line.find(b"#", at + 1)
+        if at >= 0:
+            line = line[:at].rstrip()
+        if line.strip() or row in inside:
             kept.append(line)
-    return "".join(kept)
+    return b"\n".join(kept).decode() + "\n"
+
+
+def _drop_docstring(node: ast.AST, lines: list[bytes], dropped: set[int]) -> None:
+    body = getattr(node, "body", [])
+    if not body or not isinstance(body[0], ast.Expr) or not isinstance(body[0].value, ast.Constant):
+        return
+    first = body[0]
+    if not isinstance(first.value.value, str) or first.lineno == getattr(node, "lineno", 0):  # def f(): "text"
+        return
+    rows = range(first.lineno, (first.end_lineno or first.lineno) + 1)
+    dropped.update(rows)
+    if len(body) == 1 and not isinstance(node, ast.Module):
+        lines[first.lineno] = b" " * first.col_offset + b"pass"
+        dropped.discard(first.lineno)
 
 
 def _joined(sections: Iterator[str], about_bytes: int, separator: str) -> Iterator[str]:
