@@ -1,0 +1,22 @@
+"""The local stack: object store, Ray, evaluator, orchestrator and panel on one machine, without root or containers.
+
+    python -m deploy.local up [--foreground] [--json]    start what is not running, return when all of it is healthy
+                           --only object_store,ray       of the five only these (for tests and for development)
+    python -m deploy.local down                          stop it; the state stays in RETAIN_HOME
+    python -m deploy.local status [--json]               what runs where
+    python -m deploy.local supervise                     the supervisor itself, in the foreground
+
+`up` starts a supervisor that outlives it. The supervisor starts the five programs, starts a dead one again, and ends
+them in order when it is told to. It never looks for a process by name: each is known by its pid and its start time.
+
+RETAIN_HOME (default `.retain`) holds everything:
+
+    stack.json         endpoints: where clients look for the orchestrator
+    processes.json     state, pid and start time of each program, as the supervisor sees them
+    ports.json         the ports of the last start, taken again while they are free
+    credentials.json   keys of the object store, mode 600
+    ray_token          token of Ray, mode 600
+    logs/              one file for each program
+    objects/           data of the object store
+    retain.db          database of the orchestrator
+"""

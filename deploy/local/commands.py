@@ -1,0 +1,193 @@
+"""What people type: up, down, status. Messages go to standard error, results to standard output."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+
+from deploy.local.home import Home
+from deploy.local.processes import Identity, end
+from deploy.local.supervisor import supervisor_of, survivors
+
+POLL_S = 0.1
+UP_TIMEOUT_S = 300.0
+DOWN_TIMEOUT_S = 90.0
+TITLES = {
+    "object_store": "object store",
+    "ray": "Ray head",
+    "evaluator": "evaluator",
+    "orchestrator": "orchestrator",
+    "panel": "control panel",
+}
+
+
+class StackFailed(RuntimeError):
+    """The stack did not come up or did not go down; the message holds the end of the log concerned."""
+
+
+def up(home: Home, *, foreground: bool = False, as_json: bool = False, only: str | None = None) -> int:
+    """Start what is not running and return when all is healthy; in the foreground stay until a signal."""
+    home.prepare()
+    messages = Console(stderr=True, highlight=False, soft_wrap=True)
+    began = time.monotonic()
+    _wait_for_one_that_stops(home)
+    stop_asked: list[int] = []
+    if foreground:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda received, _frame: stop_asked.append(received))
+    child = None
+    if supervisor_of(home.read_record()) is None:
+        child = _start_supervisor(home, with_parent=foreground, only=only)
+    elif foreground:
+        raise StackFailed(f"a stack runs in {home.path} already; stop it with `retain down` first")
+    try:
+        endpoints = _wait_until_healthy(home, child, messages, stop_asked)
+    except StackFailed:
+        if foreground:
+            down(home, quiet=True)
+        raise
+    if endpoints is None:  # asked to stop while it started
+        down(home, quiet=True)
+        return 0
+    if as_json:
+        print(json.dumps(endpoints), flush=True)
+    else:
+        messages.print(
+            f"[green]The stack is healthy[/] after {time.monotonic() - began:.1f} s; logs are in {home.logs}"
+        )
+        for name, where in endpoints.items():
+            print(f"{name:18}{where}", flush=True)
+    if foreground and child is not None:
+        while child.poll() is None and not stop_asked:
+            time.sleep(POLL_S)
+        down(home, quiet=as_json)
+        child.wait(timeout=DOWN_TIMEOUT_S)
+        if not stop_asked:
+            raise StackFailed(f"the supervisor ended by itself; its log ends:\n{home.tail('supervisor')}")
+    return 0
+
+
+def down(home: Home, *, quiet: bool = False) -> int:
+    """Stop everything that was started in this home, also what a dead supervisor left behind."""
+    messages = Console(stderr=True, highlight=False, quiet=quiet, soft_wrap=True)
+    record = home.read_record()
+    supervisor = supervisor_of(record)
+    left = survivors(record)
+    if supervisor is None and not left:
+        home.forget()
+        messages.print(f"Nothing runs in {home.path}")
+        return 0
+    began = time.monotonic()
+    with messages.status("Stopping ..."):
+        if supervisor is not None:
+            _ask_to_end(supervisor)
+            if not _until_gone(supervisor, DOWN_TIMEOUT_S):
+                end(supervisor, mark=f"{home.path}:supervisor", grace_s=0)
+        # Only what the supervisor did not end: it may have been killed.
+        for name, identity in survivors(home.read_record() or record).items():
+            end(identity, mark=f"{home.path}:{name}", grace_s=5)
+    home.forget()
+    messages.print(f"Stopped {', '.join(TITLES.get(name, name) for name in left)} in {time.monotonic() - began:.1f} s")
+    return 0
+
+
+def status(home: Home, *, as_json: bool = False) -> int:
+    """What runs where. Exit code 0 when the stack is healthy, 1 otherwise."""
+    record = home.read_record()
+    supervisor = supervisor_of(record)
+    alive = survivors(record)
+    processes = {
+        name: {**entry, "alive": name in alive} for name, entry in record.get("processes", {}).items() if entry
+    }
+    healthy = supervisor is not None and bool(processes) and all(p["state"] == "ready" for p in processes.values())
+    if as_json:
+        answer: dict[str, Any] = {
+            "healthy": healthy,
+            "state": record.get("state", "stopped") if supervisor is not None else "stopped",
+            "supervisor": supervisor.pid if supervisor is not None else None,
+            "processes": processes,
+        }
+        print(json.dumps(answer))
+        return 0 if healthy else 1
+    if supervisor is None:
+        print(f"no supervisor in {home.path}" + (f"; left behind: {', '.join(alive)}" if alive else ""))
+    for name, entry in processes.items():
+        print(f"{name:18}{entry['state']:12}{'pid ' + str(entry.get('pid')) if name in alive else '-'}")
+    return 0 if healthy else 1
+
+
+def _start_supervisor(home: Home, *, with_parent: bool, only: str | None) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "deploy.local", "supervise"]
+    if only:
+        command += ["--only", only]
+    if with_parent:
+        me = Identity.of(os.getpid())
+        command += ["--parent", str(me.pid), "--parent-started", repr(me.started)]
+    with home.log_file("supervisor").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, "RETAIN_HOME": str(home.path)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C in the terminal is for the one who typed `up`, who passes it on
+        )
+
+
+def _wait_for_one_that_stops(home: Home) -> None:
+    record = home.read_record()
+    supervisor = supervisor_of(record)
+    if supervisor is not None and record.get("state") == "stopping" and not _until_gone(supervisor, DOWN_TIMEOUT_S):
+        raise StackFailed(f"the stack in {home.path} has been stopping for {DOWN_TIMEOUT_S:.0f} s; run `retain down`")
+
+
+def _wait_until_healthy(
+    home: Home, child: subprocess.Popen[bytes] | None, messages: Console, stop_asked: list[int]
+) -> dict[str, str] | None:
+    """The endpoints; None when a signal asked to stop. Prints a line for each program that has become ready."""
+    began, said = time.monotonic(), set()
+    with messages.status("Starting ...") as spinner:
+        while not stop_asked:
+            record = home.read_record()
+            if child is not None and child.poll() is not None and supervisor_of(record) is None:
+                error = record.get("error") or home.tail("supervisor")
+                home.forget()
+                raise StackFailed(f"the stack did not start: {error}")
+            if supervisor_of(record) is not None:
+                processes = record.get("processes", {})
+                for name, entry in processes.items():
+                    if entry["state"] == "ready" and name not in said:
+                        said.add(name)
+                        messages.print(f"  {TITLES.get(name, name):16}ready after {time.monotonic() - began:4.1f} s")
+                waiting = [TITLES.get(name, name) for name, entry in processes.items() if entry["state"] != "ready"]
+                if processes and not waiting:
+                    return _endpoints(home)
+                spinner.update(f"Starting {', '.join(waiting)} ...")
+            if time.monotonic() - began > UP_TIMEOUT_S:
+                raise StackFailed(f"not healthy within {UP_TIMEOUT_S:.0f} s; see {home.logs}")
+            time.sleep(POLL_S)
+    return None
+
+
+def _endpoints(home: Home) -> dict[str, str]:
+    return {str(k): str(v) for k, v in json.loads((home.path / "stack.json").read_text()).items()}
+
+
+def _ask_to_end(identity: Identity) -> None:
+    process = identity.process()
+    if process is not None:
+        process.terminate()
+
+
+def _until_gone(identity: Identity, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while identity.running():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True

@@ -1,0 +1,257 @@
+"""The five programs of the local stack: how each is started, how one sees that it is ready, how it is ended."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local.home import Home, write_private
+from deploy.local.ports import LOOPBACK
+from deploy.local.probes import bucket_ready, grpc_ready, http_ready
+
+BUCKET = "retain"
+RAY_OBJECT_STORE_BYTES = 150_000_000  # Ray carries no tensors here: data and checkpoints go through the object store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One program. `ready` returns whether it answers, and never raises for one that does not yet."""
+
+    name: str
+    title: str
+    command: list[str]
+    env: Mapping[str, str]
+    ready: Callable[[], bool]
+    endpoint: str
+    # Programs of a lower rank are ended later: those that use a server go before it.
+    rank: int
+    grace_s: float
+    prepare: Callable[[], None] = field(default=lambda: None)  # before each start
+    tidy: Callable[[], None] = field(default=lambda: None)  # after its end
+
+
+def cpus() -> int:
+    """CPUs that this process may use, and at least two: a run of two workers trains on one CPU too, only slower."""
+    return max(2, len(os.sched_getaffinity(0)))
+
+
+def program(name: str) -> str:
+    """Path of a program that a package of this environment ships, else of one on PATH. Raises RuntimeError."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise RuntimeError(
+            f"{name} is neither in {beside.parent} nor on PATH; install the packages of requirements.lock"
+        )
+    return found
+
+
+def endpoints(ports: Mapping[str, int]) -> dict[str, str]:
+    """What clients are told, by name: host:port for gRPC, a URL for everything else."""
+    return {
+        "orchestrator": f"{LOOPBACK}:{ports['orchestrator']}",
+        "evaluator": f"{LOOPBACK}:{ports['evaluator']}",
+        "object_store": f"http://{LOOPBACK}:{ports['object_store']}",
+        "metrics": f"http://{LOOPBACK}:{ports['metrics']}/metrics",
+        "evaluator_metrics": f"http://{LOOPBACK}:{ports['evaluator_metrics']}/metrics",
+        "panel": f"http://{LOOPBACK}:{ports['panel']}",
+        "ray": f"http://{LOOPBACK}:{ports['ray']}",
+    }
+
+
+def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]) -> list[Component]:
+    """All programs of the stack in `home` on `ports`; `base_env` is the environment that all of them inherit."""
+    secrets = home.credentials()
+    where = endpoints(ports)
+    shared = {
+        **without_secrets(base_env),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), base_env.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+        "RETAIN_HOME": str(home.path),
+        "RETAIN_SERVER": where["orchestrator"],
+        "RETAIN_EVALUATOR": where["evaluator"],
+        # A proxy for the world outside is none for the machine itself.
+        "NO_PROXY": ",".join(filter(None, [base_env.get("NO_PROXY", ""), LOOPBACK, "localhost"])),
+        "no_proxy": ",".join(filter(None, [base_env.get("no_proxy", ""), LOOPBACK, "localhost"])),
+    }
+    store = {
+        "RETAIN_S3_ENDPOINT": where["object_store"],
+        "RETAIN_S3_BUCKET": BUCKET,
+        "AWS_ACCESS_KEY_ID": secrets.access_key,
+        "AWS_SECRET_ACCESS_KEY": secrets.secret_key,
+        "AWS_REGION": "us-east-1",
+    }
+    ray = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(home.ray_token_file),
+        "RAY_DISABLE_USAGE_STATS": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Despite its name: the node's address is the loopback's, and Ray listens there alone.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+    services = {**shared, **store, **ray, "RETAIN_RAY_ADDRESS": where["ray"]}
+    orchestrator = {
+        "RETAIN_BIND": where["orchestrator"],
+        "RETAIN_ORCHESTRATOR_BIND": where["orchestrator"],
+        "RETAIN_METRICS_BIND": f"{LOOPBACK}:{ports['metrics']}",
+        "RETAIN_DATABASE_URL": base_env.get("RETAIN_DATABASE_URL") or home.database_url,
+        "RETAIN_WORKER_SLOTS": base_env.get("RETAIN_WORKER_SLOTS") or str(cpus()),
+    }
+    evaluator = {
+        "RETAIN_EVALUATOR_BIND": where["evaluator"],
+        "RETAIN_METRICS_BIND": f"{LOOPBACK}:{ports['evaluator_metrics']}",
+    }
+    panel = {"RETAIN_PANEL_BIND": f"{LOOPBACK}:{ports['panel']}"}
+    return [
+        object_store(home, ports, shared, store),
+        ray_head(home, ports, {**shared, **ray}, secrets.ray_token),
+        Component(
+            name="evaluator",
+            title="evaluator",
+            command=[sys.executable, "-m", "services.evaluator.main"],
+            env={**services, **evaluator},
+            ready=lambda: grpc_ready(where["evaluator"], "retain.evaluator.v1.EvaluatorService"),
+            endpoint=where["evaluator"],
+            rank=2,
+            grace_s=10,
+        ),
+        Component(
+            name="orchestrator",
+            title="orchestrator",
+            command=[sys.executable, "-m", "services.orchestrator.main"],
+            env={**services, **orchestrator},
+            ready=lambda: grpc_ready(where["orchestrator"], "retain.orchestrator.v1.OrchestratorService"),
+            endpoint=where["orchestrator"],
+            rank=3,
+            grace_s=10,
+        ),
+        Component(
+            name="panel",
+            title="control panel",
+            command=[sys.executable, "-m", "ui.panel"],
+            env={**shared, **panel},
+            ready=lambda: http_ready(where["panel"] + "/_stcore/health"),
+            endpoint=where["panel"],
+            rank=3,
+            grace_s=3,
+        ),
+    ]
+
+
+def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without keys for other places and without settings that would redirect a program."""
+    dropped = ("AWS_", "RAY_", "RETAIN_S3_", "RETAIN_TOKEN", "RETAIN_TLS_", "RETAIN_SERVER", "RETAIN_STACK_MEMBER")
+    kept = ("AWS_CA_BUNDLE",)
+    return {name: value for name, value in env.items() if name in kept or not name.startswith(dropped)}
+
+
+def object_store(
+    home: Home, ports: Mapping[str, int], env: Mapping[str, str], credentials: Mapping[str, str]
+) -> Component:
+    """MinIO when it is on PATH and the data are not SeaweedFS's, else SeaweedFS. The probe makes the bucket."""
+    minio = shutil.which("minio")
+    endpoint = credentials["RETAIN_S3_ENDPOINT"]
+    weed_data, minio_data = home.objects / "seaweedfs", home.objects / "minio"
+    if minio and not weed_data.exists():
+        command = [minio, "server", str(minio_data), "--address", f"{LOOPBACK}:{ports['object_store']}"]
+        command += ["--console-address", f"{LOOPBACK}:{ports['store_master']}", "--quiet"]
+        env = {
+            **env,
+            "MINIO_ROOT_USER": credentials["AWS_ACCESS_KEY_ID"],
+            "MINIO_ROOT_PASSWORD": credentials["AWS_SECRET_ACCESS_KEY"],
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+        }
+        folder, prepare = minio_data, None
+    else:
+        identities = home.path / "seaweedfs.json"
+        keys = {"accessKey": credentials["AWS_ACCESS_KEY_ID"], "secretKey": credentials["AWS_SECRET_ACCESS_KEY"]}
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        config = json.dumps({"identities": [{"name": "retain", "credentials": [keys], "actions": actions}]})
+        command = seaweedfs_command(home, ports, weed_data, identities)
+        folder, prepare = weed_data, lambda: write_private(identities, config)
+
+    def make_ready() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if prepare:
+            prepare()
+
+    return Component(
+        name="object_store",
+        title="object store",
+        command=command,
+        env=env,
+        ready=lambda: bucket_ready(endpoint, credentials),
+        endpoint=endpoint,
+        rank=0,
+        # SeaweedFS has its data on disk within a second and then waits a quarter of a minute for nothing.
+        grace_s=2.5,
+        prepare=make_ready,
+        tidy=lambda: remove_sockets(ports),
+    )
+
+
+def seaweedfs_command(home: Home, ports: Mapping[str, int], data: Path, identities: Path) -> list[str]:
+    """All parts of SeaweedFS in one process, on loopback, without its usage reports."""
+    return [
+        program("weed"),
+        "-logtostderr=true",
+        "server",
+        f"-dir={data}",
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}",
+        f"-master.port={ports['store_master']}",
+        f"-master.port.grpc={ports['store_master_grpc']}",
+        "-master.telemetry=false",
+        # Alone, it need not wait ten seconds for others before it elects itself.
+        "-master.electionTimeout=1s",
+        "-master.volumeSizeLimitMB=1024",
+        f"-volume.port={ports['store_volume']}",
+        f"-volume.port.grpc={ports['store_volume_grpc']}",
+        "-volume.max=0",
+        "-volume.preStopSeconds=1",
+        "-filer",
+        f"-filer.port={ports['store_filer']}",
+        f"-filer.port.grpc={ports['store_filer_grpc']}",
+        f"-filer.localSocket={home.scratch / 'filer.sock'}",
+        "-s3",
+        f"-s3.port={ports['object_store']}",
+        f"-s3.port.grpc={ports['store_s3_grpc']}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-s3.config={identities}",
+        f"-s3.localSocket={home.scratch / 's3.sock'}",
+    ]
+
+
+def remove_sockets(ports: Mapping[str, int]) -> None:
+    """SeaweedFS leaves its gRPC sockets in /tmp, named by port."""
+    for part in ("master", "volume", "filer", "s3"):
+        Path(f"/tmp/seaweedfs-{part}-grpc-{ports[f'store_{part}_grpc']}.sock").unlink(missing_ok=True)
+
+
+def ray_head(home: Home, ports: Mapping[str, int], env: Mapping[str, str], token: str) -> Component:
+    """A Ray head with token authentication; `--block` keeps it as a child that ends when any of its parts does."""
+    command = [program("ray"), "start", "--head", "--block", "--disable-usage-stats"]
+    command += [f"--port={ports['ray_gcs']}", f"--dashboard-host={LOOPBACK}", f"--dashboard-port={ports['ray']}"]
+    command += [
+        f"--dashboard-agent-listen-port={ports['ray_agent']}",
+        f"--ray-client-server-port={ports['ray_client']}",
+    ]
+    command += ["--min-worker-port=0", "--max-worker-port=0", f"--num-cpus={cpus()}"]
+    command += [f"--object-store-memory={RAY_OBJECT_STORE_BYTES}", f"--temp-dir={home.scratch / 'ray'}"]
+    endpoint = f"http://{LOOPBACK}:{ports['ray']}"
+    return Component(
+        name="ray",
+        title="Ray head",
+        command=command,
+        env=env,
+        ready=lambda: http_ready(endpoint + "/api/jobs/", bearer=token),
+        endpoint=endpoint,
+        rank=1,
+        # It would drain for six seconds; nothing that counts is kept in a head.
+        grace_s=2,
+    )
