@@ -1,7 +1,7 @@
 """The demo: submit the template of a domain, show it live, and tell at the end what happened.
 
-`python -m ui.demo --domain code` needs a running stack (`make demo` starts and stops one around it). It ends with 0 only
-when the run has SUCCEEDED.
+`python -m ui.demo --domain code` needs a running stack (`make demo` starts and stops one around it). It ends with 0
+only when the run has SUCCEEDED.
 """
 
 import argparse

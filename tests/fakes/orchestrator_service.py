@@ -1,13 +1,12 @@
 """The wire of Retain with memory behind it, for tests of the command and the panel: real gRPC, real HTTP, no training.
 
 It validates only what these tests need. `put` changes a run as the orchestrator would: sequence and etag grow, watchers
-are woken. `python -m tests.fakes.orchestrator_service` serves it with a run whose story is told over a minute.
+are woken. `python -m tests.fakes.show PORT PACE_S` serves it with stories to look at.
 """
 
 import hashlib
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 
 import grpc
@@ -46,6 +45,7 @@ class FakePlatform(
         self.violations: list[tuple[str, str]] = []
         self.calls: list[str] = []
         self.unavailable_calls = 0
+        self.on_create: Callable[[res.PipelineRun], object] | None = None
         self.store = FakeStore()
         self.changed = threading.Condition()
         self._server: grpc.Server | None = None
@@ -91,6 +91,8 @@ class FakePlatform(
             run.create_time.GetCurrentTime()
             self.requests[request.request_id] = run.id
             self.put(run)
+            if self.on_create:
+                self.on_create(run)
         return pb.CreatePipelineRunResponse(run=self.runs[self.requests[request.request_id]])
 
     def ValidatePipelineSpec(self, request, context):
@@ -275,23 +277,3 @@ class FakePlatform(
 def _page(rows: list, request) -> tuple[list, str]:
     start, size = int(request.page_token or 0), request.page_size or 50
     return rows[start : start + size], str(start + size) if start + size < len(rows) else ""
-
-
-def main() -> None:
-    """Serves the fake on port 7070 for ten minutes, with stories to look at."""
-    import sys
-
-    from tests.fakes import story
-
-    platform = FakePlatform()
-    port, pace_s = int(sys.argv[1]), float(sys.argv[2])
-    print("serving at", platform.start(port), flush=True)
-    story.finished(platform, "run-finished")
-    story.suspended(platform, "run-suspended")
-    threading.Thread(target=story.tell, args=(platform, "run-live"), kwargs={"pace_s": pace_s}, daemon=True).start()
-    time.sleep(600)
-    platform.stop()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,26 @@
+"""Serves the fake platform with three runs to look at: `python -m tests.fakes.show PORT PACE_S`, for ten minutes at most."""
+
+import sys
+import threading
+import time
+
+from tests.fakes import story
+from tests.fakes.orchestrator_service import FakePlatform
+
+
+def main() -> None:
+    platform = FakePlatform()
+    port, pace_s = int(sys.argv[1]), float(sys.argv[2])
+    print("serving at", platform.start(port), flush=True)
+    story.finished(platform, "run-finished")
+    story.suspended(platform, "run-suspended")
+    threading.Thread(target=story.tell, args=(platform, "run-live"), kwargs={"pace_s": pace_s}, daemon=True).start()
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        print("stopping", flush=True)
+    platform.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""The command's verbs for runs: JSON, exit codes, and where messages go."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from retain.orchestrator.v1 import resources_pb2 as res
+from tests.fakes import story
+from tests.fakes.orchestrator_service import FakePlatform
+from ui import library
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    path = tmp_path / "spec.yaml"
+    path.write_text(library.template("three-stage").text)
+    return str(path)
+
+
+def test_help_starts_without_grpc_or_panel() -> None:
+    slow = ("grpc", "google.protobuf", "streamlit", "rich.progress", "torch", "ruamel.yaml")
+    code = f"import sys, ui.cli; print([m for m in {slow} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_alone_and_not_on_a_terminal_it_prints_its_help(retain) -> None:
+    outcome = retain()
+    assert outcome.code == 0
+    assert "Exit codes" in outcome.out
+
+
+def test_an_unknown_verb_or_option_is_bad_input(retain) -> None:
+    assert retain("trian").code == 2
+    assert retain("list", "--nope").code == 2
+
+
+# --- validate and run
+
+
+def test_validate_prints_the_plan(retain, platform: FakePlatform, spec: str) -> None:
+    outcome = retain("validate", spec, "--json", "--set", "stages.1.learning_rate=1e-5")
+    assert outcome.code == 0
+    assert [stage["name"] for stage in outcome.json["stages"]] == ["pretrain", "midtrain", "finetune"]
+    assert outcome.json["stages"][1]["learning_rate"] == 1e-5
+    assert "midtrain" in retain("validate", spec).out
+
+
+def test_validate_lists_every_fault_one_a_line(retain, platform: FakePlatform, spec: str) -> None:
+    platform.violations = [("stages[0].duration", "is missing"), ("forgetting.action", "came 0.3; above stop 0.2")]
+    outcome = retain("validate", spec, "--json")
+    assert outcome.code == 2
+    assert outcome.json == {
+        "violations": [
+            {"field": "stages[0].duration", "description": "is missing"},
+            {"field": "forgetting.action", "description": "came 0.3; above stop 0.2"},
+        ]
+    }
+    assert "  stages[0].duration: is missing\n" in outcome.err
+    assert retain("run", spec, "--dry-run").code == 2
+
+
+def test_run_refuses_bad_input_with_field_paths(retain, platform: FakePlatform, spec: str) -> None:
+    outcome = retain("run", spec, "--set", "stages.0.knid=PRETRAIN", "--json")
+    assert outcome.code == 2
+    assert outcome.json["error"]["violations"][0]["field"] == "stages[0].knid"
+    assert "stages[0].knid: unknown field" in outcome.err
+    platform.violations = [("stages[1].learning_rate", "came 7.0; at most 1 is allowed")]
+    outcome = retain("run", spec)
+    assert outcome.code == 2
+    assert "stages[1].learning_rate: came 7.0" in outcome.err
+    assert platform.runs == {}
+
+
+def test_run_follows_to_the_end(retain, platform: FakePlatform, spec: str) -> None:
+    platform.on_create = lambda run: story.finished(platform, run.id)
+    outcome = retain("run", spec, "--json")
+    assert outcome.code == 0
+    assert (outcome.json["run_id"], outcome.json["state"]) == ("run-1", "SUCCEEDED")
+    assert [(s["kind"], s["domain"], s["state"]) for s in outcome.json["stages"]] == [
+        ("PRETRAIN", "", "COMPLETE"),
+        ("MIDTRAIN", "CODE", "COMPLETE"),
+        ("FINETUNE", "", "COMPLETE"),
+    ]
+    assert outcome.json["stages"][0]["forgetting"] is None
+    assert outcome.json["stages"][1]["forgetting"] == pytest.approx(0.04)
+    assert outcome.json["stages"][2]["checkpoint"].endswith("/finetune/attempt-1/step-000000120")
+
+
+def test_run_tells_decisions_as_they_come(retain, platform: FakePlatform, spec: str) -> None:
+    platform.on_create = lambda run: story.finished(platform, run.id)
+    outcome = retain("run", spec)
+    assert outcome.code == 0
+    assert "roll back" in outcome.out
+    assert "✓ Complete" in outcome.out
+    assert "SUCCEEDED run-1" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [(res.RUN_STATE_FAILED, 1), (res.RUN_STATE_CANCELLED, 1), (res.RUN_STATE_SUSPENDED, 5)]
+)
+def test_the_exit_code_says_how_the_run_ended(retain, platform: FakePlatform, state: int, code: int) -> None:
+    run = story.new_run(platform, "r")
+    run.status.state, run.status.message = state, "because [of] this"
+    platform.put(run)
+    outcome = retain("watch", "r")
+    assert outcome.code == code
+    assert "because [of] this" in outcome.out
+
+
+def test_detached_it_only_submits(retain, platform: FakePlatform, spec: str) -> None:
+    outcome = retain("run", spec, "-d", "--json", "--request-id", "once")
+    assert (outcome.code, outcome.json) == (0, {"run_id": "run-1", "state": "PENDING"})
+    assert retain("run", spec, "-d", "--request-id", "once").out == "run-1\n"
+    assert len(platform.runs) == 1
+    assert platform.runs["run-1"].spec.stages[1].domain == 1
+
+
+def test_ctrl_c_detaches_and_cancels_nothing(retain, platform: FakePlatform, spec: str, monkeypatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ui.follow.follow", interrupted)
+    outcome = retain("run", spec)
+    assert outcome.code == 0
+    assert "detached; the run goes on" in outcome.err
+    assert "CancelPipelineRun" not in platform.calls
+
+
+def test_a_real_interrupt_ends_the_command_and_not_the_run(platform: FakePlatform, spec: str) -> None:
+    created = threading.Event()
+    platform.on_create = lambda run: created.set()
+    command = [sys.executable, "-m", "ui.cli", "run", spec]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert created.wait(20)
+    deadline = time.monotonic() + 20
+    while "WatchPipelineRun" not in platform.calls and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "detached; the run goes on" in err
+    assert platform.runs["run-1"].status.state == res.RUN_STATE_PENDING
+
+
+def test_a_spec_comes_from_standard_input_too(retain, platform: FakePlatform, spec: str) -> None:
+    assert retain("run", "-", "-d", stdin=Path(spec).read_text()).code == 0
+
+
+def test_local_data_is_uploaded_on_request(retain, platform: FakePlatform, spec: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("text\n")
+    changes = ("--set", "stages.0.data.general=mine.txt")
+    assert retain("run", spec, *changes, "-d").code == 0
+    assert platform.runs["run-1"].spec.stages[0].data.general == str(tmp_path / "mine.txt")
+    assert retain("run", spec, *changes, "-d", "--upload").code == 0
+    assert platform.runs["run-2"].spec.stages[0].data.general.startswith("s3://retain/uploads/")
+
+
+# --- looking
+
+
+def test_without_a_server_the_code_is_3(retain, monkeypatch) -> None:
+    monkeypatch.setenv("RETAIN_SERVER", "127.0.0.1:1")
+    outcome = retain("list", "--json")
+    assert outcome.code == 3
+    assert outcome.json["error"]["reason"] == "UNAVAILABLE"
+    assert "127.0.0.1:1 does not answer" in outcome.err
+
+
+def test_without_the_right_token_the_code_is_4(retain, platform: FakePlatform) -> None:
+    platform.token = "secret"
+    assert retain("list").code == 4
+
+
+def test_list_and_show(retain, platform: FakePlatform) -> None:
+    story.finished(platform, "done")
+    story.suspended(platform, "held")
+    assert [run["id"] for run in retain("list", "--json").json] == ["held", "done"]
+    assert [run["id"] for run in retain("list", "--state", "suspended", "--json").json] == ["held"]
+    assert retain("list", "--state", "ASLEEP").code == 2
+    shown = retain("show", "done", "--json").json
+    assert shown["status"]["stages"][1]["state"] == "STAGE_STATE_COMPLETE"
+    assert "23.0 % is at or over 20 %: back to step 40" in retain("show", "done").out
+    assert retain("show", "absent").code == 2
+
+
+def test_watch_prints_one_resource_a_line(retain, platform: FakePlatform) -> None:
+    story.finished(platform, "r")
+    lines = retain("watch", "r", "--json").out.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["r"] * len(lines)
+    assert json.loads(lines[-1])["status"]["state"] == "RUN_STATE_SUCCEEDED"
+
+
+def test_logs_are_printed_as_they_are(retain, platform: FakePlatform) -> None:
+    story.new_run(platform, "r")
+    assert retain("logs", "r").out == "step 1 loss 8.3\nstep 2 loss 8.1\n"
+    first = json.loads(retain("logs", "r", "--json").out.splitlines()[0])
+    assert first == {"submission": 1, "text": "step 1 loss 8.3\n"}
+
+
+def test_status_shows_what_is_locked_and_what_unlocks_it(retain, platform: FakePlatform) -> None:
+    rows = retain("status", "--json").json["stages"]
+    assert [(row["kind"], row["status"], row["checkpoints"], row["latest"]) for row in rows] == [
+        ("PRETRAIN", "READY", 0, None),
+        ("MIDTRAIN", "LOCKED", 0, None),
+        ("FINETUNE", "LOCKED", 0, None),
+    ]
+    assert "base model" in rows[1]["unlocked_by"]
+    story.finished(platform, "r")
+    rows = retain("status", "--json").json["stages"]
+    assert [(row["kind"], row["domain"], row["status"], row["checkpoints"]) for row in rows] == [
+        ("PRETRAIN", "", "COMPLETE", 6),
+        ("MIDTRAIN", "CODE", "COMPLETE", 6),
+        ("FINETUNE", "", "COMPLETE", 6),
+    ]
+    assert "✓ Complete" in retain("status", "r").out
+
+
+def test_decisions_and_history(retain, platform: FakePlatform) -> None:
+    story.finished(platform, "r")
+    made = retain("decisions", "r", "--json").json
+    assert [decision["verdict"] for decision in made][6:9] == [
+        "VERDICT_CONTINUE",
+        "VERDICT_ADJUST",
+        "VERDICT_ROLL_BACK",
+    ]
+    assert made[7]["shares"] == {"general": 0.2}
+    records = retain("history", "r", "--stage", "midtrain/code", "--json").json
+    assert [round(record["scores"][0]["ratio"], 2) for record in records] == [0.03, 0.12, 0.23, 0.08, 0.06, 0.04]
+    table = retain("history", "r").out
+    assert "+23.0 %" in table
+    assert "✗ Stop" in table
+
+
+# --- acting
+
+
+def test_a_suspended_run_is_approved(retain, platform: FakePlatform) -> None:
+    story.suspended(platform, "r")
+    assert retain("approve", "r").code == 2
+    assert retain("approve", "r", "--accept", "--continue").code == 2
+    outcome = retain("approve", "r", "--accept", "-m", "good enough", "--json")
+    assert (outcome.code, outcome.json["status"]["state"]) == (0, "RUN_STATE_PENDING")
+    assert "ApprovePipelineRun APPROVE_ACTION_ACCEPT good enough" in platform.calls
+    assert retain("approve", "r", "--continue").code == 1
+
+
+def test_cancel_retry_delete(retain, platform: FakePlatform) -> None:
+    story.new_run(platform, "r")
+    assert retain("cancel", "r", "--etag", "stale").code == 1
+    assert retain("cancel", "r", "--json").json["status"]["state"] == "RUN_STATE_CANCELLED"
+    assert retain("retry", "r", "--json").json["status"]["state"] == "RUN_STATE_PENDING"
+    assert retain("delete", "r", "--json").json == {"deleted": "r"}
+    assert retain("delete", "r").code == 2

@@ -1,0 +1,103 @@
+"""The command's verbs for models, for text and for the stack."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.fakes import story
+from tests.fakes.orchestrator_service import FakePlatform
+from ui import library
+
+
+def test_checkpoints_export_import(retain, platform: FakePlatform, tmp_path: Path) -> None:
+    story.finished(platform, "r")
+    rows = retain("checkpoints", "r", "--json").json
+    assert len(rows) == 18
+    assert {"checkpoint", "digest", "parent"} <= set(rows[0])
+    row = next(row for row in rows if row["stage"] == "pretrain")
+    platform.store.objects[f"/runs/{row['checkpoint']}/model/config.json"] = b"{}"
+    made = retain("export", row["checkpoint"], str(tmp_path / "out"), "--json").json
+    assert (made["digest"], made["files"]) == (row["digest"], ["model/config.json"])
+    assert (tmp_path / "out" / "config.json").read_bytes() == b"{}"
+    for name in ("tokenizer.json", "model.safetensors"):
+        (tmp_path / "out" / name).write_text("{}")
+    imported = retain("import", str(tmp_path / "out"), "--json").json
+    assert imported["checkpoint"].startswith("imported/")
+    assert sum(key.startswith("/uploads/") for key in platform.store.objects) == 3
+    assert retain("import", str(tmp_path / "absent")).code == 2
+
+
+def test_eval_and_sample_run_the_model_as_a_child(retain, monkeypatch, tmp_path: Path) -> None:
+    calls: list[list[str]] = []
+
+    def child(command: list[str], **_: object) -> subprocess.CompletedProcess:
+        calls.append(command)
+        return subprocess.CompletedProcess(command, 2)
+
+    monkeypatch.setattr("ui.commands.models.subprocess.run", child)
+    outcome = retain(
+        "eval", str(tmp_path), "--data", "a.jsonl", "b.jsonl", "--context", "128", "--limit", "5", "--json"
+    )
+    assert outcome.code == 2
+    assert calls[0][2:] == [
+        "-m",
+        "model.evaluate",
+        str(tmp_path),
+        "--data",
+        "a.jsonl",
+        "b.jsonl",
+        "--context",
+        "128",
+        "--limit",
+        "5",
+        "--json",
+    ]
+    retain("sample", str(tmp_path), "--prompt", "-x", "--temperature", "0")
+    assert calls[1][2:6] == ["-m", "model.sample", str(tmp_path), "--prompt=-x"]
+
+
+# --- texts
+
+
+def test_init_prints_a_spec_and_never_overwrites(retain, tmp_path: Path) -> None:
+    assert retain("init").out == library.template("three-stage").text
+    target = tmp_path / "my.yaml"
+    assert retain("init", "minimal", "-o", str(target)).code == 0
+    assert target.read_text() == library.template("minimal").text
+    assert retain("init", "demo-code", "-o", str(target)).code == 2
+    assert target.read_text() == library.template("minimal").text
+    outcome = retain("init", "nothing")
+    assert outcome.code == 2
+    assert "demo-code" in outcome.err
+    assert {"demo-code", "demo-math", "demo-science", "minimal", "three-stage"} == {
+        row["name"] for row in retain("init", "--list", "--json").json
+    }
+
+
+def test_schema_env_and_learn(retain) -> None:
+    assert retain("schema", "--json").json["$ref"] == "#/$defs/PipelineSpec"
+    assert json.loads(retain("schema").out) == retain("schema", "--json").json
+    assert retain("env", "--json").json["packages"]["torch"].startswith("2.13.0")
+    assert {"pipeline", "midtraining", "forgetting"} <= {row["name"] for row in retain("learn", "--json").json}
+    assert "Catastrophic forgetting" in retain("learn", "forgetting").out
+    assert retain("learn", "nothing").code == 2
+
+
+def test_env_leaves_secrets_out(retain, monkeypatch) -> None:
+    monkeypatch.setenv("RETAIN_TOKEN", "hunter2")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    outcome = retain("env", "--json")
+    assert "hunter2" not in outcome.out
+    assert outcome.json["environment"]["RETAIN_TOKEN"] == "(set)"
+
+
+def test_up_prints_the_endpoints_of_the_launcher(retain, platform: FakePlatform, monkeypatch, tmp_path: Path) -> None:
+    def launcher(command: list[str], **_: object) -> subprocess.CompletedProcess:
+        assert command[2:] == ["-m", "deploy.local", "up", "--no-panel"]
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home" / "stack.json").write_text('{"orchestrator": "127.0.0.1:7170"}')
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("ui.commands.stack.subprocess.run", launcher)
+    outcome = retain("up", "--no-panel", "--json")
+    assert (outcome.code, outcome.json) == (0, {"orchestrator": "127.0.0.1:7170"})

@@ -1,0 +1,201 @@
+"""What people read: the progress table's rules, severities, the dual table, numbers, following, the menus, the demo."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from retain.orchestrator.v1 import resources_pb2 as res
+from tests.fakes import story
+from tests.fakes.orchestrator_service import FakePlatform
+from ui import progress, words
+from ui.client.client import RetainClient
+from ui.demo import show
+from ui.dual import dual_rows
+from ui.follow import PlainView, TerminalView, follow
+from ui.menu import Menu
+from ui.severity import Thresholds
+
+SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
+
+
+def paper(*, terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=200)
+
+
+def text(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "severity"),
+    [
+        (None, ""),
+        (-0.3, "OK"),
+        (0.0499, "OK"),
+        (0.05, "MINOR"),
+        (0.10, "ACTION"),
+        (0.20, "STOP"),
+        (math.nan, "STOP"),
+        (math.inf, "STOP"),
+        (-math.inf, "STOP"),
+    ],
+)
+def test_thresholds_are_inclusive_and_fail_closed(ratio: float | None, severity: str) -> None:
+    assert SEED.severity(ratio) == severity
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (words.percent(0.123), "+12.3 %"),
+        (words.percent(-0.05), "-5.0 %"),
+        (words.percent(None), "-"),
+        (words.percent(math.nan), "nan"),
+        (words.amount(1_500_000), "1.5M"),
+        (words.amount(950), "950"),
+        (words.duration(3725), "1 h 02 min"),
+        (words.duration(59.6), "1 min 00 s"),
+        (words.file_size(4_200_000), "4.2 MB"),
+        (words.shares({"general": 0.2, "code": 0.05}), "code 5 %, general 20 %"),
+    ],
+)
+def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_an_imported_model_unlocks_both_later_stages(platform: FakePlatform, client: RetainClient) -> None:
+    client.import_checkpoint("s3://retain/uploads/x", name="base")
+    rows = progress.of_house(client.checkpoints(), [])
+    assert {row.kind: row.status for row in rows} == {"PRETRAIN": "COMPLETE", "MIDTRAIN": "READY", "FINETUNE": "READY"}
+
+
+def test_checkpoints_that_do_not_count_unlock_nothing(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    for row in platform.checkpoints:
+        row.state = res.CHECKPOINT_STATE_VOID
+    rows = progress.of_house(client.checkpoints(), [])
+    assert [(row.status, row.checkpoints) for row in rows] == [("READY", 0), ("LOCKED", 0), ("LOCKED", 0)]
+
+
+def test_a_domain_has_its_own_row_and_a_run_that_goes_on_shows(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    run = story.tell(platform, "live", until="midtrain/code")
+    stage = run.status.stages[1]
+    stage.domain, stage.state = 2, res.STAGE_STATE_RUNNING
+    platform.put(run)
+    rows = progress.of_house(client.checkpoints(), client.list_runs(states=("RUNNING",)))
+    assert [(row.title, row.status) for row in rows] == [
+        ("Pre-Training", "COMPLETE"),
+        ("Mid-Training (code)", "COMPLETE"),
+        ("Mid-Training (math)", "RUNNING"),
+        ("Fine-Tuning", "COMPLETE"),
+    ]
+
+
+def test_the_dual_table_joins_measurement_and_decision(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    rows = dual_rows(client.history("r"), client.decisions("r"), SEED)
+    worst = rows[8]
+    assert (worst.stage, worst.step, worst.severity, worst.verdict) == ("midtrain/code", 60, "STOP", "ROLL_BACK")
+    assert worst.forgetting == pytest.approx(0.23)
+    assert worst.general_perplexity == pytest.approx(50.0 * 1.23)
+    assert (worst.target_set, worst.target_perplexity) == ("code", pytest.approx(60.0))
+    assert (rows[0].forgetting, rows[0].severity) == (None, "")
+
+
+def test_a_score_that_is_not_a_number_is_the_worst(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    record = platform.records["r"][6]
+    record.scores.add(retention_set="code", ratio=math.nan)
+    row = dual_rows(client.history("r"), [], SEED)[6]
+    assert (row.worst_set, row.severity) == ("code", "STOP")
+
+
+def test_following_tells_each_decision_once(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    console = paper()
+    run = follow(client, "r", PlainView(console))
+    assert run.state == "SUCCEEDED"
+    assert text(console).count("roll back") == 1
+    assert text(console).count("accept") == 3
+
+
+def test_on_a_terminal_there_is_a_bar_for_each_stage(platform: FakePlatform, client: RetainClient) -> None:
+    story.suspended(platform, "r")
+    console = paper(terminal=True)
+    run = follow(client, "r", TerminalView(console))
+    assert run.state == "SUSPENDED"
+    for expected in ("prepare", "pretrain", "midtrain/code", "finetune", "waits for a person", "forgetting +24.0 %"):
+        assert expected in text(console)
+
+
+def test_the_menu_refuses_a_locked_stage_and_says_what_unlocks_it(platform: FakePlatform, client: RetainClient) -> None:
+    assert "locked. It needs a base model" in _walk(client, ["2", "q"])
+    assert "Mid-training teaches a domain" in _walk(client, ["2", "q"])
+
+
+def test_the_menu_starts_a_mid_training_on_a_chosen_base(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    base = next(row for row in client.checkpoints() if row.kind == "PRETRAIN" and row.state == "ACCEPTED")
+
+    def cancelled(run: res.PipelineRun) -> None:
+        run.status.state = res.RUN_STATE_CANCELLED
+
+    platform.on_create = cancelled
+    _walk(client, ["2", "s", "MATH", "1", "y", "q"])
+    spec = client.list_runs(limit=1)[0].resource["spec"]
+    assert spec["model"]["checkpoint"] == base.ref.uri
+    assert [(s["kind"], s["domain"]) for s in spec["stages"]] == [("STAGE_KIND_MIDTRAIN", "DOMAIN_MATH")]
+    assert spec["stages"][0]["data"]["domain"] == "sample://math"
+
+
+def test_the_menu_lets_a_person_decide(platform: FakePlatform, client: RetainClient) -> None:
+    story.suspended(platform, "r")
+    _walk(client, ["r", "1", "c", "q"])
+    assert any(call.startswith("ApprovePipelineRun APPROVE_ACTION_CONTINUE") for call in platform.calls)
+
+
+def test_the_menu_teaches(platform: FakePlatform, client: RetainClient) -> None:
+    assert "three-stage pipeline" in _walk(client, ["l", "1", "q"])
+
+
+def test_the_demo_tells_the_whole_story(platform: FakePlatform, client: RetainClient) -> None:
+    platform.on_create = lambda run: story.finished(platform, run.id)
+    console = paper()
+    assert show(client, "math", console) == 0
+    told = text(console)
+    for expected in (
+        "Training Pipeline Progress",
+        "Dual perplexity",
+        "roll back",
+        "once upon a time",
+        "s3://retain/runs/",
+        "SUCCEEDED",
+    ):
+        assert expected in told
+    assert next(iter(platform.runs)) == "run-1"
+
+
+def test_a_demo_that_does_not_succeed_says_so(platform: FakePlatform, client: RetainClient) -> None:
+    platform.on_create = lambda run: story.suspended(platform, run.id)
+    console = paper()
+    assert show(client, "code", console) == 5
+    assert "SUSPENDED" in text(console)
+
+
+def _walk(client: RetainClient, answers: list[str]) -> str:
+    """Walks the menus with these answers; each must be among the choices that were offered."""
+    left = list(answers)
+
+    def ask(_: str, choices: list[str]) -> str:
+        answer = left.pop(0)
+        assert answer in choices
+        return answer
+
+    console = paper()
+    Menu(client, console, ask=ask).main()
+    assert not left
+    return text(console)
