@@ -27,6 +27,7 @@ from services.evaluator.application.service import EvaluatorService
 from services.evaluator.application.upkeep import Upkeep
 from services.evaluator.transport.servicer import EvaluatorServicer
 
+STORE_PATIENCE_S = 20.0  # the service itself tries again, and a caller should not wait for minutes
 SERVICE_NAME = "retain.evaluator.v1.EvaluatorService"
 
 
@@ -98,7 +99,7 @@ async def serve(settings: Settings, store: ObjectStore) -> None:
 def main() -> None:
     """Entry point."""
     configure_logging("evaluator")
-    store = MinioStore.from_env()
+    store = MinioStore.from_env(patience_s=STORE_PATIENCE_S)
     try:
         asyncio.run(serve(Settings(), store))
     finally:

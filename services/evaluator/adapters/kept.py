@@ -2,10 +2,11 @@
 
     evaluations/{weights digest}/{set digest}.json   a measurement with its units: asking twice measures once
     evaluator/evaluations/{id}.json                  a question, and its answer once there is one
-    evaluator/runs/{run}/{id}                        names the evaluations of a run; "-" for those of none
+    evaluator/runs/{run}/{created ms}-{id}           names the evaluations of a run; "-" for those of none
     evaluator/unfinished/{id}                        marks what a restart must take up: written after the question,
                                                      deleted after the answer
     history/{run}.json                               the forgetting history of a run
+    evaluator/damaged/...                            a document that could not be read, put aside
 
 There is one evaluator, so a document has one writer; every write replaces a whole object.
 """
@@ -62,7 +63,7 @@ class StoredEvaluations(Evaluations):
             kept = documents.decode_evaluation(self._store.get_bytes(key), key)
         if not kept.state.ended:
             self._store.put_bytes(_UNFINISHED + evaluation.id, b"")
-            self._store.put_bytes(self._run_key(evaluation), b"")
+            self._store.put_bytes(self._run_key(kept), b"")
         return kept
 
     def save(self, evaluation: Evaluation) -> None:
@@ -81,7 +82,11 @@ class StoredEvaluations(Evaluations):
         found = []
         for info in self._store.list(_UNFINISHED):
             evaluation_id = info.key.removeprefix(_UNFINISHED)
-            evaluation = self.load(evaluation_id)
+            try:
+                evaluation = self.load(evaluation_id)
+            except Corrupt as error:
+                log.error("an unfinished evaluation cannot be read", evaluation=evaluation_id, error=error.message)
+                continue  # it stays marked; the others are taken up
             if evaluation is None or evaluation.state.ended:
                 self._store.delete(info.key)  # the answer was written, the mark not yet deleted
             else:
@@ -92,10 +97,10 @@ class StoredEvaluations(Evaluations):
         prefix = _RUNS if run is None else f"{_RUNS}{run}/"
         found = []
         for info in self._store.list(prefix):
-            run_name, _, evaluation_id = info.key.removeprefix(_RUNS).partition("/")
-            modified_s = info.modified.timestamp() if info.modified else 0.0
+            name, _, rest = info.key.removeprefix(_RUNS).partition("/")
+            created_ms, _, evaluation_id = rest.partition("-")
             found.append(
-                EvaluationKey(id=evaluation_id, run=run_name if run_name != _NO_RUN else "", modified_s=modified_s)
+                EvaluationKey(id=evaluation_id, run="" if name == _NO_RUN else name, created_ms=int(created_ms))
             )
         return found
 
@@ -105,7 +110,8 @@ class StoredEvaluations(Evaluations):
 
     @staticmethod
     def _run_key(evaluation: Evaluation) -> str:
-        return f"{_RUNS}{evaluation.question.run or _NO_RUN}/{evaluation.id}"
+        created_ms = int(evaluation.create_time_s * 1000)
+        return f"{_RUNS}{evaluation.question.run or _NO_RUN}/{created_ms:015d}-{evaluation.id}"
 
 
 class StoredHistory(History):
@@ -116,7 +122,14 @@ class StoredHistory(History):
         self._known: dict[str, list[Record]] = {}
 
     def append(self, record: Record) -> None:
-        records = list(self.load(record.run))
+        try:
+            records = list(self.load(record.run))
+        except Corrupt as error:
+            log.error("a damaged history is put aside", run=record.run, error=error.message)
+            self._store.put_bytes(
+                f"evaluator/damaged/{self._key(record.run)}", self._store.get_bytes(self._key(record.run))
+            )
+            records = []
         if any(known.evaluation_id == record.evaluation_id for known in records):
             return
         records.append(record)

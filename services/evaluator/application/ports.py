@@ -43,7 +43,7 @@ class EvaluationKey:
 
     id: str
     run: str
-    modified_s: float
+    created_ms: int
 
 
 class Evaluations(Protocol):

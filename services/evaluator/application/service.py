@@ -88,7 +88,7 @@ class EvaluatorService:
     async def keys(self, run: str | None) -> list[EvaluationKey]:
         """Every evaluation (of a run), newest first."""
         keys = await asyncio.to_thread(self._evaluations.keys, run)
-        return sorted(keys, key=lambda key: (key.modified_s, key.id), reverse=True)
+        return sorted(keys, key=lambda key: (key.created_ms, key.id), reverse=True)
 
     async def watch(self, evaluation_id: str, sequence: int = 0) -> AsyncIterator[Evaluation]:
         """A snapshot unless the caller has it already, then every change, until the evaluation ends."""
@@ -139,8 +139,8 @@ class EvaluatorService:
         try:
             ended = await self._answered(running)
             await self._keep(ended)
-        except Unavailable as error:
-            log.warning("evaluation waits for the store", evaluation=evaluation.id, error=error.message)
+        except Exception as error:  # noqa: BLE001  # the store is away, or the answer could not be kept: try again
+            log.warning("evaluation waits for the store", evaluation=evaluation.id, error=repr(error))
             await self._tell(running.to(State.PENDING, now_s=self._clock()))
             self._spawn(self._again(evaluation.id))
             return

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.common.errors import RetainError
+from services.common.errors import Corrupt, RetainError
 from services.common.logging import get_logger
 from services.evaluator.application.ports import Exporter, History, RunStates
 
@@ -36,7 +36,11 @@ class Upkeep:
         for run, changed_s in self.history.runs():
             if self._has_ended(run, changed_s):
                 continue
-            records = [record for record in self.history.load(run) if record.exported]
+            try:
+                records = [record for record in self.history.load(run) if record.exported]
+            except Corrupt as error:
+                log.error("a history cannot be read", run=run, error=error.message)
+                continue
             if records:
                 self._seen_s[run] = changed_s
                 self.exporter.export(records[-1])

@@ -1,0 +1,191 @@
+"""The evaluator as its own process, with a real object store, a real pre-trained model and real text."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import grpc
+import pytest
+
+from model.evalset import EvalSet
+from model.evaluate import evaluate_set
+from retain.evaluator.v1 import resources_pb2, service_pb2
+from tests.contract.object_store_servers import running, seaweedfs_server
+from tests.integration import evaluator_world as world
+
+pytestmark = pytest.mark.integration
+SUCCEEDED, FAILED = resources_pb2.EVALUATION_STATE_SUCCEEDED, resources_pb2.EVALUATION_STATE_FAILED
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory, shared_data):
+    """A store with the stories model, a disturbed copy of it, and two sets; an evaluator beside it."""
+    folder = tmp_path_factory.mktemp("evaluator")
+    with running(seaweedfs_server(folder)) as server:
+        store = world.store_of(server)
+        model, tokenizer = world.stories_model(shared_data)
+        rows = (shared_data / "general" / "tinystories.val.jsonl").read_text().splitlines()
+        texts = [json.loads(row)["text"] for row in rows[:320]]
+        here = SimpleNamespace()
+        here.server, here.store, here.folder = server, store, folder
+        here.model, here.tokenizer = model, tokenizer
+        here.base = world.put_model(store, model, tokenizer, folder / "base")
+        here.worse = world.put_model(store, world.noisy(model, scale=0.08), tokenizer, folder / "worse")
+        here.gold = world.put_set(store, "general", texts, tokenizer, folder / "gold", context=512)
+        here.small = world.put_set(store, "general", texts[:60], tokenizer, folder / "small")
+        here.few = world.put_set(store, "few", texts[:10], tokenizer, folder / "few")
+        here.evaluator = world.EvaluatorProcess.on(server.endpoint, folder / "home")
+        here.evaluator.start()
+        try:
+            yield here
+        finally:
+            here.evaluator.stop()
+
+
+def test_the_published_loss_comes_out(here):
+    """llama2.c reports 1.297 nats a token on its validation data; 320 of its stories give 1.295 +- 0.01."""
+    found = here.evaluator.evaluate("gold", world.request_for(here.base, [here.gold], here.base, run="gold"))
+    assert found.state == SUCCEEDED, found.error
+    assert found.results[0].loss_nats == pytest.approx(1.295, abs=0.01)
+    assert found.results[0].perplexity == pytest.approx(math.exp(found.results[0].nats / found.results[0].tokens))
+    assert found.scores[0].ratio == 0.0  # an untouched model
+    assert (found.scores[0].ratio_low, found.scores[0].ratio_high) == (0.0, 0.0)
+    assert found.measure_seconds > 0
+
+
+def test_a_disturbed_model_forgot_and_the_interval_says_how_surely(here):
+    found = here.evaluator.evaluate("worse", world.request_for(here.worse, [here.small, here.few], here.base))
+    assert found.state == SUCCEEDED, found.error
+    by_set = {score.retention_set: score for score in found.scores}
+    score = by_set["general"]
+    now, before = score.perplexity, score.baseline_perplexity
+    assert score.ratio == pytest.approx((now - before) / before)
+    assert score.nats == pytest.approx(math.log(now / before))
+    assert 0 < score.ratio_low < score.ratio < score.ratio_high
+    assert not by_set["few"].HasField("ratio_low")  # ten units are too few
+    # The same set, model and threads in this process give the same sums.
+    mine = evaluate_set(here.model, EvalSet.open(here.folder / "small"))
+    assert mine.perplexity == pytest.approx(before, rel=1e-6)
+
+
+def test_asked_twice_is_measured_once_also_after_a_restart(here):
+    request = world.request_for(here.worse, [here.small], here.base, run="twice")
+    first = here.evaluator.evaluate("twice-1", request)
+    again = here.evaluator.evaluate("twice-2", request)
+    assert again.measure_seconds == 0.0
+    here.evaluator.stop()
+    here.evaluator.start()
+    after = here.evaluator.evaluate("twice-3", request)
+    assert after.measure_seconds == 0.0
+    assert [row.nats for row in after.results] == [row.nats for row in first.results]
+    assert after.scores[0] == first.scores[0]
+    same = here.evaluator.evaluate("twice-1", request)
+    assert same.create_time == first.create_time
+
+
+def test_the_same_id_with_another_question_is_refused(here):
+    request = world.request_for(here.base, [here.few], run="other")
+    here.evaluator.evaluate("mine", request)
+    request.step = 999
+    with here.evaluator.stub() as stub, pytest.raises(grpc.RpcError) as caught:
+        stub.CreateEvaluation(service_pb2.CreateEvaluationRequest(evaluation_id="mine", request=request))
+    assert caught.value.code() is grpc.StatusCode.ALREADY_EXISTS
+
+
+def test_gauges_and_history_return_after_a_kill(here):
+    here.evaluator.evaluate("shown", world.request_for(here.worse, [here.small], here.base, run="shown"))
+    line = 'retain_forgetting_ratio{retention_set="general",run="shown",stage="midtrain/code"}'
+    before = [row for row in here.evaluator.metrics().splitlines() if row.startswith(line)]
+    assert float(before[0].split()[-1]) > 0
+    here.evaluator.kill()
+    here.evaluator.start()
+    assert [row for row in here.evaluator.metrics().splitlines() if row.startswith(line)] == before
+    with here.evaluator.stub() as stub:
+        history = stub.GetForgettingHistory(service_pb2.GetForgettingHistoryRequest(run_id="shown"))
+    assert [(row.step, row.train_loss_nats) for row in history.records] == [(100, 1.5)]
+
+
+def test_killed_while_it_measures_it_goes_on_after_the_restart(here):
+    request = world.request_for(here.worse, [here.gold], here.base, run="killed")
+    with here.evaluator.stub() as stub:
+        stub.CreateEvaluation(service_pb2.CreateEvaluationRequest(evaluation_id="killed", request=request))
+    here.evaluator.kill()
+    here.evaluator.start()
+    found = here.evaluator.evaluate("killed", request)
+    assert found.state == SUCCEEDED, found.error
+    with here.evaluator.stub() as stub:
+        history = stub.GetForgettingHistory(service_pb2.GetForgettingHistoryRequest(run_id="killed"))
+    assert len(history.records) == 1
+
+
+def test_other_weights_under_the_name_of_a_checkpoint_are_refused(here):
+    """Whoever can write to the bucket puts other weights there, then a manifest that fits them: neither is measured."""
+    honest = world.put_model(here.store, world.noisy(here.model, scale=0.01), here.tokenizer, here.folder / "honest")
+    request = world.request_for(honest, [here.few], here.base, run="forged")
+    theirs, ours = (ref.uri.split("/", 3)[3] for ref in (here.worse, honest))
+    for number, name in enumerate(("model/model.safetensors", "manifest.json")):
+        here.store.put_bytes(f"{ours}/{name}", here.store.get_bytes(f"{theirs}/{name}"))
+        found = here.evaluator.evaluate(f"forged-{number}", request)
+        assert (found.state, found.error_reason) == (FAILED, "BAD_CHECKPOINT")
+        assert "sha256" in found.error
+    assert 'run="forged"' not in here.evaluator.metrics()
+
+
+def test_points_of_a_line_are_measured_and_its_ends_are_the_checkpoints(here):
+    losses = []
+    for weight in (0.0, 0.5, 1.0):
+        request = world.request_for(here.worse, [here.small], here.base, run="line", export=False)
+        request.interpolation = weight
+        request.parent.CopyFrom(here.base)
+        found = here.evaluator.evaluate(f"line-{weight}", request)
+        assert found.state == SUCCEEDED, found.error
+        losses.append(found.scores[0].ratio)
+    assert losses[0] == 0.0
+    assert losses[0] < losses[1] < losses[2]
+    assert 'run="line"' not in here.evaluator.metrics()
+
+
+def test_text_streams_from_a_checkpoint(here):
+    with here.evaluator.stub() as stub:
+        request = service_pb2.SampleTextRequest(checkpoint=here.base, prompt="Once upon a time", max_new_tokens=24)
+        pieces = [reply.text for reply in stub.SampleText(request, timeout=60)]
+        again = [reply.text for reply in stub.SampleText(request, timeout=60)]
+    assert len(pieces) > 5
+    assert "there was a little girl" in "".join(pieces)  # greedy: what this model always says
+    assert pieces == again
+
+
+def test_every_fault_of_a_question_is_named(here):
+    request = resources_pb2.EvaluationRequest(export_metrics=True)
+    with here.evaluator.stub() as stub, pytest.raises(grpc.RpcError) as caught:
+        stub.CreateEvaluation(service_pb2.CreateEvaluationRequest(evaluation_id="", request=request))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    for field in ("evaluation_id", "request.checkpoint.uri", "request.sets", "request.run_id"):
+        assert field in caught.value.details()
+
+
+def test_evaluations_are_listed_newest_first_in_pages(here):
+    with here.evaluator.stub() as stub:
+        first = stub.ListEvaluations(service_pb2.ListEvaluationsRequest(page_size=2))
+        rest = stub.ListEvaluations(service_pb2.ListEvaluationsRequest(page_token=first.next_page_token))
+        only = stub.ListEvaluations(service_pb2.ListEvaluationsRequest(run_id="twice"))
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ListEvaluations(service_pb2.ListEvaluationsRequest(page_size=-1))
+    assert len(first.evaluations) == 2
+    times = [row.create_time.ToNanoseconds() for row in (*first.evaluations, *rest.evaluations)]
+    assert times == sorted(times, reverse=True)
+    assert {row.id for row in only.evaluations} == {"twice-1", "twice-2", "twice-3"}
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_store_that_is_away_for_a_while_costs_a_wait_and_no_failure(here):
+    request = world.request_for(here.worse, [here.few], here.base, run="away")
+    with here.evaluator.stub() as stub:
+        create = service_pb2.CreateEvaluationRequest(evaluation_id="away", request=request)
+        here.server.stop()
+        # Short of the service's patience with the store: the caller gives up first and asks again, as callers do.
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.CreateEvaluation(create, timeout=1)
+        here.server.start()
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert here.evaluator.evaluate("away", request, create_timeout_s=60).state == SUCCEEDED
