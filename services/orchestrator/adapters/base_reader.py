@@ -1,0 +1,34 @@
+"""Reads the config.json of a model that a spec names: from the store, or from a folder that this machine sees."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from services.common.errors import RetainError
+from services.common.object_store import ObjectStore, key_of
+from services.orchestrator.application.ports import BaseReader
+from services.orchestrator.domain.huggingface import context_of
+
+LARGEST_CONFIG_BYTES = 1_000_000
+
+
+class ConfigReader(BaseReader):
+    """Config files are data here; nothing in them is run."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def context_of(self, uri: str) -> int | None:
+        try:
+            text = self._text(uri)
+            return None if text is None else context_of(json.loads(text))
+        except (RetainError, OSError, ValueError):
+            return None  # validation then asks for model.context and says why
+
+    def _text(self, uri: str) -> Any:
+        if uri.startswith("s3://"):
+            key = f"{key_of(self._store, uri)}/config.json"
+            info = self._store.stat(key)
+            return self._store.get_bytes(key) if info and info.size_bytes <= LARGEST_CONFIG_BYTES else None
+        path = Path(uri.removeprefix("file://")) / "config.json"
+        return path.read_text() if path.is_file() and path.stat().st_size <= LARGEST_CONFIG_BYTES else None

@@ -1,0 +1,79 @@
+"""The connection to the database, with its migrations run: SQLite (WAL) by default, PostgreSQL by URL.
+
+SQLite below 3.51.3 has a bug that corrupts a WAL written through two or more connections; there is one connection here,
+and one thread that uses it. Commits are durable (`synchronous=FULL`): a checkpoint exists once its row is committed.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event, exc
+
+from services.common.errors import InvalidInput, Unavailable, Violation
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+POSTGRES_CONNECTIONS = 4
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine on a database whose tables are up to date. Raises Unavailable when the server does not answer."""
+    try:
+        parsed = sa.make_url(url)
+    except exc.ArgumentError as error:
+        raise InvalidInput([_violation(url)]) from error
+    if parsed.get_backend_name() == "sqlite":
+        engine = _sqlite(parsed)
+    elif parsed.get_backend_name() == "postgresql":
+        engine = sa.create_engine(
+            parsed, pool_size=POSTGRES_CONNECTIONS, max_overflow=0, pool_pre_ping=True, pool_recycle=1800
+        )
+    else:
+        raise InvalidInput([_violation(url)])
+    try:
+        _migrate(engine)
+    except exc.OperationalError as error:
+        raise Unavailable(f"the database does not answer: {error.orig}", reason="DATABASE_UNAVAILABLE") from error
+    return engine
+
+
+def executor(engine: sa.Engine) -> ThreadPoolExecutor:
+    """The threads that may use an engine: one for SQLite, one a connection for PostgreSQL."""
+    threads = 1 if engine.dialect.name == "sqlite" else POSTGRES_CONNECTIONS
+    return ThreadPoolExecutor(threads, thread_name_prefix="database")
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        url, poolclass=sa.QueuePool, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "cache_size=-8000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def _migrate(engine: sa.Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _violation(url: str) -> Violation:
+    scheme = url.partition(":")[0]
+    return Violation(
+        field="RETAIN_DATABASE_URL",
+        description=f"came a URL with {scheme!r}; allowed is sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME",
+    )

@@ -1,0 +1,1 @@
+"""Migrations of the orchestrator's database, run at every start by adapters/database.py."""

@@ -1,0 +1,118 @@
+"""`JobLauncher` on Ray Jobs' REST API: plain HTTP, since importing Ray's own client would cost 100 MB and seconds.
+
+https://docs.ray.io/en/latest/cluster/running-applications/job-submission/rest.html. A job's id is our own
+(`retain-{run}-{submission}`), so that a submission whose reply was lost is recognized when it is repeated.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from services.common.errors import Refused, RetainError, Unavailable
+from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
+
+TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+_PASSED_ON = ("RETAIN_", "AWS_", "HF_", "OMP_", "MLFLOW_", "WANDB_", "GLOO_", "NCCL_")
+_KEPT_BACK = ("RETAIN_DATABASE_URL", "RETAIN_BIND", "RETAIN_METRICS_BIND")
+
+
+class RayJobs(JobLauncher):
+    """Starts worker groups. `env` is what the workers find in their environment."""
+
+    def __init__(self, address: str, *, env: Mapping[str, str], python: str = sys.executable) -> None:
+        self._address = address.rstrip("/")
+        self._env = dict(env)
+        self._python = python
+        self._http = urllib3.PoolManager(maxsize=8, timeout=TIMEOUT, retries=False)
+
+    def submit(self, request: JobRequest) -> None:
+        compute = request.compute
+        entry = [
+            self._python, "-m", "services.worker.main",
+            "--run", request.run_id,
+            "--submission", str(request.submission),
+            "--workers", str(compute.workers),
+            "--cpus-per-worker", f"{compute.cpus_per_worker:g}",
+            "--gpus-per-worker", f"{compute.gpus_per_worker:g}",
+        ]  # fmt: skip
+        body = {
+            "submission_id": request.job_id,
+            "entrypoint": " ".join(entry),
+            "entrypoint_num_cpus": 0,
+            "runtime_env": {"env_vars": self._env},
+            "metadata": {"job_submission_id": request.job_id, **request.labels},
+        }
+        status, text = self._call("POST", "/api/jobs/", body)
+        if status >= 400 and "already exists" not in text:
+            raise _error(status, text, f"submit {request.job_id}")
+
+    def status(self, job: str) -> JobView:
+        status, text = self._call("GET", f"/api/jobs/{job}")
+        if status == 404 or (status >= 400 and "does not exist" in text):
+            return JobView(state=JobState.NOT_FOUND, message=f"the Ray head does not know the job {job}")
+        if status >= 400:
+            raise _error(status, text, f"look at {job}")
+        details = json.loads(text)
+        said = str(details.get("message") or "").strip()
+        state = str(details.get("status", ""))
+        if state in _ENDED:
+            return JobView(state=JobState.ENDED, message=f"the Ray job {job} {state}: {said[:500]}")
+        return JobView(state=JobState.PENDING if state == "PENDING" else JobState.RUNNING, message=said)
+
+    def stop(self, job: str) -> None:
+        status, text = self._call("POST", f"/api/jobs/{job}/stop")
+        if status >= 400 and status != 404 and "does not exist" not in text:
+            raise _error(status, text, f"stop {job}")
+
+    def logs(self, job: str) -> str:
+        status, text = self._call("GET", f"/api/jobs/{job}/logs")
+        if status == 404 or "does not exist" in text[:200]:
+            return ""
+        if status >= 400:
+            raise _error(status, text, f"read the logs of {job}")
+        return str(json.loads(text).get("logs", ""))
+
+    def _call(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
+        headers = {"Content-Type": "application/json", **auth_headers(os.environ)}
+        data = None if body is None else json.dumps(body)
+        try:
+            answer = self._http.request(method, self._address + path, body=data, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"Ray at {self._address} does not answer: {error}", reason="RAY_UNAVAILABLE") from error
+        return answer.status, answer.data.decode(errors="replace")
+
+
+def job_env(environ: Mapping[str, str], *, extra: Mapping[str, str]) -> dict[str, str]:
+    """What workers need of this process's environment: our settings and those that users bring along."""
+    passed = {name: value for name, value in environ.items() if name.startswith(_PASSED_ON) and name not in _KEPT_BACK}
+    return passed | dict(extra)
+
+
+def auth_headers(environ: Mapping[str, str]) -> dict[str, str]:
+    """Ray's bearer token, found as Ray finds it: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token."""
+    if environ.get("RAY_AUTH_MODE", "").lower() != "token":
+        return {}
+    token = environ.get("RAY_AUTH_TOKEN", "").strip()
+    paths: Sequence[Path] = [Path(environ["RAY_AUTH_TOKEN_PATH"])] if environ.get("RAY_AUTH_TOKEN_PATH") else []
+    for path in (*paths, Path.home() / ".ray" / "auth_token"):
+        if not token and path.is_file():
+            token = path.read_text().strip()
+    if not token:
+        raise Refused(
+            "RAY_AUTH_MODE=token, but there is no token in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
+            reason="RAY_TOKEN_MISSING",
+        )
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _error(status: int, text: str, what: str) -> RetainError:
+    last_line = text.strip().splitlines()[-1] if text.strip() else ""
+    if status in (401, 403):
+        return Refused(f"Ray refused to {what}: {last_line}", reason="RAY_REFUSED")
+    return Unavailable(f"Ray could not {what} (HTTP {status}): {last_line}", reason="RAY_UNAVAILABLE")

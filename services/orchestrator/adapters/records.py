@@ -1,0 +1,138 @@
+"""The rows beside a run: checkpoints, decisions, uploads, garbage."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.common.errors import InvalidInput, NotFound, Unavailable, Violation
+from services.orchestrator.adapters import codec
+from services.orchestrator.adapters.tables import checkpoints, decisions, garbage, uploads
+from services.orchestrator.application.ports import Page, Upload
+from services.orchestrator.domain.decision import Decision
+from services.orchestrator.domain.run_state import Checkpoint
+
+_DIGEST = re.compile(r"[0-9a-f]{8,64}")
+
+
+def upsert(connection: sa.Connection, table: sa.Table, values: dict[str, Any], *, key: str) -> None:
+    """Insert a row or overwrite the one with the same key (columns, comma-separated): a repeated write is harmless."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    keys = key.split(",")
+    rest = {name: value for name, value in values.items() if name not in keys}
+    statement = insert(table).values(values)
+    if rest:
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=rest)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    connection.execute(statement)
+
+
+class Records:
+    """Half of the repository; adapters/repository.py adds the runs."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def list_decisions(self, run_id: str, *, limit: int, after_number: int = 0) -> Page[Decision]:
+        query = (
+            sa.select(decisions.c.number, decisions.c.body)
+            .where(decisions.c.run_id == run_id, decisions.c.number > after_number)
+            .order_by(decisions.c.number)
+            .limit(limit + 1)
+        )
+        with self._begin() as connection:
+            rows = connection.execute(query).all()
+        items = tuple(codec.loads(Decision, row.body) for row in rows[:limit])
+        return Page(items=items, next_number=rows[limit - 1].number if len(rows) > limit else None)
+
+    def decision(self, run_id: str, number: int) -> Decision | None:
+        query = sa.select(decisions.c.body).where(decisions.c.run_id == run_id, decisions.c.number == number)
+        with self._begin() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else codec.loads(Decision, row.body)
+
+    def list_checkpoints(self, *, run_id: str = "", limit: int, below_number: int | None = None) -> Page[Checkpoint]:
+        query = sa.select(checkpoints.c.number, checkpoints.c.body).order_by(checkpoints.c.number.desc())
+        if run_id:
+            query = query.where(checkpoints.c.run_id == run_id)
+        if below_number is not None:
+            query = query.where(checkpoints.c.number < below_number)
+        with self._begin() as connection:
+            rows = connection.execute(query.limit(limit + 1)).all()
+        items = tuple(codec.loads(Checkpoint, row.body) for row in rows[:limit])
+        return Page(items=items, next_number=rows[limit - 1].number if len(rows) > limit else None)
+
+    def find_checkpoint(self, key: str) -> Checkpoint:
+        conditions = [checkpoints.c.id == key, checkpoints.c.uri == key.rstrip("/")]
+        if _DIGEST.fullmatch(key):
+            conditions.append(checkpoints.c.manifest_sha256.startswith(key))
+        query = sa.select(checkpoints.c.body, checkpoints.c.id).where(sa.or_(*conditions)).limit(3)
+        with self._begin() as connection:
+            rows = connection.execute(query).all()
+        if not rows:
+            raise NotFound(
+                f"there is no checkpoint {key!r}; allowed is an id, an s3:// URI, or the first 8 or more digits of the "
+                "manifest's SHA-256"
+            )
+        if len(rows) > 1:
+            said = f"came {key!r}, which fits {', '.join(row.id for row in rows)}; allowed is one checkpoint"
+            raise InvalidInput([Violation(field="checkpoint_id", description=said)])
+        return codec.loads(Checkpoint, rows[0].body)
+
+    def put_checkpoint(self, checkpoint: Checkpoint) -> None:
+        with self._begin() as connection:
+            self._put_checkpoint(connection, checkpoint)
+
+    def put_upload(self, upload: Upload) -> None:
+        values = {
+            "folder": upload.folder,
+            "file_name": upload.file_name,
+            "sha256": upload.sha256,
+            "bytes": upload.bytes,
+        }
+        with self._begin() as connection:
+            upsert(connection, uploads, values, key="folder,file_name")
+
+    def uploads(self, folder: str) -> tuple[Upload, ...]:
+        query = sa.select(uploads).where(uploads.c.folder == folder).order_by(uploads.c.file_name)
+        with self._begin() as connection:
+            rows = connection.execute(query).all()
+        return tuple(Upload(folder=r.folder, file_name=r.file_name, sha256=r.sha256, bytes=r.bytes) for r in rows)
+
+    def garbage(self) -> tuple[str, ...]:
+        with self._begin() as connection:
+            return tuple(row.uri for row in connection.execute(sa.select(garbage.c.uri)))
+
+    def forget_garbage(self, uri: str) -> None:
+        with self._begin() as connection:
+            connection.execute(garbage.delete().where(garbage.c.uri == uri))
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        """A transaction; a server that went away is Unavailable, whether or not it had committed."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+            raise Unavailable(f"the database does not answer: {error}", reason="DATABASE_UNAVAILABLE") from error
+
+    def _put_decision(self, connection: sa.Connection, decision: Decision) -> None:
+        row = {"run_id": decision.run_id, "number": decision.number, "body": codec.dumps(decision)}
+        upsert(connection, decisions, row, key="run_id,number")
+
+    def _put_checkpoint(self, connection: sa.Connection, checkpoint: Checkpoint) -> None:
+        row = {
+            "id": checkpoint.id,
+            "run_id": checkpoint.run_id,
+            "uri": checkpoint.ref.uri,
+            "manifest_sha256": checkpoint.ref.manifest_sha256,
+            "status": checkpoint.status.value,
+            "created_s": checkpoint.created_s,
+            "body": codec.dumps(checkpoint),
+        }
+        upsert(connection, checkpoints, row, key="id")

@@ -1,0 +1,59 @@
+"""Tables of the orchestrator's database. Bodies are JSON (adapters/codec.py); columns beside them are for search."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(96), nullable=False, unique=True),
+    Column("version", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("queue_number", Integer, nullable=False),
+    Column("attention", Boolean, nullable=False),
+    Column("request_id", String(128), unique=True),
+    Column("request_digest", String(64)),
+    Column("base_uri", Text),
+    Column("body", Text, nullable=False),
+    Index("runs_by_status", "status", "number"),
+    Index("runs_by_attention", "attention"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(255), nullable=False, unique=True),
+    Column("run_id", String(96), nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("created_s", Float, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("checkpoints_by_run", "run_id", "number"),
+    Index("checkpoints_by_uri", "uri"),
+    Index("checkpoints_by_manifest", "manifest_sha256"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("run_id", String(96), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("body", Text, nullable=False),
+)
+
+# Files that clients were given an upload URL for: their hashes are needed when the folder is imported.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("folder", String(128), primary_key=True),
+    Column("file_name", String(255), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+# Prefixes in the store that nobody refers to any more; the reconcile loop deletes what is under them.
+garbage = Table("garbage", metadata, Column("uri", String(512), primary_key=True))

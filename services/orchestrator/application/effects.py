@@ -1,0 +1,150 @@
+"""Carries out effects through the ports and feeds back what happened."""
+
+import asyncio
+
+from services.common.errors import InvalidInput, NotFound, Unavailable
+from services.common.logging import get_logger
+from services.common.object_store import ObjectStore, key_of
+from services.orchestrator.application.engine import RunEngine
+from services.orchestrator.application.ports import (
+    EvaluationProgress,
+    EvaluationView,
+    EvaluatorPort,
+    JobLauncher,
+    JobRequest,
+    JobState,
+    Notifier,
+    job_id,
+)
+from services.orchestrator.domain.actions import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob
+from services.orchestrator.domain.events import (
+    CheckpointPruned,
+    DecisionAnnotated,
+    EvaluationFailed,
+    EvaluationFinished,
+    JobEnded,
+    JobSubmitted,
+)
+from services.orchestrator.domain.run_state import RunState
+
+EVALUATION_POLL_S = 0.25
+MANIFEST = "manifest.json"
+
+
+class Effects:
+    """The hands of the reconcile loop."""
+
+    def __init__(
+        self,
+        engine: RunEngine,
+        *,
+        launcher: JobLauncher,
+        evaluator: EvaluatorPort,
+        store: ObjectStore,
+        notifier: Notifier,
+        evaluation_poll_s: float = EVALUATION_POLL_S,
+    ) -> None:
+        self._engine = engine
+        self.launcher = launcher
+        self._evaluator = evaluator
+        self._store = store
+        self._notifier = notifier
+        self._evaluation_poll_s = evaluation_poll_s
+
+    async def carry_out(self, state: RunState, effect: Effect) -> None:
+        """Do what is due. Raises Unavailable when the other side is away: the loop tries again later."""
+        match effect:
+            case SubmitJob():
+                await self._submit(state, effect)
+            case StopJob():
+                await self._stop(state, effect)
+            case Evaluate():
+                await self._evaluate(state, effect)
+            case Annotate():
+                await self._annotate(state, effect)
+            case Prune():
+                await self._prune(state, effect)
+
+    def _now_s(self) -> float:
+        return self._engine.clock.now_s()
+
+    async def _submit(self, state: RunState, effect: SubmitJob) -> None:
+        labels = {"retain.run": state.id, **state.spec.labels}
+        request = JobRequest(run_id=state.id, submission=effect.submission, compute=state.spec.compute, labels=labels)
+        await asyncio.to_thread(self.launcher.submit, request)
+        await self._engine.apply(state.id, JobSubmitted(submission=effect.submission, now_s=self._now_s()))
+
+    async def _stop(self, state: RunState, effect: StopJob) -> None:
+        name = job_id(state.id, effect.submission)
+        view = await asyncio.to_thread(self.launcher.status, name)
+        if view.state in (JobState.PENDING, JobState.RUNNING):
+            await asyncio.to_thread(self.launcher.stop, name)
+            view = await asyncio.to_thread(self.launcher.status, name)
+        if view.state in (JobState.PENDING, JobState.RUNNING):
+            raise Unavailable(f"the job {name} is still ending", reason="JOB_STOPPING")
+        await self._engine.apply(
+            state.id, JobEnded(submission=effect.submission, message=view.message, now_s=self._now_s())
+        )
+
+    async def _evaluate(self, state: RunState, question: Evaluate) -> None:
+        view = await self._evaluator.create(state.id, question)
+        while view.progress is EvaluationProgress.UNDER_WAY:
+            await asyncio.sleep(self._evaluation_poll_s)
+            view = await self._look_again(state, question)
+        if view.progress is EvaluationProgress.SUCCEEDED and view.measurement is not None:
+            await self._engine.apply(
+                state.id,
+                EvaluationFinished(
+                    stage_index=question.stage_index,
+                    attempt=question.attempt,
+                    step=question.checkpoint.step,
+                    measurement=view.measurement,
+                    now_s=self._now_s(),
+                ),
+            )
+            return
+        await self._engine.apply(
+            state.id,
+            EvaluationFailed(
+                stage_index=question.stage_index,
+                attempt=question.attempt,
+                step=question.checkpoint.step,
+                reason=view.error_reason,
+                message=view.error,
+                now_s=self._now_s(),
+            ),
+        )
+
+    async def _look_again(self, state: RunState, question: Evaluate) -> EvaluationView:
+        try:
+            return await self._evaluator.get(question.evaluation_id)
+        except NotFound:
+            # The evaluator was restarted without its records: the same question again.
+            return await self._evaluator.create(state.id, question)
+
+    async def _annotate(self, state: RunState, effect: Annotate) -> None:
+        decision = await self._engine.read(self._engine.repository.decision, state.id, effect.number)
+        if decision is not None:
+            await asyncio.to_thread(self._notifier.annotate, decision)
+        await self._engine.apply(state.id, DecisionAnnotated(number=effect.number, now_s=self._now_s()))
+
+    async def _prune(self, state: RunState, effect: Prune) -> None:
+        await asyncio.to_thread(self._empty, effect.uri, MANIFEST)
+        await self._engine.apply(state.id, CheckpointPruned(checkpoint_id=effect.checkpoint_id, now_s=self._now_s()))
+
+    async def collect_garbage(self) -> None:
+        """Empty the prefixes of deleted runs."""
+        repository = self._engine.repository
+        for uri in await self._engine.read(repository.garbage):
+            await asyncio.to_thread(self._empty, uri, None)
+            await self._engine.read(repository.forget_garbage, uri)
+            get_logger().info("files of a deleted run are gone", uri=uri)
+
+    def _empty(self, uri: str, kept_name: str | None) -> None:
+        try:
+            key = key_of(self._store, uri)
+        except InvalidInput:
+            return  # another bucket: not ours to delete
+        for info in list(self._store.list(key + "/")):
+            if kept_name is None or info.key != f"{key}/{kept_name}":
+                self._store.delete(info.key)

@@ -1,0 +1,181 @@
+"""Applies events to runs: load, step, save, tell who waits. One event of a run at a time."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Protocol, TypeVar
+
+from services.common.errors import Stale, Unavailable
+from services.common.logging import get_logger
+from services.orchestrator.application.ports import Repository
+from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
+from services.orchestrator.domain.events import Event
+from services.orchestrator.domain.run_state import RunState
+from services.orchestrator.domain.step import step
+
+T = TypeVar("T")
+SAVE_TRIES = 6
+RETRY_AFTER_S = 0.1
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now_s(self) -> float:
+        """Unix seconds, for records."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go back, for time-outs."""
+        ...
+
+
+class SystemClock(Clock):
+    """The machine's clocks."""
+
+    def now_s(self) -> float:
+        return time.time()
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+class Observer(Protocol):
+    """Hears of every change after it was saved: metrics, the queue, the reconcile loop."""
+
+    def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+        """A run went from one state to the next."""
+        ...
+
+
+class RunEngine:
+    """The only writer of runs."""
+
+    def __init__(self, repository: Repository, executor: Executor, clock: Clock) -> None:
+        self.repository = repository
+        self.clock = clock
+        self._executor = executor
+        self._observers: list[Observer] = []
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    def observe(self, observer: Observer) -> None:
+        """Tell this observer of every change from now on."""
+        self._observers.append(observer)
+
+    async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a blocking call of the repository on the database's own threads."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
+
+    async def read(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """As `call`, tried again while the database is away: for reads and for writes that may be repeated."""
+        for number in range(1, SAVE_TRIES + 1):
+            try:
+                return await self.call(function, *args, **kwargs)
+            except Unavailable:
+                if number == SAVE_TRIES:
+                    raise
+                await asyncio.sleep(RETRY_AFTER_S * 2**number)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def get(self, run_id: str) -> RunState:
+        """The state of a run. Raises NotFound."""
+        return await self.read(self.repository.get, run_id)
+
+    async def apply(self, run_id: str, event: Event, *, etag: str = "") -> RunState:
+        """Apply an event and return the state after it.
+
+        A commit whose reply was lost is recognized: the stored state is the one that was to be written. Raises Stale
+        for an old etag, and what the core raises for an event that the state forbids.
+        """
+        async with self._locks[run_id]:
+            written: RunState | None = None
+            for number in range(1, SAVE_TRIES + 1):
+                state = await self.get(run_id)
+                if written is not None and state == written:
+                    return state
+                if etag and etag != state.etag:
+                    raise Stale(
+                        f"run {run_id}: the etag {etag} came; the present one is {state.etag}: look again",
+                        reason="STALE_ETAG",
+                    )
+                after, actions = step(state, event)
+                if after is state or after == state:
+                    return state
+                try:
+                    await self._save(state, after, actions)
+                except (Unavailable, Stale):
+                    written = after
+                    if number == SAVE_TRIES:
+                        raise
+                    await asyncio.sleep(RETRY_AFTER_S * 2**number)
+                    continue
+                finally:
+                    # Also after a lost reply: who waits looks again, and finds what there is.
+                    self._wake(run_id)
+                self._tell(state, after, actions)
+                return after
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def created(self, state: RunState) -> None:
+        """Tell the observers of a new run."""
+        self._tell(None, state, ())
+
+    async def wait_for_change(self, run_id: str, sequence: int, timeout_s: float) -> RunState:
+        """The run as soon as its sequence is above `sequence`, or as it is after the time-out."""
+        event = asyncio.Event()
+        self._waiters[run_id].add(event)
+        try:
+            state = await self.get(run_id)
+            if state.sequence <= sequence:
+                try:
+                    await asyncio.wait_for(event.wait(), timeout_s)
+                except TimeoutError:
+                    return state
+                state = await self.get(run_id)
+            return state
+        finally:
+            self._waiters[run_id].discard(event)
+            if not self._waiters[run_id]:
+                del self._waiters[run_id]
+
+    def watched(self, run_id: str) -> bool:
+        """Whether anybody waits for changes of a run."""
+        return run_id in self._waiters
+
+    def wake(self, run_id: str) -> None:
+        """Let everybody who waits for a run look again (it was deleted)."""
+        self._wake(run_id)
+        self._locks.pop(run_id, None)
+
+    async def _save(self, before: RunState, after: RunState, actions: tuple[Action, ...]) -> None:
+        await self.call(
+            self.repository.save,
+            after,
+            expected_sequence=before.sequence,
+            decisions=[action.decision for action in actions if isinstance(action, RecordDecision)],
+            checkpoints=[action.checkpoint for action in actions if isinstance(action, RecordCheckpoint)],
+        )
+
+    def _wake(self, run_id: str) -> None:
+        for event in tuple(self._waiters.get(run_id, ())):
+            event.set()
+
+    def _tell(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+        for observer in self._observers:
+            observer.changed(before, after, actions)
+        for action in actions:
+            if isinstance(action, RecordDecision):
+                decision = action.decision
+                get_logger().info(
+                    "decision", run=after.id, number=decision.number, stage=decision.stage, step=decision.step,
+                    verdict=decision.verdict.value, message=decision.message,
+                )  # fmt: skip
+        if before is not None and before.status is not after.status:
+            get_logger().info(
+                "run changed state", run=after.id, before=before.status.value, after=after.status.value,
+                reason=after.reason, message=after.message,
+            )  # fmt: skip

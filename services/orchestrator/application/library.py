@@ -1,0 +1,228 @@
+"""The lineage for users: look at checkpoints, take one out, bring a Hugging Face model in, upload files."""
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, NotFound, Violation
+from services.common.object_store import ObjectStore, key_of, s3_uri
+from services.orchestrator.application.engine import RunEngine
+from services.orchestrator.application.ports import Page, Upload
+from services.orchestrator.domain.huggingface import faults_of_config, faults_of_files
+from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus
+from services.orchestrator.domain.spec import Domain, StageKind
+from services.orchestrator.domain.values import CheckpointRef
+
+URL_LIVES_S = 3600
+LARGEST_CONFIG_BYTES = 1_000_000
+MANIFEST = "manifest.json"
+MANIFEST_FORMAT = 1  # as model/checkpoint.py writes and reads it
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedFile:
+    """One file of a checkpoint with a URL to read it from."""
+
+    path: str
+    url: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A checkpoint's files. `expire_s`: Unix time at which the URLs end."""
+
+    checkpoint: Checkpoint
+    files: tuple[ExportedFile, ...]
+    expire_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadTicket:
+    """Where to PUT a file (empty when it is there already) and the URI to write into a spec."""
+
+    url: str
+    uri: str
+    expire_s: float
+
+
+class Library:
+    """The use cases of CheckpointService, and CreateUpload. Bytes never pass through the service."""
+
+    def __init__(self, engine: RunEngine, store: ObjectStore) -> None:
+        self._engine = engine
+        self._store = store
+
+    async def page(self, *, run_id: str, limit: int, below_number: int | None) -> Page[Checkpoint]:
+        """Checkpoints, newest first."""
+        repository = self._engine.repository
+        return await self._engine.read(
+            repository.list_checkpoints, run_id=run_id, limit=limit, below_number=below_number
+        )
+
+    async def get(self, key: str) -> Checkpoint:
+        """One checkpoint by id, URI or digits of its manifest's digest."""
+        return await self._engine.read(self._engine.repository.find_checkpoint, key)
+
+    async def export(self, key: str, *, with_training_state: bool) -> Export:
+        """Presigned URLs of a checkpoint's files, as its manifest names them."""
+        checkpoint = await self.get(key)
+        if checkpoint.status in (CheckpointStatus.PRUNED, CheckpointStatus.VOID):
+            raise FailedPrecondition(
+                f"{checkpoint.id} is {checkpoint.status}: its files may be gone; allowed are LIVE and ACCEPTED ones",
+                reason="CHECKPOINT_GONE",
+            )
+        files = await asyncio.to_thread(self._manifest_files, checkpoint)
+        expire_s = self._engine.clock.now_s() + URL_LIVES_S
+        prefix = key_of(self._store, checkpoint.ref.uri)
+        exported = tuple(
+            ExportedFile(
+                path=name,
+                url=self._store.presign_get(f"{prefix}/{name}", expires_s=URL_LIVES_S),
+                sha256=str(entry["sha256"]),
+                bytes=int(entry["size"]),
+            )
+            for name, entry in files.items()
+            if with_training_state or name.startswith("model/")
+        )
+        return Export(checkpoint=checkpoint, files=exported, expire_s=expire_s)
+
+    async def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str) -> UploadTicket:
+        """A URL to upload one file to. Files of a model folder share `folder` and lie side by side."""
+        faults = []
+        if not _SHA256.fullmatch(sha256):
+            faults.append(Violation(field="sha256", description=f"came {sha256!r}; allowed are 64 hex digits"))
+        if not _FILE_NAME.fullmatch(file_name):
+            said = f"came {file_name!r}; allowed is a name without folders of A-Z, a-z, 0-9, '.', '_', '-'"
+            faults.append(Violation(field="file_name", description=said))
+        if folder and not _FOLDER.fullmatch(folder):
+            said = f"came {folder!r}; allowed is a name of A-Z, a-z, 0-9, '_', '-'"
+            faults.append(Violation(field="folder", description=said))
+        if size_bytes < 0:
+            faults.append(Violation(field="bytes", description=f"came {size_bytes}; allowed is 0 or more"))
+        if faults:
+            raise InvalidInput(faults)
+        place = f"uploads/{folder}/model" if folder else f"uploads/{sha256}"
+        key = f"{place}/{file_name}"
+        present = await asyncio.to_thread(self._store.stat, key)
+        known = {u.file_name: u for u in await self._engine.read(self._engine.repository.uploads, folder or sha256)}
+        same = file_name in known and known[file_name].sha256 == sha256
+        upload = Upload(folder=folder or sha256, file_name=file_name, sha256=sha256, bytes=size_bytes)
+        await self._engine.read(self._engine.repository.put_upload, upload)
+        there = present is not None and present.size_bytes == size_bytes and same
+        url = "" if there else await asyncio.to_thread(self._store.presign_put, key, expires_s=URL_LIVES_S)
+        return UploadTicket(
+            url=url,
+            uri=s3_uri(self._store, place if folder else key),
+            expire_s=self._engine.clock.now_s() + URL_LIVES_S,
+        )
+
+    async def import_model(self, uri: str, name: str) -> Checkpoint:
+        """Register an uploaded Hugging Face folder as a base. Importing the same files again is the same checkpoint."""
+        folder = await asyncio.to_thread(self._folder_of, uri)
+        uploads = await self._engine.read(self._engine.repository.uploads, folder)
+        manifest = await asyncio.to_thread(self._commit_import, folder, uploads)
+        digest = hashlib.sha256(_canonical(manifest)).hexdigest()
+        checkpoint = Checkpoint(
+            id=f"imported/{digest[:16]}",
+            run_id="",
+            stage_index=0,
+            stage=name or f"imported {folder}",
+            kind=StageKind.PRETRAIN,
+            domain=Domain.UNSPECIFIED,
+            attempt=0,
+            boundary=0,
+            ref=CheckpointRef(
+                uri=s3_uri(self._store, f"uploads/{folder}"),
+                manifest_sha256=digest,
+                weights_digest=manifest["weights_digest"],
+            ),
+            parent="",
+            status=CheckpointStatus.ACCEPTED,
+            bytes=sum(entry["size"] for entry in manifest["files"].values()),
+            created_s=self._engine.clock.now_s(),
+        )
+        await self._engine.read(self._engine.repository.put_checkpoint, checkpoint)
+        return checkpoint
+
+    def _folder_of(self, uri: str) -> str:
+        parts = key_of(self._store, uri).removesuffix("/model").split("/")
+        if len(parts) != 2 or parts[0] != "uploads":
+            said = f"came {uri!r}; allowed is a folder that was uploaded through CreateUpload (retain import DIR)"
+            raise InvalidInput([Violation(field="uri", description=said)])
+        return parts[1]
+
+    def _commit_import(self, folder: str, uploads: Sequence[Upload]) -> Mapping[str, Any]:
+        """Check what was uploaded, write the manifest last, and return it."""
+        if not uploads:
+            raise NotFound(f"nothing was uploaded to the folder {folder!r}")
+        faults = [Violation(field="uri", description=said) for said in faults_of_files([u.file_name for u in uploads])]
+        prefix = f"uploads/{folder}/model"
+        for upload in uploads:
+            present = self._store.stat(f"{prefix}/{upload.file_name}")
+            if present is None or present.size_bytes != upload.bytes:
+                came = "nothing" if present is None else f"{present.size_bytes} bytes"
+                said = f"{upload.file_name}: {came} arrived; {upload.bytes} bytes were announced"
+                faults.append(Violation(field="uri", description=said))
+        if not faults:
+            faults = [Violation(field=f, description=said) for f, said in faults_of_config(self._config(prefix))]
+        if faults:
+            raise InvalidInput(faults, reason="MODEL_REFUSED")
+        files = {f"model/{u.file_name}": {"size": u.bytes, "sha256": u.sha256} for u in uploads}
+        weights = {name: entry["sha256"] for name, entry in files.items() if name.endswith(".safetensors")}
+        manifest = {
+            "format": MANIFEST_FORMAT,
+            "files": files,
+            # Over the files, not the tensors: their bytes never pass through here.
+            "weights_digest": hashlib.sha256(_canonical(weights)).hexdigest(),
+            "parent": "",
+            "spec_digest": "",
+            "step": 0,
+            "tokens": 0,
+        }
+        self._store.put_bytes(f"uploads/{folder}/{MANIFEST}", _canonical(manifest), content_type="application/json")
+        return manifest
+
+    def _config(self, prefix: str) -> Any:
+        key = f"{prefix}/config.json"
+        info = self._store.stat(key)
+        if info is None or info.size_bytes > LARGEST_CONFIG_BYTES:
+            return None
+        try:
+            return json.loads(self._store.get_bytes(key))
+        except ValueError:
+            return None
+
+    def _manifest_files(self, checkpoint: Checkpoint) -> Mapping[str, Mapping[str, Any]]:
+        """The manifest's entries, once its bytes have the digest that the database holds."""
+        key = f"{key_of(self._store, checkpoint.ref.uri)}/{MANIFEST}"
+        data = self._store.get_bytes(key)
+        if hashlib.sha256(data).hexdigest() != checkpoint.ref.manifest_sha256:
+            raise Corrupt(
+                f"{checkpoint.id}: the manifest in the store has another SHA-256 than the registered one",
+                reason="MANIFEST_CHANGED",
+            )
+        return manifest_entries(json.loads(data))
+
+
+def manifest_entries(manifest: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Size and SHA-256 of each file of a manifest, by name. Raises Corrupt for another shape."""
+    try:
+        files = {name: {"size": entry["size"], "sha256": entry["sha256"]} for name, entry in manifest["files"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Corrupt(f"a manifest has another shape than expected: {error!r}") from error
+    if any(name.startswith("/") or ".." in name.split("/") for name in files):
+        raise Corrupt("a manifest names a file outside of its folder")
+    return files
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

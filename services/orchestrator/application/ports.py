@@ -1,0 +1,249 @@
+"""What the application needs of the world. Adapters and fakes subclass these."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from services.orchestrator.domain.actions import Evaluate
+from services.orchestrator.domain.decision import Decision
+from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus
+from services.orchestrator.domain.spec import ComputeSpec
+from services.orchestrator.domain.values import Measurement
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A run to be stored, with the request that asked for it."""
+
+    state: RunState
+    request_id: str | None
+    request_digest: str
+    base_uri: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRequest:
+    """A request id that was answered: with which run, for which body."""
+
+    run_id: str
+    request_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[Item]):
+    """A part of a list. `next_number` continues it; None at its end."""
+
+    items: tuple[Item, ...]
+    next_number: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A file that a client was given an upload URL for."""
+
+    folder: str
+    file_name: str
+    sha256: str
+    bytes: int
+
+
+class Repository(Protocol):
+    """The database. All methods block and are atomic; Unavailable may come after the effect (a lost reply)."""
+
+    def create(self, run: NewRun) -> RunState:
+        """Insert a run; the same run again is no error. Raises AlreadyExists when the request id is taken."""
+        ...
+
+    def request(self, request_id: str) -> StoredRequest | None:
+        """What a request id was answered with."""
+        ...
+
+    def get(self, run_id: str) -> RunState:
+        """One run. Raises NotFound."""
+        ...
+
+    def save(
+        self,
+        state: RunState,
+        *,
+        expected_sequence: int,
+        decisions: Sequence[Decision] = (),
+        checkpoints: Sequence[Checkpoint] = (),
+    ) -> None:
+        """Write a run with its new records. Raises Stale when the stored sequence is another than expected."""
+        ...
+
+    def delete(self, run_id: str, *, garbage_uris: Sequence[str]) -> None:
+        """Delete a run with its rows, and remember prefixes of the store to be emptied."""
+        ...
+
+    def list_runs(
+        self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
+    ) -> Page[RunState]:
+        """Runs, newest first."""
+        ...
+
+    def runs_with_attention(self) -> tuple[RunState, ...]:
+        """Runs that the reconcile loop must look at."""
+        ...
+
+    def pending(self) -> tuple[RunState, ...]:
+        """Runs that wait, in the order of the queue."""
+        ...
+
+    def counts(self) -> Mapping[RunStatus, int]:
+        """Number of runs in each state."""
+        ...
+
+    def runs_based_on(self, uri_prefix: str) -> tuple[str, ...]:
+        """Ids of runs that start from a checkpoint below a prefix."""
+        ...
+
+    def list_decisions(self, run_id: str, *, limit: int, after_number: int = 0) -> Page[Decision]:
+        """Decisions of a run, oldest first."""
+        ...
+
+    def decision(self, run_id: str, number: int) -> Decision | None:
+        """One decision."""
+        ...
+
+    def list_checkpoints(self, *, run_id: str = "", limit: int, below_number: int | None = None) -> Page[Checkpoint]:
+        """Checkpoints, newest first."""
+        ...
+
+    def find_checkpoint(self, key: str) -> Checkpoint:
+        """By id, URI, or the first 8 or more digits of the manifest's digest. Raises NotFound, InvalidInput."""
+        ...
+
+    def put_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Insert or overwrite the row of an imported checkpoint."""
+        ...
+
+    def put_upload(self, upload: Upload) -> None:
+        """Remember an upload."""
+        ...
+
+    def uploads(self, folder: str) -> tuple[Upload, ...]:
+        """Uploads of a folder."""
+        ...
+
+    def garbage(self) -> tuple[str, ...]:
+        """Prefixes of the store to be emptied."""
+        ...
+
+    def forget_garbage(self, uri: str) -> None:
+        """A prefix was emptied."""
+        ...
+
+
+class JobState(StrEnum):
+    """Where a job is, as its server says."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    ENDED = "ENDED"
+    NOT_FOUND = "NOT_FOUND"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobView:
+    """A job's state and what its server says about it."""
+
+    state: JobState
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """A worker group to be started."""
+
+    run_id: str
+    submission: int
+    compute: ComputeSpec
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def job_id(self) -> str:
+        """Our own name of the job: a repeated submission is recognized by it."""
+        return job_id(self.run_id, self.submission)
+
+
+def job_id(run_id: str, submission: int) -> str:
+    """Name of a worker group's job."""
+    return f"retain-{run_id}-{submission}"
+
+
+class JobLauncher(Protocol):
+    """The job server. All methods block, may be repeated, and raise Unavailable when it does not answer."""
+
+    def submit(self, request: JobRequest) -> None:
+        """Start a job; one that exists already is a success."""
+        ...
+
+    def status(self, job: str) -> JobView:
+        """Where a job is."""
+        ...
+
+    def stop(self, job: str) -> None:
+        """Ask a job to end; an unknown or ended one is a success."""
+        ...
+
+    def logs(self, job: str) -> str:
+        """Everything that a job has printed; empty for an unknown one."""
+        ...
+
+
+class EvaluationProgress(StrEnum):
+    """Where an evaluation is."""
+
+    UNDER_WAY = "UNDER_WAY"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationView:
+    """An evaluation as the evaluator tells it."""
+
+    progress: EvaluationProgress
+    measurement: Measurement | None = None
+    error_reason: str = ""
+    error: str = ""
+
+
+class EvaluatorPort(Protocol):
+    """The evaluator. Raises Unavailable when it does not answer, NotFound when it does not know an evaluation."""
+
+    async def create(self, run_id: str, question: Evaluate) -> EvaluationView:
+        """Ask a question; the same one again is a success."""
+        ...
+
+    async def get(self, evaluation_id: str) -> EvaluationView:
+        """The answer, as far as it is known."""
+        ...
+
+
+class Notifier(Protocol):
+    """Shows decisions to people where they look at graphs. Blocks; raises Unavailable."""
+
+    def annotate(self, decision: Decision) -> None:
+        """Draw one decision; drawing it twice must do no harm."""
+        ...
+
+
+class NoNotifier(Notifier):
+    """Annotations are off."""
+
+    def annotate(self, decision: Decision) -> None:
+        """Draws nothing."""
+
+
+class BaseReader(Protocol):
+    """Reads the config.json of a model that a spec names. Blocks."""
+
+    def context_of(self, uri: str) -> int | None:
+        """Longest sequence of the model in tokens, or None when this server cannot read it."""
+        ...

@@ -1,0 +1,183 @@
+"""The reconcile loop: looks at what is wanted and what is, carries out what is due, and feeds back what happened.
+
+Level-triggered: every pass starts from the stored states, so a crash loses nothing and a wake-up that comes twice or
+never does no harm. Every effect has a name that the other side knows; it may be carried out twice.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from services.common.errors import RetainError, Unavailable
+from services.common.logging import get_logger
+from services.orchestrator.application.effects import Effects
+from services.orchestrator.application.engine import Observer, RunEngine
+from services.orchestrator.application.ports import JobState, job_id
+from services.orchestrator.application.queue import Queue
+from services.orchestrator.application.watchdog import Watchdog
+from services.orchestrator.domain.actions import Action, Effect, StopJob, SubmitJob
+from services.orchestrator.domain.due import due
+from services.orchestrator.domain.events import Admitted, JobEnded, QueueMoved, WorkersHung
+from services.orchestrator.domain.run_state import JobStatus, RunState, RunStatus
+
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 15.0
+TOLD_OF_THE_QUEUE = 20  # runs at the head of the queue whose watchers hear of every move
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How often and how long, in seconds. `max_restarts`: worker groups without a new checkpoint between them."""
+
+    pass_every_s: float = 1.0
+    job_poll_s: float = 2.0
+    stall_timeout_s: float = 45.0
+    start_timeout_s: float = 600.0
+    max_restarts: int = 5
+
+
+class Reconciler(Observer):
+    """One loop for all runs; what may take long runs in a task of its own, one for each effect."""
+
+    def __init__(self, engine: RunEngine, queue: Queue, effects: Effects, watchdog: Watchdog, timing: Timing) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._effects = effects
+        self._watchdog = watchdog
+        self._timing = timing
+        self._tasks: dict[tuple[Any, ...], asyncio.Task[None]] = {}
+        self._not_before: dict[tuple[Any, ...], tuple[float, float]] = {}  # name -> (time, last pause)
+        self._polled_at_s: dict[str, float] = {}
+        self._wake = asyncio.Event()
+
+    def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+        """Something happened: look at once."""
+        self._wake.set()
+
+    async def start(self) -> None:
+        """Take over what the database holds."""
+        engine = self._engine
+        self._queue.load(await engine.read(engine.repository.pending))
+        self._queue.load(await engine.read(engine.repository.runs_with_attention))
+
+    async def run(self) -> None:
+        """Pass after pass, until cancelled. A fault of one pass is logged and does not end the loop."""
+        await self.start()
+        while True:
+            self._wake.clear()
+            try:
+                await self.once()
+            except RetainError as error:
+                get_logger().warning("reconcile pass failed", error=str(error))
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._timing.pass_every_s)
+            except TimeoutError:
+                continue
+
+    async def once(self) -> None:
+        """One pass over every run that has something to look at."""
+        engine = self._engine
+        await self._admit()
+        for state in await engine.read(engine.repository.runs_with_attention):
+            self._carry_out(state)
+            self._look(state)
+        self._start(("garbage",), self._effects.collect_garbage())
+
+    async def close(self) -> None:
+        """End the tasks under way; the next process finds everything in the database."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _admit(self) -> None:
+        moved = False
+        while (run_id := self._queue.head()) is not None:
+            before = self._queue.position(run_id)
+            await self._engine.apply(run_id, Admitted(now_s=self._engine.clock.now_s()))
+            moved = True
+            if self._queue.position(run_id) == before:
+                break
+        if moved:
+            for run_id in self._queue.waiting(TOLD_OF_THE_QUEUE):
+                if self._engine.watched(run_id):
+                    await self._engine.apply(run_id, QueueMoved(now_s=self._engine.clock.now_s()))
+
+    def _carry_out(self, state: RunState) -> None:
+        now_s = self._engine.clock.now_s()
+        for effect in due(state):
+            name = (state.id, *_name(effect))
+            if isinstance(effect, StopJob) and (state.id, "SubmitJob", effect.submission) in self._tasks:
+                continue  # first let the submission come to its end, so that the stop finds the job
+            if isinstance(effect, StopJob) and now_s < effect.at_s:
+                continue
+            self._start(name, self._effects.carry_out(state, effect))
+
+    def _look(self, state: RunState) -> None:
+        """Is the present group's job alive, and does it get anywhere?"""
+        now_s = self._engine.clock.monotonic_s()
+        if state.jobs and now_s - self._polled_at_s.get(state.id, 0.0) >= self._timing.job_poll_s:
+            self._polled_at_s[state.id] = now_s
+            for job in state.jobs:
+                if job.status is JobStatus.SUBMITTED:
+                    self._start((state.id, "poll", job.submission), self._poll(state, job.submission))
+        present = next((job for job in state.jobs if job.submission == state.submission), None)
+        if state.status is RunStatus.RUNNING and present is not None and present.status is JobStatus.SUBMITTED:
+            said = self._watchdog.overdue(
+                state.id,
+                state.submission,
+                stall_timeout_s=self._timing.stall_timeout_s,
+                start_timeout_s=self._timing.start_timeout_s,
+            )
+            if said is not None:
+                event = WorkersHung(
+                    submission=state.submission,
+                    message=said,
+                    max_restarts=self._timing.max_restarts,
+                    now_s=self._engine.clock.now_s(),
+                )
+                self._start((state.id, "hung", state.submission), self._apply(state.id, event))
+
+    async def _poll(self, state: RunState, submission: int) -> None:
+        view = await asyncio.to_thread(self._effects.launcher.status, job_id(state.id, submission))
+        if view.state in (JobState.ENDED, JobState.NOT_FOUND):
+            event = JobEnded(
+                submission=submission,
+                message=view.message,
+                max_restarts=self._timing.max_restarts,
+                now_s=self._engine.clock.now_s(),
+            )
+            await self._apply(state.id, event)
+
+    async def _apply(self, run_id: str, event: Any) -> None:
+        await self._engine.apply(run_id, event)
+
+    def _start(self, name: tuple[Any, ...], work: Coroutine[Any, Any, None]) -> None:
+        """Run some work unless the same is under way, or failed a moment ago."""
+        allowed_at_s, _ = self._not_before.get(name, (0.0, 0.0))
+        if name in self._tasks or self._engine.clock.monotonic_s() < allowed_at_s:
+            work.close()
+            return
+        task = asyncio.create_task(self._guard(name, work))
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+
+    async def _guard(self, name: tuple[Any, ...], work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except RetainError as error:
+            pause_s = min(LONGEST_BACKOFF_S, 2 * self._not_before.get(name, (0.0, FIRST_BACKOFF_S / 2))[1])
+            self._not_before[name] = (self._engine.clock.monotonic_s() + pause_s, pause_s)
+            level = "info" if isinstance(error, Unavailable) else "warning"
+            getattr(get_logger(), level)("will be tried again", what=str(name), after_s=pause_s, error=str(error))
+        else:
+            self._not_before.pop(name, None)
+            self._wake.set()
+
+
+def _name(effect: Effect) -> tuple[Any, ...]:
+    if isinstance(effect, SubmitJob | StopJob):
+        return (type(effect).__name__, effect.submission)
+    key = getattr(effect, "evaluation_id", None) or getattr(effect, "checkpoint_id", None)
+    return (type(effect).__name__, key or getattr(effect, "number", ""))

@@ -1,0 +1,196 @@
+"""What users do with runs: create, look, end, let go on, delete."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from services.common.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidInput,
+    InvalidTransition,
+    NotFound,
+    Violation,
+)
+from services.orchestrator.application.engine import RunEngine
+from services.orchestrator.application.ports import BaseReader, NewRun, Page
+from services.orchestrator.application.queue import Queue
+from services.orchestrator.domain.decision import Decision
+from services.orchestrator.domain.defaults import fill
+from services.orchestrator.domain.events import ApproveAction, Approved, Cancelled, Retried
+from services.orchestrator.domain.on_lifecycle import new_run
+from services.orchestrator.domain.plan import PlannedStage, plan
+from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, RunState, RunStatus
+from services.orchestrator.domain.smart_locking import missing_base
+from services.orchestrator.domain.spec import PipelineSpec, StageKind
+from services.orchestrator.domain.validate import validate
+
+WATCH_EVERY_S = 30.0  # a watcher whose wake-up was lost looks again after so long
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A spec that was checked: filled with its plan, or its faults. `locked` says what would unlock it."""
+
+    spec: PipelineSpec
+    stages: tuple[PlannedStage, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    locked: str | None = None
+    base: Checkpoint | None = None
+
+
+class RunService:
+    """The use cases of OrchestratorService."""
+
+    def __init__(self, engine: RunEngine, queue: Queue, bases: BaseReader, *, store_uri: str) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._bases = bases
+        self._store_uri = store_uri
+
+    async def check(self, spec: PipelineSpec, faults: Sequence[Violation] = ()) -> Checked:
+        """The plan of a spec, or every fault at once. `faults` were found while the message was read."""
+        base, locked = None, None
+        if spec.model.checkpoint:
+            base, locked = await self._base(spec.model.checkpoint)
+        context = await self._context(spec, base)
+        found = (*faults, *validate(spec, base_context=context, slots=self._queue.slots))
+        if found:
+            return Checked(spec=spec, violations=found)
+        kind = base.kind if base else (StageKind.PRETRAIN if spec.model.huggingface else None)
+        locked = locked or missing_base(spec, base_kind=kind)
+        filled = fill(spec, base_context=context)
+        return Checked(spec=filled, stages=plan(filled), locked=locked, base=base)
+
+    async def create(self, spec: PipelineSpec, request_id: str, faults: Sequence[Violation] = ()) -> RunState:
+        """A new run, or the one that this request made before."""
+        digest = hashlib.sha256(repr(spec).encode()).hexdigest()
+        if request_id and (known := await self._answered(request_id, digest)):
+            return known
+        checked = await self.check(spec, faults)
+        if checked.violations:
+            raise InvalidInput(checked.violations, reason="INVALID_SPEC")
+        if checked.locked:
+            raise FailedPrecondition(checked.locked, reason="STAGE_LOCKED")
+        state = new_run(
+            f"{spec.name[:48].strip('-') or 'run'}-{secrets.token_hex(4)}",
+            checked.spec,
+            store_uri=self._store_uri,
+            base=checked.base.ref if checked.base else None,
+            queue_number=self._queue.next_number(),
+            now_s=self._engine.clock.now_s(),
+        )
+        new = NewRun(
+            state=state,
+            request_id=request_id or None,
+            request_digest=digest,
+            base_uri=checked.base.ref.uri if checked.base else None,
+        )
+        try:
+            await self._engine.read(self._engine.repository.create, new)
+        except AlreadyExists:
+            # Two copies of one request at the same time: the other one was first.
+            if request_id and (known := await self._answered(request_id, digest)):
+                return known
+            raise
+        self._engine.created(state)
+        return state
+
+    async def get(self, run_id: str) -> RunState:
+        """One run."""
+        return await self._engine.get(run_id)
+
+    def queue_position(self, run_id: str) -> int:
+        """Place in the queue, from 1; 0 for a run that does not wait."""
+        return self._queue.position(run_id)
+
+    async def page(self, *, limit: int, below_number: int | None, statuses: Sequence[RunStatus]) -> Page[RunState]:
+        """Runs, newest first."""
+        repository = self._engine.repository
+        return await self._engine.read(repository.list_runs, limit=limit, below_number=below_number, statuses=statuses)
+
+    async def watch(self, run_id: str, sequence: int) -> AsyncIterator[RunState]:
+        """The run now, then after every change, until it has ended. Sequences grow strictly."""
+        state = await self._engine.get(run_id)
+        if state.sequence > sequence:
+            yield state
+        seen = max(sequence, state.sequence)
+        while not state.status.ended:
+            state = await self._engine.wait_for_change(run_id, seen, WATCH_EVERY_S)
+            if state.sequence > seen:
+                seen = state.sequence
+                yield state
+
+    async def cancel(self, run_id: str, etag: str) -> RunState:
+        """End a run."""
+        return await self._engine.apply(run_id, Cancelled(now_s=self._now_s()), etag=etag)
+
+    async def approve(self, run_id: str, action: ApproveAction, etag: str, comment: str) -> RunState:
+        """Let a suspended run go on."""
+        event = Approved(action=action, comment=comment, queue_number=self._queue.next_number(), now_s=self._now_s())
+        return await self._engine.apply(run_id, event, etag=etag)
+
+    async def retry(self, run_id: str, etag: str) -> RunState:
+        """Let a failed or cancelled run go on."""
+        event = Retried(queue_number=self._queue.next_number(), now_s=self._now_s())
+        return await self._engine.apply(run_id, event, etag=etag)
+
+    async def delete(self, run_id: str, etag: str) -> None:
+        """Delete a run that has ended, unless another run that has not ended builds on it. Its files go later."""
+        state = await self._engine.get(run_id)
+        if etag and etag != state.etag:
+            await self._engine.apply(run_id, Cancelled(now_s=self._now_s()), etag=etag)  # raises Stale
+        if not state.status.ended or state.jobs:
+            said = "delete" if not state.status.ended else "delete (its workers are still ending)"
+            raise InvalidTransition(said, state=state.status, allowed=["SUCCEEDED", "FAILED", "CANCELLED"])
+        prefix = f"{self._store_uri}/runs/{run_id}"
+        for other in await self._engine.read(self._engine.repository.runs_based_on, prefix + "/"):
+            user = await self._engine.get(other)
+            if not user.status.ended:
+                raise FailedPrecondition(
+                    f"run {other} builds on a checkpoint of {run_id}; its end or deletion unlocks this",
+                    reason="CHECKPOINT_IN_USE",
+                )
+        await self._engine.read(self._engine.repository.delete, run_id, garbage_uris=[prefix])
+        self._queue.forget(run_id)
+        self._engine.wake(run_id)
+
+    async def decisions(self, run_id: str, *, limit: int, after_number: int) -> Page[Decision]:
+        """Decisions of a run, oldest first."""
+        await self._engine.get(run_id)
+        return await self._engine.read(
+            self._engine.repository.list_decisions, run_id, limit=limit, after_number=after_number
+        )
+
+    async def _answered(self, request_id: str, digest: str) -> RunState | None:
+        known = await self._engine.read(self._engine.repository.request, request_id)
+        if known is None:
+            return None
+        if known.request_digest != digest:
+            raise AlreadyExists(
+                f"the request id {request_id} made run {known.run_id} from another spec; allowed is a new request id",
+                reason="REQUEST_ID_REUSED",
+                metadata={"run_id": known.run_id},
+            )
+        return await self._engine.get(known.run_id)
+
+    async def _base(self, key: str) -> tuple[Checkpoint | None, str | None]:
+        """The accepted checkpoint that a spec builds on, or what would unlock the run."""
+        try:
+            base = await self._engine.read(self._engine.repository.find_checkpoint, key)
+        except (NotFound, InvalidInput) as error:
+            return None, f"model.checkpoint: {error.message}; an accepted or imported checkpoint unlocks it"
+        if base.status is not CheckpointStatus.ACCEPTED:
+            return None, f"model.checkpoint: {base.id} is {base.status}; its stage's acceptance unlocks it"
+        return base, None
+
+    async def _context(self, spec: PipelineSpec, base: Checkpoint | None) -> int | None:
+        if spec.model.context or not (base or spec.model.huggingface):
+            return None
+        uri = f"{base.ref.uri}/model" if base else spec.model.huggingface or ""
+        return await asyncio.to_thread(self._bases.context_of, uri)
+
+    def _now_s(self) -> float:
+        return self._engine.clock.now_s()

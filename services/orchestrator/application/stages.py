@@ -1,0 +1,81 @@
+"""What workers do: ask for work, tell how far they are, register checkpoints, ask for verdicts, end attempts."""
+
+from dataclasses import replace
+
+from services.common.errors import Stale
+from services.orchestrator.application.engine import Observer, RunEngine
+from services.orchestrator.application.watchdog import Watchdog
+from services.orchestrator.domain import fence
+from services.orchestrator.domain.actions import Action
+from services.orchestrator.domain.decision import Verdict
+from services.orchestrator.domain.directive import Directive, directive_at
+from services.orchestrator.domain.events import AttemptAsked, CheckpointReported, ProgressReported, StageEnded
+from services.orchestrator.domain.run_state import Mix, RunState, RunStatus
+from services.orchestrator.domain.work import Work, work_of
+
+HOLD_S = 5.0  # how long a question about a verdict is held open
+
+
+class StageService(Observer):
+    """The use cases of StageControlService. Every call is fenced by submission and attempt in the core."""
+
+    def __init__(self, engine: RunEngine, watchdog: Watchdog, *, hold_s: float = HOLD_S) -> None:
+        self._engine = engine
+        self._watchdog = watchdog
+        self._hold_s = hold_s
+
+    async def begin_attempt(self, run_id: str, submission: int, request_id: str) -> Work:
+        """The group's next piece of work."""
+        event = AttemptAsked(submission=submission, request_id=request_id, now_s=self._now_s())
+        state = await self._engine.apply(run_id, event)
+        self._watchdog.called(run_id, submission)
+        return work_of(state)
+
+    async def report_progress(self, run_id: str, event: ProgressReported, heartbeat: int) -> RunState:
+        """Keep the last figures of a run."""
+        state = await self._engine.apply(run_id, replace(event, now_s=self._now_s()))
+        self._watchdog.reported(run_id, event, heartbeat)
+        return state
+
+    async def report_checkpoint(self, run_id: str, event: CheckpointReported) -> RunState:
+        """Register a checkpoint: it exists once this returns."""
+        state = await self._engine.apply(run_id, replace(event, now_s=self._now_s()))
+        self._watchdog.called(run_id, event.submission)
+        return state
+
+    async def directive(
+        self, run_id: str, *, submission: int, attempt: int, stage_index: int, boundary: int
+    ) -> Directive | None:
+        """The directive at a boundary; None after having held the question open for some seconds."""
+        deadline_s = self._engine.clock.monotonic_s() + self._hold_s
+        state = await self._engine.get(run_id)
+        while True:
+            fence.check_attempt(state, submission, attempt, stage_index)
+            self._watchdog.called(run_id, submission)
+            directive = self._directive(state, stage_index, boundary)
+            left_s = deadline_s - self._engine.clock.monotonic_s()
+            if directive is not None or left_s <= 0:
+                return directive
+            state = await self._engine.wait_for_change(run_id, state.sequence, left_s)
+
+    async def end_stage(self, run_id: str, event: StageEnded) -> RunState:
+        """An attempt is over."""
+        state = await self._engine.apply(run_id, replace(event, now_s=self._now_s()))
+        self._watchdog.called(run_id, event.submission)
+        return state
+
+    def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+        """Forget the liveness of a run that has ended."""
+        if after.status.ended:
+            self._watchdog.forget(after.id)
+
+    def _directive(self, state: RunState, stage_index: int, boundary: int) -> Directive | None:
+        stage = fence.stage_of(state, stage_index)
+        if state.status.ended and state.status is not RunStatus.SUCCEEDED:
+            return Directive(verdict=Verdict.STOP, mix=Mix(), message=f"the run is {state.status}")
+        if boundary < 1:
+            raise Stale(f"boundary {boundary} came; allowed is 1 to {stage.plan.boundaries}")
+        return directive_at(stage, boundary, lag=state.spec.evaluation.decision_lag)
+
+    def _now_s(self) -> float:
+        return self._engine.clock.now_s()

@@ -1,0 +1,48 @@
+"""What must be done in a state: derived, never queued, so that after a crash a look at the state is enough."""
+
+from services.orchestrator.domain.actions import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob
+from services.orchestrator.domain.lineage import baselines, sets_at
+from services.orchestrator.domain.retention import prunable
+from services.orchestrator.domain.run_state import Checkpoint, JobStatus, RunState, RunStatus, StageRun
+
+
+def due(state: RunState) -> tuple[Effect, ...]:
+    """Every effect that is outstanding, in the order in which it is best carried out."""
+    effects: list[Effect] = []
+    for job in state.jobs:
+        if job.stop_at_s is not None:
+            effects.append(StopJob(submission=job.submission, at_s=job.stop_at_s))
+        elif job.status is JobStatus.WANTED:
+            effects.append(SubmitJob(submission=job.submission))
+    if not state.status.ended:
+        for stage in state.stages:
+            effects += [
+                evaluation_of(state, stage, c)
+                for c in stage.checkpoints
+                if c.severity is None and c.measurement is None and stage.held_rollback is None
+            ]
+    effects += [Annotate(number=number) for number in range(state.annotated + 1, state.decisions + 1)]
+    effects += [Prune(checkpoint_id=c.id, uri=c.ref.uri) for c in prunable(state)]
+    return tuple(effects)
+
+
+def evaluation_of(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Evaluate:
+    """The question about one checkpoint. Its name is the same whenever it is asked; a failed one is asked anew."""
+    name = f"{state.id}-{stage.plan.index}-{checkpoint.attempt}-{checkpoint.ref.step}"
+    if checkpoint.evaluation_tries:
+        name += f"-try{checkpoint.evaluation_tries + 1}"
+    return Evaluate(
+        evaluation_id=name,
+        stage_index=stage.plan.index,
+        stage=stage.plan.name,
+        attempt=checkpoint.attempt,
+        checkpoint=checkpoint.ref,
+        sets=sets_at(state, stage, checkpoint.boundary),
+        baselines=baselines(state, stage),
+        train_loss_nats=checkpoint.train_loss_nats,
+    )
+
+
+def needs_attention(state: RunState) -> bool:
+    """Whether the reconcile loop has anything to look at: a run at work, or something left to be carried out."""
+    return state.status is RunStatus.RUNNING or bool(state.jobs) or bool(due(state))

@@ -1,0 +1,173 @@
+"""What can happen to a run. Each event carries `now_s`, Unix time: the core has no clock of its own."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.orchestrator.domain.run_state import Phase, PreparedData
+from services.orchestrator.domain.values import CheckpointRef, Measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Root of all events."""
+
+    now_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted(Event):
+    """The run's turn has come: its workers fit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueMoved(Event):
+    """The place in the queue changed; who watches wants to know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled(Event):
+    """A person ended the run."""
+
+    actor: str = "user"
+
+
+class ApproveAction(StrEnum):
+    """What a person decides about a SUSPENDED run."""
+
+    ACCEPT = "ACCEPT"
+    CONTINUE = "CONTINUE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approved(Event):
+    """A person lets a SUSPENDED run go on. `queue_number` is its new place in the queue."""
+
+    action: ApproveAction
+    queue_number: int
+    actor: str = "user"
+    comment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retried(Event):
+    """A person lets a FAILED or CANCELLED run go on at its last checkpoint."""
+
+    queue_number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerEvent(Event):
+    """Root of what workers say. `submission`, `attempt` and `stage_index` are the fence; -1 is preparing."""
+
+    submission: int
+    attempt: int
+    stage_index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptAsked(Event):
+    """A worker group asks for work. The same `request_id` gets the same attempt."""
+
+    submission: int
+    request_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressReported(WorkerEvent):
+    """How far the work is."""
+
+    phase: Phase
+    step: int = 0
+    tokens: int = 0
+    train_loss_nats: float = 0.0
+    learning_rate: float = 0.0
+    tokens_per_second: float = 0.0
+    curriculum_level: int = 0
+    prepare_progress: float = 0.0
+    wait_s: float = 0.0
+    stall_s: float = 0.0
+    upload_failures: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointReported(WorkerEvent):
+    """A checkpoint whose manifest is in the store."""
+
+    boundary: int
+    checkpoint: CheckpointRef
+    parent: str
+    bytes: int = 0
+    train_loss_nats: float = 0.0
+    upload_s: float = 0.0
+    stall_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageEnded(WorkerEvent):
+    """An attempt ended. `failed` carries reason and message; preparing carries what it made."""
+
+    failed: bool
+    reason: str = ""
+    message: str = ""
+    prepared: PreparedData | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationFinished(Event):
+    """A checkpoint was measured."""
+
+    stage_index: int
+    attempt: int
+    step: int
+    measurement: Measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationFailed(Event):
+    """A checkpoint could not be measured. It is asked again `max_tries` times in all."""
+
+    stage_index: int
+    attempt: int
+    step: int
+    reason: str
+    message: str
+    max_tries: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSubmitted(Event):
+    """The job server knows the job (also when it knew it before)."""
+
+    submission: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEnded(Event):
+    """A job has ended, whatever its end is called, or the job server does not know it."""
+
+    submission: int
+    message: str = ""
+    max_restarts: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkersHung(Event):
+    """A worker group shows no progress for too long."""
+
+    submission: int
+    message: str
+    max_restarts: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionAnnotated(Event):
+    """A decision was shown to people."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointPruned(Event):
+    """A checkpoint's files were deleted."""
+
+    checkpoint_id: str

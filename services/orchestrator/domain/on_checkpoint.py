@@ -1,0 +1,127 @@
+"""Checkpoints and their evaluations."""
+
+from dataclasses import replace
+
+from services.common.errors import AlreadyExists, FailedPrecondition, InvalidInput, Violation
+from services.orchestrator.domain import fence
+from services.orchestrator.domain.actions import Action, RecordCheckpoint
+from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, end_run
+from services.orchestrator.domain.decide import decide_ready
+from services.orchestrator.domain.events import CheckpointReported, EvaluationFailed, EvaluationFinished
+from services.orchestrator.domain.run_state import (
+    Checkpoint,
+    CheckpointStatus,
+    RunState,
+    RunStatus,
+    StageRun,
+    StageStatus,
+)
+
+Outcome = tuple[RunState, tuple[Action, ...]]
+
+
+def checkpoint_id(state: RunState, stage: StageRun, attempt: int, step: int) -> str:
+    """Identity in the lineage, and the path of its folder below runs/."""
+    return f"{state.id}/{stage.plan.name}/attempt-{attempt}/step-{step:09d}"
+
+
+def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
+    """Register a checkpoint; the same report again changes nothing."""
+    fence.check(state, event)
+    stage = fence.stage_of(state, event.stage_index)
+    known = next(
+        (c for c in (*stage.checkpoints, *stage.voided) if (c.attempt, c.boundary) == (event.attempt, event.boundary)),
+        None,
+    )
+    if known is not None:
+        if known.ref.manifest_sha256 != event.checkpoint.manifest_sha256:
+            raise AlreadyExists(f"{known.id} is registered with manifest {known.ref.manifest_sha256}")
+        return state, ()
+    _check_place(state, stage, event)
+    checkpoint = Checkpoint(
+        id=checkpoint_id(state, stage, event.attempt, event.checkpoint.step),
+        run_id=state.id,
+        stage_index=stage.plan.index,
+        stage=stage.plan.name,
+        kind=stage.plan.kind,
+        domain=stage.plan.domain,
+        attempt=event.attempt,
+        boundary=event.boundary,
+        ref=event.checkpoint,
+        parent=event.parent,
+        bytes=event.bytes,
+        train_loss_nats=event.train_loss_nats,
+        created_s=event.now_s,
+    )
+    if stage.pending_rollback is not None or stage.status is not StageStatus.RUNNING:
+        # The line has been given up while this one was under way.
+        checkpoint = replace(checkpoint, status=CheckpointStatus.VOID)
+        stage = replace(stage, voided=(*stage.voided, checkpoint))
+        return state.with_stage(stage), (RecordCheckpoint(checkpoint=checkpoint),)
+    stage = replace(
+        stage,
+        checkpoints=(*stage.checkpoints, checkpoint),
+        checkpoint_count=stage.checkpoint_count + 1,
+        step=event.checkpoint.step,
+        tokens=event.checkpoint.tokens,
+        train_loss_nats=event.train_loss_nats,
+    )
+    state = replace(state.with_stage(stage), restarts=0)
+    return state, (RecordCheckpoint(checkpoint=checkpoint),)
+
+
+def _check_place(state: RunState, stage: StageRun, event: CheckpointReported) -> None:
+    if state.status.ended or stage.status is StageStatus.COMPLETE:
+        raise FailedPrecondition(f"run {state.id} is {state.status}, stage {stage.plan.name} {stage.status}")
+    expected = (stage.newest.boundary if stage.newest else 0) + 1
+    lost_line = stage.pending_rollback is not None or stage.status is not StageStatus.RUNNING
+    faults = []
+    if not lost_line and event.boundary != expected:
+        faults.append(Violation(field="boundary", description=f"came {event.boundary}; allowed is {expected}"))
+    step = stage.plan.boundary_step(event.boundary)
+    if event.checkpoint.step != step:
+        said = f"came {event.checkpoint.step}; boundary {event.boundary} lies at step {step}"
+        faults.append(Violation(field="checkpoint.step", description=said))
+    prefix = f"{state.store_uri}/runs/{state.id}/{stage.plan.name}/attempt-{event.attempt}/"
+    if not event.checkpoint.uri.startswith(prefix):
+        said = f"came {event.checkpoint.uri!r}; this attempt writes below {prefix}"
+        faults.append(Violation(field="checkpoint.uri", description=said))
+    if len(event.checkpoint.manifest_sha256) != 64:
+        said = f"came {event.checkpoint.manifest_sha256!r}; allowed are 64 hex digits"
+        faults.append(Violation(field="checkpoint.manifest_sha256", description=said))
+    if faults:
+        raise InvalidInput(faults)
+
+
+def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcome:
+    """Keep a measurement and decide what can be decided. The answer about a voided checkpoint changes nothing."""
+    stage, checkpoint = _waiting(state, event.stage_index, event.attempt, event.step)
+    if checkpoint is None:
+        return state, ()
+    measured = replace(checkpoint, measurement=event.measurement)
+    stage = replace(stage, checkpoints=tuple(measured if c.id == measured.id else c for c in stage.checkpoints))
+    return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
+
+
+def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
+    """Ask again under another name, and end the run when that does not help: an unmeasured model is never accepted."""
+    stage, checkpoint = _waiting(state, event.stage_index, event.attempt, event.step)
+    if checkpoint is None:
+        return state, ()
+    tried = replace(checkpoint, evaluation_tries=checkpoint.evaluation_tries + 1)
+    stage = replace(stage, checkpoints=tuple(tried if c.id == tried.id else c for c in stage.checkpoints))
+    state = state.with_stage(stage)
+    if tried.evaluation_tries < event.max_tries or state.status is not RunStatus.RUNNING:
+        return state, ()
+    message = f"{tried.id} could not be measured ({event.max_tries} tries): {event.message}"
+    reason = event.reason or "EVALUATION_FAILED"
+    return end_run(state, RunStatus.FAILED, reason, message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S), ()
+
+
+def _waiting(state: RunState, stage_index: int, attempt: int, step: int) -> tuple[StageRun, Checkpoint | None]:
+    stage = fence.stage_of(state, stage_index)
+    for checkpoint in stage.checkpoints:
+        if checkpoint.attempt == attempt and checkpoint.ref.step == step:
+            undecided = checkpoint.severity is None and checkpoint.measurement is None
+            return stage, checkpoint if undecided else None
+    return stage, None

@@ -1,0 +1,51 @@
+"""What becomes of worker groups: jobs that were submitted, ended, or hang.
+
+The truth about a run is its rows and manifests, never the job's status: a job that ended while its run is not done, for
+whatever reason and under whatever name, is followed by the next one.
+"""
+
+from dataclasses import replace
+
+from services.orchestrator.domain.actions import Action
+from services.orchestrator.domain.complete import end_run
+from services.orchestrator.domain.events import JobEnded, JobSubmitted, WorkersHung
+from services.orchestrator.domain.on_lifecycle import next_group
+from services.orchestrator.domain.run_state import JobStatus, RunState, RunStatus
+
+Outcome = tuple[RunState, tuple[Action, ...]]
+
+
+def on_job_submitted(state: RunState, event: JobSubmitted) -> Outcome:
+    """The job server knows the group."""
+    jobs = tuple(
+        replace(job, status=JobStatus.SUBMITTED) if job.submission == event.submission else job for job in state.jobs
+    )
+    return replace(state, jobs=jobs), ()
+
+
+def on_job_ended(state: RunState, event: JobEnded) -> Outcome:
+    """A job is gone. The present one of a run that is not done is followed by the next."""
+    state = replace(state, jobs=tuple(job for job in state.jobs if job.submission != event.submission))
+    if event.submission != state.submission or state.status is not RunStatus.RUNNING:
+        return state, ()
+    said = event.message or "the job ended before the run was done"
+    return _replace_group(state, said, event.max_restarts, event.now_s), ()
+
+
+def on_workers_hung(state: RunState, event: WorkersHung) -> Outcome:
+    """Fence off a group that hangs, stop its job, and want the next one."""
+    if event.submission != state.submission or state.status is not RunStatus.RUNNING:
+        return state, ()
+    jobs = tuple(
+        replace(job, stop_at_s=event.now_s) if job.submission == event.submission else job for job in state.jobs
+    )
+    return _replace_group(replace(state, jobs=jobs), event.message, event.max_restarts, event.now_s), ()
+
+
+def _replace_group(state: RunState, said: str, max_restarts: int, now_s: float) -> RunState:
+    restarts = state.restarts + 1
+    if restarts > max_restarts:
+        message = f"{restarts} worker groups ended without a new checkpoint; the last: {said}"
+        return end_run(state, RunStatus.FAILED, "JOB_KEEPS_FAILING", message, now_s, leave_after_s=0.0)
+    message = f"worker group {state.submission} was replaced: {said}"
+    return next_group(replace(state, restarts=restarts, reason="WORKERS_REPLACED", message=message))

@@ -1,0 +1,273 @@
+"""State of a run: everything the pure core needs to decide, and nothing else.
+
+A run's state is one frozen tree. `step(state, event)` makes the next one; the repository stores it as it is. What must
+be done is never stored as a queue of orders: `due(state)` derives it, so that after a crash a look at the state is
+enough to go on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from services.orchestrator.domain.decision import Severity, Verdict
+from services.orchestrator.domain.plan import PlannedStage
+from services.orchestrator.domain.spec import Domain, PipelineSpec, StageKind
+from services.orchestrator.domain.values import (
+    CheckpointRef,
+    EvalSetRef,
+    ForgettingScore,
+    Measurement,
+    PreparedFolder,
+    SetResult,
+)
+
+
+class RunStatus(StrEnum):
+    """State of a run; transitions are drawn in protos/retain/orchestrator/v1/resources.proto."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more happens unless a person asks for it."""
+        return self in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class StageStatus(StrEnum):
+    """State of a stage."""
+
+    LOCKED = "LOCKED"
+    READY = "READY"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+
+
+class Phase(StrEnum):
+    """What a worker group is doing."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    PREPARING = "PREPARING"
+    LOADING = "LOADING"
+    TRAINING = "TRAINING"
+    SAVING = "SAVING"
+    WAITING = "WAITING"
+
+
+class CheckpointStatus(StrEnum):
+    """State of a checkpoint in the lineage."""
+
+    LIVE = "LIVE"
+    VOID = "VOID"
+    ACCEPTED = "ACCEPTED"
+    PRUNED = "PRUNED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A registered checkpoint. `severity` is None until the gate has decided on it; `measurement` waits for that."""
+
+    id: str
+    run_id: str
+    stage_index: int
+    stage: str
+    kind: StageKind
+    domain: Domain
+    attempt: int
+    boundary: int
+    ref: CheckpointRef
+    parent: str
+    status: CheckpointStatus = CheckpointStatus.LIVE
+    bytes: int = 0
+    train_loss_nats: float = 0.0
+    forgetting: float | None = None
+    severity: Severity | None = None
+    target_loss_nats: float | None = None
+    measurement: Measurement | None = None
+    evaluation_tries: int = 0
+    created_s: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """A finite verdict below `action`: what a rollback may go back to."""
+        return self.severity in (Severity.OK, Severity.MINOR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """What a directive tells the workers: share of each replay source, factor on the learning rate."""
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    lr_scale: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictRecord:
+    """Verdict on one boundary with the mix that holds from it on. Written once, never changed in its line."""
+
+    boundary: int
+    verdict: Verdict
+    mix: Mix
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollback:
+    """A rollback that was decided: the boundary to go back to (0: the stage's start) and the mix from there on."""
+
+    boundary: int
+    mix: Mix
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRun:
+    """How one stage stands.
+
+    A *line* is the chain of checkpoints that counts. It starts at `line_boundary` with `line_mix` (the stage's start,
+    or the target of the last rollback) and goes on over job restarts; `verdicts` are those of the present line. `mix`
+    is the newest decided one. `pending_rollback` is carried out by the next BeginAttempt; `held_rollback` waits for a
+    person.
+    """
+
+    plan: PlannedStage
+    status: StageStatus = StageStatus.LOCKED
+    attempt: int = 0
+    request_id: str = ""
+    resume: CheckpointRef | None = None
+    resume_boundary: int = 0
+    step: int = 0
+    tokens: int = 0
+    train_loss_nats: float = 0.0
+    learning_rate: float = 0.0
+    tokens_per_second: float = 0.0
+    curriculum_level: int = 0
+    wait_s: float = 0.0
+    stall_s: float = 0.0
+    upload_failures: int = 0
+    earlier_wait_s: float = 0.0
+    earlier_stall_s: float = 0.0
+    mix: Mix = Mix()
+    line_boundary: int = 0
+    line_mix: Mix = Mix()
+    verdicts: tuple[VerdictRecord, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    voided: tuple[Checkpoint, ...] = ()
+    checkpoint_count: int = 0
+    adjusted_step: int = -1
+    watched: int = 0
+    retries: int = 0
+    extra_retries: int = 0
+    pending_rollback: Rollback | None = None
+    held_rollback: Rollback | None = None
+    constants: tuple[float, ...] = ()
+    forgetting: float | None = None
+    worst_set: str = ""
+    scores: tuple[ForgettingScore, ...] = ()
+    results: tuple[SetResult, ...] = ()
+    report_scores: tuple[ForgettingScore, ...] = ()
+    report_results: tuple[SetResult, ...] = ()
+    accepted: CheckpointRef | None = None
+    accepted_boundary: int = 0
+    started_s: float = 0.0
+    ended_s: float = 0.0
+
+    @property
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint that counts."""
+        return self.checkpoints[-1] if self.checkpoints else None
+
+    def at_boundary(self, boundary: int) -> Checkpoint | None:
+        """The checkpoint that counts at a boundary."""
+        return next((c for c in self.checkpoints if c.boundary == boundary), None)
+
+    @property
+    def decided_boundary(self) -> int:
+        """The last boundary of the present line that has a verdict."""
+        return self.verdicts[-1].boundary if self.verdicts else self.line_boundary
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedStage:
+    """What preparing made for one stage."""
+
+    index: int
+    shards: tuple[PreparedFolder, ...]
+    sets: tuple[EvalSetRef, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedData:
+    """What preparing made."""
+
+    tokenizer: PreparedFolder
+    stages: tuple[PreparedStage, ...]
+    overlap: Mapping[str, float] = field(default_factory=dict)
+    parameters: int = 0
+    base: CheckpointRef | None = None
+
+
+class JobStatus(StrEnum):
+    """Where a worker group's Ray job is, as far as we know."""
+
+    WANTED = "WANTED"
+    SUBMITTED = "SUBMITTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A Ray job that is wanted or may still live. `stop_at_s`: Unix time from which it is to be stopped."""
+
+    submission: int
+    status: JobStatus = JobStatus.WANTED
+    stop_at_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """How a run stands. Times are Unix seconds; `store_uri` is the bucket's URI, `s3://retain`."""
+
+    id: str
+    spec: PipelineSpec
+    store_uri: str
+    status: RunStatus = RunStatus.PENDING
+    reason: str = ""
+    message: str = ""
+    stages: tuple[StageRun, ...] = ()
+    base: CheckpointRef | None = None
+    queue_number: int = 0
+    submission: int = 0
+    jobs: tuple[Job, ...] = ()
+    restarts: int = 0
+    used_requests: tuple[str, ...] = ()
+    phase: Phase = Phase.UNSPECIFIED
+    prepare_attempt: int = 0
+    prepare_request_id: str = ""
+    prepare_progress: float = 0.0
+    prepared: PreparedData | None = None
+    decisions: int = 0
+    annotated: int = 0
+    sequence: int = 0
+    created_s: float = 0.0
+    updated_s: float = 0.0
+    ended_s: float = 0.0
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change."""
+        return f"{self.id}.{self.sequence}"
+
+    @property
+    def current(self) -> StageRun | None:
+        """The first stage that is not complete, or None when all are."""
+        return next((stage for stage in self.stages if stage.status is not StageStatus.COMPLETE), None)
+
+    def with_stage(self, stage: StageRun) -> "RunState":
+        """The state with one stage replaced."""
+        index = stage.plan.index
+        return replace(self, stages=(*self.stages[:index], stage, *self.stages[index + 1 :]))

@@ -1,0 +1,85 @@
+"""The pure core: `state, actions = step(state, event)`.
+
+No clock, no network, no database: an event comes in (with the time in it), the next state and what it asks for go out.
+An event that is old news changes nothing and asks for nothing, so every event may come twice.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from services.orchestrator.domain import events as e
+from services.orchestrator.domain.actions import Action, RecordCheckpoint
+from services.orchestrator.domain.due import due
+from services.orchestrator.domain.on_checkpoint import on_checkpoint, on_evaluation_failed, on_evaluation_finished
+from services.orchestrator.domain.on_job import on_job_ended, on_job_submitted, on_workers_hung
+from services.orchestrator.domain.on_lifecycle import on_admitted, on_approved, on_cancelled, on_retried
+from services.orchestrator.domain.on_worker import on_attempt_asked, on_progress, on_stage_ended
+from services.orchestrator.domain.run_state import CheckpointStatus, RunState
+
+Outcome = tuple[RunState, tuple[Action, ...]]
+
+
+def step(state: RunState, event: e.Event) -> Outcome:
+    """The next state, the records to be written with it, and the effects that became due.
+
+    Raises the errors of services/common/errors.py for what a state forbids; the state is then as it was.
+    """
+    after, records = _HANDLERS[type(event)](state, event)
+    if after == state and not isinstance(event, e.QueueMoved):
+        return state, records
+    after = replace(after, sequence=state.sequence + 1, updated_s=event.now_s)
+    before = set(map(_name, due(state)))
+    return after, (*records, *(effect for effect in due(after) if _name(effect) not in before))
+
+
+def _name(effect: Any) -> tuple[Any, ...]:
+    """What tells one effect from another: its kind and the name that the other side knows it by."""
+    keys = ("submission", "evaluation_id", "number", "checkpoint_id")
+    return (type(effect), *(getattr(effect, key, None) for key in keys))
+
+
+def _unchanged(state: RunState, event: Any) -> Outcome:
+    return state, ()
+
+
+def _on_annotated(state: RunState, event: e.DecisionAnnotated) -> Outcome:
+    return replace(state, annotated=max(state.annotated, event.number)), ()
+
+
+def _on_pruned(state: RunState, event: e.CheckpointPruned) -> Outcome:
+    for stage in state.stages:
+        for checkpoint in (*stage.checkpoints, *stage.voided):
+            if checkpoint.id != event.checkpoint_id:
+                continue
+            stage = replace(
+                stage,
+                checkpoints=tuple(c for c in stage.checkpoints if c.id != checkpoint.id),
+                voided=tuple(c for c in stage.voided if c.id != checkpoint.id),
+            )
+            void = checkpoint.status is CheckpointStatus.VOID
+            row = replace(
+                checkpoint, status=CheckpointStatus.VOID if void else CheckpointStatus.PRUNED, measurement=None
+            )
+            return state.with_stage(stage), (RecordCheckpoint(checkpoint=row),)
+    return state, ()
+
+
+_HANDLERS: dict[type[e.Event], Callable[[RunState, Any], Outcome]] = {
+    e.Admitted: on_admitted,
+    e.QueueMoved: _unchanged,
+    e.Cancelled: on_cancelled,
+    e.Approved: on_approved,
+    e.Retried: on_retried,
+    e.AttemptAsked: on_attempt_asked,
+    e.ProgressReported: on_progress,
+    e.CheckpointReported: on_checkpoint,
+    e.StageEnded: on_stage_ended,
+    e.EvaluationFinished: on_evaluation_finished,
+    e.EvaluationFailed: on_evaluation_failed,
+    e.JobSubmitted: on_job_submitted,
+    e.JobEnded: on_job_ended,
+    e.WorkersHung: on_workers_hung,
+    e.DecisionAnnotated: _on_annotated,
+    e.CheckpointPruned: _on_pruned,
+}

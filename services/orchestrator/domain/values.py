@@ -1,0 +1,107 @@
+"""Values that travel between the services: names of checkpoints and evaluation sets, and what was measured on them."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SetRole(StrEnum):
+    """What a set is measured for: what a stage is to learn, or what the model must keep."""
+
+    TARGET = "TARGET"
+    RETENTION = "RETENTION"
+
+
+class SetUse(StrEnum):
+    """Who looks at a set: the gate (CONTROL), or people who quote figures (REPORT, disjoint from the other)."""
+
+    CONTROL = "CONTROL"
+    REPORT = "REPORT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRef:
+    """Names one checkpoint and the bytes that it must have. `step` and `tokens` count within its stage."""
+
+    uri: str
+    manifest_sha256: str
+    weights_digest: str
+    step: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSetRef:
+    """Names one frozen evaluation set by the digest of its text, tokenizer, context, windowing and masks."""
+
+    name: str
+    uri: str
+    digest: str
+    role: SetRole
+    use: SetUse
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedFolder:
+    """A folder that data was prepared into."""
+
+    name: str
+    uri: str
+    digest: str
+    tokens: int = 0
+    loss_tokens: int = 0
+    documents: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetResult:
+    """One set measured by one model: sums first, the mean is their quotient."""
+
+    set: EvalSetRef
+    nats: float
+    tokens: int
+    bytes: int
+    loss_nats: float
+    perplexity: float
+    bits_per_byte: float
+    units: int
+
+    @property
+    def finite(self) -> bool:
+        """False for NaN and inf, which are never a result."""
+        return math.isfinite(self.nats) and math.isfinite(self.loss_nats) and math.isfinite(self.perplexity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgettingScore:
+    """How much of one retention set was forgotten. `ratio` = (ppl_now - ppl_baseline) / ppl_baseline; > 0 is worse."""
+
+    retention_set: str
+    ratio: float
+    nats: float
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    baseline_perplexity: float
+    perplexity: float
+    use: SetUse
+
+    @property
+    def finite(self) -> bool:
+        """False for NaN and inf: the gate treats such a score as a stop."""
+        return math.isfinite(self.ratio)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What an evaluation answered: a row per set, and a score per retention set that has a baseline."""
+
+    results: tuple[SetResult, ...]
+    scores: tuple[ForgettingScore, ...]
+
+    def scores_of(self, use: SetUse) -> tuple[ForgettingScore, ...]:
+        """The scores on control or on report sets."""
+        return tuple(score for score in self.scores if score.use is use)
+
+    def results_of(self, use: SetUse) -> tuple[SetResult, ...]:
+        """The results on control or on report sets."""
+        return tuple(result for result in self.results if result.set.use is use)

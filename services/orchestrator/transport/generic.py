@@ -1,0 +1,122 @@
+"""Protobuf messages to frozen dataclasses of the same field names and back, for the spec and the shared values.
+
+Enums lose their prefix (`STAGE_KIND_PRETRAIN` is `StageKind.PRETRAIN`). Fields with presence (optional, oneof) that are
+not set become None; others become what the wire says.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from services.common.errors import Violation
+
+T = TypeVar("T")
+
+
+def to_domain(message: Message, cls: type[T], faults: list[Violation] | None = None, path: str = "") -> T:
+    """The dataclass that a message stands for. Enum numbers that nobody knows are added to `faults`."""
+    found = faults if faults is not None else []
+    values: dict[str, Any] = {}
+    for name, hint in _hints(cast(Hashable, cls)).items():
+        field = message.DESCRIPTOR.fields_by_name[name]
+        here = f"{path}.{name}" if path else name
+        optional, inner = _unwrap(hint)
+        if field.has_presence and not message.HasField(name) and (optional or field.message_type is None):
+            if optional:
+                values[name] = None
+            continue
+        values[name] = _value(getattr(message, name), field, inner, found, here)
+    return cls(**values)
+
+
+def _value(value: Any, field: FieldDescriptor, hint: Any, faults: list[Violation], path: str) -> Any:
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        return tuple(_one(v, field, item, faults, f"{path}[{i}]") for i, v in enumerate(value))
+    if get_origin(hint) is Mapping or (isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Mapping)):
+        return dict(value)
+    return _one(value, field, hint, faults, path)
+
+
+def _one(value: Any, field: FieldDescriptor, hint: Any, faults: list[Violation], path: str) -> Any:
+    if is_dataclass(hint):
+        return to_domain(value, cast(type, hint), faults, path)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        names = _enum_names(cast(Hashable, field.enum_type))
+        if value not in names:
+            allowed = ", ".join(name for number, name in names.items() if number)
+            faults.append(Violation(field=path, description=f"came {value}; allowed is {allowed}"))
+            return next(iter(hint))
+        return hint(names[value])
+    return value
+
+
+def fill_message(message: Message, value: Any) -> Message:
+    """Write a dataclass into a message; fields that the message does not have are passed over."""
+    for name in _hints(cast(Hashable, type(value))):
+        field = message.DESCRIPTOR.fields_by_name.get(name)
+        item = getattr(value, name)
+        if field is None or item is None:
+            continue
+        if isinstance(item, Mapping):
+            getattr(message, name).update(item)
+        elif isinstance(item, tuple):
+            target = getattr(message, name)
+            for part in item:
+                if is_dataclass(part):
+                    fill_message(target.add(), part)
+                else:
+                    target.append(enum_number(field.enum_type, part) if isinstance(part, Enum) else part)
+        elif is_dataclass(item):
+            fill_message(getattr(message, name), item)
+            getattr(message, name).SetInParent()
+        elif isinstance(item, Enum):
+            setattr(message, name, enum_number(field.enum_type, item))
+        else:
+            setattr(message, name, item)
+    return message
+
+
+def enum_number(enum: EnumDescriptor | None, value: Enum) -> int:
+    """Number of a domain enum's value on the wire."""
+    assert enum is not None, "only enum fields carry enums"
+    return _enum_numbers(cast(Hashable, enum))[str(value.value)]
+
+
+def enum_name(enum: Any, number: int) -> str | None:
+    """Name without prefix of a wire enum's number (`enum`: its descriptor), or None for an unknown one."""
+    return _enum_names(enum).get(number)
+
+
+@cache
+def _enum_names(enum: Any) -> dict[int, str]:
+    prefix = _prefix(enum)
+    return {value.number: value.name.removeprefix(prefix) for value in enum.values}
+
+
+@cache
+def _enum_numbers(enum: Any) -> dict[str, int]:
+    return {name: number for number, name in _enum_names(enum).items()}
+
+
+def _prefix(enum: Any) -> str:
+    zero: str = next(value.name for value in enum.values if value.number == 0)
+    return zero.removesuffix("UNSPECIFIED")
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in fields(cls)}
+
+
+def _unwrap(hint: Any) -> tuple[bool, Any]:
+    if get_origin(hint) in (Union, UnionType):
+        return True, next(arg for arg in get_args(hint) if arg is not type(None))
+    return False, hint

@@ -1,0 +1,120 @@
+"""OrchestratorService: convert, call, convert."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
+from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
+from retain.orchestrator.v1 import resources_pb2 as resources
+from services.common.errors import InvalidInput, Violation
+from services.orchestrator.application.library import Library
+from services.orchestrator.application.logs import LogService
+from services.orchestrator.application.runs import RunService
+from services.orchestrator.domain.events import ApproveAction
+from services.orchestrator.domain.run_state import RunState, RunStatus
+from services.orchestrator.domain.spec import PipelineSpec
+from services.orchestrator.transport.generic import enum_name, to_domain
+from services.orchestrator.transport.paging import number_of, page_size, token_of
+from services.orchestrator.transport.present import Presenter, present_decision, present_plan, timestamp
+
+Context = Any
+_ACTIONS = {
+    pb.APPROVE_ACTION_ACCEPT: ApproveAction.ACCEPT,
+    pb.APPROVE_ACTION_CONTINUE: ApproveAction.CONTINUE,
+}
+
+
+class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
+    """For users."""
+
+    def __init__(self, runs: RunService, library: Library, logs: LogService) -> None:
+        self._runs = runs
+        self._library = library
+        self._logs = logs
+        self._presenter = Presenter()
+
+    def _run(self, state: RunState) -> resources.PipelineRun:
+        return self._presenter.run(state, queue_position=self._runs.queue_position(state.id))
+
+    async def CreatePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
+        faults: list[Violation] = []
+        spec = to_domain(request.spec, PipelineSpec, faults)
+        state = await self._runs.create(spec, request.request_id, faults)
+        return pb.CreatePipelineRunResponse(run=self._run(state))
+
+    async def GetPipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return pb.GetPipelineRunResponse(run=self._run(await self._runs.get(request.run_id)))
+
+    async def ListPipelineRuns(self, request: Any, context: Context) -> Any:  # noqa: N802
+        statuses = [_status(number, index) for index, number in enumerate(request.states)]
+        of = "runs" + ",".join(sorted(statuses))
+        page = await self._runs.page(
+            limit=page_size(request.page_size),
+            below_number=number_of(request.page_token, of=of),
+            statuses=statuses,
+        )
+        return pb.ListPipelineRunsResponse(
+            runs=[self._run(state) for state in page.items], next_page_token=token_of(page.next_number, of=of)
+        )
+
+    async def WatchPipelineRun(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
+        async for state in self._runs.watch(request.run_id, request.sequence):
+            yield pb.WatchPipelineRunResponse(run=self._run(state))
+
+    async def CancelPipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return pb.CancelPipelineRunResponse(run=self._run(await self._runs.cancel(request.run_id, request.etag)))
+
+    async def ApprovePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
+        if request.action not in _ACTIONS:
+            said = f"came {request.action}; allowed is ACCEPT, CONTINUE"
+            raise InvalidInput([Violation(field="action", description=said)])
+        state = await self._runs.approve(request.run_id, _ACTIONS[request.action], request.etag, request.comment)
+        return pb.ApprovePipelineRunResponse(run=self._run(state))
+
+    async def RetryPipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return pb.RetryPipelineRunResponse(run=self._run(await self._runs.retry(request.run_id, request.etag)))
+
+    async def DeletePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
+        await self._runs.delete(request.run_id, request.etag)
+        return pb.DeletePipelineRunResponse()
+
+    async def ValidatePipelineSpec(self, request: Any, context: Context) -> Any:  # noqa: N802
+        faults: list[Violation] = []
+        checked = await self._runs.check(to_domain(request.spec, PipelineSpec, faults), faults)
+        violations = [*checked.violations]
+        if checked.locked and not violations:
+            violations.append(Violation(field="stages[0]", description=checked.locked))
+        if violations:
+            return pb.ValidatePipelineSpecResponse(
+                violations=[pb.SpecViolation(field=v.field, description=v.description) for v in violations]
+            )
+        return pb.ValidatePipelineSpecResponse(plan=present_plan(checked.spec, checked.stages))
+
+    async def StreamLogs(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
+        async for piece in self._logs.stream(request.run_id, follow=request.follow):
+            yield pb.StreamLogsResponse(submission=piece.submission, text=piece.text)
+
+    async def ListDecisions(self, request: Any, context: Context) -> Any:  # noqa: N802
+        of = f"decisions{request.run_id}"
+        page = await self._runs.decisions(
+            request.run_id,
+            limit=page_size(request.page_size),
+            after_number=number_of(request.page_token, of=of) or 0,
+        )
+        return pb.ListDecisionsResponse(
+            decisions=[present_decision(d) for d in page.items], next_page_token=token_of(page.next_number, of=of)
+        )
+
+    async def CreateUpload(self, request: Any, context: Context) -> Any:  # noqa: N802
+        ticket = await self._library.create_upload(
+            sha256=request.sha256, file_name=request.file_name, size_bytes=request.bytes, folder=request.folder
+        )
+        return pb.CreateUploadResponse(url=ticket.url, uri=ticket.uri, expire_time=timestamp(ticket.expire_s))
+
+
+def _status(number: int, index: int) -> RunStatus:
+    name = enum_name(resources.RunState.DESCRIPTOR, number)
+    if name is None or number == resources.RUN_STATE_UNSPECIFIED:
+        said = f"came {name or number}; allowed is {', '.join(RunStatus)}"
+        raise InvalidInput([Violation(field=f"states[{index}]", description=said)])
+    return RunStatus(name)

@@ -1,0 +1,174 @@
+"""The core's state as the messages that users see."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from retain.orchestrator.v1 import resources_pb2 as resources
+from retain.types.v1 import spec_pb2
+from services.orchestrator.domain.decision import Decision
+from services.orchestrator.domain.plan import PlannedStage
+from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus, StageRun, StageStatus
+from services.orchestrator.domain.spec import Domain, PipelineSpec, StageKind
+from services.orchestrator.transport.generic import enum_number, fill_message
+
+_RUN = resources.RunState.DESCRIPTOR
+_STAGE = resources.StageState.DESCRIPTOR
+_PHASE = resources.StagePhase.DESCRIPTOR
+_KIND = spec_pb2.StageKind.DESCRIPTOR
+_DOMAIN = spec_pb2.Domain.DESCRIPTOR
+KEPT_MESSAGES = 1024
+
+
+class Presenter:
+    """Makes messages of runs; one version of a run is presented once, since it never changes."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int], resources.PipelineRun] = {}
+
+    def run(self, state: RunState, *, queue_position: int) -> resources.PipelineRun:
+        """A run with everything that users see of it."""
+        key = (state.id, state.sequence)
+        message = self._kept.get(key)
+        if message is None:
+            message = present_run(state)
+            while len(self._kept) >= KEPT_MESSAGES:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = message
+        message.status.queue_position = queue_position if state.status is RunStatus.PENDING else 0
+        return message
+
+
+def present_run(state: RunState) -> resources.PipelineRun:
+    """A run as a message, without its place in the queue."""
+    run = resources.PipelineRun(
+        id=state.id,
+        spec=spec_message(state.spec),
+        etag=state.etag,
+        sequence=state.sequence,
+        create_time=timestamp(state.created_s),
+        update_time=timestamp(state.updated_s),
+    )
+    if state.ended_s:
+        run.end_time.CopyFrom(timestamp(state.ended_s))
+    status = run.status
+    status.state = enum_number(_RUN, state.status)  # type: ignore[assignment]
+    status.reason, status.message, status.submission = state.reason, state.message, state.submission
+    status.phase = enum_number(_PHASE, state.phase)  # type: ignore[assignment]
+    status.prepare_progress = state.prepare_progress
+    if state.prepared is not None:
+        fill_message(status.prepared.add(), state.prepared.tokenizer)
+        seen = set()
+        for stage in state.prepared.stages:
+            for shard in stage.shards:
+                if shard.digest not in seen:
+                    seen.add(shard.digest)
+                    fill_message(status.prepared.add(), shard)
+        status.overlap.update(state.prepared.overlap)
+    for stage_run in state.stages:
+        status.stages.append(present_stage(state, stage_run))
+    return run
+
+
+def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
+    """One stage of a run."""
+    plan = stage.plan
+    message = resources.StageStatus(
+        index=plan.index,
+        name=plan.name,
+        kind=kind_number(plan.kind),
+        domain=domain_number(plan.domain),
+        state=enum_number(_STAGE, stage.status),  # type: ignore[arg-type]
+        attempt=stage.attempt,
+        step=stage.step,
+        total_steps=plan.steps,
+        tokens=stage.tokens,
+        total_tokens=plan.tokens,
+        train_loss_nats=stage.train_loss_nats,
+        learning_rate=stage.learning_rate,
+        tokens_per_second=stage.tokens_per_second,
+        shares=dict(stage.mix.shares),
+        lr_scale=stage.mix.lr_scale,
+        retries=stage.retries,
+        worst_set=stage.worst_set,
+        checkpoints=stage.checkpoint_count,
+        unlocked_by=unlocked_by(state, stage),
+        curriculum_level=stage.curriculum_level,
+        stall_seconds=stage.earlier_stall_s + stage.stall_s,
+        wait_seconds=stage.earlier_wait_s + stage.wait_s,
+    )
+    if stage.started_s:
+        message.wall_seconds = (stage.ended_s or state.updated_s) - stage.started_s
+    if stage.forgetting is not None:
+        message.forgetting = stage.forgetting
+    for target, items in (
+        (message.scores, stage.scores),
+        (message.report_scores, stage.report_scores),
+        (message.results, stage.results),
+        (message.report_results, stage.report_results),
+    ):
+        for item in items:
+            fill_message(target.add(), item)  # type: ignore[attr-defined]
+    if stage.accepted is not None:
+        fill_message(message.accepted, stage.accepted)
+    if stage.newest is not None:
+        fill_message(message.latest, stage.newest.ref)
+    return message
+
+
+def unlocked_by(state: RunState, stage: StageRun) -> str:
+    """What would unlock a locked stage."""
+    if stage.status is not StageStatus.LOCKED:
+        return ""
+    if stage.plan.index == 0:
+        return "the data being prepared"
+    return f"{state.stages[stage.plan.index - 1].plan.name} being complete"
+
+
+def present_decision(decision: Decision) -> resources.Decision:
+    """A decision with its evidence."""
+    message = resources.Decision()
+    fill_message(message, decision)
+    message.time.CopyFrom(timestamp(decision.time_s))
+    if decision.projected is not None and decision.projected == decision.forgetting:
+        message.ClearField("projected")
+    return message
+
+
+def present_checkpoint(checkpoint: Checkpoint) -> resources.Checkpoint:
+    """A checkpoint in the lineage."""
+    message = resources.Checkpoint()
+    fill_message(message, checkpoint)
+    message.state = enum_number(resources.CheckpointState.DESCRIPTOR, checkpoint.status)  # type: ignore[assignment]
+    message.create_time.CopyFrom(timestamp(checkpoint.created_s))
+    return message
+
+
+def present_plan(spec: PipelineSpec, stages: tuple[PlannedStage, ...]) -> resources.PipelinePlan:
+    """What would be done."""
+    message = resources.PipelinePlan(spec=spec_message(spec))
+    for stage in stages:
+        fill_message(message.stages.add(), stage)
+    return message
+
+
+def spec_message(spec: PipelineSpec) -> spec_pb2.PipelineSpec:
+    """A spec as its message."""
+    message = spec_pb2.PipelineSpec()
+    fill_message(message, spec)
+    return message
+
+
+def kind_number(kind: StageKind) -> spec_pb2.StageKind:
+    """A stage's kind on the wire."""
+    return enum_number(_KIND, kind)  # type: ignore[return-value]
+
+
+def domain_number(domain: Domain) -> spec_pb2.Domain:
+    """A stage's domain on the wire."""
+    return enum_number(_DOMAIN, domain)  # type: ignore[return-value]
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """Unix seconds as a protobuf time."""
+    message = Timestamp()
+    message.FromNanoseconds(round(seconds * 1e9))
+    return message

@@ -1,0 +1,125 @@
+"""StageControlService: convert, call, convert."""
+
+from typing import Any
+
+from retain.orchestrator.v1 import resources_pb2 as resources
+from retain.orchestrator.v1 import stage_control_service_pb2 as pb
+from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
+from services.common.errors import InvalidInput, Violation
+from services.orchestrator.application.stages import StageService
+from services.orchestrator.domain.events import CheckpointReported, ProgressReported, StageEnded
+from services.orchestrator.domain.run_state import Phase, PreparedData
+from services.orchestrator.domain.values import CheckpointRef
+from services.orchestrator.domain.work import PrepareWork, ReleaseWork, StageWork, Work
+from services.orchestrator.transport.generic import enum_name, enum_number, fill_message, to_domain
+from services.orchestrator.transport.present import spec_message
+
+Context = Any
+_VERDICT = resources.Verdict.DESCRIPTOR
+
+
+class StageControlServicer(pb_grpc.StageControlServiceServicer):
+    """For workers."""
+
+    def __init__(self, stages: StageService) -> None:
+        self._stages = stages
+
+    async def BeginAttempt(self, request: Any, context: Context) -> Any:  # noqa: N802
+        if not request.request_id:
+            raise InvalidInput([Violation(field="request_id", description="came none; allowed is a unique name")])
+        return _work(await self._stages.begin_attempt(request.run_id, request.submission, request.request_id))
+
+    async def ReportProgress(self, request: Any, context: Context) -> Any:  # noqa: N802
+        event = ProgressReported(
+            now_s=0.0,
+            submission=request.submission,
+            attempt=request.attempt,
+            stage_index=request.stage_index,
+            phase=Phase(enum_name(resources.StagePhase.DESCRIPTOR, request.phase) or Phase.UNSPECIFIED),
+            step=request.step,
+            tokens=request.tokens,
+            train_loss_nats=request.train_loss_nats,
+            learning_rate=request.learning_rate,
+            tokens_per_second=request.tokens_per_second,
+            curriculum_level=request.curriculum_level,
+            prepare_progress=request.prepare_progress,
+            wait_s=request.wait_seconds,
+            stall_s=request.stall_seconds,
+            upload_failures=request.upload_failures,
+        )
+        await self._stages.report_progress(request.run_id, event, request.heartbeat)
+        return pb.ReportProgressResponse()
+
+    async def ReportCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
+        event = CheckpointReported(
+            now_s=0.0,
+            submission=request.submission,
+            attempt=request.attempt,
+            stage_index=request.stage_index,
+            boundary=request.boundary,
+            checkpoint=to_domain(request.checkpoint, CheckpointRef),
+            parent=request.parent,
+            bytes=request.bytes,
+            train_loss_nats=request.train_loss_nats,
+            upload_s=request.upload_seconds,
+            stall_s=request.stall_seconds,
+        )
+        await self._stages.report_checkpoint(request.run_id, event)
+        return pb.ReportCheckpointResponse()
+
+    async def GetDirective(self, request: Any, context: Context) -> Any:  # noqa: N802
+        directive = await self._stages.directive(
+            request.run_id,
+            submission=request.submission,
+            attempt=request.attempt,
+            stage_index=request.stage_index,
+            boundary=request.boundary,
+        )
+        if directive is None:
+            return pb.GetDirectiveResponse(pending=True)
+        return pb.GetDirectiveResponse(
+            verdict=enum_number(_VERDICT, directive.verdict),  # type: ignore[arg-type]
+            shares=dict(directive.mix.shares),
+            lr_scale=directive.mix.lr_scale,
+            message=directive.message,
+        )
+
+    async def EndStage(self, request: Any, context: Context) -> Any:  # noqa: N802
+        if request.outcome not in (pb.END_OUTCOME_COMPLETED, pb.END_OUTCOME_FAILED):
+            said = f"came {request.outcome}; allowed is COMPLETED, FAILED"
+            raise InvalidInput([Violation(field="outcome", description=said)])
+        faults: list[Violation] = []
+        prepared = to_domain(request.prepared, PreparedData, faults) if request.HasField("prepared") else None
+        if faults:
+            raise InvalidInput(faults)
+        event = StageEnded(
+            now_s=0.0,
+            submission=request.submission,
+            attempt=request.attempt,
+            stage_index=request.stage_index,
+            failed=request.outcome == pb.END_OUTCOME_FAILED,
+            reason=request.reason,
+            message=request.message,
+            prepared=prepared,
+        )
+        await self._stages.end_stage(request.run_id, event)
+        return pb.EndStageResponse()
+
+
+def _work(work: Work) -> pb.BeginAttemptResponse:
+    response = pb.BeginAttemptResponse()
+    match work:
+        case ReleaseWork():
+            response.release.reason = work.reason
+        case PrepareWork():
+            response.prepare.attempt = work.attempt
+            response.prepare.spec.CopyFrom(spec_message(work.spec))
+            for stage in work.stages:
+                fill_message(response.prepare.stages.add(), stage)
+            if work.base is not None:
+                fill_message(response.prepare.base, work.base)
+        case StageWork():
+            fill_message(response.stage, work)
+            response.stage.shares.update(work.mix.shares)
+            response.stage.lr_scale = work.mix.lr_scale
+    return response
