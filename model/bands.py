@@ -4,10 +4,10 @@ A curriculum of a stream works on bands: the documents of the target sorted by d
 read by a lane of its own. Choosing a band instead of a document keeps the state of a curriculum at one cursor a band,
 whatever the size of the data, and no document comes twice before all of its band came once.
 
-STAGED      a band per level, cut at the stages' shares of tokens (or at given ranges); the band of the stage, nothing else
-COMPETENCE  20 bands of equal tokens; from the open ones, each in proportion to its tokens
-SELF_PACED  10 bands; those with the lowest running loss, and one row in ten from anywhere, so that every loss stays known.
-            `observe` feeds the losses; all ranks must feed the same numbers
+  STAGED      a band per level, cut at the stages' shares of tokens (or at given ranges); only the band of the stage
+  COMPETENCE  20 bands of equal tokens; from the open ones, each in proportion to its tokens
+  SELF_PACED  10 bands; those with the lowest running loss, and one row in ten from anywhere, so that every loss stays
+              known. `observe` feeds the losses; all ranks must feed the same numbers
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: N815 (shape suffixes of names are upper case by convention)
 """The stream of batches of a stage: every batch is a pure function of a small state.
 
 The state (a cursor per lane, the mixer's lags, the curriculum's draws, the progress) is plain JSON and goes into every
@@ -193,7 +194,7 @@ class BatchStream:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Back to where `state()` was. Raises BadConfig for a state of other data, seed, context, rows or curriculum."""
+        """Back to where `state()` was. Raises BadConfig for a state of other data, seed, context or curriculum."""
         if state.get("version") != STATE_VERSION:
             raise BadConfig(field="stream state: version", came=state.get("version"), allowed=STATE_VERSION)
         identity = self._identity()

@@ -7,9 +7,9 @@
 | ShareGPT | `{"conversations": [{"from": "human", "value": "..."}, ...]}` | FastChat, LLaMA-Factory |
 | Alpaca | `{"instruction": "...", "input": "...", "output": "..."}`, optionally `system`, `history` | Stanford Alpaca |
 
-The result is a tuple of `{"role", "content"}` with the roles system, user, assistant and tool. Training puts it into the
-tokenizer's chat template (`model.chat`) and counts loss on the assistant's tokens only, so a conversation in which the
-assistant says nothing teaches nothing: it is refused here, where its row can still be named.
+The result is a tuple of `{"role", "content"}` with the roles system, user, assistant and tool. Training puts it into
+the tokenizer's chat template (`model.chat`) and counts loss on the assistant's tokens only, so a conversation in
+which the assistant says nothing teaches nothing: it is refused here, where its row can still be named.
 """
 
 from __future__ import annotations

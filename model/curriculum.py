@@ -2,13 +2,13 @@
 
 What: the order in which a model sees its data rises in difficulty, as in school.
 
-Why: early on, hard examples mostly add noise to the gradient; easy ones shape what the hard ones build on (Bengio et al.
-2009, Curriculum Learning, ICML). Gains of 10-15 % are reported on tasks with a natural hierarchy, mostly as the same
-quality in fewer steps; with large budgets the gain often vanishes (Wu, Dyer and Neyshabur 2021, When Do Curricula
-Work?), so every claim needs a control: the same number of tokens in random order (strategy RANDOM).
+Why: early on, hard examples mostly add noise to the gradient; easy ones shape what the hard ones build on (Bengio et
+al. 2009, Curriculum Learning, ICML). Gains of 10-15 % are reported on tasks with a natural hierarchy, mostly as the
+same quality in fewer steps; with large budgets the gain often vanishes (Wu, Dyer and Neyshabur 2021, When Do
+Curricula Work?), so every claim needs a control: the same number of tokens in random order (strategy RANDOM).
 
-When: mathematics (levels 1-5), code (scripts to libraries), scientific text (introduction to research).
-When not: general web text has no clear hierarchy; and a curriculum that shows only hard text at the end forgets the easy.
+When: mathematics (levels 1-5), code (scripts to libraries), scientific text (introduction to research). When not:
+general web text has no clear hierarchy; and a curriculum that shows only hard text at the end forgets the easy.
 
 Strategies
   STAGED      stages of fixed length, each with its own range of difficulty: easy / medium / hard for 30 / 30 / 40 %
@@ -177,7 +177,7 @@ _BOUNDS_3 = (1.0, 2.0, 3.5, 5.0)
 
 
 def create_curriculum(total_epochs: int, difficulty_levels: int = 3) -> CurriculumScheduler:
-    """Stages of rising difficulty over whole epochs, each at least one. Raises BadConfig for fewer epochs than levels."""
+    """Stages of rising difficulty over whole epochs, each at least one. Raises BadConfig for too few epochs."""
     fractions = stage_fractions(difficulty_levels)
     if isinstance(total_epochs, bool) or not isinstance(total_epochs, int) or total_epochs < difficulty_levels:
         raise BadConfig(field="total_epochs", came=total_epochs, allowed=f"a whole number from {difficulty_levels}")
@@ -208,7 +208,7 @@ def create_code_curriculum(total_epochs: int, difficulty_levels: int = 3) -> Cur
 
 
 def spec_from(settings: dict[str, Any]) -> CurriculumSpec:
-    """The curriculum of a plain mapping (`{strategy: STAGED, levels: 3}`). Raises BadConfig for what it does not know."""
+    """The curriculum of a plain mapping (`{strategy: STAGED, levels: 3}`). Raises BadConfig for unknown names."""
     known = set(CurriculumSpec.__dataclass_fields__)
     unknown = sorted(set(settings) - known)
     if unknown:
@@ -221,3 +221,9 @@ def spec_from(settings: dict[str, Any]) -> CurriculumSpec:
     if values.get("ranges") is not None:
         values["ranges"] = tuple((float(low), float(high)) for low, high in values["ranges"])
     return CurriculumSpec(**values)
+
+
+if __name__ == "__main__":
+    from model.curriculum_demo import main
+
+    main()

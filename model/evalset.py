@@ -1,3 +1,4 @@
+# ruff: noqa: N815 (shape suffixes of names are upper case by convention)
 """An evaluation set: frozen tokens, windows and units, named by one digest.
 
 A loss only means something together with exactly what was measured. A set fixes all of it:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 UNIT_TOKENS = 2_048
 IGNORED = -100
 WINDOWING = "joined, non-overlapping, 1"
-_FILES = {
+_FILES: dict[str, np.dtype[Any]] = {
     "tokens": np.dtype("<u4"),
     "units": np.dtype("<i4"),
     "mask": np.dtype("u1"),
@@ -64,8 +65,8 @@ class EvalBatch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvalSet:
-    """See the module. Arrays: tokens_N, units_N (unit of each token), mask_N or None (1 = counts), bytes and document of
-    each unit."""
+    """See the module. Arrays: tokens_N, units_N (unit of each token), mask_N or None (1 = counts), and of each unit its
+    bytes and its document."""
 
     name: str
     context: int
@@ -91,6 +92,7 @@ class EvalSet:
         if context < 1:
             raise BadSource(field=f"evaluation set {name}: context", came=context, allowed="at least 1")
         if kinds == {"text"}:
+            encoded: list[tuple[list[int], list[int] | None]]
             encoded = [(ids, None) for ids in tokenizer.encode_batch([str(d.text) for d in documents])]
         else:
             encoded = [tokenizer.encode_chat([dict(m) for m in d.messages or ()]) for d in documents]

@@ -1,11 +1,13 @@
+# ruff: noqa: N815 (shape suffixes of names are upper case by convention)
 """Lanes: endless, resumable readers of a shard that hand out rows of context + 1 tokens.
 
 A lane owns some documents of a shard (all of them, or one band of difficulty) and reads them in a shuffled order, epoch
 after epoch. Where it stands is a small cursor of plain numbers, and the next row depends on the cursor alone: that is
 what makes a resume exact.
 
-The order of an epoch is made by sorting the documents by a hash of (seed, lane, epoch, document). The hash is splitmix64
-(Steele, Lea and Flood, OOPSLA 2014), spelled out here because no library promises its shuffle for later versions.
+The order of an epoch is made by sorting the documents by a hash of (seed, lane, epoch, document). The hash is
+splitmix64 (Steele, Lea and Flood, OOPSLA 2014), spelled out here because no library promises its shuffle for later
+versions.
 
 text  documents stand one after another without padding, also across the end of an epoch. A row reads C + 1 tokens and
       the next one starts at the last of them, so that every token is predicted exactly once an epoch (the very first of

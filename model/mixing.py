@@ -1,24 +1,24 @@
 """Mixing the data of a stage with replay of what the model must not forget.
 
-What: the batches of a stage hold the stage's own data (the target) and, for every capability to be kept, some of the data
-that taught it. The classic recipe of mid-training is 90 % domain and 10 % general text; when forgetting is seen, the
-general part is raised to 20-30 %.
+What: the batches of a stage hold the stage's own data (the target) and, for every capability to be kept, some of the
+data that taught it. The classic recipe of mid-training is 90 % domain and 10 % general text; when forgetting is seen,
+the general part is raised to 20-30 %.
 
-Why it works: the gradient of the old data pulls back what the new data pushes away. Even a few per cent help: 1-10 % of
-replay removed 67-85 % of the forgetting under a weak shift (Ibrahim et al. 2024, arXiv:2403.08763); the idea is as old as
-rehearsal (Robins 1995, Connection Science 7).
+Why it works: the gradient of the old data pulls back what the new data pushes away. Even a few per cent help: 1-10 %
+of replay removed 67-85 % of the forgetting under a weak shift (Ibrahim et al. 2024, arXiv:2403.08763); the idea is as
+old as rehearsal (Robins 1995, Connection Science 7).
 
-When not: from random weights there is nothing to keep; and replay costs target tokens, so that a share far above what the
-budget needs buys little (Gupta et al. 2023, arXiv:2308.04014).
+When not: from random weights there is nothing to keep; and replay costs target tokens, so that a share far above what
+the budget needs buys little (Gupta et al. 2023, arXiv:2308.04014).
 
 What a share counts: tokens that bear loss. A chat row of which the assistant says a third weighs a third of a row of
 text; counting rows or characters would quietly give the text three times its share.
 
-How shares are met: not by drawing lots, whose noise over a few hundred batches is as large as the differences one wants
-to measure, but by error diffusion. Each source carries a lag: what it is owed less what it got. A source may go when it
-is owed something; of those the one whose next row is due first goes (earliest eligible virtual deadline first; Stoica and
-Abdel-Wahab 1995, from which the bound of one row comes). Changing the shares keeps the lags, so nothing is lost or
-counted twice at the change, and the whole state is one number a source.
+How shares are met: not by drawing lots, whose noise over a few hundred batches is as large as the differences one
+wants to measure, but by error diffusion. Each source carries a lag: what it is owed less what it got. A source may go
+when it is owed something; of those the one whose next row is due first goes (earliest eligible virtual deadline
+first; Stoica and Abdel-Wahab 1995, from which the bound of one row comes). Changing the shares keeps the lags, so
+nothing is lost or counted twice at the change, and the whole state is one number a source.
 
     python -m model.mixing      # the shares of a real mix, row by row, beside drawing lots
 """
@@ -105,3 +105,9 @@ class ShareMixer:
             raise BadConfig(field="mix", came=sorted(state["shares"]), allowed=sorted(self.shares))
         self.shares = {name: float(share) for name, share in state["shares"].items()}
         self.lag_tokens = {name: float(lag) for name, lag in state["lag_tokens"].items()}
+
+
+if __name__ == "__main__":
+    from model.mixing_demo import main
+
+    main()

@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +79,8 @@ def pack(
 ) -> ShardMeta:
     """Tokenises documents into the shard `folder`, which appears whole or not at all.
 
-    documents may be a Source or any iterable; kind is `text` or `chat` and every document must be of it. Raises BadSource
-    for a document of the other kind, for an empty source, and whatever the source raises.
+    documents may be a Source or any iterable; kind is `text` or `chat` and every document must be of it. Raises
+    BadSource for a document of the other kind, for an empty source, and whatever the source raises.
     """
     if kind not in ("text", "chat"):
         raise BadSource(field="kind", came=kind, allowed="text, chat")
@@ -142,7 +142,10 @@ def prepare(
     documents: dict[str, list[Document]] = {}
     caps = {CONTROL: (rule.control_units, rule.control_tokens), REPORT: (rule.report_units, rule.report_tokens)}
     for part in (CONTROL, REPORT) if rule.fraction > 0 else ():
-        documents[part] = _within_caps(held[part].by_hash(), tokenizer, *caps[part])
+        units, tokens = caps[part]
+        documents[part] = _within_caps(
+            held[part].by_hash(), tokenizer, units=units, tokens=tokens, shorten_to=rule.shorten_to
+        )
         if not documents[part]:
             raise BadSource(
                 field=f"{source.uri}: {part} set",
@@ -184,21 +187,36 @@ def _batches(documents: Iterable[Document], kind: str) -> Iterator[tuple[list[Do
         yield batch, size
 
 
-def _within_caps(by_hash: list[tuple[int, Document]], tokenizer: Tokenizer, units: int, tokens: int) -> list[Document]:
+def _within_caps(
+    by_hash: list[tuple[int, Document]], tokenizer: Tokenizer, *, units: int, tokens: int, shorten_to: int | None
+) -> list[Document]:
     """The first documents by hash that stay within both caps (at least one), back in the order of the source."""
     chosen: list[tuple[int, Document]] = []
     used_units = used_tokens = 0
-    for place, document in by_hash:
-        if document.text is not None:
-            length = len(tokenizer.encode(document.text))
-        else:
-            length = len(tokenizer.encode_chat([dict(m) for m in document.messages or ()])[0])
+    for place, whole in by_hash:
+        document, length = _shortened(whole, tokenizer, shorten_to)
         used_units += max(1, -(-length // UNIT_TOKENS))
         used_tokens += length
         if chosen and (used_units > units or used_tokens > tokens):
             break
         chosen.append((place, document))
     return [document for _, document in sorted(chosen, key=lambda pair: pair[0])]
+
+
+def _shortened(document: Document, tokenizer: Tokenizer, most: int | None) -> tuple[Document, int]:
+    """The document, a text of more than `most` tokens cut between words, and how many tokens it has."""
+    if document.text is None:
+        return document, len(tokenizer.encode_chat([dict(m) for m in document.messages or ()])[0])
+    text = document.text
+    length = len(tokenizer.encode(text))
+    while most is not None and length > most:
+        target = len(text) * most // length
+        cut = max(text.rfind(" ", 0, target), text.rfind("\n", 0, target))
+        text = text[: cut if cut > target // 2 else max(1, target)].rstrip() or text[: max(1, target)]
+        length = len(tokenizer.encode(text))
+        if target < 2:
+            break
+    return (document if text == document.text else replace(document, text=text)), length
 
 
 def _read_record(record: Path, root: Path) -> Prepared | None:

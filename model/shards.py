@@ -1,3 +1,4 @@
+# ruff: noqa: N815 (shape suffixes of names are upper case by convention)
 """Token shards: documents tokenised once, read from disk by memory mapping ever after.
 
     folder/

@@ -9,8 +9,8 @@
 | hf://owner/name | through `datasets`, streamed |
 
 Options can be given as a mapping or behind the URI (`sample://math?difficulty=[1,3]&seed=7`; values are read as JSON
-where they are JSON). Every source also takes `limit_documents` and `limit_bytes`. Nothing that fails to load ever becomes
-an empty data set: it raises BadSource.
+where they are JSON). Every source also takes `limit_documents` and `limit_bytes`. Nothing that fails to load ever
+becomes an empty data set: it raises BadSource.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def source_digest(source: Source) -> str:
 
     The place of a file is not part of it, its content is: the same data under two paths is the same data.
     """
-    kind = type(source).__name__
-    place = source.uri if kind not in ("FileSource",) else "file"
-    content = [kind, place, dict(source.options), source.fingerprint()]
+    content = [type(source).__name__, source.place(), dict(source.options), source.fingerprint()]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

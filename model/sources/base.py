@@ -33,6 +33,10 @@ class Source(ABC):
     def fingerprint(self) -> str:
         """Changes whenever the documents would (SHA-256 of the files, version of the generator, revision)."""
 
+    def place(self) -> str:
+        """What names the source in its digest besides options and fingerprint: the URI, unless that does not matter."""
+        return self.uri
+
     def size_hint_bytes(self) -> int | None:
         """Roughly how many bytes of text there are, for progress bars, or None."""
         return None

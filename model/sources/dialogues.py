@@ -1,8 +1,8 @@
 """`sample://chat`: conversations whose answers are right by construction.
 
 Small tasks with one correct answer (arithmetic, conversions, sorting, spelling, opposites), one to three turns each,
-some with a system message. They teach a small model the shape of a conversation: a question comes, an answer follows and
-ends.
+some with a system message. They teach a small model the shape of a conversation: a question comes, an answer follows
+and ends.
 """
 
 from __future__ import annotations

@@ -100,6 +100,10 @@ class FileSource(Source):
     def _name(self, path: Path) -> str:
         return path.name if path == self.path else path.relative_to(self.path).as_posix()
 
+    def place(self) -> str:
+        """Nothing: the same data under two paths is the same data."""
+        return ""
+
     def size_hint_bytes(self) -> int | None:
         """Size of the text and JSON files; parquet is compressed, so with parquet there is no hint."""
         if any(path.suffix.lower() in _PARQUET for path in self.files):

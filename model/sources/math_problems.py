@@ -8,8 +8,8 @@
 | 4 | two linear equations, speeds and rates, three steps |
 | 5 | quadratic equations, sums of series, counting |
 
-Each calculation of an answer is marked as in GSM8K (`<<3*4=12>>`), and every answer ends with `#### result`. The numbers
-are chosen so that all results are whole.
+Each calculation of an answer is marked as in GSM8K (`<<3*4=12>>`), and every answer ends with `#### result`. The
+numbers are chosen so that all results are whole.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _linear(r: random.Random) -> Problem:
 def _system(r: random.Random) -> Problem:
     x, y = r.randint(1, 15), r.randint(1, 15)
     s, d = x + y, x - y
-    question = f"The sum of two numbers is {s} and their difference, the first minus the second, is {d}. Find the first number."
+    question = f"Two numbers add up to {s}. The first minus the second is {d}. What is the first number?"
     answer = (
         f"Let the numbers be x and y, with x + y = {s} and x - y = {d}.\n"
         f"Adding both gives 2x = {s} + {d} = <<{s}+{d}={s + d}>>{s + d}.\n"
@@ -143,7 +143,7 @@ def _series(r: random.Random) -> Problem:
     first, step, n = r.randint(1, 12), r.randint(2, 9), 2 * r.randint(3, 10)
     last = first + (n - 1) * step
     total = n * (first + last) // 2
-    question = f"An arithmetic sequence starts with {first} and grows by {step} each time. What is the sum of its first {n} terms?"
+    question = f"A sequence starts with {first} and grows by {step} each time. What is the sum of its first {n} terms?"
     answer = (
         f"The last term is {first} + ({n} - 1) * {step} = <<{first}+({n}-1)*{step}={last}>>{last}.\n"
         f"First and last term add up to {first} + {last} = <<{first}+{last}={first + last}>>{first + last}.\n"

@@ -46,7 +46,7 @@ HF_OPTIONS: dict[str, Any] = {**ROW_OPTIONS, "name": None, "split": "train", "re
 
 
 def open_s3(uri: str, *, fetch: Fetch | None, cache: Path | None, options: Mapping[str, Any] | None) -> Source:
-    """The objects under an s3 URI as a file source. `fetch` puts them into the folder and returns the file or folder."""
+    """The objects under an s3 URI as a file source. `fetch` puts them into the folder and returns where they are."""
     if fetch is None or cache is None:
         raise BadSource(
             field=uri, came="an s3:// source without a way to fetch it", allowed="a fetch function and a cache"

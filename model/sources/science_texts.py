@@ -133,16 +133,16 @@ def _astronomy(r: random.Random, level: int) -> list[str]:
     cubed, squared = distance**3, year**2
     easy = [f"{name} goes round the Sun.", f"One trip takes {year:g} Earth years.", f"{name} is known for {known}."]
     medium = [
-        f"The mean distance of {name} from the Sun is {distance:g} astronomical units, and its year lasts {year:g} years "
-        "on Earth.",
+        f"The mean distance of {name} from the Sun is {distance:g} astronomical units, and its year lasts {year:g} "
+        "years on Earth.",
         f"The planet is known for {known}.",
         f"Kepler's third law can be checked: the cube of the distance is {cubed:.4g} and the square of the year is "
         f"{squared:.4g}.",
     ]
     hard = [
-        f"The orbital period of {name}, approximately {year:g} sidereal years, satisfies Kepler's harmonic relation: with "
-        f"a semi-major axis of {distance:g} astronomical units, the cubed axis ({cubed:.4g}) approximates the squared "
-        f"period ({squared:.4g}).",
+        f"The orbital period of {name}, approximately {year:g} sidereal years, satisfies Kepler's harmonic law: "
+        f"with a semi-major axis of {distance:g} astronomical units, the cubed axis ({cubed:.4g}) approximates the "
+        f"squared period ({squared:.4g}).",
         f"Observational characterisation additionally emphasises {known}.",
         "Gravitational perturbations by neighbouring planets account for residual deviations.",
     ]
@@ -178,7 +178,7 @@ def _geology(r: random.Random, level: int) -> list[str]:
     easy += [f"It forms when {plain}.", "This takes a very long time.", "You can find it on a walk in the hills."]
     medium = [
         f"The rock called {rock} belongs to the {family} rocks and forms when {plain}.",
-        f"At a rate of {rate} centimetres in a thousand years, a layer of {depth} metres needs {years:,} years to settle.",
+        f"At {rate} centimetres in a thousand years, a layer of {depth} metres needs {years:,} years to settle.",
         "The age of a layer can be read from the fossils that it holds.",
     ]
     hard = [

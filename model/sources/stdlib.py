@@ -6,9 +6,9 @@ docs  the documentation of the standard library: the docstrings of its modules, 
 code  the source of the same files with docstrings and comments taken out, so that the code corpus does not rehearse
       the documentation. Training on code then really moves a model away from docs, and forgetting can be seen.
 
-All pieces of one file have the same origin ("stdlib:json/decoder.py"), in docs and in code alike, so that a file is held
-out on both sides or on neither. The text differs between Python versions; tests that compare with fixed numbers use the
-generators (math, science, chat) instead.
+All pieces of one file have the same origin ("stdlib:json/decoder.py"), in docs and in code alike, so that a file is
+held out on both sides or on neither. The text differs between Python versions; tests that compare with fixed numbers
+use the generators (math, science, chat) instead.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _topics(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(value, ast.Constant) and isinstance(value.value, str):
-                    yield from f"Python: {key.value}\n\n{_prose(value.value)}".split(_PARAGRAPH)
+                    yield from f"Python: {key.value!s}\n\n{_prose(value.value)}".split(_PARAGRAPH)
 
 
 def _prose(docstring: str) -> str:
@@ -227,7 +227,7 @@ def _drop_docstring(node: ast.AST, lines: list[bytes], dropped: set[int]) -> Non
     if not body or not isinstance(body[0], ast.Expr) or not isinstance(body[0].value, ast.Constant):
         return
     first = body[0]
-    if not isinstance(first.value.value, str) or first.lineno == getattr(node, "lineno", 0):  # def f(): "text"
+    if not isinstance(body[0].value.value, str) or first.lineno == getattr(node, "lineno", 0):  # def f(): "text"
         return
     rows = range(first.lineno, (first.end_lineno or first.lineno) + 1)
     dropped.update(rows)
