@@ -1,4 +1,4 @@
-"""Serves the fake platform with three runs to look at: `python -m tests.fakes.show PORT PACE_S`, for ten minutes at most."""
+"""Serves the fake platform with three runs to look at, for ten minutes: `python -m tests.fakes.show PORT PACE_S`."""
 
 import sys
 import threading

@@ -1,0 +1,36 @@
+"""Serves the panel without opening a browser.
+
+It listens on RETAIN_PANEL_BIND (host:port), else on 127.0.0.1 and RETAIN_PANEL_PORT (7074).
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+DEFAULT_PORT = "7074"
+APP = Path(__file__).parent / "app.py"
+
+
+def bind(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Host and port to listen on. Without a setting only this machine can reach the panel."""
+    host, _, port = environ.get("RETAIN_PANEL_BIND", "").rpartition(":")
+    return (host.strip("[]") or "127.0.0.1", port or environ.get("RETAIN_PANEL_PORT", DEFAULT_PORT))
+
+
+def main() -> None:
+    """Becomes the Streamlit server, so that a signal to this process reaches it."""
+    host, port = bind(os.environ)
+    flags = [
+        "--server.headless=true",
+        f"--server.address={host}",
+        f"--server.port={port}",
+        "--server.fileWatcherType=none",
+        "--browser.gatherUsageStats=false",
+        "--client.toolbarMode=minimal",
+    ]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "streamlit", "run", str(APP), *flags])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Entry of the panel: its pages and what they share."""
+
+import streamlit as st
+
+st.set_page_config(page_title="Retain", page_icon=":material/psychology:", layout="wide")
+
+PAGES = [
+    st.Page(
+        "app_pages/pipelines.py",
+        title="Pipelines",
+        icon=":material/account_tree:",
+        default=True,
+        help="The progress of the three stages and every run. Open a run from here.",
+    ),
+    st.Page(
+        "app_pages/new_run.py",
+        title="New run",
+        icon=":material/add_circle:",
+        help="Begin with a template, edit its YAML, let the server check it, and start it.",
+    ),
+    st.Page(
+        "app_pages/run.py",
+        title="Run",
+        icon=":material/monitoring:",
+        help="One run live: both perplexities, forgetting, decisions; cancel, approve, retry.",
+    ),
+    st.Page(
+        "app_pages/learn.py",
+        title="Learn",
+        icon=":material/school:",
+        help="Why three stages, mid-training hands on, and what forgetting is.",
+    ),
+]
+
+page = st.navigation(PAGES, position="top")
+page.run()

@@ -1,0 +1,73 @@
+"""A new run: a template, its YAML, the server's check with every fault listed, and the start."""
+
+import streamlit as st
+
+from ui import library, words
+from ui.client import ClientError
+from ui.local_data import place_local_sources
+from ui.panel.shared import client, errors_shown, open_run, show_error, show_faults
+from ui.spec_file import STANDARD_INPUT, parse_yaml
+
+TEMPLATES = {entry.name: entry for entry in library.templates()}
+
+
+def _fill() -> None:
+    """Another template replaces the text."""
+    st.session_state["yaml"] = TEMPLATES[st.session_state["template"]].text
+    st.session_state.pop("plan", None)
+
+
+st.title("New run")
+st.selectbox(
+    "Template",
+    list(TEMPLATES),
+    index=list(TEMPLATES).index("demo-code"),
+    key="template",
+    on_change=_fill,
+    format_func=lambda name: f"{name}: {TEMPLATES[name].title}",
+)
+if "yaml" not in st.session_state:
+    _fill()
+text = st.text_area("Specification (YAML)", key="yaml", height=460)
+
+with st.container(horizontal=True):
+    check = st.button("Validate", icon=":material/rule:", key="validate")
+    start = st.button("Start", icon=":material/play_arrow:", type="primary", key="start")
+
+
+def _plan(plan) -> None:
+    st.success("The server accepts it. This is what it would do:", icon=":material/check_circle:")
+    st.dataframe(
+        [
+            {
+                "Stage": stage.name,
+                "Tokens": words.amount(stage.tokens) if stage.tokens else "after preparing",
+                "Steps": str(stage.steps or "after preparing"),
+                "Boundaries": str(stage.boundaries or "after preparing"),
+                "Peak LR": f"{stage.learning_rate:g}",
+                "Must keep": ", ".join(stage.retention_sets) or "-",
+                "Builds on": stage.base or "random weights",
+            }
+            for stage in plan.stages
+        ],
+        hide_index=True,
+        alt="The planned stages",
+    )
+
+
+if check or start:
+    with errors_shown():
+        tree = parse_yaml(text, name="line")
+        plan, faults = client().validate(tree)
+    if plan is None:
+        show_faults([(fault.field, fault.description) for fault in faults])
+    elif check:
+        _plan(plan)
+    else:
+        try:
+            place_local_sources(client(), tree, STANDARD_INPUT, send=not client().address.is_loopback)
+            made = client().create_run(tree)
+        except ClientError as error:
+            show_error(error)
+        else:
+            open_run(made.id)

@@ -1,0 +1,153 @@
+"""The two charts of a run: both perplexities on one axis, and forgetting within its bands. Altair, from plain rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from ui.client.views import Run
+from ui.dual import DualRow
+from ui.severity import MARKS, Thresholds
+
+GENERAL, TARGET = "#1f5fd0", "#c2410c"
+VERDICT_MARKS = {"ADJUST": "triangle-up", "ROLL_BACK": "triangle-down", "STOP": "cross", "ACCEPT": "diamond"}
+HEIGHT = 300
+TOP_SHARE = 1.15  # room over the highest score or the stop threshold
+
+
+def frame(rows: Sequence[DualRow], run: Run) -> pd.DataFrame:
+    """One line per boundary. `tokens_total` puts the stages one after another; attempts of a stage overlap there."""
+    begin, starts = 0, {}
+    for stage in run.stages:
+        starts[stage.name] = begin
+        begin += stage.total_tokens or max((row.tokens for row in rows if row.stage == stage.name), default=0)
+    return pd.DataFrame(
+        [
+            {
+                "tokens_total": starts.get(row.stage, 0) + row.tokens,
+                "stage": row.stage,
+                "line": f"{row.stage} {row.attempt}",
+                "attempt": row.attempt,
+                "step": row.step,
+                "target": row.target_perplexity if row.target_set != "general" else None,
+                "target set": row.target_set,
+                "general": row.general_perplexity,
+                "forgetting": row.forgetting,
+                "low": row.forgetting_low,
+                "high": row.forgetting_high,
+                "of": row.worst_set,
+                "verdict": row.verdict,
+            }
+            for row in rows
+        ]
+    )
+
+
+def perplexity_chart(data: pd.DataFrame) -> Any:
+    """General and target perplexity on one logarithmic axis, so that equal distances are equal losses."""
+    general = data[["tokens_total", "stage", "line", "attempt", "step"]].assign(
+        perplexity=data["general"], set="general"
+    )
+    target = general.assign(perplexity=data["target"], set="domain or chat (target)")
+    both = pd.concat([general, target]).dropna(subset=["perplexity"])
+    colour = alt.Color(
+        "set:N",
+        title=None,
+        scale=alt.Scale(domain=["general", "domain or chat (target)"], range=[GENERAL, TARGET]),
+        legend=alt.Legend(orient="top"),
+    )
+    base = alt.Chart(both).encode(
+        x=_tokens_axis(),
+        y=alt.Y("perplexity:Q", title="Perplexity", scale=alt.Scale(type="log", nice=True, zero=False)),
+        color=colour,
+    )
+    lines = base.mark_line(strokeWidth=2).encode(detail=["line:N", "set:N"])
+    points = base.mark_point(filled=True, size=36).encode(
+        tooltip=["stage:N", "attempt:Q", "step:Q", "set:N", alt.Tooltip("perplexity:Q", format=".4g")]
+    )
+    return alt.layer(_stage_rules(data), lines, points).properties(height=HEIGHT)
+
+
+def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds) -> Any:
+    """The score with its 95 % interval within the bands OK, minor, action, stop; what the gate did is marked."""
+    scored = data.dropna(subset=["forgetting"])
+    finite = [value for value in (*scored["forgetting"], *scored["high"].dropna()) if abs(value) != float("inf")]
+    top = max([thresholds.stop, *finite]) * TOP_SHARE
+    bottom = min([0.0, *finite, *scored["low"].dropna()]) * TOP_SHARE
+    scale = alt.Scale(domain=[bottom, top], nice=False)
+    y = alt.Y("forgetting:Q", title="Forgetting", axis=alt.Axis(format="+.0%"), scale=scale)
+    layers: list[Any] = [*_bands(thresholds, bottom, top, scale), _stage_rules(data)]
+    base = alt.Chart(scored).encode(x=_tokens_axis())
+    layers.append(base.mark_errorbar().encode(y=alt.Y("low:Q", scale=scale, title="Forgetting"), y2="high:Q"))
+    layers.append(base.mark_line(strokeWidth=2, color=GENERAL).encode(y=y, detail="line:N"))
+    tooltip = [
+        "stage:N",
+        "attempt:Q",
+        "step:Q",
+        "of:N",
+        alt.Tooltip("forgetting:Q", format="+.1%"),
+        alt.Tooltip("low:Q", format="+.1%"),
+        alt.Tooltip("high:Q", format="+.1%"),
+        "verdict:N",
+    ]
+    shape = alt.Shape(
+        "verdict:N",
+        title="The gate",
+        scale=alt.Scale(domain=list(VERDICT_MARKS), range=list(VERDICT_MARKS.values())),
+        legend=alt.Legend(orient="top"),
+    )
+    quiet = base.transform_filter(~alt.FieldOneOfPredicate("verdict", list(VERDICT_MARKS)))
+    acted = base.transform_filter(alt.FieldOneOfPredicate("verdict", list(VERDICT_MARKS)))
+    layers.append(quiet.mark_point(filled=True, size=36, color=GENERAL).encode(y=y, tooltip=tooltip))
+    layers.append(
+        acted.mark_point(filled=True, size=130, color=GENERAL, opacity=1).encode(y=y, shape=shape, tooltip=tooltip)
+    )
+    return alt.layer(*layers).properties(height=HEIGHT)
+
+
+def _tokens_axis() -> alt.X:
+    return alt.X("tokens_total:Q", title="Tokens trained, stage after stage", axis=alt.Axis(format="~s"))
+
+
+def _bands(thresholds: Thresholds, bottom: float, top: float, scale: alt.Scale) -> list[Any]:
+    """The severities as areas behind the line, each named at its left edge."""
+    bounds = [
+        ("OK", bottom, thresholds.minor),
+        ("MINOR", thresholds.minor, thresholds.action),
+        ("ACTION", thresholds.action, thresholds.stop),
+        ("STOP", thresholds.stop, top),
+    ]
+    bands = pd.DataFrame(
+        [
+            {"from": low, "to": high, "band": MARKS[name].word, "colour": MARKS[name].hex_colour}
+            for name, low, high in bounds
+        ]
+    )
+    base = alt.Chart(bands)
+    area = base.mark_rect(opacity=0.13).encode(
+        y=alt.Y("from:Q", scale=scale, title="Forgetting", axis=alt.Axis(format="+.0%")),
+        y2="to:Q",
+        color=alt.Color("colour:N", scale=None, legend=None),
+    )
+    names = base.mark_text(align="left", baseline="bottom", dx=4, dy=-2, fontSize=11, opacity=0.9).encode(
+        x=alt.value(0),
+        y=alt.Y("from:Q", scale=scale),
+        text="band:N",
+        color=alt.Color("colour:N", scale=None, legend=None),
+    )
+    return [area, names]
+
+
+def _stage_rules(data: pd.DataFrame) -> Any:
+    """A line and a name where each stage begins."""
+    if data.empty:
+        starts = pd.DataFrame({"tokens_total": [], "stage": []})
+    else:
+        starts = data.groupby("stage", sort=False, as_index=False)["tokens_total"].min()
+    base = alt.Chart(starts).encode(x="tokens_total:Q")
+    rule = base.mark_rule(strokeDash=[3, 3], opacity=0.35)
+    name = base.mark_text(align="left", baseline="top", dx=4, fontSize=11, opacity=0.75).encode(
+        y=alt.value(2), text="stage:N"
+    )
+    return alt.layer(rule, name)

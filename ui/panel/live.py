@@ -1,0 +1,88 @@
+"""Live runs: for each run that is looked at, one background thread watches it into a snapshot that fragments read.
+
+Streamlit runs a page's script again and again, in changing threads; a stream cannot live in it. So the stream lives
+here, behind a lock, and a fragment with `run_every` only copies the newest snapshot.
+"""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from ui.client.errors import ClientError
+from ui.client.views import Decision, ForgettingRecord, Run
+
+IDLE_S = 60.0  # a run that nobody looks at any more is not watched
+MEASURED_EVERY_S = 5.0  # a measurement can be exported a moment after the decision that it led to
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What is known of a run. `error` is what keeps the panel from knowing more; None when all is well."""
+
+    run: Run | None = None
+    decisions: tuple[Decision, ...] = field(default_factory=tuple)
+    history: tuple[ForgettingRecord, ...] = field(default_factory=tuple)
+    error: str | None = None
+
+
+class LiveRuns:
+    """Snapshots by run. Safe to use from any thread; one instance serves the whole panel."""
+
+    def __init__(self, client) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._snapshots: dict[str, Snapshot] = {}
+        self._looked_at: dict[str, float] = {}
+        self._watched: set[str] = set()
+
+    def look(self, run_id: str) -> Snapshot:
+        """The newest snapshot; begins to watch the run when it is not watched."""
+        with self._lock:
+            self._looked_at[run_id] = time.monotonic()
+            snapshot = self._snapshots.get(run_id, Snapshot())
+            ended = snapshot.run is not None and snapshot.run.is_terminal
+            if run_id not in self._watched and not (ended and snapshot.error is None):
+                self._watched.add(run_id)
+                threading.Thread(target=self._watch, args=(run_id,), name=f"watch-{run_id}", daemon=True).start()
+            return snapshot
+
+    def forget(self, run_id: str) -> None:
+        """Drops what is known, so that the next look asks again (after a retry or an approval of an ended run)."""
+        with self._lock:
+            self._snapshots.pop(run_id, None)
+
+    def _watch(self, run_id: str) -> None:
+        last_mark, measured_s = None, 0.0
+        try:
+            for run in self._client.watch(run_id):
+                mark = [
+                    (s.state, s.attempt, s.retries, s.forgetting, s.lr_scale, s.latest, s.accepted) for s in run.stages
+                ]
+                stale = time.monotonic() - measured_s > MEASURED_EVERY_S
+                if mark != last_mark or run.is_settled or stale:
+                    last_mark, measured_s = mark, time.monotonic()
+                    self._measure(run)
+                else:
+                    self._store(run_id, run=run)
+                if time.monotonic() - self._looked_at[run_id] > IDLE_S:
+                    return
+        except ClientError as error:
+            self._store(run_id, error=error.message)
+        finally:
+            with self._lock:
+                self._watched.discard(run_id)
+
+    def _measure(self, run: Run) -> None:
+        """Decisions and history beside the run; an evaluator that is away costs only the history."""
+        changes: dict = {"run": run, "error": None}
+        try:
+            changes["decisions"] = tuple(self._client.decisions(run.id))
+            changes["history"] = tuple(self._client.history(run.id))
+        except ClientError as error:
+            changes["error"] = error.message
+        self._store(run.id, **changes)
+
+    def _store(self, run_id: str, **changes: object) -> None:
+        with self._lock:
+            known = self._snapshots.get(run_id, Snapshot())
+            self._snapshots[run_id] = Snapshot(**{**vars(known), **changes})

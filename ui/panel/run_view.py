@@ -1,0 +1,126 @@
+"""The parts of a run's page: stages with their progress, charts, decisions, report figures."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from ui import words
+from ui.client.views import Decision, Run
+from ui.dual import DualRow
+from ui.follow import PHASES
+from ui.panel.charts import forgetting_chart, frame, perplexity_chart
+from ui.panel.shared import STATUS_LABELS
+from ui.progress import TITLES
+from ui.severity import MARKS, Thresholds
+
+
+def stages(run: Run, thresholds: Thresholds) -> None:
+    """A card per stage: how far, how fast, what was forgotten."""
+    if run.state == "RUNNING" and run.status.phase == "PREPARING":
+        st.progress(min(1.0, run.status.prepare_progress), text="Preparing data")
+    for column, stage in zip(st.columns(max(1, len(run.stages))), run.stages, strict=False):
+        with column, st.container(border=True, height="stretch"):
+            name = TITLES[stage.kind] + (f" ({stage.domain.lower()})" if stage.domain else "")
+            st.markdown(f"**{name}**  \n{STATUS_LABELS.get(stage.state, stage.state)}")
+            if stage.state == "LOCKED":
+                st.caption(f"Needs {stage.unlocked_by}" if stage.unlocked_by else "Needs the stage before it")
+                continue
+            done = stage.step / stage.total_steps if stage.total_steps else 0.0
+            phase = f", {PHASES.get(run.status.phase, '')}" if stage.state == "RUNNING" else ""
+            st.progress(min(1.0, done), text=f"step {stage.step:,} of {stage.total_steps or 0:,}{phase}")
+            mark = MARKS[thresholds.severity(stage.forgetting)]
+            facts = [
+                ("Loss", f"{stage.train_loss_nats:.3f}" if stage.train_loss_nats else "-"),
+                ("Tokens/s", words.amount(round(stage.tokens_per_second)) if stage.tokens_per_second else "-"),
+                (
+                    "Forgetting",
+                    f"{mark.sign} {words.percent(stage.forgetting)} {stage.worst_set}"
+                    if stage.forgetting is not None
+                    else "-",
+                ),
+                ("Replay", words.shares(stage.shares)),
+                ("LR factor", f"{stage.lr_scale:g}" if stage.lr_scale else "-"),
+                ("Attempt", f"{stage.attempt} ({stage.retries} rolled back)" if stage.retries else str(stage.attempt)),
+            ]
+            st.caption("  \n".join(f"{label}: **{value}**" for label, value in facts))
+
+
+def charts(run: Run, rows: Sequence[DualRow], thresholds: Thresholds) -> None:
+    """Both charts, once there is something to draw."""
+    left, right = st.columns(2)
+    data = frame(rows, run)
+    with left, st.container(border=True):
+        st.subheader("Perplexity, general and target")
+        if data.empty:
+            st.caption("The first boundary has not been measured yet.")
+        else:
+            st.altair_chart(
+                perplexity_chart(data), key="perplexity", alt="General and target perplexity over the tokens trained"
+            )
+    with right, st.container(border=True):
+        st.subheader("Forgetting")
+        if data.empty or data["forgetting"].isna().all():
+            st.caption("Nothing has to be kept yet: pre-training has no earlier ability to lose.")
+        else:
+            st.altair_chart(
+                forgetting_chart(data, thresholds),
+                key="forgetting",
+                alt="Forgetting within its bands, with the gate's decisions",
+            )
+
+
+def decisions(made: Sequence[Decision]) -> None:
+    """Every decision with its evidence, newest first."""
+    with st.container(border=True):
+        st.subheader("Decisions")
+        if not made:
+            st.caption("None yet.")
+            return
+        st.dataframe(
+            [
+                {
+                    "#": decision.number,
+                    "Stage": f"{decision.stage} ({decision.attempt})",
+                    "Step": decision.step,
+                    "Verdict": f"{MARKS[decision.severity].sign} {decision.verdict.replace('_', ' ').lower()}",
+                    "Forgetting": words.percent(decision.forgetting),
+                    "Of": decision.worst_set,
+                    "Threshold": words.percent(decision.threshold, signed=False) if decision.threshold else "-",
+                    "Replay": words.shares(decision.shares),
+                    "LR x": f"{decision.lr_scale:g}",
+                    "Why": decision.message,
+                    "By": decision.actor,
+                }
+                for decision in reversed(made)
+            ],
+            hide_index=True,
+            key="decisions",
+            column_config={"Why": st.column_config.TextColumn(width="large")},
+            alt="Decisions of the gate, newest first",
+        )
+        if made[-1].recommendations:
+            st.markdown("**Recommendations**")
+            st.markdown("\n".join(f"- {line}" for line in made[-1].recommendations))
+
+
+def report(run: Run, thresholds: Thresholds) -> None:
+    """Figures of the accepted checkpoints on the report sets, and where they are."""
+    accepted = [stage for stage in run.stages if stage.accepted]
+    if not accepted:
+        return
+    with st.container(border=True):
+        st.subheader("Accepted checkpoints")
+        table = []
+        for stage in accepted:
+            scores = ", ".join(
+                f"{MARKS[thresholds.severity(score.ratio)].sign} {score.retention_set} {words.percent(score.ratio)}"
+                for score in stage.report_scores
+            )
+            table.append(
+                {
+                    "Stage": stage.name,
+                    "Forgetting (report set)": scores or "-",
+                    "Checkpoint": stage.accepted.uri if stage.accepted else "",
+                }
+            )
+        st.dataframe(table, hide_index=True, key="accepted", alt="Accepted checkpoints with their report figures")

@@ -1,0 +1,84 @@
+"""What every page uses: the client, the live runs, and how an error of the client is shown."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from ui.client import Address, ClientError, connect
+from ui.client.client import RetainClient
+from ui.panel.live import LiveRuns
+
+STATE_BADGES = {
+    "PENDING": ("blue", ":material/hourglass_top:"),
+    "RUNNING": ("blue", ":material/play_arrow:"),
+    "SUSPENDED": ("orange", ":material/front_hand:"),
+    "SUCCEEDED": ("green", ":material/check:"),
+    "FAILED": ("red", ":material/error:"),
+    "CANCELLED": ("gray", ":material/block:"),
+}
+STATUS_LABELS = {
+    "COMPLETE": "✓ Complete",
+    "RUNNING": "● Running",
+    "SUSPENDED": "‖ Waits for a person",
+    "FAILED": "✗ Failed",
+    "READY": "○ Ready to start",
+    "LOCKED": "⊗ Locked",
+}
+
+
+@st.cache_resource(max_entries=4)
+def _client(address: Address) -> RetainClient:
+    return connect(address)
+
+
+@st.cache_resource(max_entries=4)
+def _live(address: Address) -> LiveRuns:
+    return LiveRuns(_client(address))
+
+
+def client() -> RetainClient:
+    """The client of the stack that the environment names now; a new address is a new client."""
+    return _client(Address.from_env())
+
+
+def live() -> LiveRuns:
+    return _live(Address.from_env())
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Shows what the client could not do, every fault on a line, and stops the page there."""
+    try:
+        yield
+    except ClientError as error:
+        show_error(error)
+        st.stop()
+
+
+def show_error(error: ClientError) -> None:
+    if error.violations:
+        show_faults([(violation.field, violation.description) for violation in error.violations])
+    else:
+        st.error(error.message, icon=":material/cloud_off:" if error.exit_code == 3 else ":material/error:")
+
+
+def show_faults(faults: list[tuple[str, str]]) -> None:
+    """Faults of an input as a table: where, and what came and what is allowed."""
+    st.error(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in the spec", icon=":material/rule:")
+    st.dataframe(
+        [{"Field": field, "What is wrong": description} for field, description in faults],
+        hide_index=True,
+        alt="Faults of the spec by field",
+    )
+
+
+def state_badge(state: str) -> None:
+    colour, icon = STATE_BADGES.get(state, ("gray", ":material/help:"))
+    st.badge(state.capitalize(), color=colour, icon=icon)  # type: ignore[arg-type]
+
+
+def open_run(run_id: str) -> None:
+    """Goes to the page of a run."""
+    st.session_state["run_id"] = run_id
+    st.switch_page("app_pages/run.py", query_params={"run": run_id})
