@@ -1,11 +1,13 @@
 """What people type: up, down, status. Messages go to standard error, results to standard output."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +27,8 @@ TITLES = {
     "panel": "control panel",
 }
 
+Wait = Callable[..., bool]
+
 
 class StackFailed(RuntimeError):
     """The stack did not come up or did not go down; the message holds the end of the log concerned."""
@@ -32,49 +36,85 @@ class StackFailed(RuntimeError):
 
 def up(home: Home, *, foreground: bool = False, as_json: bool = False, only: str | None = None) -> int:
     """Start what is not running and return when all is healthy; in the foreground stay until a signal."""
+    messages = console()
+    if not foreground:
+        _show(begin(home, messages, only=only), as_json)
+        return 0
+    with stack(home, messages, only=only) as (endpoints, stopped):
+        if endpoints is not None:
+            _show(endpoints, as_json)
+            stopped()
+    return 0
+
+
+def console(*, quiet: bool = False) -> Console:
+    """For messages to people: standard error."""
+    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+
+
+@contextlib.contextmanager
+def stack(home: Home, messages: Console, *, only: str | None = None) -> Iterator[tuple[dict[str, str] | None, Wait]]:
+    """A stack that lives as long as the block, and no longer than this process.
+
+    Yields its endpoints (None when a signal came while it started), and a function that waits until its argument
+    returns something or a signal comes, and says whether it was a signal. Raises StackFailed when one runs in this home
+    already, or when it does not start or ends by itself.
+    """
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: asked.append(received))
+    if supervisor_of(home.read_record()) is not None:
+        raise StackFailed(f"a stack runs in {home.path} already; stop it with `retain down` first")
+
+    def wait(until: Callable[[], object] = lambda: None) -> bool:
+        supervisor = supervisor_of(home.read_record())
+        while supervisor is not None and supervisor.running():
+            if asked or until() is not None:
+                return bool(asked)
+            time.sleep(POLL_S)
+        raise StackFailed(f"the supervisor ended by itself; its log ends:\n{home.tail('supervisor')}")
+
+    try:
+        yield begin(home, messages, only=only, with_parent=True, asked=asked), wait
+    finally:
+        down(home)
+
+
+def begin(
+    home: Home,
+    messages: Console,
+    *,
+    only: str | None = None,
+    with_parent: bool = False,
+    asked: Sequence[int] = (),
+) -> dict[str, str] | None:
+    """Start a supervisor unless one runs, and wait until all is healthy. Returns the endpoints, None as soon as `asked`
+    holds a signal. Raises StackFailed with the end of the log that says why."""
     home.prepare()
-    messages = Console(stderr=True, highlight=False, soft_wrap=True)
-    began = time.monotonic()
     _wait_for_one_that_stops(home)
-    stop_asked: list[int] = []
-    if foreground:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda received, _frame: stop_asked.append(received))
     child = None
     if supervisor_of(home.read_record()) is None:
-        child = _start_supervisor(home, with_parent=foreground, only=only)
-    elif foreground:
-        raise StackFailed(f"a stack runs in {home.path} already; stop it with `retain down` first")
-    try:
-        endpoints = _wait_until_healthy(home, child, messages, stop_asked)
-    except StackFailed:
-        if foreground:
-            down(home, quiet=True)
-        raise
-    if endpoints is None:  # asked to stop while it started
-        down(home, quiet=True)
-        return 0
-    if as_json:
-        print(json.dumps(endpoints), flush=True)
-    else:
+        child = _start_supervisor(home, with_parent=with_parent, only=only)
+    began = time.monotonic()
+    endpoints = _wait_until_healthy(home, child, messages, asked)
+    if endpoints is not None:
         messages.print(
             f"[green]The stack is healthy[/] after {time.monotonic() - began:.1f} s; logs are in {home.logs}"
         )
-        for name, where in endpoints.items():
-            print(f"{name:18}{where}", flush=True)
-    if foreground and child is not None:
-        while child.poll() is None and not stop_asked:
-            time.sleep(POLL_S)
-        down(home, quiet=as_json)
-        child.wait(timeout=DOWN_TIMEOUT_S)
-        if not stop_asked:
-            raise StackFailed(f"the supervisor ended by itself; its log ends:\n{home.tail('supervisor')}")
-    return 0
+    return endpoints
+
+
+def _show(endpoints: dict[str, str] | None, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(endpoints), flush=True)
+        return
+    for name, where in (endpoints or {}).items():
+        print(f"{name:18}{where}", flush=True)
 
 
 def down(home: Home, *, quiet: bool = False) -> int:
     """Stop everything that was started in this home, also what a dead supervisor left behind."""
-    messages = Console(stderr=True, highlight=False, quiet=quiet, soft_wrap=True)
+    messages = console(quiet=quiet)
     record = home.read_record()
     supervisor = supervisor_of(record)
     left = survivors(record)
@@ -147,12 +187,12 @@ def _wait_for_one_that_stops(home: Home) -> None:
 
 
 def _wait_until_healthy(
-    home: Home, child: subprocess.Popen[bytes] | None, messages: Console, stop_asked: list[int]
+    home: Home, child: subprocess.Popen[bytes] | None, messages: Console, asked: Sequence[int]
 ) -> dict[str, str] | None:
     """The endpoints; None when a signal asked to stop. Prints a line for each program that has become ready."""
     began, said = time.monotonic(), set()
     with messages.status("Starting ...") as spinner:
-        while not stop_asked:
+        while not asked:
             record = home.read_record()
             if child is not None and child.poll() is not None and supervisor_of(record) is None:
                 error = record.get("error") or home.tail("supervisor")

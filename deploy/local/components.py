@@ -104,7 +104,13 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         "RETAIN_EVALUATOR_BIND": where["evaluator"],
         "RETAIN_METRICS_BIND": f"{LOOPBACK}:{ports['evaluator_metrics']}",
     }
-    panel = {"RETAIN_PANEL_BIND": f"{LOOPBACK}:{ports['panel']}"}
+    panel = {
+        "RETAIN_PANEL_BIND": f"{LOOPBACK}:{ports['panel']}",
+        "STREAMLIT_SERVER_ADDRESS": LOOPBACK,
+        "STREAMLIT_SERVER_PORT": str(ports["panel"]),
+        "STREAMLIT_SERVER_HEADLESS": "true",
+        "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+    }
     return [
         object_store(home, ports, shared, store),
         ray_head(home, ports, {**shared, **ray}, secrets.ray_token),

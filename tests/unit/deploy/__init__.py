@@ -1,0 +1,1 @@
+"""Tests of how Retain is started and shipped."""
