@@ -127,7 +127,8 @@ class StepProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A boundary's state, copied: training may go on while it is written. loss_nats: mean since the last boundary."""
+    """A boundary's state, copied: training may go on while it is written. loss_nats: mean since the last boundary;
+    stall_seconds: how long the copies took."""
 
     boundary: int
     model: Llama
@@ -135,6 +136,7 @@ class Snapshot:
     state: TrainerState
     loss_nats: float
     learning_rate: float
+    stall_seconds: float
 
 
 class StagePorts(Protocol):

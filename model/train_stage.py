@@ -174,10 +174,9 @@ def _boundary(
     """Hand over a snapshot, get the directive, and make it hold. A checkpoint that exists is only asked about."""
     boundary = -(-at.step // job.steps_per_boundary)
     lag = 0 if at.step == job.total_steps else job.decision_lag
-    started = time.perf_counter()
     new = team.leads and at.step > at.stored_step
     snapshot = _snapshot(at, job, boundary, optimizer, team) if new else None
-    copied = time.perf_counter()
+    asked = time.perf_counter()
 
     def decide() -> Directive:
         if snapshot is not None and lag == 0:
@@ -188,8 +187,8 @@ def _boundary(
         return directive
 
     directive = team.from_lead(decide)
-    at.stall_seconds += copied - started
-    at.wait_seconds += time.perf_counter() - copied
+    at.stall_seconds += snapshot.stall_seconds if snapshot is not None else 0.0
+    at.wait_seconds += time.perf_counter() - asked
     if directive.shares is not None and dict(directive.shares) != at.shares:
         at.shares = dict(directive.shares)
         job.stream.set_shares(at.shares)
@@ -201,6 +200,7 @@ def _boundary(
 
 def _snapshot(at: _Position, job: StageJob, boundary: int, optimizer: torch.optim.Optimizer, team: Team) -> Snapshot:
     """Copies of all that a resume needs, so that training may go on while they are written."""
+    started = time.perf_counter()
     state = TrainerState(
         step=at.step,
         tokens=at.tokens,
@@ -210,11 +210,13 @@ def _snapshot(at: _Position, job: StageJob, boundary: int, optimizer: torch.opti
         rng=checkpoint.rng_now(),
         world_size=team.size,
     )
+    weights, moments = copy.deepcopy(job.model), state_tensors(optimizer, job.model)
     return Snapshot(
         boundary=boundary,
-        model=copy.deepcopy(job.model),
-        optimizer=state_tensors(optimizer, job.model),
+        model=weights,
+        optimizer=moments,
         state=state,
         loss_nats=at.interval_nats / at.interval_targets,
         learning_rate=at.learning_rate,
+        stall_seconds=time.perf_counter() - started,
     )

@@ -1,0 +1,163 @@
+"""The orchestrator as a worker sees it: StageControlService with deadlines, retries, and the fence as an exception.
+
+Every call is idempotent by contract, so a call whose reply was lost is simply made again, for `patience_s` (half an
+hour): an orchestrator that is restarted costs a wait and no work. What is not worth another try becomes an error of
+services/common/errors.py; `Stale` is the fence: the caller must write nothing more.
+"""
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import tenacity
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
+from retain.orchestrator.v1 import stage_control_service_pb2_grpc as control_grpc
+from services.common.errors import Corrupt, FailedPrecondition, NotFound, Refused, RetainError, Stale, Unavailable
+from services.common.grpc_server import CLIENT_OPTIONS
+from services.common.logging import get_logger
+
+T = TypeVar("T")
+
+CALL_TIMEOUT_S = 20.0
+PROGRESS_TIMEOUT_S = 5.0
+DIRECTIVE_TIMEOUT_S = 90.0  # the orchestrator holds GetDirective open for some seconds
+SHORTEST_POLL_S = 0.2
+
+_AGAIN = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+}
+_ERRORS: dict[grpc.StatusCode, type[RetainError]] = {
+    grpc.StatusCode.ABORTED: Stale,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.INVALID_ARGUMENT: FailedPrecondition,
+    grpc.StatusCode.ALREADY_EXISTS: FailedPrecondition,
+    grpc.StatusCode.PERMISSION_DENIED: Refused,
+    grpc.StatusCode.UNAUTHENTICATED: Refused,
+    grpc.StatusCode.DATA_LOSS: Corrupt,
+}
+
+
+class ControlClient:
+    """One worker group's line to the orchestrator. Thread-safe; `close` also ends a wait for the next try."""
+
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        *,
+        run_id: str,
+        submission: int,
+        token: str | None = None,
+        patience_s: float = 1800.0,
+    ) -> None:
+        self.run_id, self.submission = run_id, submission
+        self._channel = channel
+        self._stub = control_grpc.StageControlServiceStub(channel)
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._patience_s = patience_s
+        self._closing = threading.Event()
+        self._log = get_logger().bind(run=run_id, submission=submission)
+
+    @classmethod
+    def from_env(cls, *, run_id: str, submission: int) -> "ControlClient":
+        """Read RETAIN_SERVER, RETAIN_TOKEN and RETAIN_TLS_CA."""
+        server = os.environ.get("RETAIN_SERVER") or "127.0.0.1:7070"
+        certificate = os.environ.get("RETAIN_TLS_CA")
+        if certificate:
+            credentials = grpc.ssl_channel_credentials(Path(certificate).read_bytes())
+            channel = grpc.secure_channel(server, credentials, options=CLIENT_OPTIONS)
+        else:
+            channel = grpc.insecure_channel(server, options=CLIENT_OPTIONS)
+        return cls(channel, run_id=run_id, submission=submission, token=os.environ.get("RETAIN_TOKEN") or None)
+
+    def close(self) -> None:
+        """End the line."""
+        self._closing.set()
+        self._channel.close()
+
+    def begin_attempt(self) -> control_pb2.BeginAttemptResponse:
+        """Ask for work until it is not to wait. One question has one id, so that asking again begins nothing new."""
+        request = control_pb2.BeginAttemptRequest(
+            run_id=self.run_id, submission=self.submission, request_id=uuid.uuid4().hex
+        )
+        while True:
+            response = self._call("BeginAttempt", self._stub.BeginAttempt, request, CALL_TIMEOUT_S)
+            if response.WhichOneof("work") != "wait":
+                return response
+            self._pause(max(response.wait.seconds, SHORTEST_POLL_S))
+
+    def report_progress(self, request: control_pb2.ReportProgressRequest) -> None:
+        """Tell once, without another try: the next report says it better. Raises what it comes to."""
+        try:
+            self._stub.ReportProgress(self._ours(request), timeout=PROGRESS_TIMEOUT_S, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise translate(error) from error
+
+    def report_checkpoint(self, request: control_pb2.ReportCheckpointRequest) -> None:
+        """Register a checkpoint; it exists from the return on."""
+        self._call("ReportCheckpoint", self._stub.ReportCheckpoint, self._ours(request), CALL_TIMEOUT_S)
+
+    def get_directive(self, request: control_pb2.GetDirectiveRequest) -> control_pb2.GetDirectiveResponse:
+        """Wait for the directive of a boundary, for as long as it takes."""
+        request = self._ours(request)
+        while True:
+            asked = time.monotonic()
+            response = self._call("GetDirective", self._stub.GetDirective, request, DIRECTIVE_TIMEOUT_S)
+            if not response.pending:
+                return response
+            self._pause(max(0.0, SHORTEST_POLL_S - (time.monotonic() - asked)))
+
+    def end_stage(self, request: control_pb2.EndStageRequest) -> None:
+        """Tell that an attempt ended."""
+        self._call("EndStage", self._stub.EndStage, self._ours(request), CALL_TIMEOUT_S)
+
+    def _ours(self, request: Any) -> Any:
+        request.run_id, request.submission = self.run_id, self.submission
+        return request
+
+    def _pause(self, seconds: float) -> None:
+        if self._closing.wait(seconds):
+            raise Unavailable("the worker is closing", reason="CLOSING")
+
+    def _call(self, name: str, call: Callable[..., T], request: Any, timeout_s: float) -> T:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_worth_another_try),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
+            stop=tenacity.stop_after_delay(self._patience_s) | tenacity.stop_when_event_set(self._closing),
+            sleep=tenacity.sleep_using_event(self._closing),
+            before_sleep=lambda state: self._log.warning("made again", call=name, tries=state.attempt_number),
+            reraise=True,
+        )
+        try:
+            return retrying(call, request, timeout=timeout_s, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise translate(error) from error
+
+
+def _worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, grpc.RpcError) and error.code() in _AGAIN
+
+
+def translate(error: grpc.RpcError) -> RetainError:
+    """The services' error that a status stands for, with the reason that the server gave."""
+    code, message, reason = error.code(), error.details() or "", None
+    status = rpc_status.from_call(error)
+    for detail in status.details if status is not None else ():
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo()
+            detail.Unpack(info)
+            reason = info.reason
+    return _ERRORS.get(code, Unavailable)(f"{code.name}: {message}", reason=reason)

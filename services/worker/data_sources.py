@@ -1,0 +1,107 @@
+"""Opens the sources of a spec: a URI, the fields and options that the spec names for it, and the cap on its tokens."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from model.document import Document
+from model.domain_datasets import create_domain_dataset
+from model.errors import BadSource
+from model.sources import Source, open_source
+from model.tokenizer import Tokenizer
+from retain.types.v1 import spec_pb2
+from services.common.errors import NotFound
+from services.common.object_store import ObjectStore, get_folder, inside, parse_s3_uri
+
+DOMAIN_NAMES = {spec_pb2.DOMAIN_CODE: "code", spec_pb2.DOMAIN_MATH: "math", spec_pb2.DOMAIN_SCIENCE: "science"}
+
+
+class CappedSource(Source):
+    """The first documents of a source, up to a number of tokens."""
+
+    def __init__(self, source: Source, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._source, self._tokenizer, self._max_tokens = source, tokenizer, max_tokens
+        self.uri, self.kind = source.uri, source.kind
+        self.options = {**source.options, "max_tokens": max_tokens}
+
+    def documents(self) -> Iterator[Document]:
+        """Documents as long as the cap is not passed."""
+        tokens = 0
+        for document in self._source:
+            tokens += len(self._tokenizer.encode(document.plain_text()))
+            if tokens > self._max_tokens:
+                return
+            yield document
+
+    def place(self) -> str:
+        """That of the source."""
+        return self._source.place()
+
+    def fingerprint(self) -> str:
+        """That of the source; the cap is among the options."""
+        return self._source.fingerprint()
+
+
+def open_role(stage: spec_pb2.StageSpec, role: str, uri: str, *, store: ObjectStore, folder: Path) -> Source:
+    """The source behind a role of a stage. Raises BadSource.
+
+    The stage's `fields` and the domain's options hold for the text that the stage is to learn, not for what it
+    replays. `folder` holds what is fetched from the store.
+    """
+    domain = DOMAIN_NAMES.get(stage.domain)
+    learns = uri in (stage.data.chat, stage.data.domain) or stage.kind == spec_pb2.STAGE_KIND_PRETRAIN
+    options = field_options(dict(stage.data.fields), uri, role) if learns else {}
+    source = open_source(uri, options=options or None, fetch=fetcher(store), cache=folder)
+    if stage.kind != spec_pb2.STAGE_KIND_MIDTRAIN or role != domain:
+        return source
+    return create_domain_dataset(domain, source=source, **domain_options(stage))
+
+
+def field_options(fields: dict[str, str], uri: str, role: str) -> dict[str, Any]:
+    """Options of a source of rows from the spec's map of field names."""
+    if not fields or uri.startswith("sample://"):
+        return {}
+    allowed = "text alone, or prompt and completion"
+    if set(fields) == {"text"}:
+        return {"fields": [fields["text"]]}
+    if set(fields) != {"prompt", "completion"}:
+        raise BadSource(field="data.fields", came=sorted(fields), allowed=allowed)
+    if role == "chat":
+        raise BadSource(
+            field="data.fields",
+            came=f"prompt: {fields['prompt']}, completion: {fields['completion']} for conversations",
+            allowed="rows with messages, conversations, prompt + completion, or instruction + output",
+        )
+    return {"template": f"{{{fields['prompt']}}}\n{{{fields['completion']}}}"}
+
+
+def domain_options(stage: spec_pb2.StageSpec) -> dict[str, Any]:
+    """What the spec asks of its domain, by the names of the domain's data set."""
+    given = stage.domain_options
+    asked: dict[int, dict[str, Any]] = {
+        spec_pb2.DOMAIN_CODE: {"languages": list(given.languages)},
+        spec_pb2.DOMAIN_MATH: {"difficulty_range": list(given.difficulty)},
+        spec_pb2.DOMAIN_SCIENCE: {"fields": list(given.fields)},
+    }
+    return {name: value for name, value in asked.get(stage.domain, {}).items() if value}
+
+
+def fetcher(store: ObjectStore) -> Callable[[str, Path], Path]:
+    """Brings the object or all objects under an s3:// URI into a folder. Raises BadSource when there is nothing."""
+
+    def fetch(uri: str, folder: Path) -> Path:
+        bucket, key = parse_s3_uri(uri)
+        if bucket != store.bucket:
+            raise BadSource(field=uri, came=f"the bucket {bucket}", allowed=f"the bucket {store.bucket}")
+        try:
+            if store.stat(key) is not None:
+                path = inside(folder, key.rsplit("/", 1)[-1])
+                store.get_file(key, path)
+                return path
+            if get_folder(store, key, folder):
+                return folder
+        except NotFound as error:
+            raise BadSource(field=uri, came=str(error), allowed="an object or a prefix in the store") from error
+        raise BadSource(field=uri, came="no object there", allowed="an object or a prefix in the store")
+
+    return fetch

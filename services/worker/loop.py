@@ -1,0 +1,131 @@
+"""What every worker of a group does: ask for work, do it, ask again, until there is none.
+
+The first rank asks and hands the assignment to the others. The same processes go on from stage to stage, so that a
+stage begins within seconds of the end of the one before: imports, process group and connections are there already, and
+the parent's checkpoint lies in the local cache.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.errors import RetainModelError
+from model.stage import Verdict
+from model.team import Team
+from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
+from services.common.errors import RetainError, Stale, Unavailable
+from services.common.logging import configure_logging, get_logger
+from services.common.minio_store import MinioStore
+from services.worker.cache import LocalCache
+from services.worker.control_client import ControlClient
+from services.worker.prepare_runner import PrepareRunner
+from services.worker.progress import PREPARING, ProgressReporter
+from services.worker.stage_runner import Lead, run_stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """What a worker is told at its start; all else comes from its environment and from the orchestrator."""
+
+    run_id: str
+    submission: int
+    threads: int
+    cache: Path | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as Ray carries it."""
+        return {
+            "run_id": self.run_id,
+            "submission": self.submission,
+            "threads": self.threads,
+            "cache": str(self.cache) if self.cache else None,
+        }
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> "WorkerConfig":
+        """The inverse."""
+        return cls(**{**config, "cache": Path(config["cache"]) if config["cache"] else None})
+
+
+def work_loop(config: Mapping[str, Any]) -> None:
+    """The train function of the group. Returns when the orchestrator releases the group or its submission is old."""
+    worker = WorkerConfig.from_dict(config)
+    configure_logging("worker")
+    torch.set_num_threads(worker.threads)
+    team = Team.current()
+    store = MinioStore.from_env()
+    cache = LocalCache(store, worker.cache or LocalCache.default_root())
+    lead = start_lead(worker, store, cache) if team.leads else None
+    try:
+        while serve(team, store=store, cache=cache, lead=lead):
+            pass
+    finally:
+        if lead is not None:
+            lead.progress.close()
+            lead.control.close()
+        store.close()
+
+
+def start_lead(worker: WorkerConfig, store: MinioStore, cache: LocalCache) -> Lead:
+    """The first rank's lines to the orchestrator."""
+    control = ControlClient.from_env(run_id=worker.run_id, submission=worker.submission)
+    progress = ProgressReporter(control.report_progress)
+    store.on_retry = progress.upload_failed
+    cache.beat = progress.beat
+    return Lead(control=control, progress=progress)
+
+
+def serve(team: Team, *, store: MinioStore, cache: LocalCache, lead: Lead | None) -> bool:
+    """One assignment. Returns whether to ask for another. Raises Unavailable when nobody answered for very long."""
+    log = get_logger()
+    try:
+        work = ask(team, lead)
+    except Stale as stale:
+        log.info("this worker group is not the present one", error=str(stale))
+        return False
+    kind = work.WhichOneof("work")
+    if kind == "release":
+        log.info("released", reason=work.release.reason)
+        return False
+    try:
+        if kind == "prepare":
+            team.from_lead(lambda: run_prepare(work.prepare, store=store, cache=cache, lead=lead))
+            return True
+        outcome = run_stage(work.stage, store=store, cache=cache, team=team, lead=lead)
+    except Stale as stale:
+        log.warning("the attempt is over", error=str(stale))
+        return True
+    return outcome is None or outcome.directive is None or outcome.directive.verdict is not Verdict.STOP
+
+
+def ask(team: Team, lead: Lead | None) -> control_pb2.BeginAttemptResponse:
+    """The next assignment, on every rank. Messages travel as bytes."""
+
+    def begin() -> bytes:
+        assert lead is not None, "from_lead calls this on the first rank only"
+        return lead.control.begin_attempt().SerializeToString()
+
+    return control_pb2.BeginAttemptResponse.FromString(team.from_lead(begin))
+
+
+def run_prepare(work: control_pb2.PrepareWork, *, store: MinioStore, cache: LocalCache, lead: Lead | None) -> None:
+    """Prepare and tell what was made, or which fault of the spec or its data makes it impossible."""
+    assert lead is not None, "only the first rank prepares"
+    log = get_logger().bind(attempt=work.attempt)
+    request = control_pb2.EndStageRequest(attempt=work.attempt, stage_index=-1)
+    with lead.progress.attempt(attempt=work.attempt, stage_index=-1, phase=PREPARING):
+        try:
+            prepared = PrepareRunner(store=store, cache=cache, progress=lead.progress).run(work)
+            request.outcome = control_pb2.END_OUTCOME_COMPLETED
+            request.prepared.CopyFrom(prepared)
+            log.info("prepared", parameters=prepared.parameters)
+        except (Stale, Unavailable):
+            raise
+        except (RetainModelError, RetainError) as error:
+            log.error("preparing failed", reason=error.reason, error=str(error))
+            request.outcome = control_pb2.END_OUTCOME_FAILED
+            request.reason, request.message = error.reason, str(error)
+        lead.control.end_stage(request)

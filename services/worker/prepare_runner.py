@@ -1,0 +1,239 @@
+"""Preparing a run, on the first rank: the base, the tokenizer, every stage's shards, every evaluation set.
+
+All of it goes into the store under its digest, and what is there already is not made again: a record under the digest
+of its recipe (source, tokenizer, options) says what came of it. A record is written last, so it never names what is
+missing.
+
+    imports/{manifest sha256}/   an imported model as a checkpoint of its own
+    tokenizers/{digest}/         and tokenizers/recipes/{recipe}.json for those trained here
+    prepared/{digest}/           shards, and prepared/recipes/{recipe}.json
+    evalsets/{digest}/
+
+A retention set is frozen by the stage that introduces it: its evaluation sets are made from the first source that any
+stage names for its role, whatever later stages replay.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from model import checkpoint
+from model.evalset import EvalSet
+from model.hf_config import read_config
+from model.prepare import PACKING, Prepared, open_prepared, prepare, training_texts
+from model.sources import Source, source_digest
+from model.split import HoldOut
+from model.tokenizer import Tokenizer
+from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
+from retain.types.v1 import spec_pb2, values_pb2
+from services.common.object_store import ObjectStore, put_folder, s3_uri
+from services.worker import convert
+from services.worker.base_model import Base, take_base
+from services.worker.cache import LocalCache
+from services.worker.data_sources import CappedSource, open_role
+from services.worker.progress import ProgressReporter
+
+# More text than this does not change the merges of a byte-level BPE, only the time that training it takes.
+TOKENIZER_BYTES = 50_000_000
+
+
+class PrepareRunner:
+    """Prepares one run. Raises RetainModelError (a fault of the spec or its data) and the store's errors."""
+
+    def __init__(self, *, store: ObjectStore, cache: LocalCache, progress: ProgressReporter) -> None:
+        self._store, self._cache, self._progress = store, cache, progress
+        self._done, self._parts = 0, 1
+
+    def run(self, work: control_pb2.PrepareWork) -> control_pb2.PreparedData:
+        """Everything, in order."""
+        sources = first_sources(work)
+        self._parts = 2 + len({(role, uri) for stage in work.stages for role, uri in stage.sources.items()})
+        folder = self._cache.work_folder()
+        try:
+            base = take_base(work, store=self._store, cache=self._cache, beat=self._progress.beat)
+            self._part_done()
+            tokenizer = self._tokenizer(work, base, folder)
+            self._part_done()
+            data = control_pb2.PreparedData(
+                tokenizer=self._put_tokenizer(tokenizer), parameters=parameters_of(work.spec, base, tokenizer)
+            )
+            if base is not None:
+                data.base.CopyFrom(base.reference)
+            records: dict[tuple[int, str], dict[str, Any]] = {}
+            for stage in work.stages:
+                for role, uri in stage.sources.items():
+                    records[stage.index, role] = self._prepare(work, stage.index, role, uri, tokenizer, folder)
+            for stage in work.stages:
+                data.stages.append(_prepared_stage(stage, records, sources))
+            for role, index in sources.items():
+                data.overlap.update({f"{role}/{part}": s for part, s in records[index, role]["overlap"].items()})
+            return data
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _tokenizer(self, work: control_pb2.PrepareWork, base: Base | None, folder: Path) -> Tokenizer:
+        """The base's, or one trained on the first general source (without any: on the first source there is)."""
+        if base is not None:
+            return base.tokenizer
+        sources = first_sources(work)
+        role = "general" if "general" in sources else next(iter(sources))
+        index = sources[role]
+        source = self._open(work, index, role, work.stages[index].sources[role], folder)
+        vocab_size = work.spec.tokenizer.train.vocab_size
+        recipe = _sha256(["bpe", source_digest(source), vocab_size, asdict(hold_out(work.spec)), TOKENIZER_BYTES])
+        record = f"tokenizers/recipes/{recipe}.json"
+        known = self._read(record)
+        if known is not None:
+            reference = values_pb2.PreparedFolder(
+                uri=s3_uri(self._store, f"tokenizers/{known['digest']}"), digest=known["digest"]
+            )
+            return self._cache.tokenizer(reference)
+        texts = training_texts(source, hold_out(work.spec), limit_bytes=TOKENIZER_BYTES)
+        tokenizer = Tokenizer.train_bpe(_beating(texts, self._progress.beat), vocab_size)
+        self._put_tokenizer(tokenizer)
+        self._write(record, {"digest": tokenizer.digest})
+        return tokenizer
+
+    def _prepare(
+        self, work: control_pb2.PrepareWork, index: int, role: str, uri: str, tokenizer: Tokenizer, folder: Path
+    ) -> dict[str, Any]:
+        """Shards and sets of one source, as a record."""
+        spec = work.spec
+        source = self._open(work, index, role, uri, folder)
+        if spec.stages[index].data.max_tokens:
+            source = CappedSource(source, tokenizer, spec.stages[index].data.max_tokens)
+        rule = hold_out(spec)
+        content = [PACKING, role, source_digest(source), tokenizer.digest, tokenizer.chat_template, asdict(rule)]
+        recipe = _sha256([*content, spec.model.context])
+        record = f"prepared/recipes/{recipe}.json"
+        known = self._read(record)
+        if known is None:
+            prepared = prepare(
+                source,
+                tokenizer,
+                self._cache.root / "prepare",
+                context=spec.model.context,
+                hold_out=rule,
+                name=role,
+                progress=self._part_progress,
+            )
+            known = self._put(prepared)
+            self._write(record, known)
+        self._part_done()
+        return known
+
+    def _open(self, work: control_pb2.PrepareWork, index: int, role: str, uri: str, folder: Path) -> Source:
+        """A role keeps the options of the stage that introduced it, when its text is the same."""
+        first = first_sources(work)[role]
+        owner = first if work.stages[first].sources[role] == uri else index
+        return open_role(work.spec.stages[owner], role, uri, store=self._store, folder=folder)
+
+    def _put(self, prepared: Prepared) -> dict[str, Any]:
+        """Upload a shard and its sets; what the store has already is left alone."""
+        shard, control, report = open_prepared(prepared)
+        self._put_once(prepared.shard, f"prepared/{prepared.digest}")
+        sets = {}
+        for part, folder, opened in (("control", prepared.control, control), ("report", prepared.report, report)):
+            if folder is not None and isinstance(opened, EvalSet):
+                sets[part] = folder.name
+                self._put_once(folder, f"evalsets/{folder.name}")
+        return {
+            "digest": prepared.digest,
+            "uri": s3_uri(self._store, f"prepared/{prepared.digest}"),
+            "tokens": shard.meta.tokens,
+            "loss_tokens": shard.meta.loss_tokens,
+            "documents": shard.meta.documents,
+            "sets": {part: [digest, s3_uri(self._store, f"evalsets/{digest}")] for part, digest in sets.items()},
+            "overlap": {
+                overlap.name: overlap.exact_documents / overlap.documents
+                for overlap in prepared.overlap
+                if overlap.documents
+            },
+        }
+
+    def _put_once(self, folder: Path, key: str) -> None:
+        if self._store.stat(f"{key}/meta.json") is None:
+            put_folder(self._store, folder, key, last="meta.json")
+        self._progress.beat()
+
+    def _put_tokenizer(self, tokenizer: Tokenizer) -> values_pb2.PreparedFolder:
+        key = f"tokenizers/{tokenizer.digest}"
+        if self._store.stat(f"{key}/tokenizer.json") is None:
+            folder = self._cache.work_folder()
+            try:
+                tokenizer.save(folder)
+                put_folder(self._store, folder, key, last="tokenizer.json")
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        return values_pb2.PreparedFolder(name="tokenizer", uri=s3_uri(self._store, key), digest=tokenizer.digest)
+
+    def _read(self, key: str) -> dict[str, Any] | None:
+        return None if self._store.stat(key) is None else json.loads(self._store.get_bytes(key))
+
+    def _write(self, key: str, record: dict[str, Any]) -> None:
+        self._store.put_bytes(key, json.dumps(record, indent=1).encode(), content_type="application/json")
+
+    def _part_done(self) -> None:
+        self._done += 1
+        self._progress.prepared(min(1.0, self._done / self._parts))
+
+    def _part_progress(self, done_bytes: int, total_bytes: int | None) -> None:
+        part = min(1.0, done_bytes / total_bytes) if total_bytes else 0.0
+        self._progress.prepared(min(1.0, (self._done + part) / self._parts))
+
+
+def hold_out(spec: spec_pb2.PipelineSpec) -> HoldOut:
+    """What is kept for measuring. The size of the control set is the spec's."""
+    return HoldOut(control_tokens=spec.evaluation.tokens_per_set) if spec.evaluation.tokens_per_set else HoldOut()
+
+
+def first_sources(work: control_pb2.PrepareWork) -> dict[str, int]:
+    """For every role, the place of the first stage that names a source for it; a stage's target before its replays."""
+    found: dict[str, int] = {}
+    for stage in work.stages:
+        for role in sorted(stage.sources, key=lambda name: (name != stage.target, name)):
+            found.setdefault(role, stage.index)
+    return found
+
+
+def parameters_of(spec: spec_pb2.PipelineSpec, base: Base | None, tokenizer: Tokenizer) -> int:
+    """Parameters of the model that is trained."""
+    if base is not None:
+        return read_config(base.folder / checkpoint.MODEL_FOLDER).parameter_count()
+    return convert.model_config(spec, vocab_size=tokenizer.vocab_size).parameter_count()
+
+
+def _prepared_stage(
+    stage: control_pb2.PrepareStage, records: dict[tuple[int, str], dict[str, Any]], first: dict[str, int]
+) -> control_pb2.PreparedStage:
+    made = control_pb2.PreparedStage(index=stage.index)
+    for role in sorted(stage.sources):
+        own, frozen = records[stage.index, role], records[first[role], role]
+        made.shards.add(
+            name=role,
+            uri=own["uri"],
+            digest=own["digest"],
+            tokens=own["tokens"],
+            loss_tokens=own["loss_tokens"],
+            documents=own["documents"],
+        )
+        target = values_pb2.SET_ROLE_TARGET if role == stage.target else values_pb2.SET_ROLE_RETENTION
+        for part, use in (("control", values_pb2.SET_USE_CONTROL), ("report", values_pb2.SET_USE_REPORT)):
+            if part in frozen["sets"]:
+                digest, uri = frozen["sets"][part]
+                made.sets.add(name=role, uri=uri, digest=digest, role=target, use=use)
+    return made
+
+
+def _beating(texts: Any, beat: Callable[[], None]) -> Any:
+    for text in texts:
+        beat()
+        yield text
+
+
+def _sha256(content: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,166 @@
+"""What the group tells the orchestrator every two seconds, and how it learns that it has been fenced off.
+
+A background thread sends the last values, whatever the training thread is doing. The heartbeat counts work done (a
+micro-batch, a file, a failed try of an upload that goes on), so a process that is there but stands still is told from
+one that works. The reply `Stale` means that the attempt is somebody else's by now: `fenced` is set, and training
+stops.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from model.stage import StepProgress
+from retain.orchestrator.v1 import resources_pb2
+from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
+from services.common.errors import NotFound, RetainError, Stale
+from services.common.logging import get_logger
+
+INTERVAL_S = 2.0
+
+PREPARING = resources_pb2.STAGE_PHASE_PREPARING
+LOADING = resources_pb2.STAGE_PHASE_LOADING
+TRAINING = resources_pb2.STAGE_PHASE_TRAINING
+SAVING = resources_pb2.STAGE_PHASE_SAVING
+WAITING = resources_pb2.STAGE_PHASE_WAITING
+
+
+@dataclass
+class _Interval:
+    """Sums since the last report."""
+
+    since_s: float = field(default_factory=time.monotonic)
+    first_tokens: int | None = None
+    nats: float = 0.0
+    steps: int = 0
+
+
+class ProgressReporter:
+    """Collects values from any thread and sends them from its own. Call `close` at the end."""
+
+    def __init__(
+        self, send: Callable[[control_pb2.ReportProgressRequest], None], *, interval_s: float = INTERVAL_S
+    ) -> None:
+        self._send, self._interval_s = send, interval_s
+        self._lock = threading.Lock()
+        self._request: control_pb2.ReportProgressRequest | None = None
+        self._interval = _Interval()
+        self._heartbeat = 0
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._fenced = threading.Event()
+        self._log = get_logger()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+        self._thread.start()
+
+    @property
+    def fenced(self) -> bool:
+        """Whether the orchestrator refused this attempt."""
+        return self._fenced.is_set()
+
+    def close(self) -> None:
+        """Stop sending."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(timeout=10)
+
+    @contextmanager
+    def attempt(self, *, attempt: int, stage_index: int, phase: int) -> Iterator[None]:
+        """Report for this attempt inside the block, and for none outside of it."""
+        with self._lock:
+            self._fenced.clear()
+            self._interval = _Interval()
+            self._request = control_pb2.ReportProgressRequest(attempt=attempt, stage_index=stage_index)
+            self._request.phase = phase  # type: ignore[assignment]
+        self._wake.set()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._request = None
+
+    def beat(self) -> None:
+        """A bit of work was done."""
+        with self._lock:
+            self._heartbeat += 1
+
+    def phase(self, phase: int) -> None:
+        """Something else is being done from now on."""
+        with self._lock:
+            self._heartbeat += 1
+            if self._request is not None:
+                self._request.phase = phase  # type: ignore[assignment]
+
+    def prepared(self, fraction: float) -> None:
+        """Preparing has come so far, 0 to 1."""
+        with self._lock:
+            self._heartbeat += 1
+            if self._request is not None:
+                self._request.prepare_progress = fraction
+
+    def upload_failed(self) -> None:
+        """A try of an upload failed and another follows: no work, but a sign that nobody hangs."""
+        with self._lock:
+            self._heartbeat += 1
+            if self._request is not None:
+                self._request.upload_failures += 1
+
+    def step(self, progress: StepProgress) -> None:
+        """An optimizer step was done."""
+        with self._lock:
+            request = self._request
+            if request is None:
+                return
+            if self._interval.first_tokens is None:
+                self._interval.first_tokens = request.tokens
+            self._interval.nats += progress.loss_nats
+            self._interval.steps += 1
+            request.phase = TRAINING
+            request.step, request.tokens = progress.step, progress.tokens
+            request.learning_rate = progress.learning_rate
+            request.shares.clear()
+            request.shares.update(progress.shares)
+            request.curriculum_level = int(progress.curriculum_level)
+            request.wait_seconds, request.stall_seconds = progress.wait_seconds, progress.stall_seconds
+
+    def start_at(self, *, step: int, tokens: int) -> None:
+        """Where the attempt begins, so that the first rate of tokens a second is not counted from zero."""
+        with self._lock:
+            if self._request is not None:
+                self._request.step, self._request.tokens = step, tokens
+
+    def _take(self) -> control_pb2.ReportProgressRequest | None:
+        with self._lock:
+            if self._request is None:
+                return None
+            interval, now_s = self._interval, time.monotonic()
+            if interval.steps:
+                self._request.train_loss_nats = interval.nats / interval.steps
+                done = self._request.tokens - (interval.first_tokens or 0)
+                self._request.tokens_per_second = done / (now_s - interval.since_s)
+            self._interval = _Interval(since_s=now_s, first_tokens=self._request.tokens)
+            self._request.heartbeat = self._heartbeat
+            copy = control_pb2.ReportProgressRequest()
+            copy.CopyFrom(self._request)
+            return copy
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            request = self._take()
+            if request is not None and not self._fenced.is_set():
+                try:
+                    self._send(request)
+                except (Stale, NotFound) as error:
+                    if self._is_current(request):
+                        self._log.warning("the attempt was fenced off", attempt=request.attempt, error=str(error))
+                        self._fenced.set()
+                except RetainError as error:
+                    self._log.warning("progress was not heard", error=str(error))
+            self._wake.wait(self._interval_s)
+            self._wake.clear()
+
+    def _is_current(self, sent: control_pb2.ReportProgressRequest) -> bool:
+        with self._lock:
+            now = self._request
+            return now is not None and (now.attempt, now.stage_index) == (sent.attempt, sent.stage_index)
