@@ -1,0 +1,154 @@
+"""The alerts, said once: Prometheus rules, Grafana-managed rules and the runbook's links are made from these.
+
+An alert is a value (PromQL), a comparison and a threshold. Thresholds are inclusive, and always judge the raw score.
+
+Prometheus and Grafana fail open: a series that is gone resolves its alert. A dead evaluator must not clear a page, so
+
+* a score that is missing while its stage still runs counts as it was when it was last seen (for six hours at most);
+* `keep_firing_for` bridges gaps and keeps a score near the threshold from ringing twice;
+* Grafana waits for several missing evaluations before it resolves;
+* RetainForgettingMetricMissing and RetainEvaluatorDown say that nobody is watching.
+"""
+
+from dataclasses import dataclass
+
+from services.common import metrics
+
+LAST_SEEN = "6h"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What an installation may change. Durations in Prometheus' notation; thresholds as ratios."""
+
+    minor: float = 0.05
+    action: float = 0.10
+    stop: float = 0.20
+    minor_for: str = "2m"
+    missing_for: str = "5m"
+    down_for: str = "2m"
+    stalled_for: str = "1m"
+    stalled_after_s: int = 120
+    upload_failures: int = 3
+    keep_firing_for: str = "10m"
+    evaluator_job: str = "retain-evaluator"
+    interval: str = "15s"
+    runbook: str = "deploy/monitoring/runbook.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """One alert. `value` is compared with `threshold` by `comparison`; in texts {value} and {label} are filled in."""
+
+    name: str
+    value: str
+    comparison: str
+    threshold: float
+    hold: str  # how long the comparison must be true: "0s" at once
+    keep: str  # how long it goes on after the comparison is no longer true
+    severity: str  # info, warning, critical (pages)
+    summary: str
+    description: str
+    labels: tuple[str, ...] = ()
+    percent: bool = False  # {value} is a ratio, shown as per cent
+
+    def expression(self) -> str:
+        """The whole condition in PromQL."""
+        return f"({self.value}) {self.comparison} {self.threshold:g}"
+
+
+def alerts(parameters: Parameters) -> tuple[Alert, ...]:
+    """Every alert of Retain, the gravest last of its kind."""
+    p = parameters
+    return (
+        _forgetting("Minor", p.minor, p.minor_for, "info", "Nothing is needed yet: watch the next boundaries.", p),
+        _forgetting(
+            "Action", p.action, "0s", "critical", "Retain raises the replay share, then halves the learning rate.", p
+        ),
+        _forgetting("Stop", p.stop, "0s", "critical", "Retain rolls back to the last good checkpoint.", p),
+        Alert(
+            name="RetainForgettingMetricMissing",
+            value=_missing(),
+            comparison=">",
+            threshold=0,
+            hold=p.missing_for,
+            keep="0s",
+            severity="critical",
+            summary="Nobody sees whether {run} forgets",
+            description="Stage {stage} of run {run} had verdicts due, and there is no forgetting score of it.",
+            labels=("run", "stage"),
+        ),
+        Alert(
+            name="RetainEvaluatorDown",
+            value=f'max(up{{job="{p.evaluator_job}"}}) or vector(0)',
+            comparison="<",
+            threshold=1,
+            hold=p.down_for,
+            keep="0s",
+            severity="critical",
+            summary="The evaluator is down",
+            description="No evaluator answers: runs wait for verdicts, and forgetting is not measured.",
+        ),
+        Alert(
+            name="RetainStageStalled",
+            value=_stalled(),
+            comparison=">",
+            threshold=p.stalled_after_s,
+            hold=p.stalled_for,
+            keep="0s",
+            severity="warning",
+            summary="{run} makes no progress",
+            description="Stage {stage} of run {run} has done no work for {value} s, and was not replaced.",
+            labels=("run", "stage"),
+        ),
+        Alert(
+            name="RetainCheckpointUploadFailing",
+            value=f"sum by (run, stage) (increase({metrics.CHECKPOINT_UPLOAD_FAILURES.name}[10m]))",
+            comparison=">=",
+            threshold=p.upload_failures,
+            hold="0s",
+            keep="5m",
+            severity="warning",
+            summary="Checkpoints of {run} do not reach the store",
+            description="Uploads of stage {stage} of run {run} failed {value} times in ten minutes.",
+            labels=("run", "stage"),
+        ),
+    )
+
+
+def _forgetting(level: str, threshold: float, hold: str, severity: str, then: str, parameters: Parameters) -> Alert:
+    return Alert(
+        name=f"RetainForgetting{level}",
+        value=_score(),
+        comparison=">=",
+        threshold=threshold,
+        hold=hold,
+        keep=parameters.keep_firing_for,
+        severity=severity,
+        summary="{run} forgot {value} of {retention_set}",
+        description=f"Stage {{stage}} of run {{run}}: perplexity on {{retention_set}} is {{value}} above its baseline "
+        f"(threshold {threshold:.0%}). {then}",
+        labels=("run", "stage", "retention_set"),
+        percent=True,
+    )
+
+
+def _score() -> str:
+    """The score now; where there is none although the stage runs, the last one seen."""
+    ratio, by = metrics.FORGETTING_RATIO.name, "max by (run, stage, retention_set)"
+    last = f"{by} (last_over_time({ratio}[{LAST_SEEN}]))"
+    running = f"max by (run, stage) ({metrics.STAGE_RUNNING.name} == 1)"
+    return f"{by} ({ratio}) or ({last} and on (run, stage) {running})"
+
+
+def _missing() -> str:
+    due = f'max by (run, stage) ({metrics.STAGE_VERDICTS_DUE.name}{{kind!~"(?i).*pretrain"}})'
+    running = f"max by (run, stage) ({metrics.STAGE_RUNNING.name} == 1)"
+    score = f"max by (run, stage) ({metrics.FORGETTING_RATIO.name})"
+    return f"{due} and on (run, stage) {running} unless on (run, stage) {score}"
+
+
+def _stalled() -> str:
+    progress = f"max by (run, stage) ({metrics.STAGE_LAST_PROGRESS.name})"
+    running = f"max by (run, stage) ({metrics.STAGE_RUNNING.name} == 1)"
+    return f"time() - ({progress} and on (run, stage) {running})"
