@@ -19,7 +19,7 @@ from services.orchestrator.application.ports import JobLauncher, JobRequest, Job
 TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _PASSED_ON = ("RETAIN_", "AWS_", "HF_", "OMP_", "MLFLOW_", "WANDB_", "GLOO_", "NCCL_")
-_KEPT_BACK = ("RETAIN_DATABASE_URL", "RETAIN_BIND", "RETAIN_METRICS_BIND")
+_KEPT_BACK = ("RETAIN_DATABASE_URL", "RETAIN_BIND", "RETAIN_ORCHESTRATOR_BIND", "RETAIN_METRICS_BIND")
 
 
 class RayJobs(JobLauncher):
@@ -86,6 +86,11 @@ class RayJobs(JobLauncher):
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(f"Ray at {self._address} does not answer: {error}", reason="RAY_UNAVAILABLE") from error
         return answer.status, answer.data.decode(errors="replace")
+
+
+def environment() -> Mapping[str, str]:
+    """This process's own environment."""
+    return os.environ
 
 
 def job_env(environ: Mapping[str, str], *, extra: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from services.common.errors import (
@@ -44,11 +44,20 @@ class Checked:
 class RunService:
     """The use cases of OrchestratorService."""
 
-    def __init__(self, engine: RunEngine, queue: Queue, bases: BaseReader, *, store_uri: str) -> None:
+    def __init__(
+        self,
+        engine: RunEngine,
+        queue: Queue,
+        bases: BaseReader,
+        *,
+        store_uri: str,
+        on_delete: Callable[[RunState], None] = lambda state: None,
+    ) -> None:
         self._engine = engine
         self._queue = queue
         self._bases = bases
         self._store_uri = store_uri
+        self._on_delete = on_delete
 
     async def check(self, spec: PipelineSpec, faults: Sequence[Violation] = ()) -> Checked:
         """The plan of a spec, or every fault at once. `faults` were found while the message was read."""
@@ -155,6 +164,7 @@ class RunService:
                 )
         await self._engine.read(self._engine.repository.delete, run_id, garbage_uris=[prefix])
         self._queue.forget(run_id)
+        self._on_delete(state)
         self._engine.wake(run_id)
 
     async def decisions(self, run_id: str, *, limit: int, after_number: int) -> Page[Decision]:

@@ -1,5 +1,6 @@
 """What workers do: ask for work, tell how far they are, register checkpoints, ask for verdicts, end attempts."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from services.common.errors import Stale
@@ -19,8 +20,16 @@ HOLD_S = 5.0  # how long a question about a verdict is held open
 class StageService(Observer):
     """The use cases of StageControlService. Every call is fenced by submission and attempt in the core."""
 
-    def __init__(self, engine: RunEngine, watchdog: Watchdog, *, hold_s: float = HOLD_S) -> None:
+    def __init__(
+        self,
+        engine: RunEngine,
+        watchdog: Watchdog,
+        *,
+        hold_s: float = HOLD_S,
+        on_upload: Callable[[str, str, CheckpointReported], None] = lambda run_id, stage, event: None,
+    ) -> None:
         self._engine = engine
+        self._on_upload = on_upload
         self._watchdog = watchdog
         self._hold_s = hold_s
 
@@ -41,6 +50,7 @@ class StageService(Observer):
         """Register a checkpoint: it exists once this returns."""
         state = await self._engine.apply(run_id, replace(event, now_s=self._now_s()))
         self._watchdog.called(run_id, event.submission)
+        self._on_upload(run_id, state.stages[event.stage_index].plan.name, event)
         return state
 
     async def directive(

@@ -11,12 +11,12 @@ from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from services.common.errors import Violation
 
 T = TypeVar("T")
+_ZERO_IS_FIRST = ("SetUse",)  # enums whose zero stands for the first value: a set is a control set
 
 
 def to_domain(message: Message, cls: type[T], faults: list[Violation] | None = None, path: str = "") -> T:
@@ -35,7 +35,7 @@ def to_domain(message: Message, cls: type[T], faults: list[Violation] | None = N
     return cls(**values)
 
 
-def _value(value: Any, field: FieldDescriptor, hint: Any, faults: list[Violation], path: str) -> Any:
+def _value(value: Any, field: Any, hint: Any, faults: list[Violation], path: str) -> Any:
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
         return tuple(_one(v, field, item, faults, f"{path}[{i}]") for i, v in enumerate(value))
@@ -44,16 +44,18 @@ def _value(value: Any, field: FieldDescriptor, hint: Any, faults: list[Violation
     return _one(value, field, hint, faults, path)
 
 
-def _one(value: Any, field: FieldDescriptor, hint: Any, faults: list[Violation], path: str) -> Any:
+def _one(value: Any, field: Any, hint: Any, faults: list[Violation], path: str) -> Any:
     if is_dataclass(hint):
         return to_domain(value, cast(type, hint), faults, path)
     if isinstance(hint, type) and issubclass(hint, Enum):
-        names = _enum_names(cast(Hashable, field.enum_type))
-        if value not in names:
-            allowed = ", ".join(name for number, name in names.items() if number)
-            faults.append(Violation(field=path, description=f"came {value}; allowed is {allowed}"))
+        name = _enum_names(field.enum_type).get(value)
+        if name == "UNSPECIFIED" and name not in hint.__members__ and field.enum_type.name in _ZERO_IS_FIRST:
             return next(iter(hint))
-        return hint(names[value])
+        if name is None or name not in hint.__members__:
+            allowed = ", ".join(member for member in hint.__members__ if member != "UNSPECIFIED")
+            faults.append(Violation(field=path, description=f"came {name or value}; allowed is {allowed}"))
+            return next(iter(hint))
+        return hint[name]
     return value
 
 
@@ -83,7 +85,7 @@ def fill_message(message: Message, value: Any) -> Message:
     return message
 
 
-def enum_number(enum: EnumDescriptor | None, value: Enum) -> int:
+def enum_number(enum: Any, value: Enum) -> int:
     """Number of a domain enum's value on the wire."""
     assert enum is not None, "only enum fields carry enums"
     return _enum_numbers(cast(Hashable, enum))[str(value.value)]

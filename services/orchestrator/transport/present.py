@@ -106,7 +106,7 @@ def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
         (message.report_results, stage.report_results),
     ):
         for item in items:
-            fill_message(target.add(), item)  # type: ignore[attr-defined]
+            fill_message(target.add(), item)
     if stage.accepted is not None:
         fill_message(message.accepted, stage.accepted)
     if stage.newest is not None:

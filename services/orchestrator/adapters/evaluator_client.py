@@ -1,0 +1,74 @@
+"""`EvaluatorPort` on the evaluator's stub: every call with a deadline, tried again while the evaluator is away."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import tenacity
+
+from retain.evaluator.v1 import resources_pb2 as resources
+from retain.evaluator.v1 import service_pb2 as pb
+from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
+from services.common.errors import FailedPrecondition, NotFound, RetainError, Unavailable
+from services.orchestrator.adapters.evaluator_messages import measurement_of, question_message
+from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort
+from services.orchestrator.domain.actions import Evaluate
+
+CALL_TIMEOUT_S = 10.0
+_AWAY = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+
+
+class EvaluatorClient(EvaluatorPort):
+    """Speaks to the evaluator on `channel`."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, token: str | None = None) -> None:
+        self._stub: Any = pb_grpc.EvaluatorServiceStub(channel)
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else None
+
+    async def create(self, run_id: str, question: Evaluate) -> EvaluationView:
+        request = pb.CreateEvaluationRequest(
+            evaluation_id=question.evaluation_id, request=question_message(run_id, question)
+        )
+        return view((await self._call(self._stub.CreateEvaluation, request)).evaluation)
+
+    async def get(self, evaluation_id: str) -> EvaluationView:
+        request = pb.GetEvaluationRequest(evaluation_id=evaluation_id)
+        return view((await self._call(self._stub.GetEvaluation, request)).evaluation)
+
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(Unavailable),
+        stop=tenacity.stop_after_attempt(3),
+        wait=tenacity.wait_exponential_jitter(initial=0.2, max=2.0),
+        reraise=True,
+    )
+    async def _call(self, method: Callable[..., Awaitable[Any]], request: Any) -> Any:
+        try:
+            return await method(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise translate(error) from error
+
+
+def translate(error: grpc.aio.AioRpcError) -> RetainError:
+    """A status of the evaluator as an error of ours."""
+    said = f"evaluator: {error.code().name}: {error.details()}"
+    if error.code() in _AWAY:
+        return Unavailable(said, reason="EVALUATOR_UNAVAILABLE")
+    if error.code() is grpc.StatusCode.NOT_FOUND:
+        return NotFound(said)
+    return FailedPrecondition(said, reason="EVALUATION_REFUSED")
+
+
+def view(evaluation: resources.Evaluation) -> EvaluationView:
+    """An evaluation as far as it is known."""
+    if evaluation.state == resources.EVALUATION_STATE_SUCCEEDED:
+        return EvaluationView(progress=EvaluationProgress.SUCCEEDED, measurement=measurement_of(evaluation))
+    if evaluation.state == resources.EVALUATION_STATE_FAILED:
+        return EvaluationView(
+            progress=EvaluationProgress.FAILED, error_reason=evaluation.error_reason, error=evaluation.error
+        )
+    return EvaluationView(progress=EvaluationProgress.UNDER_WAY)

@@ -1,0 +1,113 @@
+"""The orchestrator's metrics, kept up by every change of a run. Names and labels are in services/common/metrics.py."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from services.common.metrics import OrchestratorMetrics, RunSeries
+from services.orchestrator.application.engine import Clock, Observer
+from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
+from services.orchestrator.domain.directive import judged_at
+from services.orchestrator.domain.events import CheckpointReported
+from services.orchestrator.domain.run_state import CheckpointStatus, Phase, RunState, RunStatus, StageRun, StageStatus
+
+
+class Exporter(Observer):
+    """Level-triggered where it can be: gauges are what the state says, counters grow by the difference to before."""
+
+    def __init__(self, metrics: OrchestratorMetrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._series = RunSeries(metrics)
+        self._counts: Counter[RunStatus] = Counter()
+        self._export_counts()
+
+    def load(self, counts: Mapping[RunStatus, int], runs: Iterable[RunState]) -> None:
+        """Take over the stored runs at a start, so that no series is missing until the next change."""
+        self._counts = Counter(counts)
+        self._export_counts()
+        for state in runs:
+            for stage in state.stages:
+                self._export_stage(state, stage)
+
+    def sweep(self) -> None:
+        """Take away the series of runs that ended some minutes ago."""
+        self._series.sweep(now_s=self._clock.monotonic_s())
+
+    def deleted(self, state: RunState) -> None:
+        """A run is gone."""
+        self._counts[state.status] -= 1
+        self._export_counts()
+
+    def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+        if before is None or before.status is not after.status:
+            if before is not None:
+                self._counts[before.status] -= 1
+            self._counts[after.status] += 1
+            self._export_counts()
+            if after.status.ended:
+                self._series.ended(after.id, now_s=self._clock.monotonic_s())
+            elif before is not None and before.status.ended:
+                self._series.resumed(after.id)
+        for action in actions:
+            if isinstance(action, RecordDecision):
+                self._metrics.decisions.labels(decision=action.decision.verdict.value).inc()
+            elif isinstance(action, RecordCheckpoint):
+                self._count_checkpoint(before, action)
+        for stage in after.stages:
+            earlier = before.stages[stage.plan.index] if before is not None else None
+            if stage is not earlier and stage != earlier:
+                self._count_stage(after, earlier, stage)
+                self._export_stage(after, stage)
+
+    def uploaded(self, run_id: str, stage: str, event: CheckpointReported) -> None:
+        """Durations that a checkpoint's report carries."""
+        labels = {"run": run_id, "stage": stage}
+        self._metrics.checkpoint_upload_seconds.labels(**labels).observe(event.upload_s)
+        self._metrics.checkpoint_stall_seconds.labels(**labels).observe(event.stall_s)
+
+    def _count_checkpoint(self, before: RunState | None, action: RecordCheckpoint) -> None:
+        checkpoint = action.checkpoint
+        if before is None or checkpoint.status not in (CheckpointStatus.LIVE, CheckpointStatus.VOID):
+            return
+        stage = before.stages[checkpoint.stage_index]
+        if all(checkpoint.id != known.id for known in (*stage.checkpoints, *stage.voided)):
+            labels = {"run": checkpoint.run_id, "stage": checkpoint.stage}
+            self._metrics.checkpoint_bytes.labels(**labels).inc(checkpoint.bytes)
+
+    def _count_stage(self, state: RunState, before: StageRun | None, stage: StageRun) -> None:
+        labels = {"run": state.id, "stage": stage.plan.name}
+        if before is None:
+            return
+        if stage.attempt > before.attempt:
+            self._metrics.stage_attempts.labels(stage=stage.plan.name).inc(stage.attempt - before.attempt)
+            return
+        self._metrics.train_tokens.labels(**labels).inc(max(0, stage.tokens - before.tokens))
+        failures = stage.upload_failures - before.upload_failures
+        self._metrics.checkpoint_upload_failures.labels(**labels).inc(max(0, failures))
+
+    def _export_stage(self, state: RunState, stage: StageRun) -> None:
+        labels = {"run": state.id, "stage": stage.plan.name}
+        kind = {**labels, "kind": stage.plan.kind.value}
+        metrics = self._metrics
+        if stage.status is not StageStatus.RUNNING:
+            for gauge in (metrics.stage_running, metrics.stage_last_progress, metrics.stage_verdicts_due):
+                gauge.remove_by_labels(kind)
+            return
+        metrics.stage_running.labels(**kind).set(1)
+        lag = state.spec.evaluation.decision_lag
+        newest = stage.newest
+        due = judged_at(stage, newest.boundary, lag=lag) if newest else 0
+        metrics.stage_verdicts_due.labels(**kind).set(max(0, due))
+        # Waiting for a verdict is not a stall of the stage.
+        if state.phase in (Phase.TRAINING, Phase.WAITING, Phase.SAVING, Phase.LOADING):
+            metrics.stage_last_progress.labels(**kind).set(state.updated_s)
+        metrics.train_loss_nats.labels(**labels).set(stage.train_loss_nats)
+        metrics.train_tokens_per_second.labels(**labels).set(stage.tokens_per_second)
+        metrics.learning_rate.labels(**labels).set(stage.learning_rate)
+        metrics.curriculum_level.labels(**labels).set(stage.curriculum_level)
+        share = stage.mix.shares.get("general", 1.0 if stage.plan.target == "general" else 0.0)
+        metrics.general_share.labels(**labels).set(share)
+
+    def _export_counts(self) -> None:
+        for status in RunStatus:
+            self._metrics.pipeline_runs.labels(state=status.value).set(self._counts[status])

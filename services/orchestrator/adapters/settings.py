@@ -1,0 +1,35 @@
+"""Settings of the orchestrator, from the environment. The store's own are read by `MinioStore.from_env`."""
+
+import os
+import sys
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Each field is RETAIN_ and its name in upper case, e.g. RETAIN_DATABASE_URL. Times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="RETAIN_", frozen=True, extra="ignore")
+
+    bind: str = "127.0.0.1:7070"
+    metrics_bind: str = "127.0.0.1:7072"
+    server: str = "127.0.0.1:7070"  # where workers reach this service
+    evaluator: str = "127.0.0.1:7071"
+    token: str | None = None  # sent to the evaluator
+    ray_address: str = "http://127.0.0.1:8265"
+    home: Path = Path(".retain")
+    database_url: str | None = None  # default: orchestrator.db in the home
+    worker_slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    worker_python: str = sys.executable  # in a cluster: python, as the Ray image has it
+    stall_timeout_s: float = Field(default=45.0, gt=0)
+    start_timeout_s: float = Field(default=600.0, gt=0)
+    job_poll_s: float = Field(default=2.0, gt=0)
+    max_job_restarts: int = Field(default=5, ge=0)
+    drain_s: float = Field(default=5.0, ge=0)
+
+    @property
+    def database(self) -> str:
+        """URL of the database."""
+        return self.database_url or f"sqlite:///{self.home / 'orchestrator.db'}"

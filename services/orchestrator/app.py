@@ -1,0 +1,135 @@
+"""Puts the orchestrator together from its ports; opens and starts nothing. main.py gives it the real adapters."""
+
+import asyncio
+import contextlib
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
+from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
+from retain.orchestrator.v1 import stage_control_service_pb2_grpc as stage_grpc
+from services.common.grpc_server import GrpcServer
+from services.common.metrics import OrchestratorMetrics
+from services.common.object_store import ObjectStore
+from services.orchestrator.adapters.base_reader import ConfigReader
+from services.orchestrator.adapters.exporter import Exporter
+from services.orchestrator.application.effects import Effects
+from services.orchestrator.application.engine import Clock, RunEngine, SystemClock
+from services.orchestrator.application.library import Library
+from services.orchestrator.application.logs import LogService
+from services.orchestrator.application.ports import (
+    EvaluatorPort,
+    JobLauncher,
+    NoNotifier,
+    Notifier,
+    Repository,
+)
+from services.orchestrator.application.queue import Queue
+from services.orchestrator.application.reconciler import Reconciler, Timing
+from services.orchestrator.application.runs import RunService
+from services.orchestrator.application.stages import HOLD_S, StageService
+from services.orchestrator.application.watchdog import Watchdog
+from services.orchestrator.transport.checkpoint_servicer import CheckpointServicer
+from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
+from services.orchestrator.transport.stage_servicer import StageControlServicer
+
+SWEEP_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """The world, as this service needs it."""
+
+    repository: Repository
+    executor: Executor
+    launcher: JobLauncher
+    evaluator: EvaluatorPort
+    store: ObjectStore
+    notifier: Notifier = field(default_factory=NoNotifier)
+    clock: Clock = field(default_factory=SystemClock)
+
+
+class Orchestrator:
+    """The assembled service: `start`, then `stop`."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        bind: str,
+        slots: int,
+        timing: Timing,
+        hold_s: float = HOLD_S,
+        evaluation_poll_s: float = 0.25,
+    ) -> None:
+        self.registry = CollectorRegistry()
+        self.engine = RunEngine(ports.repository, ports.executor, ports.clock)
+        self.queue = Queue(slots)
+        self.exporter = Exporter(OrchestratorMetrics(self.registry), ports.clock)
+        watchdog = Watchdog(ports.clock)
+        effects = Effects(
+            self.engine,
+            launcher=ports.launcher,
+            evaluator=ports.evaluator,
+            store=ports.store,
+            notifier=ports.notifier,
+            evaluation_poll_s=evaluation_poll_s,
+        )
+        self.reconciler = Reconciler(self.engine, self.queue, effects, watchdog, timing)
+        stages = StageService(self.engine, watchdog, hold_s=hold_s, on_upload=self.exporter.uploaded)
+        for observer in (self.queue, self.exporter, stages, self.reconciler):
+            self.engine.observe(observer)
+        runs = RunService(
+            self.engine,
+            self.queue,
+            ConfigReader(ports.store),
+            store_uri=f"s3://{ports.store.bucket}",
+            on_delete=self.exporter.deleted,
+        )
+        library = Library(self.engine, ports.store)
+        package = "retain.orchestrator.v1"
+        self.server = GrpcServer(
+            bind=bind,
+            services={
+                f"{package}.OrchestratorService": (
+                    orchestrator_grpc.add_OrchestratorServiceServicer_to_server,
+                    OrchestratorServicer(runs, library, LogService(self.engine, ports.launcher)),
+                ),
+                f"{package}.StageControlService": (
+                    stage_grpc.add_StageControlServiceServicer_to_server,
+                    StageControlServicer(stages),
+                ),
+                f"{package}.CheckpointService": (
+                    checkpoint_grpc.add_CheckpointServiceServicer_to_server,
+                    CheckpointServicer(library),
+                ),
+            },
+            registry=self.registry,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> int:
+        """Take over what is stored, open the port, begin to reconcile. Returns the port."""
+        repository = self.engine.repository
+        counts = await self.engine.read(repository.counts)
+        self.exporter.load(counts, await self.engine.read(repository.runs_with_attention))
+        await self.reconciler.start()
+        port = await self.server.start()
+        self._tasks = [asyncio.create_task(self.reconciler.run()), asyncio.create_task(self._sweep())]
+        return port
+
+    async def stop(self, grace_s: float) -> None:
+        """Drain: no new calls, let those under way end, stop reconciling. Workers and their jobs go on."""
+        await self.server.stop(grace_s)
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.reconciler.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            self.exporter.sweep()

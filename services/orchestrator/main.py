@@ -1,0 +1,79 @@
+"""Composition root of the orchestrator: `python -m services.orchestrator.main`. Settings: adapters/settings.py."""
+
+import asyncio
+import signal
+import sys
+
+import grpc
+from prometheus_client import PlatformCollector, ProcessCollector, start_http_server
+
+from services.common.errors import RetainError
+from services.common.grpc_server import CLIENT_OPTIONS
+from services.common.logging import configure_logging, get_logger
+from services.common.minio_store import MinioStore
+from services.orchestrator.adapters.database import connect, executor
+from services.orchestrator.adapters.evaluator_client import EvaluatorClient
+from services.orchestrator.adapters.ray_jobs import RayJobs, environment, job_env
+from services.orchestrator.adapters.repository import SqlRepository
+from services.orchestrator.adapters.settings import Settings
+from services.orchestrator.app import Orchestrator, Ports
+from services.orchestrator.application.reconciler import Timing
+
+STORE_PATIENCE_S = 20.0  # the reconcile loop itself tries again, and a caller should not wait for minutes
+
+
+async def serve(settings: Settings, store: MinioStore) -> None:
+    """Serves until SIGTERM or SIGINT, then drains."""
+    log = get_logger(__name__)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    engine = connect(settings.database)
+    env = job_env(environment(), extra={"RETAIN_SERVER": settings.server})
+    async with grpc.aio.insecure_channel(settings.evaluator, options=CLIENT_OPTIONS) as evaluator:
+        orchestrator = Orchestrator(
+            Ports(
+                repository=SqlRepository(engine),
+                executor=executor(engine),
+                launcher=RayJobs(settings.ray_address, env=env, python=settings.worker_python),
+                evaluator=EvaluatorClient(evaluator, token=settings.token),
+                store=store,
+            ),
+            bind=settings.bind,
+            slots=settings.worker_slots,
+            timing=Timing(
+                job_poll_s=settings.job_poll_s,
+                stall_timeout_s=settings.stall_timeout_s,
+                start_timeout_s=settings.start_timeout_s,
+                max_restarts=settings.max_job_restarts,
+            ),
+        )
+        ProcessCollector(registry=orchestrator.registry)
+        PlatformCollector(registry=orchestrator.registry)
+        host, _, port = settings.metrics_bind.rpartition(":")
+        metrics_server, _ = start_http_server(int(port), host, registry=orchestrator.registry)
+        bound = await orchestrator.start()
+        log.info("orchestrator serves", port=bound, metrics=metrics_server.server_address[1])
+        await stopping.wait()
+        log.info("orchestrator ends")
+        await orchestrator.stop(settings.drain_s)
+        metrics_server.shutdown()
+    engine.dispose()
+
+
+def main() -> None:
+    """Entry point."""
+    configure_logging("orchestrator")
+    try:
+        store = MinioStore.from_env(patience_s=STORE_PATIENCE_S)
+        try:
+            asyncio.run(serve(Settings(), store))
+        finally:
+            store.close()
+    except RetainError as error:
+        get_logger(__name__).error("orchestrator cannot start", reason=error.reason, message=error.message)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

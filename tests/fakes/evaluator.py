@@ -1,0 +1,138 @@
+"""An evaluator that measures `World`: the port itself for tests in one process, and a gRPC service for whole stacks."""
+
+import asyncio
+import math
+from collections.abc import Callable
+
+import grpc
+
+from retain.evaluator.v1 import resources_pb2 as resources
+from retain.evaluator.v1 import service_pb2 as pb
+from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
+from retain.types.v1 import values_pb2
+from services.common.errors import Unavailable
+from services.orchestrator.adapters.evaluator_client import view
+from services.orchestrator.adapters.evaluator_messages import question_message
+from services.orchestrator.application.ports import EvaluationView, EvaluatorPort
+from services.orchestrator.domain.actions import Evaluate
+from tests.fakes.world import START_NATS, World
+
+TOKENS, BYTES, UNITS = 10_000, 40_000, 160
+
+
+def answer(world: World, evaluation_id: str, request: resources.EvaluationRequest) -> resources.Evaluation:
+    """The measurement of one checkpoint: losses are looked up, scores compare them with the baseline's."""
+    now = world.losses_of(request.checkpoint.weights_digest)
+    baselines = {b.set_name: world.losses_of(b.checkpoint.weights_digest) for b in request.baselines}
+    evaluation = resources.Evaluation(
+        id=evaluation_id, request=request, state=resources.EVALUATION_STATE_SUCCEEDED, sequence=2
+    )
+    evaluation.create_time.GetCurrentTime()
+    evaluation.end_time.GetCurrentTime()
+    for ref in request.sets:
+        loss = now.get(ref.name, START_NATS)
+        evaluation.results.add(
+            set=ref,
+            nats=loss * TOKENS,
+            tokens=TOKENS,
+            bytes=BYTES,
+            loss_nats=loss,
+            perplexity=math.exp(loss),
+            bits_per_byte=loss * TOKENS / math.log(2) / BYTES,
+            units=UNITS,
+        )
+        if ref.role == values_pb2.SET_ROLE_RETENTION and ref.name in baselines:
+            base = baselines[ref.name].get(ref.name, START_NATS)
+            ratio = math.expm1(loss - base)
+            evaluation.scores.add(
+                retention_set=ref.name,
+                ratio=ratio,
+                nats=loss - base,
+                ratio_low=ratio - 0.01,
+                ratio_high=ratio + 0.01,
+                baseline_perplexity=math.exp(base),
+                perplexity=math.exp(loss),
+                use=ref.use or values_pb2.SET_USE_CONTROL,
+            )
+    return evaluation
+
+
+class FakeEvaluator(EvaluatorPort):
+    """The port. `delay_s` of measuring; `lose_reply_of_next(n)`: creations that take effect and then fail;
+    `change`: a last word on an answer (NaN, failures)."""
+
+    def __init__(self, world: World, *, delay_s: float = 0.0) -> None:
+        self._world, self.delay_s = world, delay_s
+        self.created: list[str] = []
+        self.known: dict[str, resources.Evaluation] = {}
+        self.change: Callable[[resources.Evaluation], None] = lambda evaluation: None
+        self.away = False
+        self._lost = 0
+
+    def lose_reply_of_next(self, count: int) -> None:
+        """Let the next creations take effect and then fail."""
+        self._lost = count
+
+    async def create(self, run_id: str, question: Evaluate) -> EvaluationView:
+        if self.away:
+            raise Unavailable("the evaluator is away", reason="EVALUATOR_UNAVAILABLE")
+        if question.evaluation_id not in self.known:
+            self.created.append(question.evaluation_id)
+            evaluation = answer(self._world, question.evaluation_id, question_message(run_id, question))
+            self.change(evaluation)
+            self.known[question.evaluation_id] = evaluation
+        if self._lost > 0:
+            self._lost -= 1
+            raise Unavailable("the reply was lost", reason="EVALUATOR_UNAVAILABLE")
+        await asyncio.sleep(self.delay_s)
+        return view(self.known[question.evaluation_id])
+
+    async def get(self, evaluation_id: str) -> EvaluationView:
+        return view(self.known[evaluation_id])
+
+
+class FakeEvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
+    """The same over gRPC, with history and samples for the command and the panel."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.known: dict[str, resources.Evaluation] = {}
+
+    async def CreateEvaluation(self, request, context):
+        if request.evaluation_id not in self.known:
+            self.known[request.evaluation_id] = answer(self._world, request.evaluation_id, request.request)
+        return pb.CreateEvaluationResponse(evaluation=self.known[request.evaluation_id])
+
+    async def GetEvaluation(self, request, context):
+        if request.evaluation_id not in self.known:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no evaluation {request.evaluation_id}")
+        return pb.GetEvaluationResponse(evaluation=self.known[request.evaluation_id])
+
+    async def ListEvaluations(self, request, context):
+        found = [e for e in self.known.values() if request.run_id in ("", e.request.run_id)]
+        return pb.ListEvaluationsResponse(evaluations=found[::-1][: request.page_size or 50])
+
+    async def WatchEvaluation(self, request, context):
+        yield pb.WatchEvaluationResponse(evaluation=self.known[request.evaluation_id])
+
+    async def GetForgettingHistory(self, request, context):
+        records = [
+            resources.ForgettingRecord(
+                run_id=e.request.run_id,
+                stage=e.request.stage,
+                attempt=e.request.attempt,
+                step=e.request.step,
+                tokens=e.request.checkpoint.tokens,
+                results=e.results,
+                scores=e.scores,
+                time=e.end_time,
+                train_loss_nats=e.request.train_loss_nats,
+            )
+            for e in self.known.values()
+            if e.request.run_id == request.run_id and request.stage in ("", e.request.stage)
+        ]
+        return pb.GetForgettingHistoryResponse(records=records)
+
+    async def SampleText(self, request, context):
+        for piece in (" once", " upon", " a", " time."):
+            yield pb.SampleTextResponse(text=piece)

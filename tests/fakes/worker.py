@@ -1,0 +1,306 @@
+"""A worker group that speaks StageControlService over real gRPC and trains in `World`: for tests of the orchestrator.
+
+    launcher = FakeLauncher(lambda: f"127.0.0.1:{port}", world, store)
+
+`FakeLauncher` is a JobLauncher whose jobs are threads. `kill` ends a job as a crash would, `pause` lets it hang.
+"""
+
+import hashlib
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import grpc
+
+from retain.orchestrator.v1 import resources_pb2 as res
+from retain.orchestrator.v1 import stage_control_service_pb2 as pb
+from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
+from retain.types.v1 import values_pb2
+from services.common.errors import Unavailable
+from services.common.object_store import ObjectStore, key_of
+from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
+from tests.fakes.world import START_NATS, World
+
+PREPARED_TOKENS = 50_000
+
+
+class Killed(Exception):
+    """The job was killed."""
+
+
+@dataclass
+class FakeWorker:
+    """One worker group's rank 0."""
+
+    run_id: str
+    submission: int
+    server: str
+    world: World
+    store: ObjectStore
+    killed: threading.Event = field(default_factory=threading.Event)
+    paused: threading.Event = field(default_factory=threading.Event)
+    log: list[str] = field(default_factory=list)
+    steps_done: list[tuple[str, int, int]] = field(default_factory=list)
+    fail_prepare: tuple[str, str] | None = None
+    heartbeat: int = 0
+
+    def run(self) -> None:
+        """Take work until there is none."""
+        with grpc.insecure_channel(self.server, options=[("grpc.max_reconnect_backoff_ms", 300)]) as channel:
+            self.stub = pb_grpc.StageControlServiceStub(channel)
+            while True:
+                work = self._begin()
+                kind = work.WhichOneof("work")
+                self.log.append(f"work: {kind}")
+                if kind == "release":
+                    return
+                if kind == "wait":
+                    time.sleep(min(work.wait.seconds, 0.2))
+                elif kind == "prepare":
+                    self._prepare(work.prepare)
+                elif self._stage(work.stage) == res.VERDICT_STOP:
+                    return
+
+    def call(self, method, request, tries: int = 400):
+        """One idempotent call, repeated while the orchestrator is away."""
+        for _ in range(tries):
+            self._alive()
+            try:
+                return method(request, timeout=10)
+            except grpc.RpcError as error:
+                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    raise
+                time.sleep(0.05)
+        raise Killed("the orchestrator stayed away")
+
+    def _begin(self):
+        return self.call(
+            self.stub.BeginAttempt,
+            pb.BeginAttemptRequest(run_id=self.run_id, submission=self.submission, request_id=uuid.uuid4().hex),
+        )
+
+    def _fence(self, attempt: int, index: int) -> dict:
+        return {"run_id": self.run_id, "submission": self.submission, "attempt": attempt, "stage_index": index}
+
+    def _alive(self) -> None:
+        while self.paused.is_set() and not self.killed.is_set():
+            time.sleep(0.01)
+        if self.killed.is_set():
+            raise Killed(self.run_id)
+
+    def _prepare(self, work) -> None:
+        fence = self._fence(work.attempt, -1)
+        for percent in (0.3, 0.7):
+            self.heartbeat += 1
+            self.call(
+                self.stub.ReportProgress,
+                pb.ReportProgressRequest(
+                    **fence, phase=res.STAGE_PHASE_PREPARING, prepare_progress=percent, heartbeat=self.heartbeat
+                ),
+            )
+        if self.fail_prepare:
+            reason, message = self.fail_prepare
+            failed = pb.EndStageRequest(**fence, outcome=pb.END_OUTCOME_FAILED, reason=reason, message=message)
+            self.call(self.stub.EndStage, failed)
+            return
+        prepared = prepared_data(work, self.store.bucket)
+        if work.spec.model.WhichOneof("source") == "huggingface":
+            digest = self.world.remember({"general": 3.0}, "base", work.spec.model.huggingface)
+            prepared.base.CopyFrom(
+                values_pb2.CheckpointRef(
+                    uri=f"s3://{self.store.bucket}/prepared/base", manifest_sha256=digest, weights_digest=digest
+                )
+            )
+        request = pb.EndStageRequest(**fence, outcome=pb.END_OUTCOME_COMPLETED, prepared=prepared)
+        self.call(self.stub.EndStage, request)
+
+    def _stage(self, work) -> int:
+        start = work.resume if work.HasField("resume") else work.parent
+        losses = self.world.losses_of(start.weights_digest) or {work.target: START_NATS}
+        shares, lr_scale = dict(work.shares), work.lr_scale
+        step, lag = work.resume.step, work.decision_lag
+        parent = start.manifest_sha256
+        boundaries = -(-work.total_steps // work.steps_per_boundary)
+        boundary = -(-step // work.steps_per_boundary)
+        while True:
+            if boundary > 0:
+                reply = self._directive(work, boundary)
+                if reply.verdict == res.VERDICT_ACCEPT:
+                    done = pb.EndStageRequest(**self._fence(work.attempt, work.index), outcome=pb.END_OUTCOME_COMPLETED)
+                    self.call(self.stub.EndStage, done)
+                    return reply.verdict
+                if reply.verdict in (res.VERDICT_ROLL_BACK, res.VERDICT_STOP):
+                    return reply.verdict
+                shares, lr_scale = dict(reply.shares), reply.lr_scale
+            assert boundary < boundaries, "the last boundary is accepted, rolled back or stopped"
+            boundary += 1
+            end = min(boundary * work.steps_per_boundary, work.total_steps)
+            fraction = (end - step) / work.total_steps
+            losses = self.world.train(losses, target=work.target, shares=shares, lr_scale=lr_scale, fraction=fraction)
+            self._train(work, step, end, losses, shares, lr_scale)
+            step = end
+            parent = self._checkpoint(work, boundary, step, losses, shares, parent)
+            assert lag in (0, 1)
+
+    def _train(self, work, step: int, end: int, losses, shares, lr_scale: float) -> None:
+        stage = work.spec.stages[work.index]
+        while step < end:
+            pace = max(1, min(end - step, int(self.world.steps_per_s * 0.1)))
+            step += pace
+            self.steps_done.append((work.name, work.attempt, step))
+            self.heartbeat += 1
+            self._report(
+                work,
+                res.STAGE_PHASE_TRAINING,
+                step=step,
+                tokens=step * stage.batch.sequences * work.spec.model.context,
+                train_loss_nats=losses[work.target],
+                learning_rate=stage.learning_rate * lr_scale,
+                tokens_per_second=self.world.steps_per_s * stage.batch.sequences * work.spec.model.context,
+                shares=shares,
+            )
+            time.sleep(pace / self.world.steps_per_s)
+
+    def _report(self, work, phase, **figures) -> None:
+        self.call(
+            self.stub.ReportProgress,
+            pb.ReportProgressRequest(
+                **self._fence(work.attempt, work.index), phase=phase, heartbeat=self.heartbeat, **figures
+            ),
+        )
+
+    def _checkpoint(self, work, boundary: int, step: int, losses, shares, parent: str) -> str:
+        uri = f"{work.output_uri}/step-{step:09d}"
+        weights = self.world.remember(losses, self.run_id, work.name)
+        data = json.dumps(losses, sort_keys=True).encode()
+        files = {"model/config.json": {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}}
+        manifest = json.dumps(
+            {"format": 1, "files": files, "weights_digest": weights, "parent": parent, "step": step}, sort_keys=True
+        ).encode()
+        key = key_of(self.store, uri)
+        self.store.put_bytes(f"{key}/model/config.json", data)
+        self.store.put_bytes(f"{key}/manifest.json", manifest)
+        sha = hashlib.sha256(manifest).hexdigest()
+        tokens = step * work.spec.stages[work.index].batch.sequences * work.spec.model.context
+        self.call(
+            self.stub.ReportCheckpoint,
+            pb.ReportCheckpointRequest(
+                **self._fence(work.attempt, work.index),
+                boundary=boundary,
+                checkpoint=values_pb2.CheckpointRef(
+                    uri=uri, manifest_sha256=sha, weights_digest=weights, step=step, tokens=tokens
+                ),
+                parent=parent,
+                bytes=len(data) + len(manifest),
+                train_loss_nats=losses[work.target],
+                upload_seconds=0.01,
+                shares=shares,
+            ),
+        )
+        return sha
+
+    def _directive(self, work, boundary: int):
+        while True:
+            request = pb.GetDirectiveRequest(**self._fence(work.attempt, work.index), boundary=boundary)
+            reply = self.call(self.stub.GetDirective, request)
+            if not reply.pending:
+                self.log.append(f"{work.name} attempt {work.attempt} boundary {boundary}: {reply.verdict}")
+                return reply
+            self._report(work, res.STAGE_PHASE_WAITING, step=int(work.resume.step))
+
+
+def prepared_data(work, bucket: str) -> pb.PreparedData:
+    """What preparing would have made: a shard for each source, control and report sets for each."""
+    prepared = pb.PreparedData(parameters=1_000_000)
+    prepared.tokenizer.CopyFrom(folder("tokenizer", "tokenizers", bucket))
+    for stage in work.stages:
+        made = prepared.stages.add(index=stage.index)
+        for name, source in stage.sources.items():
+            made.shards.append(folder(name, "prepared", bucket, source))
+            role = values_pb2.SET_ROLE_TARGET if name == stage.target else values_pb2.SET_ROLE_RETENTION
+            for use in (values_pb2.SET_USE_CONTROL, values_pb2.SET_USE_REPORT):
+                place = folder(name, "evalsets", bucket, source, use)
+                made.sets.add(name=name, uri=place.uri, digest=place.digest, role=role, use=use)
+    prepared.overlap.update({"general": 0.0})
+    return prepared
+
+
+def folder(name: str, kind: str, bucket: str, *salt: object) -> values_pb2.PreparedFolder:
+    """A prepared folder, named by a digest."""
+    digest = hashlib.sha256(repr((name, kind, salt)).encode()).hexdigest()
+    return values_pb2.PreparedFolder(
+        name=name,
+        uri=f"s3://{bucket}/{kind}/{digest[:16]}",
+        digest=digest,
+        tokens=PREPARED_TOKENS,
+        loss_tokens=PREPARED_TOKENS,
+        documents=100,
+    )
+
+
+class FakeLauncher(JobLauncher):
+    """Jobs are threads. `lose_reply_of_next(n)` carries out n submissions and then fails, as a lost reply does."""
+
+    def __init__(self, server: Callable[[], str], world: World, store: ObjectStore) -> None:
+        self._server, self._world, self._store = server, world, store
+        self.workers: dict[str, FakeWorker] = {}
+        self.threads: dict[str, threading.Thread] = {}
+        self.submissions: list[str] = []
+        self.failures: dict[str, str] = {}
+        self.fail_prepare: tuple[str, str] | None = None
+        self._lost = 0
+
+    def lose_reply_of_next(self, count: int) -> None:
+        """Let the next submissions take effect and then fail."""
+        self._lost = count
+
+    def submit(self, request: JobRequest) -> None:
+        name = request.job_id
+        if name not in self.threads:
+            worker = FakeWorker(
+                run_id=request.run_id,
+                submission=request.submission,
+                server=self._server(),
+                world=self._world,
+                store=self._store,
+                fail_prepare=self.fail_prepare,
+            )
+            self.workers[name] = worker
+            self.submissions.append(name)
+            self.threads[name] = threading.Thread(target=self._main, args=(name, worker), daemon=True)
+            self.threads[name].start()
+        if self._lost > 0:
+            self._lost -= 1
+            raise Unavailable("the reply was lost", reason="RAY_UNAVAILABLE")
+
+    def status(self, job: str) -> JobView:
+        if job not in self.threads:
+            return JobView(state=JobState.NOT_FOUND, message="unknown")
+        if self.threads[job].is_alive():
+            return JobView(state=JobState.RUNNING)
+        return JobView(state=JobState.ENDED, message=self.failures.get(job, "the job SUCCEEDED"))
+
+    def stop(self, job: str) -> None:
+        if job in self.workers:
+            self.workers[job].killed.set()
+
+    def logs(self, job: str) -> str:
+        return "".join(f"{line}\n" for line in self.workers[job].log) if job in self.workers else ""
+
+    def close(self) -> None:
+        """End every job."""
+        for name in list(self.workers):
+            self.stop(name)
+        for thread in self.threads.values():
+            thread.join(timeout=5)
+
+    def _main(self, name: str, worker: FakeWorker) -> None:
+        try:
+            worker.run()
+        except Killed as error:
+            self.failures[name] = f"killed: {error}"
+        except grpc.RpcError as error:
+            self.failures[name] = f"{error.code().name}: {error.details()}"
