@@ -61,7 +61,7 @@ def _run_variable() -> build.QueryVariable:
         build.QueryVariable("run")
         .label("Run")
         .datasource(SOURCE)
-        .query({"query": query, "refId": "run"})
+        .query(query)
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.NATURAL_ASC)
         .multi(True)
