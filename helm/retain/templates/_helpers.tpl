@@ -1,0 +1,151 @@
+{{/* Names, labels and the parts that several pods share. */}}
+
+{{- define "retain.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 48 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "retain.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 48 | trimSuffix "-" }}
+{{- else if contains (include "retain.name" .) .Release.Name }}
+{{- .Release.Name | trunc 48 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "retain.name" .) | trunc 48 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* Labels of an object: (list $ "component"). */}}
+{{- define "retain.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "retain.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+app.kubernetes.io/part-of: retain
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "retain.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ include "retain.name" $root }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* Metadata of a pod: (list $ "component"). A change of a secret or a setting rolls the pods that read it. */}}
+{{- define "retain.podMetadata" -}}
+{{- $root := index . 0 -}}
+labels:
+  {{- include "retain.labels" . | nindent 2 }}
+  {{- with $root.Values.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $root.Values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Start of a pod's spec: (list $ placement), where placement has nodeSelector, tolerations, affinity. */}}
+{{- define "retain.podSpec" -}}
+{{- $root := index . 0 -}}
+{{- $where := index . 1 -}}
+serviceAccountName: {{ include "retain.serviceAccount" $root }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- toYaml $root.Values.podSecurityContext | nindent 2 }}
+{{- with $root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $where.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $where.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $where.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "retain.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "retain.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* (list $ "orchestrator") */}}
+{{- define "retain.image" -}}
+{{- $root := index . 0 -}}
+{{- printf "%s/%s:%s" $root.Values.image.registry (index . 1) (default $root.Chart.AppVersion $root.Values.image.tag) }}
+{{- end }}
+
+{{- define "retain.storeSecret" -}}
+{{- default (printf "%s-object-store" (include "retain.fullname" .)) .Values.objectStore.existingSecret }}
+{{- end }}
+
+{{- define "retain.raySecret" -}}
+{{- default (printf "%s-ray" (include "retain.fullname" .)) .Values.ray.existingSecret }}
+{{- end }}
+
+{{- define "retain.storeEndpoint" -}}
+{{- if .Values.objectStore.externalEndpoint }}
+{{- .Values.objectStore.externalEndpoint }}
+{{- else if .Values.objectStore.minio.enabled }}
+{{- printf "http://%s-minio:9000" (include "retain.fullname" .) }}
+{{- else }}
+{{- fail "objectStore: set externalEndpoint (http://host:port) or minio.enabled=true" }}
+{{- end }}
+{{- end }}
+
+{{/* A head of KubeRay is reached by the service that the operator makes. */}}
+{{- define "retain.rayHead" -}}
+{{- printf "%s-ray-head%s" (include "retain.fullname" .) (ternary "-svc" "" .Values.ray.kuberay) }}
+{{- end }}
+
+{{- define "retain.env.services" -}}
+- name: RETAIN_SERVER
+  value: {{ printf "%s-orchestrator:%v" (include "retain.fullname" .) .Values.orchestrator.service.port | quote }}
+- name: RETAIN_EVALUATOR
+  value: {{ printf "%s-evaluator:%v" (include "retain.fullname" .) .Values.evaluator.service.port | quote }}
+{{- end }}
+
+{{- define "retain.env.store" -}}
+- name: RETAIN_S3_ENDPOINT
+  value: {{ include "retain.storeEndpoint" . | quote }}
+- name: RETAIN_S3_BUCKET
+  value: {{ .Values.objectStore.bucket | quote }}
+- name: AWS_REGION
+  value: {{ .Values.objectStore.region | quote }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom: {secretKeyRef: {name: {{ include "retain.storeSecret" . }}, key: access-key}}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ include "retain.storeSecret" . }}, key: secret-key}}
+{{- end }}
+
+{{- define "retain.env.ray" -}}
+- name: RAY_AUTH_MODE
+  value: token
+- name: RAY_AUTH_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ include "retain.raySecret" . }}, key: auth_token}}
+- name: RAY_DISABLE_USAGE_STATS
+  value: "1"
+{{- end }}
+
+{{/* Settings of a persistent volume claim: (list size storageClass). */}}
+{{- define "retain.claim" -}}
+accessModes: [ReadWriteOnce]
+{{- with index . 1 }}
+storageClassName: {{ . | quote }}
+{{- end }}
+resources: {requests: {storage: {{ index . 0 }}}}
+{{- end }}
