@@ -43,10 +43,8 @@ def main() -> None:
             if batch in (5, 10, 50, 100, 200):
                 ours, theirs = _parts(stream.loss_tokens_seen), _parts(drawn)
                 print(f"{batch:7d} {'':17s} {ours} {'':9s} {theirs}")
-    print(
-        "\nLots are drawn by rows, as most loaders do. Only the assistant's tokens of a chat row bear loss, so chat gets"
-    )
-    print("less than its share of what trains the model; error diffusion counts those tokens.")
+    print("\nLots are drawn by rows, as most loaders do. Only the assistant's tokens of a chat row bear loss, so that")
+    print("chat gets less than its share of what trains the model; error diffusion counts those tokens.")
 
 
 def _parts(counts: dict[str, int]) -> str:
