@@ -233,7 +233,7 @@ class RunSeries:
         """The run ended; the first time that this is said counts."""
         self._ended_at_s.setdefault(run, now_s)
 
-    def revived(self, run: str) -> None:
+    def resumed(self, run: str) -> None:
         """The run goes on after all (a retry): its series stay."""
         self._ended_at_s.pop(run, None)
 

@@ -32,7 +32,7 @@ class PrometheusExporter(Exporter):
             if self._shown.get(record.run) not in (None, record.stage):
                 self._metrics.remove_series(run=record.run)
             self._shown[record.run] = record.stage
-            self._series.revived(record.run)
+            self._series.resumed(record.run)
             where = {"run": record.run, "stage": record.stage}
             for result in record.results:
                 if result.set.use is Use.CONTROL:
@@ -81,7 +81,7 @@ class PrometheusExporter(Exporter):
 
     def run_goes_on(self, run: str) -> None:
         with self._lock:
-            self._series.revived(run)
+            self._series.resumed(run)
 
     def sweep(self) -> None:
         with self._lock:

@@ -58,7 +58,7 @@ def test_a_retried_run_keeps_its_series():
     metrics = OrchestratorMetrics(CollectorRegistry())
     series = RunSeries(metrics, kept_s=10)
     series.ended("r", now_s=0)
-    series.revived("r")
+    series.resumed("r")
     assert list(series.sweep(now_s=100)) == []
 
 
