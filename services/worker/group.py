@@ -73,7 +73,6 @@ def scaling(settings: GroupSettings) -> ScalingConfig:
         num_workers=(settings.min_workers, settings.workers) if elastic else settings.workers,
         use_gpu=settings.gpus_per_worker > 0,
         resources_per_worker=resources,
-        trainer_resources={"CPU": 0},
     )
 
 
