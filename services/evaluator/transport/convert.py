@@ -12,9 +12,14 @@ from services.evaluator.domain.answer import Evaluation, Record, Score, SetResul
 from services.evaluator.domain.question import Baseline, CheckpointRef, Line, Model, Question, Role, SetRef, Use
 
 _ROLES = {values_pb2.SET_ROLE_TARGET: Role.TARGET, values_pb2.SET_ROLE_RETENTION: Role.RETENTION}
-_USES = {values_pb2.SET_USE_UNSPECIFIED: Use.CONTROL, values_pb2.SET_USE_REPORT: Use.REPORT}
+# An unspecified use is the control set (the enum's comment), so the way out is spelled separately.
+_USES = {
+    values_pb2.SET_USE_UNSPECIFIED: Use.CONTROL,
+    values_pb2.SET_USE_CONTROL: Use.CONTROL,
+    values_pb2.SET_USE_REPORT: Use.REPORT,
+}
 _ROLES_OUT = {role: number for number, role in _ROLES.items()}
-_USES_OUT = {use: number for number, use in _USES.items()}
+_USES_OUT = {Use.CONTROL: values_pb2.SET_USE_CONTROL, Use.REPORT: values_pb2.SET_USE_REPORT}
 _STATES_OUT = {
     State.PENDING: resources_pb2.EVALUATION_STATE_PENDING,
     State.RUNNING: resources_pb2.EVALUATION_STATE_RUNNING,
@@ -50,7 +55,7 @@ def set_from(message: values_pb2.EvalSetRef, path: str) -> SetRef:
         uri=message.uri,
         digest=message.digest,
         role=_chosen(_ROLES, message.role, f"{path}.role", "SET_ROLE_TARGET or SET_ROLE_RETENTION"),
-        use=_chosen(_USES, message.use, f"{path}.use", "SET_USE_UNSPECIFIED (control) or SET_USE_REPORT"),
+        use=_chosen(_USES, message.use, f"{path}.use", "SET_USE_CONTROL or SET_USE_REPORT"),
     )
 
 

@@ -37,6 +37,9 @@ class Timing:
     max_restarts: int = 5
 
 
+GARBAGE = ("garbage",)
+
+
 class Reconciler(Observer):
     """One loop for all runs; what may take long runs in a task of its own, one for each effect."""
 
@@ -82,7 +85,7 @@ class Reconciler(Observer):
         for state in await engine.read(engine.repository.runs_with_attention):
             self._carry_out(state)
             self._look(state)
-        self._start(("garbage",), self._effects.collect_garbage())
+        self._start(GARBAGE, self._effects.collect_garbage())
 
     async def close(self) -> None:
         """End the tasks under way; the next process finds everything in the database."""
@@ -173,7 +176,8 @@ class Reconciler(Observer):
             getattr(get_logger(), level)("will be tried again", what=str(name), after_s=pause_s, error=str(error))
         else:
             self._not_before.pop(name, None)
-            self._wake.set()
+            if name != GARBAGE:  # it runs in every pass: a pass that it woke would wake the next one, without end
+                self._wake.set()
 
 
 def _name(effect: Effect) -> tuple[Any, ...]:
