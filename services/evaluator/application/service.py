@@ -126,7 +126,8 @@ class EvaluatorService:
     async def _work(self) -> None:
         while True:
             try:
-                evaluation_id = await asyncio.wait_for(self._queue.get(), self._release_after_s)
+                async with asyncio.timeout(self._release_after_s):  # wait_for of Python 3.11 can swallow a cancellation
+                    evaluation_id = await self._queue.get()
             except TimeoutError:
                 await self._in_measuring_thread(self._answering.measurer.release)
                 continue

@@ -1,0 +1,53 @@
+"""Questions and measurements for tests of the evaluator."""
+
+import hashlib
+
+from services.evaluator.domain.answer import Measurement
+from services.evaluator.domain.question import Baseline, CheckpointRef, Line, Model, Question, Role, SetRef, Use
+
+
+def digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def checkpoint(name: str) -> CheckpointRef:
+    return CheckpointRef(uri=f"s3://retain/{name}", manifest_sha256=digest("m" + name), weights_digest=digest(name))
+
+
+def set_ref(name: str, role: Role = Role.RETENTION, use: Use = Use.CONTROL) -> SetRef:
+    return SetRef(name=name, uri=f"s3://retain/evalsets/{name}-{use}", digest=digest(name + use), role=role, use=use)
+
+
+def question(
+    model: str = "now",
+    *,
+    sets: tuple[SetRef, ...] = (set_ref("general"),),
+    baseline: str | None = "base",
+    run: str = "r1",
+    stage: str = "midtrain/code",
+    export: bool = True,
+    weight: float | None = None,
+) -> Question:
+    line = None if weight is None else Line(parent=checkpoint("base"), weight=weight)
+    retained = [ref.name for ref in sets if ref.role is Role.RETENTION and ref.use is Use.CONTROL]
+    baselines = tuple(Baseline(set_name=name, checkpoint=checkpoint(baseline)) for name in retained) if baseline else ()
+    return Question(
+        model=Model(checkpoint=checkpoint(model), line=line),
+        sets=sets,
+        baselines=baselines,
+        run=run,
+        stage=stage,
+        export_metrics=export,
+    )
+
+
+def measurement(loss_nats: float, *, units: int = 60, tokens: int = 100) -> Measurement:
+    """Units of equal length and loss."""
+    return Measurement(
+        nats=loss_nats * tokens * units,
+        tokens=tokens * units,
+        bytes=4 * tokens * units,
+        unit_nats=(loss_nats * tokens,) * units,
+        unit_tokens=(tokens,) * units,
+        unit_bytes=(4 * tokens,) * units,
+    )
