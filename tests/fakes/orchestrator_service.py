@@ -87,6 +87,9 @@ class FakePlatform(
             )
         if request.request_id not in self.requests:
             run = res.PipelineRun(id=f"run-{len(self.runs) + 1}", spec=request.spec)
+            for name, default in (("minor", 0.05), ("action", 0.10), ("stop", 0.20)):
+                if not run.spec.forgetting.HasField(name):
+                    setattr(run.spec.forgetting, name, default)
             run.status.state = res.RUN_STATE_PENDING
             run.create_time.GetCurrentTime()
             self.requests[request.request_id] = run.id

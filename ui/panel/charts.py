@@ -1,5 +1,6 @@
 """The two charts of a run: both perplexities on one axis, and forgetting within its bands. Altair, from plain rows."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,15 +17,33 @@ HEIGHT = 300
 TOP_SHARE = 1.15  # room over the highest score or the stop threshold
 
 
-def frame(rows: Sequence[DualRow], run: Run) -> pd.DataFrame:
-    """One line per boundary. `tokens_total` puts the stages one after another; attempts of a stage overlap there."""
-    begin, starts = 0, {}
+def stage_starts(rows: Sequence[DualRow], run: Run) -> tuple[tuple[str, int], ...]:
+    """Where each stage begins on the axis of tokens: the stages stand one after another."""
+    begin, starts = 0, []
     for stage in run.stages:
-        starts[stage.name] = begin
+        starts.append((stage.name, begin))
         begin += stage.total_tokens or max((row.tokens for row in rows if row.stage == stage.name), default=0)
+    return tuple(starts)
+
+
+@functools.lru_cache(maxsize=16)
+def draw(
+    rows: tuple[DualRow, ...], begins: tuple[tuple[str, int], ...], thresholds: Thresholds
+) -> tuple[Any | None, Any | None]:
+    """Both charts, None where there is nothing to draw. Kept, because a live page asks again and again for the same."""
+    data = frame(rows, begins)
+    if data.empty:
+        return None, None
+    return perplexity_chart(data), None if data["forgetting"].isna().all() else forgetting_chart(data, thresholds)
+
+
+def frame(rows: Sequence[DualRow], begins: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """One line per boundary; attempts of a stage overlap on the axis."""
+    starts = dict(begins)
     return pd.DataFrame(
         [
             {
+                "stage_start": starts.get(row.stage, 0),
                 "tokens_total": starts.get(row.stage, 0) + row.tokens,
                 "stage": row.stage,
                 "line": f"{row.stage} {row.attempt}",
@@ -59,7 +78,7 @@ def perplexity_chart(data: pd.DataFrame) -> Any:
     )
     base = alt.Chart(both).encode(
         x=_tokens_axis(),
-        y=alt.Y("perplexity:Q", title="Perplexity", scale=alt.Scale(type="log", nice=True, zero=False)),
+        y=alt.Y("perplexity:Q", title="Perplexity", scale=alt.Scale(type="log", nice=False, zero=False, padding=12)),
         color=colour,
     )
     lines = base.mark_line(strokeWidth=2).encode(detail=["line:N", "set:N"])
@@ -111,7 +130,7 @@ def _tokens_axis() -> alt.X:
 
 
 def _bands(thresholds: Thresholds, bottom: float, top: float, scale: alt.Scale) -> list[Any]:
-    """The severities as areas behind the line, each named at its left edge."""
+    """The severities as areas behind the line, each named at its right edge."""
     bounds = [
         ("OK", bottom, thresholds.minor),
         ("MINOR", thresholds.minor, thresholds.action),
@@ -130,8 +149,8 @@ def _bands(thresholds: Thresholds, bottom: float, top: float, scale: alt.Scale) 
         y2="to:Q",
         color=alt.Color("colour:N", scale=None, legend=None),
     )
-    names = base.mark_text(align="left", baseline="bottom", dx=4, dy=-2, fontSize=11, opacity=0.9).encode(
-        x=alt.value(0),
+    names = base.mark_text(align="right", baseline="bottom", dx=-4, dy=-2, fontSize=11, opacity=0.9).encode(
+        x=alt.value("width"),
         y=alt.Y("from:Q", scale=scale),
         text="band:N",
         color=alt.Color("colour:N", scale=None, legend=None),
@@ -142,10 +161,10 @@ def _bands(thresholds: Thresholds, bottom: float, top: float, scale: alt.Scale) 
 def _stage_rules(data: pd.DataFrame) -> Any:
     """A line and a name where each stage begins."""
     if data.empty:
-        starts = pd.DataFrame({"tokens_total": [], "stage": []})
+        starts = pd.DataFrame({"stage_start": [], "stage": []})
     else:
-        starts = data.groupby("stage", sort=False, as_index=False)["tokens_total"].min()
-    base = alt.Chart(starts).encode(x="tokens_total:Q")
+        starts = data.groupby("stage", sort=False, as_index=False)["stage_start"].min()
+    base = alt.Chart(starts).encode(x="stage_start:Q")
     rule = base.mark_rule(strokeDash=[3, 3], opacity=0.35)
     name = base.mark_text(align="left", baseline="top", dx=4, fontSize=11, opacity=0.75).encode(
         y=alt.value(2), text="stage:N"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ui.client.errors import ClientError
 from ui.client.views import Decision, ForgettingRecord, Run
 
+FIRST_LOOK_S = 2.0
 IDLE_S = 60.0  # a run that nobody looks at any more is not watched
 MEASURED_EVERY_S = 5.0  # a measurement can be exported a moment after the decision that it led to
 
@@ -31,12 +32,13 @@ class LiveRuns:
     def __init__(self, client) -> None:
         self._client = client
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._snapshots: dict[str, Snapshot] = {}
         self._looked_at: dict[str, float] = {}
         self._watched: set[str] = set()
 
     def look(self, run_id: str) -> Snapshot:
-        """The newest snapshot; begins to watch the run when it is not watched."""
+        """The newest snapshot. The first look at a run begins to watch it and waits a moment for what comes."""
         with self._lock:
             self._looked_at[run_id] = time.monotonic()
             snapshot = self._snapshots.get(run_id, Snapshot())
@@ -44,7 +46,9 @@ class LiveRuns:
             if run_id not in self._watched and not (ended and snapshot.error is None):
                 self._watched.add(run_id)
                 threading.Thread(target=self._watch, args=(run_id,), name=f"watch-{run_id}", daemon=True).start()
-            return snapshot
+                if snapshot.run is None:
+                    self._changed.wait_for(lambda: run_id in self._snapshots, timeout=FIRST_LOOK_S)
+            return self._snapshots.get(run_id, snapshot)
 
     def forget(self, run_id: str) -> None:
         """Drops what is known, so that the next look asks again (after a retry or an approval of an ended run)."""
@@ -86,3 +90,4 @@ class LiveRuns:
         with self._lock:
             known = self._snapshots.get(run_id, Snapshot())
             self._snapshots[run_id] = Snapshot(**{**vars(known), **changes})
+            self._changed.notify_all()

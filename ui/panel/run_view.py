@@ -8,7 +8,7 @@ from ui import words
 from ui.client.views import Decision, Run
 from ui.dual import DualRow
 from ui.follow import PHASES
-from ui.panel.charts import forgetting_chart, frame, perplexity_chart
+from ui.panel.charts import draw, stage_starts
 from ui.panel.shared import STATUS_LABELS
 from ui.progress import TITLES
 from ui.severity import MARKS, Thresholds
@@ -48,25 +48,19 @@ def stages(run: Run, thresholds: Thresholds) -> None:
 def charts(run: Run, rows: Sequence[DualRow], thresholds: Thresholds) -> None:
     """Both charts, once there is something to draw."""
     left, right = st.columns(2)
-    data = frame(rows, run)
-    with left, st.container(border=True):
+    perplexity, forgetting = draw(tuple(rows), stage_starts(rows, run), thresholds)
+    with left, st.container(border=True, height="stretch"):
         st.subheader("Perplexity, general and target")
-        if data.empty:
+        if perplexity is None:
             st.caption("The first boundary has not been measured yet.")
         else:
-            st.altair_chart(
-                perplexity_chart(data), key="perplexity", alt="General and target perplexity over the tokens trained"
-            )
-    with right, st.container(border=True):
+            st.altair_chart(perplexity, key="perplexity", alt="General and target perplexity over the tokens trained")
+    with right, st.container(border=True, height="stretch"):
         st.subheader("Forgetting")
-        if data.empty or data["forgetting"].isna().all():
+        if forgetting is None:
             st.caption("Nothing has to be kept yet: pre-training has no earlier ability to lose.")
         else:
-            st.altair_chart(
-                forgetting_chart(data, thresholds),
-                key="forgetting",
-                alt="Forgetting within its bands, with the gate's decisions",
-            )
+            st.altair_chart(forgetting, key="forgetting", alt="Forgetting in its bands, with the gate's decisions")
 
 
 def decisions(made: Sequence[Decision]) -> None:

@@ -3,18 +3,16 @@
 import streamlit as st
 
 from ui import library
+from ui.progress import TITLES
 from ui.stage_spec import LESSONS
 
 GUIDES = {entry.title: entry for entry in library.guides()}
 
 st.title("Learn")
-with st.container(horizontal=True):
-    for kind, lesson in LESSONS.items():
-        with st.container(border=True, width=340):
-            st.markdown(
-                f"**{ {'PRETRAIN': 'Pre-training', 'MIDTRAIN': 'Mid-training', 'FINETUNE': 'Fine-tuning'}[kind] }**"
-            )
-            st.caption(lesson)
+for column, (kind, lesson) in zip(st.columns(len(LESSONS)), LESSONS.items(), strict=True):
+    with column, st.container(border=True, height="stretch"):
+        st.markdown(f"**{TITLES[kind]}**")
+        st.caption(lesson)
 title = st.segmented_control("Guide", list(GUIDES), default=next(iter(GUIDES)), key="guide", required=True)
 with st.container(border=True):
     st.markdown(GUIDES[title].text.partition("\n")[2])

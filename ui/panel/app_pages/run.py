@@ -10,7 +10,7 @@ from ui.panel import run_view
 from ui.panel.shared import client, errors_shown, live, show_error, state_badge
 from ui.severity import Thresholds
 
-REFRESH = "1s"
+REFRESH = "1s"  # of a run that goes on; one that has ended is drawn once
 
 
 def _run_id() -> str | None:
@@ -34,53 +34,33 @@ def _run_id() -> str | None:
     )
 
 
-def _act(run: Run, verb: str, **arguments: str) -> None:
-    """Carries out what a person decided on what that person saw: the etag goes along."""
+def _act(run: Run, verb: str, action: str = "") -> None:
+    """Carries out what a person decided on what that person saw (the etag), with the comment as it stands."""
+    record = {"action": action, "comment": st.session_state.get("comment", "")} if action else {}
     try:
-        getattr(client(), verb)(run.id, etag=run.etag, **arguments)
+        getattr(client(), verb)(run.id, etag=run.etag, **record)
         live().forget(run.id)
-        st.toast(f"{verb} {run.id}", icon=":material/check:")
     except ClientError as error:
         st.session_state["failure"] = error
 
 
 def _buttons(run: Run) -> None:
+    def button(label: str, icon: str, key: str, *arguments: str) -> None:
+        st.button(label, icon=f":material/{icon}:", key=key, on_click=_act, args=(run, *arguments))
+
     with st.container(horizontal=True):
         if run.state == "SUSPENDED":
-            st.text_input(
-                "Why (for the record)",
-                key="comment",
-                placeholder="Why, for the record",
-                label_visibility="collapsed",
-                width=260,
-            )
-            comment = st.session_state.get("comment", "")
-            accept = {"action": "ACCEPT", "comment": comment}
-            go_on = {"action": "CONTINUE", "comment": comment}
-            st.button(
-                "Accept as it is",
-                icon=":material/thumb_up:",
-                key="accept",
-                on_click=_act,
-                args=(run, "approve"),
-                kwargs=accept,
-            )
-            st.button(
-                "One more retry",
-                icon=":material/replay:",
-                key="continue",
-                on_click=_act,
-                args=(run, "approve"),
-                kwargs=go_on,
-            )
+            hint = "Why, for the record"
+            st.text_input(hint, key="comment", placeholder=hint, label_visibility="collapsed", width=260)
+            button("Accept as it is", "thumb_up", "accept", "approve", "ACCEPT")
+            button("One more retry", "replay", "continue", "approve", "CONTINUE")
         if not run.is_terminal:
-            st.button("Cancel", icon=":material/stop_circle:", key="cancel", on_click=_act, args=(run, "cancel"))
+            button("Cancel", "stop_circle", "cancel", "cancel")
         if run.state in {"FAILED", "CANCELLED"}:
-            st.button("Retry", icon=":material/replay:", key="retry", on_click=_act, args=(run, "retry"))
+            button("Retry", "replay", "retry", "retry")
 
 
-@st.fragment(run_every=REFRESH)
-def page(run_id: str) -> None:
+def page(run_id: str, refreshing: bool) -> None:
     """Everything about the run, from the newest snapshot."""
     snapshot = live().look(run_id)
     failure = st.session_state.pop("failure", None)
@@ -93,6 +73,8 @@ def page(run_id: str) -> None:
         if not snapshot.error:
             st.caption("Reading the run ...")
         return
+    if run.is_terminal == refreshing:
+        st.rerun()  # it has ended, or goes on again: the page decides anew how often it looks
     with st.container(horizontal=True, vertical_alignment="center"):
         state_badge(run.state)
         st.markdown(f"**{run.name}**, created {words.moment(run.create_time)}")
@@ -113,4 +95,6 @@ if chosen is None:
     st.caption("No run yet. Begin one on the page New run.")
 else:
     st.session_state["run_id"] = chosen
-    page(chosen)
+    seen = live().look(chosen).run
+    going = seen is None or not seen.is_terminal
+    st.fragment(page, run_every=REFRESH if going else None)(chosen, going)

@@ -1,0 +1,108 @@
+"""The panel in a real headless Chromium: pages draw, a run is started by clicking, and it moves while one looks."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakes import story
+from tests.fakes.orchestrator_service import FakePlatform
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+WAIT_MS = 60_000
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="required: chromium is not installed (apt-get install chromium)"),
+]
+
+
+@pytest.fixture
+def platform() -> Iterator[FakePlatform]:
+    fake = FakePlatform()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def panel(platform: FakePlatform, tmp_path) -> Iterator[str]:
+    """The panel as `python -m ui.panel` serves it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = platform.start()
+    environ = {
+        **os.environ,
+        "RETAIN_SERVER": address,
+        "RETAIN_EVALUATOR": address,
+        "RETAIN_PANEL_PORT": str(port),
+        "RETAIN_HOME": str(tmp_path),
+    }
+    environ.pop("RETAIN_PANEL_BIND", None)
+    process = subprocess.Popen([sys.executable, "-m", "ui.panel"], env=environ, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            opener.open(f"{url}/_stcore/health", timeout=2).close()
+            break
+        except OSError:
+            assert process.poll() is None, "the panel ended"
+            assert time.monotonic() < deadline, "the panel did not answer within 60 s"
+            time.sleep(0.2)
+    yield url
+    process.terminate()
+    process.wait(20)
+
+
+def test_a_person_walks_through_the_panel(platform: FakePlatform, panel: str) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    story.finished(platform, "run-finished")
+    submitted: list[str] = []
+
+    def begin(run) -> None:
+        submitted.append(run.spec.name)
+        threading.Thread(target=story.tell, args=(platform, run.id), kwargs={"pace_s": 0.02}, daemon=True).start()
+
+    platform.on_create = begin
+    errors: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1360, "height": 1200})
+        page.on("pageerror", lambda error: errors.append(str(error)))
+
+        page.goto(panel)
+        expect(page.get_by_role("heading", name="Training pipeline progress")).to_be_visible(timeout=WAIT_MS)
+
+        page.get_by_role("link", name="New run").click()
+        expect(page.get_by_label("Specification (YAML)")).to_be_visible(timeout=WAIT_MS)
+        page.get_by_role("button", name="Validate").click()
+        expect(page.get_by_text("The server accepts it")).to_be_visible(timeout=WAIT_MS)
+
+        page.get_by_role("button", name="Start").click()
+        expect(page.get_by_role("heading", name="Decisions")).to_be_visible(timeout=WAIT_MS)
+        # nothing is clicked from here on: the page follows the run by itself
+        expect(page.get_by_text("Succeeded")).to_be_visible(timeout=WAIT_MS)
+        expect(page.get_by_role("heading", name="Accepted checkpoints")).to_be_visible(timeout=WAIT_MS)
+        charts = page.get_by_test_id("stVegaLiteChart")
+        expect(charts).to_have_count(2, timeout=WAIT_MS)
+        for number in range(2):
+            expect(charts.nth(number).locator("svg, canvas").first).to_be_visible(timeout=WAIT_MS)
+        expect(page.locator("[data-testid=stException]")).to_have_count(0)
+
+        page.get_by_role("link", name="Learn").click()
+        expect(page.get_by_text("Production language models are not trained once")).to_be_visible(timeout=WAIT_MS)
+        browser.close()
+    assert submitted == ["demo-code"]
+    assert errors == []

@@ -1,0 +1,149 @@
+"""Every page of the panel, run by Streamlit's own test harness against a fake platform on a real port."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.fakes import story
+from tests.fakes.orchestrator_service import FakePlatform
+
+PANEL = Path(__file__).resolve().parents[2] / "ui" / "panel"
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
+    fake = FakePlatform()
+    address = fake.start()
+    monkeypatch.setenv("RETAIN_SERVER", address)
+    monkeypatch.setenv("RETAIN_EVALUATOR", address)
+    yield fake
+    st.cache_resource.clear()
+    fake.stop()
+
+
+def open_page(name: str, **state: str) -> AppTest:
+    at = AppTest.from_file(str(PANEL / "app.py"), default_timeout=30)
+    for key, value in state.items():
+        at.session_state[key] = value
+    at.run()
+    if name != "pipelines":
+        at.switch_page(f"app_pages/{name}.py").run()
+    assert not at.exception
+    return at
+
+
+def run_until(at: AppTest, words: str) -> AppTest:
+    """Runs the page again until the live snapshot has what is looked for."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        at.run()
+        assert not at.exception
+        if words in said(at):
+            return at
+        time.sleep(0.1)
+    raise AssertionError(f"{words!r} never came: {said(at)}")
+
+
+def said(at: AppTest) -> str:
+    return "\n".join(
+        str(element.value)
+        for kind in ("title", "subheader", "markdown", "caption", "warning", "error")
+        for element in at.get(kind)
+    )
+
+
+def test_the_pipelines_page_shows_progress_and_runs(platform: FakePlatform) -> None:
+    story.finished(platform, "done")
+    story.suspended(platform, "held")
+    at = open_page("pipelines")
+    stages, runs = (table.value for table in at.dataframe)
+    assert list(stages["Stage"]) == ["Pre-Training", "Mid-Training (code)", "Fine-Tuning"]
+    assert list(stages["Status"]) == ["✓ Complete", "‖ Waits for a person", "✓ Complete"]
+    assert list(runs["Run"]) == ["held", "done"]
+    assert "held" in at.warning[0].value
+
+
+def test_what_is_locked_says_what_it_needs(platform: FakePlatform) -> None:
+    stages = open_page("pipelines").dataframe[0].value
+    assert list(stages["Status"]) == ["○ Ready to start", "⊗ Locked", "⊗ Locked"]
+    assert "base model" in stages["Needs"][1]
+
+
+def test_without_a_server_each_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETAIN_SERVER", "127.0.0.1:1")
+    for name in ("pipelines", "run"):
+        assert "127.0.0.1:1 does not answer" in open_page(name).error[0].value
+
+
+def test_a_template_fills_the_editor_and_is_validated(platform: FakePlatform) -> None:
+    at = open_page("new_run")
+    at.selectbox(key="template").select("minimal").run()
+    assert at.text_area(key="yaml").value.startswith("# The smallest pipeline")
+    at.button(key="validate").click().run()
+    assert at.success
+    assert list(at.dataframe[0].value["Stage"]) == ["pretrain"]
+
+
+def test_every_fault_is_listed_by_its_field(platform: FakePlatform) -> None:
+    platform.violations = [("forgetting.action", "came 0.3; at most stop 0.2 is allowed")]
+    at = open_page("new_run")
+    at.text_area(key="yaml").set_value("name: x\nstages: [{knid: PRETRAIN}]\n").run()
+    at.button(key="start").click().run()
+    assert list(at.dataframe[0].value["Field"]) == ["stages[0].knid", "forgetting.action"]
+    at.text_area(key="yaml").set_value("a: [1").run()
+    at.button(key="validate").click().run()
+    assert at.dataframe[0].value["Field"][0].startswith("line:")
+    assert platform.runs == {}
+
+
+def test_start_submits_what_is_in_the_editor(platform: FakePlatform) -> None:
+    at = open_page("new_run")
+    at.text_area(key="yaml").set_value("name: mine\nstages: [{kind: PRETRAIN}]\n").run()
+    at.button(key="start").click().run()
+    assert platform.runs["run-1"].spec.name == "mine"
+    assert not at.exception
+
+
+def test_a_run_shows_its_stages_charts_and_decisions(platform: FakePlatform) -> None:
+    story.finished(platform, "done")
+    at = run_until(open_page("run", run_id="done"), "Accepted checkpoints")
+    assert "Forgetting: **✓ +4.0 % general**" in said(at)
+    assert len(at.get("vega_lite_chart")) == 2
+    decisions = at.dataframe[0].value
+    assert list(decisions["Verdict"])[9] == "✗ roll back"
+    assert not at.button
+
+
+def test_a_suspended_run_is_approved_with_what_was_seen(platform: FakePlatform) -> None:
+    story.suspended(platform, "held")
+    at = run_until(open_page("run", run_id="held"), "midtrain/code forgot 24.0 %")
+    at.text_input(key="comment").set_value("fine by me")
+    at.button(key="continue").click().run()
+    assert "ApprovePipelineRun APPROVE_ACTION_CONTINUE fine by me" in platform.calls
+    assert not at.exception
+
+
+def test_a_run_is_cancelled_and_retried(platform: FakePlatform) -> None:
+    story.new_run(platform, "r")
+    at = run_until(open_page("run", run_id="r"), "code-model")
+    at.button(key="cancel").click().run()
+    deadline = time.monotonic() + 20
+    while "retry" not in {button.key for button in at.button} and time.monotonic() < deadline:
+        time.sleep(0.1)
+        at.run()
+    at.button(key="retry").click().run()
+    assert [call for call in platform.calls if call.startswith(("Cancel", "Retry"))] == [
+        "CancelPipelineRun",
+        "RetryPipelineRun",
+    ]
+
+
+def test_the_guides_are_there(platform: FakePlatform) -> None:
+    at = open_page("learn")
+    assert "Production language models are not trained once" in said(at)
+    at.get_by_key("guide").set_value("Catastrophic forgetting").run()
+    assert "perplexity of the baseline" in said(at)

@@ -1,0 +1,108 @@
+"""The panel without a browser: live snapshots, charts as data, where it listens."""
+
+import math
+import time
+
+import pytest
+
+from tests.fakes import story
+from tests.fakes.orchestrator_service import FakePlatform
+from ui.client.client import RetainClient
+from ui.dual import dual_rows
+from ui.panel.__main__ import bind
+from ui.panel.charts import draw, forgetting_chart, frame, perplexity_chart, stage_starts
+from ui.panel.live import LiveRuns, Snapshot
+from ui.severity import Thresholds
+
+SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, ("127.0.0.1", "7074")),
+        ({"RETAIN_PANEL_PORT": "7174"}, ("127.0.0.1", "7174")),
+        ({"RETAIN_PANEL_BIND": "0.0.0.0:80", "RETAIN_PANEL_PORT": "7174"}, ("0.0.0.0", "80")),
+    ],
+)
+def test_the_panel_listens_on_this_machine_unless_told_otherwise(environ, expected) -> None:
+    assert bind(environ) == expected
+
+
+def look_until(live: LiveRuns, run_id: str, state: str) -> Snapshot:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        snapshot = live.look(run_id)
+        if snapshot.run is not None and snapshot.run.state == state and snapshot.history:
+            return snapshot
+        time.sleep(0.02)
+    raise AssertionError(f"{run_id} did not become {state}: {live.look(run_id)}")
+
+
+def test_one_stream_serves_every_look(platform: FakePlatform, client: RetainClient) -> None:
+    run = story.suspended(platform, "r")
+    live = LiveRuns(client)
+    assert len(look_until(live, "r", "SUSPENDED").decisions) == 6
+    for _ in range(20):
+        live.look("r")
+    run.status.state = 6
+    platform.put(run)
+    assert look_until(live, "r", "CANCELLED").run is not None
+    assert platform.calls.count("WatchPipelineRun") == 1
+
+
+def test_an_error_is_kept_for_people_and_the_next_look_tries_again(
+    platform: FakePlatform, client: RetainClient
+) -> None:
+    live = LiveRuns(client)
+    deadline = time.monotonic() + 10
+    while live.look("absent").error is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert live.look("absent").error == "there is no run absent"
+    story.finished(platform, "absent")
+    assert look_until(live, "absent", "SUCCEEDED").error is None
+
+
+def measured(client: RetainClient, run_id: str):
+    """Rows of the run, and where its stages begin."""
+    rows = dual_rows(client.history(run_id), client.decisions(run_id), SEED)
+    return rows, stage_starts(rows, client.get_run(run_id))
+
+
+def test_stages_stand_one_after_another_on_the_axis(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    rows, begins = measured(client, "r")
+    assert begins == (("pretrain", 0), ("midtrain/code", 120 * 4096), ("finetune", 240 * 4096))
+    data = frame(rows, begins)
+    assert data["tokens_total"].max() == 360 * 4096
+    assert data["target"].isna().sum() == 6  # in pre-training general is itself the target
+
+
+def test_both_charts_have_their_marks(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    data = frame(*measured(client, "r"))
+    drawn = str(forgetting_chart(data, SEED).to_dict())
+    for expected in ("ROLL_BACK", "ADJUST", "Minor", "Action", "Stop", "errorbar"):
+        assert expected in drawn
+    layers = perplexity_chart(data).to_dict()["layer"]
+    scales = [
+        layer["encoding"]["y"]["scale"]["type"] for layer in layers if "scale" in layer.get("encoding", {}).get("y", {})
+    ]
+    assert set(scales) == {"log"}
+
+
+def test_a_score_without_bounds_still_draws(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    platform.records["r"][6].scores[0].ratio = math.inf
+    assert forgetting_chart(frame(*measured(client, "r")), SEED).to_dict()["layer"]
+
+
+def test_nothing_measured_draws_nothing_and_pre_training_has_no_score(
+    platform: FakePlatform, client: RetainClient
+) -> None:
+    assert draw((), (), SEED) == (None, None)
+    story.tell(platform, "r", until="midtrain/code")
+    rows, begins = measured(client, "r")
+    perplexity, forgetting = draw(tuple(rows), begins, SEED)
+    assert perplexity is not None
+    assert forgetting is None
