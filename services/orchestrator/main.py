@@ -3,11 +3,12 @@
 import asyncio
 import signal
 import sys
+from wsgiref.simple_server import WSGIServer
 
 import grpc
-from prometheus_client import PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
 
-from services.common.errors import RetainError
+from services.common.errors import RetainError, Unavailable
 from services.common.grpc_server import CLIENT_OPTIONS
 from services.common.logging import configure_logging, get_logger
 from services.common.minio_store import MinioStore
@@ -50,8 +51,7 @@ async def serve(settings: Settings, store: MinioStore) -> None:
         )
         ProcessCollector(registry=orchestrator.registry)
         PlatformCollector(registry=orchestrator.registry)
-        host, _, port = settings.metrics_bind.rpartition(":")
-        metrics_server, _ = start_http_server(int(port), host, registry=orchestrator.registry)
+        metrics_server = serve_metrics(settings.metrics_bind, orchestrator.registry)
         bound = await orchestrator.start()
         log.info("orchestrator serves", port=bound, metrics=metrics_server.server_address[1])
         await stopping.wait()
@@ -59,6 +59,16 @@ async def serve(settings: Settings, store: MinioStore) -> None:
         await orchestrator.stop(settings.drain_s)
         metrics_server.shutdown()
     engine.dispose()
+
+
+def serve_metrics(bind: str, registry: CollectorRegistry) -> WSGIServer:
+    """Serves `/metrics` on `host:port`. Raises Unavailable when the address is taken."""
+    host, _, port = bind.rpartition(":")
+    try:
+        server, _thread = start_http_server(int(port), host, registry=registry)
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {bind} (metrics): {error}", reason="ADDRESS_IN_USE") from error
+    return server
 
 
 def main() -> None:

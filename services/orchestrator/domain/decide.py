@@ -68,7 +68,8 @@ def _decide(
     stage = replace(stage, watched=stage.watched + 1 if judgement.ruling is Ruling.WATCH else 0)
 
     if judgement.ruling is Ruling.GO_BACK:
-        worst_set = judgement.worst.retention_set if judgement.worst and judgement.worst.finite else ""
+        # Nothing compared: something was no number, and only the learning rate can help.
+        worst_set = judgement.worst.retention_set if judgement.worst and judgement.compared is not None else ""
         rollback, changed = choose_rollback(stage, checkpoint, worst_set)
         mix, message = rollback.mix, f"{message}; {changed}"
         allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries

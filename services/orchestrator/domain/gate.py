@@ -133,7 +133,7 @@ def _judge_last(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judgeme
 
 def _judge_between(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judgement:
     if at.progress < limits.settle:
-        limit = UNSETTLED_STOP_FACTOR * limits.stop
+        limit = round(UNSETTLED_STOP_FACTOR * limits.stop, 12)  # 3 x 0.2 is 0.6, not a hair above
         if worst.ratio >= limit:
             said = f"at or over {UNSETTLED_STOP_FACTOR:g} times stop before settling"
             return _judgement(Ruling.GO_BACK, worst, worst.ratio, limit, limits, said)
@@ -162,9 +162,9 @@ def _unsure(at: Boundary, worst: ForgettingScore, threshold: float, limits: Limi
 def _judgement(
     ruling: Ruling, worst: ForgettingScore, compared: float, threshold: float, limits: Limits, said: str
 ) -> Judgement:
-    where = f"{worst.retention_set} {worst.ratio:+.1%}"
+    where = f"{worst.retention_set} {worst.ratio:+.2%}"
     if compared != worst.ratio:
-        where += f" (projected to the end {compared:+.1%})"
+        where += f" (projected to the end {compared:+.2%})"
     return Judgement(
         ruling=ruling,
         severity=limits.severity(worst.ratio),

@@ -126,6 +126,7 @@ def _not_finite(state: RunState, stage: StageRun, event: StageEnded) -> Outcome:
     rollback, changed = rollback_from_start(stage)
     allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries
     goes_back = stage.retries < allowed and math.isfinite(rollback.mix.lr_scale)
+    at = stage.at_boundary(rollback.boundary)
     message = f"{event.message}; {changed}"
     if not goes_back:
         message += f"; all {allowed} retries are used: Approve (ACCEPT or CONTINUE) or Cancel"
@@ -142,6 +143,7 @@ def _not_finite(state: RunState, stage: StageRun, event: StageEnded) -> Outcome:
         severity=Severity.STOP,
         step=stage.step,
         forgetting=None,
+        target=at.ref if goes_back and at else None,
         recommendations=recommendations(Severity.STOP, Limits.of(state.spec.forgetting)),
     )
     state = replace(state, decisions=decision.number)

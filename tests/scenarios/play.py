@@ -1,0 +1,289 @@
+"""Plays a scenario: a table with an event on the left and what the pure core makes of it on the right.
+
+    checkpoint 10            => evaluate 10
+    score 10 general=0.04    => CONTINUE
+    directive 10             => CONTINUE general=0.1 lr=1
+
+The stage under test is a mid-training on code, 100 steps with a boundary every 10, on top of an imported model; a
+header line sets what differs (`lag=1 max_retries=0 settle=0`). Words on the left: admit, ask GROUP REQUEST, prepared,
+progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report= for the interval and the report set), directive STEP,
+end, fail REASON, cancel, approve ACCEPT|CONTINUE, retry, job-ended GROUP, hung GROUP. `@G.A` after a word speaks for
+attempt A of group G; without it for the present ones.
+"""
+
+import math
+from dataclasses import dataclass
+
+from services.common.errors import RetainError
+from services.orchestrator.domain import events as e
+from services.orchestrator.domain import fence
+from services.orchestrator.domain.actions import Annotate, Evaluate, Prune, RecordDecision, StopJob, SubmitJob
+from services.orchestrator.domain.defaults import fill
+from services.orchestrator.domain.directive import directive_at
+from services.orchestrator.domain.on_lifecycle import new_run
+from services.orchestrator.domain.run_state import Mix, Phase, PreparedData, PreparedStage, RunState
+from services.orchestrator.domain.spec import (
+    BatchSpec,
+    Domain,
+    DurationSpec,
+    EvaluationSpec,
+    ForgettingSpec,
+    IntervalSpec,
+    ModelSpec,
+    PipelineSpec,
+    StageData,
+    StageKind,
+    StageSpec,
+)
+from services.orchestrator.domain.step import step
+from services.orchestrator.domain.values import (
+    CheckpointRef,
+    EvalSetRef,
+    ForgettingScore,
+    Measurement,
+    PreparedFolder,
+    SetResult,
+    SetRole,
+    SetUse,
+)
+from services.orchestrator.domain.work import PrepareWork, ReleaseWork, work_of
+
+STORE = "s3://retain"
+BASE = CheckpointRef(uri=f"{STORE}/prepared/base", manifest_sha256="b" * 64, weights_digest="base")
+INTEGERS = ("confirm", "max_retries")
+
+
+@dataclass(kw_only=True)
+class Player:
+    """A run and the clock of its scenario."""
+
+    state: RunState
+    now_s: float = 1000.0
+    requests: int = 0
+
+    def play(self, line: str) -> str:
+        """What one event leads to, as text."""
+        before = self.state
+        self.now_s += 1.0
+        words = line.split()
+        try:
+            if words[0].split("@")[0] == "directive":
+                return self._directive(words)
+            self.state, actions = step(self.state, self._event(words))
+        except RetainError as error:
+            return f"! {error.reason}"
+        said = [text for action in actions if (text := _action(action))]
+        if self.state.status is not before.status:
+            said.append(f"run {self.state.status}" + (f" {self.state.reason}" if self.state.reason else ""))
+        for old, new in zip(before.stages, self.state.stages, strict=True):
+            if old.status is not new.status:
+                said.append(f"stage {new.status}")
+        if words[0] == "ask":
+            said.append(_work(self.state))
+        return "; ".join(said) or "-"
+
+    def _event(self, words: list[str]) -> e.Event:
+        word, _, who = words[0].partition("@")
+        stage = self.state.stages[0]
+        group, attempt = (int(n) for n in who.split(".")) if who else (self.state.submission, stage.attempt)
+        at = {"submission": group, "attempt": attempt, "stage_index": 0, "now_s": self.now_s}
+        now = {"now_s": self.now_s}
+        match word:
+            case "admit":
+                return e.Admitted(**now)
+            case "ask":
+                return e.AttemptAsked(submission=int(words[1]), request_id=words[2], **now)
+            case "prepared":
+                preparing = at | {"attempt": self.state.prepare_attempt, "stage_index": fence.PREPARING}
+                return e.StageEnded(failed=False, prepared=prepared(self.state), **preparing)
+            case "prepare-failed":
+                preparing = at | {"attempt": self.state.prepare_attempt, "stage_index": fence.PREPARING}
+                return e.StageEnded(failed=True, reason=words[1], message="bad", **preparing)
+            case "progress":
+                return e.ProgressReported(phase=Phase.TRAINING, step=int(words[1]), **at)
+            case "checkpoint":
+                return self._checkpoint(words, at)
+            case "score":
+                return self._score(words)
+            case "unmeasured":
+                found = next(c for c in stage.checkpoints if c.ref.step == int(words[1]))
+                return e.EvaluationFailed(
+                    stage_index=0, attempt=found.attempt, step=int(words[1]), reason="EVALUATION_FAILED",
+                    message="broken", **now,
+                )  # fmt: skip
+            case "end":
+                return e.StageEnded(failed=False, **at)
+            case "fail":
+                return e.StageEnded(failed=True, reason=words[1], message="because", **at)
+            case "cancel":
+                return e.Cancelled(**now)
+            case "approve":
+                return e.Approved(action=e.ApproveAction(words[1]), queue_number=7, **now)
+            case "retry":
+                return e.Retried(queue_number=8, **now)
+            case "job-submitted":
+                return e.JobSubmitted(submission=int(words[1]), **now)
+            case "job-ended":
+                return e.JobEnded(submission=int(words[1]), message="it died", max_restarts=2, **now)
+            case "hung":
+                return e.WorkersHung(submission=int(words[1]), message="no progress", max_restarts=2, **now)
+        raise ValueError(f"no such event in a scenario: {word}")
+
+    def _checkpoint(self, words: list[str], at: dict) -> e.CheckpointReported:
+        at_step = int(words[1])
+        options = dict(word.split("=") for word in words[2:])
+        name = f"{self.state.id}/midtrain/code/attempt-{at['attempt']}/step-{at_step:09d}"
+        ref = CheckpointRef(
+            uri=f"{STORE}/runs/{name}",
+            manifest_sha256=options.get("sha", "0") * 64,
+            weights_digest=name,
+            step=at_step,
+        )
+        return e.CheckpointReported(
+            boundary=math.ceil(at_step / 10),
+            checkpoint=ref,
+            parent="",
+            train_loss_nats=float(options.get("loss", 2.0)),
+            **at,
+        )
+
+    def _score(self, words: list[str]) -> e.EvaluationFinished:
+        at_step = int(words[1])
+        values = {name: float(value) for name, value in (word.split("=") for word in words[2:])}
+        low, report = values.pop("low", None), values.pop("report", None)
+        target = values.pop("target", 2.0)
+        checkpoints = [c for c in self.state.stages[0].checkpoints if c.ref.step == at_step]
+        attempt = checkpoints[-1].attempt if checkpoints else self.state.stages[0].attempt
+        scores = [_score(name, ratio, SetUse.CONTROL, low) for name, ratio in values.items()]
+        if report is not None:
+            scores.append(_score("general", report, SetUse.REPORT, None))
+        results = (_result("code", target, SetRole.TARGET), *(_result(n, 2.0, SetRole.RETENTION) for n in values))
+        return e.EvaluationFinished(
+            stage_index=0,
+            attempt=attempt,
+            step=at_step,
+            measurement=Measurement(results=results, scores=tuple(scores)),
+            now_s=self.now_s,
+        )
+
+    def _directive(self, words: list[str]) -> str:
+        who = words[0].partition("@")[2]
+        stage = self.state.stages[0]
+        group, attempt = (int(n) for n in who.split(".")) if who else (self.state.submission, stage.attempt)
+        fence.check_attempt(self.state, group, attempt, 0)
+        lag = self.state.spec.evaluation.decision_lag
+        directive = directive_at(stage, math.ceil(int(words[1]) / 10), lag=lag)
+        return "pending" if directive is None else f"{directive.verdict} {_mix(directive.mix)}"
+
+
+def run(header: str = "") -> RunState:
+    """A PENDING run; `header` holds settings that differ from the defaults."""
+    given = dict(word.split("=") for word in header.split())
+    lag, keep = int(given.pop("lag", "0")), given.pop("share", "0.1")
+    rules: dict = {k: int(v) if k in INTEGERS else float(v) for k, v in given.items()}
+    if "mitigate" in rules:
+        rules["mitigate"] = bool(rules["mitigate"])
+    stage = StageSpec(
+        kind=StageKind.MIDTRAIN,
+        domain=Domain.CODE,
+        data=StageData(domain="sample://code", general="sample://docs", general_share=float(keep)),
+        duration=DurationSpec(steps=100),
+        batch=BatchSpec(sequences=4),
+    )
+    spec = PipelineSpec(
+        name="scenario",
+        model=ModelSpec(huggingface=f"{STORE}/uploads/base/model", context=64),
+        stages=(stage,),
+        forgetting=ForgettingSpec(**rules),
+        evaluation=EvaluationSpec(every=IntervalSpec(steps=10), decision_lag=lag),
+    )
+    return new_run("r1", fill(spec), store_uri=STORE, base=None, queue_number=1, now_s=1000.0)
+
+
+def training(header: str = "") -> Player:
+    """A run whose first attempt has begun: group 1, attempt 1."""
+    player = Player(state=run(header))
+    for line in ("admit", "job-submitted 1", "ask 1 p", "prepared", "ask 1 a"):
+        player.play(line)
+    return player
+
+
+def play(table: str, *, header: str = "", player: Player | None = None) -> Player:
+    """Play a table and compare every row. The first row that differs is shown with what came."""
+    player = player or training(header)
+    for number, line in enumerate(filter(None, (row.strip() for row in table.strip().splitlines())), start=1):
+        event, _, expected = (part.strip() for part in line.partition("=>"))
+        came = player.play(event)
+        assert came == expected, f"row {number}: {event}\n  expected {expected}\n  came     {came}"
+    return player
+
+
+def prepared(state: RunState) -> PreparedData:
+    """What preparing makes for the scenario's stage."""
+    names = ("code", "general")
+    sets = tuple(
+        EvalSetRef(
+            name=name, uri=f"{STORE}/evalsets/{name}-{use}", digest=f"{name}{use}", use=use,
+            role=SetRole.TARGET if name == "code" else SetRole.RETENTION,
+        )
+        for name in names
+        for use in SetUse
+    )  # fmt: skip
+    shards = tuple(_folder(name) for name in names)
+    stage = PreparedStage(index=0, shards=shards, sets=sets)
+    return PreparedData(tokenizer=_folder("tokenizer"), stages=(stage,), base=BASE)
+
+
+def _folder(name: str) -> PreparedFolder:
+    return PreparedFolder(name=name, uri=f"{STORE}/prepared/{name}", digest=name, tokens=1000, loss_tokens=1000)
+
+
+def _score(name: str, ratio: float, use: SetUse, low: float | None) -> ForgettingScore:
+    return ForgettingScore(
+        retention_set=name, ratio=ratio, nats=0.0, ratio_low=low, ratio_high=None if low is None else 2 * ratio - low,
+        baseline_perplexity=10.0, perplexity=10.0 * (1 + ratio), use=use,
+    )  # fmt: skip
+
+
+def _result(name: str, loss: float, role: SetRole) -> SetResult:
+    ref = EvalSetRef(name=name, uri="", digest=name, role=role, use=SetUse.CONTROL)
+    return SetResult(
+        set=ref, nats=loss * 100, tokens=100, bytes=400, loss_nats=loss, perplexity=math.exp(loss) if loss < 50 else
+        math.inf, bits_per_byte=loss / 4 / math.log(2), units=60,
+    )  # fmt: skip
+
+
+def _action(action: object) -> str:
+    match action:
+        case RecordDecision():
+            decision = action.decision
+            to = ""
+            if decision.verdict == "ROLL_BACK" and decision.actor == "gate":
+                to = f" to {decision.target.step if decision.target else 'start'}"
+            changed = f" {_mix(Mix(shares=decision.shares, lr_scale=decision.lr_scale))}"
+            return f"{decision.verdict}{to}" + (changed if decision.verdict in ("ADJUST", "ROLL_BACK") else "")
+        case Evaluate():
+            return f"evaluate {action.checkpoint.step}"
+        case SubmitJob():
+            return f"submit {action.submission}"
+        case StopJob():
+            return f"stop {action.submission}"
+        case Prune():
+            return f"prune {action.checkpoint_id[-4:].lstrip('0')}"
+        case Annotate():
+            return ""
+    return ""
+
+
+def _work(state: RunState) -> str:
+    work = work_of(state)
+    if isinstance(work, ReleaseWork):
+        return "release"
+    if isinstance(work, PrepareWork):
+        return f"prepare {work.attempt}"
+    start = work.resume.step if work.resume else "start"
+    return f"attempt {work.attempt} from {start} {_mix(work.mix)}"
+
+
+def _mix(mix: Mix) -> str:
+    return " ".join([*(f"{name}={share:g}" for name, share in mix.shares.items()), f"lr={mix.lr_scale:g}"])

@@ -1,0 +1,173 @@
+"""Smaller parts: ladder, recommendations, liveness, queue, codec, paging, conversion."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from retain.types.v1 import spec_pb2
+from services.common.errors import Corrupt, InvalidInput
+from services.orchestrator.adapters import codec
+from services.orchestrator.application.queue import Queue
+from services.orchestrator.domain.decision import Severity
+from services.orchestrator.domain.defaults import fill
+from services.orchestrator.domain.gate import Limits
+from services.orchestrator.domain.huggingface import faults_of_config, faults_of_files
+from services.orchestrator.domain.ladder import climb
+from services.orchestrator.domain.liveness import Liveness
+from services.orchestrator.domain.on_lifecycle import new_run
+from services.orchestrator.domain.recommend import recommendations
+from services.orchestrator.domain.run_state import Job, Mix, Phase, RunState, RunStatus
+from services.orchestrator.domain.spec import ComputeSpec, PipelineSpec, StageKind
+from services.orchestrator.transport.generic import to_domain
+from services.orchestrator.transport.paging import number_of, page_size, token_of
+from services.orchestrator.transport.present import spec_message
+from tests.scenarios.play import training
+from tests.unit.services.orchestrator.specs import spec
+
+TIMES = {"stall_timeout_s": 45.0, "start_timeout_s": 600.0}
+
+
+def test_the_ladder_goes_to_the_next_rung_above_the_present_share() -> None:
+    mix = Mix(shares={"general": 0.25, "code": 0.05})
+    assert climb(mix, "general")[0].shares == {"general": 0.3, "code": 0.05}
+    assert climb(mix, "code")[0].shares == {"general": 0.25, "code": 0.2}
+    high = Mix(shares={"general": 0.5, "code": 0.3})
+    assert climb(high, "code")[0] == replace(high, lr_scale=0.5), "0.5 + 0.5 would leave nothing to learn from"
+    assert climb(high, "general")[0] == replace(high, lr_scale=0.5)
+    assert climb(Mix(), "")[0] == Mix(lr_scale=0.5)
+
+
+def test_recommendations_name_share_and_learning_rate_from_action_on() -> None:
+    limits = Limits.of(fill(spec()).forgetting)
+    moderate = recommendations(Severity.ACTION, limits)
+    assert moderate[0].startswith("⚠ Moderate forgetting detected (10-20% degradation)")
+    assert any("LOWER learning rate by 50%" in line for line in moderate)
+    assert any("restore the last good checkpoint" in line for line in recommendations(Severity.STOP, limits))
+    assert len(recommendations(Severity.OK, limits)) == 1
+    assert recommendations(Severity.UNSPECIFIED, limits) == ()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "severity"),
+    [(-0.5, "OK"), (0.0499, "OK"), (0.05, "MINOR"), (0.1, "ACTION"), (0.2, "STOP"), (math.nan, "STOP")],
+)
+def test_severity_is_inclusive_and_fails_closed(ratio: float, severity: str) -> None:
+    assert Limits.of(fill(spec()).forgetting).severity(ratio) == severity
+
+
+def test_waiting_is_not_a_hang_but_standing_still_while_training_is() -> None:
+    group = Liveness.starting(1, 0.0)
+    assert group.overdue(599.0, **TIMES) is None
+    assert "have not called" in str(group.overdue(600.0, **TIMES))
+    group = group.called(10.0)
+    assert "nothing was heard" in str(group.overdue(55.0, **TIMES))
+    training_at = group.reported(20.0, phase=Phase.TRAINING, heartbeat=(0, 1, 5))
+    still = training_at.reported(60.0, phase=Phase.TRAINING, heartbeat=(0, 1, 5))
+    assert "no progress in TRAINING" in str(still.overdue(65.0, **TIMES))
+    grew = training_at.reported(60.0, phase=Phase.TRAINING, heartbeat=(0, 1, 6))
+    assert grew.overdue(65.0, **TIMES) is None
+    waiting = training_at.reported(60.0, phase=Phase.WAITING, heartbeat=(0, 1, 5))
+    assert waiting.reported(200.0, phase=Phase.WAITING, heartbeat=(0, 1, 5)).overdue(210.0, **TIMES) is None
+
+
+def pending(name: str, number: int, workers: int) -> RunState:
+    filled = fill(spec(compute=ComputeSpec(workers=workers)))
+    return new_run(name, filled, store_uri="s3://b", base=None, queue_number=number, now_s=0.0)
+
+
+def test_the_queue_is_first_come_first_served_and_nobody_overtakes() -> None:
+    queue = Queue(slots=2)
+    small, large, last = pending("a", 1, 1), pending("b", 2, 2), pending("c", 3, 1)
+    queue.load([last, small, large])
+    assert queue.next_number() == 4
+    assert [queue.position(name) for name in "abcx"] == [1, 2, 3, 0]
+    assert queue.head() == "a"
+    running = replace(small, status=RunStatus.RUNNING, queue_number=0)
+    queue.changed(small, running, ())
+    assert [queue.position(name) for name in "abc"] == [0, 1, 2]
+    assert queue.head() is None, "b needs both slots, and c does not overtake it"
+    ending = replace(running, status=RunStatus.CANCELLED, jobs=(Job(submission=1),))
+    queue.changed(running, ending, ())
+    assert queue.head() is None, "a's workers still live"
+    queue.changed(ending, replace(ending, jobs=()), ())
+    assert queue.head() == "b"
+    queue.forget("b")
+    assert queue.head() == "c"
+
+
+def test_a_state_survives_the_database_with_everything_in_it() -> None:
+    player = training("lag=1 budget=0.08")
+    for line in ("checkpoint 10", "score 10 general=nan", "ask 1 b", "checkpoint 10", "progress 12", "hung 1"):
+        player.play(line)
+    text = codec.dumps(player.state)
+    assert codec.dumps(codec.loads(RunState, text)) == text
+    finite = training()
+    finite.play("checkpoint 10")
+    assert codec.loads(RunState, codec.dumps(finite.state)) == finite.state
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"id": "x"}', '{"id": "x", "colour": 1}'])
+def test_a_row_that_does_not_fit_is_corrupt(text: str) -> None:
+    with pytest.raises(Corrupt):
+        codec.loads(RunState, text)
+
+
+def test_pages() -> None:
+    assert [page_size(n) for n in (0, 7, 500, 501)] == [50, 7, 500, 500]
+    with pytest.raises(InvalidInput):
+        page_size(-1)
+    token = token_of(42, of="runs")
+    assert number_of(token, of="runs") == 42
+    assert number_of("", of="runs") is None
+    assert token_of(None, of="runs") == ""
+    for bad in (token_of(42, of="other"), "garbage", "AAAA"):
+        with pytest.raises(InvalidInput):
+            number_of(bad, of="runs")
+
+
+def test_a_spec_goes_over_the_wire_and_back_unchanged() -> None:
+    for given in (spec(), fill(spec())):
+        assert to_domain(spec_message(given), PipelineSpec) == given
+
+
+def test_unset_is_not_zero() -> None:
+    message = spec_pb2.PipelineSpec()
+    message.stages.add(kind=spec_pb2.STAGE_KIND_MIDTRAIN).data.general_share = 0.0
+    read = to_domain(message, PipelineSpec)
+    assert read.stages[0].data.general_share == 0.0
+    assert read.stages[0].schedule.warmup is None
+    assert read.forgetting.action is None
+    assert read.tokenizer.train is None
+    assert fill(read).stages[0].data.replay["general"] == 0.0
+
+
+def test_an_enum_number_that_nobody_knows_is_a_fault_with_its_path() -> None:
+    message = spec_pb2.PipelineSpec()
+    message.stages.add()
+    message.stages.add(kind=99)  # type: ignore[arg-type]
+    faults: list = []
+    read = to_domain(message, PipelineSpec, faults)
+    assert [(f.field, f.description) for f in faults] == [
+        ("stages[1].kind", "came 99; allowed is PRETRAIN, MIDTRAIN, FINETUNE")
+    ]
+    assert read.stages[1].kind is StageKind.UNSPECIFIED
+
+
+def test_an_imported_model_is_data_and_nothing_else() -> None:
+    config = {
+        "architectures": ["LlamaForCausalLM"], "vocab_size": 1, "hidden_size": 1, "num_hidden_layers": 1,
+        "num_attention_heads": 1, "intermediate_size": 1,
+    }  # fmt: skip
+    files = ["config.json", "tokenizer.json", "model.safetensors"]
+    assert list(faults_of_config(config)) == []
+    assert list(faults_of_files(files)) == []
+    assert [f for f, _ in faults_of_config(config | {"auto_map": {"AutoModel": "x--y.Z"}})] == ["config.json.auto_map"]
+    assert [f for f, _ in faults_of_config(config | {"architectures": ["GPT2LMHeadModel"]})] == [
+        "config.json.architectures"
+    ]
+    assert [f for f, _ in faults_of_config(config | {"vocab_size": "many"})] == ["config.json.vocab_size"]
+    assert len(list(faults_of_config(None))) == 1
+    for bad in ("pytorch_model.bin", "modeling_x.py", "weights.pkl"):
+        assert len(list(faults_of_files([*files, bad]))) == 1, bad
+    assert len(list(faults_of_files([]))) == 3
