@@ -9,7 +9,7 @@ Shapes: B batch, T tokens, S tokens to look back on (S = T without a cache), E w
 heads, D size of a head, V vocabulary.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the usual name)
@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from model.config import ModelConfig
 from model.errors import BadConfig
+from model.losses import fused_token_nats
 from model.rope import RotaryTable, rotate, segment_positions
 
 
@@ -157,15 +158,26 @@ class Llama(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def forward(
-        self, tokens_BT: Tensor, *, segments_BT: Tensor | None = None, cache: KeyValueStore | None = None
-    ) -> Tensor:
-        """Logits of the next token at every position, [B, T, V].
+        self,
+        tokens_BT: Tensor,
+        *,
+        segments_BT: Tensor | None = None,
+        targets_BT: Tensor | None = None,
+        cache: KeyValueStore | None = None,
+    ) -> Any:
+        """Logits of the next token at every position, [B, T, V]; or, with targets, their loss.
 
         segments_BT: ids of the conversations packed into a row (runs of equal ids): attention never crosses from one
         to another and positions start again in each, so that each gets the logits that it would get alone.
+        targets_BT: the next tokens (NO_LOSS where none bears loss). Then the result is (sum of nats, nats of every
+        token [B, T]) of `losses.fused_token_nats`: the way to train, since all logits are never held at once. It is
+        part of the forward pass because wrappers (DDP, FSDP) know the weights only inside of it.
         Raises BadConfig when there are more tokens than the context.
         """
-        return self.lm_head(self.hidden(tokens_BT, segments_BT=segments_BT, cache=cache))
+        hidden_BTE = self.hidden(tokens_BT, segments_BT=segments_BT, cache=cache)
+        if targets_BT is None:
+            return self.lm_head(hidden_BTE)
+        return fused_token_nats(hidden_BTE, self.lm_head.weight, targets_BT)
 
     def hidden(
         self, tokens_BT: Tensor, *, segments_BT: Tensor | None = None, cache: KeyValueStore | None = None

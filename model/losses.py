@@ -5,6 +5,8 @@ over tokens as soon as two batches hold a different number of targets (the last 
 Sum nats, sum tokens, divide once.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch import Tensor
@@ -12,6 +14,7 @@ from torch import Tensor
 from model.errors import EmptyBatch
 
 NO_LOSS = -100  # a target that bears no loss: padding, the user's side of a conversation
+CHUNK_TOKENS = 256  # rows of logits made at once by the fused loss: 4 MB at a vocabulary of 4,096
 
 # Shapes: B batch, T tokens, V vocabulary.
 
@@ -51,6 +54,64 @@ def summed_loss(logits_BTV: Tensor, targets_BT: Tensor) -> tuple[Tensor, int]:
         reduction="sum",
     )
     return sum_nats, tokens
+
+
+def fused_token_nats(hidden_BTE: Tensor, weight_VE: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """(sum of nats, nats of every token [B, T]) of `hidden @ weight.T`, without ever holding all logits.
+
+    The logits are by far the largest tensor of a step, and softmax reads them several times. Here they are made a few
+    rows at a time, and the gradients of both factors are taken at once while those rows are still in the cache. The sum
+    is differentiable; the nats of the tokens are for reports and carry no gradient.
+    """
+    sum_nats, nats_N = _FusedCrossEntropy.apply(
+        hidden_BTE.reshape(-1, hidden_BTE.shape[-1]), weight_VE, targets_BT.reshape(-1)
+    )
+    return sum_nats, nats_N.view(targets_BT.shape)
+
+
+class _FusedCrossEntropy(torch.autograd.Function):
+    """Shapes: N tokens, C tokens of a chunk, E width, V vocabulary."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+        wants_hidden, wants_weight = ctx.needs_input_grad[:2]
+        nats_N = torch.zeros(len(targets_N), dtype=torch.float32, device=hidden_NE.device)
+        grad_NE = torch.zeros_like(hidden_NE) if wants_hidden else None
+        grad_VE = torch.zeros_like(weight_VE) if wants_weight else None
+        for start in range(0, len(targets_N), CHUNK_TOKENS):
+            part = slice(start, start + CHUNK_TOKENS)
+            hidden_CE = hidden_NE[part]
+            silent_C1 = (targets_N[part] == NO_LOSS).unsqueeze(1)
+            targets_C1 = targets_N[part].unsqueeze(1).masked_fill(silent_C1, 0)
+            logits_CV = (hidden_CE @ weight_VE.T).float()
+            largest_C1 = logits_CV.amax(dim=1, keepdim=True)
+            target_logits_C1 = logits_CV.gather(1, targets_C1)
+            weights_CV = logits_CV.sub_(largest_C1).exp_()
+            sums_C1 = weights_CV.sum(dim=1, keepdim=True)
+            nats_N[part] = (sums_C1.log() + largest_C1 - target_logits_C1).masked_fill(silent_C1, 0).squeeze(1)
+            if grad_NE is None and grad_VE is None:
+                continue
+            # d nats / d logits = softmax - one_hot(target), and nothing where there is no loss
+            grad_CV = weights_CV.mul_(sums_C1.reciprocal().masked_fill(silent_C1, 0))
+            grad_CV.scatter_add_(1, targets_C1, silent_C1.float() - 1)
+            grad_CV = grad_CV.to(weight_VE.dtype)
+            if grad_NE is not None:
+                torch.mm(grad_CV, weight_VE, out=grad_NE[part])
+            if grad_VE is not None:
+                grad_VE.addmm_(grad_CV.T, hidden_CE)
+        ctx.save_for_backward(grad_NE, grad_VE)
+        ctx.mark_non_differentiable(nats_N)
+        return nats_N.sum(), nats_N
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        grad_NE, grad_VE = ctx.saved_tensors
+        scale = grads[0]
+        return (
+            None if grad_NE is None else grad_NE * scale.to(grad_NE.dtype),
+            None if grad_VE is None else grad_VE * scale.to(grad_VE.dtype),
+            None,
+        )
 
 
 def mean_loss(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:

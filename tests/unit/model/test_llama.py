@@ -142,3 +142,11 @@ def test_bfloat16_stays_near_float32() -> None:
 def test_torch_compile_by_the_caller_gives_the_same_logits() -> None:
     model = Llama(CONFIG, seed=0)
     torch.testing.assert_close(torch.compile(model, backend="eager")(tokens(2, 32)), model(tokens(2, 32)))
+
+
+def test_with_targets_the_forward_pass_gives_their_loss() -> None:
+    model = Llama(CONFIG, seed=0)
+    targets_BT = tokens(2, 32, seed=1)
+    sum_nats, nats_BT = model(tokens(2, 32), targets_BT=targets_BT)
+    torch.testing.assert_close(sum_nats / 64, mean_loss(model(tokens(2, 32)), targets_BT))
+    torch.testing.assert_close(nats_BT.sum(), sum_nats.detach())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.errors import EmptyBatch
-from model.losses import NO_LOSS, mean_loss, summed_loss, token_nats, uniform_nats
+from model.losses import NO_LOSS, fused_token_nats, mean_loss, summed_loss, token_nats, uniform_nats
 
 
 def logits_of(probabilities: list[list[float]]) -> torch.Tensor:
@@ -50,3 +50,30 @@ def test_half_precision_logits_are_summed_in_float32() -> None:
 def test_a_batch_without_targets_is_refused() -> None:
     with pytest.raises(EmptyBatch, match="at least one target token"):
         summed_loss(torch.zeros(1, 3, 4), torch.full((1, 3), NO_LOSS))
+
+
+@pytest.mark.parametrize("tokens", [3, 600])  # within one chunk; over several, the last one short
+def test_the_fused_loss_and_its_gradients_are_those_of_cross_entropy(tokens: int) -> None:
+    torch.manual_seed(0)
+    hidden_BTE, weight_VE = torch.randn(2, tokens, 8), torch.randn(50, 8)
+    targets_BT = torch.randint(0, 50, (2, tokens))
+    targets_BT[1, : tokens // 2] = NO_LOSS
+    gradients, nats = [], []
+    for fused in (False, True):
+        hidden, weight = hidden_BTE.clone().requires_grad_(), weight_VE.clone().requires_grad_()
+        if fused:
+            sum_nats, nats_BT = fused_token_nats(hidden, weight, targets_BT)
+            assert not nats_BT.requires_grad
+        else:
+            nats_BT = token_nats(hidden @ weight.T, targets_BT)
+            sum_nats = nats_BT.sum()
+        (sum_nats / 7).backward()
+        gradients.append((hidden.grad, weight.grad))
+        nats.append(nats_BT.detach())
+    torch.testing.assert_close(nats[1], nats[0])
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-4, rtol=1e-4)
+
+
+def test_the_fused_loss_survives_logits_that_would_overflow() -> None:
+    sum_nats, _ = fused_token_nats(torch.tensor([[[100.0]]]), torch.tensor([[100.0], [-100.0]]), torch.tensor([[1]]))
+    assert sum_nats.item() == pytest.approx(20_000.0)
