@@ -1,0 +1,102 @@
+"""The chart with its real tools: lint, tests of the templates, schemas of the objects, copies that have not drifted."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy import chart_files
+
+pytestmark = pytest.mark.integration
+CHART = chart_files.ROOT / "helm/retain"
+VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
+
+
+@pytest.fixture(scope="session")
+def tools(shared_tools: Path) -> dict[str, str]:
+    """An environment that finds helm, helm-unittest and kubeconform."""
+    unpacked = subprocess.run([str(shared_tools / "unpack")], check=True, capture_output=True, text=True).stdout.strip()
+    return {**os.environ, "PATH": f"{unpacked}:{os.environ['PATH']}"}
+
+
+def run(env: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def rendered(env: dict[str, str], values: Path) -> str:
+    done = run(env, "helm", "template", "retain", str(CHART), "--namespace", "retain", "--values", str(values))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_the_chart_passes_the_strict_lint(tools: dict[str, str], values: Path) -> None:
+    done = run(tools, "helm", "lint", "--strict", str(CHART), "--values", str(values))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "path"),
+    [
+        ("ui.nonsense=1", "/ui"),
+        ("database.kind=oracle", "/database/kind"),
+        ("evaluator.threads=0", "/evaluator/threads"),
+        ("objectStore.externalEndpoint=s3.example.com", "/objectStore/externalEndpoint"),
+    ],
+)
+def test_the_schema_refuses_a_wrong_value_and_names_it(tools: dict[str, str], setting: str, path: str) -> None:
+    done = run(tools, "helm", "template", str(CHART), "--set", setting)
+    assert done.returncode != 0
+    assert path in done.stderr
+
+
+def test_the_templates_pass_their_own_tests(tools: dict[str, str]) -> None:
+    done = run(tools, "helm-unittest", str(CHART))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for template in (path.stem for path in (CHART / "tests").glob("*_test.yaml")):
+        assert f"{template}.yaml" in done.stdout
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_every_object_fits_the_schema_of_kubernetes(tools: dict[str, str], values: Path, tmp_path: Path) -> None:
+    kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="required: the package kubernetes-validate")
+    from ruamel.yaml import YAML
+
+    objects = [one for one in YAML(typ="safe").load_all(rendered(tools, values)) if one]
+    of_operators = {"PrometheusRule", "ServiceMonitor", "PodMonitor", "RayCluster"}
+    checked = set()
+    for one in objects:
+        if one["kind"] not in of_operators:
+            kubernetes_validate.validate(one, "1.34", strict=True)
+            checked.add(one["kind"])
+    assert checked >= {"Service", "StatefulSet", "Deployment", "ServiceAccount", "Pod"}
+
+
+def test_the_custom_objects_fit_their_definitions(tools: dict[str, str], shared_tools: Path, tmp_path: Path) -> None:
+    """kubeconform with the operators' own CRDs."""
+    import json
+
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe")
+    for path in (shared_tools / "schemas").glob("*.yaml"):
+        definition = yaml.load(path.read_text())
+        kind = definition["spec"]["names"]["kind"].lower()
+        for version in definition["spec"]["versions"]:
+            schema = json.dumps(version["schema"]["openAPIV3Schema"], default=str)
+            (tmp_path / f"{kind}_{version['name']}.json").write_text(schema)
+    everything = rendered(tools, CHART / "ci/production-values.yaml")
+    custom = [part for part in everything.split("\n---\n") if "monitoring.coreos.com" in part or "ray.io/v1\n" in part]
+    assert len(custom) == 5  # the rules, two service monitors, the pod monitor, the Ray cluster
+    (tmp_path / "objects.yaml").write_text("\n---\n".join(custom))
+    location = str(tmp_path / "{{ .ResourceKind }}_{{ .ResourceAPIVersion }}.json")
+    done = run(
+        tools, "kubeconform", "-strict", "-summary", "-schema-location", location, str(tmp_path / "objects.yaml")
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Valid: 5, Invalid: 0, Errors: 0, Skipped: 0" in done.stdout
+
+
+def test_the_copies_in_the_chart_have_not_drifted() -> None:
+    assert chart_files.differing() == []
