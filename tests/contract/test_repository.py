@@ -1,0 +1,239 @@
+"""One suite for the orchestrator's repository, on SQLite and on a real PostgreSQL server."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from services.common.errors import AlreadyExists, InvalidInput, NotFound, Stale, Unavailable
+from services.orchestrator.adapters.database import connect, executor
+from services.orchestrator.adapters.repository import SqlRepository
+from services.orchestrator.application.ports import NewRun, Upload
+from services.orchestrator.domain.decision import Decision, Severity, Verdict
+from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, Job, RunState, RunStatus
+from services.orchestrator.domain.spec import Domain, StageKind
+from services.orchestrator.domain.values import CheckpointRef
+from tests.contract.postgres import server
+from tests.scenarios.play import run
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'retain.db'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
+        admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(sa.text("DROP DATABASE IF EXISTS suite"))
+            connection.execute(sa.text("CREATE DATABASE suite"))
+        admin.dispose()
+        url = url.rpartition("/")[0] + "/suite"
+    engine = connect(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def repository(engine: sa.Engine) -> SqlRepository:
+    return SqlRepository(engine)
+
+
+def state(number: int, **changes: object) -> RunState:
+    return replace(run(), id=f"run-{number}", queue_number=number, sequence=1, **changes)  # type: ignore[arg-type]
+
+
+def new(number: int, request_id: str | None = None, **changes: object) -> NewRun:
+    return NewRun(state=state(number, **changes), request_id=request_id, request_digest="d")
+
+
+def checkpoint(run_id: str, step: int) -> Checkpoint:
+    name = f"{run_id}/pretrain/attempt-1/step-{step:09d}"
+    ref = CheckpointRef(uri=f"s3://retain/runs/{name}", manifest_sha256=f"{step:08x}" + "a" * 56, weights_digest="w")
+    return Checkpoint(
+        id=name, run_id=run_id, stage_index=0, stage="pretrain", kind=StageKind.PRETRAIN, domain=Domain.UNSPECIFIED,
+        attempt=1, boundary=step, ref=ref, parent="",
+    )  # fmt: skip
+
+
+def decision(run_id: str, number: int) -> Decision:
+    return Decision(
+        run_id=run_id, number=number, stage="pretrain", attempt=1, boundary=number, step=number,
+        verdict=Verdict.ADJUST, severity=Severity.ACTION, shares={"general": 0.2}, message="über 10 %",
+    )  # fmt: skip
+
+
+def test_what_is_saved_is_read_back_also_by_another_process(repository: SqlRepository, engine: sa.Engine) -> None:
+    repository.create(new(1))
+    after = replace(state(1), sequence=2, status=RunStatus.RUNNING, jobs=(Job(submission=1),))
+    repository.save(after, expected_sequence=1, decisions=[decision("run-1", 1)], checkpoints=[checkpoint("run-1", 10)])
+    other = SqlRepository(engine)
+    assert other.get("run-1") == after
+    assert other.list_decisions("run-1", limit=9).items == (decision("run-1", 1),)
+    assert other.list_checkpoints(limit=9).items == (checkpoint("run-1", 10),)
+    with pytest.raises(NotFound):
+        other.get("run-2")
+
+
+def test_of_two_writers_with_one_sequence_one_wins_and_leaves_no_half_of_the_other(repository: SqlRepository) -> None:
+    repository.create(new(1))
+    repository.save(replace(state(1), sequence=2, message="first"), expected_sequence=1)
+    with pytest.raises(Stale):
+        repository.save(
+            replace(state(1), sequence=2, message="second"), expected_sequence=1, decisions=[decision("run-1", 1)]
+        )
+    assert repository.get("run-1").message == "first"
+    assert repository.list_decisions("run-1", limit=9).items == ()
+
+
+def test_a_request_id_is_taken_once(repository: SqlRepository) -> None:
+    repository.create(new(1, "req"))
+    assert repository.create(new(1, "req")) == state(1), "the same run again: its reply was lost"
+    with pytest.raises(AlreadyExists):
+        repository.create(new(2, "req"))
+    stored = repository.request("req")
+    assert stored is not None
+    assert (stored.run_id, stored.request_digest) == ("run-1", "d")
+    assert repository.request("other") is None
+    repository.create(new(3))
+    repository.create(new(4))
+
+
+def test_lists_are_newest_first_and_go_on_where_they_ended(repository: SqlRepository) -> None:
+    for number in range(1, 8):
+        repository.create(new(number, status=RunStatus.FAILED if number % 2 else RunStatus.PENDING))
+    first = repository.list_runs(limit=3)
+    assert [s.id for s in first.items] == ["run-7", "run-6", "run-5"]
+    second = repository.list_runs(limit=3, below_number=first.next_number)
+    last = repository.list_runs(limit=3, below_number=second.next_number)
+    assert [s.id for s in (*second.items, *last.items)] == ["run-4", "run-3", "run-2", "run-1"]
+    assert last.next_number is None
+    failed = repository.list_runs(limit=10, statuses=[RunStatus.FAILED])
+    assert [s.id for s in failed.items] == ["run-7", "run-5", "run-3", "run-1"]
+    assert [s.id for s in repository.pending()] == ["run-2", "run-4", "run-6"]
+    counts = repository.counts()
+    assert (counts[RunStatus.FAILED], counts[RunStatus.PENDING], counts[RunStatus.SUCCEEDED]) == (4, 3, 0)
+
+
+def test_the_loop_finds_what_needs_attention(repository: SqlRepository) -> None:
+    repository.create(new(1))
+    repository.create(new(2, status=RunStatus.RUNNING))
+    repository.create(new(3, status=RunStatus.CANCELLED, jobs=(Job(submission=1, stop_at_s=1.0),)))
+    assert {s.id for s in repository.runs_with_attention()} == {"run-2", "run-3"}
+
+
+def test_decisions_come_in_pages_oldest_first(repository: SqlRepository) -> None:
+    repository.create(new(1))
+    repository.save(
+        replace(state(1), sequence=2), expected_sequence=1, decisions=[decision("run-1", n) for n in (1, 2, 3)]
+    )
+    page = repository.list_decisions("run-1", limit=2)
+    assert ([d.number for d in page.items], page.next_number) == ([1, 2], 2)
+    rest = repository.list_decisions("run-1", limit=2, after_number=2)
+    assert ([d.number for d in rest.items], rest.next_number) == ([3], None)
+    assert repository.decision("run-1", 2) == decision("run-1", 2)
+    assert repository.decision("run-1", 9) is None
+
+
+def test_a_checkpoint_is_found_by_id_uri_or_the_first_digits_of_its_manifest(repository: SqlRepository) -> None:
+    one, two = checkpoint("run-1", 0x12345678), checkpoint("run-1", 0x12345679)
+    for c in (one, two, one):
+        repository.put_checkpoint(c)
+    assert repository.find_checkpoint(one.id) == one
+    assert repository.find_checkpoint(two.ref.uri + "/") == two
+    assert repository.find_checkpoint("12345678") == one
+    repository.put_checkpoint(replace(one, status=CheckpointStatus.PRUNED))
+    assert repository.find_checkpoint("12345678").status is CheckpointStatus.PRUNED
+    with pytest.raises(NotFound):
+        repository.find_checkpoint("1234567")
+    repository.put_checkpoint(replace(two, id="copy", ref=replace(two.ref, uri="s3://x/y")))
+    with pytest.raises(InvalidInput, match="copy"):
+        repository.find_checkpoint("12345679")
+    page = repository.list_checkpoints(run_id="run-1", limit=2)
+    assert [c.id for c in page.items] == ["copy", two.id]
+
+
+def test_a_deleted_run_leaves_nothing_but_garbage_to_collect(repository: SqlRepository) -> None:
+    repository.create(new(1, "req"))
+    repository.save(
+        replace(state(1), sequence=2), expected_sequence=1,
+        decisions=[decision("run-1", 1)], checkpoints=[checkpoint("run-1", 1)],
+    )  # fmt: skip
+    for _ in range(2):
+        repository.delete("run-1", garbage_uris=["s3://retain/runs/run-1"])
+    assert repository.garbage() == ("s3://retain/runs/run-1",)
+    assert repository.list_checkpoints(limit=9).items == ()
+    assert repository.list_decisions("run-1", limit=9).items == ()
+    assert repository.request("req") is None
+    repository.forget_garbage("s3://retain/runs/run-1")
+    assert repository.garbage() == ()
+
+
+def test_runs_that_build_on_a_prefix(repository: SqlRepository) -> None:
+    repository.create(replace(new(1), base_uri="s3://retain/runs/a_b/pretrain/attempt-1/step-1"))
+    assert repository.runs_based_on("s3://retain/runs/a_b/") == ("run-1",)
+    assert repository.runs_based_on("s3://retain/runs/axb/") == (), "an underscore is no wildcard"
+
+
+def test_uploads_are_remembered_by_folder(repository: SqlRepository) -> None:
+    big = Upload(folder="f", file_name="model.safetensors", sha256="a" * 64, bytes=14_000_000_000)
+    for upload in (big, replace(big, file_name="config.json"), replace(big, sha256="b" * 64)):
+        repository.put_upload(upload)
+    assert [(u.file_name, u.sha256[0], u.bytes) for u in repository.uploads("f")] == [
+        ("config.json", "a", big.bytes),
+        ("model.safetensors", "b", big.bytes),
+    ]
+
+
+def test_writers_at_the_same_time_lose_no_update(repository: SqlRepository, engine: sa.Engine) -> None:
+    repository.create(new(1))
+
+    def grow(_: int) -> None:
+        while True:
+            now = repository.get("run-1")
+            try:
+                repository.save(
+                    replace(now, sequence=now.sequence + 1, restarts=now.restarts + 1), expected_sequence=now.sequence
+                )
+            except Stale:
+                continue
+            return
+
+    threads: ThreadPoolExecutor = executor(engine)
+    list(threads.map(grow, range(20)))
+    threads.shutdown()
+    assert repository.get("run-1").restarts == 20
+
+
+def test_migrations_run_again_on_a_database_that_is_up_to_date(engine: sa.Engine) -> None:
+    again = connect(engine.url.render_as_string(hide_password=False))
+    assert SqlRepository(again).pending() == ()
+    again.dispose()
+
+
+def test_a_database_that_does_not_answer_is_unavailable_and_another_scheme_is_refused() -> None:
+    with pytest.raises(Unavailable):
+        connect("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=1")
+    with pytest.raises(InvalidInput, match="sqlite"):
+        connect("mysql://x/y")
+    with pytest.raises(InvalidInput):
+        connect("no url")
+
+
+def test_the_tables_are_what_the_migrations_make(engine: sa.Engine) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    from services.orchestrator.adapters.tables import metadata
+
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
