@@ -38,7 +38,7 @@ class CheckpointRef:
 
     def violations(self, path: str) -> list[Violation]:
         found = []
-        if not re.fullmatch(r"s3://[^/]+/.+[^/]", self.uri):
+        if not re.fullmatch(r"s3://[^/\s]+/(?:\S*[^/\s])", self.uri):
             found.append(_violation(f"{path}.uri", self.uri, "s3://BUCKET/KEY of the step folder, no slash at the end"))
         if not _HEX64.fullmatch(self.manifest_sha256):
             found.append(_violation(f"{path}.manifest_sha256", self.manifest_sha256, "64 hex digits, lower case"))
@@ -61,7 +61,7 @@ class SetRef:
         found = []
         if not _NAME.fullmatch(self.name):
             found.append(_violation(f"{path}.name", self.name, "letters, digits, '.', '_', '-'"))
-        if not re.fullmatch(r"s3://[^/]+/.+[^/]", self.uri):
+        if not re.fullmatch(r"s3://[^/\s]+/(?:\S*[^/\s])", self.uri):
             found.append(_violation(f"{path}.uri", self.uri, "s3://BUCKET/KEY of the set's folder"))
         if not _HEX64.fullmatch(self.digest):
             found.append(_violation(f"{path}.digest", self.digest, "64 hex digits, lower case"))
