@@ -1,0 +1,121 @@
+"""Two and three processes train one model: the same as one process up to rounding, and bit for bit the same again."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from model import checkpoint
+from model.errors import BadConfig, NonFinite
+from model.stage import Directive, Verdict
+from model.team import Team
+from model.train_stage import train_stage
+from tests.unit.model.training_helpers import ListPorts, fresh_model, make_job, resumed, weights_sha256, write_snapshot
+
+ADJUST = {1: Directive(verdict=Verdict.ADJUST, shares={"general": 0.6}, lr_scale=0.5)}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def member(rank: int, size: int, port: int, task, folder: Path) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=size)
+    try:
+        task(Team.current(), folder)
+    finally:
+        dist.destroy_process_group()
+
+
+def everything(team: Team, folder: Path) -> None:
+    """In one set of processes (starting them is what costs): an undisturbed stage, the same resumed, and faults."""
+    undisturbed(team, folder)
+    dist.barrier()
+    from_first_checkpoint(team, folder)
+    errors_are_shared(team)
+
+
+def undisturbed(team: Team, folder: Path) -> None:
+    """Every rank ends with the same weights; the first writes its losses and its checkpoints."""
+    job, ports = make_job(), ListPorts(last=3, directives=ADJUST)
+    train_stage(job, ports, team)
+    (folder / f"sha-{team.rank}").write_text(weights_sha256(job.model, folder / f"model-{team.rank}"))
+    assert (ports.beats > 0) is team.leads
+    if team.leads:
+        (folder / "losses").write_text(json.dumps(ports.losses))
+        write_snapshot(ports.snapshots[1], folder / "checkpoint-1")
+
+
+def from_first_checkpoint(team: Team, folder: Path) -> None:
+    job = resumed(folder / "checkpoint-1")
+    train_stage(job, ListPorts(last=3, directives=ADJUST), team)
+    (folder / f"sha-resumed-{team.rank}").write_text(weights_sha256(job.model, folder / f"resumed-{team.rank}"))
+
+
+def errors_are_shared(team: Team) -> None:
+    def fails() -> None:
+        raise NonFinite("x", "nan", "numbers")
+
+    with pytest.raises(NonFinite):
+        team.from_lead(fails)
+    assert team.from_lead(lambda: team.rank) == 0
+    with pytest.raises(BadConfig, match="rank 1"):
+        team.together(lambda: 1 if team.rank == 0 else (_ for _ in ()).throw(BadConfig("x", "rank 1", "none")))
+    assert team.together(lambda: team.rank) == team.rank
+    interrupted = train_stage(make_job(), ListPorts(last=3, interrupt_at_step=6), team)
+    assert (interrupted.directive, interrupted.step) == (None, 6)
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def team(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
+    folder = tmp_path_factory.mktemp("team")
+    mp.spawn(member, args=(request.param, free_port(), everything, folder), nprocs=request.param)
+    return request.param, folder
+
+
+def test_a_team_trains_as_one_and_resumes_bit_for_bit(team: tuple[int, Path]) -> None:
+    size, folder = team
+    alone = ListPorts(last=3, directives=ADJUST)
+    train_stage(make_job(), alone)
+    assert json.loads((folder / "losses").read_text()) == pytest.approx(alone.losses, rel=1e-4)
+    ended = {(folder / f"sha-{rank}").read_text() for rank in range(size)}
+    assert len(ended) == 1
+    assert {(folder / f"sha-resumed-{rank}").read_text() for rank in range(size)} == ended
+
+
+def test_fewer_workers_go_on_where_more_stopped(team: tuple[int, Path]) -> None:
+    """Elastic: the first interval by the team, the rest by one worker: each row once, the same loss curve."""
+    size, folder = team
+    fixed = ListPorts(last=3, directives=ADJUST)
+    train_stage(make_job(), fixed)
+    job, alone = resumed(folder / "checkpoint-1"), ListPorts(last=3, directives=ADJUST)
+    assert job.resume.world_size == size
+    train_stage(job, alone)
+    assert alone.losses == pytest.approx(fixed.losses[4:], rel=1e-3)
+    assert job.stream.drawn == list(range(4 * 4, 12 * 4))
+
+
+def test_rows_are_dealt_out_once() -> None:
+    for size in (1, 2, 3, 4):
+        rows = [list(range(10))[Team(rank=rank, size=size).rows(10)] for rank in range(size)]
+        assert [row for part in rows for row in part] == list(range(10))
+        assert max(map(len, rows)) - min(map(len, rows)) <= 1
+    with pytest.raises(BadConfig, match="each of 3 workers"):
+        Team(rank=0, size=3).rows(2)
+
+
+def test_the_model_of_a_checkpoint_is_the_model(tmp_path: Path) -> None:
+    ports = ListPorts(last=3)
+    job = make_job(model=fresh_model(3))
+    train_stage(job, ports)
+    folder = write_snapshot(ports.snapshots[3], tmp_path / "end")
+    assert checkpoint.file_sha256(folder / "model" / "model.safetensors") == weights_sha256(job.model, tmp_path / "m")
