@@ -108,7 +108,7 @@ class FakeWorker:
             return
         prepared = prepared_data(work, self.store.bucket)
         if work.spec.model.WhichOneof("source") == "huggingface":
-            digest = self.world.remember({"general": 3.0}, "base", work.spec.model.huggingface)
+            digest = self.world.remember({"general": 3.0, "general*": 3.0}, "base", work.spec.model.huggingface)
             prepared.base.CopyFrom(
                 values_pb2.CheckpointRef(
                     uri=f"s3://{self.store.bucket}/prepared/base", manifest_sha256=digest, weights_digest=digest

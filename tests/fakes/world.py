@@ -1,17 +1,20 @@
 """A small world in which fake workers train and a fake evaluator measures: the weights are a handful of losses.
 
-Training moves the losses: the target's falls, and what is replayed too little is forgotten, by
-`strength / (share + 0.05)` nats at the stage's end (the shape that was measured on real models). So the gate, the
-ladder and rollbacks have something true to work on, in milliseconds.
+Training moves the losses: the target's falls, and what is replayed too little is forgotten: its loss goes to
+`strength / (share + 0.05)` nats above what it was (the shape that was measured on real models), and comes back when
+more of it is replayed. So the gate, the ladder and rollbacks have something true to work on, in milliseconds.
 """
 
 import hashlib
 import json
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 START_NATS = 4.0
+PACE = 5.0  # how fast a loss goes where it is going: most of the way within a stage
+LEARNT = "*"  # mark of the loss that a set had when it was last learnt
 
 
 @dataclass
@@ -48,7 +51,10 @@ class World:
         """Losses after another `fraction` of a stage."""
         after = dict(losses)
         now = after.get(target, START_NATS)
-        after[target] = now - 0.5 * fraction * lr_scale
+        after[target] = after[target + LEARNT] = now - 0.5 * fraction * lr_scale
         for name, share in shares.items():
-            after[name] = after.get(name, START_NATS) + self.strength * lr_scale * fraction / (share + 0.05)
+            learnt = after.get(name + LEARNT, after.get(name, START_NATS))
+            bound_for = learnt + self.strength * lr_scale / (share + 0.05)
+            now = after.get(name, learnt)
+            after[name] = now + (bound_for - now) * -math.expm1(-PACE * fraction)
         return after

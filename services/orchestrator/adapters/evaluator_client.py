@@ -43,7 +43,7 @@ class EvaluatorClient(EvaluatorPort):
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(Unavailable),
         stop=tenacity.stop_after_attempt(3),
-        wait=tenacity.wait_exponential_jitter(initial=0.2, max=2.0),
+        wait=tenacity.wait_exponential(multiplier=0.2, max=2.0),
         reraise=True,
     )
     async def _call(self, method: Callable[..., Awaitable[Any]], request: Any) -> Any:
