@@ -3,8 +3,8 @@
     python -m tests.benchmarks.bench_model [--rounds 9] [--threads 2] [--allocator]
 
 Sizes of the `small` preset: 6 layers, width 384, 6 heads, context 256, batch 8, vocabulary 4,096. Rounds alternate
-between the contestants, so that a slow minute of the machine hits all of them; the table shows medians. The share of the peak is
-measured against this machine's own matrix product.
+between the contestants, so that a slow minute of the machine hits all of them; the table shows medians. The share of
+the peak is measured against this machine's own matrix product.
 """
 
 import argparse
