@@ -80,6 +80,7 @@ def count_syllables(word: str) -> int:
     ):
         silent = len(lower) > 3 and lower[-3] not in "aeiouy"
         count -= 1 if silent and count > 1 else 0
+    count += bool(re.search(r"[aeiouy]ing$", lower)) and len(lower) > 4  # be-ing, do-ing
     return max(1, count)
 
 

@@ -79,7 +79,7 @@ class DomainDataset(Source):
         """That of the source."""
         return self.source.size_hint_bytes()
 
-    def info(self, *, sample_documents: int | None = 2_000) -> dict[str, Any]:
+    def info(self, *, sample_documents: int | None = 500) -> dict[str, Any]:
         """What the data set is, and what it really holds: counted over `sample_documents` documents (None: all)."""
         documents = size = 0
         levels: Counter[int] = Counter()

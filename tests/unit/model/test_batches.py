@@ -1,8 +1,7 @@
 """The stream of batches: a pure function of its state, the same for every world size."""
 
-import functools
 import json
-import operator
+from itertools import chain
 
 import pytest
 import torch
@@ -36,6 +35,15 @@ def stream_of(shards, *, strategy=Strategy.RANDOM, seed=5, shares=None, **spec):
     return BatchStream(
         shards, target="code", shares=shares, seed=seed, context=CONTEXT, rows=ROWS, curriculum=curriculum
     )
+
+
+def flat(parts):
+    return list(chain.from_iterable(parts))
+
+
+def losses(batch, mean_nats):
+    """Summed nats of each row when the mean of a band is `mean_nats(band)`."""
+    return [tokens * mean_nats(band) for tokens, band in zip(batch.loss_tokens_R, batch.band_R, strict=True)]
 
 
 def advance(stream, steps, total=40):
@@ -132,9 +140,7 @@ def test_staged_really_selects_by_difficulty(shards):
     code = {"code": shards["code"]}
     stream = stream_of(code, strategy=Strategy.STAGED, shares={})
     found = difficulties_of(stream, code, 20)
-    easy, medium, hard = (
-        sorted(functools.reduce(operator.iadd, part, [])) for part in (found[:6], found[6:12], found[12:])
-    )
+    easy, medium, hard = (sorted(flat(part)) for part in (found[:6], found[6:12], found[12:]))
     assert easy[-1] <= medium[0] <= medium[-1] <= hard[0]
     backwards = difficulties_of(stream_of(code, strategy=Strategy.STAGED, shares={}, reverse=True), code, 20)
     assert min(backwards[0]) > max(backwards[-1])
@@ -159,16 +165,16 @@ def test_competence_opens_the_data_from_the_easy_end(shards):
     code = {"code": shards["code"]}
     found = difficulties_of(stream_of(code, strategy=Strategy.COMPETENCE, shares={}), code, 40)
     assert max(found[0]) < 1.5
-    assert max(functools.reduce(operator.iadd, found[2:6], [])) < 3.5
-    assert max(functools.reduce(operator.iadd, found[30:], [])) > 4.5
+    assert max(flat(found[2:6])) < 3.5
+    assert max(flat(found[30:])) > 4.5
 
 
 def test_ranges_choose_the_bands_and_an_empty_one_is_refused(shards):
     code = {"code": shards["code"]}
     ranges = ((1.0, 2.0), (2.0, 3.5), (3.5, 5.0))
     found = difficulties_of(stream_of(code, strategy=Strategy.STAGED, shares={}, ranges=ranges), code, 20)
-    assert max(functools.reduce(operator.iadd, found[:6], [])) <= 2.0
-    assert min(functools.reduce(operator.iadd, found[12:], [])) > 3.5
+    assert max(flat(found[:6])) <= 2.0
+    assert min(flat(found[12:])) > 3.5
     with pytest.raises(BadConfig, match="band 2"):
         stream_of(code, strategy=Strategy.STAGED, shares={}, levels=2, ranges=((1.0, 5.0), (4.9999, 4.99991)))
 

@@ -55,7 +55,7 @@ def test_impossible_hold_outs_are_refused():
 
 
 def test_training_control_and_report_are_disjoint(tmp_path, tokenizer):
-    source = open_source("sample://math", options={"documents": 1_500})
+    source = open_source("sample://math", options={"documents": 600})
     rule = HoldOut(fraction=0.2, shorten_to=None)
     train, control, report = open_prepared(prepare(source, tokenizer, tmp_path, context=64, hold_out=rule))
     trained = {tokenizer.decode(train.document(i).tolist()) for i in range(len(train))}
@@ -98,11 +98,11 @@ def test_a_conversation_keeps_its_mask(tmp_path, tokenizer):
 
 def test_nothing_is_left_behind_when_a_source_breaks(tmp_path, tokenizer):
     def broken():
-        for i in range(3_000):
+        for i in range(1_200):
             yield Document(text="word " * 200, origin=str(i))
-        raise BadSource(field="data.jsonl:3001", came="a broken line", allowed="JSON")
+        raise BadSource(field="data.jsonl:1201", came="a broken line", allowed="JSON")
 
-    with pytest.raises(BadSource, match="3001"):
+    with pytest.raises(BadSource, match="1201"):
         pack(broken(), tokenizer, tmp_path / "s", context=8, kind="text")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(BadSource, match="no tokens"):
@@ -141,8 +141,8 @@ def test_prepared_data_is_found_again_and_made_again_only_when_something_changed
 
 
 def test_caps_bound_the_sets_and_long_documents_are_shortened(tmp_path, tokenizer):
-    source = open_source("sample://science", options={"documents": 2_000})
-    rule = HoldOut(fraction=0.3, control_units=50, control_tokens=6_000, report_tokens=8_000, shorten_to=100)
+    source = open_source("sample://science", options={"documents": 600})
+    rule = HoldOut(fraction=0.4, control_units=50, control_tokens=6_000, report_tokens=8_000, shorten_to=100)
     _, control, report = open_prepared(prepare(source, tokenizer, tmp_path, context=64, hold_out=rule, overlap=False))
     assert control.units == 50
     assert len(control.tokens_N) <= 5_000
