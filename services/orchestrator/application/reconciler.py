@@ -17,7 +17,7 @@ from services.orchestrator.application.ports import JobState, job_id
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.actions import Action, Effect, StopJob, SubmitJob
-from services.orchestrator.domain.due import due
+from services.orchestrator.domain.due import due, needs_attention
 from services.orchestrator.domain.events import Admitted, JobEnded, QueueMoved, WorkersHung
 from services.orchestrator.domain.run_state import JobStatus, RunState, RunStatus
 
@@ -53,9 +53,12 @@ class Reconciler(Observer):
         self._not_before: dict[tuple[Any, ...], tuple[float, float]] = {}  # name -> (time, last pause)
         self._polled_at_s: dict[str, float] = {}
         self._wake = asyncio.Event()
+        self._changed: dict[str, RunState] = {}
 
     def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
-        """Something happened: look at once."""
+        """Something happened to a run: look at it at once, and at whoever waits for its workers."""
+        if needs_attention(after) or after.status is RunStatus.PENDING:
+            self._changed[after.id] = after
         self._wake.set()
 
     async def start(self) -> None:
@@ -65,16 +68,23 @@ class Reconciler(Observer):
         self._queue.load(await engine.read(engine.repository.runs_with_attention))
 
     async def run(self) -> None:
-        """Pass after pass, until cancelled. A fault of one pass is logged and does not end the loop."""
-        await self.start()
+        """Pass after pass, until cancelled. A fault of one pass is logged and does not end the loop.
+
+        A wake-up looks at the runs that changed; every `pass_every_s` all of them are read from the database.
+        """
+        clock, next_full_s = self._engine.clock, 0.0
         while True:
             self._wake.clear()
             try:
-                await self.once()
+                if clock.monotonic_s() >= next_full_s:
+                    next_full_s = clock.monotonic_s() + self._timing.pass_every_s
+                    await self.once()
+                else:
+                    await self._after_changes()
             except RetainError as error:
                 get_logger().warning("reconcile pass failed", error=str(error))
             try:
-                await asyncio.wait_for(self._wake.wait(), self._timing.pass_every_s)
+                await asyncio.wait_for(self._wake.wait(), max(0.01, next_full_s - clock.monotonic_s()))
             except TimeoutError:
                 continue
 
@@ -82,10 +92,17 @@ class Reconciler(Observer):
         """One pass over every run that has something to look at."""
         engine = self._engine
         await self._admit()
+        self._changed.clear()
         for state in await engine.read(engine.repository.runs_with_attention):
             self._carry_out(state)
             self._look(state)
-        self._start(GARBAGE, self._effects.collect_garbage())
+        self._start(("garbage",), self._effects.collect_garbage())
+
+    async def _after_changes(self) -> None:
+        await self._admit()
+        changed, self._changed = self._changed, {}
+        for state in changed.values():
+            self._carry_out(state)
 
     async def close(self) -> None:
         """End the tasks under way; the next process finds everything in the database."""

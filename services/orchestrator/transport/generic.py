@@ -23,31 +23,29 @@ def to_domain(message: Message, cls: type[T], faults: list[Violation] | None = N
     """The dataclass that a message stands for. Enum numbers that nobody knows are added to `faults`."""
     found = faults if faults is not None else []
     values: dict[str, Any] = {}
-    for name, hint in _hints(cast(Hashable, cls)).items():
-        field = message.DESCRIPTOR.fields_by_name[name]
-        here = f"{path}.{name}" if path else name
-        optional, inner = _unwrap(hint)
+    known = message.DESCRIPTOR.fields_by_name
+    for name, optional, shape, inner in _shapes(cast(Hashable, cls)):
+        field = known[name]
         if field.has_presence and not message.HasField(name) and (optional or field.message_type is None):
             if optional:
                 values[name] = None
             continue
-        values[name] = _value(getattr(message, name), field, inner, found, here)
+        value = getattr(message, name)
+        here = f"{path}.{name}" if path else name
+        if shape is Shape.TUPLE:
+            item = _shape(inner)
+            values[name] = tuple(_one(v, field, item, inner, found, f"{here}[{i}]") for i, v in enumerate(value))
+        elif shape is Shape.MAPPING:
+            values[name] = dict(value)
+        else:
+            values[name] = _one(value, field, shape, inner, found, here)
     return cls(**values)
 
 
-def _value(value: Any, field: Any, hint: Any, faults: list[Violation], path: str) -> Any:
-    if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        return tuple(_one(v, field, item, faults, f"{path}[{i}]") for i, v in enumerate(value))
-    if get_origin(hint) is Mapping or (isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Mapping)):
-        return dict(value)
-    return _one(value, field, hint, faults, path)
-
-
-def _one(value: Any, field: Any, hint: Any, faults: list[Violation], path: str) -> Any:
-    if is_dataclass(hint):
-        return to_domain(value, cast(type, hint), faults, path)
-    if isinstance(hint, type) and issubclass(hint, Enum):
+def _one(value: Any, field: Any, shape: "Shape", hint: Any, faults: list[Violation], path: str) -> Any:
+    if shape is Shape.MESSAGE:
+        return to_domain(value, hint, faults, path)
+    if shape is Shape.ENUM:
         name = _enum_names(field.enum_type).get(value)
         if name == "UNSPECIFIED" and name not in hint.__members__ and field.enum_type.name in _ZERO_IS_FIRST:
             return next(iter(hint))
@@ -59,10 +57,44 @@ def _one(value: Any, field: Any, hint: Any, faults: list[Violation], path: str) 
     return value
 
 
+class Shape(Enum):
+    """What a field of a dataclass holds."""
+
+    PLAIN = "PLAIN"
+    ENUM = "ENUM"
+    MESSAGE = "MESSAGE"
+    TUPLE = "TUPLE"
+    MAPPING = "MAPPING"
+
+
+def _shape(hint: Any) -> Shape:
+    origin = get_origin(hint)
+    if origin is tuple:
+        return Shape.TUPLE
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return Shape.MAPPING
+    if is_dataclass(hint):
+        return Shape.MESSAGE
+    return Shape.ENUM if isinstance(hint, type) and issubclass(hint, Enum) else Shape.PLAIN
+
+
+@cache
+def _shapes(cls: Any) -> tuple[tuple[str, bool, Shape, Any], ...]:
+    """Of each field: its name, whether it may be None, its shape, and the type of what it holds."""
+    found = []
+    hints = get_type_hints(cls)
+    for field in fields(cls):
+        optional, inner = _unwrap(hints[field.name])
+        shape = _shape(inner)
+        found.append((field.name, optional, shape, get_args(inner)[0] if shape is Shape.TUPLE else inner))
+    return tuple(found)
+
+
 def fill_message(message: Message, value: Any) -> Message:
     """Write a dataclass into a message; fields that the message does not have are passed over."""
-    for name in _hints(cast(Hashable, type(value))):
-        field = message.DESCRIPTOR.fields_by_name.get(name)
+    known = message.DESCRIPTOR.fields_by_name
+    for name, _, _, _ in _shapes(cast(Hashable, type(value))):
+        field = known.get(name)
         item = getattr(value, name)
         if field is None or item is None:
             continue
@@ -110,12 +142,6 @@ def _enum_numbers(enum: Any) -> dict[str, int]:
 def _prefix(enum: Any) -> str:
     zero: str = next(value.name for value in enum.values if value.number == 0)
     return zero.removesuffix("UNSPECIFIED")
-
-
-@cache
-def _hints(cls: Any) -> dict[str, Any]:
-    hints = get_type_hints(cls)
-    return {field.name: hints[field.name] for field in fields(cls)}
 
 
 def _unwrap(hint: Any) -> tuple[bool, Any]:
