@@ -28,7 +28,8 @@ from torch import Tensor
 from model import checkpoint
 from model.checkpoint import TrainerState
 from model.errors import EmptyBatch, NonFinite
-from model.losses import count_targets, token_nats
+from model.lora import lora_state, merged_copy
+from model.losses import count_targets
 from model.optim import build_optimizer, load_state_tensors, set_learning_rate, state_tensors
 from model.parallel import Replicas
 from model.stage import Directive, Snapshot, StageJob, StageOutcome, StagePorts, StepProgress
@@ -37,8 +38,10 @@ from model.team import Team
 if TYPE_CHECKING:
     from model.batches import Batch
 
-# A micro-batch's logits, the largest tensor of a small model, may take this much: what fits stays near the cores'
-# caches.
+# Prefix of the adapters' own tensors (LoRA), which a checkpoint keeps beside their moments: its weights are merged.
+ADAPTER = "adapter."
+# Rows whose whole logits would take this much are computed at once. The loss never holds them all, but what else a row
+# needs grows with the same sizes, and rows that fit into this stay near the cores' caches.
 LOGITS_BYTES = 64 * 1024 * 1024
 
 # Shapes: R rows of the global batch, B rows of a micro-batch, T tokens of a row.
@@ -151,10 +154,10 @@ def _backward(job: StageJob, batch: Batch, targets: int, ports: StagePorts, team
         targets_BT = batch.targets_RT[part].to(device, non_blocking=True)
         segments_BT = None if batch.segments_RT is None else batch.segments_RT[part].to(device, non_blocking=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            logits_BTV = job.model(batch.inputs_RT[part].to(device, non_blocking=True), segments_BT=segments_BT)
-        nats_B = token_nats(logits_BTV, targets_BT).sum(dim=1)
-        (nats_B.sum() / targets).backward()
-        nats_R[part] = nats_B.detach()
+            inputs_BT = batch.inputs_RT[part].to(device, non_blocking=True)
+            sum_nats, nats_BT = job.model(inputs_BT, segments_BT=segments_BT, targets_BT=targets_BT)
+        (sum_nats / targets).backward()
+        nats_R[part] = nats_BT.sum(dim=1)
         if team.leads:
             ports.beat()
     return nats_R
@@ -210,7 +213,8 @@ def _snapshot(at: _Position, job: StageJob, boundary: int, optimizer: torch.opti
         rng=checkpoint.rng_now(),
         world_size=team.size,
     )
-    weights, moments = copy.deepcopy(job.model), state_tensors(optimizer, job.model)
+    adapters = {f"{ADAPTER}{name}": tensor for name, tensor in lora_state(job.model).items()}
+    weights, moments = merged_copy(job.model), state_tensors(optimizer, job.model) | adapters
     return Snapshot(
         boundary=boundary,
         model=weights,

@@ -1,6 +1,7 @@
 """Opens the sources of a spec: a URI, the fields and options that the spec names for it, and the cap on its tokens."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,21 @@ class CappedSource(Source):
         self._source, self._tokenizer, self._max_tokens = source, tokenizer, max_tokens
         self.uri, self.kind = source.uri, source.kind
         self.options = {**source.options, "max_tokens": max_tokens}
+        self._count: int | None = None
 
     def documents(self) -> Iterator[Document]:
-        """Documents as long as the cap is not passed."""
-        tokens = 0
+        """Documents as long as the cap is not passed. Tokens are counted in the first pass only."""
+        if self._count is not None:
+            yield from islice(self._source, self._count)
+            return
+        tokens = count = 0
         for document in self._source:
             tokens += len(self._tokenizer.encode(document.plain_text()))
             if tokens > self._max_tokens:
-                return
+                break
+            count += 1
             yield document
+        self._count = count
 
     def place(self) -> str:
         """That of the source."""

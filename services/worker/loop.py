@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from model.allocator import keep_freed_memory
 from model.errors import RetainModelError
 from model.stage import Verdict
 from model.team import Team
@@ -55,6 +56,7 @@ def work_loop(config: Mapping[str, Any]) -> None:
     worker = WorkerConfig.from_dict(config)
     configure_logging("worker")
     torch.set_num_threads(worker.threads)
+    keep_freed_memory()
     team = Team.current()
     store = MinioStore.from_env()
     cache = LocalCache(store, worker.cache or LocalCache.default_root())

@@ -2,14 +2,7 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from model import checkpoint
-from model.batches import BatchStream
-from model.errors import BadConfig, NonFinite, RetainModelError
-from model.hf import load_pretrained
-from model.llama import Llama
+from model.errors import NonFinite, RetainModelError
 from model.stage import StageJob, StageOutcome, Verdict
 from model.team import Team
 from model.tokenizer import Tokenizer
@@ -21,6 +14,7 @@ from services.common.object_store import ObjectStore
 from services.worker import convert
 from services.worker.cache import LocalCache
 from services.worker.control_client import ControlClient
+from services.worker.loading import load
 from services.worker.progress import LOADING, TRAINING, ProgressReporter
 from services.worker.publisher import Lineage, Publisher
 from services.worker.stage_ports import NoPorts, ServicePorts
@@ -74,50 +68,6 @@ def _attempt(
     if outcome.directive.verdict is Verdict.ACCEPT:
         _end(work, team, lead, failed=False)
     return outcome
-
-
-def load(work: control_pb2.StageWork, cache: LocalCache) -> tuple[StageJob, Tokenizer]:
-    """Weights, optimizer, trainer state and data of an assignment, verified. Raises RetainModelError and Corrupt."""
-    spec, stage = work.spec, work.spec.stages[work.index]
-    tokenizer = cache.tokenizer(work.tokenizer)
-    resume = cache.checkpoint(work.resume) if work.HasField("resume") else None
-    parent = cache.checkpoint(work.parent) if work.HasField("parent") and resume is None else None
-    start = resume or parent
-    if start is None:
-        model = Llama(convert.model_config(spec, vocab_size=tokenizer.vocab_size), seed=spec.seed)
-    else:
-        model = load_pretrained(start / checkpoint.MODEL_FOLDER)
-    context = spec.model.context or model.config.context
-    if context > model.config.context:
-        raise BadConfig("model.context", context, f"at most the model's, {model.config.context}")
-    stream = BatchStream(
-        {folder.name: cache.shard(folder) for folder in work.shards},
-        target=work.target,
-        shares=dict(work.shares),
-        seed=convert.stream_seed(spec, work.index),
-        context=context,
-        rows=convert.rows(stage),
-        curriculum=convert.curriculum(stage),
-    )
-    moments: dict[str, Tensor] | None = None
-    if resume is not None:
-        moments = checkpoint.load_optimizer(resume)
-    elif parent is not None and stage.optimizer.keep_state:
-        moments = checkpoint.load_optimizer(parent) or None
-    job = StageJob(
-        model=model.to("cuda" if torch.cuda.is_available() else "cpu"),
-        stream=stream,
-        schedule=convert.schedule(stage, work.total_steps),
-        optimizer=convert.optimizer(stage),
-        steps_per_boundary=work.steps_per_boundary,
-        decision_lag=work.decision_lag,
-        micro_rows=stage.batch.micro_sequences,
-        shares=dict(work.shares),
-        lr_scale=work.lr_scale or 1.0,
-        resume=checkpoint.load_state(resume) if resume is not None else None,
-        optimizer_state=moments,
-    )
-    return job, tokenizer
 
 
 def _train(

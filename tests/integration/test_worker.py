@@ -195,6 +195,35 @@ def test_lag_1_ends_with_the_same_weights(
     assert control.accepted(1).weights_digest == undisturbed.accepted(1).weights_digest
 
 
+@pytest.mark.parametrize("method", ["lora", "ewc", "l2_sp"])
+def test_methods_against_forgetting_train_and_resume_bit_for_bit(
+    method: str, server: Server, store: MinioStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second stage with adapters or a penalty, once undisturbed and once fenced off and resumed half-way."""
+    spec = small_spec()
+    if method == "lora":
+        spec.stages[1].lora.rank = 4
+    else:
+        setattr(spec.stages[1].penalty, method, 0.1)
+    digests = []
+    for disturbed in (False, True):
+        control = FakeStageControl(spec, small_stages())
+
+        def fence(request: pb.ReportCheckpointRequest, control=control) -> None:
+            if request.stage_index == 1 and request.boundary == 1 and control.attempt == request.attempt:
+                control.resume[1] = request.checkpoint
+                control.attempt += 1
+
+        if disturbed:
+            control.on_checkpoint = fence
+        run(monkeypatch, server, tmp_path / str(disturbed), control)
+        assert not control.failed, control.ended
+        digests.append(control.accepted(1).weights_digest)
+    assert digests[0] == digests[1]
+    get_folder(store, key_of(store, control.accepted(1).uri), tmp_path / "end")
+    assert load_pretrained(tmp_path / "end" / "model").num_parameters() == control.prepared.parameters
+
+
 @pytest.mark.parametrize(
     ("change", "reason", "message"),
     [
