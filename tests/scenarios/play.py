@@ -24,6 +24,7 @@ from services.orchestrator.domain.on_lifecycle import new_run
 from services.orchestrator.domain.run_state import Mix, Phase, PreparedData, PreparedStage, RunState
 from services.orchestrator.domain.spec import (
     BatchSpec,
+    Controller,
     Domain,
     DurationSpec,
     EvaluationSpec,
@@ -180,6 +181,7 @@ def run(header: str = "") -> RunState:
     """A PENDING run; `header` holds settings that differ from the defaults."""
     given = dict(word.split("=") for word in header.split())
     lag, keep = int(given.pop("lag", "0")), given.pop("share", "0.1")
+    controller = Controller(given.pop("controller", "UNSPECIFIED"))
     rules: dict = {k: int(v) if k in INTEGERS else float(v) for k, v in given.items()}
     if "mitigate" in rules:
         rules["mitigate"] = bool(rules["mitigate"])
@@ -194,7 +196,7 @@ def run(header: str = "") -> RunState:
         name="scenario",
         model=ModelSpec(huggingface=f"{STORE}/uploads/base/model", context=64),
         stages=(stage,),
-        forgetting=ForgettingSpec(**rules),
+        forgetting=ForgettingSpec(controller=controller, **rules),
         evaluation=EvaluationSpec(every=IntervalSpec(steps=10), decision_lag=lag),
     )
     return new_run("r1", fill(spec), store_uri=STORE, base=None, queue_number=1, now_s=1000.0)

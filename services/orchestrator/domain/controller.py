@@ -1,24 +1,111 @@
-"""Who chooses the replay share: the ladder after a threshold was crossed, or a controller that anticipates."""
+"""Who chooses the replay share: the ladder after a threshold was crossed, or a controller that anticipates.
 
-from services.orchestrator.domain.gate import Judgement, Ruling
-from services.orchestrator.domain.ladder import climb
+LADDER has fitted nothing: the gate compares the raw score, and what it asks for is the next rung.
+
+ANTICIPATE acts before a threshold is crossed. Measured (stories260K to GSM8K, learning rate decaying to zero): what is
+forgotten of a set at a stage's end is about
+
+    forgetting_nats = c / (share + 0.05)
+
+with c = .0348, .0350, .0347 at shares .10, .125, .25 (.025 at .5, where the law is too careful). Only c is estimated
+from the run: from each settled boundary, scaled by what a reference run still lost or won back from there to its end.
+The smallest share that keeps the budget is then c / ln(1 + budget) - 0.05. The ladder stays as the safety net.
+"""
+
+import math
+from dataclasses import replace
+
+from services.orchestrator.domain.directive import mix_from
+from services.orchestrator.domain.gate import Judgement, Limits, Ruling
+from services.orchestrator.domain.ladder import LARGEST_REPLAY, RUNGS, climb
 from services.orchestrator.domain.run_state import Checkpoint, Mix, StageRun
-from services.orchestrator.domain.spec import PipelineSpec
-from services.orchestrator.domain.values import Measurement
+from services.orchestrator.domain.spec import Controller, PipelineSpec
+from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
+
+OFFSET = 0.05  # of the law above
+SMALLEST_SHARE = 0.02
+LARGEST_SHARE = RUNGS[-1]  # nothing was measured beyond it
+STEP_OF_SHARE = 0.01
+LEAST_CHANGE = 0.02  # smaller changes are noise of the estimate
+LEAST_RELIEF = 0.05  # a share is lowered only when there is that much to win
+BOUNDARIES_USED = 3  # the estimate is the mean of the last so many: old ones are of another learning rate
+# Reference run: nats forgotten at a tenth of the stage and at its end (GSM8K, share .25: 23.6 % and 12.2 %).
+REFERENCE = ((0.1, math.log1p(0.236)), (1.0, math.log1p(0.122)))
 
 
-def observe(stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> StageRun:
-    """The stage with what a controller learns from a boundary."""
-    return stage
+def end_over_present(progress: float) -> float:
+    """Forgetting at a stage's end over that at `progress` (0 to 1), by the reference run, straight between its points."""
+    (first, early), (last, end) = REFERENCE
+    at = min(max(progress, first), last)
+    present = early + (end - early) * (at - first) / (last - first)
+    return end / present
 
 
-def project(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> float | None:
-    """The worst score projected to the stage's end, or None for the raw one: the ladder has nothing fitted."""
-    return None
+def observe(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> StageRun:
+    """The stage with what a boundary says about c of each retention set; before settling it says nothing."""
+    progress = checkpoint.ref.step / stage.plan.steps
+    anticipates = spec.forgetting.controller is Controller.ANTICIPATE
+    if not anticipates or progress < Limits.of(spec.forgetting).settle:
+        return stage
+    mix = mix_from(stage, checkpoint.boundary - 1, lag=spec.evaluation.decision_lag)
+    constants = dict(stage.constants)
+    for score in _finite(measured):
+        share = mix.shares.get(score.retention_set, 0.0)
+        nats_at_end = math.log1p(score.ratio) * end_over_present(progress)
+        seen = (*constants.get(score.retention_set, ()), nats_at_end * (share + OFFSET))
+        constants[score.retention_set] = seen[-BOUNDARIES_USED:]
+    return replace(stage, constants=constants)
+
+
+def project(stage: StageRun, measured: Measurement) -> float | None:
+    """The worst score projected to the stage's end under the present mix; None as long as nothing has been fitted."""
+    projected = [
+        math.expm1(constant / (stage.mix.shares.get(score.retention_set, 0.0) + OFFSET))
+        for score in _finite(measured)
+        if (constant := estimate(stage, score.retention_set)) is not None
+    ]
+    return max(projected, default=None)
+
+
+def estimate(stage: StageRun, set_name: str) -> float | None:
+    """The present estimate of c of one set, in nats."""
+    seen = stage.constants.get(set_name, ())
+    return sum(seen) / len(seen) if seen else None
 
 
 def next_mix(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, judgement: Judgement) -> tuple[Mix, str]:
-    """The mix from this boundary on and what changed; an empty text changes nothing."""
+    """The mix from this boundary on and what changed, for people; an empty text: nothing did."""
+    may_change = checkpoint.ref.step > stage.adjusted_step
+    if judgement.ruling in (Ruling.GO_ON, Ruling.MORE_REPLAY) and may_change and stage.constants:
+        mix = _smallest_shares(stage, Limits.of(spec.forgetting).budget)
+        worst = judgement.worst.retention_set if judgement.worst else ""
+        helps = mix.shares.get(worst, 0.0) > stage.mix.shares.get(worst, 0.0)
+        if mix != stage.mix and (judgement.ruling is Ruling.GO_ON or helps):
+            changes = [
+                f"{name} share {stage.mix.shares[name]:g} -> {share:g}"
+                for name, share in mix.shares.items()
+                if share != stage.mix.shares[name]
+            ]
+            return mix, "anticipated: " + ", ".join(changes)
     if judgement.ruling is not Ruling.MORE_REPLAY or judgement.worst is None:
         return stage.mix, ""
     return climb(stage.mix, judgement.worst.retention_set)
+
+
+def _smallest_shares(stage: StageRun, budget: float) -> Mix:
+    """Each set's smallest share that keeps the budget, in whole percent; unchanged where the change would be noise."""
+    shares = dict(stage.mix.shares)
+    for name, now in stage.mix.shares.items():
+        constant = estimate(stage, name)
+        if constant is None:
+            continue
+        needed = max(constant, 0.0) / math.log1p(budget) - OFFSET
+        percent = math.ceil(round(needed / STEP_OF_SHARE, 6))
+        wanted = round(min(max(percent * STEP_OF_SHARE, SMALLEST_SHARE), LARGEST_SHARE), 4)
+        if wanted - now >= LEAST_CHANGE or now - wanted >= LEAST_RELIEF:
+            shares[name] = wanted
+    return replace(stage.mix, shares=shares) if sum(shares.values()) <= LARGEST_REPLAY else stage.mix
+
+
+def _finite(measured: Measurement) -> list[ForgettingScore]:
+    return [score for score in measured.scores_of(SetUse.CONTROL) if score.finite and score.ratio > -1]

@@ -45,7 +45,7 @@ def _decide(
     state: RunState, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, now_s: float
 ) -> tuple[RunState, tuple[Action, ...]]:
     limits, lag = Limits.of(state.spec.forgetting), state.spec.evaluation.decision_lag
-    stage = observe(stage, checkpoint, measured)
+    stage = observe(state.spec, stage, checkpoint, measured)
     judgement = judge(_boundary(state, stage, checkpoint, measured), limits)
     severity = judgement.severity
     decided = replace(
@@ -125,7 +125,7 @@ def _boundary(state: RunState, stage: StageRun, checkpoint: Checkpoint, measured
         last=checkpoint.boundary >= stage.plan.boundaries,
         scores=measured.scores_of(SetUse.CONTROL),
         report_scores=measured.scores_of(SetUse.REPORT),
-        projected=project(state.spec, stage, checkpoint, measured),
+        projected=project(stage, measured),
         not_finite=_not_finite(stage, checkpoint, measured),
         watched=stage.watched,
         may_climb=checkpoint.ref.step > stage.adjusted_step,

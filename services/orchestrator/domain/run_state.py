@@ -165,7 +165,7 @@ class StageRun:
     extra_retries: int = 0
     pending_rollback: Rollback | None = None
     held_rollback: Rollback | None = None
-    constants: tuple[float, ...] = ()
+    constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     forgetting: float | None = None
     worst_set: str = ""
     scores: tuple[ForgettingScore, ...] = ()
