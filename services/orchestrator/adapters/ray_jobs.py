@@ -19,7 +19,14 @@ from services.orchestrator.application.ports import JobLauncher, JobRequest, Job
 TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _PASSED_ON = ("RETAIN_", "AWS_", "HF_", "OMP_", "MLFLOW_", "WANDB_", "GLOO_", "NCCL_")
-_KEPT_BACK = ("RETAIN_DATABASE_URL", "RETAIN_BIND", "RETAIN_ORCHESTRATOR_BIND", "RETAIN_METRICS_BIND")
+# The last one is the mark of the local stack on this very program: with it, workers would be ended as its children.
+_KEPT_BACK = (
+    "RETAIN_DATABASE_URL",
+    "RETAIN_BIND",
+    "RETAIN_ORCHESTRATOR_BIND",
+    "RETAIN_METRICS_BIND",
+    "RETAIN_STACK_MEMBER",
+)
 
 
 class RayJobs(JobLauncher):
