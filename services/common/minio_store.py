@@ -26,7 +26,9 @@ T = TypeVar("T")
 
 PART_BYTES = 16 * 1024 * 1024
 PARALLEL_PARTS = 4
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 60.0
+# A server that takes requests and does not answer must be noticed, and counted as a failed try, well before the stall
+# timeout of a worker (45 s by default), which otherwise would pass for hung.
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 20.0
 
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound", "ResourceNotFound"}
 _REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
@@ -61,6 +63,7 @@ class MinioStore:
         secret_key: str,
         region: str = "us-east-1",
         patience_s: float = 600.0,
+        timeout_s: float = READ_TIMEOUT_S,
         on_retry: Callable[[], None] | None = None,
     ) -> None:
         url = urllib3.util.parse_url(endpoint)
@@ -73,7 +76,7 @@ class MinioStore:
         self._closing = threading.Event()
         self._http = urllib3.PoolManager(
             maxsize=16,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
+            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s),
             retries=urllib3.Retry(0, redirect=3),
         )
         self._client = Minio(
@@ -87,7 +90,8 @@ class MinioStore:
 
     @classmethod
     def from_env(cls, *, patience_s: float = 600.0, on_retry: Callable[[], None] | None = None) -> "MinioStore":
-        """Read RETAIN_S3_ENDPOINT, RETAIN_S3_BUCKET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION."""
+        """Read RETAIN_S3_ENDPOINT, RETAIN_S3_BUCKET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, and
+        RETAIN_STORE_TIMEOUT_S, the seconds after which a server that does not answer is asked again."""
         needed = ("RETAIN_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         missing = [name for name in needed if not os.environ.get(name)]
         if missing:
@@ -99,6 +103,7 @@ class MinioStore:
             secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
             region=os.environ.get("AWS_REGION") or "us-east-1",
             patience_s=patience_s,
+            timeout_s=float(os.environ.get("RETAIN_STORE_TIMEOUT_S") or READ_TIMEOUT_S),
             on_retry=on_retry,
         )
 
