@@ -130,24 +130,18 @@ def decision_line(decision: Decision) -> Text:
 
 
 def decisions_table(decisions: Sequence[Decision]) -> Table:
-    right = ["#", "Step", "Forgetting", "Compared", "LR x"]
-    table = _table(
-        "Decisions", "#", "Stage", "Step", "Forgetting", "Compared", "Verdict", "Shares", "LR x", "Why", right=right
-    )
+    """Each decision with the score that was compared; a changed share or learning rate stands in its message."""
+    table = _table("Decisions", "#", "Stage", "Step", "Verdict", "Compared", "Why", right=["#", "Step", "Compared"])
     for decision in decisions:
-        mark = MARKS[decision.severity]
         compared = decision.projected if decision.projected is not None else decision.forgetting
         table.add_row(
             str(decision.number),
             f"{decision.stage} ({decision.attempt})",
             str(decision.step),
-            f"{words.percent(decision.forgetting)} {decision.worst_set}".strip(),
+            Text(decision.verdict.replace("_", " ").lower(), MARKS[decision.severity].style),
             f"{words.percent(compared)} / {words.percent(decision.threshold, signed=False)}"
             if compared is not None
             else "-",
-            Text(decision.verdict.replace("_", " ").lower(), mark.style),
-            words.shares(decision.shares),
-            f"{decision.lr_scale:g}",
             decision.message if decision.actor in {"", "gate"} else f"{decision.actor}: {decision.message}",
         )
     return table
