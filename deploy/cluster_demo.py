@@ -1,21 +1,29 @@
 """`make cluster-demo`: the chart on a real one-node Kubernetes, the demo pipeline submitted from outside through gRPC.
 
-    python -m deploy.cluster_demo [--domain code|math|science] [--keep] [--skip-build]
+    python -m deploy.cluster_demo [--domain code|math|science] [--tokens-share 0.5] [--keep] [--skip-build]
 
 Builds the four images, starts the cluster that the shared tools ship, loads the images, installs the chart, runs
-`helm test`, forwards the two gRPC ports and runs the demo against them. At the end release and cluster are removed,
-unless --keep. Needs root and the folder of shared tools (beside the checkout, or RETAIN_SHARED).
+`helm test`, forwards the two gRPC ports, submits the demo's specification with the `retain` command, follows it to its
+end and prints what it left: decisions, history, checkpoints. The pods share the machine with the cluster, so the demo's
+stages are cut to half their tokens here unless --tokens-share says otherwise. At the end the pods' logs are in
+`.retain/cluster`, and release, cluster and (if it was started here) dockerd are gone, unless --keep. Needs root and the
+folder of shared tools (beside the checkout, or RETAIN_SHARED).
 """
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
 
 from deploy.healthcheck import grpc_serving
 from deploy.local.ports import LOOPBACK, is_free
@@ -29,6 +37,26 @@ MINIO_IMAGE = "retain/minio:local"
 NAMESPACE = RELEASE = "retain"
 LOGS = ROOT / ".retain" / "cluster"
 PORTS = {"orchestrator": 7070, "evaluator": 7071}
+# kubectl ends a forward whose pod or connection is lost; a client outside must only see a short gap.
+FORWARD_FOR_EVER = 'while :; do "$@"; sleep 0.5; done'
+
+
+class Clock:
+    """Seconds of each step, told at the end."""
+
+    def __init__(self) -> None:
+        self.taken_s: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        begin_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.taken_s[name] = time.monotonic() - begin_s
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.taken_s.items())
 
 
 class Tools:
@@ -57,9 +85,22 @@ class Tools:
         return subprocess.run([str(word) for word in command], env=self.env, cwd=ROOT, check=check, stdout=output)
 
 
-def build(tools: Tools) -> None:
-    """The base image, the four images, and one of the shared MinIO."""
+@contextlib.contextmanager
+def docker(tools: Tools) -> Iterator[None]:
+    """dockerd with the base image; ended afterwards if it was not running before."""
+    before = (
+        shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    )
     tools.run(tools.cluster / "base-image")
+    try:
+        yield
+    finally:
+        if not before:
+            os.kill(int((tools.kube_dir / "run/dockerd.pid").read_text()), signal.SIGTERM)
+
+
+def build(tools: Tools) -> None:
+    """The four images, and one of the shared MinIO."""
     wheels = os.environ.get("PIP_FIND_LINKS", "")
     for wheel in Path(wheels).glob("torch-2.13.0*.whl") if wheels else ():
         shutil.copy2(wheel, ROOT / "deploy/docker/wheels")  # the CPU build, where one lies on this machine
@@ -102,9 +143,11 @@ def forwarded(tools: Tools) -> Iterator[dict[str, str]]:
     try:
         for name, remote in PORTS.items():
             port = next(p for p in range(17_000 + remote, 30_000, 100) if is_free(p))
-            command = ["kubectl", "--namespace", NAMESPACE, "port-forward", f"service/{RELEASE}-{name}"]
+            command = ["sh", "-c", FORWARD_FOR_EVER, "forward", "kubectl", "--namespace", NAMESPACE, "port-forward"]
             log, mark = LOGS / f"forward-{name}.log", f"{LOGS}:{name}"
-            child = start([*command, f"{port}:{remote}"], env=tools.env, log=log, mark=mark)
+            child = start(
+                [*command, f"service/{RELEASE}-{name}", f"{port}:{remote}"], env=tools.env, log=log, mark=mark
+            )
             running.append((Identity.of(child.pid), mark))
             where[name] = f"{LOOPBACK}:{port}"
         deadline = time.monotonic() + 60
@@ -118,31 +161,86 @@ def forwarded(tools: Tools) -> Iterator[dict[str, str]]:
             end(identity, mark=mark, grace_s=2)
 
 
+def reduced(template: Path, share: float) -> list[str]:
+    """`--set` words for `retain run` that leave each stage `share` of the tokens that the template gives it."""
+    stages = YAML(typ="safe").load(template.read_text())["stages"]
+    words = [
+        f"stages.{i}.duration.tokens={round(stage['duration']['tokens'] * share)}" for i, stage in enumerate(stages)
+    ]
+    return [word for change in words for word in ("--set", change)]
+
+
+def run_demo(domain: str, share: float, where: dict[str, str]) -> int:
+    """Submit the demo's specification from outside, follow it, print its evidence; exit code of the run."""
+    env = {**os.environ, "RETAIN_SERVER": where["orchestrator"], "RETAIN_EVALUATOR": where["evaluator"]}
+    template = ROOT / f"ui/templates/demo-{domain}.yaml"
+
+    def retain(*words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        print("+ retain", *words, file=sys.stderr, flush=True)
+        return subprocess.run([sys.executable, "-m", "ui.cli", *words], env=env, check=False, **options)
+
+    made = retain("run", str(template), *reduced(template, share), "--detach", "--json", stdout=subprocess.PIPE)
+    if made.returncode:
+        return made.returncode
+    run_id = json.loads(made.stdout)["run_id"]
+    code = retain("watch", run_id).returncode
+    for verb in ("decisions", "history", "checkpoints"):
+        retain(verb, run_id)
+    listed = json.loads(retain("checkpoints", run_id, "--json", stdout=subprocess.PIPE).stdout or "[]")
+    print(f"run {run_id}: {len(listed)} checkpoints, exit code {code}", flush=True)
+    return code
+
+
+def keep_logs(tools: Tools) -> None:
+    """What every container has written, one file a pod: after the release is gone nobody could read it."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    kubectl = ["kubectl", "--namespace", NAMESPACE]
+    listed = subprocess.run(
+        [*kubectl, "get", "pods", "--output", "name"], env=tools.env, check=False, capture_output=True
+    )
+    for pod in listed.stdout.decode().split():
+        with (LOGS / f"{pod.removeprefix('pod/')}.log").open("wb") as file:
+            command = [*kubectl, "logs", "--all-containers", "--prefix", pod]
+            subprocess.run(command, env=tools.env, check=False, stdout=file, stderr=subprocess.STDOUT)
+
+
 def main() -> int:
     """Exit code of the demo's run."""
     parser = argparse.ArgumentParser(prog="python -m deploy.cluster_demo", description=__doc__)
     parser.add_argument("--domain", choices=["code", "math", "science"], default="code")
-    parser.add_argument("--keep", action="store_true", help="leave release and cluster running")
-    parser.add_argument("--skip-build", action="store_true", help="take the images as they are in the cluster")
+    parser.add_argument(
+        "--tokens-share", type=float, default=0.5, metavar="SHARE", help="of the demo's tokens; 1 for all"
+    )
+    parser.add_argument("--keep", action="store_true", help="leave release, cluster and dockerd running")
+    parser.add_argument("--skip-build", action="store_true", help="take the images as dockerd has them")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a value of the chart")
     options = parser.parse_args()
-    tools = Tools()
-    if not options.skip_build:
-        build(tools)
-    tools.run(tools.cluster / "kube-up")
-    try:
-        if not options.skip_build:
-            tools.run(tools.cluster / "kube-load", *(f"retain/{name}:{TAG}" for name in IMAGES), MINIO_IMAGE)
-        install(tools, [word for value in options.set for word in ("--set", value)])
-        with forwarded(tools) as where:
-            print(f"orchestrator at {where['orchestrator']}, evaluator at {where['evaluator']}", file=sys.stderr)
-            env = {**os.environ, "RETAIN_SERVER": where["orchestrator"], "RETAIN_EVALUATOR": where["evaluator"]}
-            command = [sys.executable, "-m", "ui.demo", "--domain", options.domain]
-            return subprocess.run(command, env=env, check=False).returncode
-    finally:
+    tools, clock = Tools(), Clock()
+    with contextlib.ExitStack() as cleanup:
         if not options.keep:
-            tools.run("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, check=False)
-            tools.run(tools.cluster / "kube-down", check=False)
+            cleanup.enter_context(docker(tools))
+            cleanup.callback(tools.run, tools.cluster / "kube-down", check=False)
+        else:
+            tools.run(tools.cluster / "base-image")
+        if not options.skip_build:
+            with clock.step("build"):
+                build(tools)
+        with clock.step("cluster"):
+            tools.run(tools.cluster / "kube-up")
+        with clock.step("load images"):
+            tools.run(
+                tools.cluster / "kube-load", *(f"retain/{name}:{TAG}" for name in IMAGES), MINIO_IMAGE, quiet=True
+            )
+        if not options.keep:
+            cleanup.callback(tools.run, "helm", "uninstall", RELEASE, "--namespace", NAMESPACE, check=False)
+        cleanup.callback(keep_logs, tools)
+        with clock.step("install and helm test"):
+            install(tools, [word for value in options.set for word in ("--set", value)])
+        with forwarded(tools) as where, clock.step("pipeline"):
+            print(f"orchestrator at {where['orchestrator']}, evaluator at {where['evaluator']}", file=sys.stderr)
+            code = run_demo(options.domain, options.tokens_share, where)
+    print(f"{clock}; exit code {code}")
+    return code
 
 
 if __name__ == "__main__":
