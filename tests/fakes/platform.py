@@ -25,8 +25,8 @@ from services.orchestrator.app import Orchestrator, Ports
 from services.orchestrator.application.ports import EvaluatorPort
 from services.orchestrator.application.reconciler import Timing
 from tests.fakes.evaluator import FakeEvaluator, FakeEvaluatorServicer
+from tests.fakes.launcher import FakeLauncher
 from tests.fakes.object_store import FakeObjectStore
-from tests.fakes.worker import FakeLauncher
 from tests.fakes.world import World
 
 FAST = Timing(pass_every_s=0.1, job_poll_s=0.1, stall_timeout_s=45.0, start_timeout_s=60.0, max_restarts=3)

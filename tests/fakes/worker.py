@@ -1,8 +1,6 @@
 """A worker group that speaks StageControlService over real gRPC and trains in `World`: for tests of the orchestrator.
 
-    launcher = FakeLauncher(lambda: f"127.0.0.1:{port}", world, store)
-
-`FakeLauncher` is a JobLauncher whose jobs are threads. `kill` ends a job as a crash would, `pause` lets it hang.
+`killed` ends it as a crash would, `paused` lets it hang. tests/fakes/launcher.py starts it as a job.
 """
 
 import hashlib
@@ -10,7 +8,6 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import grpc
@@ -19,9 +16,7 @@ from retain.orchestrator.v1 import resources_pb2 as res
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
 from retain.types.v1 import values_pb2
-from services.common.errors import Unavailable
 from services.common.object_store import ObjectStore, key_of
-from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
 from tests.fakes.world import START_NATS, World
 
 PREPARED_TOKENS = 50_000
@@ -239,68 +234,3 @@ def folder(name: str, kind: str, bucket: str, *salt: object) -> values_pb2.Prepa
         loss_tokens=PREPARED_TOKENS,
         documents=100,
     )
-
-
-class FakeLauncher(JobLauncher):
-    """Jobs are threads. `lose_reply_of_next(n)` carries out n submissions and then fails, as a lost reply does."""
-
-    def __init__(self, server: Callable[[], str], world: World, store: ObjectStore) -> None:
-        self._server, self._world, self._store = server, world, store
-        self.workers: dict[str, FakeWorker] = {}
-        self.threads: dict[str, threading.Thread] = {}
-        self.submissions: list[str] = []
-        self.failures: dict[str, str] = {}
-        self.fail_prepare: tuple[str, str] | None = None
-        self._lost = 0
-
-    def lose_reply_of_next(self, count: int) -> None:
-        """Let the next submissions take effect and then fail."""
-        self._lost = count
-
-    def submit(self, request: JobRequest) -> None:
-        name = request.job_id
-        if name not in self.threads:
-            worker = FakeWorker(
-                run_id=request.run_id,
-                submission=request.submission,
-                server=self._server(),
-                world=self._world,
-                store=self._store,
-                fail_prepare=self.fail_prepare,
-            )
-            self.workers[name] = worker
-            self.submissions.append(name)
-            self.threads[name] = threading.Thread(target=self._main, args=(name, worker), daemon=True)
-            self.threads[name].start()
-        if self._lost > 0:
-            self._lost -= 1
-            raise Unavailable("the reply was lost", reason="RAY_UNAVAILABLE")
-
-    def status(self, job: str) -> JobView:
-        if job not in self.threads:
-            return JobView(state=JobState.NOT_FOUND, message="unknown")
-        if self.threads[job].is_alive():
-            return JobView(state=JobState.RUNNING)
-        return JobView(state=JobState.ENDED, message=self.failures.get(job, "the job SUCCEEDED"))
-
-    def stop(self, job: str) -> None:
-        if job in self.workers:
-            self.workers[job].killed.set()
-
-    def logs(self, job: str) -> str:
-        return "".join(f"{line}\n" for line in self.workers[job].log) if job in self.workers else ""
-
-    def close(self) -> None:
-        """End every job."""
-        for name in list(self.workers):
-            self.stop(name)
-        for thread in self.threads.values():
-            thread.join(timeout=5)
-
-    def _main(self, name: str, worker: FakeWorker) -> None:
-        try:
-            worker.run()
-        except Killed as error:
-            self.failures[name] = f"killed: {error}"
-        except grpc.RpcError as error:
-            self.failures[name] = f"{error.code().name}: {error.details()}"

@@ -34,7 +34,7 @@ REFERENCE = ((0.1, math.log1p(0.236)), (1.0, math.log1p(0.122)))
 
 
 def end_over_present(progress: float) -> float:
-    """Forgetting at a stage's end over that at `progress` (0 to 1), by the reference run, straight between its points."""
+    """Forgetting at a stage's end over that at `progress` (0 to 1), of the reference run, straight between points."""
     (first, early), (last, end) = REFERENCE
     at = min(max(progress, first), last)
     present = early + (end - early) * (at - first) / (last - first)
