@@ -1,7 +1,6 @@
 """Puts the orchestrator together from its ports; opens and starts nothing. main.py gives it the real adapters."""
 
 import asyncio
-import contextlib
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -120,13 +119,18 @@ class Orchestrator:
         self._tasks = [asyncio.create_task(self.reconciler.run()), asyncio.create_task(self._sweep())]
         return port
 
+    async def broke(self) -> None:
+        """Returns or raises when work in the background has ended, which it never should before `stop`."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
     async def stop(self, grace_s: float) -> None:
         """Drain: no new calls, let those under way end, stop reconciling. Workers and their jobs go on."""
         await self.server.stop(grace_s)
         for task in self._tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.reconciler.close()
 
     async def _sweep(self) -> None:

@@ -54,10 +54,15 @@ async def serve(settings: Settings, store: MinioStore) -> None:
         metrics_server = serve_metrics(settings.metrics_bind, orchestrator.registry)
         bound = await orchestrator.start()
         log.info("orchestrator serves", port=bound, metrics=metrics_server.server_address[1])
-        await stopping.wait()
+        broke = asyncio.create_task(orchestrator.broke())
+        asked = asyncio.create_task(stopping.wait())
+        await asyncio.wait({broke, asked}, return_when=asyncio.FIRST_COMPLETED)
         log.info("orchestrator ends")
+        asked.cancel()
         await orchestrator.stop(settings.drain_s)
         metrics_server.shutdown()
+        if not stopping.is_set():
+            await broke  # a supervisor starts it again, and it goes on where the database says
     engine.dispose()
 
 

@@ -10,7 +10,7 @@ import pytest
 from retain.orchestrator.v1 import resources_pb2 as res
 from retain.orchestrator.v1 import stage_control_service_pb2 as sc
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as sc_grpc
-from services.common.errors import Unavailable
+from services.common.errors import FailedPrecondition, Refused, Unavailable
 from services.orchestrator.application.reconciler import Timing
 from tests.fakes.evaluator import FakeEvaluator
 from tests.fakes.platform import Platform, demo_spec
@@ -157,6 +157,27 @@ async def test_jobs_that_keep_failing_end_the_run_with_the_reason(tmp_path: Path
         assert failed.status.reason == "JOB_KEEPS_FAILING"
         assert "ModuleNotFoundError" in failed.status.message
         assert failed.status.submission == 4, "one try and three more"
+
+
+async def test_what_is_refused_ends_the_run_with_the_reason_and_never_hangs(tmp_path: Path) -> None:
+    async with orchestrator(tmp_path) as client:
+        platform = client.platform
+
+        async def refuse(run_id: str, question: Any) -> Any:
+            raise FailedPrecondition("evaluator: INVALID_ARGUMENT: no such set", reason="EVALUATION_REFUSED")
+
+        platform.evaluator.create = refuse  # type: ignore[method-assign]
+        failed = await client.end((await client.create(without_forgetting())).id)
+        assert failed.status.reason == "EVALUATION_REFUSED"
+        assert "no such set" in failed.status.message
+
+        def forbid(request: Any) -> None:
+            raise Refused("Ray refused to submit: 403", reason="RAY_REFUSED")
+
+        platform.launcher.submit = forbid  # type: ignore[method-assign]
+        failed = await client.end((await client.create(without_forgetting())).id)
+        assert failed.status.reason == "JOB_KEEPS_FAILING"
+        assert "403" in failed.status.message
 
 
 async def test_an_evaluator_that_is_away_delays_and_loses_nothing(tmp_path: Path) -> None:

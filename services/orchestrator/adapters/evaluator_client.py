@@ -9,7 +9,7 @@ import tenacity
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2 as pb
 from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
-from services.common.errors import FailedPrecondition, NotFound, RetainError, Unavailable
+from services.common.errors import FailedPrecondition, NotFound, Refused, RetainError, Unavailable
 from services.orchestrator.adapters.evaluator_messages import measurement_of, question_message
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort
 from services.orchestrator.domain.actions import Evaluate
@@ -60,6 +60,8 @@ def translate(error: grpc.aio.AioRpcError) -> RetainError:
         return Unavailable(said, reason="EVALUATOR_UNAVAILABLE")
     if error.code() is grpc.StatusCode.NOT_FOUND:
         return NotFound(said)
+    if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+        return Refused(said, reason="EVALUATOR_REFUSED")
     return FailedPrecondition(said, reason="EVALUATION_REFUSED")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import urllib3
 
-from services.common.errors import Refused, RetainError, Unavailable
+from services.common.errors import FailedPrecondition, Refused, RetainError, Unavailable
 from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
 
 TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)
@@ -127,4 +127,6 @@ def _error(status: int, text: str, what: str) -> RetainError:
     last_line = text.strip().splitlines()[-1] if text.strip() else ""
     if status in (401, 403):
         return Refused(f"Ray refused to {what}: {last_line}", reason="RAY_REFUSED")
+    if status == 400:
+        return FailedPrecondition(f"Ray refused to {what}: {last_line}", reason="RAY_REFUSED")
     return Unavailable(f"Ray could not {what} (HTTP {status}): {last_line}", reason="RAY_UNAVAILABLE")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.common.errors import InvalidInput, NotFound, Unavailable
+from services.common.errors import FailedPrecondition, InvalidInput, NotFound, Refused, Unavailable
 from services.common.logging import get_logger
 from services.common.object_store import ObjectStore, key_of
 from services.orchestrator.application.engine import RunEngine
@@ -71,8 +71,16 @@ class Effects:
     async def _submit(self, state: RunState, effect: SubmitJob) -> None:
         labels = {"retain.run": state.id, **state.spec.labels}
         request = JobRequest(run_id=state.id, submission=effect.submission, compute=state.spec.compute, labels=labels)
-        await asyncio.to_thread(self.launcher.submit, request)
-        await self._engine.apply(state.id, JobSubmitted(submission=effect.submission, now_s=self._now_s()))
+        try:
+            await asyncio.to_thread(self.launcher.submit, request)
+        except (Refused, FailedPrecondition) as error:
+            # Trying the same again would not help for ever: counted like a job that died, so that the run ends with it.
+            event: JobEnded | JobSubmitted = JobEnded(
+                submission=effect.submission, message=error.message, now_s=self._now_s()
+            )
+        else:
+            event = JobSubmitted(submission=effect.submission, now_s=self._now_s())
+        await self._engine.apply(state.id, event)
 
     async def _stop(self, state: RunState, effect: StopJob) -> None:
         name = job_id(state.id, effect.submission)
@@ -87,7 +95,10 @@ class Effects:
         )
 
     async def _evaluate(self, state: RunState, question: Evaluate) -> None:
-        view = await self._evaluator.create(state.id, question)
+        try:
+            view = await self._evaluator.create(state.id, question)
+        except (Refused, FailedPrecondition) as error:
+            view = EvaluationView(progress=EvaluationProgress.FAILED, error_reason=error.reason, error=error.message)
         while view.progress is EvaluationProgress.UNDER_WAY:
             await asyncio.sleep(self._evaluation_poll_s)
             view = await self._look_again(state, question)

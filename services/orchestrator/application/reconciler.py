@@ -181,7 +181,14 @@ class Reconciler(Observer):
             return
         task = asyncio.create_task(self._guard(name, work))
         self._tasks[name] = task
-        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+        task.add_done_callback(lambda done: self._done(name, done))
+
+    def _done(self, name: tuple[Any, ...], task: asyncio.Task[None]) -> None:
+        """Forget a task; a fault that nobody foresaw is told and tried again after the longest pause."""
+        self._tasks.pop(name, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._not_before[name] = (self._engine.clock.monotonic_s() + LONGEST_BACKOFF_S, LONGEST_BACKOFF_S)
+            get_logger().error("a fault nobody foresaw", what=str(name), exc_info=error)
 
     async def _guard(self, name: tuple[Any, ...], work: Coroutine[Any, Any, None]) -> None:
         try:
