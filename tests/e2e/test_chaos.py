@@ -1,0 +1,129 @@
+"""The long storm: faults drawn at random strike a longer run, and it must come to the bits of one left alone.
+
+    RETAIN_CHAOS=1 RETAIN_CHAOS_SEED=4711 RETAIN_CHAOS_FAULTS=20 pytest tests/e2e/test_chaos.py -s
+
+The seed is printed; the same seed draws the same faults and pauses again (when they strike depends on the machine).
+"""
+
+import os
+import random
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.e2e import faults
+from tests.e2e.pipelines import three_stages
+from tests.e2e.stack import PATIENCE_S, Stack, newest_checkpoint, until, until_ended
+from ui.client.client import RetainClient
+from ui.client.views import Run
+
+pytestmark = [pytest.mark.chaos, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
+
+STRETCH = 4
+STORE_AWAY_S = 60.0
+LONGEST_PAUSE_S = 10.0
+# The orchestrator gives a run up after five groups without a checkpoint: the storm is to be hard, not hopeless.
+FAULTS_WITHOUT_CHECKPOINT = 3
+
+
+class Storm:
+    """Draws faults and lets them strike."""
+
+    def __init__(self, stack: Stack, client: RetainClient, run_id: str, dice: random.Random) -> None:
+        self.stack, self.client, self.run_id, self.dice = stack, client, run_id, dice
+        self.faults: dict[str, Callable[[], object]] = {
+            "orchestrator killed": lambda: faults.kill_program(stack, "orchestrator"),
+            "evaluator killed": lambda: faults.kill_program(stack, "evaluator"),
+            "object store killed": lambda: faults.kill_program(stack, "object_store"),
+            "Ray head killed": lambda: faults.kill_program(stack, "ray"),
+            "worker killed": lambda: self.strike_first(stack.training_workers, "kill"),
+            "driver killed": lambda: self.strike_first(stack.drivers, "kill"),
+            "worker stopped": self.stop_worker,
+            "orchestrator stopped": lambda: faults.freeze_program(stack, "orchestrator", dice.uniform(1, 20)),
+            "evaluator stopped": lambda: faults.freeze_program(stack, "evaluator", dice.uniform(1, 20)),
+            "supervisor killed": self.kill_supervisor,
+        }
+
+    def strike_first(self, find: Callable[[], list], how: str) -> None:
+        """Strike a process that may be there or not: between two groups there is none."""
+        for process in find()[:1]:
+            getattr(process, how)()
+
+    def stop_worker(self) -> None:
+        """A worker that hangs for good: it is replaced, and ended, while it sleeps."""
+        workers = self.stack.training_workers()
+        self.strike_first(lambda: workers, "suspend")
+        submission = self.client.get_run(self.run_id).status.submission
+        if workers:
+            until(
+                self.client,
+                self.run_id,
+                lambda run: run.status.submission > submission or faults.gone(workers[0]) or run.is_terminal,
+                "the hang is noticed",
+            )
+
+    def kill_supervisor(self) -> None:
+        """The programs outlive their supervisor; another `up` takes them over."""
+        supervisor = psutil.Process(int(self.stack.home.read_record()["supervisor"]["pid"]))
+        supervisor.kill()
+        faults.until_gone(supervisor)
+        self.stack.up()
+
+    def blow(self, count: int) -> list[str]:
+        """So many faults, and once among them the object store is away for a minute. Returns their names."""
+        drawn = [self.dice.choice(sorted(self.faults)) for _ in range(count)]
+        drawn.insert(count // 2, "object store away")
+        struck: list[str] = []
+        without = 0
+        for name in drawn:
+            before = self.client_run()
+            if before.is_terminal:
+                break
+            print(f"{len(struck) + 1:3} {name}: {newest_checkpoint(before)}", flush=True)
+            if name == "object store away":
+                faults.freeze_program(self.stack, "object_store", STORE_AWAY_S)
+            else:
+                self.faults[name]()
+            struck.append(name)
+            without += 1
+            if without == FAULTS_WITHOUT_CHECKPOINT or self.dice.random() < 0.6:
+                self.until_checkpoint_after(before)
+                without = 0
+            time.sleep(self.dice.uniform(0, LONGEST_PAUSE_S))
+        return struck
+
+    def client_run(self) -> Run:
+        return until(self.client, self.run_id, lambda run: True, "the orchestrator answers")
+
+    def until_checkpoint_after(self, before: Run) -> None:
+        until(
+            self.client,
+            self.run_id,
+            lambda run: newest_checkpoint(run) > newest_checkpoint(before) or run.state == "SUCCEEDED",
+            "another checkpoint",
+            2 * PATIENCE_S,
+        )
+
+
+def test_a_run_in_a_storm_comes_to_the_same_bits(stack: Stack, client: RetainClient) -> None:
+    seed = int(os.environ.get("RETAIN_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    count = int(os.environ.get("RETAIN_CHAOS_FAULTS") or 15)
+    print(f"\nRETAIN_CHAOS_SEED={seed} RETAIN_CHAOS_FAULTS={count}", flush=True)
+    alone = until_ended(client, client.create_run(three_stages("alone", stretch=STRETCH)).id, 3600)
+    assert alone.state == "SUCCEEDED"
+
+    run_id = client.create_run(three_stages("stormed", stretch=STRETCH)).id
+    until(client, run_id, lambda run: newest_checkpoint(run) > (0, 0), "a first checkpoint")
+    struck = Storm(stack, client, run_id, random.Random(seed)).blow(count)
+    ended = until_ended(client, run_id, 3600)
+
+    assert "object store away" in struck, "the run was long enough for the storm"
+    assert ended.state == "SUCCEEDED", ended.status.message
+    assert [stage.accepted and stage.accepted.weights_digest for stage in ended.stages] == [
+        stage.accepted and stage.accepted.weights_digest for stage in alone.stages
+    ]
+    assert [(d.stage, d.step, d.verdict, d.forgetting) for d in client.decisions(run_id)] == [
+        (d.stage, d.step, d.verdict, d.forgetting) for d in client.decisions(alone.id)
+    ]
