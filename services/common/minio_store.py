@@ -52,7 +52,11 @@ def _worth_another_try(error: BaseException) -> bool:
 
 
 class MinioStore:
-    """`ObjectStore` on an S3 server. `on_retry` is called for every failed try (the worker counts and reports them)."""
+    """`ObjectStore` on an S3 server. `on_retry` is called for every failed try (the worker counts and reports them).
+
+    `public_endpoint` is where clients outside reach the same server; signed URLs name it, since the host is part of
+    what is signed. Everything this process does itself goes to `endpoint`.
+    """
 
     def __init__(
         self,
@@ -65,11 +69,8 @@ class MinioStore:
         patience_s: float = 600.0,
         timeout_s: float = READ_TIMEOUT_S,
         on_retry: Callable[[], None] | None = None,
+        public_endpoint: str | None = None,
     ) -> None:
-        url = urllib3.util.parse_url(endpoint)
-        if url.scheme not in ("http", "https") or not url.host:
-            came = f"came {endpoint!r}; allowed is http://HOST:PORT or https://HOST:PORT"
-            raise InvalidInput([Violation(field="RETAIN_S3_ENDPOINT", description=came)])
         self.bucket = bucket
         self.patience_s = patience_s
         self.on_retry = on_retry
@@ -79,19 +80,30 @@ class MinioStore:
             timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s),
             retries=urllib3.Retry(0, redirect=3),
         )
-        self._client = Minio(
-            url.netloc or url.host,
-            access_key=access_key,
-            secret_key=secret_key,
-            secure=url.scheme == "https",
-            region=region,
-            http_client=self._http,
-        )
+
+        def client_at(address: str, field: str) -> Minio:
+            url = urllib3.util.parse_url(address)
+            if url.scheme not in ("http", "https") or not url.host:
+                came = f"came {address!r}; allowed is http://HOST:PORT or https://HOST:PORT"
+                raise InvalidInput([Violation(field=field, description=came)])
+            return Minio(
+                url.netloc or url.host,
+                access_key=access_key,
+                secret_key=secret_key,
+                secure=url.scheme == "https",
+                region=region,
+                http_client=self._http,
+            )
+
+        self._client = client_at(endpoint, "RETAIN_S3_ENDPOINT")
+        # Signing is arithmetic (the region is known): this client never connects.
+        self._signer = client_at(public_endpoint or endpoint, "RETAIN_S3_PUBLIC_ENDPOINT")
 
     @classmethod
     def from_env(cls, *, patience_s: float = 600.0, on_retry: Callable[[], None] | None = None) -> "MinioStore":
-        """Read RETAIN_S3_ENDPOINT, RETAIN_S3_BUCKET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, and
-        RETAIN_STORE_TIMEOUT_S, the seconds after which a server that does not answer is asked again."""
+        """Read RETAIN_S3_ENDPOINT, RETAIN_S3_BUCKET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
+        RETAIN_STORE_TIMEOUT_S, the seconds after which a server that does not answer is asked again, and
+        RETAIN_S3_PUBLIC_ENDPOINT, the address in signed URLs."""
         needed = ("RETAIN_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         missing = [name for name in needed if not os.environ.get(name)]
         if missing:
@@ -105,6 +117,7 @@ class MinioStore:
             patience_s=patience_s,
             timeout_s=float(os.environ.get("RETAIN_STORE_TIMEOUT_S") or READ_TIMEOUT_S),
             on_retry=on_retry,
+            public_endpoint=os.environ.get("RETAIN_S3_PUBLIC_ENDPOINT") or None,
         )
 
     def close(self) -> None:
@@ -212,10 +225,10 @@ class MinioStore:
         self._try(key, lambda: self._client.remove_object(self.bucket, key))
 
     def presign_get(self, key: str, *, expires_s: int = 3600) -> str:
-        return self._client.presigned_get_object(self.bucket, key, expires=timedelta(seconds=expires_s))
+        return self._signer.presigned_get_object(self.bucket, key, expires=timedelta(seconds=expires_s))
 
     def presign_put(self, key: str, *, expires_s: int = 3600) -> str:
-        return self._client.presigned_put_object(self.bucket, key, expires=timedelta(seconds=expires_s))
+        return self._signer.presigned_put_object(self.bucket, key, expires=timedelta(seconds=expires_s))
 
     def _try(self, what: str, call: Callable[[], T]) -> T:
         """Run `call`, repeating what a later try may mend, and translate what remains into the services' errors."""
