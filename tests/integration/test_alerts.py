@@ -1,60 +1,20 @@
 """Forgetting reaches people: a real Prometheus scrapes our metrics, a real Alertmanager calls a webhook."""
 
-import json
-import shutil
-import subprocess
-import threading
 import time
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 
-from deploy.monitoring.alerts import Parameters
-from deploy.monitoring.config import alertmanager_config, prometheus_config
 from deploy.monitoring.dashboards import boards
-from deploy.monitoring.generate import to_yaml
-from deploy.monitoring.rules import prometheus_rules
 from services.common.grpc_interceptors import MetricsInterceptor
 from services.common.metrics import EvaluatorMetrics, OrchestratorMetrics
 from tests.contract.object_store_servers import free_ports
+from tests.integration.alert_world import QUICK, alert_world, query, wait_until
 
 pytestmark = pytest.mark.integration
-QUICK = Parameters(
-    minor_for="0s", missing_for="2s", down_for="1s", stalled_for="1s", keep_firing_for="1s", interval="500ms"
-)
 WHERE = {"run": "r1", "stage": "midtrain/code"}
-
-
-class Webhook(ThreadingHTTPServer):
-    """Keeps every alert that it was sent, in order."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Receiver)
-        self.received: list[tuple[str, str, str]] = []  # alert, status, summary
-
-    def statuses(self, alert: str) -> list[str]:
-        return [status for name, status, _ in self.received if name == alert]
-
-
-class _Receiver(BaseHTTPRequestHandler):
-    server: Webhook
-
-    def do_POST(self) -> None:
-        document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        for alert in document["alerts"]:
-            row = (alert["labels"]["alertname"], alert["status"], alert["annotations"]["summary"])
-            self.server.received.append(row)
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
 
 
 class Exporter:
@@ -72,85 +32,30 @@ class Exporter:
         self.thread.join()
 
 
-def wait_until(what: str, condition: Callable[[], bool], *, timeout_s: float = 25.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.05)
-
-
-def query(port: int, expression: str) -> list[dict]:
-    url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-    with urllib.request.urlopen(url, timeout=5) as reply:
-        return json.load(reply)["data"]["result"]
-
-
-def ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1) as reply:
-            return reply.status == 200
-    except OSError:
-        return False
-
-
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    for program in ("prometheus", "prometheus-alertmanager"):
-        if shutil.which(program) is None:
-            pytest.skip(f"required: {program} (Debian's package)")
-    folder: Path = tmp_path_factory.mktemp("alerts")
-    prometheus_port, alertmanager_port, evaluator_port, orchestrator_port = free_ports(4)
-    webhook = Webhook()
-    threading.Thread(target=webhook.serve_forever, daemon=True).start()
-    evaluator, orchestrator = Exporter(evaluator_port), Exporter(orchestrator_port)
+    evaluator, orchestrator = (Exporter(port) for port in free_ports(2))
     targets = {
-        "retain-evaluator": [f"127.0.0.1:{evaluator_port}"],
-        "retain-orchestrator": [f"127.0.0.1:{orchestrator_port}"],
+        "retain-evaluator": [f"127.0.0.1:{evaluator.port}"],
+        "retain-orchestrator": [f"127.0.0.1:{orchestrator.port}"],
     }
-    alertmanager = f"127.0.0.1:{alertmanager_port}"
-    config = prometheus_config(QUICK, targets, alertmanagers=[alertmanager])
-    hook = f"http://127.0.0.1:{webhook.server_address[1]}/"
-    (folder / "rules.yaml").write_text(to_yaml(prometheus_rules(QUICK)))
-    (folder / "prometheus.yaml").write_text(to_yaml(config))
-    (folder / "alertmanager.yaml").write_text(
-        to_yaml(alertmanager_config(hook, group_wait="200ms", group_interval="1s"))
-    )
-    # fmt: off
-    commands = [
-        ["prometheus-alertmanager", f"--config.file={folder}/alertmanager.yaml", f"--storage.path={folder}/am",
-         f"--web.listen-address={alertmanager}", "--cluster.listen-address="],
-        ["prometheus", f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/tsdb",
-         f"--web.listen-address=127.0.0.1:{prometheus_port}", "--rules.alert.resend-delay=500ms"],
-    ]
-    # fmt: on
-    evaluator_metrics, orchestrator_metrics = (
-        EvaluatorMetrics(evaluator.registry),
-        OrchestratorMetrics(orchestrator.registry),
-    )
+    evaluator_metrics = EvaluatorMetrics(evaluator.registry)
+    orchestrator_metrics = OrchestratorMetrics(orchestrator.registry)
     MetricsInterceptor(evaluator.registry)
     for exporter in (evaluator, orchestrator):
         exporter.start()
-    processes = []
-    with (folder / "log").open("ab") as log:
-        processes = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
     try:
-        wait_until("Prometheus is ready", lambda: ready(f"http://127.0.0.1:{prometheus_port}/-/ready"))
-        wait_until("Alertmanager is ready", lambda: ready(f"http://{alertmanager}/-/ready"))
-        yield SimpleNamespace(
-            port=prometheus_port,
-            webhook=webhook,
-            evaluator=evaluator,
-            metrics=evaluator_metrics,
-            orchestrator=orchestrator_metrics,
-        )
+        with alert_world(tmp_path_factory.mktemp("alerts"), targets) as world:
+            yield SimpleNamespace(
+                port=world.port,
+                webhook=world.webhook,
+                evaluator=evaluator,
+                metrics=evaluator_metrics,
+                orchestrator=orchestrator_metrics,
+            )
     finally:
-        for process in processes:
-            process.kill()
-            process.wait(timeout=10)
         for exporter in (evaluator, orchestrator):
             exporter.kill()
-        webhook.shutdown()
-        webhook.server_close()
 
 
 def test_forgetting_pages_a_dead_evaluator_keeps_the_page_and_recovery_resolves_it(here: SimpleNamespace):
