@@ -1,0 +1,93 @@
+"""From the wire to the torch core: defaults by kind of stage, as spec.proto documents them."""
+
+import pytest
+
+from model.curriculum import Strategy
+from model.errors import BadConfig, BadSource
+from model.schedules import ScheduleKind
+from model.stage import Verdict
+from retain.orchestrator.v1 import resources_pb2
+from retain.orchestrator.v1 import stage_control_service_pb2 as pb
+from retain.types.v1 import spec_pb2
+from services.worker import convert
+from services.worker.data_sources import domain_options, field_options
+from services.worker.main import parse
+
+
+def stage(kind: int, **fields) -> spec_pb2.StageSpec:
+    return spec_pb2.StageSpec(kind=kind, learning_rate=1e-3, **fields)
+
+
+PRETRAIN, MIDTRAIN = spec_pb2.STAGE_KIND_PRETRAIN, spec_pb2.STAGE_KIND_MIDTRAIN
+
+
+def test_schedules_default_by_kind_of_stage() -> None:
+    first, later = convert.schedule(stage(PRETRAIN), 100), convert.schedule(stage(MIDTRAIN), 100)
+    assert (first.kind, first.warmup, first.floor) == (ScheduleKind.COSINE, 0.05, 0.1)
+    assert (later.kind, later.warmup, later.floor) == (ScheduleKind.LINEAR, 0.05, 0.0)
+
+
+def test_a_zero_that_was_said_is_a_zero() -> None:
+    said = spec_pb2.ScheduleSpec(kind=spec_pb2.SCHEDULE_KIND_WSD, warmup=0.0, floor=0.0, decay=0.5)
+    made = convert.schedule(stage(PRETRAIN, schedule=said), 100)
+    assert (made.kind, made.warmup, made.floor, made.decay) == (ScheduleKind.WSD, 0.0, 0.0, 0.5)
+    assert convert.optimizer(stage(PRETRAIN, optimizer=spec_pb2.OptimizerSpec(weight_decay=0.0))).weight_decay == 0.0
+
+
+def test_adamw_defaults() -> None:
+    made = convert.optimizer(stage(PRETRAIN))
+    assert (made.weight_decay, made.beta1, made.beta2, made.clip) == (0.1, 0.9, 0.95, 1.0)
+
+
+def test_curricula() -> None:
+    assert convert.curriculum(stage(MIDTRAIN)) is None
+    staged = spec_pb2.CurriculumSpec(strategy=spec_pb2.CURRICULUM_STRATEGY_STAGED)
+    made = convert.curriculum(stage(MIDTRAIN, curriculum=staged))
+    assert made is not None
+    assert (made.strategy, made.levels) == (Strategy.STAGED, 3)
+
+
+def test_directives() -> None:
+    plain = convert.directive(pb.GetDirectiveResponse(verdict=resources_pb2.VERDICT_CONTINUE))
+    assert (plain.verdict, plain.shares, plain.lr_scale) == (Verdict.CONTINUE, None, None)
+    changed = pb.GetDirectiveResponse(verdict=resources_pb2.VERDICT_ADJUST, shares={"general": 0.3}, lr_scale=0.5)
+    assert convert.directive(changed).shares == {"general": 0.3}
+    with pytest.raises(BadConfig, match=r"directive\.verdict"):
+        convert.directive(pb.GetDirectiveResponse())
+
+
+def test_every_stage_draws_another_order_and_every_attempt_the_same() -> None:
+    spec = spec_pb2.PipelineSpec(seed=7)
+    seeds = {convert.stream_seed(spec, index) for index in range(20)}
+    assert len(seeds) == 20
+    assert convert.stream_seed(spec, 3) == convert.stream_seed(spec_pb2.PipelineSpec(seed=7), 3)
+    assert convert.stream_seed(spec_pb2.PipelineSpec(seed=8), 3) not in seeds
+
+
+def test_the_digest_of_a_spec_follows_its_content() -> None:
+    one, two = (spec_pb2.PipelineSpec(labels={"a": "1", "b": "2"}), spec_pb2.PipelineSpec(labels={"b": "2", "a": "1"}))
+    assert convert.spec_digest(one) == convert.spec_digest(two)
+    assert convert.spec_digest(spec_pb2.PipelineSpec(seed=1)) != convert.spec_digest(one)
+
+
+def test_names_of_fields() -> None:
+    assert field_options({"text": "body"}, "data.jsonl", "general") == {"fields": ["body"]}
+    assert field_options({"prompt": "q", "completion": "a"}, "x.jsonl", "math") == {"template": "{q}\n{a}"}
+    assert field_options({"text": "body"}, "sample://docs", "general") == {}
+    for fields, role in (({"body": "x"}, "general"), ({"prompt": "q", "completion": "a"}, "chat")):
+        with pytest.raises(BadSource, match=r"data\.fields"):
+            field_options(fields, "x.jsonl", role)
+
+
+def test_options_of_domains() -> None:
+    said = spec_pb2.DomainOptions(difficulty=[2.0, 4.0], languages=["python"])
+    asked = stage(MIDTRAIN, domain=spec_pb2.DOMAIN_MATH, domain_options=said)
+    assert domain_options(asked) == {"difficulty_range": [2.0, 4.0]}
+    assert domain_options(stage(MIDTRAIN, domain=spec_pb2.DOMAIN_SCIENCE)) == {}
+
+
+def test_the_command_line() -> None:
+    given = parse(["--run", "r1", "--submission", "3", "--workers", "2", "--cpus-per-worker", "0.5"])
+    assert (given.run_id, given.submission, given.workers, given.threads) == ("r1", 3, 2, 1)
+    with pytest.raises(SystemExit):
+        parse(["--run", "r1"])
