@@ -9,15 +9,18 @@ import grpc
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
 
 from services.common.errors import RetainError, Unavailable
+from services.common.grafana_annotations import GrafanaAnnotations
 from services.common.grpc_server import CLIENT_OPTIONS
 from services.common.logging import configure_logging, get_logger
 from services.common.minio_store import MinioStore
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
+from services.orchestrator.adapters.grafana_notifier import GrafanaNotifier
 from services.orchestrator.adapters.ray_jobs import RayJobs, environment, job_env
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.adapters.settings import Settings
 from services.orchestrator.app import Orchestrator, Ports
+from services.orchestrator.application.ports import NoNotifier, Notifier
 from services.orchestrator.application.reconciler import Timing
 
 STORE_PATIENCE_S = 20.0  # the reconcile loop itself tries again, and a caller should not wait for minutes
@@ -39,6 +42,7 @@ async def serve(settings: Settings, store: MinioStore) -> None:
                 launcher=RayJobs(settings.ray_address, env=env, python=settings.worker_python),
                 evaluator=EvaluatorClient(evaluator, token=settings.token),
                 store=store,
+                notifier=notifier(),
             ),
             bind=settings.bind,
             slots=settings.worker_slots,
@@ -64,6 +68,12 @@ async def serve(settings: Settings, store: MinioStore) -> None:
         if not stopping.is_set():
             await broke  # a supervisor starts it again, and it goes on where the database says
     engine.dispose()
+
+
+def notifier() -> Notifier:
+    """Grafana, when the environment names one."""
+    annotations = GrafanaAnnotations.from_env()
+    return NoNotifier() if annotations is None else GrafanaNotifier(annotations)
 
 
 def serve_metrics(bind: str, registry: CollectorRegistry) -> WSGIServer:
