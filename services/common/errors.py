@@ -28,7 +28,7 @@ class Violation:
 
 
 class RetainError(Exception):
-    """Root of the tree. A client may branch on `reason` (UPPER_SNAKE_CASE, stable); `metadata` is for people and logs."""
+    """Root of the tree. A client may branch on `reason` (UPPER_SNAKE_CASE, stable); `metadata` is for logs."""
 
     code = "INTERNAL"
     reason = "INTERNAL"
