@@ -128,7 +128,14 @@ def test_the_token_is_found_as_ray_finds_it(tmp_path: Path, monkeypatch: pytest.
 
 def test_workers_get_our_settings_and_not_the_database() -> None:
     env = job_env(
-        {"RETAIN_S3_BUCKET": "b", "AWS_REGION": "r", "RETAIN_DATABASE_URL": "secret", "PATH": "p", "HF_HOME": "h"},
+        {
+            "RETAIN_S3_BUCKET": "b",
+            "AWS_REGION": "r",
+            "RETAIN_DATABASE_URL": "secret",
+            "RETAIN_STACK_MEMBER": "m",
+            "PATH": "p",
+            "HF_HOME": "h",
+        },
         extra={"RETAIN_SERVER": "s"},
     )
     assert env == {"RETAIN_S3_BUCKET": "b", "AWS_REGION": "r", "HF_HOME": "h", "RETAIN_SERVER": "s"}
