@@ -90,6 +90,18 @@ def build(tools: Tools) -> None:
     subprocess.run(["docker", "load"], input=layer, check=True, stdout=subprocess.DEVNULL)
 
 
+def load(tools: Tools) -> None:
+    """All images from dockerd into the cluster, in one archive: what they share is written once."""
+    images = [*(f"retain/{name}:{TAG}" for name in IMAGES), MINIO_IMAGE]
+    print("+ docker save", *images, "| ctr images import", file=sys.stderr, flush=True)
+    socket = str(tools.kube_dir / "run/containerd.sock")
+    with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saving:
+        command = ["ctr", "--address", socket, "--namespace", "k8s.io", "images", "import", "-"]
+        subprocess.run(command, stdin=saving.stdout, stdout=subprocess.DEVNULL, check=True)
+    if saving.returncode:
+        raise SystemExit(f"docker save ended with {saving.returncode}")
+
+
 def install(tools: Tools, values: list[str]) -> None:
     """The chart in a namespace that enforces the restricted Pod Security Standard, waited for and tested."""
     tools.run("kubectl", "create", "namespace", NAMESPACE, check=False)

@@ -26,18 +26,16 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from deploy.cluster import (
-    IMAGES,
-    MINIO_IMAGE,
     NAMESPACE,
     RELEASE,
     ROOT,
-    TAG,
     Tools,
     build,
     docker,
     forwarded,
     install,
     keep_logs,
+    load,
     outside_addresses,
 )
 
@@ -119,9 +117,7 @@ def main() -> int:
         with clock.step("cluster"):
             tools.run(tools.cluster / "kube-up")
         with clock.step("load images"):
-            tools.run(
-                tools.cluster / "kube-load", *(f"retain/{name}:{TAG}" for name in IMAGES), MINIO_IMAGE, quiet=True
-            )
+            load(tools)
         if not options.keep:
             cleanup.callback(tools.run, "helm", "uninstall", RELEASE, "--namespace", NAMESPACE, check=False)
         cleanup.callback(keep_logs, tools)
