@@ -4,14 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
-from tests.contract.object_store_servers import Server, minio_server, running
+from services.worker.loop import work_loop
+from tests.contract.object_store_servers import Server, free_ports, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
 from tests.integration.worker_world import connect, orchestrator, point_worker_at, small_spec, small_stages
 
@@ -24,6 +29,13 @@ def server(shared_tools: Path, tmp_path: Path) -> Iterator[Server]:
     with running(minio_server(tmp_path, shared_tools)) as server:
         connect(server, BUCKET)
         yield server
+
+
+@pytest.fixture
+def ray_folder() -> Iterator[Path]:
+    """A folder with a short name: the paths of Ray's sockets may have 107 bytes, and pytest's folders are long."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def start_group(tmp_path: Path, *, workers: int) -> subprocess.Popen[bytes]:
@@ -66,57 +78,66 @@ def train_workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return [child for child in children if "RayTrainWorker" in " ".join(child.cmdline())]
 
 
+def two_without_ray(rank: int, port: int, config: dict[str, Any]) -> None:
+    """One of two workers with a process group of their own: what Ray's group must equal, bit for bit."""
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    work_loop(config)
+    dist.destroy_process_group()
+
+
 def test_a_killed_worker_costs_an_attempt_and_no_bits(
-    server: Server, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two workers; the second is killed while the stage trains. Ray restarts the group in the same job, a new attempt
-    resumes from the last checkpoint, and the weights are those of a run that nothing happened to."""
-    digests = []
+    """Two workers on Ray; the second is killed while the stage trains. Ray restarts the group in the same job, a new
+    attempt resumes from the last checkpoint, and the weights are those of two workers that nothing happened to."""
+    kept = []
     for kill in (False, True):
         control = FakeStageControl(small_spec(stages=1), small_stages(1))
         control.stages[0].steps, control.stages[0].steps_per_boundary = 60, 20
-        victim: list[int] = []
-
+        kept.append(control)
         with orchestrator(control):
-            point_worker_at(
+            config = point_worker_at(
                 monkeypatch, endpoint=server.endpoint, bucket=BUCKET, control=control, cache=tmp_path / "cache"
             )
-            folder = tmp_path_factory.mktemp("ray")
-            process = start_group(folder, workers=2)
+            if not kill:
+                mp.spawn(two_without_ray, args=(free_ports(1)[0], config.as_dict()), nprocs=2)
+                continue
+            process = start_group(ray_folder, workers=2)
+            victims: list[int] = []
 
-            def strike(request, process=process, control=control, victim=victim) -> None:
+            def strike(request, process=process, control=control, victims=victims) -> None:
                 control.resume[0] = request.checkpoint
-                if not victim:
-                    victim.append(train_workers(process)[1].pid)
-                    os.kill(victim[0], signal.SIGKILL)
+                if not victims:
+                    victims.append(train_workers(process)[1].pid)
+                    os.kill(victims[0], signal.SIGKILL)
 
-            control.on_checkpoint = strike if kill else (lambda request: None)
+            control.on_checkpoint = strike
             try:
-                assert process.wait(timeout=240) == 0, (folder / "group.log").read_text()[-3000:]
+                assert process.wait(timeout=400) == 0, (ray_folder / "group.log").read_text()[-3000:]
             finally:
                 end(process)
-        assert not control.failed, control.ended
-        assert bool(victim) is kill
-        assert len([stage for stage, _ in control.begun if stage == 0]) == (2 if kill else 1)
-        digests.append(control.accepted(0).weights_digest)
-    assert digests[0] == digests[1]
+    assert [len([stage for stage, _ in control.begun if stage == 0]) for control in kept] == [1, 2]
+    assert kept[0].accepted(0).weights_digest == kept[1].accepted(0).weights_digest
 
 
-def test_a_group_leaves_on_sigterm(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_leaves_on_sigterm(
+    server: Server, tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     control = FakeStageControl(small_spec(stages=1), small_stages(1))
     control.stages[0].steps, control.stages[0].steps_per_boundary = 5000, 5000
     with orchestrator(control):
         point_worker_at(monkeypatch, endpoint=server.endpoint, bucket=BUCKET, control=control, cache=tmp_path / "cache")
-        process = start_group(tmp_path, workers=1)
+        process = start_group(ray_folder, workers=1)
         try:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 300
             while not any(p.step > 0 for p in control.progress) and time.monotonic() < deadline:
                 time.sleep(0.2)
-            assert any(p.step > 0 for p in control.progress), (tmp_path / "group.log").read_text()[-3000:]
+            assert any(p.step > 0 for p in control.progress), (ray_folder / "group.log").read_text()[-3000:]
             family = psutil.Process(process.pid).children(recursive=True)
             process.terminate()
-            assert process.wait(timeout=30) == 128 + signal.SIGTERM
-            _, alive = psutil.wait_procs(family, timeout=20)
+            assert process.wait(timeout=60) == 128 + signal.SIGTERM
+            _, alive = psutil.wait_procs(family, timeout=60)
             assert alive == []
         finally:
             end(process)
