@@ -69,7 +69,12 @@ def reduced(template: Path, share: float) -> list[str]:
 
 def run_demo(domain: str, share: float, where: Mapping[str, str]) -> int:
     """Submit the demo's specification from outside, follow it, print its evidence; exit code of the run."""
-    env = {**os.environ, "RETAIN_SERVER": where["orchestrator"], "RETAIN_EVALUATOR": where["evaluator"]}
+    env = {
+        "COLUMNS": "140",
+        **os.environ,
+        "RETAIN_SERVER": where["orchestrator"],
+        "RETAIN_EVALUATOR": where["evaluator"],
+    }
     template = ROOT / f"ui/templates/demo-{domain}.yaml"
 
     def retain(*words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
