@@ -50,6 +50,14 @@ class InvalidInput(RetainError):
         self.violations = tuple(violations)
         super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations), reason=reason)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel between the ranks of a worker group."""
+        return _invalid_input, (self.violations, self.reason)
+
+
+def _invalid_input(violations: Sequence[Violation], reason: str) -> InvalidInput:
+    return InvalidInput(violations, reason=reason)
+
 
 class NotFound(RetainError):
     """The named resource does not exist."""
