@@ -51,6 +51,7 @@ protos: .venv/.ready ## Generate protos/gen from the .proto files
 
 monitoring: .venv/.ready ## Generate the Prometheus rules, Grafana rules and dashboards
 	$(BIN)/python -m deploy.monitoring.generate
+	$(BIN)/python -m deploy.chart_files
 
 lint: .venv/.ready ## Check format, style, types and everything that is generated
 	$(BIN)/ruff format --check .
@@ -59,6 +60,7 @@ lint: .venv/.ready ## Check format, style, types and everything that is generate
 	$(BIN)/buf lint protos
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m deploy.monitoring.generate --check
+	$(BIN)/python -m deploy.chart_files --check
 
 format: .venv/.ready ## Format the code
 	$(BIN)/ruff format .
