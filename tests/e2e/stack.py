@@ -26,7 +26,7 @@ from ui.client.errors import Unreachable
 from ui.client.views import Run
 
 PROGRAMS = "object_store,ray,evaluator,orchestrator"
-STALL_TIMEOUT_S = 15.0
+STALL_TIMEOUT_S = 20.0
 STORE_TIMEOUT_S = 5.0
 # A busy machine may take minutes over what a quiet one does in seconds; a wait that fails is a fault, not slowness.
 PATIENCE_S = 300.0

