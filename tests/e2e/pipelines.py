@@ -6,7 +6,7 @@ EVERY_STEPS = 6
 
 
 def three_stages(name: str, *, seed: int = 7, stretch: int = 1) -> dict[str, Any]:
-    """All three stages, 18 boundaries (times `stretch`). The limits are wide: these runs are not to be rolled back."""
+    """All three stages, 36 boundaries (times `stretch`). The limits are wide: these runs are not to be rolled back."""
     common = {"batch": {"sequences": 64}}
     return {
         **_base(name, seed),
@@ -14,7 +14,7 @@ def three_stages(name: str, *, seed: int = 7, stretch: int = 1) -> dict[str, Any
             {
                 "kind": "PRETRAIN",
                 "data": {"general": "sample://docs", "max_tokens": 60_000},
-                "duration": {"steps": 48 * stretch},
+                "duration": {"steps": 96 * stretch},
                 "learning_rate": 1e-3,
                 **common,
             },
@@ -27,7 +27,7 @@ def three_stages(name: str, *, seed: int = 7, stretch: int = 1) -> dict[str, Any
                     "general_share": 0.3,
                     "max_tokens": 60_000,
                 },
-                "duration": {"steps": 36 * stretch},
+                "duration": {"steps": 72 * stretch},
                 "learning_rate": 3e-4,
                 **common,
             },
@@ -38,7 +38,7 @@ def three_stages(name: str, *, seed: int = 7, stretch: int = 1) -> dict[str, Any
                     "replay": {"general": 0.15, "domain": 0.1},
                     "max_tokens": 60_000,
                 },
-                "duration": {"steps": 24 * stretch},
+                "duration": {"steps": 48 * stretch},
                 "learning_rate": 3e-4,
                 **common,
             },

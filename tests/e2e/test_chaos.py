@@ -21,7 +21,7 @@ from ui.client.views import Run
 
 pytestmark = [pytest.mark.chaos, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
 
-STRETCH = 4
+STRETCH = 2
 STORE_AWAY_S = 60.0
 LONGEST_PAUSE_S = 10.0
 # The orchestrator gives a run up after five groups without a checkpoint: the storm is to be hard, not hopeless.

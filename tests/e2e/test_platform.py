@@ -26,7 +26,7 @@ from ui.client.views import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-STEPS = {"pretrain": 48, "midtrain/code": 36, "finetune": 24}
+STEPS = {"pretrain": 96, "midtrain/code": 72, "finetune": 48}
 SERVICE = "retain.orchestrator.v1.OrchestratorService"
 
 
@@ -42,7 +42,7 @@ def test_a_run_goes_through_its_stages_and_succeeds(undisturbed: Run) -> None:
         ("finetune", "COMPLETE", 1),
     ]
     assert [(stage.step, stage.tokens) for stage in undisturbed.stages] == [
-        (steps, steps * 64 * 64) for steps in (48, 36, 24)
+        (steps, steps * 64 * 64) for steps in (96, 72, 48)
     ]
 
 
