@@ -92,7 +92,12 @@ class Disturbed:
     def freeze_store(self, before: Run) -> None:
         failed_before = self.stack.metric(UPLOAD_FAILURES, self.run_id)
         faults.freeze_program(self.stack, "object_store", STORE_AWAY_S)
-        self.failed_uploads = self.stack.metric(UPLOAD_FAILURES, self.run_id) - failed_before
+
+        def told(run: Run) -> bool:
+            self.failed_uploads = self.stack.metric(UPLOAD_FAILURES, self.run_id) - failed_before
+            return self.failed_uploads > 0
+
+        self.until(told, "the worker tells of uploads that it had to try again")
 
     def kill_driver(self, before: Run) -> None:
         faults.the_driver(self.stack).kill()
@@ -140,7 +145,7 @@ def disturbed(client: RetainClient, stack: Stack, undisturbed: Run) -> Disturbed
     story.strike("evaluator killed", story.kill_evaluator)
     story.strike("worker stopped", story.stop_worker, phase="TRAINING")
     story.strike("worker killed", story.kill_worker)
-    story.strike("object store away", story.freeze_store)
+    story.strike("object store away", story.freeze_store, phase="TRAINING")
     story.strike("Ray driver killed", story.kill_driver)
     story.strike("Ray head killed", story.kill_ray_head)
     story.ended = until_ended(client, story.run_id)
