@@ -1,8 +1,8 @@
 """Memory that is freed is kept for the next step (glibc, CPU training).
 
 A training step makes and frees the same tensors again and again. By default glibc gives blocks of more than 32 MB, and
-the top of its heap, back to the kernel at once, and the next step pays for fresh, zeroed pages: about 8 % of a step of
-the `small` preset on two cores. Told to keep them, the process grows to the peak of one step and stays there.
+the top of its heap, back to the kernel at once, and the next step pays for fresh, zeroed pages. Told to keep them, the
+process grows to the peak of one step and stays there. `python -m tests.benchmarks.bench_model --allocator` compares.
 """
 
 import ctypes
