@@ -77,41 +77,36 @@ def current_stage(run: Run):
 
 
 def dual_table(rows: Sequence[DualRow]) -> Table:
-    """Domain and general perplexity side by side with the score, as the seed prints them."""
-    right = ["Step", "Tokens", "Target PPL", "General PPL", "Forgetting"]
-    table = _table(
-        "Dual perplexity and forgetting",
-        "Stage",
-        "Step",
-        "Tokens",
-        "Target PPL",
-        "General PPL",
-        "Forgetting",
-        "95 %",
-        "Status",
-        "Then",
-        right=right,
-    )
-    previous = None
+    """Domain and general perplexity side by side with the score, as the seed prints them; 80 columns hold it."""
+    right = ["Step", "Tokens", "Target\nPPL", "General\nPPL", "Forgetting"]
+    intervals = any(row.forgetting_low is not None for row in rows)
+    columns = ["Stage", *right, *(["95 %"] if intervals else []), "Status", "Then"]
+    table = _table("Dual perplexity and forgetting", *columns, right=right)
+    table.collapse_padding = True
+    for column in table.columns:
+        column.no_wrap = True
+    previous = ("", 0)
     for row in rows:
         mark = MARKS[row.severity]
         line = (row.stage, row.attempt)
-        shown = "" if line == previous else row.stage + (f" (attempt {row.attempt})" if row.attempt > 1 else "")
+        same_stage = row.stage == previous[0]
+        shown = "" if line == previous else f"  attempt {row.attempt}" if same_stage else row.stage
+        if line != previous and previous[0]:
+            table.add_section()
         previous = line
         interval = (
             f"{words.percent(row.forgetting_low)} to {words.percent(row.forgetting_high)}"
             if row.forgetting_low is not None
             else ""
         )
-        target = f"{words.ppl(row.target_perplexity)} {row.target_set}" if row.target_perplexity is not None else "-"
         table.add_row(
             shown,
             str(row.step),
             words.amount(row.tokens),
-            target,
+            words.ppl(row.target_perplexity),
             words.ppl(row.general_perplexity),
             words.percent(row.forgetting),
-            interval,
+            *([interval] if intervals else []),
             Text(f"{mark.sign} {mark.word}", mark.style),
             row.verdict.replace("_", " ").lower(),
         )

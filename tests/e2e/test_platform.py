@@ -127,8 +127,10 @@ def queue(client: RetainClient, stack: Stack, undisturbed: Run) -> Queue:
     first_id = created["run"]["id"]
     for reply in any_client.call("WatchPipelineRun", {"run_id": first_id}):
         seen.first.append(reply["run"])
+        if reply["run"]["status"]["state"] != "RUN_STATE_RUNNING":
+            continue
         looked = client.get_run(second.id)
-        if not client.get_run(first_id).is_terminal:
+        if client.get_run(first_id).state == "RUNNING":  # still: the second run was looked at in between
             seen.second_while_first.append(looked)
     seen.second = until_ended(client, second.id)
     any_client.channel.close()

@@ -1,6 +1,7 @@
 """Who chooses the replay share: the ladder after a threshold was crossed, or a controller that anticipates.
 
-LADDER has fitted nothing: the gate compares the raw score, and what it asks for is the next rung.
+LADDER acts after a threshold was crossed: with the next rung, unless the score falls fast enough by itself
+(domain/projection.py).
 
 ANTICIPATE acts before a threshold is crossed. Measured (stories260K to GSM8K, learning rate decaying to zero): what is
 forgotten of a set at a stage's end is about
@@ -18,6 +19,7 @@ from dataclasses import replace
 from services.orchestrator.domain.directive import mix_from
 from services.orchestrator.domain.gate import Judgement, Limits, Ruling
 from services.orchestrator.domain.ladder import LARGEST_REPLAY, RUNGS, climb
+from services.orchestrator.domain.projection import projected_falls
 from services.orchestrator.domain.run_state import Checkpoint, Mix, StageRun
 from services.orchestrator.domain.spec import Controller, PipelineSpec
 from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
@@ -49,7 +51,7 @@ def observe(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measure
         return stage
     mix = mix_from(stage, checkpoint.boundary - 1, lag=spec.evaluation.decision_lag)
     constants = dict(stage.constants)
-    for score in _finite(measured):
+    for score in _sane(measured):
         share = mix.shares.get(score.retention_set, 0.0)
         nats_at_end = math.log1p(score.ratio) * end_over_present(progress)
         seen = (*constants.get(score.retention_set, ()), nats_at_end * (share + OFFSET))
@@ -57,14 +59,15 @@ def observe(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measure
     return replace(stage, constants=constants)
 
 
-def project(stage: StageRun, measured: Measurement) -> float | None:
-    """The worst score projected to the stage's end under the present mix; None as long as nothing has been fitted."""
-    projected = [
-        math.expm1(constant / (stage.mix.shares.get(score.retention_set, 0.0) + OFFSET))
-        for score in _finite(measured)
+def project(spec: PipelineSpec, stage: StageRun, measured: Measurement) -> dict[str, float]:
+    """Scores projected to the stage's end under the present mix, of the sets for which something has been fitted."""
+    if spec.forgetting.controller is not Controller.ANTICIPATE:
+        return projected_falls(spec, stage)
+    return {
+        score.retention_set: math.expm1(constant / (stage.mix.shares.get(score.retention_set, 0.0) + OFFSET))
+        for score in _sane(measured)
         if (constant := estimate(stage, score.retention_set)) is not None
-    ]
-    return max(projected, default=None)
+    }
 
 
 def estimate(stage: StageRun, set_name: str) -> float | None:
@@ -78,8 +81,7 @@ def next_mix(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, judgem
     may_change = checkpoint.ref.step > stage.adjusted_step
     if judgement.ruling in (Ruling.GO_ON, Ruling.MORE_REPLAY) and may_change and stage.constants:
         mix = _smallest_shares(stage, Limits.of(spec.forgetting).budget)
-        worst = judgement.worst.retention_set if judgement.worst else ""
-        helps = mix.shares.get(worst, 0.0) > stage.mix.shares.get(worst, 0.0)
+        helps = mix.shares.get(judgement.act_on, 0.0) > stage.mix.shares.get(judgement.act_on, 0.0)
         if mix != stage.mix and (judgement.ruling is Ruling.GO_ON or helps):
             changes = [
                 f"{name} share {stage.mix.shares[name]:g} -> {share:g}"
@@ -87,9 +89,9 @@ def next_mix(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, judgem
                 if share != stage.mix.shares[name]
             ]
             return mix, "anticipated: " + ", ".join(changes)
-    if judgement.ruling is not Ruling.MORE_REPLAY or judgement.worst is None:
+    if judgement.ruling is not Ruling.MORE_REPLAY:
         return stage.mix, ""
-    return climb(stage.mix, judgement.worst.retention_set)
+    return climb(stage.mix, judgement.act_on)
 
 
 def _smallest_shares(stage: StageRun, budget: float) -> Mix:
@@ -107,5 +109,5 @@ def _smallest_shares(stage: StageRun, budget: float) -> Mix:
     return replace(stage.mix, shares=shares) if sum(shares.values()) <= LARGEST_REPLAY else stage.mix
 
 
-def _finite(measured: Measurement) -> list[ForgettingScore]:
-    return [score for score in measured.scores_of(SetUse.CONTROL) if score.finite and score.ratio > -1]
+def _sane(measured: Measurement) -> list[ForgettingScore]:
+    return [score for score in measured.scores_of(SetUse.CONTROL) if score.sane]

@@ -13,6 +13,7 @@ from services.orchestrator.domain.controller import next_mix, observe, project
 from services.orchestrator.domain.decision import Decision, Severity, Verdict
 from services.orchestrator.domain.directive import adjustment_step
 from services.orchestrator.domain.gate import Boundary, Judgement, Limits, Ruling, judge
+from services.orchestrator.domain.projection import note
 from services.orchestrator.domain.recommend import recommendations
 from services.orchestrator.domain.rollback import begin_rollback, choose_rollback
 from services.orchestrator.domain.run_state import (
@@ -45,7 +46,7 @@ def _decide(
     state: RunState, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, now_s: float
 ) -> tuple[RunState, tuple[Action, ...]]:
     limits, lag = Limits.of(state.spec.forgetting), state.spec.evaluation.decision_lag
-    stage = observe(state.spec, stage, checkpoint, measured)
+    stage = observe(state.spec, note(state.spec, stage, checkpoint, measured), checkpoint, measured)
     judgement = judge(_boundary(state, stage, checkpoint, measured), limits)
     severity = judgement.severity
     decided = replace(
@@ -69,8 +70,7 @@ def _decide(
 
     if judgement.ruling is Ruling.GO_BACK:
         # Nothing compared: something was no number, and only the learning rate can help.
-        worst_set = judgement.worst.retention_set if judgement.worst and judgement.compared is not None else ""
-        rollback, changed = choose_rollback(stage, checkpoint, worst_set)
+        rollback, changed = choose_rollback(stage, checkpoint, judgement.act_on, lag=lag)
         mix, message = rollback.mix, f"{message}; {changed}"
         allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries
         if stage.retries < allowed:
@@ -125,7 +125,7 @@ def _boundary(state: RunState, stage: StageRun, checkpoint: Checkpoint, measured
         last=checkpoint.boundary >= stage.plan.boundaries,
         scores=measured.scores_of(SetUse.CONTROL),
         report_scores=measured.scores_of(SetUse.REPORT),
-        projected=project(stage, measured),
+        projected=project(state.spec, stage, measured),
         not_finite=_not_finite(stage, checkpoint, measured),
         watched=stage.watched,
         may_climb=checkpoint.ref.step > stage.adjusted_step,

@@ -5,12 +5,13 @@ is not finite, or missing where it must be, is a stop: `nan >= 0.2` is False, so
 through.
 
 Before `settle` (a share of the stage) only NaN or three times `stop` acts: forgetting peaks while the learning rate is
-high and falls as it decays (measured: 23.6 % at a tenth of a stage, 12.2 % at its end).
+high and falls as it decays (measured: 23.6 % at a tenth of a stage, 12.2 % at its end). Afterwards `action` compares
+the score projected to the stage's end where there is a projection, `stop` the raw one.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from services.orchestrator.domain.decision import Severity
@@ -77,7 +78,7 @@ class Boundary:
     last: bool
     scores: tuple[ForgettingScore, ...] = ()
     report_scores: tuple[ForgettingScore, ...] = ()
-    projected: float | None = None
+    projected: Mapping[str, float] = field(default_factory=dict)
     not_finite: str = ""
     watched: int = 0
     may_climb: bool = True
@@ -85,13 +86,15 @@ class Boundary:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What a boundary calls for, with the evidence: the score compared, the threshold, the worst set."""
+    """What a boundary calls for, with the evidence: the worst score, what was compared, the threshold. `act_on` names
+    the set whose compared score is the highest: the one that more replay is for."""
 
     ruling: Ruling
     severity: Severity
     worst: ForgettingScore | None = None
     compared: float | None = None
     threshold: float = 0.0
+    act_on: str = ""
     message: str
 
 
@@ -141,17 +144,26 @@ def _judge_between(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judg
         return _judgement(Ruling.GO_ON, worst, worst.ratio, limit, limits, said)
     if worst.ratio >= limits.stop and not _unsure(at, worst, limits.stop, limits):
         return _judgement(Ruling.GO_BACK, worst, worst.ratio, limits.stop, limits, "at or over stop")
-    compared = worst.ratio if at.projected is None else at.projected
+    leading = max(at.scores, key=lambda score: _compared(at, score))
+    compared = _compared(at, leading)
+
+    def ruled(ruling: Ruling, said: str) -> Judgement:
+        return _judgement(ruling, worst, compared, limits.action, limits, said, act_on=leading)
+
     if compared >= limits.action or not math.isfinite(compared):
         if not at.may_climb:
-            said = "at or over action; the last adjustment is not in this checkpoint yet"
-            return _judgement(Ruling.WATCH, worst, compared, limits.action, limits, said)
-        if _unsure(at, worst, limits.action, limits):
+            return ruled(Ruling.WATCH, "at or over action; the last adjustment is not in this checkpoint yet")
+        if _unsure(at, leading, limits.action, limits):
             said = f"the interval spans action: watched, {at.watched + 1} of {limits.confirm}"
-            return _judgement(Ruling.WATCH, worst, compared, limits.action, limits, said)
-        return _judgement(Ruling.MORE_REPLAY, worst, compared, limits.action, limits, "at or over action")
-    said = "below action" if worst.ratio >= limits.minor else "below minor"
-    return _judgement(Ruling.GO_ON, worst, compared, limits.action, limits, said)
+            return ruled(Ruling.WATCH, said)
+        return ruled(Ruling.MORE_REPLAY, "at or over action")
+    if worst.ratio >= limits.action:
+        return ruled(Ruling.GO_ON, "at or over action now, below it at the end")
+    return ruled(Ruling.GO_ON, "below action" if worst.ratio >= limits.minor else "below minor")
+
+
+def _compared(at: Boundary, score: ForgettingScore) -> float:
+    return at.projected.get(score.retention_set, score.ratio)
 
 
 def _unsure(at: Boundary, worst: ForgettingScore, threshold: float, limits: Limits) -> bool:
@@ -160,10 +172,18 @@ def _unsure(at: Boundary, worst: ForgettingScore, threshold: float, limits: Limi
 
 
 def _judgement(
-    ruling: Ruling, worst: ForgettingScore, compared: float, threshold: float, limits: Limits, said: str
+    ruling: Ruling,
+    worst: ForgettingScore,
+    compared: float,
+    threshold: float,
+    limits: Limits,
+    said: str,
+    *,
+    act_on: ForgettingScore | None = None,
 ) -> Judgement:
-    where = f"{worst.retention_set} {worst.ratio:+.2%}"
-    if compared != worst.ratio:
+    subject = act_on or worst
+    where = f"{subject.retention_set} {subject.ratio:+.2%}"
+    if compared != subject.ratio:
         where += f" (projected to the end {compared:+.2%})"
     return Judgement(
         ruling=ruling,
@@ -171,5 +191,6 @@ def _judgement(
         worst=worst,
         compared=compared,
         threshold=threshold,
+        act_on=subject.retention_set,
         message=f"{where}: {said} ({threshold:.1%})",
     )

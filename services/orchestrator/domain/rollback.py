@@ -1,40 +1,71 @@
 """Going back: to the newest checkpoint with a finite verdict below `action`; the stage's start always qualifies.
 
 A rollback takes the next rung too: unchanged, the deterministic training would replay the same failure bit for bit.
+
+How far back: a stage that hovers just under `action` and ends over it has a good checkpoint close to its end, and from
+there hardly any learning rate is left for the next rung to work with. So a checkpoint is gone back to once; after that
+the target lies at most half as far into the stage, and at last at its start.
+
+With which learning rate: halvings that were decided after the target are taken back, for they are part of what is
+undone. A stage begun again with a rate that had collapsed would forget nothing and learn nothing.
 """
 
 from dataclasses import replace
 
 from services.orchestrator.domain.actions import Action, RecordCheckpoint
+from services.orchestrator.domain.directive import mix_from
 from services.orchestrator.domain.ladder import climb
 from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, Rollback, RunState, StageRun
 
 
-def choose_rollback(stage: StageRun, failed: Checkpoint, worst_set: str) -> tuple[Rollback, str]:
-    """Where to go back to from a failed checkpoint, with which mix, and what changed, for people."""
-    good = [c for c in stage.checkpoints if c.boundary < failed.boundary and c.good]
-    boundary = good[-1].boundary if good else 0
-    where = f"back to step {good[-1].ref.step}" if good else "back to the stage's start"
+def choose_rollback(stage: StageRun, failed: Checkpoint, worst_set: str, *, lag: int) -> tuple[Rollback, str]:
+    """Where to go back to from a failed checkpoint, with which mix, and what changed, for people.
+
+    `worst_set` is empty when something was no number: then only the learning rate can help, and no halving is undone.
+    """
+    boundary, where = _target(stage, below=failed.boundary)
     if failed.ref.step <= stage.adjusted_step:
         # This checkpoint was trained before the last adjustment: going back with that one is change enough.
         return Rollback(boundary=boundary, mix=stage.mix), f"{where} with the adjustment made since"
-    mix, changed = climb(stage.mix, worst_set)
+    if not worst_set:
+        mix, changed = climb(stage.mix, "")
+        return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
+    held = mix_from(stage, boundary, lag=lag)
+    now = replace(stage.mix, lr_scale=held.lr_scale)
+    mix, changed = climb(now, worst_set)
+    if mix.lr_scale != now.lr_scale and now != held:
+        # No rung of replay is left, but from the target on the shares are higher than they were: that is change enough.
+        mix, changed = now, "with the replay shares reached since"
+    if held.lr_scale != stage.mix.lr_scale:
+        changed += f", from learning rate x {held.lr_scale:g} again"
     return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
 
 
 def rollback_from_start(stage: StageRun) -> tuple[Rollback, str]:
     """Where to go back to when training itself failed (its loss is no number) after the newest checkpoint."""
-    good = [c for c in stage.checkpoints if c.good]
-    boundary = good[-1].boundary if good else 0
-    where = f"back to step {good[-1].ref.step}" if good else "back to the stage's start"
+    boundary, where = _target(stage, below=stage.plan.boundaries + 1)
     mix, changed = climb(stage.mix, "")
     return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
+
+
+def _target(stage: StageRun, *, below: int) -> tuple[int, str]:
+    """Boundary to go back to and how people are told: 0 is the stage's start."""
+    good = [c for c in stage.checkpoints if c.boundary < below and c.good]
+    said = ""
+    if good and good[-1].ref.step in stage.rollback_steps:
+        tried = good[-1].ref.step
+        said = f" (step {tried} was gone back to before)"
+        good = [c for c in good if c.ref.step not in stage.rollback_steps and 2 * c.ref.step <= tried]
+    if not good:
+        return 0, f"back to the stage's start{said}"
+    return good[-1].boundary, f"back to step {good[-1].ref.step}{said}"
 
 
 def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tuple[RunState, tuple[Action, ...]]:
     """Void what lies after the target, count a retry, and leave the rest to the next BeginAttempt."""
     after = tuple(c for c in stage.checkpoints if c.boundary > rollback.boundary)
     voided = tuple(replace(c, status=CheckpointStatus.VOID, measurement=None) for c in after)
+    target = stage.at_boundary(rollback.boundary)
     stage = replace(
         stage,
         checkpoints=tuple(c for c in stage.checkpoints if c.boundary <= rollback.boundary),
@@ -42,6 +73,7 @@ def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tupl
         checkpoint_count=stage.checkpoint_count - len(after),
         pending_rollback=rollback,
         mix=rollback.mix,
+        rollback_steps=(*stage.rollback_steps, target.ref.step if target else 0),
         retries=stage.retries + 1,
         watched=0,
     )
@@ -63,5 +95,6 @@ def enter_line(stage: StageRun) -> StageRun:
         verdicts=(),
         # The target's own verdict was made with the old mix; from here on the new one works.
         adjusted_step=target.ref.step if target else 0,
+        settled=(),
         constants={},
     )

@@ -126,13 +126,21 @@ class Rollback:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Settled:
+    """Scores of one settled boundary in nats, by retention set."""
+
+    step: int
+    nats: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageRun:
     """How one stage stands.
 
     A *line* is the chain of checkpoints that counts. It starts at `line_boundary` with `line_mix` (the stage's start,
     or the target of the last rollback) and goes on over job restarts; `verdicts` are those of the present line. `mix`
     is the newest decided one. `pending_rollback` is carried out by the next BeginAttempt; `held_rollback` waits for a
-    person.
+    person; `rollback_steps` are the targets of those carried out. `settled` are boundaries under the present rung.
     """
 
     plan: PlannedStage
@@ -165,6 +173,8 @@ class StageRun:
     extra_retries: int = 0
     pending_rollback: Rollback | None = None
     held_rollback: Rollback | None = None
+    rollback_steps: tuple[int, ...] = ()
+    settled: tuple[Settled, ...] = ()
     constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     forgetting: float | None = None
     worst_set: str = ""

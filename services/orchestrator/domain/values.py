@@ -90,6 +90,11 @@ class ForgettingScore:
         """False for NaN and inf: the gate treats such a score as a stop."""
         return math.isfinite(self.ratio)
 
+    @property
+    def sane(self) -> bool:
+        """Whether ln(1 + ratio), the score in nats, is a finite number."""
+        return self.finite and self.ratio > -1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:

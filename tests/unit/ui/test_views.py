@@ -16,6 +16,7 @@ from ui.dual import dual_rows
 from ui.follow import PlainView, TerminalView, follow
 from ui.menu import Menu
 from ui.severity import Thresholds
+from ui.tables import dual_table
 
 SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
 
@@ -104,6 +105,18 @@ def test_the_dual_table_joins_measurement_and_decision(platform: FakePlatform, c
     assert worst.general_perplexity == pytest.approx(50.0 * 1.23)
     assert (worst.target_set, worst.target_perplexity) == ("code", pytest.approx(60.0))
     assert (rows[0].forgetting, rows[0].severity) == (None, "")
+
+
+def test_the_dual_table_fits_into_80_columns_with_a_row_to_a_boundary(
+    platform: FakePlatform, client: RetainClient
+) -> None:
+    story.finished(platform, "r")
+    rows = dual_rows(client.history("r"), client.decisions("r"), SEED)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(dual_table(rows))
+    lines = text(console).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("%" in line for line in lines) == sum(row.forgetting is not None for row in rows)
 
 
 def test_a_score_that_is_not_a_number_is_the_worst(platform: FakePlatform, client: RetainClient) -> None:
