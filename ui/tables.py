@@ -78,11 +78,12 @@ def current_stage(run: Run):
 
 def dual_table(rows: Sequence[DualRow]) -> Table:
     """Domain and general perplexity side by side with the score, as the seed prints them; 80 columns hold it."""
-    right = ["Step", "Tokens", "Target\nPPL", "General\nPPL", "Forgetting"]
     intervals = any(row.forgetting_low is not None for row in rows)
+    amount = ["Step"] if intervals else ["Step", "Tokens"]  # the place of the one is the other's
+    right = [*amount, "Target\nPPL", "General\nPPL", "Forgetting"]
     columns = ["Stage", *right, *(["95 %"] if intervals else []), "Status", "Then"]
     table = _table("Dual perplexity and forgetting", *columns, right=right)
-    table.collapse_padding = True
+    table.padding, table.show_edge = (0, 0), False
     for column in table.columns:
         column.no_wrap = True
     previous = ("", 0)
@@ -95,19 +96,19 @@ def dual_table(rows: Sequence[DualRow]) -> Table:
             table.add_section()
         previous = line
         interval = (
-            f"{words.percent(row.forgetting_low)} to {words.percent(row.forgetting_high)}"
-            if row.forgetting_low is not None
+            f"{100 * row.forgetting_low:+.1f}…{100 * row.forgetting_high:+.1f}"
+            if row.forgetting_low is not None and row.forgetting_high is not None
             else ""
         )
         table.add_row(
             shown,
             str(row.step),
-            words.amount(row.tokens),
+            *([] if intervals else [words.amount(row.tokens)]),
             words.ppl(row.target_perplexity),
             words.ppl(row.general_perplexity),
             words.percent(row.forgetting),
             *([interval] if intervals else []),
-            Text(f"{mark.sign} {mark.word}", mark.style),
+            Text(f"{mark.sign} {mark.word}" if row.severity else mark.sign, mark.style),
             row.verdict.replace("_", " ").lower(),
         )
     return table

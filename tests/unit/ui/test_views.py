@@ -116,7 +116,8 @@ def test_the_dual_table_fits_into_80_columns_with_a_row_to_a_boundary(
     console.print(dual_table(rows))
     lines = text(console).splitlines()
     assert max(map(len, lines)) <= 80
-    assert sum("%" in line for line in lines) == sum(row.forgetting is not None for row in rows)
+    assert sum(" %" in line and "95 %" not in line for line in lines) == sum(row.forgetting is not None for row in rows)
+    assert sum(line.rstrip().endswith("roll back") for line in lines) == 1, "no cell is cut"
 
 
 def test_a_score_that_is_not_a_number_is_the_worst(platform: FakePlatform, client: RetainClient) -> None:
