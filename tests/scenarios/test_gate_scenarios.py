@@ -185,7 +185,7 @@ def test_noise_is_watched_as_often_as_the_policy_asks() -> None:
         checkpoint 40                     => evaluate 40
         score 40 general=0.13 low=0.11    => ADJUST general=0.3 lr=1
         checkpoint 50                     => evaluate 50; prune 20
-        score 50 general=0.12             => ADJUST general=0.5 lr=1
+        score 50 general=0.14             => ADJUST general=0.5 lr=1
     """,
         header="confirm=1",
     )
@@ -220,7 +220,7 @@ def test_lag_one_hears_the_verdict_a_boundary_later_and_does_not_climb_twice_for
         score 30 general=0.13    => CONTINUE
         directive 40             => CONTINUE general=0.2 lr=1
         checkpoint 40            => evaluate 40
-        score 40 general=0.11    => ADJUST general=0.3 lr=1
+        score 40 general=0.13    => ADJUST general=0.3 lr=1
     """,
         header="lag=1",
     )
