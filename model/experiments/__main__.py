@@ -1,0 +1,84 @@
+"""The command of the experiments: runs what is missing, then writes the table (and plots) of all that has run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.errors import RetainModelError
+from model.experiments.catalogue import EXPERIMENTS, ORDER_OF_RUNS, TITLES, arms_of
+from model.experiments.pool import PROCESSES, read_rows, run_missing
+from model.experiments.tables import report, write_report
+
+SEEDS = 3
+DOMAINS = ("gsm8k", "scitldr", "code")
+ON_EVERY_DOMAIN = ("a", "b")  # the others run on the first domain unless --domains is given
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, or 2 for bad input with the field, what came and what is allowed on standard error."""
+    options = _parser().parse_args(arguments)
+    chosen = _names(options.only, tuple(EXPERIMENTS), "--only")
+    domains = _names(options.domains or ",".join(DOMAINS), DOMAINS, "--domains")
+    seeds = 1 if options.quick else SEEDS
+    if options.quick and not options.domains:
+        domains = domains[:1]
+    plan = {
+        (experiment, domain): arms_of(experiment, domain, seeds)
+        for experiment in ORDER_OF_RUNS
+        if experiment in chosen
+        for domain in (domains if options.domains or experiment in ON_EVERY_DOMAIN else domains[:1])
+    }
+    plan = {key: arms for key, arms in plan.items() if arms}
+    every = [named.arm for arms in plan.values() for named in arms]
+    if not options.gate:
+        every = [arm for arm in every if not arm.gate.controller]
+    try:
+        if not options.table_only:
+            run_missing(every, shared=options.shared, root=options.out, gate=options.gate, processes=options.processes)
+    except RetainModelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    made = report(plan, read_rows(options.out))
+    print(made.markdown)
+    written = write_report(made, options.out)
+    if options.plots:
+        from model.experiments.plots import draw
+
+        written += draw(plan, read_rows(options.out), options.out)
+    print("written: " + ", ".join(map(str, written)), file=sys.stderr)
+    return 0
+
+
+def _names(text: str, allowed: Sequence[str], field: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = sorted(set(names) - set(allowed))
+    if unknown or not names:
+        print(f"error: {field}: got {unknown or text}; allowed: {', '.join(allowed)}", file=sys.stderr)
+        raise SystemExit(2)
+    return tuple(name for name in allowed if name in names)
+
+
+def _parser() -> argparse.ArgumentParser:
+    titles = "; ".join(f"{letter}: {title}" for letter, title in TITLES.items())
+    parser = argparse.ArgumentParser(prog="python -m model.experiments", description=__doc__, epilog=titles)
+    parser.add_argument("--only", default=",".join(EXPERIMENTS), help="experiments by letter (default: all)")
+    parser.add_argument("--quick", action="store_true", help=f"one seed and GSM8K alone, in place of {SEEDS} seeds")
+    parser.add_argument("--domains", help=f"of {','.join(DOMAINS)} (default: all for a and b, the first for the rest)")
+    parser.add_argument("--out", type=Path, default=Path("build/experiments"), help="folder of rows, table and plots")
+    parser.add_argument("--plots", action="store_true", help="draw PNG files beside the table")
+    parser.add_argument("--table-only", action="store_true", help="run nothing, report what has run")
+    parser.add_argument("--gate", default="", metavar="MODULE:FUNCTION", help="who makes the gates of the loops")
+    parser.add_argument("--processes", type=int, default=PROCESSES, help="side by side, one thread each")
+    given = os.environ.get("RETAIN_SHARED")
+    shared = Path(given) / "data" if given else SHARED
+    parser.add_argument("--shared", type=Path, default=shared, help="folder of the shared data")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

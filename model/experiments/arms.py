@@ -1,0 +1,118 @@
+"""What one run is: plain data, named by a digest of everything that can change its outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from model.errors import BadConfig
+
+ROWS_VERSION = 1  # part of every digest: raise it when a run would come out differently
+BOUNDARIES = 10  # of every arm: the sets are measured at tenths of a stage
+CONTROLLERS = ("", "LADDER", "ANTICIPATE")
+PENALTIES = ("", "ewc", "l2_sp")
+ORDERS = ("random", "easy_to_hard", "hard_to_easy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRules:
+    """Who decides at the boundaries (empty: nobody, the mix is fixed) and by which thresholds on the ratio."""
+
+    controller: str = ""
+    budget: float = 0.10
+    action: float = 0.10
+    stop: float = 0.20
+    settle: float = 0.2
+    max_retries: int = 4
+
+    def __post_init__(self) -> None:
+        if self.controller not in CONTROLLERS:
+            raise BadConfig("controller", self.controller, CONTROLLERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One run of one stage.
+
+    domain      corpus that is learned; general text is replayed by `general_share`, a `parent`'s domain by
+                `domain_share` (shares of tokens that bear loss)
+    steps, rows, context   optimizer steps, rows of a batch, tokens of a row; tokens of a Fisher estimate and of
+                intervals that were rolled back come off the steps, so that every arm spends the same
+    warmup      share of the steps; the rate then falls in a straight line to 0
+    penalty, strength   "ewc" or "l2_sp"
+    lora_rank   0: all weights are trained
+    order       of the domain's documents by difficulty
+    documents   the first so many documents of the domain by hash (0: all)
+    parent      the stage before, None: the pre-trained model
+    """
+
+    domain: str
+    seed: int
+    general_share: float = 0.0
+    domain_share: float = 0.0
+    learning_rate: float = 1e-3
+    steps: int = 200
+    rows: int = 16
+    context: int = 256
+    warmup: float = 0.05
+    gate: GateRules = GateRules()
+    penalty: str = ""
+    strength: float = 0.0
+    lora_rank: int = 0
+    order: str = "random"
+    documents: int = 0
+    parent: Arm | None = None
+
+    def __post_init__(self) -> None:
+        if self.penalty not in PENALTIES:
+            raise BadConfig("penalty", self.penalty, PENALTIES)
+        if self.order not in ORDERS:
+            raise BadConfig("order", self.order, ORDERS)
+        if self.gate.controller and self.lora_rank:
+            raise BadConfig("lora_rank", f"{self.lora_rank} under a gate", "adapters with a fixed mix only")
+        if self.domain_share and self.parent is None:
+            raise BadConfig("domain_share", self.domain_share, "a parent whose domain can be replayed")
+
+    @property
+    def tokens(self) -> int:
+        """Positions that the arm may spend."""
+        return self.steps * self.rows * self.context
+
+    @property
+    def steps_per_boundary(self) -> int:
+        """Steps between two boundaries, the last of which is the stage's end."""
+        return -(-self.steps // BOUNDARIES)
+
+    @property
+    def retention_sets(self) -> tuple[str, ...]:
+        """Corpora that must be kept: general text, and what the parent learned."""
+        return ("general",) if self.parent is None else ("general", self.parent.domain)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each retention set."""
+        values = {"general": self.general_share}
+        if self.parent is not None:
+            values[self.parent.domain] = self.domain_share
+        return values
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (16 hex digits) of all fields; the corpora are in the folder's own name."""
+        content = json.dumps([ROWS_VERSION, self.as_dict()], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as a row keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Arm:
+        """The arm of `as_dict`."""
+        given = dict(values)
+        parent = given.pop("parent", None)
+        gate = GateRules(**given.pop("gate"))
+        return cls(**given, gate=gate, parent=None if parent is None else cls.from_dict(parent))

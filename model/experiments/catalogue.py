@@ -1,0 +1,164 @@
+"""The experiments (a) to (g), each as the list of arms that it needs. Arms that two of them share are run once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from model.experiments.arms import Arm, GateRules
+
+SHARES = (0.0, 0.05, 0.10, 0.25, 0.50)
+FRONTIER_SHARES, FRONTIER_RATES = (0.10, 0.25, 0.50), (1e-3, 2e-3)
+RATE = 1e-3
+UNTUNED_SHARE = 0.10
+WITH_AND_WITHOUT = (0.0, 0.10)
+RATES = (2e-3, RATE, 5e-4)
+L2_SP = (1e-3, 1e-2, 1e-1)
+EWC = (1e-3, 1e-2, 1e-1)
+LORA_RANK, LORA_RATES = 8, (1e-3, 3e-3, 1e-2)
+PEAKS = (5e-4, 1e-3, 2e-3)
+FORCED_RATE = 2e-2
+# GSM8K has about 350 tokens a document: so many are about one epoch of 200 steps of 16 rows of 256 tokens at 10 %.
+CURRICULUM_DOCUMENTS = 2_100
+GATES: Mapping[str, GateRules] = MappingProxyType(
+    {
+        "ladder": GateRules(controller="LADDER"),
+        "anticipating": GateRules(controller="ANTICIPATE"),
+        # The early peak passes; with a late stop the loop is left to its projection.
+        "anticipating, stop 60 %": GateRules(controller="ANTICIPATE", stop=0.60),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedArm:
+    """An arm with the words that a table has for it."""
+
+    group: str
+    label: str
+    arm: Arm
+
+
+def share_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(a) Replay shares at equal tokens; the control spends them all on general text."""
+    arms = [
+        NamedArm(group="share", label=f"{share:.0%}", arm=Arm(domain=domain, seed=seed, general_share=share))
+        for share in SHARES
+    ]
+    control = Arm(domain=domain, seed=seed, general_share=1.0)
+    return [*arms, NamedArm(group="control", label="general text only", arm=control)]
+
+
+def loop_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(b) The frontier of fixed mixes, and the loops from the untuned mix on."""
+    arms = [
+        NamedArm(
+            group="fixed",
+            label=f"{share:.0%}, {rate:g}",
+            arm=Arm(domain=domain, seed=seed, general_share=share, learning_rate=rate),
+        )
+        for rate in FRONTIER_RATES
+        for share in FRONTIER_SHARES
+    ]
+    for name, gate in GATES.items():
+        for rate in FRONTIER_RATES:
+            loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=rate, gate=gate)
+            arms.append(NamedArm(group="loop", label=f"{name}, {rate:g}", arm=loop))
+    return arms
+
+
+def penalty_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(c) EWC, L2-SP and LoRA, each with a sweep; a lower rate is what they must beat. Interpolation needs no runs."""
+    arms = []
+    for share in WITH_AND_WITHOUT:
+        plain = Arm(domain=domain, seed=seed, general_share=share)
+        where = f"share {share:.0%}"
+        for rate in RATES:
+            arms.append(NamedArm(group=f"rate, {where}", label=f"{rate:g}", arm=replace(plain, learning_rate=rate)))
+        for name, strengths in (("ewc", EWC), ("l2_sp", L2_SP)):
+            for strength in strengths:
+                arm = replace(plain, penalty=name, strength=strength)
+                arms.append(NamedArm(group=f"{name}, {where}", label=f"{strength:g}", arm=arm))
+        for rate in LORA_RATES:
+            arm = replace(plain, lora_rank=LORA_RANK, learning_rate=rate)
+            arms.append(NamedArm(group=f"lora, {where}", label=f"rank {LORA_RANK}, {rate:g}", arm=arm))
+    return arms
+
+
+def alarm_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(d) Text of the same kind must raise no alarm; a rate far too high without replay must."""
+    near = Arm(domain="stories", seed=seed, general_share=0.0, learning_rate=RATE)
+    forced = Arm(domain=domain, seed=seed, general_share=0.0, learning_rate=FORCED_RATE)
+    ladder = GATES["ladder"]
+    return [
+        NamedArm(group="near", label="stories, no replay", arm=replace(near, gate=ladder)),
+        NamedArm(group="forced", label=f"{domain}, rate {FORCED_RATE:g}, no replay", arm=forced),
+        NamedArm(group="forced", label=f"{domain}, the same under the ladder", arm=replace(forced, gate=ladder)),
+    ]
+
+
+def order_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(e) The same documents in three orders. Only arithmetic problems and code state a difficulty."""
+    if domain not in ("gsm8k", "code"):
+        return []
+    documents = CURRICULUM_DOCUMENTS if domain == "gsm8k" else 0
+    arm = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, documents=documents)
+    return [
+        NamedArm(group="order", label=order.replace("_", " "), arm=replace(arm, order=order))
+        for order in ("random", "easy_to_hard", "hard_to_easy")
+    ]
+
+
+def peak_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(f) Three peaks of the rate, on text of the same kind and on new text."""
+    return [
+        NamedArm(
+            group="same text" if name == "stories" else "new text",
+            label=f"{name}, peak {peak:g}",
+            arm=Arm(domain=name, seed=seed, learning_rate=peak),
+        )
+        for name in ("stories", domain)
+        for peak in PEAKS
+    ]
+
+
+def chat_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(g) The domain, then chat: without replay, with general text, with general text and the domain."""
+    first = Arm(domain=domain, seed=seed, general_share=0.25)
+    arms = [NamedArm(group="first", label=f"{domain}, share 25%", arm=first)]
+    for general, own in ((0.0, 0.0), (0.10, 0.0), (0.10, 0.10)):
+        chat = Arm(domain="chat", seed=seed, general_share=general, domain_share=own, parent=first, learning_rate=5e-4)
+        label = f"general {general:.0%}, {domain} {own:.0%}"
+        arms.append(NamedArm(group="chat", label=label, arm=chat))
+    return arms
+
+
+EXPERIMENTS: Mapping[str, Callable[[str, int], list[NamedArm]]] = MappingProxyType(
+    {
+        "a": share_arms,
+        "b": loop_arms,
+        "c": penalty_arms,
+        "d": alarm_arms,
+        "e": order_arms,
+        "f": peak_arms,
+        "g": chat_arms,
+    }
+)
+TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        "a": "Replay share",
+        "b": "The loops against the frontier of fixed mixes",
+        "c": "Penalties, adapters and interpolation",
+        "d": "Alarms: none on text of the same kind, none missed",
+        "e": "Order by difficulty",
+        "f": "Re-warming",
+        "g": "Two stages: the domain, then chat",
+    }
+)
+ORDER_OF_RUNS = ("a", "b", "d", "c", "g", "e", "f")
+
+
+def arms_of(experiment: str, domain: str, seeds: int) -> list[NamedArm]:
+    """The arms of one experiment on one domain, seed after seed."""
+    return [named for seed in range(seeds) for named in EXPERIMENTS[experiment](domain, seed)]

@@ -1,0 +1,112 @@
+"""The arithmetic of comparisons: what a fixed mix forgets at the same target loss, and means over seeds.
+
+Two runs rarely end with the same loss on the target, and the one that learned less has usually forgotten less too. So
+forgetting is compared at *matched target loss*: the points of the fixed mixes that no other one beats in both are
+joined by straight lines, and a run is held against the line at its own target loss.
+
+                forgetting
+                  |   x
+                  |     x .         x  fixed mixes      .  the line between them
+                  |   o     . x     o  a run: compared with the line straight above it
+                  +----------------- target loss
+
+Outside the losses that the line covers there is nothing to compare with. That is said ("not reached"), never
+extrapolated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+# Student's t, two-sided 95 %, by degrees of freedom (any table of the distribution): seeds are few.
+T_95 = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """Where a run ended: mean nats of a target token, and nats of a general token that were forgotten."""
+
+    target_nats: float
+    forgetting_nats: float
+    label: str = ""
+
+    @property
+    def finite(self) -> bool:
+        """False for a run that broke: it never counts as a point."""
+        return math.isfinite(self.target_nats) and math.isfinite(self.forgetting_nats)
+
+
+class Reach(StrEnum):
+    """Whether a frontier has something to compare with at a target loss."""
+
+    WITHIN = "within"
+    BETTER_TARGET = "not reached: the frontier never learns the target as well"
+    WORSE_TARGET = "not reached: every point of the frontier learns the target better"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """A run beside the frontier at its own target loss. `ratio` < 1: it forgets less; None outside the frontier, and
+    where the frontier forgets nothing."""
+
+    reach: Reach
+    frontier_nats: float | None = None
+    ratio: float | None = None
+
+
+def pareto(points: Sequence[Point]) -> list[Point]:
+    """The finite points that no other one beats in both, by falling forgetting (and so rising target loss)."""
+    best: list[Point] = []
+    for point in sorted((p for p in points if p.finite), key=lambda p: (p.target_nats, p.forgetting_nats)):
+        if not best or point.forgetting_nats < best[-1].forgetting_nats:
+            best.append(point)
+    return best
+
+
+def match(run: Point, fixed: Sequence[Point]) -> Matched:
+    """The run against the frontier of the fixed mixes at the run's target loss."""
+    line = pareto(fixed)
+    if not line or not run.finite or run.target_nats < line[0].target_nats:
+        return Matched(reach=Reach.BETTER_TARGET)
+    if run.target_nats > line[-1].target_nats:
+        return Matched(reach=Reach.WORSE_TARGET)
+    frontier = line[-1].forgetting_nats
+    for left, right in pairwise(line):
+        if left.target_nats <= run.target_nats <= right.target_nats:
+            part = (run.target_nats - left.target_nats) / (right.target_nats - left.target_nats)
+            frontier = left.forgetting_nats + part * (right.forgetting_nats - left.forgetting_nats)
+            break
+    ratio = run.forgetting_nats / frontier if frontier > 0 else None
+    return Matched(reach=Reach.WITHIN, frontier_nats=frontier, ratio=ratio)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """A mean over seeds with its 95 % interval (Student's t); one seed has none."""
+
+    value: float
+    low: float | None
+    high: float | None
+    count: int
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.4f}"
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+def mean_of(values: Sequence[float]) -> Mean | None:
+    """The mean and its interval; None without values. NaN stays NaN."""
+    if not values:
+        return None
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count == 1:
+        return Mean(value=mean, low=None, high=None, count=1)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
+    half = T_95[min(count - 1, len(T_95) - 1)] * deviation / math.sqrt(count)
+    return Mean(value=mean, low=mean - half, high=mean + half, count=count)

@@ -1,0 +1,233 @@
+"""The orchestrator's own gate for experiments that run in one process, without a server, a store or a queue.
+
+    python -m model.experiments --gate services.orchestrator.experiment_gate:experiment_gate
+
+Nothing is decided here. A run of one mid-training is made, and every boundary goes through `step` as the events that a
+worker group and the evaluator would send; what comes back is the directive that a worker would hear. So an experiment
+compares the controllers that the platform runs, their settling, rollbacks and retries included.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model.experiments.arms import Arm
+from model.experiments.gate import Measured, Start
+from model.stage import Directive, Verdict
+from services.orchestrator.domain import events as e
+from services.orchestrator.domain import fence
+from services.orchestrator.domain.actions import RecordDecision
+from services.orchestrator.domain.decision import Decision
+from services.orchestrator.domain.defaults import fill
+from services.orchestrator.domain.directive import directive_at
+from services.orchestrator.domain.on_lifecycle import new_run
+from services.orchestrator.domain.run_state import PreparedData, PreparedStage, RunState, RunStatus, StageStatus
+from services.orchestrator.domain.spec import (
+    BatchSpec,
+    Controller,
+    Domain,
+    DurationSpec,
+    EvaluationSpec,
+    ForgettingSpec,
+    IntervalSpec,
+    ModelSpec,
+    PipelineSpec,
+    StageData,
+    StageKind,
+    StageSpec,
+)
+from services.orchestrator.domain.step import step
+from services.orchestrator.domain.values import (
+    CheckpointRef,
+    EvalSetRef,
+    ForgettingScore,
+    Measurement,
+    PreparedFolder,
+    SetResult,
+    SetRole,
+    SetUse,
+)
+from services.orchestrator.domain.work import StageWork, work_of
+
+STORE = "s3://experiments"
+BASE = CheckpointRef(uri=f"{STORE}/base", manifest_sha256="0" * 64, weights_digest="base")
+TARGET, GENERAL = "math", "general"  # what the stage is called here; the text is the experiment's
+
+
+def experiment_gate(arm: Arm) -> "ExperimentGate":
+    """The gate over the one stage of an arm."""
+    return ExperimentGate(_new_state(arm))
+
+
+class ExperimentGate:
+    """See the module. Implements `model.experiments.gate.Gate`."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state, self._now_s, self._asked = state, 0.0, 0
+        self.decisions: list[dict[str, Any]] = []
+        self._send(e.Admitted(now_s=self._tick()))
+        self._ask()
+        at: Mapping[str, Any] = {"submission": self._state.submission, "attempt": self._state.prepare_attempt}
+        prepared = _prepared()
+        self._send(e.StageEnded(failed=False, prepared=prepared, stage_index=fence.PREPARING, now_s=self._tick(), **at))
+
+    def begin(self) -> Start | None:
+        """The next attempt: its boundary to resume from and its mix. None when the run is over or suspended."""
+        self._ask()
+        work = work_of(self._state)
+        if not isinstance(work, StageWork):
+            return None
+        boundary = self._state.stages[0].resume_boundary
+        return Start(boundary=boundary, shares=dict(work.mix.shares), lr_scale=work.mix.lr_scale)
+
+    def judge(self, boundary: int, step: int, train_loss_nats: float, sets: Sequence[Measured]) -> Directive:
+        """Register the checkpoint, hand in its evaluation, and give the directive that follows."""
+        stage = self._state.stages[0]
+        name = f"runs/{self._state.id}/{stage.plan.name}/attempt-{stage.attempt}/step-{step:09d}"
+        ref = CheckpointRef(uri=f"{STORE}/{name}", manifest_sha256="0" * 64, weights_digest=name, step=step)
+        at: Mapping[str, Any] = {
+            "submission": self._state.submission, "attempt": stage.attempt, "stage_index": 0, "now_s": self._tick(),
+        }  # fmt: skip
+        self._send(
+            e.CheckpointReported(boundary=boundary, checkpoint=ref, parent="", train_loss_nats=train_loss_nats, **at)
+        )
+        self._send(
+            e.EvaluationFinished(
+                stage_index=0, attempt=stage.attempt, step=step, measurement=_measurement(sets), now_s=self._tick()
+            )
+        )
+        directive = directive_at(self._state.stages[0], boundary, lag=0)
+        assert directive is not None, "a boundary that was measured has a verdict"
+        return Directive(
+            verdict=Verdict(directive.verdict), shares=dict(directive.mix.shares), lr_scale=directive.mix.lr_scale
+        )
+
+    def broke(self, step: int, message: str) -> None:
+        """Training came to a loss that is no number: a stop, as a worker reports it."""
+        at: Mapping[str, Any] = {"submission": self._state.submission, "attempt": self._state.stages[0].attempt}
+        ended = e.StageEnded(failed=True, reason="NON_FINITE", message=message, stage_index=0, now_s=self._tick(), **at)
+        self._send(ended)
+
+    @property
+    def outcome(self) -> str:
+        """ACCEPTED, SUSPENDED or FAILED; RUNNING before the end."""
+        if self._state.stages[0].status is StageStatus.COMPLETE:
+            return "ACCEPTED"
+        return str(self._state.status) if self._state.status is not RunStatus.SUCCEEDED else "ACCEPTED"
+
+    def _ask(self) -> None:
+        self._asked += 1
+        asked = e.AttemptAsked(submission=self._state.submission, request_id=str(self._asked), now_s=self._tick())
+        if not self._state.status.ended and self._state.status is not RunStatus.SUSPENDED:
+            self._send(asked)
+
+    def _send(self, event: e.Event) -> None:
+        self._state, actions = step(self._state, event)
+        self.decisions += [_plain(a.decision) for a in actions if isinstance(a, RecordDecision)]
+
+    def _tick(self) -> float:
+        self._now_s += 1.0
+        return self._now_s
+
+
+def _new_state(arm: Arm) -> RunState:
+    rules = arm.gate
+    planned = StageSpec(
+        kind=StageKind.MIDTRAIN,
+        domain=Domain.MATH,
+        data=StageData(domain="sample://math", general="sample://docs", general_share=arm.general_share),
+        duration=DurationSpec(steps=arm.steps),
+        learning_rate=arm.learning_rate,
+        batch=BatchSpec(sequences=arm.rows),
+    )
+    spec = PipelineSpec(
+        name="experiment",
+        model=ModelSpec(huggingface=BASE.uri, context=arm.context),
+        stages=(planned,),
+        forgetting=ForgettingSpec(
+            controller=Controller(rules.controller),
+            budget=rules.budget,
+            action=rules.action,
+            stop=rules.stop,
+            settle=rules.settle,
+            max_retries=rules.max_retries,
+        ),
+        evaluation=EvaluationSpec(every=IntervalSpec(steps=arm.steps_per_boundary), decision_lag=0),
+    )
+    return new_run("experiment", fill(spec), store_uri=STORE, base=BASE, queue_number=1, now_s=0.0)
+
+
+def _prepared() -> PreparedData:
+    """The text is the experiment's own: only the names are told, and that there is something to read."""
+    sets = tuple(_set(name, use) for name in (TARGET, GENERAL) for use in SetUse)
+    shards = tuple(_folder(name) for name in (TARGET, GENERAL))
+    stages = (PreparedStage(index=0, shards=shards, sets=sets),)
+    return PreparedData(tokenizer=_folder("tokenizer"), stages=stages, base=BASE)
+
+
+def _folder(name: str) -> PreparedFolder:
+    return PreparedFolder(name=name, uri=f"{STORE}/{name}", digest=name, tokens=1, loss_tokens=1)
+
+
+def _set(name: str, use: SetUse) -> EvalSetRef:
+    role = SetRole.TARGET if name == TARGET else SetRole.RETENTION
+    return EvalSetRef(name=name, uri=f"{STORE}/{name}/{use}", digest=f"{name}/{use}", role=role, use=use)
+
+
+def _measurement(sets: Sequence[Measured]) -> Measurement:
+    """The evaluator's answer. The target has the stage's name for it; the one retention set is general text."""
+    return Measurement(
+        results=tuple(_result(one) for one in sets), scores=tuple(_score(one) for one in sets if not one.target)
+    )
+
+
+def _use(one: Measured) -> SetUse:
+    return SetUse.REPORT if one.report else SetUse.CONTROL
+
+
+def _result(one: Measured) -> SetResult:
+    nats = one.loss_nats * one.tokens
+    return SetResult(
+        set=_set(TARGET if one.target else one.name, _use(one)),
+        nats=nats,
+        tokens=one.tokens,
+        bytes=one.bytes,
+        loss_nats=one.loss_nats,
+        perplexity=_exp(one.loss_nats),
+        bits_per_byte=nats / math.log(2) / one.bytes,
+        units=one.units,
+    )
+
+
+def _score(one: Measured) -> ForgettingScore:
+    change = one.loss_nats - one.baseline_nats
+    return ForgettingScore(
+        retention_set=one.name,
+        ratio=_exp(change) - 1.0,
+        nats=change,
+        ratio_low=one.ratio_low,
+        ratio_high=one.ratio_high,
+        baseline_perplexity=_exp(one.baseline_nats),
+        perplexity=_exp(one.loss_nats),
+        use=_use(one),
+    )
+
+
+def _exp(nats: float) -> float:
+    return math.exp(nats) if nats < 700 else math.inf  # NaN fails the comparison: not finite either way
+
+
+def _plain(decision: Decision) -> dict[str, Any]:
+    return {
+        "number": decision.number,
+        "attempt": decision.attempt,
+        "boundary": decision.boundary,
+        "step": decision.step,
+        "verdict": str(decision.verdict),
+        "severity": str(decision.severity),
+        "forgetting": decision.forgetting,
+        "projected": decision.projected,
+        "shares": dict(decision.shares),
+        "lr_scale": decision.lr_scale,
+        "message": decision.message,
+    }
