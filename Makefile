@@ -6,7 +6,7 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-chaos up down bench cluster-demo protos monitoring lint format lock clean
+.PHONY: help setup demo test test-unit test-chaos up down bench experiments cluster-demo protos monitoring lint format lock clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ down: .venv/.ready ## Stop the local stack
 
 bench: .venv/.ready ## Measure speed and memory and print tables
 	@$(BIN)/python -m tests.benchmarks
+
+experiments: .venv/.ready ## Measure forgetting on real data and write a table and plots (ARGS="--quick --only a,b")
+	@$(BIN)/python -m model.experiments --gate services.orchestrator.experiment_gate:experiment_gate --plots $(ARGS)
 
 cluster-demo: .venv/.ready ## Install the chart on a real one-node Kubernetes and run the demo pipeline through gRPC
 	@$(BIN)/python -m deploy.cluster_demo

@@ -21,13 +21,14 @@ PEAKS = (5e-4, 1e-3, 2e-3)
 FORCED_RATE = 2e-2
 # GSM8K has about 350 tokens a document: so many are about one epoch of 200 steps of 16 rows of 256 tokens at 10 %.
 CURRICULUM_DOCUMENTS = 2_100
-GATES: Mapping[str, GateRules] = MappingProxyType(
-    {
-        "ladder": GateRules(controller="LADDER"),
-        "anticipating": GateRules(controller="ANTICIPATE"),
-        # The early peak passes; with a late stop the loop is left to its projection.
-        "anticipating, stop 60 %": GateRules(controller="ANTICIPATE", stop=0.60),
-    }
+LADDER, ANTICIPATING = GateRules(controller="LADDER"), GateRules(controller="ANTICIPATE")
+# The early peak passes; with a late stop the loop is left to its projection.
+PATIENT = GateRules(controller="ANTICIPATE", stop=0.60)
+LOOPS = (
+    ("ladder", LADDER, 1e-3),
+    ("anticipating", ANTICIPATING, 1e-3),
+    ("anticipating, stop 60%", PATIENT, 1e-3),
+    ("anticipating, stop 60%", PATIENT, 2e-3),
 )
 
 
@@ -61,10 +62,9 @@ def loop_arms(domain: str, seed: int) -> list[NamedArm]:
         for rate in FRONTIER_RATES
         for share in FRONTIER_SHARES
     ]
-    for name, gate in GATES.items():
-        for rate in FRONTIER_RATES:
-            loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=rate, gate=gate)
-            arms.append(NamedArm(group="loop", label=f"{name}, {rate:g}", arm=loop))
+    for name, gate, rate in LOOPS:
+        loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=rate, gate=gate)
+        arms.append(NamedArm(group="loop", label=f"{name}, {rate:g}", arm=loop))
     return arms
 
 
@@ -90,11 +90,10 @@ def alarm_arms(domain: str, seed: int) -> list[NamedArm]:
     """(d) Text of the same kind must raise no alarm; a rate far too high without replay must."""
     near = Arm(domain="stories", seed=seed, general_share=0.0, learning_rate=RATE)
     forced = Arm(domain=domain, seed=seed, general_share=0.0, learning_rate=FORCED_RATE)
-    ladder = GATES["ladder"]
     return [
-        NamedArm(group="near", label="stories, no replay", arm=replace(near, gate=ladder)),
+        NamedArm(group="near", label="stories, no replay", arm=replace(near, gate=LADDER)),
         NamedArm(group="forced", label=f"{domain}, rate {FORCED_RATE:g}, no replay", arm=forced),
-        NamedArm(group="forced", label=f"{domain}, the same under the ladder", arm=replace(forced, gate=ladder)),
+        NamedArm(group="forced", label=f"{domain}, the same under the ladder", arm=replace(forced, gate=LADDER)),
     ]
 
 
