@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from model.errors import BadConfig
@@ -44,6 +44,7 @@ class Arm:
     warmup      share of the steps; the rate then falls in a straight line to 0
     penalty, strength   "ewc" or "l2_sp"
     lora_rank   0: all weights are trained
+    late_share, late_from   share of general text from this part of the stage on (a fixed mix that changes once; 0: not)
     order       of the domain's documents by difficulty
     documents   the first so many documents of the domain by hash (0: all)
     parent      the stage before, None: the pre-trained model
@@ -62,6 +63,8 @@ class Arm:
     penalty: str = ""
     strength: float = 0.0
     lora_rank: int = 0
+    late_share: float = 0.0
+    late_from: float = 0.0
     order: str = "random"
     documents: int = 0
     parent: Arm | None = None
@@ -73,6 +76,8 @@ class Arm:
             raise BadConfig("order", self.order, ORDERS)
         if self.gate.controller and self.lora_rank:
             raise BadConfig("lora_rank", f"{self.lora_rank} under a gate", "adapters with a fixed mix only")
+        if self.gate.controller and self.late_share:
+            raise BadConfig("late_share", f"{self.late_share} under a gate", "a share that changes by itself or a gate")
         if self.domain_share and self.parent is None:
             raise BadConfig("domain_share", self.domain_share, "a parent whose domain can be replayed")
 
@@ -101,8 +106,9 @@ class Arm:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (16 hex digits) of all fields; the corpora are in the folder's own name."""
-        content = json.dumps([ROWS_VERSION, self.as_dict()], sort_keys=True)
+        """SHA-256 (16 hex digits) of the fields that differ from their defaults, so that a field which is added later
+        gives no finished run another name."""
+        content = json.dumps([ROWS_VERSION, _differing(self)], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:
@@ -116,3 +122,13 @@ class Arm:
         parent = given.pop("parent", None)
         gate = GateRules(**given.pop("gate"))
         return cls(**given, gate=gate, parent=None if parent is None else cls.from_dict(parent))
+
+
+def _differing(settings: Arm | GateRules) -> dict[str, Any]:
+    """Fields that are not at their default, those of nested settings likewise."""
+    found: dict[str, Any] = {}
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if value != one.default:
+            found[one.name] = _differing(value) if isinstance(value, Arm | GateRules) else value
+    return found

@@ -76,16 +76,14 @@ def load_tokenizer(shared: Path) -> Tokenizer:
     return tokenizer
 
 
-def open_corpus(
-    name: str, *, shared: Path, root: Path, context: int, documents: int = 0, sizes: Sizes | None = None
-) -> Corpus:
+def open_corpus(name: str, *, shared: Path, root: Path, context: int, sizes: Sizes, documents: int = 0) -> Corpus:
     """The corpus from `root`, made there first when it is missing. `documents`: train on the first so many only.
 
     Raises BadSource for a name that is not known or data that is not there.
     """
     folder = root / f"context-{context}" / (f"{name}-{documents}" if documents else name)
     if not (folder / "report" / "meta.json").is_file():
-        _make(name, shared, folder, context=context, documents=documents, sizes=sizes or Sizes())
+        _make(name, shared, folder, context=context, documents=documents, sizes=sizes)
     return Corpus(
         name=name,
         shard=TokenShard.open(folder / "shard"),

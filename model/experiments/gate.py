@@ -74,7 +74,7 @@ GateFactory = Callable[[Arm], Gate]
 
 @dataclass
 class FixedMix:
-    """No gate: one attempt with the arm's own shares, whatever is measured."""
+    """No gate: one attempt with the arm's own shares, whatever is measured. They change once if the arm says so."""
 
     arm: Arm
     outcome: str = ""
@@ -87,7 +87,11 @@ class FixedMix:
         return Start(boundary=0, shares=self.arm.shares, lr_scale=1.0)
 
     def judge(self, boundary: int, step: int, train_loss_nats: float, sets: Sequence[Measured]) -> Directive:
-        return Directive(verdict=Verdict.ACCEPT if step >= self.arm.steps else Verdict.CONTINUE)
+        if step >= self.arm.steps:
+            return Directive(verdict=Verdict.ACCEPT)
+        if self.arm.late_share and step >= self.arm.late_from * self.arm.steps:
+            return Directive(verdict=Verdict.ADJUST, shares={**self.arm.shares, "general": self.arm.late_share})
+        return Directive(verdict=Verdict.CONTINUE)
 
     def broke(self, step: int, message: str) -> None:
         self.outcome = "FAILED"

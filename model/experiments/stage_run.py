@@ -19,7 +19,7 @@ from model.batches import BatchStream
 from model.curriculum import CurriculumSpec, Strategy
 from model.errors import BadCheckpoint, NonFinite
 from model.experiments.arms import BOUNDARIES, Arm
-from model.experiments.corpora import BASE_MODEL, Corpus, open_corpus
+from model.experiments.corpora import BASE_MODEL, Corpus, Sizes, open_corpus
 from model.experiments.gate import Gate, GateFactory, gate_of
 from model.experiments.measuring import CONTROL, REPORT, Ruler, as_row, baseline
 from model.hf import load_pretrained, save_pretrained
@@ -33,7 +33,7 @@ from model.stage import Directive, Snapshot, StageJob, StepProgress
 from model.train_stage import train_stage
 
 FISHER_ROWS = 64
-POINTS = (0.4, 0.6, 0.8)  # of the line from parent (0) to result (1) that are measured at the end
+POINTS = (0.6, 0.8, 0.9, 0.95)  # of the line from parent (0) to result (1) that are measured at the end
 MEASURED_WITHOUT_GATE = (1, 2, 5)  # boundaries; the last one is always measured
 PLAYS = 3  # most attempts at fitting a gated arm into its tokens
 LORA_ALPHA_PER_RANK = 2
@@ -41,10 +41,11 @@ LORA_ALPHA_PER_RANK = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Where runs read and write: the shared data, the folder of results, and who makes gates."""
+    """Where runs read and write: the shared data, the folder of results, how long new sets may be, who makes gates."""
 
     shared: Path
     root: Path
+    sizes: Sizes = field(default_factory=Sizes)
     factory: GateFactory | None = None
     on_steps: Callable[[int], None] = lambda steps: None
 
@@ -56,8 +57,9 @@ class Bench:
     def corpus(self, name: str, arm: Arm) -> Corpus:
         """A corpus at the arm's context; of the arm's own domain only its documents."""
         documents = arm.documents if name == arm.domain else 0
+        root = self.root / "corpora"
         return open_corpus(
-            name, shared=self.shared, root=self.root / "corpora", context=arm.context, documents=documents
+            name, shared=self.shared, root=root, context=arm.context, documents=documents, sizes=self.sizes
         )
 
     def load(self, arm: Arm | None) -> Llama:

@@ -1,0 +1,58 @@
+"""An arm is its digest: what changes a run changes its name, and only that."""
+
+from dataclasses import replace
+
+import pytest
+
+from model.errors import BadConfig
+from model.experiments.arms import Arm, GateRules
+from model.experiments.catalogue import EXPERIMENTS, arms_of
+
+ARM = Arm(domain="gsm8k", seed=0, general_share=0.1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1}, {"general_share": 0.2}, {"steps": 100}, {"penalty": "ewc"}, {"order": "hard_to_easy"},
+        {"parent": ARM}, {"gate": GateRules(controller="LADDER")}, {"late_share": 0.5},
+    ],
+)  # fmt: skip
+def test_every_change_gives_another_digest(changes: dict) -> None:
+    assert replace(ARM, **changes).digest != ARM.digest
+
+
+def test_an_arm_survives_json() -> None:
+    arm = Arm(domain="chat", seed=2, domain_share=0.1, parent=ARM, gate=GateRules(controller="ANTICIPATE", stop=0.6))
+    assert Arm.from_dict(arm.as_dict()) == arm
+    assert Arm.from_dict(arm.as_dict()).digest == arm.digest
+
+
+def test_shares_and_sets_follow_the_parent() -> None:
+    chat = Arm(domain="chat", seed=0, general_share=0.1, domain_share=0.2, parent=ARM)
+    assert chat.shares == {"general": 0.1, "gsm8k": 0.2}
+    assert ARM.shares == {"general": 0.1}
+
+
+def test_all_arms_of_an_experiment_spend_the_same_tokens() -> None:
+    for letter in EXPERIMENTS:
+        tokens = {named.arm.tokens for named in arms_of(letter, "gsm8k", 2)}
+        assert tokens == {200 * 16 * 256} or letter == "h"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"penalty": "l1"}, {"order": "sorted"}, {"domain_share": 0.1},
+        {"lora_rank": 8, "gate": GateRules(controller="LADDER")},
+        {"late_share": 0.5, "gate": GateRules(controller="LADDER")},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_run_is_refused(wrong: dict) -> None:
+    with pytest.raises(BadConfig):
+        Arm(domain="gsm8k", seed=0, **wrong)
+
+
+def test_an_unknown_controller_is_refused() -> None:
+    with pytest.raises(BadConfig, match="LADDER"):
+        GateRules(controller="PID")

@@ -1,0 +1,71 @@
+"""Matched target loss, worked by hand."""
+
+import math
+
+import pytest
+
+from model.experiments.frontier import Point, Reach, match, mean_of, pareto
+
+FIXED = [
+    Point(target_nats=2.0, forgetting_nats=0.40),
+    Point(target_nats=2.2, forgetting_nats=0.20),
+    Point(target_nats=2.3, forgetting_nats=0.30),  # beaten in both by the one before
+    Point(target_nats=2.6, forgetting_nats=0.10),
+]
+
+
+def at(target: float, forgotten: float) -> Point:
+    return Point(target_nats=target, forgetting_nats=forgotten)
+
+
+def test_the_frontier_is_what_no_other_point_beats() -> None:
+    assert [p.target_nats for p in pareto(FIXED)] == [2.0, 2.2, 2.6]
+
+
+@pytest.mark.parametrize(
+    ("target", "frontier"),
+    [
+        (2.0, 0.40),
+        (2.1, 0.30),  # half-way between .40 and .20
+        (2.3, 0.175),  # a quarter of the way from .20 to .10
+        (2.6, 0.10),
+    ],
+)
+def test_forgetting_is_interpolated_along_the_frontier(target: float, frontier: float) -> None:
+    found = match(at(target, 0.14), FIXED)
+    assert found.reach is Reach.WITHIN
+    assert found.frontier_nats == pytest.approx(frontier)
+    assert found.ratio == pytest.approx(0.14 / frontier)
+
+
+@pytest.mark.parametrize(("target", "reach"), [(1.9, Reach.BETTER_TARGET), (2.7, Reach.WORSE_TARGET)])
+def test_outside_the_frontier_nothing_is_extrapolated(target: float, reach: Reach) -> None:
+    found = match(at(target, 0.1), FIXED)
+    assert (found.reach, found.frontier_nats, found.ratio) == (reach, None, None)
+
+
+def test_a_frontier_that_forgets_nothing_has_no_ratio() -> None:
+    found = match(at(2.0, 0.1), [at(2.0, -0.02)])
+    assert found.reach is Reach.WITHIN
+    assert found.ratio is None
+
+
+def test_a_run_that_broke_is_no_point() -> None:
+    broken = at(math.nan, 0.0)
+    assert pareto([broken, *FIXED]) == pareto(FIXED)
+    assert match(broken, FIXED).ratio is None
+
+
+def test_the_interval_of_three_seeds_is_students() -> None:
+    """Mean of 1, 2, 3 is 2, deviation 1: 4.303 / sqrt(3) = 2.4843 on both sides."""
+    mean = mean_of([1.0, 2.0, 3.0])
+    assert mean is not None
+    assert mean.value == pytest.approx(2.0)
+    assert (mean.low, mean.high) == (pytest.approx(2.0 - 2.4843, abs=1e-4), pytest.approx(2.0 + 2.4843, abs=1e-4))
+
+
+def test_one_seed_has_no_interval() -> None:
+    mean = mean_of([1.5])
+    assert mean is not None
+    assert (mean.low, mean.high) == (None, None)
+    assert mean_of([]) is None
