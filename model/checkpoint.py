@@ -151,10 +151,28 @@ def write(
     return _seal(folder, manifest)
 
 
-def write_imported(folder: Path, *, model: Llama, tokenizer: Tokenizer | None) -> Manifest:
-    """An imported model as a checkpoint of its own: no optimizer, no trainer state, no parent."""
+def write_imported(
+    folder: Path,
+    *,
+    model: Llama,
+    tokenizer: Tokenizer | None,
+    parent: str = "",
+    spec_digest: str = "",
+    step: int = 0,
+    tokens: int = 0,
+) -> Manifest:
+    """Weights that were not trained here, as a checkpoint of their own: no optimizer, no trainer state. An imported
+    model has no parent; a point of the line between two checkpoints has its result's."""
     hf.save_pretrained(model, folder / MODEL_FOLDER, tokenizer)
-    return _seal(folder, Manifest(files=_entries(folder), weights_digest=hf.model_digest(model)))
+    manifest = Manifest(
+        files=_entries(folder),
+        weights_digest=hf.model_digest(model),
+        parent=parent,
+        spec_digest=spec_digest,
+        step=step,
+        tokens=tokens,
+    )
+    return _seal(folder, manifest)
 
 
 def verify(folder: Path, expected_sha256: str | None = None) -> Manifest:

@@ -25,6 +25,7 @@ from services.evaluator.application.answering import Answering
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.service import EvaluatorService
 from services.evaluator.application.upkeep import Upkeep
+from services.evaluator.application.writing import Writing
 from services.evaluator.transport.servicer import EvaluatorServicer
 
 STORE_PATIENCE_S = 20.0  # the service itself tries again, and a caller should not wait for minutes
@@ -57,7 +58,7 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel) ->
     )
     sampling = Sampling(torch)
     run_states = OrchestratorRunStates(orchestrator, token=settings.token)
-    servicer = EvaluatorServicer(service, sampling)
+    servicer = EvaluatorServicer(service, sampling, Writing(writer=torch, service=service))
     server = GrpcServer(
         bind=settings.evaluator_bind,
         services={SERVICE_NAME: (service_pb2_grpc.add_EvaluatorServiceServicer_to_server, servicer)},

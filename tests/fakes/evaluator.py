@@ -12,9 +12,10 @@ from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
 from retain.types.v1 import values_pb2
 from services.common.errors import Unavailable
 from services.orchestrator.adapters.evaluator_client import view
-from services.orchestrator.adapters.evaluator_messages import question_message
+from services.orchestrator.adapters.evaluator_messages import order_message, question_message
 from services.orchestrator.application.ports import EvaluationView, EvaluatorPort
-from services.orchestrator.domain.actions import Evaluate
+from services.orchestrator.domain.actions import Evaluate, WritePoint
+from services.orchestrator.domain.values import CheckpointRef
 from tests.fakes.world import START_NATS, World
 
 TOKENS, BYTES, UNITS = 10_000, 40_000, 160
@@ -23,6 +24,9 @@ TOKENS, BYTES, UNITS = 10_000, 40_000, 160
 def answer(world: World, evaluation_id: str, request: resources.EvaluationRequest) -> resources.Evaluation:
     """The measurement of one checkpoint: losses are looked up, scores compare them with the baseline's."""
     now = world.losses_of(request.checkpoint.weights_digest)
+    if request.HasField("interpolation"):
+        ends = request.parent.weights_digest, request.checkpoint.weights_digest
+        now = world.between(*ends, request.interpolation)
     baselines = {b.set_name: world.losses_of(b.checkpoint.weights_digest) for b in request.baselines}
     evaluation = resources.Evaluation(
         id=evaluation_id, request=request, state=resources.EVALUATION_STATE_SUCCEEDED, sequence=2
@@ -57,6 +61,14 @@ def answer(world: World, evaluation_id: str, request: resources.EvaluationReques
     return evaluation
 
 
+def written(world: World, order: pb.WritePointRequest) -> pb.WritePointResponse:
+    """A point of a line as weights of its own: the same order gives the same name."""
+    losses = world.between(order.parent.weights_digest, order.checkpoint.weights_digest, order.point)
+    digest = world.remember(losses, order.output_uri)
+    ref = values_pb2.CheckpointRef(uri=order.output_uri, manifest_sha256=digest, weights_digest=digest)
+    return pb.WritePointResponse(checkpoint=ref, bytes=1000)
+
+
 class FakeEvaluator(EvaluatorPort):
     """The port. `delay_s` of measuring; `lose_reply_of_next(n)`: creations that take effect and then fail;
     `change`: a last word on an answer (NaN, failures)."""
@@ -66,8 +78,13 @@ class FakeEvaluator(EvaluatorPort):
         self.created: list[str] = []
         self.known: dict[str, resources.Evaluation] = {}
         self.change: Callable[[resources.Evaluation], None] = lambda evaluation: None
-        self.away = False
-        self._lost = 0
+        self.away = self.refuse_points = False
+        self._lost = self._lost_points = 0
+        self.written: list[str] = []
+
+    def lose_reply_of_next_point(self) -> None:
+        """Let the next point be written and its reply be lost."""
+        self._lost_points = 1
 
     def lose_reply_of_next(self, count: int) -> None:
         """Let the next creations take effect and then fail."""
@@ -90,6 +107,18 @@ class FakeEvaluator(EvaluatorPort):
     async def get(self, evaluation_id: str) -> EvaluationView:
         return view(self.known[evaluation_id])
 
+    async def write_point(self, order: WritePoint) -> tuple[CheckpointRef, int]:
+        if self.away or self.refuse_points:
+            raise Unavailable("the evaluator is away", reason="EVALUATOR_UNAVAILABLE")
+        made = written(self._world, order_message(order))
+        self.written.append(order.uri)
+        if self._lost_points > 0:
+            self._lost_points -= 1
+            raise Unavailable("the reply was lost", reason="EVALUATOR_UNAVAILABLE")
+        found = made.checkpoint
+        ref = CheckpointRef(uri=found.uri, manifest_sha256=found.manifest_sha256, weights_digest=found.weights_digest)
+        return ref, made.bytes
+
 
 class FakeEvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
     """The same over gRPC, with history and samples for the command and the panel."""
@@ -107,6 +136,9 @@ class FakeEvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
         if request.evaluation_id not in self.known:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no evaluation {request.evaluation_id}")
         return pb.GetEvaluationResponse(evaluation=self.known[request.evaluation_id])
+
+    async def WritePoint(self, request, context):
+        return written(self._world, request)
 
     async def ListEvaluations(self, request, context):
         found = [e for e in self.known.values() if request.run_id in ("", e.request.run_id)]

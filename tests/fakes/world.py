@@ -39,6 +39,17 @@ class World:
             self.losses[digest] = dict(losses)
         return digest
 
+    def between(self, parent: str, result: str, point: float) -> dict[str, float]:
+        """Losses at a point of the line between two weights: towards the result what is learnt comes early, and what is
+        forgotten late."""
+        start, end = self.losses_of(parent), self.losses_of(result)
+        found = {}
+        for name, loss in end.items():
+            before = start.get(name, START_NATS)
+            way = point**0.5 if loss < before else point**2
+            found[name] = before + way * (loss - before)
+        return found
+
     def train(
         self,
         losses: Mapping[str, float],

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import grpc
 import pytest
 
+from model.checkpoint import Manifest
 from model.evalset import EvalSet
 from model.evaluate import evaluate_set
 from retain.evaluator.v1 import resources_pb2, service_pb2
@@ -143,6 +144,42 @@ def test_points_of_a_line_are_measured_and_its_ends_are_the_checkpoints(here):
     assert losses[0] == 0.0
     assert losses[0] < losses[1] < losses[2]
     assert 'run="line"' not in here.evaluator.metrics()
+
+
+def test_a_point_of_a_line_is_written_as_a_checkpoint_once_for_all(here):
+    """What was measured between the ends is what the written checkpoint measures, bit for bit; again writes the same."""
+    asked = world.request_for(here.worse, [here.small], here.base, run="line", export=False)
+    asked.interpolation = 0.4
+    asked.parent.CopyFrom(here.base)
+    between = here.evaluator.evaluate("line-0.4", asked)
+    order = service_pb2.WritePointRequest(
+        checkpoint=here.worse, parent=here.base, point=0.4, output_uri=f"{here.worse.uri}-point-0.4"
+    )
+    with here.evaluator.stub() as stub:
+        first = stub.WritePoint(order, timeout=60)
+        again = stub.WritePoint(order, timeout=60)
+    assert first == again
+    written = first.checkpoint
+    assert written.weights_digest not in {here.base.weights_digest, here.worse.weights_digest}
+    measured = here.evaluator.evaluate("written-0.4", world.request_for(written, [here.small], here.base, export=False))
+    assert measured.state == SUCCEEDED, measured.error
+    assert [r.nats for r in measured.results] == [r.nats for r in between.results]
+    key = written.uri.split("/", 3)[3]
+    manifest = Manifest.from_bytes(
+        here.store.get_bytes(f"{key}/manifest.json"), expected_sha256=written.manifest_sha256
+    )
+    assert manifest.parent == here.worse.manifest_sha256
+    assert manifest.size_bytes == first.bytes
+    assert "model/tokenizer.json" in manifest.files
+
+
+def test_every_fault_of_an_order_is_named(here):
+    order = service_pb2.WritePointRequest(checkpoint=here.worse, point=1.0, output_uri=here.worse.uri)
+    with here.evaluator.stub() as stub, pytest.raises(grpc.RpcError) as caught:
+        stub.WritePoint(order)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    for field in ("parent.uri", "point", "output_uri"):
+        assert field in caught.value.details()
 
 
 def test_text_streams_from_a_checkpoint(here):

@@ -7,17 +7,26 @@
 The stage under test is a mid-training on code, 100 steps with a boundary every 10, on top of an imported model; a
 header line sets what differs (`lag=1 max_retries=0 settle=0`). Words on the left: admit, ask GROUP REQUEST, prepared,
 progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report= for the interval and the report set), directive STEP,
-end, fail REASON, cancel, approve ACCEPT|CONTINUE, retry, job-ended GROUP, hung GROUP. `@G.A` after a word speaks for
-attempt A of group G; without it for the present ones.
+end, fail REASON, cancel, approve ACCEPT|CONTINUE, retry, job-ended GROUP, hung GROUP; of the line to the parent: point
+POINT SET=RATIO.., written POINT, unwritten POINT, and `score 100 at=POINT` for the written one. `@G.A` after a word
+speaks for attempt A of group G; without it for the present ones.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.common.errors import RetainError
 from services.orchestrator.domain import events as e
 from services.orchestrator.domain import fence
-from services.orchestrator.domain.actions import Annotate, Evaluate, Prune, RecordDecision, StopJob, SubmitJob
+from services.orchestrator.domain.actions import (
+    Annotate,
+    Evaluate,
+    Prune,
+    RecordDecision,
+    StopJob,
+    SubmitJob,
+    WritePoint,
+)
 from services.orchestrator.domain.defaults import fill
 from services.orchestrator.domain.directive import directive_at
 from services.orchestrator.domain.on_lifecycle import new_run
@@ -29,6 +38,7 @@ from services.orchestrator.domain.spec import (
     DurationSpec,
     EvaluationSpec,
     ForgettingSpec,
+    InterpolationSpec,
     IntervalSpec,
     ModelSpec,
     PipelineSpec,
@@ -112,6 +122,19 @@ class Player:
                     stage_index=0, attempt=found.attempt, step=int(words[1]), reason="EVALUATION_FAILED",
                     message="broken", **now,
                 )  # fmt: skip
+            case "point":
+                return self._point(words)
+            case "written":
+                ref = CheckpointRef(uri=f"{STORE}/point", manifest_sha256="e" * 64, weights_digest="point")
+                result = next(c for c in stage.checkpoints if c.boundary == 10)
+                return e.PointWritten(
+                    stage_index=0, attempt=result.attempt, point=float(words[1]), checkpoint=ref, bytes=1, **now
+                )
+            case "unwritten":
+                return e.EvaluationFailed(
+                    stage_index=0, attempt=stage.checkpoints[-1].attempt, step=100, reason="CORRUPT", message="broken",
+                    point=float(words[1]), of_the_line=True, **now,
+                )  # fmt: skip
             case "end":
                 return e.StageEnded(failed=False, **at)
             case "fail":
@@ -151,21 +174,29 @@ class Player:
     def _score(self, words: list[str]) -> e.EvaluationFinished:
         at_step = int(words[1])
         values = {name: float(value) for name, value in (word.split("=") for word in words[2:])}
-        low, report = values.pop("low", None), values.pop("report", None)
+        low, report, point = values.pop("low", None), values.pop("report", None), values.pop("at", None)
         target = values.pop("target", 2.0)
         checkpoints = [c for c in self.state.stages[0].checkpoints if c.ref.step == at_step]
         attempt = checkpoints[-1].attempt if checkpoints else self.state.stages[0].attempt
         scores = [_score(name, ratio, SetUse.CONTROL, low) for name, ratio in values.items()]
         if report is not None:
             scores.append(_score("general", report, SetUse.REPORT, None))
-        results = (_result("code", target, SetRole.TARGET), *(_result(n, 2.0, SetRole.RETENTION) for n in values))
+        results = [_result("code", target, SetRole.TARGET), *(_result(n, 2.0, SetRole.RETENTION) for n in values)]
+        if report is not None:
+            results.append(_result("general", 2.0, SetRole.RETENTION, SetUse.REPORT))
         return e.EvaluationFinished(
             stage_index=0,
             attempt=attempt,
             step=at_step,
-            measurement=Measurement(results=results, scores=tuple(scores)),
+            measurement=Measurement(results=tuple(results), scores=tuple(scores)),
+            point=point,
             now_s=self.now_s,
         )
+
+    def _point(self, words: list[str]) -> e.EvaluationFinished:
+        """A point of the line before step 100 was measured."""
+        found = self._score(["score", "100", *words[2:]])
+        return replace(found, point=float(words[1]), of_the_line=True)
 
     def _directive(self, words: list[str]) -> str:
         who = words[0].partition("@")[2]
@@ -182,6 +213,8 @@ def run(header: str = "") -> RunState:
     given = dict(word.split("=") for word in header.split())
     lag, keep = int(given.pop("lag", "0")), given.pop("share", "0.1")
     controller = Controller(given.pop("controller", "UNSPECIFIED"))
+    points = tuple(float(p) for p in given.pop("points", "").split(",") if p)
+    gain = float(given.pop("gain", "0"))
     rules: dict = {k: int(v) if k in INTEGERS else float(v) for k, v in given.items()}
     if "mitigate" in rules:
         rules["mitigate"] = bool(rules["mitigate"])
@@ -196,7 +229,9 @@ def run(header: str = "") -> RunState:
         name="scenario",
         model=ModelSpec(huggingface=f"{STORE}/uploads/base/model", context=64),
         stages=(stage,),
-        forgetting=ForgettingSpec(controller=controller, **rules),
+        forgetting=ForgettingSpec(
+            controller=controller, interpolation=InterpolationSpec(points=points, least_gain_nats=gain), **rules
+        ),
         evaluation=EvaluationSpec(every=IntervalSpec(steps=10), decision_lag=lag),
     )
     return new_run("r1", fill(spec), store_uri=STORE, base=None, queue_number=1, now_s=1000.0)
@@ -247,8 +282,8 @@ def _score(name: str, ratio: float, use: SetUse, low: float | None) -> Forgettin
     )  # fmt: skip
 
 
-def _result(name: str, loss: float, role: SetRole) -> SetResult:
-    ref = EvalSetRef(name=name, uri="", digest=name, role=role, use=SetUse.CONTROL)
+def _result(name: str, loss: float, role: SetRole, use: SetUse = SetUse.CONTROL) -> SetResult:
+    ref = EvalSetRef(name=name, uri="", digest=name, role=role, use=use)
     return SetResult(
         set=ref, nats=loss * 100, tokens=100, bytes=400, loss_nats=loss, perplexity=math.exp(loss) if loss < 50 else
         math.inf, bits_per_byte=loss / 4 / math.log(2), units=60,
@@ -264,6 +299,12 @@ def _action(action: object) -> str:
                 to = f" to {decision.target.step if decision.target else 'start'}"
             changed = f" {_mix(Mix(shares=decision.shares, lr_scale=decision.lr_scale))}"
             return f"{decision.verdict}{to}" + (changed if decision.verdict in ("ADJUST", "ROLL_BACK") else "")
+        case Evaluate() if action.of_the_line:
+            return f"measure {action.point:g}"
+        case WritePoint():
+            return f"write {action.point:g}"
+        case Evaluate() if action.point is not None:
+            return f"evaluate {action.point:g}"
         case Evaluate():
             return f"evaluate {action.checkpoint.step}"
         case SubmitJob():

@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING
 
 from services.common.object_store import ObjectStore
 from services.evaluator.adapters.disk_cache import DiskCache
-from services.evaluator.application.ports import Measurer, Sampler
+from services.evaluator.application.ports import Measurer, PointWriter, Sampler
 from services.evaluator.domain.answer import Measurement
-from services.evaluator.domain.question import CheckpointRef, Model, SetRef
+from services.evaluator.domain.question import CheckpointRef, Model, PointOrder, SetRef, WrittenPoint
 
 if TYPE_CHECKING:
     from services.evaluator.adapters.measurer import TorchMeasurer
+    from services.evaluator.adapters.point_writer import TorchPointWriter
 
 
-class LazyTorch(Measurer, Sampler):
+class LazyTorch(Measurer, Sampler, PointWriter):
     """The torch adapter, made at the first question; later ones find it there."""
 
     def __init__(self, store: ObjectStore, cache: DiskCache, *, threads: int, device: str) -> None:
         self._store, self._cache, self._threads, self._device = store, cache, threads, device
         self._made: TorchMeasurer | None = None
+        self._writer: TorchPointWriter | None = None
         self._making = threading.Lock()
 
     def measure(self, model: Model, ref: SetRef) -> Measurement:
@@ -28,6 +30,11 @@ class LazyTorch(Measurer, Sampler):
     def release(self) -> None:
         if self._made is not None:
             self._made.release()
+
+    def write(self, order: PointOrder) -> WrittenPoint:
+        self._torch()
+        assert self._writer is not None, "made together with the measurer"
+        return self._writer.write(order)
 
     def sample(
         self,
@@ -54,8 +61,10 @@ class LazyTorch(Measurer, Sampler):
         with self._making:
             if self._made is None:
                 from services.evaluator.adapters.measurer import TorchMeasurer
+                from services.evaluator.adapters.point_writer import TorchPointWriter
                 from services.evaluator.adapters.verified import VerifiedFiles
 
                 files = VerifiedFiles(self._store, self._cache)
                 self._made = TorchMeasurer(files, threads=self._threads, device=self._device)
+                self._writer = TorchPointWriter(self._made, files, self._store)
             return self._made

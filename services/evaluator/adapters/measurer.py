@@ -15,6 +15,7 @@ from model.errors import NonFinite, RetainModelError
 from model.evalset import EvalSet
 from model.evaluate import evaluate_set
 from model.hf import load_pretrained
+from model.interpolate import interpolate
 from model.llama import Llama
 from model.sample import generate
 from model.tokenizer import Tokenizer
@@ -38,7 +39,7 @@ class TorchMeasurer(Measurer, Sampler):
     def measure(self, model: Model, ref: SetRef) -> Measurement:
         eval_set = self._files.eval_set(ref)
         try:
-            weights = self._weights(model)
+            weights = self.weights(model)
             self._check_tokenizer(model.checkpoint, eval_set)
             found = evaluate_set(weights, eval_set, device=self._device)
         except NonFinite:
@@ -72,7 +73,7 @@ class TorchMeasurer(Measurer, Sampler):
     ) -> Iterator[str]:
         folder = self._files.model_folder(checkpoint)
         try:
-            model = self._weights(Model(checkpoint=checkpoint))
+            model = self.weights(Model(checkpoint=checkpoint))
             tokenizer = Tokenizer.load(folder)
             turns = [{"role": "user", "content": prompt}]
             yield from generate(
@@ -87,14 +88,15 @@ class TorchMeasurer(Measurer, Sampler):
         except RetainModelError as error:
             raise FailedPrecondition(f"{checkpoint.uri}: {error}", reason=error.reason) from error
 
-    def _weights(self, model: Model) -> Llama:
+    def weights(self, model: Model) -> Llama:
+        """The model in memory: a checkpoint, or a point between two that are kept there."""
         if model.weights_digest not in self._models:
             line = model.line
             if line is None or line.weight in (0.0, 1.0):
                 at_parent = line is not None and line.weight == 0.0
                 checkpoint = line.parent if line is not None and at_parent else model.checkpoint
                 return self._loaded(checkpoint)
-            return _between(self._loaded(line.parent), self._loaded(model.checkpoint), line.weight)
+            return interpolate(self._loaded(line.parent), self._loaded(model.checkpoint), line.weight)
         return self._remember(model.weights_digest, self._models[model.weights_digest])
 
     def _loaded(self, checkpoint: CheckpointRef) -> Llama:
@@ -119,20 +121,6 @@ class TorchMeasurer(Measurer, Sampler):
         if found != eval_set.tokenizer_digest:
             came = f"it was made with tokenizer {eval_set.tokenizer_digest[:12]}, the model has {found[:12]}"
             raise FailedPrecondition(f"set {eval_set.name}: {came}", reason="TOKENIZER_DIFFERS")
-
-
-def _between(parent: Llama, end: Llama, weight: float) -> Llama:
-    """parent + weight * (end - parent), tensor by tensor (WiSE-FT, Wortsman et al. 2022)."""
-    if parent.config != end.config:
-        raise FailedPrecondition("the ends of a line are models of different shapes", reason="SHAPES_DIFFER")
-    with torch.device("meta"):
-        model = Llama(parent.config)
-    ends = end.state_dict()
-    state = {name: torch.lerp(tensor, ends[name], weight) for name, tensor in parent.state_dict().items()}
-    model.load_state_dict(state, assign=True)
-    if model.config.tied_embeddings:
-        model.lm_head.weight = model.model.embed_tokens.weight
-    return model.eval()
 
 
 def _not_finite(eval_set: EvalSet) -> Measurement:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.evaluator.domain.answer import Evaluation, Measurement, Record
-from services.evaluator.domain.question import CheckpointRef, Model, SetRef
+from services.evaluator.domain.question import CheckpointRef, Model, PointOrder, SetRef, WrittenPoint
 
 
 class Measurer(Protocol):
@@ -18,6 +18,14 @@ class Measurer(Protocol):
 
     def release(self) -> None:
         """Nothing is to be measured for a while: give memory back."""
+        ...
+
+
+class PointWriter(Protocol):
+    """Writes points of lines. Raises what a Measurer raises."""
+
+    def write(self, order: PointOrder) -> WrittenPoint:
+        """The point as a checkpoint in the store; the same order again writes the same."""
         ...
 
 

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from services.common.errors import AlreadyExists, NotFound, RetainError, Unavailable
 from services.common.logging import get_logger
@@ -20,6 +20,7 @@ from services.evaluator.domain.question import Question, check
 
 RETRY_S = 5.0  # before a question is taken up again whose store was away
 RELEASE_AFTER_S = 60.0  # idle seconds after which models are dropped from memory
+T = TypeVar("T")
 log = get_logger(__name__)
 
 
@@ -109,6 +110,10 @@ class EvaluatorService:
         records = await asyncio.to_thread(self._history.load, run)
         return [record for record in records if stage is None or record.stage == stage]
 
+    async def between_measurements(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Runs something else that needs the models in memory, in turn with what is measured."""
+        return await self._in_measuring_thread(call, *arguments)
+
     def _moved(self, evaluation_id: str, sequence: int) -> bool:
         live = self._live.get(evaluation_id)
         return live is None or live.sequence > sequence
@@ -188,5 +193,5 @@ class EvaluatorService:
         async with self._changed:
             self._changed.notify_all()
 
-    async def _in_measuring_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
+    async def _in_measuring_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._measuring, call, *arguments)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from services.common.errors import InvalidInput, Violation
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
+_FOLDER = re.compile(r"s3://[^/\s]+/(?:\S*[^/\s])")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
@@ -38,7 +39,7 @@ class CheckpointRef:
 
     def violations(self, path: str) -> list[Violation]:
         found = []
-        if not re.fullmatch(r"s3://[^/\s]+/(?:\S*[^/\s])", self.uri):
+        if not _FOLDER.fullmatch(self.uri):
             found.append(_violation(f"{path}.uri", self.uri, "s3://BUCKET/KEY of the step folder, no slash at the end"))
         if not _HEX64.fullmatch(self.manifest_sha256):
             found.append(_violation(f"{path}.manifest_sha256", self.manifest_sha256, "64 hex digits, lower case"))
@@ -61,7 +62,7 @@ class SetRef:
         found = []
         if not _NAME.fullmatch(self.name):
             found.append(_violation(f"{path}.name", self.name, "letters, digits, '.', '_', '-'"))
-        if not re.fullmatch(r"s3://[^/\s]+/(?:\S*[^/\s])", self.uri):
+        if not _FOLDER.fullmatch(self.uri):
             found.append(_violation(f"{path}.uri", self.uri, "s3://BUCKET/KEY of the set's folder"))
         if not _HEX64.fullmatch(self.digest):
             found.append(_violation(f"{path}.digest", self.digest, "64 hex digits, lower case"))
@@ -101,6 +102,34 @@ class Model:
             return self.line.parent.weights_digest
         ends = f"line {self.line.parent.weights_digest} {self.checkpoint.weights_digest} {self.line.weight!r}"
         return hashlib.sha256(ends.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointOrder:
+    """A point of a line to be written as a checkpoint, and the folder for it."""
+
+    model: Model
+    output_uri: str
+
+    def violations(self) -> list[Violation]:
+        """Every fault of the order, with its path in the request."""
+        found = self.model.checkpoint.violations("checkpoint")
+        line = self.model.line
+        if line is not None:
+            found += line.parent.violations("parent")
+        if line is None or not 0.0 < line.weight < 1.0:
+            found.append(_violation("point", line.weight if line else None, "a number between 0 and 1"))
+        if not _FOLDER.fullmatch(self.output_uri) or self.output_uri == self.model.checkpoint.uri:
+            found.append(_violation("output_uri", self.output_uri, "s3://BUCKET/KEY of a folder of its own"))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenPoint:
+    """A point of a line as a checkpoint in the store."""
+
+    checkpoint: CheckpointRef
+    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,21 @@ from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from retain.evaluator.v1 import resources_pb2
+from retain.evaluator.v1 import resources_pb2, service_pb2
 from retain.types.v1 import values_pb2
 from services.common.errors import InvalidInput, Violation
 from services.evaluator.domain.answer import Evaluation, Record, Score, SetResult, State
-from services.evaluator.domain.question import Baseline, CheckpointRef, Line, Model, Question, Role, SetRef, Use
+from services.evaluator.domain.question import (
+    Baseline,
+    CheckpointRef,
+    Line,
+    Model,
+    PointOrder,
+    Question,
+    Role,
+    SetRef,
+    Use,
+)
 
 _ROLES = {values_pb2.SET_ROLE_TARGET: Role.TARGET, values_pb2.SET_ROLE_RETENTION: Role.RETENTION}
 # An unspecified use is the control set (the enum's comment), so the way out is spelled separately.
@@ -87,6 +97,12 @@ def question_from(message: resources_pb2.EvaluationRequest) -> Question:
         export_metrics=message.export_metrics,
         train_loss_nats=message.train_loss_nats,
     )
+
+
+def order_from(message: service_pb2.WritePointRequest) -> PointOrder:
+    line = Line(parent=checkpoint_from(message.parent), weight=message.point)
+    model = Model(checkpoint=checkpoint_from(message.checkpoint), line=line)
+    return PointOrder(model=model, output_uri=message.output_uri)
 
 
 def question_to(value: Question) -> resources_pb2.EvaluationRequest:

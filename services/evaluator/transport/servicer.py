@@ -8,6 +8,7 @@ import grpc
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.service import EvaluatorService
+from services.evaluator.application.writing import Writing
 from services.evaluator.transport import convert
 from services.evaluator.transport.pages import page_of
 
@@ -17,8 +18,8 @@ Context = grpc.aio.ServicerContext
 class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     """One short method per call. Errors pass through to the interceptor."""
 
-    def __init__(self, service: EvaluatorService, sampling: Sampling) -> None:
-        self._service, self._sampling = service, sampling
+    def __init__(self, service: EvaluatorService, sampling: Sampling, writing: Writing) -> None:
+        self._service, self._sampling, self._writing = service, sampling, writing
 
     async def CreateEvaluation(
         self, request: service_pb2.CreateEvaluationRequest, context: Context
@@ -54,6 +55,12 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
         page, token = page_of(records, size=request.page_size, token=request.page_token, default=1000, maximum=1000)
         rows = [convert.record_to(record) for record in page]
         return service_pb2.GetForgettingHistoryResponse(records=rows, next_page_token=token)
+
+    async def WritePoint(
+        self, request: service_pb2.WritePointRequest, context: Context
+    ) -> service_pb2.WritePointResponse:
+        written = await self._writing.write(convert.order_from(request))
+        return service_pb2.WritePointResponse(checkpoint=convert.checkpoint_to(written.checkpoint), bytes=written.bytes)
 
     async def SampleText(
         self, request: service_pb2.SampleTextRequest, context: Context

@@ -10,11 +10,13 @@ from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2 as pb
 from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
 from services.common.errors import FailedPrecondition, NotFound, Refused, RetainError, Unavailable
-from services.orchestrator.adapters.evaluator_messages import measurement_of, question_message
+from services.orchestrator.adapters.evaluator_messages import measurement_of, order_message, question_message
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort
-from services.orchestrator.domain.actions import Evaluate
+from services.orchestrator.domain.actions import Evaluate, WritePoint
+from services.orchestrator.domain.values import CheckpointRef
 
 CALL_TIMEOUT_S = 10.0
+WRITE_TIMEOUT_S = 900.0  # both ends are read, and a whole model is written
 _AWAY = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -40,15 +42,25 @@ class EvaluatorClient(EvaluatorPort):
         request = pb.GetEvaluationRequest(evaluation_id=evaluation_id)
         return view((await self._call(self._stub.GetEvaluation, request)).evaluation)
 
+    async def write_point(self, order: WritePoint) -> tuple[CheckpointRef, int]:
+        response = await self._call(self._stub.WritePoint, order_message(order), timeout_s=WRITE_TIMEOUT_S)
+        written = response.checkpoint
+        ref = CheckpointRef(
+            uri=written.uri, manifest_sha256=written.manifest_sha256, weights_digest=written.weights_digest
+        )
+        return ref, response.bytes
+
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(Unavailable),
         stop=tenacity.stop_after_attempt(3),
         wait=tenacity.wait_exponential(multiplier=0.2, max=2.0),
         reraise=True,
     )
-    async def _call(self, method: Callable[..., Awaitable[Any]], request: Any) -> Any:
+    async def _call(
+        self, method: Callable[..., Awaitable[Any]], request: Any, *, timeout_s: float = CALL_TIMEOUT_S
+    ) -> Any:
         try:
-            return await method(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
+            return await method(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
 

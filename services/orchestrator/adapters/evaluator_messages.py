@@ -1,8 +1,9 @@
 """Questions to the evaluator as messages, and its answers as the core's values."""
 
 from retain.evaluator.v1 import resources_pb2 as resources
+from retain.evaluator.v1 import service_pb2
 from retain.types.v1 import values_pb2
-from services.orchestrator.domain.actions import Evaluate
+from services.orchestrator.domain.actions import Evaluate, WritePoint
 from services.orchestrator.domain.values import (
     CheckpointRef,
     EvalSetRef,
@@ -29,9 +30,23 @@ def question_message(run_id: str, question: Evaluate) -> resources.EvaluationReq
         export_metrics=True,
         train_loss_nats=question.train_loss_nats,
     )
+    if question.parent is not None and question.point is not None:
+        request.interpolation = question.point
+        request.parent.CopyFrom(ref_message(question.parent))
+        request.export_metrics = False  # a point that may never be anybody's model raises no alert and ends none
     for baseline in question.baselines:
         request.baselines.add(set_name=baseline.set_name, checkpoint=ref_message(baseline.checkpoint))
     return request
+
+
+def order_message(order: WritePoint) -> service_pb2.WritePointRequest:
+    """An order to write a point of a line."""
+    return service_pb2.WritePointRequest(
+        checkpoint=ref_message(order.result),
+        parent=ref_message(order.parent),
+        point=order.point,
+        output_uri=order.uri,
+    )
 
 
 def ref_message(ref: CheckpointRef) -> values_pb2.CheckpointRef:

@@ -16,7 +16,7 @@ from services.orchestrator.application.ports import (
     Notifier,
     job_id,
 )
-from services.orchestrator.domain.actions import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob
+from services.orchestrator.domain.actions import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob, WritePoint
 from services.orchestrator.domain.events import (
     CheckpointPruned,
     DecisionAnnotated,
@@ -24,6 +24,7 @@ from services.orchestrator.domain.events import (
     EvaluationFinished,
     JobEnded,
     JobSubmitted,
+    PointWritten,
 )
 from services.orchestrator.domain.run_state import RunState
 
@@ -60,6 +61,8 @@ class Effects:
                 await self._stop(state, effect)
             case Evaluate():
                 await self._evaluate(state, effect)
+            case WritePoint():
+                await self._write_point(state, effect)
             case Annotate():
                 await self._annotate(state, effect)
             case Prune():
@@ -110,6 +113,8 @@ class Effects:
                     attempt=question.attempt,
                     step=question.checkpoint.step,
                     measurement=view.measurement,
+                    point=question.point,
+                    of_the_line=question.of_the_line,
                     now_s=self._now_s(),
                 ),
             )
@@ -122,6 +127,8 @@ class Effects:
                 step=question.checkpoint.step,
                 reason=view.error_reason,
                 message=view.error,
+                point=question.point,
+                of_the_line=question.of_the_line,
                 now_s=self._now_s(),
             ),
         )
@@ -132,6 +139,32 @@ class Effects:
         except NotFound:
             # The evaluator was restarted without its records: the same question again.
             return await self._evaluator.create(state.id, question)
+
+    async def _write_point(self, state: RunState, order: WritePoint) -> None:
+        event: PointWritten | EvaluationFailed
+        try:
+            written, size = await self._evaluator.write_point(order)
+        except (Refused, FailedPrecondition) as error:
+            event = EvaluationFailed(
+                stage_index=order.stage_index,
+                attempt=order.attempt,
+                step=order.result.step,
+                reason=error.reason,
+                message=error.message,
+                point=order.point,
+                of_the_line=True,
+                now_s=self._now_s(),
+            )
+        else:
+            event = PointWritten(
+                stage_index=order.stage_index,
+                attempt=order.attempt,
+                point=order.point,
+                checkpoint=written,
+                bytes=size,
+                now_s=self._now_s(),
+            )
+        await self._engine.apply(state.id, event)
 
     async def _annotate(self, state: RunState, effect: Annotate) -> None:
         decision = await self._engine.read(self._engine.repository.decision, state.id, effect.number)

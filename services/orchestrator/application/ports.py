@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from services.orchestrator.domain.actions import Evaluate
+from services.orchestrator.domain.actions import Evaluate, WritePoint
 from services.orchestrator.domain.decision import Decision
 from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus
 from services.orchestrator.domain.spec import ComputeSpec
-from services.orchestrator.domain.values import Measurement
+from services.orchestrator.domain.values import CheckpointRef, Measurement
 
 Item = TypeVar("Item")
 
@@ -223,6 +223,10 @@ class EvaluatorPort(Protocol):
 
     async def get(self, evaluation_id: str) -> EvaluationView:
         """The answer, as far as it is known."""
+        ...
+
+    async def write_point(self, order: WritePoint) -> tuple[CheckpointRef, int]:
+        """Write a point of a line as a checkpoint; its name and its bytes. The same again writes the same."""
         ...
 
 

@@ -49,7 +49,8 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Have a checkpoint measured, and wait for the answer."""
+    """Have a checkpoint measured, and wait for the answer. `point`: the one that a written checkpoint lies at, or with
+    `parent` the one to be measured of the line."""
 
     evaluation_id: str
     stage_index: int
@@ -59,6 +60,26 @@ class Evaluate:
     sets: tuple[EvalSetRef, ...]
     baselines: tuple[Baseline, ...]
     train_loss_nats: float
+    point: float | None = None
+    parent: CheckpointRef | None = None
+
+    @property
+    def of_the_line(self) -> bool:
+        """Whether a point of the line from `parent` to `checkpoint` is asked about, not the checkpoint itself."""
+        return self.parent is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritePoint:
+    """Have a point of the line from `parent` to `result` written to `uri` as a checkpoint."""
+
+    checkpoint_id: str
+    stage_index: int
+    attempt: int
+    point: float
+    result: CheckpointRef
+    parent: CheckpointRef
+    uri: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,5 +97,5 @@ class Prune:
     uri: str
 
 
-Effect = SubmitJob | StopJob | Evaluate | Annotate | Prune
+Effect = SubmitJob | StopJob | Evaluate | WritePoint | Annotate | Prune
 Action = RecordDecision | RecordCheckpoint | Effect

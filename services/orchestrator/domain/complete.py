@@ -53,10 +53,10 @@ def end_run(
     return dismiss(state, now_s + leave_after_s)
 
 
-def suspend(state: RunState, stage: StageRun, message: str, now_s: float) -> RunState:
+def suspend(state: RunState, stage: StageRun, reason: str, message: str, now_s: float) -> RunState:
     """Hand a stage over to a person and free the workers."""
     state = state.with_stage(replace(stage, status=StageStatus.SUSPENDED))
-    state = replace(state, status=RunStatus.SUSPENDED, reason="RETRIES_USED_UP", message=message)
+    state = replace(state, status=RunStatus.SUSPENDED, reason=reason, message=message)
     return dismiss(state, now_s + LEAVE_AFTER_STOP_S)
 
 

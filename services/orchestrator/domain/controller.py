@@ -78,7 +78,7 @@ def estimate(stage: StageRun, set_name: str) -> float | None:
 
 def next_mix(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, judgement: Judgement) -> tuple[Mix, str]:
     """The mix from this boundary on and what changed, for people; an empty text: nothing did."""
-    may_change = checkpoint.ref.step > stage.adjusted_step
+    may_change = checkpoint.ref.step > stage.adjusted_step and Limits.of(spec.forgetting).mitigate
     if judgement.ruling in (Ruling.GO_ON, Ruling.MORE_REPLAY) and may_change and stage.constants:
         mix = _smallest_shares(stage, Limits.of(spec.forgetting).budget)
         helps = mix.shares.get(judgement.act_on, 0.0) > stage.mix.shares.get(judgement.act_on, 0.0)

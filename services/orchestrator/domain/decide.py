@@ -4,61 +4,80 @@ Each decided boundary leaves a `VerdictRecord` (what workers are told, fixed fro
 with its evidence).
 """
 
-import math
 from dataclasses import replace
 
 from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.complete import complete_stage, suspend
 from services.orchestrator.domain.controller import next_mix, observe, project
-from services.orchestrator.domain.decision import Decision, Severity, Verdict
+from services.orchestrator.domain.decision import Decision, Verdict
 from services.orchestrator.domain.directive import adjustment_step
+from services.orchestrator.domain.evidence import decided, not_finite, with_evidence
 from services.orchestrator.domain.gate import Boundary, Judgement, Limits, Ruling, judge
+from services.orchestrator.domain.interpolation import RESULT, choose, gains, limit_of, line_point, told
+from services.orchestrator.domain.interpolation import unmeasured as unmeasured_points
+from services.orchestrator.domain.interpolation import wanted as line_wanted
 from services.orchestrator.domain.projection import note
 from services.orchestrator.domain.recommend import recommendations
 from services.orchestrator.domain.rollback import begin_rollback, choose_rollback
 from services.orchestrator.domain.run_state import (
     Checkpoint,
-    Mix,
     RunState,
     RunStatus,
     StageRun,
     StageStatus,
     VerdictRecord,
 )
-from services.orchestrator.domain.values import Measurement, SetRole, SetUse
+from services.orchestrator.domain.values import LinePoint, Measurement, SetUse
+
+Outcome = tuple[RunState, tuple[Action, ...]]
 
 
-def decide_ready(state: RunState, stage_index: int, now_s: float) -> tuple[RunState, tuple[Action, ...]]:
+def decide_ready(state: RunState, stage_index: int, now_s: float) -> Outcome:
     """Decide every boundary of a stage that can be decided: in order, each once, as long as the line goes on."""
     actions: tuple[Action, ...] = ()
     while state.status is RunStatus.RUNNING:
         stage = state.stages[stage_index]
-        checkpoint = stage.at_boundary(stage.decided_boundary + 1)
+        checkpoint = _next(stage)
         open_line = stage.status is StageStatus.RUNNING and stage.pending_rollback is None
         if not open_line or checkpoint is None or checkpoint.measurement is None:
             break
-        state, made = _decide(state, stage, checkpoint, checkpoint.measurement, now_s)
+        measured = checkpoint.measurement
+        looks_at_line = line_wanted(state, stage, checkpoint) and not not_finite(stage, checkpoint, measured)
+        if looks_at_line and unmeasured_points(state, stage):
+            break
+        points = (*stage.line, line_point(RESULT, measured)) if looks_at_line else ()
+        state, made = _decide(state, stage, checkpoint, measured, points, now_s)
         actions += made
     return state, actions
 
 
+def _next(stage: StageRun) -> Checkpoint | None:
+    """The checkpoint to decide on next; one that was written in a result's place stands for the last boundary."""
+    newest = stage.newest
+    written = newest is not None and newest.point is not None
+    return newest if written else stage.at_boundary(stage.decided_boundary + 1)
+
+
 def _decide(
-    state: RunState, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, now_s: float
-) -> tuple[RunState, tuple[Action, ...]]:
+    state: RunState,
+    stage: StageRun,
+    checkpoint: Checkpoint,
+    measured: Measurement,
+    points: tuple[LinePoint, ...],
+    now_s: float,
+) -> Outcome:
     limits, lag = Limits.of(state.spec.forgetting), state.spec.evaluation.decision_lag
     stage = observe(state.spec, note(state.spec, stage, checkpoint, measured), checkpoint, measured)
     judgement = judge(_boundary(state, stage, checkpoint, measured), limits)
-    severity = judgement.severity
-    decided = replace(
-        checkpoint,
-        measurement=None,
-        severity=Severity.OK if severity is Severity.UNSPECIFIED else severity,
-        forgetting=judgement.worst.ratio if judgement.worst else None,
-        target_loss_nats=_target_loss(measured),
-    )
-    stage = _with_evidence(stage, decided, judgement, measured)
+    chosen: LinePoint | None = None
+    if points:
+        least = state.spec.forgetting.interpolation.least_gain_nats
+        chosen = choose(points, limit=limit_of(limits), least_gain_nats=least)
+        judgement = _on_the_line(judgement, points, chosen, least)
+    checked = decided(checkpoint, judgement, measured)
+    stage = with_evidence(stage, checked, judgement, measured)
     verdict, mix, message, target = Verdict.CONTINUE, stage.mix, judgement.message, None
-    actions: tuple[Action, ...] = (RecordCheckpoint(checkpoint=decided),)
+    actions: tuple[Action, ...] = (RecordCheckpoint(checkpoint=checked),)
 
     if judgement.ruling is Ruling.MORE_REPLAY or (judgement.ruling is Ruling.GO_ON and stage.plan.retention_sets):
         mix, changed = next_mix(state.spec, stage, checkpoint, judgement)
@@ -66,34 +85,34 @@ def _decide(
             verdict, message = Verdict.ADJUST, f"{message}; {changed}"
             heard = adjustment_step(stage, checkpoint.boundary, lag=lag)
             stage = replace(stage, mix=mix, adjusted_step=heard)
-    stage = replace(stage, watched=stage.watched + 1 if judgement.ruling is Ruling.WATCH else 0)
+    stage = replace(stage, watched=stage.watched + 1 if judgement.in_doubt else 0)
 
-    if judgement.ruling is Ruling.GO_BACK:
-        # Nothing compared: something was no number, and only the learning rate can help.
+    if judgement.ruling in (Ruling.GO_BACK, Ruling.HOLD):
         rollback, changed = choose_rollback(stage, checkpoint, judgement.act_on, lag=lag)
-        mix, message = rollback.mix, f"{message}; {changed}"
+        mix = rollback.mix
         allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries
-        if stage.retries < allowed:
-            verdict = Verdict.ROLL_BACK
+        if judgement.ruling is Ruling.GO_BACK and stage.retries < allowed:
+            verdict, message = Verdict.ROLL_BACK, f"{message}; {changed}"
             at = stage.at_boundary(rollback.boundary)
             target = at.ref if at else None
         else:
+            used_up = f"all {allowed} retries are used: " if judgement.ruling is Ruling.GO_BACK else ""
             verdict = Verdict.STOP
-            message += f"; all {allowed} retries are used: Approve (ACCEPT or CONTINUE) or Cancel"
+            message += f"; {used_up}Approve (ACCEPT, or CONTINUE: {changed}) or Cancel"
     elif judgement.ruling is Ruling.ACCEPT:
         verdict = Verdict.ACCEPT
+    elif judgement.ruling is Ruling.TAKE_POINT:
+        verdict = Verdict.INTERPOLATE
 
-    record = VerdictRecord(boundary=checkpoint.boundary, verdict=verdict, mix=mix, message=message)
-    stage = replace(stage, verdicts=(*stage.verdicts, record))
     decision = Decision(
         run_id=state.id,
         number=state.decisions + 1,
         stage=stage.plan.name,
         attempt=stage.attempt,
-        boundary=checkpoint.boundary,
+        boundary=min(checkpoint.boundary, stage.plan.boundaries),
         step=checkpoint.ref.step,
         verdict=verdict,
-        severity=severity,
+        severity=judgement.severity,
         forgetting=judgement.worst.ratio if judgement.worst else None,
         projected=judgement.compared,
         threshold=judgement.threshold,
@@ -104,19 +123,41 @@ def _decide(
         target=target,
         message=message,
         time_s=now_s,
-        recommendations=recommendations(severity, limits),
+        recommendations=recommendations(judgement.severity, limits),
+        points=points,
     )
-    state = replace(state.with_stage(stage), decisions=decision.number)
+    state = replace(state, decisions=decision.number)
     actions += (RecordDecision(decision=decision),)
+    if chosen is not None and verdict is Verdict.INTERPOLATE:
+        # Workers hear nothing of it: the last boundary has no verdict before the written point has been measured.
+        return state.with_stage(replace(stage, chosen_point=chosen.point)), actions
+    record = VerdictRecord(boundary=decision.boundary, verdict=verdict, mix=mix, message=message)
+    stage = replace(stage, verdicts=(*stage.verdicts, record))
+    state = state.with_stage(stage)
     if verdict is Verdict.ROLL_BACK:
         state, more = begin_rollback(state, stage, rollback)
         actions += more
     elif verdict is Verdict.STOP:
-        state = suspend(state, replace(stage, held_rollback=rollback), message, now_s)
+        reason = judgement.hold_reason or "RETRIES_USED_UP"
+        state = suspend(state, replace(stage, held_rollback=rollback), reason, message, now_s)
     elif verdict is Verdict.ACCEPT:
-        state, more = complete_stage(state, stage, decided, now_s)
+        state, more = complete_stage(state, stage, checked, now_s)
         actions += more
     return state, actions
+
+
+def _on_the_line(
+    judgement: Judgement, points: tuple[LinePoint, ...], chosen: LinePoint | None, least: float
+) -> Judgement:
+    """The judgement on a result whose line was measured: a point takes its place, or the gate's word on it stands. A
+    result that gains too little is no success, whatever it kept: a person is to look at it."""
+    message = f"{judgement.message}; {told(points, chosen)}"
+    if chosen is not None and chosen.point != RESULT:
+        return replace(judgement, ruling=Ruling.TAKE_POINT, compared=chosen.forgetting, message=message)
+    if judgement.ruling is Ruling.ACCEPT and not gains(points, RESULT, least):
+        message += f"; the least gain is {least:g} nats"
+        return replace(judgement, ruling=Ruling.HOLD, hold_reason="GAIN_TOO_SMALL", message=message)
+    return replace(judgement, message=message)
 
 
 def _boundary(state: RunState, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> Boundary:
@@ -126,68 +167,7 @@ def _boundary(state: RunState, stage: StageRun, checkpoint: Checkpoint, measured
         scores=measured.scores_of(SetUse.CONTROL),
         report_scores=measured.scores_of(SetUse.REPORT),
         projected=project(state.spec, stage, measured),
-        not_finite=_not_finite(stage, checkpoint, measured),
+        not_finite=not_finite(stage, checkpoint, measured),
         watched=stage.watched,
         may_climb=checkpoint.ref.step > stage.adjusted_step,
-    )
-
-
-def _not_finite(stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> str:
-    """Names the first figure that is NaN, infinite or missing although the gate needs it; empty when all is well."""
-    if not math.isfinite(checkpoint.train_loss_nats):
-        return "the training loss"
-    control = measured.results_of(SetUse.CONTROL)
-    for result in measured.results:
-        if not result.finite:
-            return f"the loss on the {result.set.use.lower()} set of {result.set.name}"
-    names = {score.retention_set for score in measured.scores_of(SetUse.CONTROL)}
-    missing = [name for name in stage.plan.retention_sets if name not in names]
-    if missing:
-        return f"the missing score of {', '.join(missing)}"
-    return "" if control else "the missing result of every control set"
-
-
-def _target_loss(measured: Measurement) -> float | None:
-    targets = [r for r in measured.results_of(SetUse.CONTROL) if r.set.role is SetRole.TARGET]
-    return targets[0].loss_nats if targets else None
-
-
-def _with_evidence(stage: StageRun, decided: Checkpoint, judgement: Judgement, measured: Measurement) -> StageRun:
-    """The stage with the checkpoint decided and the last figures that people see."""
-    report_results = measured.results_of(SetUse.REPORT)
-    return replace(
-        stage,
-        checkpoints=tuple(decided if c.id == decided.id else c for c in stage.checkpoints),
-        forgetting=decided.forgetting,
-        worst_set=judgement.worst.retention_set if judgement.worst else "",
-        scores=measured.scores_of(SetUse.CONTROL),
-        results=measured.results_of(SetUse.CONTROL),
-        report_scores=measured.scores_of(SetUse.REPORT) if report_results else stage.report_scores,
-        report_results=report_results or stage.report_results,
-    )
-
-
-def decision_of_person(
-    state: RunState, stage: StageRun, *, verdict: Verdict, mix: Mix, message: str, actor: str, now_s: float
-) -> Decision:
-    """The record of what a person decided about a suspended stage."""
-    newest = stage.newest
-    return Decision(
-        run_id=state.id,
-        number=state.decisions + 1,
-        stage=stage.plan.name,
-        attempt=stage.attempt,
-        boundary=newest.boundary if newest else 0,
-        step=newest.ref.step if newest else 0,
-        verdict=verdict,
-        severity=newest.severity if newest and newest.severity else Severity.UNSPECIFIED,
-        forgetting=newest.forgetting if newest else None,
-        threshold=state.spec.forgetting.action or 0.0,
-        worst_set=stage.worst_set,
-        scores=stage.scores,
-        shares=mix.shares,
-        lr_scale=mix.lr_scale,
-        message=message,
-        time_s=now_s,
-        actor=actor,
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from services.orchestrator.domain.values import CheckpointRef, ForgettingScore
+from services.orchestrator.domain.values import CheckpointRef, ForgettingScore, LinePoint
 
 
 class Verdict(StrEnum):
@@ -15,6 +15,7 @@ class Verdict(StrEnum):
     ROLL_BACK = "ROLL_BACK"
     STOP = "STOP"
     ACCEPT = "ACCEPT"
+    INTERPOLATE = "INTERPOLATE"
 
 
 class Severity(StrEnum):
@@ -51,3 +52,4 @@ class Decision:
     time_s: float = 0.0
     actor: str = "gate"
     recommendations: tuple[str, ...] = ()
+    points: tuple[LinePoint, ...] = ()

@@ -127,13 +127,14 @@ def _fill_schedule(schedule: ScheduleSpec, kind: StageKind) -> ScheduleSpec:
 
 def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
     action = _or(given.action, 0.10)
+    budget = given.budget if given.mitigate is False else _or(given.budget, action)
     controller = Controller.LADDER if given.controller is Controller.UNSPECIFIED else given.controller
     return replace(
         given,
         minor=_or(given.minor, 0.05),
         action=action,
         stop=_or(given.stop, 0.20),
-        budget=_or(given.budget, action),
+        budget=budget,
         settle=_or(given.settle, 0.2),
         confirm=0 if given.confirm is None else given.confirm,
         mitigate=True if given.mitigate is None else given.mitigate,

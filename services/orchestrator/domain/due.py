@@ -1,6 +1,7 @@
 """What must be done in a state: derived, never queued, so that after a crash a look at the state is enough."""
 
 from services.orchestrator.domain.actions import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob
+from services.orchestrator.domain.interpolation import questions
 from services.orchestrator.domain.lineage import baselines, sets_at
 from services.orchestrator.domain.retention import prunable
 from services.orchestrator.domain.run_state import Checkpoint, JobStatus, RunState, RunStatus, StageRun
@@ -21,6 +22,7 @@ def due(state: RunState) -> tuple[Effect, ...]:
                 for c in stage.checkpoints
                 if c.severity is None and c.measurement is None and stage.held_rollback is None
             ]
+            effects += questions(state, stage)
     effects += [Annotate(number=number) for number in range(state.annotated + 1, state.decisions + 1)]
     effects += [Prune(checkpoint_id=c.id, uri=c.ref.uri) for c in prunable(state)]
     return tuple(effects)
@@ -29,6 +31,8 @@ def due(state: RunState) -> tuple[Effect, ...]:
 def evaluation_of(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Evaluate:
     """The question about one checkpoint. Its name is the same whenever it is asked; a failed one is asked anew."""
     name = f"{state.id}-{stage.plan.index}-{checkpoint.attempt}-{checkpoint.ref.step}"
+    if checkpoint.point is not None:
+        name += f"-point-{checkpoint.point:g}"
     if checkpoint.evaluation_tries:
         name += f"-try{checkpoint.evaluation_tries + 1}"
     return Evaluate(
@@ -40,6 +44,7 @@ def evaluation_of(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> E
         sets=sets_at(state, stage, checkpoint.boundary),
         baselines=baselines(state, stage),
         train_loss_nats=checkpoint.train_loss_nats,
+        point=checkpoint.point,
     )
 
 

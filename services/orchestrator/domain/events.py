@@ -114,17 +114,19 @@ class StageEnded(WorkerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFinished(Event):
-    """A checkpoint was measured."""
+    """A checkpoint was measured; with `point` the one that lies there, with `of_the_line` only the point itself."""
 
     stage_index: int
     attempt: int
     step: int
     measurement: Measurement
+    point: float | None = None
+    of_the_line: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFailed(Event):
-    """A checkpoint could not be measured. It is asked again `max_tries` times in all."""
+    """A checkpoint or point could not be measured, or a point not written. It is asked `max_tries` times in all."""
 
     stage_index: int
     attempt: int
@@ -132,6 +134,19 @@ class EvaluationFailed(Event):
     reason: str
     message: str
     max_tries: int = 3
+    point: float | None = None
+    of_the_line: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointWritten(Event):
+    """A point of the line is in the store as a checkpoint."""
+
+    stage_index: int
+    attempt: int
+    point: float
+    checkpoint: CheckpointRef
+    bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

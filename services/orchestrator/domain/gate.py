@@ -11,7 +11,7 @@ the score projected to the stage's end where there is a projection, `stop` the r
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from services.orchestrator.domain.decision import Severity
@@ -22,18 +22,22 @@ UNSETTLED_STOP_FACTOR = 3.0
 
 
 class Ruling(StrEnum):
-    """What the score calls for. Whether it can be had (retries, rungs) is decided later."""
+    """What the score calls for. Whether it can be had (retries, rungs) is decided later. HOLD is a person's to decide
+    at once; TAKE_POINT puts a point of the line to the parent in the result's place."""
 
     GO_ON = "GO_ON"
     WATCH = "WATCH"
     MORE_REPLAY = "MORE_REPLAY"
     GO_BACK = "GO_BACK"
+    HOLD = "HOLD"
+    TAKE_POINT = "TAKE_POINT"
     ACCEPT = "ACCEPT"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The thresholds of a filled spec, as plain numbers. `settle` is a share of the stage."""
+    """The thresholds of a filled spec, as plain numbers. `settle` is a share of the stage. A budget that nobody set
+    while mitigation is off is infinite: who only measures has promised nothing."""
 
     minor: float
     action: float
@@ -46,14 +50,14 @@ class Limits:
     @classmethod
     def of(cls, rules: ForgettingSpec) -> "Limits":
         """From a filled spec; a missing value is a programming error and fails here."""
-        values = (rules.minor, rules.action, rules.stop, rules.budget, rules.settle)
+        values = (rules.minor, rules.action, rules.stop, rules.settle)
         assert all(value is not None for value in values), "the spec has not been filled"
-        minor, action, stop, budget, settle = (float(value) for value in values if value is not None)
+        minor, action, stop, settle = (float(value) for value in values if value is not None)
         return cls(
             minor=minor,
             action=action,
             stop=stop,
-            budget=budget,
+            budget=math.inf if rules.budget is None else rules.budget,
             settle=settle,
             confirm=rules.confirm or 0,
             mitigate=rules.mitigate is not False,
@@ -87,7 +91,9 @@ class Boundary:
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
     """What a boundary calls for, with the evidence: the worst score, what was compared, the threshold. `act_on` names
-    the set whose compared score is the highest: the one that more replay is for."""
+    the set whose compared score is the highest: the one that more replay is for. `in_doubt`: a score whose interval
+    spans a threshold was let pass this once. `hold_reason`: why a person is asked, where that is not for want of
+    retries."""
 
     ruling: Ruling
     severity: Severity
@@ -95,6 +101,8 @@ class Judgement:
     compared: float | None = None
     threshold: float = 0.0
     act_on: str = ""
+    in_doubt: bool = False
+    hold_reason: str = ""
     message: str
 
 
@@ -118,20 +126,25 @@ def judge(at: Boundary, limits: Limits) -> Judgement:
     if worst is None:
         ruling = Ruling.ACCEPT if at.last else Ruling.GO_ON
         return Judgement(ruling=ruling, severity=Severity.UNSPECIFIED, message="no retention set to compare with")
+    if at.last:
+        return _judge_last(at, worst, limits)
     if not limits.mitigate:
-        ruling = Ruling.ACCEPT if at.last else Ruling.GO_ON
-        return _judgement(ruling, worst, worst.ratio, limits.action, limits, "measured only: mitigate is off")
-    return _judge_last(at, worst, limits) if at.last else _judge_between(at, worst, limits)
+        return _judgement(Ruling.GO_ON, worst, worst.ratio, limits.action, limits, "measured only: mitigate is off")
+    return _judge_between(at, worst, limits)
 
 
 def _judge_last(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judgement:
-    if worst.ratio >= limits.action:
+    """The end of a stage. The budget is a promise, also of a run that does not mitigate: then a person is asked."""
+    if limits.mitigate and worst.ratio >= limits.action:
         return _judgement(Ruling.GO_BACK, worst, worst.ratio, limits.action, limits, "the stage ends at or over action")
     report = worst_of(at.report_scores)
     if report is not None and not (report.finite and report.ratio < limits.budget):
         said = f"the stage ends at or over its budget on the report set of {report.retention_set}"
-        return _judgement(Ruling.GO_BACK, report, report.ratio, limits.budget, limits, said)
-    return _judgement(Ruling.ACCEPT, worst, worst.ratio, limits.action, limits, "within bounds at the stage's end")
+        ruling = Ruling.GO_BACK if limits.mitigate else Ruling.HOLD
+        judgement = _judgement(ruling, report, report.ratio, limits.budget, limits, said)
+        return replace(judgement, hold_reason="" if limits.mitigate else "BUDGET_NOT_KEPT")
+    said = "within bounds at the stage's end" if limits.mitigate else "measured only: mitigate is off"
+    return _judgement(Ruling.ACCEPT, worst, worst.ratio, limits.action, limits, said)
 
 
 def _judge_between(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judgement:
@@ -142,20 +155,22 @@ def _judge_between(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judg
             return _judgement(Ruling.GO_BACK, worst, worst.ratio, limit, limits, said)
         said = f"settling until {limits.settle:.0%} of the stage"
         return _judgement(Ruling.GO_ON, worst, worst.ratio, limit, limits, said)
-    if worst.ratio >= limits.stop and not _unsure(at, worst, limits.stop, limits):
+    doubt = worst.ratio >= limits.stop and _unsure(at, worst, limits.stop, limits)
+    if worst.ratio >= limits.stop and not doubt:
         return _judgement(Ruling.GO_BACK, worst, worst.ratio, limits.stop, limits, "at or over stop")
     leading = max(at.scores, key=lambda score: _compared(at, score))
     compared = _compared(at, leading)
 
-    def ruled(ruling: Ruling, said: str) -> Judgement:
-        return _judgement(ruling, worst, compared, limits.action, limits, said, act_on=leading)
+    def ruled(ruling: Ruling, said: str, *, in_doubt: bool = doubt) -> Judgement:
+        judgement = _judgement(ruling, worst, compared, limits.action, limits, said, act_on=leading)
+        return replace(judgement, in_doubt=in_doubt)
 
     if compared >= limits.action or not math.isfinite(compared):
         if not at.may_climb:
             return ruled(Ruling.WATCH, "at or over action; the last adjustment is not in this checkpoint yet")
         if _unsure(at, leading, limits.action, limits):
             said = f"the interval spans action: watched, {at.watched + 1} of {limits.confirm}"
-            return ruled(Ruling.WATCH, said)
+            return ruled(Ruling.WATCH, said, in_doubt=True)
         return ruled(Ruling.MORE_REPLAY, "at or over action")
     if worst.ratio >= limits.action:
         return ruled(Ruling.GO_ON, "at or over action now, below it at the end")

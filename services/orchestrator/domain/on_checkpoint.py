@@ -8,6 +8,7 @@ from services.orchestrator.domain.actions import Action, RecordCheckpoint
 from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.decide import decide_ready
 from services.orchestrator.domain.events import CheckpointReported, EvaluationFailed, EvaluationFinished
+from services.orchestrator.domain.interpolation import line_point, questions
 from services.orchestrator.domain.run_state import (
     Checkpoint,
     CheckpointStatus,
@@ -95,9 +96,12 @@ def _check_place(state: RunState, stage: StageRun, event: CheckpointReported) ->
 
 def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcome:
     """Keep a measurement and decide what can be decided. The answer about a voided checkpoint changes nothing."""
-    stage, checkpoint = _waiting(state, event.stage_index, event.attempt, event.step)
+    stage, checkpoint = _waiting(state, event)
     if checkpoint is None:
         return state, ()
+    if event.of_the_line and event.point is not None:
+        stage = replace(stage, line=(*stage.line, line_point(event.point, event.measurement)))
+        return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
     measured = replace(checkpoint, measurement=event.measurement)
     stage = replace(stage, checkpoints=tuple(measured if c.id == measured.id else c for c in stage.checkpoints))
     return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
@@ -105,23 +109,36 @@ def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcom
 
 def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
     """Ask again under another name, and end the run when that does not help: an unmeasured model is never accepted."""
-    stage, checkpoint = _waiting(state, event.stage_index, event.attempt, event.step)
+    stage, checkpoint = _waiting(state, event)
     if checkpoint is None:
         return state, ()
-    tried = replace(checkpoint, evaluation_tries=checkpoint.evaluation_tries + 1)
-    stage = replace(stage, checkpoints=tuple(tried if c.id == tried.id else c for c in stage.checkpoints))
+    what = checkpoint.id
+    if event.of_the_line:
+        what, tries = f"the point {event.point:g} before {what}", stage.line_tries + 1
+        stage = replace(stage, line_tries=tries)
+    else:
+        tries = checkpoint.evaluation_tries + 1
+        tried = replace(checkpoint, evaluation_tries=tries)
+        stage = replace(stage, checkpoints=tuple(tried if c.id == tried.id else c for c in stage.checkpoints))
     state = state.with_stage(stage)
-    if tried.evaluation_tries < event.max_tries or state.status is not RunStatus.RUNNING:
+    if tries < event.max_tries or state.status is not RunStatus.RUNNING:
         return state, ()
-    message = f"{tried.id} could not be measured ({event.max_tries} tries): {event.message}"
+    not_done = "measured or written" if event.of_the_line else "measured"
+    message = f"{what} could not be {not_done} ({event.max_tries} tries): {event.message}"
     reason = event.reason or "EVALUATION_FAILED"
     return end_run(state, RunStatus.FAILED, reason, message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S), ()
 
 
-def _waiting(state: RunState, stage_index: int, attempt: int, step: int) -> tuple[StageRun, Checkpoint | None]:
-    stage = fence.stage_of(state, stage_index)
+def _waiting(state: RunState, event: EvaluationFinished | EvaluationFailed) -> tuple[StageRun, Checkpoint | None]:
+    """The stage, and the checkpoint that waits for this answer (of the line: the result that it belongs to)."""
+    stage = fence.stage_of(state, event.stage_index)
     for checkpoint in stage.checkpoints:
-        if checkpoint.attempt == attempt and checkpoint.ref.step == step:
+        if checkpoint.attempt != event.attempt or checkpoint.ref.step != event.step:
+            continue
+        if event.of_the_line:
+            asked = {(q.point, q.attempt) for q in questions(state, stage)}
+            return stage, checkpoint if (event.point, event.attempt) in asked else None
+        if checkpoint.point == event.point:
             undecided = checkpoint.severity is None and checkpoint.measurement is None
             return stage, checkpoint if undecided else None
     return stage, None

@@ -5,9 +5,9 @@ from dataclasses import replace
 from services.common.errors import FailedPrecondition, InvalidTransition
 from services.orchestrator.domain.actions import Action, RecordDecision
 from services.orchestrator.domain.complete import complete_stage, end_run
-from services.orchestrator.domain.decide import decision_of_person
 from services.orchestrator.domain.decision import Verdict
 from services.orchestrator.domain.events import Admitted, ApproveAction, Approved, Cancelled, Retried
+from services.orchestrator.domain.evidence import decision_of_person
 from services.orchestrator.domain.plan import plan
 from services.orchestrator.domain.rollback import begin_rollback
 from services.orchestrator.domain.run_state import (
@@ -125,7 +125,8 @@ def on_retried(state: RunState, event: Retried) -> Outcome:
         state, stage, actions = _continue(state, stage)
     elif stage is not None and stage.status is StageStatus.FAILED:
         checkpoints = tuple(replace(c, evaluation_tries=0) for c in stage.checkpoints)
-        state = state.with_stage(replace(stage, status=StageStatus.READY, ended_s=0.0, checkpoints=checkpoints))
+        stage = replace(stage, status=StageStatus.READY, ended_s=0.0, checkpoints=checkpoints, line_tries=0)
+        state = state.with_stage(stage)
     return replace(
         state, status=RunStatus.PENDING, reason="", message="", queue_number=event.queue_number, restarts=0, ended_s=0.0
     ), actions

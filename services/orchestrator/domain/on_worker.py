@@ -7,9 +7,10 @@ from services.common.errors import FailedPrecondition, Stale
 from services.orchestrator.domain import fence
 from services.orchestrator.domain.actions import Action, RecordDecision
 from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, end_run, suspend
-from services.orchestrator.domain.decide import decision_of_person
+from services.orchestrator.domain.decide import decide_ready
 from services.orchestrator.domain.decision import Severity, Verdict
 from services.orchestrator.domain.events import AttemptAsked, ProgressReported, StageEnded
+from services.orchestrator.domain.evidence import decision_of_person
 from services.orchestrator.domain.gate import Limits
 from services.orchestrator.domain.on_prepared import on_prepared
 from services.orchestrator.domain.recommend import recommendations
@@ -45,12 +46,13 @@ def on_attempt_asked(state: RunState, event: AttemptAsked) -> Outcome:
             prepare_progress=0.0,
         )
         return state, ()
-    return state.with_stage(_next_attempt(stage, event)), ()
+    # What was measured while no group was at work is decided now.
+    return decide_ready(state.with_stage(_next_attempt(stage, event)), stage.plan.index, event.now_s)
 
 
 def _next_attempt(stage: StageRun, event: AttemptAsked) -> StageRun:
     stage = enter_line(stage)
-    resume = stage.newest
+    resume = stage.newest_trained
     return replace(
         stage,
         status=StageStatus.RUNNING,
@@ -149,6 +151,7 @@ def _not_finite(state: RunState, stage: StageRun, event: StageEnded) -> Outcome:
     state = replace(state, decisions=decision.number)
     record = RecordDecision(decision=decision)
     if not goes_back:
-        return suspend(state, replace(stage, held_rollback=rollback), message, event.now_s), (record,)
+        held = replace(stage, held_rollback=rollback)
+        return suspend(state, held, "RETRIES_USED_UP", message, event.now_s), (record,)
     state, actions = begin_rollback(state, stage, rollback)
     return state, (record, *actions)

@@ -50,6 +50,7 @@ def rollback_from_start(stage: StageRun) -> tuple[Rollback, str]:
 
 def _target(stage: StageRun, *, below: int) -> tuple[int, str]:
     """Boundary to go back to and how people are told: 0 is the stage's start."""
+    below = min(below, stage.plan.boundaries)  # from the stage's end there is nothing to train
     good = [c for c in stage.checkpoints if c.boundary < below and c.good]
     said = ""
     if good and good[-1].ref.step in stage.rollback_steps:
@@ -76,6 +77,9 @@ def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tupl
         rollback_steps=(*stage.rollback_steps, target.ref.step if target else 0),
         retries=stage.retries + 1,
         watched=0,
+        line=(),
+        line_tries=0,
+        chosen_point=None,
     )
     return state.with_stage(stage), tuple(RecordCheckpoint(checkpoint=c) for c in voided)
 

@@ -16,6 +16,7 @@ from services.orchestrator.domain.values import (
     CheckpointRef,
     EvalSetRef,
     ForgettingScore,
+    LinePoint,
     Measurement,
     PreparedFolder,
     SetResult,
@@ -71,7 +72,8 @@ class CheckpointStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A registered checkpoint. `severity` is None until the gate has decided on it; `measurement` waits for that."""
+    """A registered checkpoint. `severity` is None until the gate has decided on it; `measurement` waits for that.
+    `point`: where it lies on the line between parent and result; None for one that was trained."""
 
     id: str
     run_id: str
@@ -92,6 +94,7 @@ class Checkpoint:
     measurement: Measurement | None = None
     evaluation_tries: int = 0
     created_s: float = 0.0
+    point: float | None = None
 
     @property
     def good(self) -> bool:
@@ -141,6 +144,7 @@ class StageRun:
     or the target of the last rollback) and goes on over job restarts; `verdicts` are those of the present line. `mix`
     is the newest decided one. `pending_rollback` is carried out by the next BeginAttempt; `held_rollback` waits for a
     person; `rollback_steps` are the targets of those carried out. `settled` are boundaries under the present rung.
+    `line` is what was measured between parent and result, `chosen_point` the one that is written in the result's place.
     """
 
     plan: PlannedStage
@@ -175,6 +179,9 @@ class StageRun:
     held_rollback: Rollback | None = None
     rollback_steps: tuple[int, ...] = ()
     settled: tuple[Settled, ...] = ()
+    line: tuple[LinePoint, ...] = ()
+    line_tries: int = 0
+    chosen_point: float | None = None
     constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     forgetting: float | None = None
     worst_set: str = ""
@@ -191,6 +198,11 @@ class StageRun:
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that counts."""
         return self.checkpoints[-1] if self.checkpoints else None
+
+    @property
+    def newest_trained(self) -> Checkpoint | None:
+        """The newest checkpoint that training can go on from."""
+        return next((c for c in reversed(self.checkpoints) if c.point is None), None)
 
     def at_boundary(self, boundary: int) -> Checkpoint | None:
         """The checkpoint that counts at a boundary."""

@@ -14,6 +14,7 @@ from services.orchestrator.domain.due import due
 from services.orchestrator.domain.on_checkpoint import on_checkpoint, on_evaluation_failed, on_evaluation_finished
 from services.orchestrator.domain.on_job import on_job_ended, on_job_submitted, on_workers_hung
 from services.orchestrator.domain.on_lifecycle import on_admitted, on_approved, on_cancelled, on_retried
+from services.orchestrator.domain.on_point import on_point_written
 from services.orchestrator.domain.on_worker import on_attempt_asked, on_progress, on_stage_ended
 from services.orchestrator.domain.run_state import CheckpointStatus, RunState
 
@@ -77,6 +78,7 @@ _HANDLERS: dict[type[e.Event], Callable[[RunState, Any], Outcome]] = {
     e.StageEnded: on_stage_ended,
     e.EvaluationFinished: on_evaluation_finished,
     e.EvaluationFailed: on_evaluation_failed,
+    e.PointWritten: on_point_written,
     e.JobSubmitted: on_job_submitted,
     e.JobEnded: on_job_ended,
     e.WorkersHung: on_workers_hung,

@@ -71,12 +71,13 @@ def _check_model(faults: Faults, spec: PipelineSpec, filled: PipelineSpec) -> No
 
 
 def _check_forgetting(faults: Faults, rules: ForgettingSpec) -> None:
-    minor, action, stop, budget = rules.minor or 0.0, rules.action or 0.0, rules.stop or 0.0, rules.budget or 0.0
+    minor, action, stop = rules.minor or 0.0, rules.action or 0.0, rules.stop or 0.0
     faults.positive("forgetting.minor", minor)
     faults.expect(minor < action, "forgetting.action", action, f"a number above minor ({minor:g})")
     faults.expect(action < stop, "forgetting.stop", stop, f"a number above action ({action:g})")
-    faults.positive("forgetting.budget", budget)
-    faults.expect(budget <= stop, "forgetting.budget", budget, f"a number up to stop ({stop:g})")
+    if rules.budget is not None:
+        faults.positive("forgetting.budget", rules.budget)
+        faults.expect(rules.budget <= stop, "forgetting.budget", rules.budget, f"a number up to stop ({stop:g})")
     settle = rules.settle if rules.settle is not None else 0.0
     faults.expect(0 <= settle < 1, "forgetting.settle", settle, "0 up to, not including, 1")
     faults.at_least("forgetting.confirm", rules.confirm or 0, 0)

@@ -97,6 +97,17 @@ class ForgettingScore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinePoint:
+    """A point of the line between a stage's parent (0) and its result (1), measured on control sets. `forgetting` is
+    the worst score of the retention sets, None for the parent, of which only the target's loss is asked."""
+
+    point: float
+    forgetting: float | None
+    worst_set: str
+    target_loss_nats: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """What an evaluation answered: a row per set, and a score per retention set that has a baseline."""
 

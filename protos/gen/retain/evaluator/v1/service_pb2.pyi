@@ -86,6 +86,26 @@ class GetForgettingHistoryResponse(_message.Message):
     next_page_token: str
     def __init__(self, records: _Optional[_Iterable[_Union[_resources_pb2.ForgettingRecord, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class WritePointRequest(_message.Message):
+    __slots__ = ("checkpoint", "parent", "point", "output_uri")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_URI_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: _values_pb2.CheckpointRef
+    parent: _values_pb2.CheckpointRef
+    point: float
+    output_uri: str
+    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., point: _Optional[float] = ..., output_uri: _Optional[str] = ...) -> None: ...
+
+class WritePointResponse(_message.Message):
+    __slots__ = ("checkpoint", "bytes")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: _values_pb2.CheckpointRef
+    bytes: int
+    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., bytes: _Optional[int] = ...) -> None: ...
+
 class SampleTextRequest(_message.Message):
     __slots__ = ("checkpoint", "prompt", "max_new_tokens", "temperature", "top_k", "seed", "chat")
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]

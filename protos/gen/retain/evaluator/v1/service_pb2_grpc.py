@@ -60,6 +60,11 @@ class EvaluatorServiceStub:
                 request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.GetForgettingHistoryRequest.SerializeToString,
                 response_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.GetForgettingHistoryResponse.FromString,
                 _registered_method=True)
+        self.WritePoint = channel.unary_unary(
+                '/retain.evaluator.v1.EvaluatorService/WritePoint',
+                request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.WritePointRequest.SerializeToString,
+                response_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.WritePointResponse.FromString,
+                _registered_method=True)
         self.SampleText = channel.unary_stream(
                 '/retain.evaluator.v1.EvaluatorService/SampleText',
                 request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextRequest.SerializeToString,
@@ -106,6 +111,14 @@ class EvaluatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WritePoint(self, request, context):
+        """Writes a point of the line between two checkpoints as a checkpoint of its own. The same question again writes the
+        same bytes to the same place, so it may be asked as often as its answer is lost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SampleText(self, request, context):
         """Generates text with a checkpoint and sends it piece by piece.
         """
@@ -140,6 +153,11 @@ def add_EvaluatorServiceServicer_to_server(servicer, server):
                     servicer.GetForgettingHistory,
                     request_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.GetForgettingHistoryRequest.FromString,
                     response_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.GetForgettingHistoryResponse.SerializeToString,
+            ),
+            'WritePoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.WritePoint,
+                    request_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.WritePointRequest.FromString,
+                    response_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.WritePointResponse.SerializeToString,
             ),
             'SampleText': grpc.unary_stream_rpc_method_handler(
                     servicer.SampleText,
@@ -283,6 +301,33 @@ class EvaluatorService:
             '/retain.evaluator.v1.EvaluatorService/GetForgettingHistory',
             retain_dot_evaluator_dot_v1_dot_service__pb2.GetForgettingHistoryRequest.SerializeToString,
             retain_dot_evaluator_dot_v1_dot_service__pb2.GetForgettingHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WritePoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.evaluator.v1.EvaluatorService/WritePoint',
+            retain_dot_evaluator_dot_v1_dot_service__pb2.WritePointRequest.SerializeToString,
+            retain_dot_evaluator_dot_v1_dot_service__pb2.WritePointResponse.FromString,
             options,
             channel_credentials,
             insecure,

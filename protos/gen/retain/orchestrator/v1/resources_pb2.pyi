@@ -49,6 +49,7 @@ class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VERDICT_ROLL_BACK: _ClassVar[Verdict]
     VERDICT_STOP: _ClassVar[Verdict]
     VERDICT_ACCEPT: _ClassVar[Verdict]
+    VERDICT_INTERPOLATE: _ClassVar[Verdict]
 
 class Severity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -91,6 +92,7 @@ VERDICT_ADJUST: Verdict
 VERDICT_ROLL_BACK: Verdict
 VERDICT_STOP: Verdict
 VERDICT_ACCEPT: Verdict
+VERDICT_INTERPOLATE: Verdict
 SEVERITY_UNSPECIFIED: Severity
 SEVERITY_OK: Severity
 SEVERITY_MINOR: Severity
@@ -225,7 +227,7 @@ class StageStatus(_message.Message):
     def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., state: _Optional[_Union[StageState, str]] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., retries: _Optional[int] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., report_scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., report_results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., accepted: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., latest: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., checkpoints: _Optional[int] = ..., unlocked_by: _Optional[str] = ..., curriculum_level: _Optional[int] = ..., wall_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., wait_seconds: _Optional[float] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("run_id", "number", "stage", "attempt", "boundary", "step", "verdict", "severity", "forgetting", "projected", "threshold", "worst_set", "scores", "shares", "lr_scale", "target", "message", "time", "actor", "recommendations")
+    __slots__ = ("run_id", "number", "stage", "attempt", "boundary", "step", "verdict", "severity", "forgetting", "projected", "threshold", "worst_set", "scores", "shares", "lr_scale", "target", "message", "time", "actor", "recommendations", "points")
     class SharesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -253,6 +255,7 @@ class Decision(_message.Message):
     TIME_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     RECOMMENDATIONS_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     number: int
     stage: str
@@ -273,7 +276,20 @@ class Decision(_message.Message):
     time: _timestamp_pb2.Timestamp
     actor: str
     recommendations: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, run_id: _Optional[str] = ..., number: _Optional[int] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., boundary: _Optional[int] = ..., step: _Optional[int] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., forgetting: _Optional[float] = ..., projected: _Optional[float] = ..., threshold: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., target: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., recommendations: _Optional[_Iterable[str]] = ...) -> None: ...
+    points: _containers.RepeatedCompositeFieldContainer[LinePoint]
+    def __init__(self, run_id: _Optional[str] = ..., number: _Optional[int] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., boundary: _Optional[int] = ..., step: _Optional[int] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., forgetting: _Optional[float] = ..., projected: _Optional[float] = ..., threshold: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., target: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., recommendations: _Optional[_Iterable[str]] = ..., points: _Optional[_Iterable[_Union[LinePoint, _Mapping]]] = ...) -> None: ...
+
+class LinePoint(_message.Message):
+    __slots__ = ("point", "forgetting", "worst_set", "target_loss_nats")
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    FORGETTING_FIELD_NUMBER: _ClassVar[int]
+    WORST_SET_FIELD_NUMBER: _ClassVar[int]
+    TARGET_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    point: float
+    forgetting: float
+    worst_set: str
+    target_loss_nats: float
+    def __init__(self, point: _Optional[float] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., target_loss_nats: _Optional[float] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
     __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain")

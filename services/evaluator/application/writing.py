@@ -1,0 +1,28 @@
+"""Writes a point of the line between two checkpoints as a checkpoint of its own, when the orchestrator has chosen one.
+
+The evaluator measures and does not decide; but it is where both ends lie, verified, in memory. What is written is a
+pure function of two digests and a point: asked again after a lost reply or a crash, the same bytes come out under the
+same name, and there is nothing that two writers could disagree about.
+"""
+
+from dataclasses import dataclass
+
+from services.common.errors import InvalidInput
+from services.evaluator.application.ports import PointWriter
+from services.evaluator.application.service import EvaluatorService
+from services.evaluator.domain.question import PointOrder, WrittenPoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """One order at a time, in turn with the measuring: both need the models in memory."""
+
+    writer: PointWriter
+    service: EvaluatorService
+
+    async def write(self, order: PointOrder) -> WrittenPoint:
+        """The written checkpoint. Raises InvalidInput, Corrupt, NotFound, FailedPrecondition, Unavailable."""
+        violations = order.violations()
+        if violations:
+            raise InvalidInput(violations)
+        return await self.service.between_measurements(self.writer.write, order)
