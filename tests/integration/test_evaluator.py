@@ -147,7 +147,7 @@ def test_points_of_a_line_are_measured_and_its_ends_are_the_checkpoints(here):
 
 
 def test_a_point_of_a_line_is_written_as_a_checkpoint_once_for_all(here):
-    """What was measured between the ends is what the written checkpoint measures, bit for bit; again writes the same."""
+    """What was measured between the ends is what the written checkpoint measures, bit for bit; again: the same."""
     asked = world.request_for(here.worse, [here.small], here.base, run="line", export=False)
     asked.interpolation = 0.4
     asked.parent.CopyFrom(here.base)

@@ -1,0 +1,143 @@
+"""`forgetting.budget` is a promise about the report set at a stage's end; noise does not act, but not for ever."""
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.orchestrator.domain.decision import Verdict
+from services.orchestrator.domain.run_state import RunStatus
+from tests.scenarios.play import Player, play, training
+
+
+def near_the_end(header: str) -> Player:
+    player = training(header)
+    for at in range(10, 100, 10):
+        player.play(f"checkpoint {at}")
+        player.play(f"score {at} general=0.04")
+    player.play("checkpoint 100")
+    return player
+
+
+def test_exactly_the_budget_is_over_it_and_a_hair_below_is_not() -> None:
+    over = near_the_end("budget=0.08").play("score 100 general=0.05 report=0.08")
+    assert over.startswith("ROLL_BACK to 90")
+    assert near_the_end("budget=0.08").play("score 100 general=0.05 report=0.0799").startswith("ACCEPT")
+
+
+def test_a_report_set_that_was_not_measured_keeps_no_promise() -> None:
+    for missing in ("score 100 general=0.05", "score 100 general=0.05 report=nan"):
+        assert near_the_end("budget=0.08 max_retries=0").play(missing).startswith("STOP"), missing
+
+
+def test_a_run_that_only_measures_is_held_at_the_end_when_it_was_given_a_budget() -> None:
+    play(
+        """
+        score 100 general=0.30 report=0.25    => STOP; stop 1; run SUSPENDED BUDGET_NOT_KEPT; stage SUSPENDED
+        directive 100                         => STOP general=0.2 lr=1
+        approve ACCEPT                        => ACCEPT; run SUCCEEDED; stage COMPLETE
+    """,
+        player=near_the_end("mitigate=0 budget=0.08"),
+    )
+    assert near_the_end("mitigate=0 budget=0.08").play("score 100 general=0.09 report=0.07").startswith("ACCEPT")
+    assert near_the_end("mitigate=0").play("score 100 general=0.90 report=0.90").startswith("ACCEPT")
+
+
+def test_only_a_person_lets_a_run_end_over_its_budget() -> None:
+    play(
+        """
+        score 100 general=0.05 report=0.09    => STOP; stop 1; run SUSPENDED RETRIES_USED_UP; stage SUSPENDED
+        ask 1 b                               => release
+        approve CONTINUE                      => ROLL_BACK general=0.2 lr=1; prune 100; run PENDING; stage READY
+        admit                                 => submit 2; run RUNNING
+        ask 2 c                               => stage RUNNING; attempt 2 from 90 general=0.2 lr=1
+        checkpoint 100                        => evaluate 100; prune 70
+        score 100 general=0.05 report=0.09    => STOP; stop 2; run SUSPENDED RETRIES_USED_UP; stage SUSPENDED
+        approve ACCEPT                        => ACCEPT; run SUCCEEDED; stage COMPLETE
+    """,
+        player=near_the_end("budget=0.08 max_retries=0"),
+    )
+
+
+USUAL = st.floats(-0.02, 0.09)
+SCORES = st.one_of(
+    USUAL, USUAL, USUAL, st.floats(-0.2, 0.5), st.sampled_from([0.05, 0.1, 0.2, 0.6, math.nan, math.inf])
+)
+HEADERS = ["", "lag=1", "budget=0.05", "confirm=1", "controller=ANTICIPATE", "points=0.3,0.6", "points=0.5 gain=0.1"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), header=st.sampled_from(HEADERS))
+def test_whatever_is_measured_no_run_succeeds_over_its_budget_by_itself(data: st.DataObject, header: str) -> None:
+    """Any scores at all, rollbacks and retries included: the end is SUSPENDED, or accepted below the budget."""
+    player = training(f"max_retries=1 {header}")
+    budget = player.state.spec.forgetting.budget
+    for _ in range(100):
+        stage = player.state.stages[0]
+        if player.state.status is not RunStatus.RUNNING:
+            break
+        if stage.pending_rollback is not None:
+            player.play(f"ask 1 n{player.now_s}")
+            continue
+        newest = stage.newest
+        general, report = data.draw(SCORES), data.draw(SCORES)
+        figures = f"general={general} report={report} target={data.draw(st.floats(1.0, 3.0))}"
+        if newest is not None and newest.severity is None and newest.measurement is None:
+            at = f"at={newest.point} " if newest.point is not None else ""
+            player.play(f"score {newest.ref.step} {at}{figures}")
+        elif newest is not None and newest.boundary == stage.plan.boundaries and stage.chosen_point is not None:
+            player.play(f"written {stage.chosen_point}")
+        elif newest is not None and newest.boundary == stage.plan.boundaries:
+            known = {point.point for point in stage.line}
+            asked = [p for p in (0.0, *player.state.spec.forgetting.interpolation.points) if p not in known]
+            player.play(f"point {asked[0]} {figures}")
+        else:
+            player.play(f"checkpoint {(newest.ref.step if newest else 0) + 10}")
+    stage = player.state.stages[0]
+    assert player.state.status in (RunStatus.SUSPENDED, RunStatus.SUCCEEDED)
+    if player.state.status is RunStatus.SUCCEEDED:
+        assert budget is not None
+        assert len(stage.report_scores) == 1
+        assert all(score.ratio < budget for score in stage.report_scores)
+        assert stage.verdicts[-1].verdict is Verdict.ACCEPT
+
+
+def test_a_doubt_about_stop_lasts_one_boundary_too() -> None:
+    """Surely over action, perhaps over stop: the ladder acts at once, and the rollback one boundary later."""
+    play(
+        """
+        checkpoint 10                     => evaluate 10
+        score 10 general=0.0              => CONTINUE
+        checkpoint 20                     => evaluate 20
+        score 20 general=0.21 low=0.19    => ADJUST general=0.2 lr=1
+        checkpoint 30                     => evaluate 30
+        score 30 general=0.21 low=0.19    => ROLL_BACK to 10 general=0.3 lr=1; prune 20; prune 30
+    """,
+        header="confirm=1",
+    )
+
+
+def test_a_score_that_was_watched_and_came_down_begins_anew() -> None:
+    play(
+        """
+        checkpoint 10                     => evaluate 10
+        score 10 general=0.0              => CONTINUE
+        checkpoint 20                     => evaluate 20
+        score 20 general=0.11 low=0.09    => CONTINUE
+        checkpoint 30                     => evaluate 30
+        score 30 general=0.09 low=0.07    => CONTINUE
+        checkpoint 40                     => evaluate 40
+        score 40 general=0.11 low=0.09    => CONTINUE
+        checkpoint 50                     => evaluate 50; prune 20
+        score 50 general=0.12 low=0.09    => ADJUST general=0.2 lr=1
+    """,
+        header="confirm=1",
+    )
+
+
+def test_an_interval_wholly_above_and_a_score_without_one_act_at_once() -> None:
+    for score in ("general=0.13 low=0.101", "general=0.13"):
+        player = training("confirm=1")
+        for line in ("checkpoint 10", "score 10 general=0.0", "checkpoint 20"):
+            player.play(line)
+        assert player.play(f"score 20 {score}") == "ADJUST general=0.2 lr=1"
