@@ -71,7 +71,7 @@ HEADERS = ["", "lag=1", "budget=0.05", "confirm=1", "controller=ANTICIPATE", "po
 def test_whatever_is_measured_no_run_succeeds_over_its_budget_by_itself(data: st.DataObject, header: str) -> None:
     """Any scores at all, rollbacks and retries included: the end is SUSPENDED, or accepted below the budget."""
     player = training(f"max_retries=1 {header}")
-    budget = player.state.spec.forgetting.budget
+    budget, calm = player.state.spec.forgetting.budget, data.draw(st.booleans())
     for _ in range(100):
         stage = player.state.stages[0]
         if player.state.status is not RunStatus.RUNNING:
@@ -80,14 +80,15 @@ def test_whatever_is_measured_no_run_succeeds_over_its_budget_by_itself(data: st
             player.play(f"ask 1 n{player.now_s}")
             continue
         newest = stage.newest
-        general, report = data.draw(SCORES), data.draw(SCORES)
+        at_the_end = newest is not None and newest.boundary >= stage.plan.boundaries
+        general, report = data.draw(SCORES if at_the_end or not calm else USUAL), data.draw(SCORES)
         figures = f"general={general} report={report} target={data.draw(st.floats(1.0, 3.0))}"
         if newest is not None and newest.severity is None and newest.measurement is None:
             at = f"at={newest.point} " if newest.point is not None else ""
             player.play(f"score {newest.ref.step} {at}{figures}")
-        elif newest is not None and newest.boundary == stage.plan.boundaries and stage.chosen_point is not None:
+        elif at_the_end and stage.chosen_point is not None:
             player.play(f"written {stage.chosen_point}")
-        elif newest is not None and newest.boundary == stage.plan.boundaries:
+        elif at_the_end:
             known = {point.point for point in stage.line}
             asked = [p for p in (0.0, *player.state.spec.forgetting.interpolation.points) if p not in known]
             player.play(f"point {asked[0]} {figures}")
