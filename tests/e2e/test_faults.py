@@ -9,12 +9,13 @@ import pytest
 
 from tests.e2e import faults
 from tests.e2e.pipelines import EVERY_STEPS, three_stages
-from tests.e2e.stack import STALL_TIMEOUT_S, Stack, newest_checkpoint, until, until_ended
+from tests.e2e.stack import POLL_S, STALL_TIMEOUT_S, Stack, newest_checkpoint, until, until_ended
 from ui.client.client import RetainClient
 from ui.client.views import Run, Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
+UPLOAD_FAILURES = "retain_checkpoint_upload_failures_total"
 STORE_AWAY_S = 15.0  # three times as long as the worker waits for an answer; a minute of it is in test_chaos.py
 
 
@@ -56,6 +57,7 @@ class Disturbed:
     sleeper: psutil.Process | None = None
     same_worker: bool = False
     ended: Run | None = None
+    failed_uploads: float = 0.0
 
     def until(self, reached: Callable[[Run], bool], what: str) -> Run:
         return until(self.client, self.run_id, reached, what)
@@ -88,7 +90,25 @@ class Disturbed:
         self.until(lambda run: attempts(run) > attempts(before), "another attempt")
 
     def freeze_store(self, before: Run) -> None:
-        faults.freeze_program(self.stack, "object_store", STORE_AWAY_S)
+        """Before an upload: the newest checkpoint is judged, and of the next one no manifest is there."""
+        worker, store = faults.the_worker(self.stack), self.stack.program("object_store")
+        failures = self.stack.metric(UPLOAD_FAILURES, self.run_id)
+        while True:
+            with faults.frozen(worker):
+                run = self.client.get_run(self.run_id)
+                stage = at_work(run)
+                judged = {(d.stage, d.attempt, d.step) for d in self.client.decisions(self.run_id)}
+                newest = stage.latest.step if stage.latest else 0
+                written = self.stack.keys(f"runs/{self.run_id}/{stage.name}/attempt-{stage.attempt}/step-")
+                later = [key for key in written if key.endswith("manifest.json") and step_of(key) > newest]
+                if (stage.name, stage.attempt, newest) in judged and not later:
+                    store.suspend()
+                    break
+            time.sleep(POLL_S)
+        with faults.frozen(store):
+            time.sleep(STORE_AWAY_S)
+        self.until(lambda run: newest_checkpoint(run) > (stage.index, newest), "the upload that was tried again")
+        self.failed_uploads = self.stack.metric(UPLOAD_FAILURES, self.run_id) - failures
 
     def kill_driver(self, before: Run) -> None:
         faults.the_driver(self.stack).kill()
@@ -113,6 +133,11 @@ class Disturbed:
             lambda run: run.status.submission > before.status.submission and attempts(run) > attempts(before),
             "another worker group's attempt",
         )
+
+
+def step_of(key: str) -> int:
+    """The step of a checkpoint's object."""
+    return int(key.split("/step-")[1].split("/")[0])
 
 
 def at_work(run: Run) -> Stage:
@@ -165,6 +190,7 @@ def test_an_object_store_that_is_away_costs_a_wait(disturbed: Disturbed) -> None
     strike = disturbed.strikes["object store away"]
     assert (strike.submissions, strike.attempts) == (0, 0)
     assert strike.recovered_s >= STORE_AWAY_S, "no checkpoint is registered while the store is away"
+    assert disturbed.failed_uploads >= 1, "the uploads that failed and were tried again are counted"
 
 
 def test_a_killed_driver_is_replaced_by_the_next_job(disturbed: Disturbed) -> None:
