@@ -2,7 +2,7 @@
 
 Every arm spends the same tokens. What a Fisher estimate reads and what a rollback throws away is counted: the stage is
 made so much shorter that all of it together fits. How much a gate will throw away is only known afterwards, so such an
-arm is played again with fewer steps, the schedule in proportion; the row tells how often.
+arm is played again with fewer steps, the schedule in proportion, if its model was accepted; the row tells how often.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def run_arm(arm: Arm, bench: Bench) -> dict[str, Any]:
         gate = gate_of(played, bench.factory)
         ports = _play(played, gate, bench, ruler, corpora)
         spent = extra_tokens + ports.spent_steps * arm.rows * arm.context
-        if spent <= arm.tokens:
+        if spent <= arm.tokens or gate.outcome != "ACCEPTED":
             break
         steps = max(BOUNDARIES, steps * arm.tokens // spent)
     result = ports.snapshots[max(ports.snapshots)].model if ports.snapshots else None
