@@ -69,7 +69,8 @@ def _history(axes: Any, runs: Sequence[Finished]) -> None:
         axes.plot(tokens, ratios, marker=".", linewidth=1, label=f"{run.group}: {run.label}")
     for height, name in BANDS:
         axes.axhline(100 * height, color="grey", linewidth=0.6, linestyle="--")
-        axes.text(0, 100 * height, name, fontsize=6, color="grey", va="bottom")
+        where = axes.get_yaxis_transform()
+        axes.text(0.005, 100 * height, name, fontsize=6, color="grey", va="bottom", transform=where, clip_on=True)
     axes.set(xlabel="tokens spent", ylabel="forgetting on the control set, %")
     if len(runs) <= 14:
         axes.legend(fontsize=6)

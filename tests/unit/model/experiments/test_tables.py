@@ -1,0 +1,132 @@
+"""Tables and sentences from rows with figures worked by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.experiments.__main__ import main
+from model.experiments.arms import Arm
+from model.experiments.catalogue import FORCED_RATE, NamedArm, alarm_arms, arms_of, loop_arms, share_arms
+from model.experiments.tables import report
+from tests.unit.model.experiments.tiny import finished_row, write_row
+
+
+def rows_of(arms: list[NamedArm], figures: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    """Rows of the arms whose label has figures: (target loss, forgotten nats)."""
+    rows = {}
+    for named in arms:
+        if named.label in figures:
+            target, forgotten = figures[named.label]
+            rows[named.arm.digest] = finished_row(named.arm, target=target, forgotten=forgotten)
+    return rows
+
+
+def test_replay_removes_the_part_that_it_removes() -> None:
+    """.5 -> .2 nats: 60 % removed, for .03 nats of the target."""
+    arms = share_arms("gsm8k", 0)
+    made = report({("a", "gsm8k"): arms}, rows_of(arms, {"0%": (2.00, 0.5), "5%": (2.03, 0.2), "10%": (2.05, 0.1)}))
+    said = " ".join(made.data[0]["conclusions"])
+    assert "5 % of replay removes 60%" in said
+    assert "costs +0.0300 nats" in said
+    assert "falls at every step" in said
+    assert "rises at every step" in said
+
+
+def test_a_step_in_the_wrong_direction_is_said() -> None:
+    arms = share_arms("gsm8k", 0)
+    made = report({("a", "gsm8k"): arms}, rows_of(arms, {"0%": (2.00, 0.1), "5%": (2.03, 0.2)}))
+    assert "does NOT fall" in made.data[0]["conclusions"][0]
+
+
+def test_arms_that_have_not_run_are_named() -> None:
+    arms = share_arms("gsm8k", 0)
+    made = report({("a", "gsm8k"): arms}, rows_of(arms, {"0%": (2.0, 0.1)}))
+    assert "| share | 50% | 0/1 | not run |" in made.markdown
+    assert "| share | 0% | 1/1 | 2.0000 |" in made.markdown
+
+
+def test_a_loop_is_held_against_the_frontier_at_its_own_target_loss() -> None:
+    """Fixed (2.0, .4), (2.2, .2), (2.4, .1): at 2.1 the frontier forgets .3; a loop that forgets .14 is at .47 of it."""
+    arms = loop_arms("gsm8k", 0)
+    fixed = {"10%, 0.001": (2.0, 0.4), "25%, 0.001": (2.2, 0.2), "50%, 0.001": (2.4, 0.1)}
+    made = report({("b", "gsm8k"): arms}, rows_of(arms, {**fixed, "ladder, 0.001": (2.1, 0.14)}))
+    said = made.data[0]["conclusions"]
+    assert said[0].startswith("ladder, 0.001: at matched target loss it forgets x 0.47 (goal 0.8: reached)")
+    assert "x 0.35 (goal 0.5: reached) of the untuned mix" in said[0]  # .14 / .4
+    assert "the budget of 10% does NOT hold on the report set (+15.0%)" in said[1]  # e^.14 - 1 = .1503
+
+
+def test_a_loop_outside_the_frontier_is_not_reached() -> None:
+    arms = loop_arms("gsm8k", 0)
+    fixed = {"10%, 0.001": (2.0, 0.4), "25%, 0.001": (2.2, 0.2)}
+    made = report({("b", "gsm8k"): arms}, rows_of(arms, {**fixed, "ladder, 0.001": (1.9, 0.15)}))
+    assert "(not reached)" in made.data[0]["conclusions"][0]
+    assert "never learns the target as well" in made.data[0]["conclusions"][0]
+
+
+def test_a_suspended_loop_hands_no_model_on() -> None:
+    arms = loop_arms("gsm8k", 0)
+    rows = rows_of(arms, {"10%, 0.001": (2.0, 0.4), "25%, 0.001": (2.2, 0.2)})
+    ladder = next(named.arm for named in arms if named.label == "ladder, 0.001")
+    rows[ladder.digest] = finished_row(ladder, target=2.1, forgotten=0.3, outcome="SUSPENDED") | {"points": []}
+    made = report({("b", "gsm8k"): arms}, rows)
+    assert any("SUSPENDED, no model is handed on" in said for said in made.data[0]["conclusions"])
+    assert "no model at its end" in made.markdown
+
+
+def test_three_seeds_have_an_interval() -> None:
+    """Forgotten .1, .2, .3: mean .2, 4.303 x .1 / sqrt(3) = .2484 on both sides."""
+    arms = arms_of("a", "gsm8k", 3)
+    rows = {}
+    for named in arms:
+        if named.label == "10%":
+            seed = named.arm.seed
+            rows[named.arm.digest] = finished_row(named.arm, target=2.0, forgotten=0.1 * (1 + seed))
+    made = report({("a", "gsm8k"): arms}, rows)
+    assert "| share | 10% | 3/3 | 2.0000 [2.0000, 2.0000] | 3.0000 [3.0000, 3.0000] | 0.2000 [-0.0484, 0.4484]" in (
+        made.markdown
+    )
+
+
+@pytest.mark.parametrize(
+    ("group", "ratios", "said"),
+    [
+        ("near", {0.1: 0.06, 1.0: 0.01}, "no false alarm"),
+        ("near", {0.1: 0.10, 1.0: 0.01}, "FALSE ALARM"),  # inclusive
+        ("forced", {0.1: 2.0, 1.0: 1.5}, "no missed alarm"),
+        ("forced", {0.1: 0.01, 1.0: 0.02}, "MISSED ALARM"),
+        ("forced", {0.1: float("nan")}, "no missed alarm"),
+    ],
+)
+def test_alarms_are_counted_over_boundaries(group: str, ratios: dict[float, float], said: str) -> None:
+    arms = alarm_arms("gsm8k", 0)
+    named = next(one for one in arms if one.group == group)
+    rows = {named.arm.digest: finished_row(named.arm, target=2.0, forgotten=0.01, ratios=ratios)}
+    made = report({("d", "gsm8k"): arms}, rows)
+    assert f": {said};" in made.data[0]["conclusions"][0]
+
+
+def test_a_forced_run_is_forced() -> None:
+    forced = [named.arm for named in alarm_arms("gsm8k", 0) if named.group == "forced"]
+    assert {(arm.learning_rate, arm.general_share) for arm in forced} == {(FORCED_RATE, 0.0)}
+
+
+def test_the_command_reports_what_has_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arm = Arm(domain="gsm8k", seed=0, general_share=0.05)
+    write_row(tmp_path, finished_row(arm, target=2.0, forgotten=0.1))
+    assert main(["--only", "a", "--quick", "--table-only", "--plots", "--out", str(tmp_path)]) == 0
+    assert "| share | 5% | 1/1 | 2.0000 |" in capsys.readouterr().out
+    assert (tmp_path / "report.md").is_file()
+    assert (tmp_path / "a-gsm8k.png").stat().st_size > 10_000
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert [one["experiment"] for one in data] == ["a"]
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--only", "a,x"), ("--domains", "gsm8k,mnist"), ("--only", "")])
+def test_an_unknown_name_is_bad_input(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([flag, value])
+    assert ended.value.code == 2
+    assert f"error: {flag}: got" in capsys.readouterr().err
