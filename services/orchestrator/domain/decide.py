@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.complete import complete_stage, suspend
-from services.orchestrator.domain.controller import next_mix, observe, project
+from services.orchestrator.domain.controller import felt_by, next_mix, observe, project
 from services.orchestrator.domain.decision import Decision, Verdict
 from services.orchestrator.domain.directive import adjustment_step
 from services.orchestrator.domain.evidence import decided, not_finite, with_evidence
@@ -67,6 +67,7 @@ def _decide(
     now_s: float,
 ) -> Outcome:
     limits, lag = Limits.of(state.spec.forgetting), state.spec.evaluation.decision_lag
+    checkpoint = felt_by(state.spec, stage, checkpoint)
     stage = observe(state.spec, note(state.spec, stage, checkpoint, measured), checkpoint, measured)
     judgement = judge(_boundary(state, stage, checkpoint, measured), limits)
     chosen: LinePoint | None = None
@@ -166,7 +167,7 @@ def _boundary(state: RunState, stage: StageRun, checkpoint: Checkpoint, measured
         last=checkpoint.boundary >= stage.plan.boundaries,
         scores=measured.scores_of(SetUse.CONTROL),
         report_scores=measured.scores_of(SetUse.REPORT),
-        projected=project(state.spec, stage, measured),
+        projected=project(state.spec, stage, checkpoint, measured),
         not_finite=not_finite(stage, checkpoint, measured),
         watched=stage.watched,
         may_climb=checkpoint.ref.step > stage.adjusted_step,

@@ -73,7 +73,8 @@ class CheckpointStatus(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A registered checkpoint. `severity` is None until the gate has decided on it; `measurement` waits for that.
-    `point`: where it lies on the line between parent and result; None for one that was trained."""
+    `point`: where it lies on the line between parent and result; None for one that was trained. `felt`: the replay
+    share of each set that its weights have felt (domain/controller.py)."""
 
     id: str
     run_id: str
@@ -95,6 +96,7 @@ class Checkpoint:
     evaluation_tries: int = 0
     created_s: float = 0.0
     point: float | None = None
+    felt: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def good(self) -> bool:
