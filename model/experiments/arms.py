@@ -48,6 +48,7 @@ class Arm:
     order       of the domain's documents by difficulty
     documents   the first so many documents of the domain by hash (0: all)
     parent      the stage before, None: the pre-trained model
+    measure_line   whether points of the line from the parent to the result are measured at the end
     """
 
     domain: str
@@ -68,6 +69,7 @@ class Arm:
     order: str = "random"
     documents: int = 0
     parent: Arm | None = None
+    measure_line: bool = True
 
     def __post_init__(self) -> None:
         if self.penalty not in PENALTIES:

@@ -1,4 +1,4 @@
-"""The experiments (a) to (g), each as the list of arms that it needs. Arms that two of them share are run once."""
+"""The experiments (a) to (h), each as the list of arms that it needs. Arms that two of them share are run once."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ EWC = (1e-3, 1e-2, 1e-1)
 LORA_RANK, LORA_RATES = 8, (1e-3, 3e-3, 1e-2)
 PEAKS = (5e-4, 1e-3, 2e-3)
 FORCED_RATE = 2e-2
+CHAT_RATE = 5e-4
 # GSM8K has about 350 tokens a document: so many are about one epoch of 200 steps of 16 rows of 256 tokens at 10 %.
 CURRICULUM_DOCUMENTS = 2_100
 LADDER, ANTICIPATING = GateRules(controller="LADDER"), GateRules(controller="ANTICIPATE")
@@ -87,18 +88,18 @@ def penalty_arms(domain: str, seed: int) -> list[NamedArm]:
             arms.append(NamedArm(group=f"rate, {where}", label=f"{rate:g}", arm=replace(plain, learning_rate=rate)))
         for name, strengths in (("ewc", EWC), ("l2_sp", L2_SP)):
             for strength in strengths:
-                arm = replace(plain, penalty=name, strength=strength)
+                arm = replace(plain, penalty=name, strength=strength, measure_line=False)
                 arms.append(NamedArm(group=f"{name}, {where}", label=f"{strength:g}", arm=arm))
         for rate in LORA_RATES:
-            arm = replace(plain, lora_rank=LORA_RANK, learning_rate=rate)
+            arm = replace(plain, lora_rank=LORA_RANK, learning_rate=rate, measure_line=False)
             arms.append(NamedArm(group=f"lora, {where}", label=f"rank {LORA_RANK}, {rate:g}", arm=arm))
     return arms
 
 
 def alarm_arms(domain: str, seed: int) -> list[NamedArm]:
     """(d) Text of the same kind must raise no alarm; a rate far too high without replay must."""
-    near = Arm(domain="stories", seed=seed, general_share=0.0, learning_rate=RATE)
-    forced = Arm(domain=domain, seed=seed, general_share=0.0, learning_rate=FORCED_RATE)
+    near = Arm(domain="stories", seed=seed, measure_line=False)
+    forced = Arm(domain=domain, seed=seed, learning_rate=FORCED_RATE, measure_line=False)
     return [
         NamedArm(group="near", label="stories, no replay", arm=replace(near, gate=LADDER)),
         NamedArm(group="forced", label=f"{domain}, rate {FORCED_RATE:g}, no replay", arm=forced),
@@ -111,7 +112,7 @@ def order_arms(domain: str, seed: int) -> list[NamedArm]:
     if domain not in ("gsm8k", "code"):
         return []
     documents = CURRICULUM_DOCUMENTS if domain == "gsm8k" else 0
-    arm = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, documents=documents)
+    arm = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, documents=documents, measure_line=False)
     return [
         NamedArm(group="order", label=order.replace("_", " "), arm=replace(arm, order=order))
         for order in ("random", "easy_to_hard", "hard_to_easy")
@@ -124,7 +125,8 @@ def peak_arms(domain: str, seed: int) -> list[NamedArm]:
         NamedArm(
             group="same text" if name == "stories" else "new text",
             label=f"{name}, peak {peak:g}",
-            arm=Arm(domain=name, seed=seed, learning_rate=peak),
+            # Those on the domain are arms of (a) and (c) too, which need their line.
+            arm=Arm(domain=name, seed=seed, learning_rate=peak, measure_line=name == domain),
         )
         for name in ("stories", domain)
         for peak in PEAKS
@@ -136,10 +138,30 @@ def chat_arms(domain: str, seed: int) -> list[NamedArm]:
     first = Arm(domain=domain, seed=seed, general_share=0.25)
     arms = [NamedArm(group="first", label=f"{domain}, share 25%", arm=first)]
     for general, own in ((0.0, 0.0), (0.10, 0.0), (0.10, 0.10)):
-        chat = Arm(domain="chat", seed=seed, general_share=general, domain_share=own, parent=first, learning_rate=5e-4)
+        chat = Arm(
+            domain="chat", seed=seed, general_share=general, domain_share=own, parent=first, learning_rate=CHAT_RATE,
+            measure_line=False,
+        )  # fmt: skip
         label = f"general {general:.0%}, {domain} {own:.0%}"
         arms.append(NamedArm(group="chat", label=label, arm=chat))
     return arms
+
+
+def law_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(h) Shares at two lengths and two rates, for laws that are to predict shares which they have not seen."""
+    return [
+        NamedArm(
+            group=f"{steps} steps, {rate:g}",
+            label=f"{share:.0%}",
+            arm=Arm(domain=domain, seed=seed, general_share=share, learning_rate=rate, steps=steps),
+        )
+        for steps, rate, shares in (
+            (200, FRONTIER_RATES[0], SHARES),
+            (200, FRONTIER_RATES[1], FRONTIER_SHARES),
+            (100, FRONTIER_RATES[0], (0.05, 0.10, 0.25)),
+        )
+        for share in shares
+    ]
 
 
 EXPERIMENTS: Mapping[str, Callable[[str, int], list[NamedArm]]] = MappingProxyType(
@@ -151,6 +173,7 @@ EXPERIMENTS: Mapping[str, Callable[[str, int], list[NamedArm]]] = MappingProxyTy
         "e": order_arms,
         "f": peak_arms,
         "g": chat_arms,
+        "h": law_arms,
     }
 )
 TITLES: Mapping[str, str] = MappingProxyType(
@@ -162,9 +185,10 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "e": "Order by difficulty",
         "f": "Re-warming",
         "g": "Two stages: the domain, then chat",
+        "h": "Laws of the share, on shares that they have not seen",
     }
 )
-ORDER_OF_RUNS = ("a", "b", "d", "c", "g", "e", "f")
+ORDER_OF_RUNS = ("a", "b", "d", "c", "g", "e", "f", "h")
 
 
 def arms_of(experiment: str, domain: str, seeds: int) -> list[NamedArm]:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from model.experiments.catalogue import RATE, UNTUNED_SHARE, WITH_AND_WITHOUT
 from model.experiments.frontier import Matched, Point, match, mean_of
+from model.experiments.law import compare, seen_in
 from model.experiments.measuring import CONTROL
 from model.experiments.results import GENERAL, Finished, best_point, by_label, of_group, of_seed, seeds
 
@@ -196,6 +197,12 @@ def _chat(domain: str, runs: Sequence[Finished]) -> list[str]:
     return said
 
 
+def _laws(domain: str, runs: Sequence[Finished]) -> list[str]:
+    """The last line of the comparison says which predicts better; its table is printed by model.experiments.law."""
+    seen = [one for run in runs if (one := seen_in(run.row)) is not None]
+    return [compare(seen).splitlines()[-1]]
+
+
 def _forgotten(runs: Sequence[Finished]) -> float:
     return math.fsum(run.forgetting() for run in runs) / len(runs)
 
@@ -222,5 +229,5 @@ def _times(ratios: Sequence[float], goal: float | None) -> str:
 
 
 _SENTENCES: Mapping[str, Callable[[str, Sequence[Finished]], list[str]]] = MappingProxyType(
-    {"a": _share, "b": _loops, "c": _penalties, "d": _alarms, "e": _orders, "f": _peaks, "g": _chat}
+    {"a": _share, "b": _loops, "c": _penalties, "d": _alarms, "e": _orders, "f": _peaks, "g": _chat, "h": _laws}
 )

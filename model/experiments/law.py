@@ -20,13 +20,14 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from model.experiments.arms import Arm, GateRules
+from model.experiments.arms import Arm
 from model.experiments.measuring import REPORT
 from model.experiments.pool import read_rows
 
@@ -113,27 +114,23 @@ def score(runs: Sequence[Seen], fit: Callable[[Sequence[Seen]], Law]) -> list[Sc
     return scores
 
 
+def seen_in(row: Mapping[str, Any]) -> Seen | None:
+    """The run of a row if it is a plain fixed mix: no gate, penalty, adapters, order, late share or parent."""
+    arm = Arm.from_dict(row["arm"])
+    plain = Arm(
+        domain=arm.domain, seed=arm.seed, general_share=arm.general_share, learning_rate=arm.learning_rate,
+        steps=arm.steps, measure_line=arm.measure_line,
+    )  # fmt: skip
+    if arm != plain or arm.general_share >= 1 or not row["points"]:
+        return None
+    forgotten = row["points"][0][REPORT]["general"]["forgetting_nats"]
+    return Seen(share=arm.general_share, tokens=arm.tokens, rate=arm.learning_rate, forgetting_nats=forgotten)
+
+
 def runs_of(root: Path, domain: str) -> list[Seen]:
-    """The plain fixed mixes among the finished rows of a folder: no gate, penalty, adapters, order or parent."""
-    found = []
-    for row in read_rows(root).values():
-        arm = Arm.from_dict(row["arm"])
-        plain = Arm(
-            domain=arm.domain, seed=arm.seed, general_share=arm.general_share, learning_rate=arm.learning_rate,
-            steps=arm.steps,
-        )  # fmt: skip
-        if (
-            arm == plain
-            and arm.gate == GateRules()
-            and arm.domain == domain
-            and arm.general_share < 1
-            and row["points"]
-        ):
-            forgotten = row["points"][0][REPORT]["general"]["forgetting_nats"]
-            found.append(
-                Seen(share=arm.general_share, tokens=arm.tokens, rate=arm.learning_rate, forgetting_nats=forgotten)
-            )
-    return found
+    """The plain fixed mixes among the finished rows of a folder."""
+    rows = [row for row in read_rows(root).values() if row["arm"]["domain"] == domain]
+    return [seen for row in rows if (seen := seen_in(row)) is not None]
 
 
 def compare(runs: Sequence[Seen]) -> str:

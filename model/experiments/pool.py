@@ -16,7 +16,7 @@ from typing import Any
 from model.experiments.arms import Arm
 from model.experiments.gate import load_factory
 from model.experiments.measuring import write_json
-from model.experiments.stage_run import Bench, missing, one_thread, row_path, run_arm
+from model.experiments.stage_run import Bench, one_thread, run_arm
 
 PROCESSES = 2
 LOOK_SECONDS = 0.5
@@ -59,6 +59,26 @@ def read_rows(root: Path) -> dict[str, dict[str, Any]]:
     """All finished rows by digest."""
     rows = [json.loads(path.read_text()) for path in sorted((root / "rows").glob("*.json"))]
     return {row["digest"]: row for row in rows}
+
+
+def missing(arms: Sequence[Arm], root: Path) -> list[Arm]:
+    """The arms without a row, parents first, each once."""
+    found: dict[str, Arm] = {}
+
+    def visit(arm: Arm) -> None:
+        if arm.parent is not None:
+            visit(arm.parent)
+        if not row_path(root, arm).is_file():
+            found.setdefault(arm.digest, arm)
+
+    for arm in arms:
+        visit(arm)
+    return list(found.values())
+
+
+def row_path(root: Path, arm: Arm) -> Path:
+    """Where the row of an arm is kept."""
+    return root / "rows" / f"{arm.digest}.json"
 
 
 def _ready(waiting: Sequence[Arm], root: Path) -> list[Arm]:

@@ -8,7 +8,7 @@ arm is played again with fewer steps, the schedule in proportion, if its model w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,8 @@ def run_arm(arm: Arm, bench: Bench) -> dict[str, Any]:
     result = ports.snapshots[max(ports.snapshots)].model if ports.snapshots else None
     points = []
     if result is not None and ports.final:
-        points = [ports.final[-1], *(_at(point, parent, result, ruler) for point in reversed(POINTS))]
+        line = reversed(POINTS) if arm.measure_line else ()
+        points = [ports.final[-1], *(_at(point, parent, result, ruler) for point in line)]
         save_pretrained(result, bench.models / arm.digest)
     return {
         "digest": arm.digest,
@@ -242,23 +243,3 @@ def _at(point: float, parent: Llama, result: Llama, ruler: Ruler) -> dict[str, A
 def one_thread() -> None:
     """Computes on one core, always in the same order."""
     torch.set_num_threads(1)
-
-
-def missing(arms: Sequence[Arm], root: Path) -> list[Arm]:
-    """The arms without a row, parents first, each once."""
-    found: dict[str, Arm] = {}
-
-    def visit(arm: Arm) -> None:
-        if arm.parent is not None:
-            visit(arm.parent)
-        if not row_path(root, arm).is_file():
-            found.setdefault(arm.digest, arm)
-
-    for arm in arms:
-        visit(arm)
-    return list(found.values())
-
-
-def row_path(root: Path, arm: Arm) -> Path:
-    """Where the row of an arm is kept."""
-    return root / "rows" / f"{arm.digest}.json"

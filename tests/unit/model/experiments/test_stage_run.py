@@ -11,8 +11,8 @@ import torch
 from model.errors import BadCheckpoint, BadConfig
 from model.experiments.arms import Arm, GateRules
 from model.experiments.gate import Measured, Start, load_factory
-from model.experiments.pool import read_rows, run_missing
-from model.experiments.stage_run import FISHER_ROWS, POINTS, Bench, missing, run_arm
+from model.experiments.pool import missing, read_rows, run_missing
+from model.experiments.stage_run import FISHER_ROWS, POINTS, Bench, run_arm
 from model.hf import load_pretrained
 from model.stage import Directive, Verdict
 from tests.unit.model.experiments.tiny import SIZES, finished_row, tiny_shared, write_row

@@ -48,7 +48,7 @@ def test_arms_that_have_not_run_are_named() -> None:
 
 
 def test_a_loop_is_held_against_the_frontier_at_its_own_target_loss() -> None:
-    """Fixed (2.0, .4), (2.2, .2), (2.4, .1): at 2.1 the frontier forgets .3; a loop that forgets .14 is at .47 of it."""
+    """Fixed (2.0, .4), (2.2, .2), (2.4, .1): at 2.1 the frontier forgets .3; a loop forgets .14, .47 of it."""
     arms = loop_arms("gsm8k", 0)
     fixed = {"10%, 0.001": (2.0, 0.4), "25%, 0.001": (2.2, 0.2), "50%, 0.001": (2.4, 0.1)}
     made = report({("b", "gsm8k"): arms}, rows_of(arms, {**fixed, "ladder, 0.001": (2.1, 0.14)}))
