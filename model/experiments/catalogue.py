@@ -28,10 +28,10 @@ PATIENT = GateRules(controller="ANTICIPATE", stop=0.60)
 # Replay where the rate is low already, in place of an even share: (share, late share, part of the stage).
 LATE = ((0.05, 0.50, 0.7),)
 LOOPS = (
+    ("anticipating, stop 60%", PATIENT, 2e-3),
     ("ladder", LADDER, 1e-3),
     ("anticipating", ANTICIPATING, 1e-3),
     ("anticipating, stop 60%", PATIENT, 1e-3),
-    ("anticipating, stop 60%", PATIENT, 2e-3),
 )
 
 
@@ -65,16 +65,16 @@ def loop_arms(domain: str, seed: int) -> list[NamedArm]:
         for rate in FRONTIER_RATES
         for share in FRONTIER_SHARES
     ]
+    for name, gate, rate in LOOPS:
+        loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=rate, gate=gate)
+        arms.append(NamedArm(group="loop", label=f"{name}, {rate:g}", arm=loop))
     for early, late, begin in LATE:
         label = f"{early:.0%}, from {begin:.0%} of the stage {late:.0%}"
-        for rate in FRONTIER_RATES:
+        for rate in reversed(FRONTIER_RATES):
             arm = Arm(
                 domain=domain, seed=seed, general_share=early, late_share=late, late_from=begin, learning_rate=rate
             )
             arms.append(NamedArm(group="late replay", label=f"{label}, {rate:g}", arm=arm))
-    for name, gate, rate in LOOPS:
-        loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=rate, gate=gate)
-        arms.append(NamedArm(group="loop", label=f"{name}, {rate:g}", arm=loop))
     return arms
 
 
