@@ -29,8 +29,8 @@ PATIENT = GateRules(controller="ANTICIPATE", stop=0.60)
 LATE = ((0.05, 0.50, 0.7),)
 LOOPS = (
     ("anticipating, stop 60%", PATIENT, 2e-3),
-    ("ladder", LADDER, 1e-3),
-    ("anticipating", ANTICIPATING, 1e-3),
+    ("ladder", LADDER, 2e-3),
+    ("anticipating", ANTICIPATING, 2e-3),
     ("anticipating, stop 60%", PATIENT, 1e-3),
 )
 

@@ -146,7 +146,8 @@ def compare(runs: Sequence[Seen]) -> str:
         lines.append(f"| {one.share:.0%} | {one.runs} | {cells} |")
     first, second = (math.exp(sum(math.log(pair[i].factor) for pair in shared) / len(shared)) for i in (0, 1))
     better = "c / (s + 0.05)" if first <= second else "the D-CPT-like law"
-    lines += ["", f"Over all held-out shares {better} predicts better (x {first:.2f} against x {second:.2f})."]
+    off = f"c / (s + 0.05) is off by a factor of {first:.2f}, the D-CPT-like law by {second:.2f}"
+    lines += ["", f"Over all held-out shares {better} predicts better: {off}."]
     return "\n".join(lines)
 
 

@@ -51,9 +51,9 @@ def test_a_loop_is_held_against_the_frontier_at_its_own_target_loss() -> None:
     """Fixed (2.0, .4), (2.2, .2), (2.4, .1): at 2.1 the frontier forgets .3; a loop forgets .14, .47 of it."""
     arms = loop_arms("gsm8k", 0)
     fixed = {"10%, 0.001": (2.0, 0.4), "25%, 0.001": (2.2, 0.2), "50%, 0.001": (2.4, 0.1)}
-    made = report({("b", "gsm8k"): arms}, rows_of(arms, {**fixed, "ladder, 0.001": (2.1, 0.14)}))
+    made = report({("b", "gsm8k"): arms}, rows_of(arms, {**fixed, "ladder, 0.002": (2.1, 0.14)}))
     said = made.data[0]["conclusions"]
-    assert said[0].startswith("ladder, 0.001: at matched target loss it forgets x 0.47 (goal 0.8: reached)")
+    assert said[0].startswith("ladder, 0.002: at matched target loss it forgets x 0.47 (goal 0.8: reached)")
     assert "x 0.35 (goal 0.5: reached) of the untuned mix" in said[0]  # .14 / .4
     assert "the budget of 10% does NOT hold on the report set (+15.0%)" in said[1]  # e^.14 - 1 = .1503
 
@@ -61,7 +61,7 @@ def test_a_loop_is_held_against_the_frontier_at_its_own_target_loss() -> None:
 def test_a_loop_outside_the_frontier_is_not_reached() -> None:
     arms = loop_arms("gsm8k", 0)
     fixed = {"10%, 0.001": (2.0, 0.4), "25%, 0.001": (2.2, 0.2)}
-    made = report({("b", "gsm8k"): arms}, rows_of(arms, {**fixed, "ladder, 0.001": (1.9, 0.15)}))
+    made = report({("b", "gsm8k"): arms}, rows_of(arms, {**fixed, "ladder, 0.002": (1.9, 0.15)}))
     assert "(not reached)" in made.data[0]["conclusions"][0]
     assert "never learns the target as well" in made.data[0]["conclusions"][0]
 
@@ -69,7 +69,7 @@ def test_a_loop_outside_the_frontier_is_not_reached() -> None:
 def test_a_suspended_loop_hands_no_model_on() -> None:
     arms = loop_arms("gsm8k", 0)
     rows = rows_of(arms, {"10%, 0.001": (2.0, 0.4), "25%, 0.001": (2.2, 0.2)})
-    ladder = next(named.arm for named in arms if named.label == "ladder, 0.001")
+    ladder = next(named.arm for named in arms if named.label == "ladder, 0.002")
     rows[ladder.digest] = finished_row(ladder, target=2.1, forgotten=0.3, outcome="SUSPENDED") | {"points": []}
     made = report({("b", "gsm8k"): arms}, rows)
     assert any("SUSPENDED, no model is handed on" in said for said in made.data[0]["conclusions"])
