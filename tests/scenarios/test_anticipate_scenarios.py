@@ -154,3 +154,27 @@ def test_what_was_learnt_of_c_outlives_a_rollback() -> None:
     assert estimate(player.state.stages[0], "general") == pytest.approx(math.log(1.3) * 0.5727 * 0.15, rel=1e-3)
     player.play("checkpoint 10")
     assert player.play("score 10 general=0.2") == "CONTINUE", "nothing acts before settling, whatever is known"
+
+
+def test_a_rollback_begins_with_the_share_that_the_law_asks_for_where_the_rung_is_too_low() -> None:
+    """108 % at a fifth: .7324 nats x .5727 x .10 make c = .0419, and .0419 / .0858 - .05 = .4389."""
+    play(
+        """
+        checkpoint 10           => evaluate 10
+        score 10 general=0.4    => CONTINUE
+        checkpoint 20           => evaluate 20
+        score 20 general=1.08   => ROLL_BACK to start general=0.44 lr=1; prune 10; prune 20
+        ask 1 b                 => attempt 2 from start general=0.44 lr=1
+    """,
+        header=f"{ANTICIPATE} share=0.05",
+    )
+
+
+def test_the_net_under_the_law_does_not_act_on_a_score_that_falls_by_itself() -> None:
+    """19 % at a fifth end at .1740 x .5727 = .0996 nats by the law, 10.5 %, with half of all tokens replayed already. On
+    its way down it is left alone; on its way up only a lower rate can help."""
+    for before, expected in ((0.20, "CONTINUE"), (0.18, "ADJUST general=0.5 lr=0.5")):
+        player = training(f"{ANTICIPATE} share=0.5")
+        for line in ("checkpoint 10", f"score 10 general={before}", "checkpoint 20"):
+            player.play(line)
+        assert player.play("score 20 general=0.19") == expected

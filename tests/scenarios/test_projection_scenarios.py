@@ -154,3 +154,20 @@ def test_a_rollback_takes_back_the_halvings_that_came_after_its_target() -> None
         checkpoint 20           => evaluate 20
         score 20 general=0.20   => ROLL_BACK to start general=0.5 lr=0.5; prune 10; prune 20
     """)
+
+
+def test_the_learning_rate_is_not_halved_while_a_score_falls() -> None:
+    """With half of all tokens replayed a falling score recovers with the rate it has; one that rises does not."""
+    play(
+        """
+        checkpoint 10            => evaluate 10
+        score 10 general=0.19    => CONTINUE
+        checkpoint 20            => evaluate 20
+        score 20 general=0.185   => CONTINUE
+        checkpoint 30            => evaluate 30
+        score 30 general=0.183   => CONTINUE
+        checkpoint 40            => evaluate 40; prune 10
+        score 40 general=0.184   => ADJUST general=0.5 lr=0.5
+    """,
+        header="share=0.5",
+    )

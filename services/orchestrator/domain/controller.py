@@ -25,8 +25,8 @@ from dataclasses import replace
 from services.orchestrator.domain.directive import mix_from
 from services.orchestrator.domain.gate import Judgement, Limits, Ruling
 from services.orchestrator.domain.ladder import LARGEST_REPLAY, RUNGS, climb
-from services.orchestrator.domain.projection import projected_falls, rate_left
-from services.orchestrator.domain.run_state import Checkpoint, Mix, StageRun
+from services.orchestrator.domain.projection import fall, projected_falls, rate_left
+from services.orchestrator.domain.run_state import Checkpoint, Mix, Rollback, StageRun
 from services.orchestrator.domain.spec import Controller, PipelineSpec
 from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
 
@@ -75,17 +75,18 @@ def observe(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measure
 
 
 def project(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> dict[str, float]:
-    """Scores projected to the stage's end under the present mix, of the sets for which something has been fitted."""
+    """Scores projected to the stage's end under the present mix, of the sets for which something has been fitted. The
+    ladder is only the net under the law: it acts where both the law and the fall that was seen end over action."""
     if spec.forgetting.controller is not Controller.ANTICIPATE:
         return projected_falls(spec, stage)
     weight = _weight(spec, stage, checkpoint.ref.step, stage.plan.steps)
-    found = {}
+    found = projected_falls(spec, stage)
     for score in _sane(measured):
         name, c = score.retention_set, estimate(stage, score.retention_set)
         if c is not None:
             now = checkpoint.felt.get(name, 0.0)
             at_end = now + weight * (stage.mix.shares.get(name, 0.0) - now)
-            found[name] = math.expm1(c / (at_end + OFFSET))
+            found[name] = min(math.expm1(c / (at_end + OFFSET)), found.get(name, math.inf))
     return found
 
 
@@ -111,24 +112,48 @@ def next_mix(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, judgem
             return mix, "anticipated: " + ", ".join(changes)
     if judgement.ruling is not Ruling.MORE_REPLAY:
         return stage.mix, ""
-    return climb(stage.mix, judgement.act_on)
+    mix, changed = climb(stage.mix, judgement.act_on)
+    if mix.lr_scale != stage.mix.lr_scale and fall(stage, judgement.act_on) > 0:
+        return stage.mix, ""  # domain/projection.py: it recovers with this rate
+    return mix, changed
+
+
+def raised(spec: PipelineSpec, stage: StageRun, rollback: Rollback, said: str) -> tuple[Rollback, str]:
+    """A rollback whose rung the law finds too low begins with the share that the law asks for."""
+    if spec.forgetting.controller is not Controller.ANTICIPATE:
+        return rollback, said
+    wanted = {name: _percent(_at_end(spec, c)) for name in rollback.mix.shares if (c := estimate(stage, name))}
+    shares = {name: max(share, wanted.get(name, share)) for name, share in rollback.mix.shares.items()}
+    if shares == rollback.mix.shares or sum(shares.values()) > LARGEST_REPLAY:
+        return rollback, said
+    told = ", ".join(f"{name} {share:g}" for name, share in shares.items() if share != rollback.mix.shares[name])
+    return replace(rollback, mix=replace(rollback.mix, shares=shares)), f"{said}; anticipated: {told}"
 
 
 def _smallest_shares(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> Mix:
     """Each set's smallest share that keeps the budget, in whole percent; unchanged where the change would be noise."""
-    aim_nats = AIM * math.log1p(Limits.of(spec.forgetting).budget)
     weight = _weight(spec, stage, checkpoint.ref.step, stage.plan.steps)
     shares = dict(stage.mix.shares)
     for name, now in stage.mix.shares.items():
         c = estimate(stage, name)
         if c is None or weight <= 0:
             continue
-        at_end, before = max(c, 0.0) / aim_nats - OFFSET, checkpoint.felt.get(name, now)
-        percent = math.ceil(round((before + (at_end - before) / weight) / STEP_OF_SHARE, 6))
-        wanted = round(min(max(percent * STEP_OF_SHARE, SMALLEST_SHARE), LARGEST_SHARE), 4)
+        before = checkpoint.felt.get(name, now)
+        wanted = _percent(before + (_at_end(spec, c) - before) / weight)
         if wanted - now >= LEAST_CHANGE or now - wanted >= LEAST_RELIEF:
             shares[name] = wanted
     return replace(stage.mix, shares=shares) if sum(shares.values()) <= LARGEST_REPLAY else stage.mix
+
+
+def _at_end(spec: PipelineSpec, c: float) -> float:
+    """Share that the weights must have felt at the stage's end."""
+    return max(c, 0.0) / (AIM * math.log1p(Limits.of(spec.forgetting).budget)) - OFFSET
+
+
+def _percent(share: float) -> float:
+    """The next whole percent, within what may be chosen."""
+    percent = math.ceil(round(share / STEP_OF_SHARE, 6))
+    return round(min(max(percent * STEP_OF_SHARE, SMALLEST_SHARE), LARGEST_SHARE), 4)
 
 
 def _weight(spec: PipelineSpec, stage: StageRun, start: int, end: int) -> float:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.complete import complete_stage, suspend
-from services.orchestrator.domain.controller import felt_by, next_mix, observe, project
+from services.orchestrator.domain.controller import felt_by, next_mix, observe, project, raised
 from services.orchestrator.domain.decision import Decision, Verdict
 from services.orchestrator.domain.directive import adjustment_step
 from services.orchestrator.domain.evidence import decided, not_finite, with_evidence
@@ -68,7 +68,7 @@ def _decide(
 ) -> Outcome:
     limits, lag = Limits.of(state.spec.forgetting), state.spec.evaluation.decision_lag
     checkpoint = felt_by(state.spec, stage, checkpoint)
-    stage = observe(state.spec, note(state.spec, stage, checkpoint, measured), checkpoint, measured)
+    stage = observe(state.spec, note(stage, checkpoint, measured), checkpoint, measured)
     judgement = judge(_boundary(state, stage, checkpoint, measured), limits)
     chosen: LinePoint | None = None
     if points:
@@ -90,6 +90,7 @@ def _decide(
 
     if judgement.ruling in (Ruling.GO_BACK, Ruling.HOLD):
         rollback, changed = choose_rollback(stage, checkpoint, judgement.act_on, lag=lag)
+        rollback, changed = raised(state.spec, stage, rollback, changed)
         mix = rollback.mix
         allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries
         if judgement.ruling is Ruling.GO_BACK and stage.retries < allowed:

@@ -10,13 +10,16 @@ area under the schedule from p (a share of the stage) to the stage's end,
 
 but never below 0 (nor below a score that is under 0 already). A rise is not extended, and one boundary says nothing:
 the raw score is compared then. So a projection is never above the raw score, and never falls when the score rises.
+
+By the same token a falling score is no case for a lower learning rate: that is what it recovers with. Where no share is
+left to raise, the ladder then waits for the stage's end, from which a rollback can do more.
 """
 
 import math
 from dataclasses import replace
 
 from services.orchestrator.domain.gate import Limits
-from services.orchestrator.domain.run_state import Checkpoint, Settled, StageRun
+from services.orchestrator.domain.run_state import Checkpoint, Scored, StageRun
 from services.orchestrator.domain.spec import PipelineSpec, ScheduleKind, ScheduleSpec
 from services.orchestrator.domain.values import Measurement, SetUse
 
@@ -24,29 +27,36 @@ POINTS_KEPT = 2
 SLICES = 200  # of the sum that stands for the area
 
 
-def note(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> StageRun:
-    """The stage with one settled boundary more; those of earlier rungs are forgotten."""
+def note(stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> StageRun:
+    """The stage with one boundary more; those of earlier rungs are forgotten."""
     step = checkpoint.ref.step
-    if step / stage.plan.steps < Limits.of(spec.forgetting).settle:
-        return stage
     nats = {s.retention_set: math.log1p(s.ratio) for s in measured.scores_of(SetUse.CONTROL) if s.sane}
-    same_rung = [point for point in stage.settled if point.step >= stage.adjusted_step]
-    return replace(stage, settled=(*same_rung, Settled(step=step, nats=nats))[-POINTS_KEPT:])
+    same_rung = [point for point in stage.recent if point.step >= stage.adjusted_step]
+    return replace(stage, recent=(*same_rung, Scored(step=step, nats=nats))[-POINTS_KEPT:])
+
+
+def fall(stage: StageRun, name: str) -> float:
+    """Nats by which a set's score fell over the last interval, if all of it was under the present rung; else 0."""
+    if len(stage.recent) < POINTS_KEPT:
+        return 0.0
+    before, now = (point.nats.get(name, math.nan) for point in stage.recent)
+    return before - now if before > now else 0.0
 
 
 def projected_falls(spec: PipelineSpec, stage: StageRun) -> dict[str, float]:
     """Ratio projected to the stage's end of each retention set whose score falls under the present rung."""
-    if len(stage.settled) < POINTS_KEPT:
+    if len(stage.recent) < POINTS_KEPT:
         return {}
-    (before, now), schedule = stage.settled, spec.stages[stage.plan.index].schedule
+    (before, now), schedule = stage.recent, spec.stages[stage.plan.index].schedule
+    if before.step / stage.plan.steps < Limits.of(spec.forgetting).settle:
+        return {}
     left = rate_left(schedule, now.step / stage.plan.steps)
     used = rate_left(schedule, before.step / stage.plan.steps) - left
-    found = {}
-    for name, nats in now.nats.items():
-        fall = before.nats.get(name, nats) - nats
-        if fall > 0 and used > 0:
-            found[name] = math.expm1(max(nats - fall * left / used, min(nats, 0.0)))
-    return found
+    return {
+        name: math.expm1(max(nats - fell * left / used, min(nats, 0.0)))
+        for name, nats in now.nats.items()
+        if (fell := fall(stage, name)) > 0 and used > 0
+    }
 
 
 def rate_left(schedule: ScheduleSpec, progress: float) -> float:

@@ -99,5 +99,5 @@ def enter_line(stage: StageRun) -> StageRun:
         verdicts=(),
         # The target's own verdict was made with the old mix; from here on the new one works.
         adjusted_step=target.ref.step if target else 0,
-        settled=(),
+        recent=(),
     )

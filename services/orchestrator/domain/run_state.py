@@ -131,8 +131,8 @@ class Rollback:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settled:
-    """Scores of one settled boundary in nats, by retention set."""
+class Scored:
+    """Scores of one boundary in nats, by retention set."""
 
     step: int
     nats: Mapping[str, float]
@@ -145,8 +145,9 @@ class StageRun:
     A *line* is the chain of checkpoints that counts. It starts at `line_boundary` with `line_mix` (the stage's start,
     or the target of the last rollback) and goes on over job restarts; `verdicts` are those of the present line. `mix`
     is the newest decided one. `pending_rollback` is carried out by the next BeginAttempt; `held_rollback` waits for a
-    person; `rollback_steps` are the targets of those carried out. `settled` are boundaries under the present rung.
-    `line` is what was measured between parent and result, `chosen_point` the one that is written in the result's place.
+    person; `rollback_steps` are the targets of those carried out. `recent` are the last boundaries under the present
+    rung. `line` is what was measured between parent and result, `chosen_point` the one that is written in the result's
+    place.
     """
 
     plan: PlannedStage
@@ -180,7 +181,7 @@ class StageRun:
     pending_rollback: Rollback | None = None
     held_rollback: Rollback | None = None
     rollback_steps: tuple[int, ...] = ()
-    settled: tuple[Settled, ...] = ()
+    recent: tuple[Scored, ...] = ()
     line: tuple[LinePoint, ...] = ()
     line_tries: int = 0
     chosen_point: float | None = None
