@@ -40,3 +40,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     if report.skipped and os.environ.get("RETAIN_REQUIRE_ALL") == "1" and not item.get_closest_marker("gpu"):
         report.outcome = "failed"
         report.longrepr = f"skipped although everything is required here: {report.longrepr}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side (`make test`), a file's tests stay together, for they share servers; the whole stack's are one group."""
+    for item in items:
+        whole_stack = item.get_closest_marker("e2e") is not None
+        item.add_marker(pytest.mark.xdist_group("e2e" if whole_stack else item.path.stem))
