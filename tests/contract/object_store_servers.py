@@ -104,7 +104,8 @@ def seaweedfs_server(folder: Path) -> Server:
     command = [
         str(Path(sys.executable).parent / "weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}",
-        "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={config}", "-master.volumeSizeLimitMB=64", "-volume.max=40",
+        "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={config}",
+        "-master.volumeSizeLimitMB=64", "-volume.max=40",
     ]
     # fmt: on
     return Server(command, s3, "/status", {}, folder / "seaweedfs.log")
