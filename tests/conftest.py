@@ -44,7 +44,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay together when tests run side by side, for they share servers; the whole stack's are one group."""
+    """Side by side, a file's tests stay together (they share servers), and those of the whole stack are one group."""
     for item in items:
         whole_stack = item.get_closest_marker("e2e") is not None
         item.add_marker(pytest.mark.xdist_group("e2e" if whole_stack else item.path.stem))

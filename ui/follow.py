@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from ui import words
 from ui.client.errors import EXIT_DONE, EXIT_FAILED, EXIT_SUSPENDED
@@ -93,13 +94,20 @@ def stage_detail(stage: Stage) -> str:
     return "  ".join(parts)
 
 
+class _Sign(SpinnerColumn):
+    """Turns for what is at work; what waits stands still."""
+
+    def render(self, task: Task) -> RenderableType:
+        return Text("○", "dim") if task.fields["waiting"] else super().render(task)
+
+
 class TerminalView:
     """One progress bar per stage, one for preparing, and the decisions above them as they come."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
-            SpinnerColumn(finished_text="✓"),
+            _Sign(finished_text="✓"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
@@ -140,11 +148,8 @@ class TerminalView:
 
     def _bar(self, name: str, done: float, total: float | None, detail: str, *, waiting: bool) -> None:
         if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=total, detail=detail, start=not waiting)
-        task = self._tasks[name]
-        if not waiting:
-            self._progress.start_task(task)
-        self._progress.update(task, completed=done, total=total, detail=detail)
+            self._tasks[name] = self._progress.add_task(name, total=total, detail=detail, waiting=waiting)
+        self._progress.update(self._tasks[name], completed=done, total=total, detail=detail, waiting=waiting)
 
     def decided(self, decision: Decision) -> None:
         self._console.print(decision_line(decision))
