@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from model import fused
 from model.config import ModelConfig
 from model.errors import BadConfig
 from model.losses import fused_token_nats
@@ -66,6 +67,11 @@ class Attention(nn.Module):
         queries_BHTD, keys_BKTD = rotate(queries_BHTD, *rope), rotate(keys_BKTD, *rope)
         if cache is not None:
             keys_BKTD, values_BKTD = cache.extend(self.layer, keys_BKTD, values_BKTD)
+        return self.mix(queries_BHTD, keys_BKTD, values_BKTD, mask)
+
+    def mix(self, queries_BHTD: Tensor, keys_BKTD: Tensor, values_BKTD: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention's weighted sums, through the output matrix."""
+        B, _, T, _ = queries_BHTD.shape
         mixed_BHTD = F.scaled_dot_product_attention(
             queries_BHTD,
             keys_BKTD,
@@ -103,8 +109,22 @@ class Layer(nn.Module):
     def forward(
         self, x_BTE: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, cache: KeyValueStore | None
     ) -> Tensor:
-        x_BTE = x_BTE + self.self_attn(self.input_layernorm(x_BTE), rope, mask, cache)
-        return x_BTE + self.mlp(self.post_attention_layernorm(x_BTE))
+        x_BTE = x_BTE + self._attended(x_BTE, rope, mask, cache)
+        norm, mlp = self.post_attention_layernorm, self.mlp
+        matrices = (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+        if mlp.down_proj.bias is None and fused.usable(x_BTE, norm, *matrices):
+            return fused.feed_forward(x_BTE, norm.weight, norm.eps, *(matrix.weight for matrix in matrices))
+        return x_BTE + mlp(norm(x_BTE))
+
+    def _attended(
+        self, x_BTE: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, cache: KeyValueStore | None
+    ) -> Tensor:
+        norm, attention = self.input_layernorm, self.self_attn
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        if cache is None and fused.usable(x_BTE, norm, *projections):
+            parts = fused.queries_keys_values(x_BTE, norm.weight, norm.eps, rope, attention.head_size, *projections)
+            return attention.mix(*parts, mask)
+        return attention(norm(x_BTE), rope, mask, cache)
 
 
 class Decoder(nn.Module):
