@@ -171,10 +171,19 @@ def test_a_rollback_begins_with_the_share_that_the_law_asks_for_where_the_rung_i
 
 
 def test_the_net_under_the_law_does_not_act_on_a_score_that_falls_by_itself() -> None:
-    """19 % at a fifth end at .1740 x .5727 = .0996 nats by the law, 10.5 %, with half of all tokens replayed already. On
+    """19 % at a fifth end at .1740 x .5727 = .0996 nats by the law, 10.5 %, with half of all tokens replayed. On
     its way down it is left alone; on its way up only a lower rate can help."""
     for before, expected in ((0.20, "CONTINUE"), (0.18, "ADJUST general=0.5 lr=0.5")):
         player = training(f"{ANTICIPATE} share=0.5")
         for line in ("checkpoint 10", f"score 10 general={before}", "checkpoint 20"):
             player.play(line)
         assert player.play("score 20 general=0.19") == expected
+
+
+def test_a_share_is_not_given_back_late() -> None:
+    """At 50 % .1316 of the area is left, 93 % of a change would be felt: too late to find out that it was a mistake."""
+    player = training(f"{ANTICIPATE} share=0.3 settle=0.45")
+    for at in (10, 20, 30, 40, 50):
+        player.play(f"checkpoint {at}")
+        said = player.play(f"score {at} general=0.0")
+    assert said == "CONTINUE"

@@ -82,8 +82,9 @@ def _decide(
 
     if judgement.ruling is Ruling.MORE_REPLAY or (judgement.ruling is Ruling.GO_ON and stage.plan.retention_sets):
         mix, changed = next_mix(state.spec, stage, checkpoint, judgement)
-        if changed:
-            verdict, message = Verdict.ADJUST, f"{message}; {changed}"
+        message = f"{message}; {changed}" if changed else message
+        if mix != stage.mix:
+            verdict = Verdict.ADJUST
             heard = adjustment_step(stage, checkpoint.boundary, lag=lag)
             stage = replace(stage, mix=mix, adjusted_step=heard)
     stage = replace(stage, watched=stage.watched + 1 if judgement.in_doubt else 0)
