@@ -7,8 +7,8 @@ Sizes of the `small` preset: 6 layers, width 384, 6 heads, context 256, batch 8,
 pass, backward pass, fused AdamW and fresh gradients, for everybody. All take turns within a round and ratios are
 taken within it, so that a slow minute of the machine hits all of them alike; medians are shown. The share of the peak
 counts 6 operations per weight and token and the products of causal attention, against a matrix product of this
-machine in the same rounds. --cpu-time counts the processor's seconds instead of the wall's, with one thread: for a machine that others use.
-nanoGPT takes part where RETAIN_NANOGPT (or --nanogpt) names a folder with its model.py.
+machine in the same rounds. --cpu-time counts the processor's seconds instead of the wall's, with one thread: for a
+machine that others use. nanoGPT takes part where RETAIN_NANOGPT (or --nanogpt) names a folder with its model.py.
 """
 
 import argparse
