@@ -77,7 +77,7 @@ def test_a_job_is_started_once_seen_stopped_and_read(ray_address: str, tmp_path:
     request = JobRequest(
         run_id="demo-1",
         submission=3,
-        compute=ComputeSpec(workers=2, cpus_per_worker=0.5),
+        compute=ComputeSpec(workers=2, min_workers=1, cpus_per_worker=0.5),
         labels={"retain.run": "demo-1"},
     )
     for _ in range(3):
@@ -91,7 +91,8 @@ def test_a_job_is_started_once_seen_stopped_and_read(ray_address: str, tmp_path:
         assert time.monotonic() < end
         time.sleep(0.3)
     log = jobs.logs(request.job_id)
-    assert "entry: -m services.worker.main --run demo-1 --submission 3 --workers 2 --cpus-per-worker 0.5" in log
+    wanted = "--run demo-1 --submission 3 --workers 2 --min-workers 1 --cpus-per-worker 0.5"
+    assert f"entry: -m services.worker.main {wanted}" in log
     assert "server: 127.0.0.1:9" in log
     jobs.stop(request.job_id)
     while (view := jobs.status(request.job_id)).state is not JobState.ENDED:

@@ -45,6 +45,7 @@ class RayJobs(JobLauncher):
             "--run", request.run_id,
             "--submission", str(request.submission),
             "--workers", str(compute.workers),
+            "--min-workers", str(compute.min_workers),
             "--cpus-per-worker", f"{compute.cpus_per_worker:g}",
             "--gpus-per-worker", f"{compute.gpus_per_worker:g}",
         ]  # fmt: skip
