@@ -57,8 +57,7 @@ def line_point(point: float, measured: Measurement) -> LinePoint:
 
 def choose(points: Sequence[LinePoint], *, limit: float, least_gain_nats: float) -> LinePoint | None:
     """The point with the least loss on the target among those that forget less than `limit` and gain enough; None:
-    there is none. Of equal ones that nearer to the result wins. model/interpolate.py has the same rule for whoever
-    works without the services."""
+    there is none. Of equal ones that nearer to the result wins."""
     good = [
         p
         for p in points
