@@ -37,6 +37,14 @@ def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
+def _narrow(table: Table) -> Table:
+    """A blank between columns and none around them; no cell is broken in two."""
+    table.padding, table.show_edge = (0, 0), False
+    for column in table.columns:
+        column.no_wrap = True
+    return table
+
+
 def status_text(row: ProgressRow) -> Text:
     """`✓ Complete`, or `⊗ Needs a base model: ...`."""
     words_, style = STATUS.get(row.status, (row.status or "-", "default"))
@@ -82,10 +90,7 @@ def dual_table(rows: Sequence[DualRow]) -> Table:
     amount = ["Step"] if intervals else ["Step", "Tokens"]  # the place of the one is the other's
     right = [*amount, "Target\nPPL", "General\nPPL", "Forgetting"]
     columns = ["Stage", *right, *(["95 %"] if intervals else []), "Status", "Then"]
-    table = _table("Dual perplexity and forgetting", *columns, right=right)
-    table.padding, table.show_edge = (0, 0), False
-    for column in table.columns:
-        column.no_wrap = True
+    table = _narrow(_table("Dual perplexity and forgetting", *columns, right=right))
     previous = ("", 0)
     for row in rows:
         mark = MARKS[row.severity]
@@ -126,18 +131,15 @@ def decision_line(decision: Decision) -> Text:
 
 
 def decisions_table(decisions: Sequence[Decision]) -> Table:
-    """Each decision with the score that was compared; a changed share or learning rate stands in its message."""
-    table = _table("Decisions", "#", "Stage", "Step", "Verdict", "Compared", "Why", right=["#", "Step", "Compared"])
+    """Each decision with its reason: the score that was compared with its bound, the changed share or learning rate."""
+    table = _narrow(_table("Decisions", "#", "Stage", "Step", "Verdict", "Why", right=["#", "Step"]))
+    table.columns[-1].no_wrap = False
     for decision in decisions:
-        compared = decision.projected if decision.projected is not None else decision.forgetting
         table.add_row(
             str(decision.number),
             f"{decision.stage} ({decision.attempt})",
             str(decision.step),
             Text(decision.verdict.replace("_", " ").lower(), MARKS[decision.severity].style),
-            f"{words.percent(compared)} / {words.percent(decision.threshold, signed=False)}"
-            if compared is not None
-            else "-",
             decision.message if decision.actor in {"", "gate"} else f"{decision.actor}: {decision.message}",
         )
     return table
