@@ -107,6 +107,17 @@ def test_a_state_survives_the_database_with_everything_in_it() -> None:
     assert codec.loads(RunState, codec.dumps(finite.state)) == finite.state
 
 
+def test_a_state_with_a_line_half_measured_survives_the_database() -> None:
+    player = training("points=0.3,0.6 controller=ANTICIPATE settle=0.95 stop=0.5")
+    for at in range(10, 110, 10):
+        player.play(f"checkpoint {at}")
+        player.play(f"score {at} general={0.2 - at / 2000} report=0.15")
+    player.play("point 0.3 general=0.03 target=2.5")
+    stage = player.state.stages[0]
+    assert (len(stage.line), len(stage.recent), bool(stage.checkpoints[0].felt)) == (1, 2, True)
+    assert codec.loads(RunState, codec.dumps(player.state)) == player.state
+
+
 @pytest.mark.parametrize("text", ["[]", "{", '{"id": "x"}', '{"id": "x", "colour": 1}'])
 def test_a_row_that_does_not_fit_is_corrupt(text: str) -> None:
     with pytest.raises(Corrupt):
