@@ -63,9 +63,12 @@ def fused_token_nats(hidden_BTE: Tensor, weight_VE: Tensor, targets_BT: Tensor) 
     rows at a time, and the gradients of both factors are taken at once while those rows are still in the cache. The sum
     is differentiable; the nats of the tokens are for reports and carry no gradient.
     """
-    sum_nats, nats_N = _FusedCrossEntropy.apply(
-        hidden_BTE.reshape(-1, hidden_BTE.shape[-1]), weight_VE, targets_BT.reshape(-1)
-    )
+    hidden_NE, kind = hidden_BTE.reshape(-1, hidden_BTE.shape[-1]), hidden_BTE.device.type
+    if torch.is_autocast_enabled(kind):
+        number = torch.get_autocast_dtype(kind)
+        hidden_NE, weight_VE = hidden_NE.to(number), weight_VE.to(number)
+    with torch.autocast(kind, enabled=False):
+        sum_nats, nats_N = _FusedCrossEntropy.apply(hidden_NE, weight_VE, targets_BT.reshape(-1))
     return sum_nats, nats_N.view(targets_BT.shape)
 
 
@@ -77,7 +80,7 @@ class _FusedCrossEntropy(torch.autograd.Function):
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
         nats_N = torch.zeros(len(targets_N), dtype=torch.float32, device=hidden_NE.device)
         grad_NE = torch.zeros_like(hidden_NE) if wants_hidden else None
-        grad_VE = torch.zeros_like(weight_VE) if wants_weight else None
+        grad_VE = torch.zeros_like(weight_VE, dtype=torch.float32) if wants_weight else None
         for start in range(0, len(targets_N), CHUNK_TOKENS):
             part = slice(start, start + CHUNK_TOKENS)
             hidden_CE = hidden_NE[part]
@@ -98,8 +101,11 @@ class _FusedCrossEntropy(torch.autograd.Function):
             if grad_NE is not None:
                 torch.mm(grad_CV, weight_VE, out=grad_NE[part])
             if grad_VE is not None:
-                grad_VE.addmm_(grad_CV.T, hidden_CE)
-        ctx.save_for_backward(grad_NE, grad_VE)
+                if grad_CV.dtype == grad_VE.dtype:
+                    grad_VE.addmm_(grad_CV.T, hidden_CE)
+                else:  # many small numbers are added: not in bfloat16
+                    grad_VE.add_(grad_CV.T @ hidden_CE)
+        ctx.save_for_backward(grad_NE, None if grad_VE is None else grad_VE.to(weight_VE.dtype))
         ctx.mark_non_differentiable(nats_N)
         return nats_N.sum(), nats_N
 

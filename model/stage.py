@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
+from model.acceleration import Acceleration
 from model.checkpoint import TrainerState
 from model.errors import BadConfig
 from model.llama import Llama
@@ -93,6 +94,7 @@ class StageJob:
     resume: TrainerState | None = None
     optimizer_state: Mapping[str, Tensor] | None = None
     penalty: Penalty | None = None
+    acceleration: Acceleration = field(default_factory=Acceleration)
 
     @property
     def total_steps(self) -> int:

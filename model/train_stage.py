@@ -51,7 +51,7 @@ def train_stage(job: StageJob, ports: StagePorts, team: Team | None = None) -> S
     """Train until a directive ends it or the last boundary is decided. The same call on every rank; `ports` are used
     on the first only. Raises EmptyBatch, NonFinite, and whatever a port raises."""
     team = team or Team()
-    model = job.model.train()
+    model = job.acceleration.apply(job.model).train()
     gradients = Replicas(model, team, rows=job.stream.rows)
     optimizer = build_optimizer(model, job.optimizer)
     at = _start(job, optimizer)
@@ -153,7 +153,7 @@ def _backward(job: StageJob, batch: Batch, targets: int, ports: StagePorts, team
         part = slice(begin, min(begin + _micro_rows(job, batch), rows.stop))
         targets_BT = batch.targets_RT[part].to(device, non_blocking=True)
         segments_BT = None if batch.segments_RT is None else batch.segments_RT[part].to(device, non_blocking=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with job.acceleration.autocast(device):
             inputs_BT = batch.inputs_RT[part].to(device, non_blocking=True)
             sum_nats, nats_BT = job.model(inputs_BT, segments_BT=segments_BT, targets_BT=targets_BT)
         (sum_nats / targets).backward()
