@@ -53,7 +53,8 @@ def status_text(row: ProgressRow) -> Text:
 
 def progress_table(rows: Sequence[ProgressRow], *, title: str = "Training Pipeline Progress") -> Table:
     """The seed of every view: Stage, Checkpoints, Latest, Status."""
-    table = _table(title, "Stage", "Checkpoints", "Latest", "Status", right=["Checkpoints"])
+    table = _narrow(_table(title, "Stage", "Checkpoints", "Latest", "Status", right=["Checkpoints"]))
+    table.columns[-1].no_wrap = False  # it may say what a stage needs
     for number, row in enumerate(rows, start=1):
         table.add_row(f"{number}  {row.title}", str(row.checkpoints), row.latest or "-", status_text(row))
     return table
