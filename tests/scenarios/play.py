@@ -27,41 +27,12 @@ from services.orchestrator.domain.actions import (
     SubmitJob,
     WritePoint,
 )
-from services.orchestrator.domain.defaults import fill
 from services.orchestrator.domain.directive import directive_at
-from services.orchestrator.domain.on_lifecycle import new_run
-from services.orchestrator.domain.run_state import Mix, Phase, PreparedData, PreparedStage, RunState
-from services.orchestrator.domain.spec import (
-    BatchSpec,
-    Controller,
-    Domain,
-    DurationSpec,
-    EvaluationSpec,
-    ForgettingSpec,
-    InterpolationSpec,
-    IntervalSpec,
-    ModelSpec,
-    PipelineSpec,
-    StageData,
-    StageKind,
-    StageSpec,
-)
+from services.orchestrator.domain.run_state import Mix, Phase, RunState
 from services.orchestrator.domain.step import step
-from services.orchestrator.domain.values import (
-    CheckpointRef,
-    EvalSetRef,
-    ForgettingScore,
-    Measurement,
-    PreparedFolder,
-    SetResult,
-    SetRole,
-    SetUse,
-)
+from services.orchestrator.domain.values import CheckpointRef, Measurement, SetRole, SetUse
 from services.orchestrator.domain.work import PrepareWork, ReleaseWork, work_of
-
-STORE = "s3://retain"
-BASE = CheckpointRef(uri=f"{STORE}/prepared/base", manifest_sha256="b" * 64, weights_digest="base")
-INTEGERS = ("confirm", "max_retries")
+from tests.scenarios.builders import STORE, prepared, result_of, run, score_of
 
 
 @dataclass(kw_only=True)
@@ -178,12 +149,12 @@ class Player:
         target = values.pop("target", 2.0)
         checkpoints = [c for c in self.state.stages[0].checkpoints if c.ref.step == at_step]
         attempt = checkpoints[-1].attempt if checkpoints else self.state.stages[0].attempt
-        scores = [_score(name, ratio, SetUse.CONTROL, low) for name, ratio in values.items()]
+        scores = [score_of(name, ratio, SetUse.CONTROL, low) for name, ratio in values.items()]
         if report is not None:
-            scores.append(_score("general", report, SetUse.REPORT, None))
-        results = [_result("code", target, SetRole.TARGET), *(_result(n, 2.0, SetRole.RETENTION) for n in values)]
+            scores.append(score_of("general", report, SetUse.REPORT, None))
+        results = [result_of("code", target, SetRole.TARGET), *(result_of(n, 2.0, SetRole.RETENTION) for n in values)]
         if report is not None:
-            results.append(_result("general", 2.0, SetRole.RETENTION, SetUse.REPORT))
+            results.append(result_of("general", 2.0, SetRole.RETENTION, SetUse.REPORT))
         return e.EvaluationFinished(
             stage_index=0,
             attempt=attempt,
@@ -208,35 +179,6 @@ class Player:
         return "pending" if directive is None else f"{directive.verdict} {_mix(directive.mix)}"
 
 
-def run(header: str = "") -> RunState:
-    """A PENDING run; `header` holds settings that differ from the defaults."""
-    given = dict(word.split("=") for word in header.split())
-    lag, keep = int(given.pop("lag", "0")), given.pop("share", "0.1")
-    controller = Controller(given.pop("controller", "UNSPECIFIED"))
-    points = tuple(float(p) for p in given.pop("points", "").split(",") if p)
-    gain = float(given.pop("gain", "0"))
-    rules: dict = {k: int(v) if k in INTEGERS else float(v) for k, v in given.items()}
-    if "mitigate" in rules:
-        rules["mitigate"] = bool(rules["mitigate"])
-    stage = StageSpec(
-        kind=StageKind.MIDTRAIN,
-        domain=Domain.CODE,
-        data=StageData(domain="sample://code", general="sample://docs", general_share=float(keep)),
-        duration=DurationSpec(steps=100),
-        batch=BatchSpec(sequences=4),
-    )
-    spec = PipelineSpec(
-        name="scenario",
-        model=ModelSpec(huggingface=f"{STORE}/uploads/base/model", context=64),
-        stages=(stage,),
-        forgetting=ForgettingSpec(
-            controller=controller, interpolation=InterpolationSpec(points=points, least_gain_nats=gain), **rules
-        ),
-        evaluation=EvaluationSpec(every=IntervalSpec(steps=10), decision_lag=lag),
-    )
-    return new_run("r1", fill(spec), store_uri=STORE, base=None, queue_number=1, now_s=1000.0)
-
-
 def training(header: str = "") -> Player:
     """A run whose first attempt has begun: group 1, attempt 1."""
     player = Player(state=run(header))
@@ -253,41 +195,6 @@ def play(table: str, *, header: str = "", player: Player | None = None) -> Playe
         came = player.play(event)
         assert came == expected, f"row {number}: {event}\n  expected {expected}\n  came     {came}"
     return player
-
-
-def prepared(state: RunState) -> PreparedData:
-    """What preparing makes for the scenario's stage."""
-    names = ("code", "general")
-    sets = tuple(
-        EvalSetRef(
-            name=name, uri=f"{STORE}/evalsets/{name}-{use}", digest=f"{name}{use}", use=use,
-            role=SetRole.TARGET if name == "code" else SetRole.RETENTION,
-        )
-        for name in names
-        for use in SetUse
-    )  # fmt: skip
-    shards = tuple(_folder(name) for name in names)
-    stage = PreparedStage(index=0, shards=shards, sets=sets)
-    return PreparedData(tokenizer=_folder("tokenizer"), stages=(stage,), base=BASE)
-
-
-def _folder(name: str) -> PreparedFolder:
-    return PreparedFolder(name=name, uri=f"{STORE}/prepared/{name}", digest=name, tokens=1000, loss_tokens=1000)
-
-
-def _score(name: str, ratio: float, use: SetUse, low: float | None) -> ForgettingScore:
-    return ForgettingScore(
-        retention_set=name, ratio=ratio, nats=0.0, ratio_low=low, ratio_high=None if low is None else 2 * ratio - low,
-        baseline_perplexity=10.0, perplexity=10.0 * (1 + ratio), use=use,
-    )  # fmt: skip
-
-
-def _result(name: str, loss: float, role: SetRole, use: SetUse = SetUse.CONTROL) -> SetResult:
-    ref = EvalSetRef(name=name, uri="", digest=name, role=role, use=use)
-    return SetResult(
-        set=ref, nats=loss * 100, tokens=100, bytes=400, loss_nats=loss, perplexity=math.exp(loss) if loss < 50 else
-        math.inf, bits_per_byte=loss / 4 / math.log(2), units=60,
-    )  # fmt: skip
 
 
 def _action(action: object) -> str:

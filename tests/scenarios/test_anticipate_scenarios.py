@@ -187,3 +187,10 @@ def test_a_share_is_not_given_back_late() -> None:
         player.play(f"checkpoint {at}")
         said = player.play(f"score {at} general=0.0")
     assert said == "CONTINUE"
+
+
+def test_a_score_beyond_all_bounds_is_projected_without_breaking_the_core() -> None:
+    player = training(f"{ANTICIPATE} share=0.5 stop=1e308")
+    for line in ("checkpoint 10", "score 10 general=1e290", "checkpoint 20", "score 20 general=1e300", "checkpoint 30"):
+        player.play(line)
+    assert player.play("score 30 general=1e300").startswith("ADJUST")

@@ -40,6 +40,7 @@ LEAST_CHANGE = 0.02  # smaller changes are noise of the estimate
 LEAST_RELIEF = 0.05  # a share is lowered only when there is that much to win,
 RELIEF_WEIGHT = 0.95  # and only while so much of a change would still be felt: late, what goes wrong cannot be undone
 BOUNDARIES_USED = 3  # the estimate is the mean of the last so many: old ones are of another learning rate
+MOST_NATS = 700.0  # exp(709.8) is the largest number there is
 AIM = 0.9  # of the budget in nats
 LAG = 0.1  # of the area under the learning rate, in which the felt share makes up 63 % of a change
 # Reference run: nats forgotten at a tenth of the stage and at its end (GSM8K, share .25: 23.6 % and 12.2 %).
@@ -89,7 +90,7 @@ def project(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measure
         if c is not None:
             now = checkpoint.felt.get(name, 0.0)
             at_end = now + weight * (stage.mix.shares.get(name, 0.0) - now)
-            found[name] = min(math.expm1(c / (at_end + OFFSET)), found.get(name, math.inf))
+            found[name] = min(math.expm1(min(c / (at_end + OFFSET), MOST_NATS)), found.get(name, math.inf))
     return found
 
 
