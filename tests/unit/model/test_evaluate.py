@@ -2,12 +2,15 @@
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer as Backend
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM
 
 from model.config import preset
@@ -60,6 +63,21 @@ def test_one_document_at_a_time_gives_the_other_published_loss(folder: Path, sto
     results = [evaluate_set(model, EvalSet.build("one", documents([t]), tokenizer, 512)) for t in stories[:320]]
     loss_nats = sum(r.nats for r in results) / sum(r.tokens for r in results)
     assert loss_nats == pytest.approx(1.270, abs=0.01)
+
+
+@pytest.mark.parametrize(("template", "nats"), [("$A", 1.333), ("<s> $A </s>", 1.703)], ids=["no BOS", "with EOS"])
+def test_other_conventions_give_their_own_known_losses(
+    folder: Path, stories: list[str], tmp_path: Path, template: str, nats: float
+) -> None:
+    """The gold figure is worth something because its neighbours, each from a plausible mistake, are not it."""
+    shutil.copytree(folder, tmp_path / "model")
+    tokenizer = Backend.from_file(str(folder / "tokenizer.json"))
+    ids = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
+    tokenizer.post_processor = TemplateProcessing(single=template, special_tokens=ids)
+    (tmp_path / "model" / "tokenizer.json").chmod(0o644)
+    tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    eval_set = EvalSet.build("other", documents(stories), Tokenizer.load(tmp_path / "model"), 512)
+    assert evaluate_set(load_pretrained(folder), eval_set).loss_nats == pytest.approx(nats, abs=0.01)
 
 
 def test_targets_that_are_not_shifted_fail_the_gold_check(

@@ -41,6 +41,7 @@ def everything(team: Team, folder: Path) -> None:
     undisturbed(team, folder)
     dist.barrier()
     from_first_checkpoint(team, folder)
+    smaller_and_larger(team, folder)
     errors_are_shared(team)
 
 
@@ -59,6 +60,22 @@ def from_first_checkpoint(team: Team, folder: Path) -> None:
     job = resumed(folder / "checkpoint-1")
     train_stage(job, ListPorts(last=3, directives=ADJUST), team)
     (folder / f"sha-resumed-{team.rank}").write_text(weights_sha256(job.model, folder / f"resumed-{team.rank}"))
+
+
+def smaller_and_larger(team: Team, folder: Path) -> None:
+    """The second interval by the first rank alone, the third by the team again; each says which rows it drew."""
+    if team.leads:
+        stop = {**ADJUST, 2: Directive(verdict=Verdict.STOP)}
+        job, ports = resumed(folder / "checkpoint-1"), ListPorts(last=3, directives=stop)
+        train_stage(job, ports, Team())
+        write_snapshot(ports.snapshots[2], folder / "checkpoint-2")
+        alone = {"losses": ports.losses, "drawn": job.stream.drawn}
+    dist.barrier()
+    job, ports = resumed(folder / "checkpoint-2"), ListPorts(last=3)
+    train_stage(job, ports, team)
+    if team.leads:
+        together = {"losses": ports.losses, "drawn": job.stream.drawn}
+        (folder / "elastic").write_text(json.dumps([alone, together]))
 
 
 def errors_are_shared(team: Team) -> None:
@@ -102,6 +119,15 @@ def test_fewer_workers_go_on_where_more_stopped(team: tuple[int, Path]) -> None:
     train_stage(job, alone)
     assert alone.losses == pytest.approx(fixed.losses[4:], rel=1e-3)
     assert job.stream.drawn == list(range(4 * 4, 12 * 4))
+
+
+def test_a_team_that_shrinks_and_grows_sees_every_row_once(team: tuple[int, Path]) -> None:
+    """Elastic, 2 -> 1 -> 2 (and 3 -> 1 -> 3): the loss curve is that of the fixed team up to rounding."""
+    _, folder = team
+    fixed = json.loads((folder / "losses").read_text())
+    alone, together = json.loads((folder / "elastic").read_text())
+    assert alone["drawn"] + together["drawn"] == list(range(4 * 4, 12 * 4))
+    assert alone["losses"] + together["losses"] == pytest.approx(fixed[4:], rel=1e-4)
 
 
 def test_rows_are_dealt_out_once() -> None:
