@@ -7,6 +7,8 @@
 Everything is named by what it was made from (source, tokenizer, options). What is there is not made again, and nothing
 partial is ever visible under its final name. Memory stays bounded for a source of any size: documents are tokenised in
 batches of about a megabyte, and of the held-out ones only as many are kept as the evaluation sets may hold.
+
+`python -m model.prepare SOURCE --out FOLDER` does it without any server.
 """
 
 from __future__ import annotations
@@ -248,3 +250,9 @@ def open_prepared(prepared: Prepared) -> tuple[TokenShard, EvalSet | None, EvalS
     """The training shard, the control set and the report set."""
     sets = [EvalSet.open(folder) if folder else None for folder in (prepared.control, prepared.report)]
     return TokenShard.open(prepared.shard), sets[0], sets[1]
+
+
+if __name__ == "__main__":
+    from model.prepare_cli import main
+
+    raise SystemExit(main())

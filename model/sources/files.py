@@ -185,7 +185,7 @@ def json_rows(path: Path) -> Iterator[tuple[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line.rstrip())
         except json.JSONDecodeError as error:
             raise BadSource(
                 field=f"{path}:{number}",

@@ -1,0 +1,90 @@
+"""The command behind `python -m model.prepare`: tokenise and pack a source, hold documents out, measure the overlap."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from model.errors import RetainModelError
+from model.prepare import Prepared, Progress, open_prepared, prepare, training_texts
+from model.sources import Source, open_source
+from model.split import HoldOut
+from model.tokenizer import Tokenizer
+
+BAD_INPUT = 2
+TOKENIZER_BYTES = 32 << 20  # text that a new tokenizer is trained on at most: more changes few of its pairs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, or 2 for bad input with the field, what came and what is allowed on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        print(_report(_run(options)))
+    except RetainModelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+def _run(options: argparse.Namespace) -> Prepared:
+    source = open_source(options.source, options=json.loads(options.options) if options.options else None)
+    rule = HoldOut(fraction=options.hold_out)
+    tokenizer = _tokenizer(options, source, rule)
+    with progress_bar("packing") as progress:
+        return prepare(source, tokenizer, options.out, context=options.context, hold_out=rule, progress=progress)
+
+
+def _tokenizer(options: argparse.Namespace, source: Source, rule: HoldOut) -> Tokenizer:
+    """The one that was given, or a new one trained on the training part and kept beside the shards."""
+    if options.tokenizer is not None:
+        return Tokenizer.load(options.tokenizer)
+    texts = training_texts(source, rule, limit_bytes=TOKENIZER_BYTES)
+    tokenizer = Tokenizer.train_bpe(texts, options.vocab_size, show_progress=sys.stderr.isatty())
+    tokenizer.save(options.out / "tokenizer")
+    return tokenizer
+
+
+def _report(prepared: Prepared) -> str:
+    """What was made, for people to read."""
+    shard, control, report = open_prepared(prepared)
+    meta = shard.meta
+    lines = [f"shard    {prepared.shard}", f"         {meta.documents:,} documents, {meta.tokens:,} tokens"]
+    for name, folder, held in (("control", prepared.control, control), ("report", prepared.report, report)):
+        if held is not None:
+            lines += [f"{name:8} {folder}", f"         {held.documents:,} documents, {held.target_tokens:,} targets"]
+    for found in prepared.overlap:
+        lines.append(
+            f"overlap of {found.name} with training: {found.exact_documents} of {found.documents} documents whole, "
+            f"{found.share:.2%} of its 13-grams"
+        )
+    return "\n".join(lines)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Progress | None]:
+    """A bar over the bytes of text on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m model.prepare", description=__doc__)
+    parser.add_argument("source", help="sample://..., a file or folder, hf://...")
+    parser.add_argument("--out", type=Path, required=True, help="folder for shards and evaluation sets")
+    parser.add_argument("--tokenizer", type=Path, help="model folder with the tokenizer (default: train one)")
+    parser.add_argument("--vocab-size", type=int, default=4096, help="of a tokenizer that is trained (default 4096)")
+    parser.add_argument("--context", type=int, default=256, help="tokens per window (default 256)")
+    parser.add_argument("--hold-out", type=float, default=0.05, help="part held out for evaluation (default 0.05)")
+    parser.add_argument("--options", help='options of the source as JSON, such as {"fields": ["story"]}')
+    return parser
