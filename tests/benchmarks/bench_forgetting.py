@@ -7,8 +7,8 @@ decision lag of 0 (verdicts are waited for) and of 1 (training goes on meanwhile
 
 A stack is started in a folder of its own, with one thread for the worker. Every 98,304 trained tokens about 15,000 are
 measured, as the design asks. Whether the manifest is in the store, and what the evaluator exports, is looked at from
-outside every 20 ms; the stage's end, with its larger report sets, is not among the seconds and has a row of its own, and
-what is waited for there is not among the waiting.
+outside every 20 ms. The stage's end, with its larger report sets, has a row of its own; it is neither among the seconds
+nor among the waiting.
 """
 
 import argparse
