@@ -61,7 +61,7 @@ def _loops(domain: str, runs: Sequence[Finished]) -> list[str]:
                 outside.append(f"seed {seed}: {loop.row['outcome']}" if fixed else "no fixed mixes")
                 continue
             at = [f.at() for f in fixed]
-            _keep(match(loop.at(), at), plain, outside)
+            _keep(match(loop.at(), at), plain, outside)  # why there is no ratio is told once, of the result itself
             best = best_point(loop, lambda p, f=fixed: match(p, [one.at(CONTROL) for one in f]).ratio)
             _keep(match(loop.at(point=best), at), on_line, [])
             every = [f.at(point=point) for f in fixed for point in f.points]
@@ -86,6 +86,8 @@ def _loops(domain: str, runs: Sequence[Finished]) -> list[str]:
 def _keep(found: Matched, values: list[float], outside: list[str]) -> None:
     if found.ratio is not None:
         values.append(found.ratio)
+    elif found.frontier_nats is not None:
+        outside.append(f"the frontier forgets nothing there ({found.frontier_nats:+.4f} nats)")
     else:
         outside.append(str(found.reach))
 

@@ -66,6 +66,14 @@ def test_a_loop_outside_the_frontier_is_not_reached() -> None:
     assert "never learns the target as well" in made.data[0]["conclusions"][0]
 
 
+def test_a_loop_where_the_frontier_forgets_nothing_has_no_ratio() -> None:
+    """Between (2.2, .02) and (2.4, -.06) the frontier at 2.3 is at -.02."""
+    arms = loop_arms("gsm8k", 0)
+    fixed = {"25%, 0.001": (2.2, 0.02), "50%, 0.001": (2.4, -0.06)}
+    made = report({("b", "gsm8k"): arms}, rows_of(arms, {**fixed, "ladder, 0.002": (2.3, 0.05)}))
+    assert "Left out: the frontier forgets nothing there (-0.0200 nats)" in made.data[0]["conclusions"][0]
+
+
 def test_a_suspended_loop_hands_no_model_on() -> None:
     arms = loop_arms("gsm8k", 0)
     rows = rows_of(arms, {"10%, 0.001": (2.0, 0.4), "25%, 0.001": (2.2, 0.2)})
