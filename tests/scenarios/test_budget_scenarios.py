@@ -142,3 +142,22 @@ def test_an_interval_wholly_above_and_a_score_without_one_act_at_once() -> None:
         for line in ("checkpoint 10", "score 10 general=0.0", "checkpoint 20"):
             player.play(line)
         assert player.play(f"score 20 {score}") == "ADJUST general=0.2 lr=1"
+
+
+def test_a_forced_bad_run_is_suspended_and_not_finished() -> None:
+    """No general text and a rate far too high: three times stop before settling, at every try."""
+    play(
+        """
+        checkpoint 10            => evaluate 10
+        score 10 general=5.0     => ROLL_BACK to start general=0.2 lr=1; prune 10
+        ask 1 b                  => attempt 2 from start general=0.2 lr=1
+        checkpoint 10            => evaluate 10
+        score 10 general=4.0     => ROLL_BACK to start general=0.3 lr=1; prune 10
+        ask 1 c                  => attempt 3 from start general=0.3 lr=1
+        checkpoint 10            => evaluate 10
+        score 10 general=3.0     => STOP; stop 1; run SUSPENDED RETRIES_USED_UP; stage SUSPENDED
+        ask 1 d                  => release
+        approve CONTINUE         => ROLL_BACK general=0.5 lr=1; prune 10; run PENDING; stage READY
+    """,
+        header="share=0",
+    )
