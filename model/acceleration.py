@@ -33,11 +33,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Acceleration:
-    """How a stage computes. precision "auto": bf16 on a GPU, fp32 on a CPU."""
+    """How a stage computes. precision "auto": bf16 on a GPU, fp32 on a CPU; sharded: FSDP2 (model/parallel.py)."""
 
     precision: str = "auto"
     compile: bool = False
     activation_checkpointing: bool = False
+    sharded: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

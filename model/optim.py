@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import BadCheckpoint, BadConfig
+from model.parallel import pieces_like, whole
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -68,9 +69,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
-    """Copies of the optimizer's state on the CPU, by `{weight}.{moment}`; empty before the first step."""
+    """Copies of the optimizer's state on the CPU, by `{weight}.{moment}`; empty before the first step.
+
+    Of a sharded model every rank must ask."""
     return {
-        f"{name}.{moment}": optimizer.state[parameter][moment].detach().to("cpu", copy=True)
+        f"{name}.{moment}": whole(optimizer.state[parameter][moment].detach()).to("cpu", copy=True)
         for name, parameter in model.named_parameters()
         if parameter in optimizer.state
         for moment in MOMENTS
@@ -90,5 +93,6 @@ def load_state_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, tenso
                 came = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
                 raise BadCheckpoint(f"optimizer/{name}.{moment}", came, f"a tensor of shape {tuple(shape)}")
             dtype = torch.float32 if moment == "step" else parameter.dtype
-            state[moment] = tensor.to(parameter.device, dtype, copy=True)
+            moved = tensor.to(parameter.device, dtype, copy=True)
+            state[moment] = moved if moment == "step" else pieces_like(moved, parameter)
         optimizer.state[parameter] = state

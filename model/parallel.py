@@ -17,8 +17,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
+from model.errors import BadConfig
+from model.llama import Llama
 from model.team import Team
 
 
@@ -75,14 +77,18 @@ class Replicas:
 
 
 class Sharded:
-    """FSDP2: each rank holds a piece of everything. Wraps the model in place."""
+    """FSDP2: each rank holds a piece of everything. Wraps the model in place. Needs a process group."""
 
-    def __init__(self, model: nn.Module, layers: nn.ModuleList, team: Team) -> None:
+    def __init__(self, model: Llama, team: Team) -> None:
         from torch.distributed.fsdp import fully_shard
 
-        for module in (*layers, model):
+        if any(not parameter.requires_grad for parameter in model.parameters()):
+            raise BadConfig("sharded", "a model with frozen weights (low-rank adapters)", "one whose weights all train")
+        for module in (*model.model.layers, model):
             # It averages over the ranks; the loss is already divided by the tokens of the global batch: sum instead.
-            fully_shard(module).set_gradient_divide_factor(1.0)
+            wrapped = fully_shard(module)
+            wrapped.set_gradient_divide_factor(1.0)
+            wrapped.set_force_sum_reduction_for_comms(True)
         self._model, self._team = model, team
 
     def zero(self) -> None:
@@ -99,3 +105,22 @@ class Sharded:
         norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
         return float(norm.full_tensor()) if isinstance(norm, DTensor) else float(norm)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor of which this rank may hold a piece only; every rank must call it."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def pieces_like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """This rank's piece of a whole tensor, cut as the parameter is."""
+    if not isinstance(parameter, DTensor):
+        return tensor
+    return distribute_tensor(tensor, parameter.device_mesh, parameter.placements)
+
+
+def whole_copy(model: Llama) -> Llama:
+    """An ordinary model on the CPU with the weights of a sharded one; every rank must call it."""
+    copy = Llama(model.config)
+    copy.load_state_dict({name: whole(tensor).cpu() for name, tensor in model.state_dict().items()})
+    return copy

@@ -108,6 +108,8 @@ class StageJob:
             raise BadConfig("decision_lag", self.decision_lag, "0 or 1")
         if self.micro_rows < 0:
             raise BadConfig("batch.micro_sequences", self.micro_rows, "a number of rows, or 0 to let Retain choose")
+        if self.acceleration.sharded and self.penalty is not None:
+            raise BadConfig("penalty", "a penalty on weights in pieces", "a stage that is not sharded")
         if not (math.isfinite(self.lr_scale) and self.lr_scale > 0):
             raise BadConfig("lr_scale", self.lr_scale, "a finite number above 0")
 

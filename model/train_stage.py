@@ -31,7 +31,7 @@ from model.errors import EmptyBatch, NonFinite
 from model.lora import lora_state, merged_copy
 from model.losses import count_targets
 from model.optim import build_optimizer, load_state_tensors, set_learning_rate, state_tensors
-from model.parallel import Replicas
+from model.parallel import Gradients, Replicas, Sharded, whole_copy
 from model.stage import Directive, Snapshot, StageJob, StageOutcome, StagePorts, StepProgress
 from model.team import Team
 
@@ -52,7 +52,8 @@ def train_stage(job: StageJob, ports: StagePorts, team: Team | None = None) -> S
     on the first only. Raises EmptyBatch, NonFinite, and whatever a port raises."""
     team = team or Team()
     model = job.acceleration.apply(job.model).train()
-    gradients = Replicas(model, team, rows=job.stream.rows)
+    sharded = job.acceleration.sharded and team.size > 1
+    gradients: Gradients = Sharded(model, team) if sharded else Replicas(model, team, rows=job.stream.rows)
     optimizer = build_optimizer(model, job.optimizer)
     at = _start(job, optimizer)
     while True:
@@ -177,7 +178,8 @@ def _boundary(
     """Hand over a snapshot, get the directive, and make it hold. A checkpoint that exists is only asked about."""
     boundary = -(-at.step // job.steps_per_boundary)
     lag = 0 if at.step == job.total_steps else job.decision_lag
-    new = team.leads and at.step > at.stored_step
+    sharded = job.acceleration.sharded and team.size > 1  # then every rank must hand over its pieces
+    new = at.step > at.stored_step and (team.leads or sharded)
     snapshot = _snapshot(at, job, boundary, optimizer, team) if new else None
     asked = time.perf_counter()
 
@@ -214,7 +216,9 @@ def _snapshot(at: _Position, job: StageJob, boundary: int, optimizer: torch.opti
         world_size=team.size,
     )
     adapters = {f"{ADAPTER}{name}": tensor for name, tensor in lora_state(job.model).items()}
-    weights, moments = merged_copy(job.model), state_tensors(optimizer, job.model) | adapters
+    sharded = job.acceleration.sharded and team.size > 1
+    weights = whole_copy(job.model) if sharded else merged_copy(job.model)
+    moments = state_tensors(optimizer, job.model) | adapters
     return Snapshot(
         boundary=boundary,
         model=weights,

@@ -82,3 +82,8 @@ def test_a_traced_stage_has_the_losses_of_an_eager_one(monkeypatch: pytest.Monke
     monkeypatch.setattr(acceleration, "cpp_compiler", lambda: "c++")
     traced = run(make_job(total_steps=2, acceleration=Acceleration(compile=True)))
     assert traced.losses == pytest.approx(run(make_job(total_steps=2)).losses, rel=1e-4)
+
+
+def test_pieces_and_penalties_exclude_each_other() -> None:
+    with pytest.raises(BadConfig, match="in pieces"):
+        make_job(acceleration=Acceleration(sharded=True), penalty=object())

@@ -11,6 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from model import checkpoint
+from model.acceleration import Acceleration
 from model.errors import BadConfig, NonFinite
 from model.stage import Directive, Verdict
 from model.team import Team
@@ -42,6 +43,7 @@ def everything(team: Team, folder: Path) -> None:
     dist.barrier()
     from_first_checkpoint(team, folder)
     smaller_and_larger(team, folder)
+    in_pieces(team, folder)
     errors_are_shared(team)
 
 
@@ -76,6 +78,22 @@ def smaller_and_larger(team: Team, folder: Path) -> None:
     if team.leads:
         together = {"losses": ports.losses, "drawn": job.stream.drawn}
         (folder / "elastic").write_text(json.dumps([alone, together]))
+
+
+def in_pieces(team: Team, folder: Path) -> None:
+    """FSDP2, over gloo here and over NCCL on GPUs: undisturbed, and resumed from its first checkpoint."""
+    pieces = Acceleration(sharded=True)
+    whole, ports = make_job(acceleration=pieces), ListPorts(last=3, directives=ADJUST)
+    train_stage(whole, ports, team)
+    if team.leads:
+        write_snapshot(ports.snapshots[1], folder / "pieces-1")
+        write_snapshot(ports.snapshots[3], folder / "pieces-3")
+        (folder / "pieces").write_text(json.dumps(ports.losses))
+    dist.barrier()
+    again, ports = resumed(folder / "pieces-1", acceleration=pieces), ListPorts(last=3, directives=ADJUST)
+    train_stage(again, ports, team)
+    if team.leads:
+        write_snapshot(ports.snapshots[3], folder / "pieces-resumed-3")
 
 
 def errors_are_shared(team: Team) -> None:
@@ -128,6 +146,18 @@ def test_a_team_that_shrinks_and_grows_sees_every_row_once(team: tuple[int, Path
     alone, together = json.loads((folder / "elastic").read_text())
     assert alone["drawn"] + together["drawn"] == list(range(4 * 4, 12 * 4))
     assert alone["losses"] + together["losses"] == pytest.approx(fixed[4:], rel=1e-4)
+
+
+def test_in_pieces_it_trains_as_whole_and_resumes_bit_for_bit(team: tuple[int, Path]) -> None:
+    _, folder = team
+    assert json.loads((folder / "pieces").read_text()) == pytest.approx(
+        json.loads((folder / "losses").read_text()), rel=1e-4
+    )
+    ended = [
+        checkpoint.file_sha256(folder / name / "model" / "model.safetensors")
+        for name in ("pieces-3", "pieces-resumed-3")
+    ]
+    assert ended[0] == ended[1]
 
 
 def test_rows_are_dealt_out_once() -> None:
