@@ -25,14 +25,10 @@ CURRICULUM_DOCUMENTS = 2_100
 LADDER, ANTICIPATING = GateRules(controller="LADDER"), GateRules(controller="ANTICIPATE")
 # The early peak passes; with a late stop the loop is left to its projection.
 PATIENT = GateRules(controller="ANTICIPATE", stop=0.60)
-# Replay where the rate is low already, in place of an even share: (share, late share, part of the stage).
-LATE = ((0.05, 0.50, 0.7),)
-LOOPS = (
-    ("anticipating, stop 60%", PATIENT, 2e-3),
-    ("ladder", LADDER, 2e-3),
-    ("anticipating", ANTICIPATING, 2e-3),
-    ("anticipating, stop 60%", PATIENT, 1e-3),
-)
+# Replay late, where the rate is low already, or early, while it is high: (share, later share, part of the stage).
+UNEVEN = ((0.05, 0.50, 0.7), (0.50, 0.15, 0.3))
+LOOP_RATE = FRONTIER_RATES[-1]  # the better one of the frontier
+LOOPS = (("anticipating, stop 60%", PATIENT), ("ladder", LADDER), ("anticipating", ANTICIPATING))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,16 +61,15 @@ def loop_arms(domain: str, seed: int) -> list[NamedArm]:
         for rate in FRONTIER_RATES
         for share in FRONTIER_SHARES
     ]
-    for name, gate, rate in LOOPS:
-        loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=rate, gate=gate)
-        arms.append(NamedArm(group="loop", label=f"{name}, {rate:g}", arm=loop))
-    for early, late, begin in LATE:
-        label = f"{early:.0%}, from {begin:.0%} of the stage {late:.0%}"
-        for rate in reversed(FRONTIER_RATES):
-            arm = Arm(
-                domain=domain, seed=seed, general_share=early, late_share=late, late_from=begin, learning_rate=rate
-            )
-            arms.append(NamedArm(group="late replay", label=f"{label}, {rate:g}", arm=arm))
+    for name, gate in LOOPS:
+        loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=LOOP_RATE, gate=gate)
+        arms.append(NamedArm(group="loop", label=f"{name}, {LOOP_RATE:g}", arm=loop))
+    for early, late, begin in UNEVEN:
+        arm = Arm(
+            domain=domain, seed=seed, general_share=early, late_share=late, late_from=begin, learning_rate=LOOP_RATE
+        )
+        label = f"{early:.0%}, from {begin:.0%} of the stage {late:.0%}, {LOOP_RATE:g}"
+        arms.append(NamedArm(group="uneven share", label=label, arm=arm))
     return arms
 
 

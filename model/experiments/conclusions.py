@@ -75,9 +75,9 @@ def _loops(domain: str, runs: Sequence[Finished]) -> list[str]:
             + (f" Left out: {'; '.join(outside)}." if outside else "")
         )
         said += [_budget(loop) for loop in loops]
-    for label, late in by_label(of_group(runs, "late replay")).items():
+    for label, uneven in by_label(of_group(runs, "uneven share")).items():
         ratios: list[float] = []
-        for run in late:
+        for run in uneven:
             _keep(match(run.at(), [f.at() for f in of_seed(of_group(runs, "fixed"), run.arm.seed)]), ratios, [])
         said.append(f"{label}: it forgets {_times(ratios, TARGET_RATIO)} of the frontier of even shares.")
     return said
