@@ -2,7 +2,7 @@
 
 A training step makes and frees the same tensors again and again. By default glibc gives blocks of more than 32 MB, and
 the top of its heap, back to the kernel at once, and the next step pays for fresh, zeroed pages. Told to keep them, the
-process grows to the peak of one step and stays there. `python -m tests.benchmarks.bench_model --allocator` compares.
+process grows to the peak of one step and stays there. `python -m tests.benchmarks.bench_model --no-allocator` compares.
 """
 
 import ctypes
