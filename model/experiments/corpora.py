@@ -34,6 +34,7 @@ from model.tokenizer import Tokenizer
 BASE_MODEL = "models/stories260K-hf"
 FIRST_RETENTION_ROW = 320
 SALT = "experiments"
+CODE_BYTES = 1_000  # of a piece of code: about as long as the other documents
 # No token of its own for the roles: the pre-trained vocabulary has 512 entries and none to spare.
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}"
@@ -194,7 +195,7 @@ def _scitldr(shared: Path) -> Texts:
 def _code(shared: Path) -> Texts:
     texts = Texts(train=[], held=[])
     rule = HoldOut(fraction=0.1, salt=SALT)
-    for document in open_source("sample://code"):
+    for document in open_source("sample://code", options={"document_bytes": CODE_BYTES}):
         (texts.train if split_of(document.origin, rule) == TRAIN else texts.held).append(replace(document, meta={}))
     return texts
 
