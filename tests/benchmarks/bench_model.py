@@ -178,7 +178,7 @@ def evaluation(model: Llama, rounds: int, clock: Clock) -> tuple[int, dict[str, 
             for batch in eval_set.batches(rows):
                 model(batch.inputs_RT)
 
-    runs = {"evaluate_set": lambda: evaluate_set(model, eval_set), "bare forward pass": bare}
+    runs: dict[str, Step] = {"evaluate_set": lambda: evaluate_set(model, eval_set), "bare forward pass": bare}
     return eval_set.target_tokens, seconds_of(runs, rounds, clock)
 
 
