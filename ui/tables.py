@@ -37,11 +37,11 @@ def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
-def _narrow(table: Table) -> Table:
-    """A blank between columns and none around them; no cell is broken in two."""
+def _narrow(table: Table, *, may_break: Sequence[str] = ()) -> Table:
+    """A blank between columns and none around them; only the named columns may break a cell in two."""
     table.padding, table.show_edge = (0, 0), False
     for column in table.columns:
-        column.no_wrap = True
+        column.no_wrap = column.header not in may_break
     return table
 
 
@@ -53,8 +53,9 @@ def status_text(row: ProgressRow) -> Text:
 
 def progress_table(rows: Sequence[ProgressRow], *, title: str = "Training Pipeline Progress") -> Table:
     """The seed of every view: Stage, Checkpoints, Latest, Status."""
-    table = _narrow(_table(title, "Stage", "Checkpoints", "Latest", "Status", right=["Checkpoints"]))
-    table.columns[-1].no_wrap = False  # it may say what a stage needs
+    table = _table(title, "Stage", "Checkpoints", "Latest", "Status", right=["Checkpoints"])
+    # The one may name a run, the other what a stage needs.
+    _narrow(table, may_break=["Latest", "Status"]).columns[-1].min_width = 16
     for number, row in enumerate(rows, start=1):
         table.add_row(f"{number}  {row.title}", str(row.checkpoints), row.latest or "-", status_text(row))
     return table
@@ -62,6 +63,7 @@ def progress_table(rows: Sequence[ProgressRow], *, title: str = "Training Pipeli
 
 def runs_table(runs: Sequence[Run]) -> Table:
     table = _table("Pipeline runs", "Run", "Name", "State", "Stage", "Forgetting", "Created", right=["Forgetting"])
+    _narrow(table, may_break=["Name", "Stage", "Created"])
     for run in runs:
         stage = current_stage(run)
         state = f"{run.state} (place {run.status.queue_position})" if run.status.queue_position else run.state
@@ -133,8 +135,8 @@ def decision_line(decision: Decision) -> Text:
 
 def decisions_table(decisions: Sequence[Decision]) -> Table:
     """Each decision with its reason: the score that was compared with its bound, the changed share or learning rate."""
-    table = _narrow(_table("Decisions", "#", "Stage", "Step", "Verdict", "Why", right=["#", "Step"]))
-    table.columns[-1].no_wrap = False
+    table = _table("Decisions", "#", "Stage", "Step", "Verdict", "Why", right=["#", "Step"])
+    _narrow(table, may_break=["Why"])
     for decision in decisions:
         table.add_row(
             str(decision.number),
@@ -158,11 +160,12 @@ def checkpoints_table(checkpoints: Sequence[Checkpoint]) -> Table:
         "Size",
         right=["Forgetting", "Loss", "Size"],
     )
+    _narrow(table, may_break=["Checkpoint"])
     for row in checkpoints:
         table.add_row(
             row.id,
-            row.ref.manifest_sha256[:12],
-            row.parent[:12] or "-",
+            row.ref.manifest_sha256[:8],
+            row.parent[:8] or "-",
             row.state.lower(),
             words.percent(row.forgetting),
             f"{row.train_loss_nats:.3f}" if row.train_loss_nats else "-",
