@@ -28,7 +28,13 @@ PATIENT = GateRules(controller="ANTICIPATE", stop=0.60)
 # Replay late, where the rate is low already, or early, while it is high: (share, later share, part of the stage).
 UNEVEN = ((0.05, 0.50, 0.7), (0.50, 0.15, 0.3))
 LOOP_RATE = FRONTIER_RATES[-1]  # the better one of the frontier
-LOOPS = (("anticipating, stop 60%", PATIENT), ("ladder", LADDER), ("anticipating", ANTICIPATING))
+HIGHER_RATE = 4e-3  # not on the frontier: a loop there, and a fixed mix that shows what the rate alone does
+LOOPS = (
+    ("anticipating, stop 60%", PATIENT, LOOP_RATE),
+    ("anticipating, stop 60%", PATIENT, HIGHER_RATE),
+    ("ladder", LADDER, LOOP_RATE),
+    ("anticipating", ANTICIPATING, LOOP_RATE),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +67,11 @@ def loop_arms(domain: str, seed: int) -> list[NamedArm]:
         for rate in FRONTIER_RATES
         for share in FRONTIER_SHARES
     ]
-    for name, gate in LOOPS:
-        loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=LOOP_RATE, gate=gate)
-        arms.append(NamedArm(group="loop", label=f"{name}, {LOOP_RATE:g}", arm=loop))
+    for name, gate, rate in LOOPS:
+        loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=rate, gate=gate)
+        arms.append(NamedArm(group="loop", label=f"{name}, {rate:g}", arm=loop))
+    higher = Arm(domain=domain, seed=seed, general_share=0.25, learning_rate=HIGHER_RATE)
+    arms.append(NamedArm(group="higher rate", label=f"25%, {HIGHER_RATE:g}", arm=higher))
     for early, late, begin in UNEVEN:
         arm = Arm(
             domain=domain, seed=seed, general_share=early, late_share=late, late_from=begin, learning_rate=LOOP_RATE

@@ -75,11 +75,14 @@ def _loops(domain: str, runs: Sequence[Finished]) -> list[str]:
             + (f" Left out: {'; '.join(outside)}." if outside else "")
         )
         said += [_budget(loop) for loop in loops]
-    for label, uneven in by_label(of_group(runs, "uneven share")).items():
+    others = [*of_group(runs, "higher rate"), *of_group(runs, "uneven share")]
+    for label, fixed_too in by_label(others).items():
         ratios: list[float] = []
-        for run in uneven:
-            _keep(match(run.at(), [f.at() for f in of_seed(of_group(runs, "fixed"), run.arm.seed)]), ratios, [])
-        said.append(f"{label}: it forgets {_times(ratios, TARGET_RATIO)} of the frontier of even shares.")
+        why: list[str] = []
+        for run in fixed_too:
+            _keep(match(run.at(), [f.at() for f in of_seed(of_group(runs, "fixed"), run.arm.seed)]), ratios, why)
+        reasons = f" {'; '.join(why)}." if why else ""
+        said.append(f"{label}: it forgets {_times(ratios, TARGET_RATIO)} of the frontier, without any loop.{reasons}")
     return said
 
 
@@ -89,7 +92,9 @@ def _keep(found: Matched, values: list[float], outside: list[str]) -> None:
     elif found.frontier_nats is not None:
         outside.append(f"the frontier forgets nothing there ({found.frontier_nats:+.4f} nats)")
     else:
-        outside.append(str(found.reach))
+        end = found.end
+        at = f" (it ends at target {end.target_nats:.4f}, forgotten {end.forgetting_nats:.4f})" if end else ""
+        outside.append(f"{found.reach}{at}")
 
 
 def _budget(loop: Finished) -> str:

@@ -51,11 +51,12 @@ class Reach(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Matched:
     """A run beside the frontier at its own target loss. `ratio` < 1: it forgets less; None outside the frontier, and
-    where the frontier forgets nothing."""
+    where the frontier forgets nothing. `end`: outside, the end of the frontier that is nearest."""
 
     reach: Reach
     frontier_nats: float | None = None
     ratio: float | None = None
+    end: Point | None = None
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
@@ -71,9 +72,9 @@ def match(run: Point, fixed: Sequence[Point]) -> Matched:
     """The run against the frontier of the fixed mixes at the run's target loss."""
     line = pareto(fixed)
     if not line or not run.finite or run.target_nats < line[0].target_nats:
-        return Matched(reach=Reach.BETTER_TARGET)
+        return Matched(reach=Reach.BETTER_TARGET, end=line[0] if line else None)
     if run.target_nats > line[-1].target_nats:
-        return Matched(reach=Reach.WORSE_TARGET)
+        return Matched(reach=Reach.WORSE_TARGET, end=line[-1])
     frontier = line[-1].forgetting_nats
     for left, right in pairwise(line):
         if left.target_nats <= run.target_nats <= right.target_nats:

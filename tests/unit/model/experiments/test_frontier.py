@@ -42,6 +42,7 @@ def test_forgetting_is_interpolated_along_the_frontier(target: float, frontier: 
 def test_outside_the_frontier_nothing_is_extrapolated(target: float, reach: Reach) -> None:
     found = match(at(target, 0.1), FIXED)
     assert (found.reach, found.frontier_nats, found.ratio) == (reach, None, None)
+    assert found.end == (FIXED[0] if target < 2.0 else FIXED[-1])
 
 
 def test_a_frontier_that_forgets_nothing_has_no_ratio() -> None:
