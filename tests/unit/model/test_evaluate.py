@@ -46,12 +46,21 @@ def gold(folder: Path, stories: list[str]) -> EvalSet:
     return EvalSet.build("gold", documents(stories), Tokenizer.load(folder), 512)
 
 
-def test_the_gold_loss_and_the_same_bits_twice(folder: Path, gold: EvalSet) -> None:
-    model = load_pretrained(folder)
-    first, second = evaluate_set(model, gold), evaluate_set(model, gold)
-    assert first.loss_nats == pytest.approx(GOLD_NATS, abs=GOLD_TOLERANCE)
-    assert first == second  # every unit, every bit: an untouched model forgets exactly nothing
+@pytest.fixture(scope="module")
+def few(folder: Path, stories: list[str]) -> EvalSet:
+    """The first of the gold stories, for what does not need all of them."""
+    return EvalSet.build("few", documents(stories[:30]), Tokenizer.load(folder), 512)
+
+
+def test_an_untouched_model_has_the_same_bits_twice_and_forgets_exactly_nothing(folder: Path, few: EvalSet) -> None:
+    first, second = evaluate_set(load_pretrained(folder), few), evaluate_set(load_pretrained(folder), few)
+    assert first == second  # every unit, every bit
     assert (second.perplexity - first.perplexity) / first.perplexity == 0.0
+
+
+def test_the_gold_loss(folder: Path, gold: EvalSet) -> None:
+    first = evaluate_set(load_pretrained(folder), gold)
+    assert first.loss_nats == pytest.approx(GOLD_NATS, abs=GOLD_TOLERANCE)
     assert math.fsum(unit.nats for unit in first.units) == pytest.approx(first.nats, rel=1e-12)
     assert sum(unit.tokens for unit in first.units) == first.tokens == len(gold.tokens_N) - 1
     assert first.bits_per_byte == first.nats / math.log(2) / sum(unit.bytes for unit in first.units)
@@ -81,17 +90,18 @@ def test_other_conventions_give_their_own_known_losses(
 
 
 def test_targets_that_are_not_shifted_fail_the_gold_check(
-    folder: Path, gold: EvalSet, monkeypatch: pytest.MonkeyPatch
+    folder: Path, few: EvalSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = EvalSet.batches
+    right, right_nats = EvalSet.batches, evaluate_set(load_pretrained(folder), few).loss_nats
+    assert right_nats == pytest.approx(GOLD_NATS, abs=0.1)  # fewer stories, a wider interval
 
     def unshifted(self: EvalSet, rows: int):
         for batch in right(self, rows):
             yield EvalBatch(batch.inputs_RT, batch.inputs_RT, batch.units_RT.clamp(min=0), batch.segments_RT)
 
     monkeypatch.setattr(EvalSet, "batches", unshifted)
-    wrong = evaluate_set(load_pretrained(folder), gold).loss_nats
-    assert not GOLD_NATS - GOLD_TOLERANCE <= wrong <= GOLD_NATS + GOLD_TOLERANCE
+    wrong = evaluate_set(load_pretrained(folder), few).loss_nats
+    assert abs(wrong - right_nats) > 1.0
 
 
 def test_units_get_the_nats_of_their_own_tokens(folder: Path, stories: list[str]) -> None:
