@@ -31,7 +31,7 @@ LOOP_RATE = FRONTIER_RATES[-1]  # the better one of the frontier
 HIGHER_RATE = 4e-3  # not on the frontier: a loop there, and a fixed mix that shows what the rate alone does
 LOOPS = (
     ("anticipating, stop 60%", PATIENT, LOOP_RATE),
-    ("anticipating, stop 60%", PATIENT, HIGHER_RATE),
+    ("anticipating, stop 150%", replace(PATIENT, stop=1.50), HIGHER_RATE),
     ("ladder", LADDER, LOOP_RATE),
     ("anticipating", ANTICIPATING, LOOP_RATE),
 )

@@ -76,14 +76,24 @@ def _loops(domain: str, runs: Sequence[Finished]) -> list[str]:
         )
         said += [_budget(loop) for loop in loops]
     others = [*of_group(runs, "higher rate"), *of_group(runs, "uneven share")]
-    for label, fixed_too in by_label(others).items():
-        ratios: list[float] = []
-        why: list[str] = []
-        for run in fixed_too:
-            _keep(match(run.at(), [f.at() for f in of_seed(of_group(runs, "fixed"), run.arm.seed)]), ratios, why)
-        reasons = f" {'; '.join(why)}." if why else ""
-        said.append(f"{label}: it forgets {_times(ratios, TARGET_RATIO)} of the frontier, without any loop.{reasons}")
-    return said
+    return said + [_without_loop(label, of, runs) for label, of in by_label(others).items()]
+
+
+def _without_loop(label: str, mixes: Sequence[Finished], runs: Sequence[Finished]) -> str:
+    """A fixed mix that is no point of the frontier, held against it like a loop."""
+    plain: list[float] = []
+    on_line: list[float] = []
+    why: list[str] = []
+    for mix in mixes:
+        fixed = of_seed(of_group(runs, "fixed"), mix.arm.seed)
+        at = [one.at() for one in fixed]
+        _keep(match(mix.at(), at), plain, why)
+        best = best_point(mix, lambda p, f=fixed: match(p, [one.at(CONTROL) for one in f]).ratio)
+        _keep(match(mix.at(point=best), at), on_line, [])
+    return (
+        f"{label}: without any loop it forgets {_times(plain, TARGET_RATIO)} of the frontier, "
+        f"{_times(on_line, TARGET_RATIO)} with interpolation." + (f" Left out: {'; '.join(why)}." if why else "")
+    )
 
 
 def _keep(found: Matched, values: list[float], outside: list[str]) -> None:
