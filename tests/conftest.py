@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -42,9 +43,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
         report.longrepr = f"skipped although everything is required here: {report.longrepr}"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, a file's tests stay together (they share servers), and those of the whole stack are one group."""
-    for item in items:
-        whole_stack = item.get_closest_marker("e2e") is not None
-        item.add_marker(pytest.mark.xdist_group("e2e" if whole_stack else item.path.stem))
+class _ByServers(LoadScopeScheduling):
+    """Side by side, the tests of a file stay together (they share servers); those of the whole stack are one scope."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """How `make test` shares the tests out among its processes."""
+    return _ByServers(config, log)
