@@ -5,6 +5,7 @@ documents."""
 import hashlib
 from typing import Any
 
+from model.acceleration import Acceleration
 from model.config import ModelConfig, preset
 from model.curriculum import CurriculumSpec, Strategy
 from model.errors import BadConfig
@@ -34,6 +35,7 @@ _VERDICTS = {
     resources_pb2.VERDICT_STOP: Verdict.STOP,
     resources_pb2.VERDICT_ACCEPT: Verdict.ACCEPT,
 }
+_PRECISIONS = {spec_pb2.PRECISION_FP32: "fp32", spec_pb2.PRECISION_BF16: "bf16"}
 DEFAULT_SEQUENCES = 16
 
 
@@ -75,6 +77,21 @@ def curriculum(stage: spec_pb2.StageSpec) -> CurriculumSpec | None:
 def rows(stage: spec_pb2.StageSpec) -> int:
     """Sequences in a global batch."""
     return stage.batch.sequences or DEFAULT_SEQUENCES
+
+
+def acceleration(compute: spec_pb2.ComputeSpec, stage: spec_pb2.StageSpec, *, gpus: bool) -> Acceleration:
+    """How the stage computes. Shards of weights are for GPUs, and for stages whose every weight learns freely."""
+    return Acceleration(
+        precision=_PRECISIONS.get(compute.precision, "auto"),
+        compile=compute.compile,
+        activation_checkpointing=compute.activation_checkpointing,
+        sharded=gpus and not (stage.lora.rank or penalised(stage)),
+    )
+
+
+def penalised(stage: spec_pb2.StageSpec) -> bool:
+    """Whether leaving the parent's weights costs something."""
+    return bool(stage.penalty.ewc or stage.penalty.l2_sp)
 
 
 def directive(response: control_pb2.GetDirectiveResponse) -> Directive:

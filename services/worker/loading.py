@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from model import checkpoint
-from model.acceleration import Acceleration
 from model.batches import BatchStream
 from model.errors import BadConfig
 from model.hf import load_pretrained
@@ -19,7 +18,6 @@ from model.stage import StageJob
 from model.tokenizer import Tokenizer
 from model.train_stage import ADAPTER
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
-from retain.types.v1 import spec_pb2
 from services.worker import convert
 from services.worker.cache import LocalCache
 
@@ -73,7 +71,7 @@ def load(work: control_pb2.StageWork, cache: LocalCache) -> tuple[StageJob, Toke
         resume=checkpoint.load_state(resume) if resume is not None else None,
         optimizer_state=moments or None,
         penalty=_penalty(work, model, parent, shards, context),
-        acceleration=Acceleration(sharded=torch.cuda.is_available() and not (stage.lora.rank or _penalised(stage))),
+        acceleration=convert.acceleration(spec.compute, stage, gpus=torch.cuda.is_available()),
     )
     return job, tokenizer
 
@@ -84,16 +82,12 @@ def _model(work: control_pb2.StageWork, folder: Path | None, tokenizer: Tokenize
     return Llama(convert.model_config(work.spec, vocab_size=tokenizer.vocab_size), seed=work.spec.seed)
 
 
-def _penalised(stage: spec_pb2.StageSpec) -> bool:
-    return bool(stage.penalty.ewc or stage.penalty.l2_sp)
-
-
 def _penalty(
     work: control_pb2.StageWork, model: Llama, parent: Path | None, shards: dict[str, TokenShard], context: int
 ) -> Penalties | None:
     """What the stage asks for, or None. Made anew from the parent on every attempt: a resume needs no state of it."""
     asked = work.spec.stages[work.index].penalty
-    if not _penalised(work.spec.stages[work.index]):
+    if not convert.penalised(work.spec.stages[work.index]):
         return None
     if parent is None:
         raise BadConfig("penalty", "a stage that starts from random weights", "a stage with a parent")

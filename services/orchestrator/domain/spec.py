@@ -49,6 +49,14 @@ class ScheduleKind(StrEnum):
     CONSTANT = "CONSTANT"
 
 
+class Precision(StrEnum):
+    """Type of the numbers of products and activations; UNSPECIFIED is bf16 on a GPU and fp32 on a CPU."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    FP32 = "FP32"
+    BF16 = "BF16"
+
+
 class CurriculumStrategy(StrEnum):
     """How difficulty is used; UNSPECIFIED is random order."""
 
@@ -250,6 +258,9 @@ class ComputeSpec:
     gpus_per_worker: float = 0.0
     cpus_per_worker: float = 0.0
     min_workers: int = 0
+    precision: Precision = Precision.UNSPECIFIED
+    compile: bool = False
+    activation_checkpointing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

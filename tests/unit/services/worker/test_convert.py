@@ -2,6 +2,7 @@
 
 import pytest
 
+from model.acceleration import Acceleration
 from model.curriculum import Strategy
 from model.errors import BadConfig, BadSource
 from model.schedules import ScheduleKind
@@ -45,6 +46,16 @@ def test_curricula() -> None:
     made = convert.curriculum(stage(MIDTRAIN, curriculum=staged))
     assert made is not None
     assert (made.strategy, made.levels) == (Strategy.STAGED, 3)
+
+
+def test_how_a_stage_computes() -> None:
+    plain = convert.acceleration(spec_pb2.ComputeSpec(), stage(MIDTRAIN), gpus=True)
+    assert plain == Acceleration(precision="auto", sharded=True)
+    asked = spec_pb2.ComputeSpec(precision=spec_pb2.PRECISION_BF16, compile=True, activation_checkpointing=True)
+    held = stage(MIDTRAIN, penalty=spec_pb2.PenaltySpec(l2_sp=0.1))
+    wanted = Acceleration(precision="bf16", compile=True, activation_checkpointing=True)
+    assert convert.acceleration(asked, held, gpus=True) == wanted
+    assert convert.acceleration(asked, stage(MIDTRAIN), gpus=False) == wanted
 
 
 def test_directives() -> None:

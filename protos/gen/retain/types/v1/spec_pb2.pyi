@@ -42,6 +42,12 @@ class Controller(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTROLLER_UNSPECIFIED: _ClassVar[Controller]
     CONTROLLER_LADDER: _ClassVar[Controller]
     CONTROLLER_ANTICIPATE: _ClassVar[Controller]
+
+class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRECISION_UNSPECIFIED: _ClassVar[Precision]
+    PRECISION_FP32: _ClassVar[Precision]
+    PRECISION_BF16: _ClassVar[Precision]
 STAGE_KIND_UNSPECIFIED: StageKind
 STAGE_KIND_PRETRAIN: StageKind
 STAGE_KIND_MIDTRAIN: StageKind
@@ -63,6 +69,9 @@ CURRICULUM_STRATEGY_RANDOM: CurriculumStrategy
 CONTROLLER_UNSPECIFIED: Controller
 CONTROLLER_LADDER: Controller
 CONTROLLER_ANTICIPATE: Controller
+PRECISION_UNSPECIFIED: Precision
+PRECISION_FP32: Precision
+PRECISION_BF16: Precision
 
 class PipelineSpec(_message.Message):
     __slots__ = ("name", "model", "tokenizer", "stages", "forgetting", "evaluation", "compute", "checkpoints", "seed", "labels")
@@ -317,16 +326,22 @@ class IntervalSpec(_message.Message):
     def __init__(self, tokens: _Optional[int] = ..., steps: _Optional[int] = ...) -> None: ...
 
 class ComputeSpec(_message.Message):
-    __slots__ = ("workers", "gpus_per_worker", "cpus_per_worker", "min_workers")
+    __slots__ = ("workers", "gpus_per_worker", "cpus_per_worker", "min_workers", "precision", "compile", "activation_checkpointing")
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     GPUS_PER_WORKER_FIELD_NUMBER: _ClassVar[int]
     CPUS_PER_WORKER_FIELD_NUMBER: _ClassVar[int]
     MIN_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    COMPILE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_CHECKPOINTING_FIELD_NUMBER: _ClassVar[int]
     workers: int
     gpus_per_worker: float
     cpus_per_worker: float
     min_workers: int
-    def __init__(self, workers: _Optional[int] = ..., gpus_per_worker: _Optional[float] = ..., cpus_per_worker: _Optional[float] = ..., min_workers: _Optional[int] = ...) -> None: ...
+    precision: Precision
+    compile: bool
+    activation_checkpointing: bool
+    def __init__(self, workers: _Optional[int] = ..., gpus_per_worker: _Optional[float] = ..., cpus_per_worker: _Optional[float] = ..., min_workers: _Optional[int] = ..., precision: _Optional[_Union[Precision, str]] = ..., compile: _Optional[bool] = ..., activation_checkpointing: _Optional[bool] = ...) -> None: ...
 
 class CheckpointSpec(_message.Message):
     __slots__ = ("keep_last",)
