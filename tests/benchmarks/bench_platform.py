@@ -27,7 +27,7 @@ from tests.e2e.stack import Stack, until_ended
 from ui.client.client import RetainClient
 from ui.client.views import Run
 
-ROWS, CONTEXT, STEPS, EVERY = 16, 256, 48, 24
+ROWS, CONTEXT, STEPS, EVERY = 16, 256, 96, 48
 SPEC: dict[str, Any] = {
     "name": "bench",
     "model": {"preset": "nano", "context": CONTEXT},
@@ -64,8 +64,18 @@ class Round:
     between_s: float
 
 
-def read_log(text: str, since: datetime) -> Round:
-    """The figures in a worker's log, from `since` on."""
+def round_of(client: RetainClient, run_id: str, since: datetime) -> Round:
+    """The figures of a run that has ended; the last lines of its worker's log may come some seconds later."""
+    for _ in range(60):
+        figures = read_log("".join(piece.text for piece in client.logs(run_id)), since)
+        if figures is not None:
+            return figures
+        time.sleep(0.5)
+    raise SystemExit(f"the log of {run_id} does not tell of the end of both stages")
+
+
+def read_log(text: str, since: datetime) -> Round | None:
+    """The figures in a worker's log, from `since` on; None as long as the end of a stage is missing."""
     begins, ends = [], []
     for line in text.splitlines():
         if "{" not in line:
@@ -79,6 +89,8 @@ def read_log(text: str, since: datetime) -> Round:
             begins.append(event["at"])
         elif event.get("event") == "the attempt ended":
             ends.append(event)
+    if len(ends) < len(SPEC["stages"]):
+        return None
     walls = [(end["at"] - begin).total_seconds() for begin, end in zip(begins, ends, strict=True)]
     stall, wait = (sum(end[name] for end in ends) for name in ("stall_seconds", "wait_seconds"))
     trained = walls[0] - ends[0]["stall_seconds"] - ends[0]["wait_seconds"]
@@ -173,7 +185,7 @@ def measure(rounds: int, folder: Path) -> None:
                 run = until_ended(client, run.id)
                 if run.state != "SUCCEEDED":
                     raise SystemExit(f"{run.id} ended {run.state}: {run.status.message}")
-                platform.append(read_log("".join(piece.text for piece in client.logs(run.id)), since))
+                platform.append(round_of(client, run.id, since))
                 alone.append(bare_rate(run, folder, stack.cache))
     finally:
         stack.down()
