@@ -11,6 +11,7 @@ from ui import library, progress
 from ui.client.errors import BadInput, ClientError
 from ui.client.views import Checkpoint
 from ui.follow import follow, outcome_line, view_for
+from ui.interrupt import insistent
 from ui.progress import TITLES, ProgressRow
 from ui.stage_spec import DOMAINS, LESSONS, stage_spec
 from ui.tables import checkpoints_table, decisions_table, plan_table, progress_table, runs_table, stages_table
@@ -103,7 +104,8 @@ class Menu:
         run = self._client.create_run(tree)
         self._console.print(f"run {run.id}; Ctrl-C leaves it running and comes back here")
         try:
-            run = follow(self._client, run.id, view_for(self._console))
+            with insistent():
+                run = follow(self._client, run.id, view_for(self._console))
             self._console.print(outcome_line(run))
         except KeyboardInterrupt:
             self._console.print(f"\nthe run goes on; `retain watch {run.id}` follows it")

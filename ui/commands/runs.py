@@ -90,9 +90,11 @@ def watch(run_id: RunArgument, json: JsonFlag = False) -> None:
 
 def _follow(client, run_id: str, json: bool) -> Run:
     from ui.follow import follow, view_for
+    from ui.interrupt import insistent
 
     try:
-        return follow(client, run_id, view_for(messages() if json else console()))
+        with insistent():
+            return follow(client, run_id, view_for(messages() if json else console()))
     except KeyboardInterrupt:
         say(f"detached; the run goes on. `retain watch {run_id}` follows it again, `retain cancel {run_id}` ends it")
         if json:
