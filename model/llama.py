@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from model import fused
 from model.config import ModelConfig
 from model.errors import BadConfig
-from model.losses import fused_token_nats
+from model.losses import SoftTargets, fused_token_nats
 from model.rope import RotaryTable, rotate, segment_positions
 
 
@@ -183,21 +183,23 @@ class Llama(nn.Module):
         *,
         segments_BT: Tensor | None = None,
         targets_BT: Tensor | None = None,
+        soft: SoftTargets | None = None,
         cache: KeyValueStore | None = None,
     ) -> Any:
         """Logits of the next token at every position, [B, T, V]; or, with targets, their loss.
 
         segments_BT: ids of the conversations packed into a row (runs of equal ids): attention never crosses from one
         to another and positions start again in each, so that each gets the logits that it would get alone.
-        targets_BT: the next tokens (NO_LOSS where none bears loss). Then the result is (sum of nats, nats of every
-        token [B, T]) of `losses.fused_token_nats`: the way to train, since all logits are never held at once. It is
-        part of the forward pass because wrappers (DDP, FSDP) know the weights only inside of it.
+        targets_BT: the next tokens (NO_LOSS where none bears loss), with a teacher's word on them if there is one. Then
+        the result is (sum of nats, nats of every token [B, T]) of `losses.fused_token_nats`: the way to train, since
+        all logits are never held at once. It is part of the forward pass because wrappers (DDP, FSDP) know the
+        weights only inside of it.
         Raises BadConfig when there are more tokens than the context.
         """
         hidden_BTE = self.hidden(tokens_BT, segments_BT=segments_BT, cache=cache)
         if targets_BT is None:
             return self.lm_head(hidden_BTE)
-        return fused_token_nats(hidden_BTE, self.lm_head.weight, targets_BT)
+        return fused_token_nats(hidden_BTE, self.lm_head.weight, targets_BT, soft)
 
     def hidden(
         self, tokens_BT: Tensor, *, segments_BT: Tensor | None = None, cache: KeyValueStore | None = None

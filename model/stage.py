@@ -20,6 +20,7 @@ from model.acceleration import Acceleration
 from model.checkpoint import TrainerState
 from model.errors import BadConfig
 from model.llama import Llama
+from model.losses import SoftTargets
 from model.optim import OptimizerSettings
 from model.schedules import Schedule
 
@@ -69,6 +70,15 @@ class Stream(Protocol):
         ...
 
 
+class Teacher(Protocol):
+    """Who is asked about replayed rows (model/distillation.py)."""
+
+    def check(self, model: Llama) -> None: ...
+    def soft_targets(
+        self, inputs_BT: Tensor, segments_BT: Tensor | None, replayed_B: Sequence[bool]
+    ) -> SoftTargets | None: ...
+
+
 class Penalty(Protocol):
     """A pull towards other weights (model/penalties.py)."""
 
@@ -94,6 +104,7 @@ class StageJob:
     resume: TrainerState | None = None
     optimizer_state: Mapping[str, Tensor] | None = None
     penalty: Penalty | None = None
+    teacher: Teacher | None = None
     acceleration: Acceleration = field(default_factory=Acceleration)
 
     @property
@@ -110,6 +121,10 @@ class StageJob:
             raise BadConfig("batch.micro_sequences", self.micro_rows, "a number of rows, or 0 to let Retain choose")
         if self.acceleration.sharded and self.penalty is not None:
             raise BadConfig("penalty", "a penalty on weights in pieces", "a stage that is not sharded")
+        if self.acceleration.sharded and self.teacher is not None:
+            raise BadConfig("penalty.distill", "a teacher beside weights in pieces", "a stage that is not sharded")
+        if self.teacher is not None:
+            self.teacher.check(self.model)
         if not (math.isfinite(self.lr_scale) and self.lr_scale > 0):
             raise BadConfig("lr_scale", self.lr_scale, "a finite number above 0")
 

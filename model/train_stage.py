@@ -156,8 +156,12 @@ def _backward(job: StageJob, batch: Batch, targets: int, ports: StagePorts, team
         segments_BT = None if batch.segments_RT is None else batch.segments_RT[part].to(device, non_blocking=True)
         with job.acceleration.autocast(device):
             inputs_BT = batch.inputs_RT[part].to(device, non_blocking=True)
-            sum_nats, nats_BT = job.model(inputs_BT, segments_BT=segments_BT, targets_BT=targets_BT)
-        (sum_nats / targets).backward()
+            soft = None
+            if job.teacher is not None:  # old text has a share; what is learned has none
+                replayed_B = [name in job.shares for name in batch.source_R[part]]
+                soft = job.teacher.soft_targets(inputs_BT, segments_BT, replayed_B)
+            total, nats_BT = job.model(inputs_BT, segments_BT=segments_BT, targets_BT=targets_BT, soft=soft)
+        (total / targets).backward()
         nats_R[part] = nats_BT.sum(dim=1)
         if team.leads:
             ports.beat()

@@ -13,7 +13,7 @@ from model.errors import BadConfig
 ROWS_VERSION = 1  # part of every digest: raise it when a run would come out differently
 BOUNDARIES = 10  # of every arm: the sets are measured at tenths of a stage
 CONTROLLERS = ("", "LADDER", "ANTICIPATE")
-PENALTIES = ("", "ewc", "l2_sp")
+PENALTIES = ("", "ewc", "l2_sp", "distill")
 ORDERS = ("random", "easy_to_hard", "hard_to_easy")
 
 
@@ -42,7 +42,7 @@ class Arm:
     steps, rows, context   optimizer steps, rows of a batch, tokens of a row; tokens of a Fisher estimate and of
                 intervals that were rolled back come off the steps, so that every arm spends the same
     warmup      share of the steps; the rate then falls in a straight line to 0
-    penalty, strength   "ewc" or "l2_sp"
+    penalty, strength   "ewc", "l2_sp" or "distill"
     lora_rank   0: all weights are trained
     late_share, late_from   share of general text from this part of the stage on (a fixed mix that changes once; 0: not)
     order       of the domain's documents by difficulty

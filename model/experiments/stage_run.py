@@ -17,6 +17,7 @@ import torch
 
 from model.batches import BatchStream
 from model.curriculum import CurriculumSpec, Strategy
+from model.distillation import Distillation
 from model.errors import BadCheckpoint, NonFinite
 from model.experiments.arms import BOUNDARIES, Arm
 from model.experiments.corpora import BASE_MODEL, Corpus, Sizes, open_corpus
@@ -171,6 +172,7 @@ def _play(arm: Arm, gate: Gate, bench: Bench, ruler: Ruler, corpora: dict[str, C
             resume=None if kept is None else kept.state,
             optimizer_state=None if kept is None else kept.optimizer,
             penalty=_penalty(arm, model, bench, corpora["general"]),
+            teacher=Distillation(bench.load(arm.parent), strength=arm.strength) if arm.penalty == "distill" else None,
             micro_rows=arm.rows,
         )
         try:
@@ -205,7 +207,7 @@ def _stream(arm: Arm, corpora: dict[str, Corpus]) -> BatchStream:
 
 
 def _penalty(arm: Arm, model: Llama, bench: Bench, general: Corpus) -> QuadraticPenalty | None:
-    if not arm.penalty:
+    if arm.penalty not in ("ewc", "l2_sp"):
         return None
     parent = bench.load(arm.parent)
     importance = None

@@ -90,8 +90,8 @@ def acceleration(compute: spec_pb2.ComputeSpec, stage: spec_pb2.StageSpec, *, gp
 
 
 def penalised(stage: spec_pb2.StageSpec) -> bool:
-    """Whether leaving the parent's weights costs something."""
-    return bool(stage.penalty.ewc or stage.penalty.l2_sp)
+    """Whether leaving the parent costs something."""
+    return bool(stage.penalty.ewc or stage.penalty.l2_sp or stage.penalty.distill)
 
 
 def directive(response: control_pb2.GetDirectiveResponse) -> Directive:

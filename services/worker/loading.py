@@ -8,6 +8,7 @@ from torch import Tensor
 
 from model import checkpoint
 from model.batches import BatchStream
+from model.distillation import Distillation
 from model.errors import BadConfig
 from model.hf import load_pretrained
 from model.llama import Llama
@@ -71,6 +72,7 @@ def load(work: control_pb2.StageWork, cache: LocalCache) -> tuple[StageJob, Toke
         resume=checkpoint.load_state(resume) if resume is not None else None,
         optimizer_state=moments or None,
         penalty=_penalty(work, model, parent, shards, context),
+        teacher=_teacher(work, model, parent),
         acceleration=convert.acceleration(spec.compute, stage, gpus=torch.cuda.is_available()),
     )
     return job, tokenizer
@@ -87,7 +89,7 @@ def _penalty(
 ) -> Penalties | None:
     """What the stage asks for, or None. Made anew from the parent on every attempt: a resume needs no state of it."""
     asked = work.spec.stages[work.index].penalty
-    if not convert.penalised(work.spec.stages[work.index]):
+    if not (asked.ewc or asked.l2_sp):
         return None
     if parent is None:
         raise BadConfig("penalty", "a stage that starts from random weights", "a stage with a parent")
@@ -108,3 +110,16 @@ def _penalty(
         importance = fisher(old, zip(batch.inputs_RT, batch.targets_RT, segments, strict=True))
         penalties.append(QuadraticPenalty(model, held, strength=asked.ewc, importance=importance))
     return Penalties(*penalties)
+
+
+def _teacher(work: control_pb2.StageWork, model: Llama, parent: Path | None) -> Distillation | None:
+    """The parent, where the stage asks for its word on replayed text."""
+    strength = work.spec.stages[work.index].penalty.distill
+    if not strength:
+        return None
+    if parent is None or not work.shares:
+        raise BadConfig(
+            "penalty.distill", "a stage without a parent or replay", "a stage that replays its parent's text"
+        )
+    old = load_pretrained(parent / checkpoint.MODEL_FOLDER).to(next(model.parameters()).device)
+    return Distillation(old, strength=strength)

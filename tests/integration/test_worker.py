@@ -195,7 +195,7 @@ def test_lag_1_ends_with_the_same_weights(
     assert control.accepted(1).weights_digest == undisturbed.accepted(1).weights_digest
 
 
-@pytest.mark.parametrize("method", ["lora", "ewc", "l2_sp"])
+@pytest.mark.parametrize("method", ["lora", "ewc", "l2_sp", "distill"])
 def test_methods_against_forgetting_train_and_resume_bit_for_bit(
     method: str, server: Server, store: MinioStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

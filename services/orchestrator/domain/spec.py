@@ -177,10 +177,11 @@ class LoraSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltySpec:
-    """Penalties on leaving the parent's weights; 0 is off."""
+    """Penalties on leaving the parent; 0 is off."""
 
     ewc: float = 0.0
     l2_sp: float = 0.0
+    distill: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,5 +139,22 @@ def _check_training(faults: Faults, path: str, stage: StageSpec, filled: Pipelin
     faults.positive(f"{path}.optimizer.clip", adam.clip or 0.0)
     faults.at_least(f"{path}.lora.rank", stage.lora.rank, 0)
     faults.at_least(f"{path}.lora.alpha", stage.lora.alpha, 0)
-    faults.at_least(f"{path}.penalty.ewc", stage.penalty.ewc, 0)
-    faults.at_least(f"{path}.penalty.l2_sp", stage.penalty.l2_sp, 0)
+    _check_penalty(faults, f"{path}.penalty", stage, filled)
+
+
+def _check_penalty(faults: Faults, path: str, stage: StageSpec, filled: PipelineSpec) -> None:
+    penalty = stage.penalty
+    strengths = {"ewc": penalty.ewc, "l2_sp": penalty.l2_sp, "distill": penalty.distill}
+    first, random_weights = stage.kind is StageKind.PRETRAIN, filled.model.preset is not None
+    for name, strength in strengths.items():
+        faults.at_least(f"{path}.{name}", strength, 0)
+        if not strength > 0:
+            continue
+        if first and name != "l2_sp":
+            faults.add(f"{path}.{name}", f"came {strength:g}; allowed in stages that replay old text, not in PRETRAIN")
+        elif first and random_weights:
+            faults.add(f"{path}.{name}", f"came {strength:g} for random weights; allowed in a stage with a parent")
+        if stage.lora.rank and name != "distill":
+            faults.add(
+                f"{path}.{name}", f"came {strength:g} beside lora.rank {stage.lora.rank}; allowed is one of them"
+            )

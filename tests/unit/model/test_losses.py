@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.errors import EmptyBatch
-from model.losses import NO_LOSS, fused_token_nats, mean_loss, summed_loss, token_nats, uniform_nats
+from model.losses import NO_LOSS, SoftTargets, fused_token_nats, mean_loss, summed_loss, token_nats, uniform_nats
 
 
 def logits_of(probabilities: list[list[float]]) -> torch.Tensor:
@@ -77,3 +77,40 @@ def test_the_fused_loss_and_its_gradients_are_those_of_cross_entropy(tokens: int
 def test_the_fused_loss_survives_logits_that_would_overflow() -> None:
     sum_nats, _ = fused_token_nats(torch.tensor([[[100.0]]]), torch.tensor([[100.0], [-100.0]]), torch.tensor([[1]]))
     assert sum_nats.item() == pytest.approx(20_000.0)
+
+
+@pytest.mark.parametrize("tokens", [3, 600])
+def test_soft_targets_add_the_divergence_from_the_teacher(tokens: int) -> None:
+    """Against torch's own kl_div, with a teacher of another width, some tokens untaught and some without loss."""
+    torch.manual_seed(0)
+    hidden_BTE, weight_VE = torch.randn(2, tokens, 8), torch.randn(50, 8)
+    said_BTE, words_VE = torch.randn(2, tokens, 6), torch.randn(50, 6)
+    targets_BT = torch.randint(0, 50, (2, tokens))
+    targets_BT[1, : tokens // 2] = NO_LOSS
+    strengths_BT = torch.zeros(2, tokens)
+    strengths_BT[1] = 0.7
+    soft = SoftTargets(hidden_BTE=said_BTE, weight_VE=words_VE, strengths_BT=strengths_BT)
+    results = []
+    for fused in (False, True):
+        hidden, weight = hidden_BTE.clone().requires_grad_(), weight_VE.clone().requires_grad_()
+        if fused:
+            total, nats_BT = fused_token_nats(hidden, weight, targets_BT, soft)
+        else:
+            nats_BT = token_nats(hidden @ weight.T, targets_BT)
+            log_q, log_p = ((h @ w.T).log_softmax(-1) for h, w in ((said_BTE, words_VE), (hidden, weight)))
+            kl_BT = torch.nn.functional.kl_div(log_p, log_q, log_target=True, reduction="none").sum(-1)
+            total = nats_BT.sum() + (kl_BT * strengths_BT * (targets_BT != NO_LOSS)).sum()
+        (total / 7).backward()
+        results.append((total.detach(), nats_BT.detach(), hidden.grad, weight.grad))
+    torch.testing.assert_close(results[1], results[0], atol=1e-4, rtol=1e-4)
+
+
+def test_a_teacher_who_is_not_asked_changes_no_bit() -> None:
+    torch.manual_seed(0)
+    hidden_BTE, weight_VE = torch.randn(2, 5, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
+    targets_BT = torch.randint(0, 50, (2, 5))
+    soft = SoftTargets(hidden_BTE=torch.randn(2, 5, 8), weight_VE=torch.randn(50, 8), strengths_BT=torch.zeros(2, 5))
+    results = [fused_token_nats(hidden_BTE, weight_VE, targets_BT, teacher)[0] for teacher in (None, soft)]
+    gradients = [torch.autograd.grad(total, (hidden_BTE, weight_VE)) for total in results]
+    assert torch.equal(results[0], results[1])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))

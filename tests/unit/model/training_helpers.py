@@ -27,6 +27,7 @@ class SyntheticBatch:
     inputs_RT: Tensor  # noqa: N815
     targets_RT: Tensor  # noqa: N815
     segments_RT: Tensor | None = None  # noqa: N815
+    source_R: tuple[str, ...] = ()  # noqa: N815
 
 
 class SyntheticStream:
@@ -43,18 +44,21 @@ class SyntheticStream:
         self.observed: list[list[float]] = []
 
     def next_batch(self) -> SyntheticBatch:
-        rows = []
+        rows, sources = [], []
         for _ in range(self.rows):
             generator = torch.Generator().manual_seed(self.seed * 100_003 + self.cursor)
             begin = int(torch.randint(0, CONFIG.vocab_size, (), generator=generator))
             self.debt += self.shares.get("general", 0.0)
             direction = -1 if self.debt >= 1.0 else 1
+            sources.append("target" if direction == 1 else "general")
             self.debt -= float(self.debt >= 1.0)
             rows.append((begin + direction * torch.arange(self.context + 1)) % CONFIG.vocab_size)
             self.drawn.append(self.cursor)
             self.cursor += 1
         tokens = torch.stack(rows)
-        return SyntheticBatch(inputs_RT=tokens[:, :-1].clone(), targets_RT=tokens[:, 1:].clone())
+        return SyntheticBatch(
+            inputs_RT=tokens[:, :-1].clone(), targets_RT=tokens[:, 1:].clone(), source_R=tuple(sources)
+        )
 
     def state(self) -> dict[str, Any]:
         return {"cursor": self.cursor, "debt": self.debt, "shares": self.shares}

@@ -20,7 +20,9 @@ from services.orchestrator.domain.spec import (
     EvaluationSpec,
     ForgettingSpec,
     IntervalSpec,
+    LoraSpec,
     ModelSpec,
+    PenaltySpec,
     ScheduleKind,
     StageData,
     StageKind,
@@ -159,10 +161,25 @@ def test_a_number_that_is_not_finite_is_refused_wherever_it_stands(value: float)
         ("forgetting.budget", spec(forgetting=ForgettingSpec(budget=0.5))),
         ("forgetting.settle", spec(forgetting=ForgettingSpec(settle=1.0))),
         ("evaluation.every", spec(evaluation=EvaluationSpec(every=IntervalSpec(tokens=0)))),
+        ("stages[1].penalty.distill", spec(stages=(PRETRAIN, replace(MIDTRAIN, penalty=PenaltySpec(distill=-1))))),
+        ("stages[0].penalty.distill", spec(stages=(replace(PRETRAIN, penalty=PenaltySpec(distill=1)),))),
+        ("stages[0].penalty.ewc", spec(stages=(replace(PRETRAIN, penalty=PenaltySpec(ewc=1)),))),
+        ("stages[0].penalty.l2_sp", spec(stages=(replace(PRETRAIN, penalty=PenaltySpec(l2_sp=1)),))),
+        ("stages[1].penalty.l2_sp",
+         spec(stages=(PRETRAIN, replace(MIDTRAIN, penalty=PenaltySpec(l2_sp=1), lora=LoraSpec(rank=4))))),
     ],
 )  # fmt: skip
 def test_a_single_fault_is_found(field: str, faulty) -> None:
     assert field in fields(faulty)
+
+
+def test_what_holds_the_parent_is_allowed_where_there_is_one() -> None:
+    imported = {"model": ModelSpec(huggingface="/m", context=64), "tokenizer": TokenizerSpec()}
+    assert not fields(spec(stages=(replace(PRETRAIN, penalty=PenaltySpec(l2_sp=1)),), **imported))
+    taught = replace(MIDTRAIN, penalty=PenaltySpec(distill=1), lora=LoraSpec(rank=4))
+    assert not fields(spec(stages=(PRETRAIN, taught)))
+    held = replace(MIDTRAIN, penalty=PenaltySpec(ewc=1, l2_sp=1, distill=1))
+    assert not fields(spec(stages=(PRETRAIN, held)))
 
 
 def test_a_run_that_could_never_fit_is_refused() -> None:

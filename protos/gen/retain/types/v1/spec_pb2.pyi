@@ -259,12 +259,14 @@ class LoraSpec(_message.Message):
     def __init__(self, rank: _Optional[int] = ..., alpha: _Optional[float] = ...) -> None: ...
 
 class PenaltySpec(_message.Message):
-    __slots__ = ("ewc", "l2_sp")
+    __slots__ = ("ewc", "l2_sp", "distill")
     EWC_FIELD_NUMBER: _ClassVar[int]
     L2_SP_FIELD_NUMBER: _ClassVar[int]
+    DISTILL_FIELD_NUMBER: _ClassVar[int]
     ewc: float
     l2_sp: float
-    def __init__(self, ewc: _Optional[float] = ..., l2_sp: _Optional[float] = ...) -> None: ...
+    distill: float
+    def __init__(self, ewc: _Optional[float] = ..., l2_sp: _Optional[float] = ..., distill: _Optional[float] = ...) -> None: ...
 
 class ForgettingSpec(_message.Message):
     __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention")
