@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from model.experiments.arms import Arm, GateRules
 
@@ -16,6 +17,7 @@ WITH_AND_WITHOUT = (0.0, 0.10)
 RATES = (2e-3, RATE, 5e-4)
 L2_SP = (1e-3, 1e-2, 1e-1)
 EWC = (1e-3, 1e-2, 1e-1)
+DISTILL = (0.3, 1.0, 3.0)
 LORA_RANK, LORA_RATES = 8, (1e-3, 3e-3, 1e-2)
 PEAKS = (5e-4, 1e-3, 2e-3)
 FORCED_RATE = 2e-2
@@ -29,11 +31,13 @@ PATIENT = GateRules(controller="ANTICIPATE", stop=0.60)
 UNEVEN = ((0.05, 0.50, 0.7), (0.50, 0.15, 0.3))
 LOOP_RATE = FRONTIER_RATES[-1]  # the better one of the frontier
 HIGHER_RATE = 4e-3  # not on the frontier: a loop there, and a fixed mix that shows what the rate alone does
-LOOPS = (
-    ("anticipating, stop 60%", PATIENT, LOOP_RATE),
-    ("anticipating, stop 150%", replace(PATIENT, stop=1.50), HIGHER_RATE),
-    ("ladder", LADDER, LOOP_RATE),
-    ("anticipating", ANTICIPATING, LOOP_RATE),
+TAUGHT: Mapping[str, Any] = {"penalty": "distill", "strength": 1.0}
+LOOPS: tuple[tuple[str, GateRules, float, Mapping[str, Any]], ...] = (
+    ("anticipating, stop 60%, distillation", PATIENT, LOOP_RATE, TAUGHT),
+    ("anticipating, stop 60%", PATIENT, LOOP_RATE, {}),
+    ("anticipating, stop 150%", replace(PATIENT, stop=1.50), HIGHER_RATE, {}),
+    ("ladder", LADDER, LOOP_RATE, {}),
+    ("anticipating", ANTICIPATING, LOOP_RATE, {}),
 )
 
 
@@ -67,11 +71,14 @@ def loop_arms(domain: str, seed: int) -> list[NamedArm]:
         for rate in FRONTIER_RATES
         for share in FRONTIER_SHARES
     ]
-    for name, gate, rate in LOOPS:
-        loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=rate, gate=gate)
+    for name, gate, rate, held in LOOPS:
+        loop = Arm(domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=rate, gate=gate, **held)
         arms.append(NamedArm(group="loop", label=f"{name}, {rate:g}", arm=loop))
     higher = Arm(domain=domain, seed=seed, general_share=0.25, learning_rate=HIGHER_RATE)
     arms.append(NamedArm(group="higher rate", label=f"25%, {HIGHER_RATE:g}", arm=higher))
+    for share in FRONTIER_SHARES[:2]:
+        arm = Arm(domain=domain, seed=seed, general_share=share, learning_rate=LOOP_RATE, **TAUGHT)
+        arms.append(NamedArm(group="distillation", label=f"{share:.0%}, {LOOP_RATE:g}, distillation", arm=arm))
     for early, late, begin in UNEVEN:
         arm = Arm(
             domain=domain, seed=seed, general_share=early, late_share=late, late_from=begin, learning_rate=LOOP_RATE
@@ -82,14 +89,15 @@ def loop_arms(domain: str, seed: int) -> list[NamedArm]:
 
 
 def penalty_arms(domain: str, seed: int) -> list[NamedArm]:
-    """(c) EWC, L2-SP and LoRA, each with a sweep; a lower rate is what they must beat. Interpolation needs no runs."""
+    """(c) EWC, L2-SP, LoRA, and distillation where there is replay, each with a sweep; a lower rate is what they must
+    beat. Interpolation needs no runs."""
     arms = []
     for share in WITH_AND_WITHOUT:
         plain = Arm(domain=domain, seed=seed, general_share=share)
         where = f"share {share:.0%}"
         for rate in RATES:
             arms.append(NamedArm(group=f"rate, {where}", label=f"{rate:g}", arm=replace(plain, learning_rate=rate)))
-        for name, strengths in (("ewc", EWC), ("l2_sp", L2_SP)):
+        for name, strengths in (("ewc", EWC), ("l2_sp", L2_SP), *((("distill", DISTILL),) if share else ())):
             for strength in strengths:
                 arm = replace(plain, penalty=name, strength=strength, measure_line=False)
                 arms.append(NamedArm(group=f"{name}, {where}", label=f"{strength:g}", arm=arm))

@@ -75,7 +75,7 @@ def _loops(domain: str, runs: Sequence[Finished]) -> list[str]:
             + (f" Left out: {'; '.join(outside)}." if outside else "")
         )
         said += [_budget(loop) for loop in loops]
-    others = [*of_group(runs, "higher rate"), *of_group(runs, "uneven share")]
+    others = [run for group in ("higher rate", "distillation", "uneven share") for run in of_group(runs, group)]
     return said + [_without_loop(label, of, runs) for label, of in by_label(others).items()]
 
 
@@ -128,7 +128,7 @@ def _penalties(domain: str, runs: Sequence[Finished]) -> list[str]:
         rates = of_group(runs, f"rate, {where}")
         if not rates:
             continue
-        methods = {name: of_group(runs, f"{name}, {where}") for name in ("ewc", "l2_sp", "lora")}
+        methods = {name: of_group(runs, f"{name}, {where}") for name in ("ewc", "l2_sp", "lora", "distill")}
         for name, arms in methods.items():
             points = [(run.arm.seed, run.at()) for run in arms]
             said.append(f"{name} at {where}: {_against_rates(points, rates)}")
