@@ -84,6 +84,16 @@ def test_a_traced_stage_has_the_losses_of_an_eager_one(monkeypatch: pytest.Monke
     assert traced.losses == pytest.approx(run(make_job(total_steps=2)).losses, rel=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(cpp_compiler() is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_stage_has_the_losses_of_an_eager_one() -> None:
+    """Through the C++ compiler."""
+    compiled = make_job(total_steps=2, acceleration=Acceleration(compile=True))
+    losses = run(compiled).losses
+    assert losses == pytest.approx(run(make_job(total_steps=2)).losses, rel=1e-4)
+    assert compiled.model.model.layers[0]._compiled_call_impl is not None
+
+
 def test_pieces_and_penalties_exclude_each_other() -> None:
     with pytest.raises(BadConfig, match="in pieces"):
         make_job(acceleration=Acceleration(sharded=True), penalty=object())
