@@ -22,13 +22,31 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.config import ModelConfig
-from model.errors import BadCheckpoint, BadConfig, NonFinite
+from model.errors import BadCheckpoint, NonFinite
 from model.hf_config import read_config, to_hf
+from model.hf_folder import (
+    INDEX_FILE,
+    PICKLE_SUFFIXES,
+    WEIGHTS_FILE,
+    check_vocabulary,
+    refuse_pickles,
+    weight_files,
+)
 from model.llama import Llama
 from model.tokenizer import Tokenizer
 
-PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
-WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
+__all__ = [
+    "PICKLE_SUFFIXES",
+    "check_vocabulary",
+    "exported_state",
+    "load_pretrained",
+    "model_digest",
+    "refuse_pickles",
+    "save_pretrained",
+    "tensors_digest",
+    "weight_files",
+    "weights_digest",
+]
 MAX_SHARD_BYTES = 5_000_000_000
 TIED = "lm_head.weight"
 
@@ -107,12 +125,6 @@ def exported_state(model: Llama) -> dict[str, Tensor]:
     return state
 
 
-def check_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:
-    """Raise BadConfig when the tokenizer can make ids that the model has no embedding for."""
-    if tokenizer.vocab_size > config.vocab_size:
-        raise BadConfig("tokenizer", f"{tokenizer.vocab_size} tokens", f"at most the model's {config.vocab_size}")
-
-
 def weights_digest(folder: Path | str) -> str:
     """SHA-256 (hex) over the weights of a folder: name, dtype, shape and bytes of each tensor, sorted by name. Neither
     the sharding nor the order of the files changes it."""
@@ -133,32 +145,6 @@ def tensors_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
         digest.update(len(header).to_bytes(8, "little") + header.encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def refuse_pickles(folder: Path) -> None:
-    """Raise BadCheckpoint when the folder is missing or any file in it may be a pickle."""
-    if not folder.is_dir():
-        raise BadCheckpoint(str(folder), "no such folder", "a model folder in Hugging Face's layout")
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in PICKLE_SUFFIXES:
-            raise BadCheckpoint(str(path), "a pickle file (it could run code)", "safetensors only")
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of the model, in order. Raises BadCheckpoint when there are none or one is missing."""
-    index = folder / INDEX_FILE
-    if (folder / WEIGHTS_FILE).is_file():
-        return [folder / WEIGHTS_FILE]
-    if not index.is_file():
-        raise BadCheckpoint(str(folder), "no weights", f"{WEIGHTS_FILE}, or shards with {INDEX_FILE}")
-    try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadCheckpoint(str(index), repr(error), 'JSON with a "weight_map"') from error
-    for shard in shards:
-        if Path(shard).name != shard or not (folder / shard).is_file():
-            raise BadCheckpoint(f"{index}: {shard}", "no such file in this folder", "shards beside their index")
-    return [folder / shard for shard in shards]
 
 
 def _open(path: Path) -> AbstractContextManager[Any]:

@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, unquote
 from model.errors import BadSource
 from model.sources.base import Source
 from model.sources.dialogues import ChatSource
-from model.sources.files import FileSource
+from model.sources.files import FileSource, OnFault
 from model.sources.math_problems import MathSource
 from model.sources.remote import Fetch, HuggingFaceSource, open_s3
 from model.sources.science_texts import ScienceSource
@@ -37,16 +37,24 @@ __all__ = ["SAMPLES", "Source", "open_source", "source_digest"]
 
 
 def open_source(
-    uri: str, *, options: Mapping[str, Any] | None = None, fetch: Fetch | None = None, cache: Path | None = None
+    uri: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    fetch: Fetch | None = None,
+    cache: Path | None = None,
+    on_fault: OnFault | None = None,
 ) -> Source:
-    """The source behind a URI. Raises BadSource for what cannot be opened, with the URI, what came, what is allowed."""
+    """The source behind a URI. Raises BadSource for what cannot be opened, with the URI, what came, what is allowed.
+
+    on_fault: for files, called with every fault of a row or a file, and reading goes on; without it the first raises.
+    """
     base, _, query = uri.partition("?") if "://" in uri else (uri, "", "")
     merged = {name: _value(text) for name, text in parse_qsl(query, keep_blank_values=True)} | dict(options or {})
     scheme, _, rest = base.partition("://") if "://" in base else ("file", "", base)
     if scheme == "sample":
         return _sample(base, rest.strip("/"), merged)
     if scheme == "file":
-        return FileSource(Path(unquote(rest) if "://" in base else rest), uri=base, options=merged)
+        return FileSource(Path(unquote(rest) if "://" in base else rest), uri=base, options=merged, on_fault=on_fault)
     if scheme == "s3":
         return open_s3(base, fetch=fetch, cache=cache, options=merged)
     if scheme == "hf":

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,26 @@ _TEXT = {".txt", ".text", ".md", ".rst", *_LANGUAGE_OF}
 _LINES = {".jsonl", ".ndjson", ".json"}
 _PARQUET = {".parquet"}
 SUFFIXES = sorted(_TEXT | _LINES | _PARQUET)
+OnFault = Callable[[BadSource], None]
 FILE_OPTIONS: dict[str, Any] = {**ROW_OPTIONS, "document_bytes": 4_096, "hold_out": "document"}
 
 
 class FileSource(Source):
-    """A file or a folder of files. Raises BadSource at once when there is nothing to read."""
+    """A file or a folder of files. Raises BadSource at once when there is nothing to read.
 
-    def __init__(self, path: Path, *, uri: str | None = None, options: Mapping[str, Any] | None = None) -> None:
+    on_fault: called with every fault of a file or a row instead of raising it; the next row or file follows.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        uri: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        on_fault: OnFault | None = None,
+    ) -> None:
         self.path = Path(path)
+        self._on_fault = on_fault
         self.uri = uri or str(path)
         self.options = checked_options(self.uri, options, FILE_OPTIONS)
         whole_number(self.uri, "document_bytes", self.options["document_bytes"], low=64)
@@ -92,10 +104,15 @@ class FileSource(Source):
                 )
         else:
             raise BadSource(field=self.uri, came="nothing there", allowed="an existing file or folder")
-        empty = next((path for path in files if path.stat().st_size == 0), None)
-        if empty is not None:
-            raise BadSource(field=str(empty), came="an empty file", allowed="a file with at least one document")
-        return files
+        for path in files:
+            if path.stat().st_size == 0:
+                self._fault(BadSource(str(path), "an empty file", "a file with at least one document"))
+        return [path for path in files if path.stat().st_size > 0]
+
+    def _fault(self, error: BadSource) -> None:
+        if self._on_fault is None:
+            raise error
+        self._on_fault(error)
 
     def _name(self, path: Path) -> str:
         return path.name if path == self.path else path.relative_to(self.path).as_posix()
@@ -120,20 +137,37 @@ class FileSource(Source):
     def documents(self) -> Iterator[Document]:
         """Documents of all files in order."""
         for path in self.files:
-            suffix = path.suffix.lower()
-            if suffix in _PARQUET:
-                rows = parquet_rows(path)
-            elif suffix in _LINES:
-                rows = json_rows(path)
-            else:
-                yield from self._text_documents(path)
+            try:
+                yield from self._documents_of(path)
+            except BadSource as error:
+                self._fault(error)
+
+    def _documents_of(self, path: Path) -> Iterator[Document]:
+        found = False
+
+        def broken(error: BadSource) -> None:
+            nonlocal found
+            found = True
+            self._fault(error)
+
+        suffix = path.suffix.lower()
+        if suffix in _PARQUET:
+            rows = parquet_rows(path)
+        elif suffix in _LINES:
+            rows = json_rows(path, on_fault=broken if self._on_fault else None)
+        else:
+            yield from self._text_documents(path)
+            return
+        for where, row in rows:
+            found = True
+            try:
+                document = row_document(row, where=where, options=self.options)
+            except BadSource as error:
+                self._fault(error)
                 continue
-            found = False
-            for where, row in rows:
-                found = True
-                yield row_document(row, where=where, options=self.options)
-            if not found:
-                raise BadSource(field=str(path), came="no rows", allowed="at least one row")
+            yield document
+        if not found:
+            raise BadSource(field=str(path), came="no rows", allowed="at least one row")
 
     def _text_documents(self, path: Path) -> Iterator[Document]:
         name = self._name(path)
@@ -166,8 +200,11 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def json_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """(place, row) of a file of JSON lines, or of a `.json` file with one array. Blank lines are skipped."""
+def json_rows(path: Path, *, on_fault: OnFault | None = None) -> Iterator[tuple[str, Any]]:
+    """(place, row) of a file of JSON lines, or of a `.json` file with one array. Blank lines are skipped.
+
+    on_fault: called with the fault of each broken line instead of raising it.
+    """
     lines = lines_of(path)
     if path.suffix.lower() == ".json":
         text = "".join(line for _, line in lines)
@@ -187,11 +224,15 @@ def json_rows(path: Path) -> Iterator[tuple[str, Any]]:
         try:
             row = json.loads(line.rstrip())
         except json.JSONDecodeError as error:
-            raise BadSource(
+            fault = BadSource(
                 field=f"{path}:{number}",
                 came=f"a broken line ({error.msg} at column {error.colno}): {line.strip()[:60]!r}",
                 allowed="one JSON object per line",
-            ) from None
+            )
+            if on_fault is None:
+                raise fault from None
+            on_fault(fault)
+            continue
         yield f"{path}:{number}", row
 
 

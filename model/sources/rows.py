@@ -1,7 +1,9 @@
 """Rows with named fields (jsonl, parquet, Hugging Face data sets) turned into documents.
 
 The form of a row is recognised by its fields; the first line of this table that fits decides. `fields` (names to join
-with a blank line) or `template` ("Q: {question}\\nA: {answer}") say it explicitly for any other data set.
+with a blank line) or `template` ("Q: {question}\\nA: {answer}") say it explicitly for any other text,
+`chat_fields` for conversations in columns of other names: `{"messages": "turns"}`, or `{"prompt": "question",
+"completion": "answer"}`.
 
 | form | fields | document | difficulty |
 |---|---|---|---|
@@ -23,7 +25,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.conversations import is_chat, normalise
+from model.conversations import Messages, is_chat, normalise
 from model.difficulty import code_difficulty, gsm8k_calculations, math_level, readability_difficulty
 from model.document import Document, content_origin
 from model.errors import BadSource
@@ -31,6 +33,7 @@ from model.errors import BadSource
 ROW_OPTIONS: dict[str, Any] = {
     "fields": None,
     "template": None,
+    "chat_fields": None,
     "difficulty_field": None,
     "origin_field": None,
     "difficulty": True,
@@ -50,8 +53,9 @@ def row_document(row: Any, *, where: str, options: Mapping[str, Any]) -> Documen
     meta = {name: row[name] for name in _META_FIELDS if isinstance(row.get(name), str | int)} | {"row": where}
     wanted = bool(options.get("difficulty", True))
     explicit = options.get("fields") or options.get("template")
-    if explicit is None and is_chat(row):
-        messages = normalise(row, where=where)
+    named = options.get("chat_fields")
+    if named or (explicit is None and is_chat(row)):
+        messages = _named_chat(row, where, named) if named else normalise(row, where=where)
         return Document(messages=messages, origin=origin, difficulty=_stated(row, where, options), meta=meta)
     if explicit is not None:
         text, difficulty = _explicit(row, where, options), None
@@ -61,6 +65,23 @@ def row_document(row: Any, *, where: str, options: Mapping[str, Any]) -> Documen
         raise BadSource(field=where, came="an empty text", allowed="text")
     stated = _stated(row, where, options)
     return Document(text=text, origin=origin, difficulty=difficulty if stated is None else stated, meta=meta)
+
+
+def _named_chat(row: Mapping[str, Any], where: str, names: Mapping[str, str]) -> Messages:
+    """The conversation in the named columns. The others do not count, whatever they are called, but for `system`."""
+    values = {form: _needed(row, column, where) for form, column in names.items()}
+    turns = values.get("messages")
+    if isinstance(turns, Sequence) and any(isinstance(turn, Mapping) and "from" in turn for turn in turns):
+        values = {"conversations": turns, "system": row.get("system")}
+    try:
+        return normalise(values, where=where)
+    except BadSource as error:  # name the column as the file does
+        field = error.field
+        for form, column in {**names, "conversations": names.get("messages", "")}.items():
+            if field.startswith(f"{where}: {form}"):
+                field = f"{where}: {column}{field.removeprefix(f'{where}: {form}')}"
+                break
+        raise BadSource(field=field, came=error.came, allowed=error.allowed) from None
 
 
 def _explicit(row: Mapping[str, Any], where: str, options: Mapping[str, Any]) -> str:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from model.document import Document
-from model.domain_datasets import create_domain_dataset
 from model.errors import BadSource
 from model.sources import Source, open_source
+from model.sources.roles import StageText, as_role, role_options
 from model.tokenizer import Tokenizer
 from retain.types.v1 import spec_pb2
 from services.common.errors import NotFound
@@ -50,47 +49,30 @@ class CappedSource(Source):
 
 
 def open_role(stage: spec_pb2.StageSpec, role: str, uri: str, *, store: ObjectStore, folder: Path) -> Source:
-    """The source behind a role of a stage. Raises BadSource.
+    """The source behind a role of a stage. Raises BadSource. `folder` holds what is fetched from the store."""
+    said = stage_text(stage, uri)
+    source = open_source(uri, options=role_options(said, role, uri) or None, fetch=fetcher(store), cache=folder)
+    return as_role(said, role, source)
+
+
+def stage_text(stage: spec_pb2.StageSpec, uri: str) -> StageText:
+    """What a stage says about its text.
 
     The stage's `fields` and the domain's options hold for the text that the stage is to learn, not for what it
-    replays. `folder` holds what is fetched from the store.
+    replays: in PRETRAIN that is whatever is asked for (`uri`).
     """
-    domain = DOMAIN_NAMES.get(stage.domain)
-    learns = uri in (stage.data.chat, stage.data.domain) or stage.kind == spec_pb2.STAGE_KIND_PRETRAIN
-    options = field_options(dict(stage.data.fields), uri, role) if learns else {}
-    source = open_source(uri, options=options or None, fetch=fetcher(store), cache=folder)
-    if stage.kind != spec_pb2.STAGE_KIND_MIDTRAIN or role != domain:
-        return source
-    return create_domain_dataset(domain, source=source, **domain_options(stage))
-
-
-def field_options(fields: dict[str, str], uri: str, role: str) -> dict[str, Any]:
-    """Options of a source of rows from the spec's map of field names."""
-    if not fields or uri.startswith("sample://"):
-        return {}
-    allowed = "text alone, or prompt and completion"
-    if set(fields) == {"text"}:
-        return {"fields": [fields["text"]]}
-    if set(fields) != {"prompt", "completion"}:
-        raise BadSource(field="data.fields", came=sorted(fields), allowed=allowed)
-    if role == "chat":
-        raise BadSource(
-            field="data.fields",
-            came=f"prompt: {fields['prompt']}, completion: {fields['completion']} for conversations",
-            allowed="rows with messages, conversations, prompt + completion, or instruction + output",
-        )
-    return {"template": f"{{{fields['prompt']}}}\n{{{fields['completion']}}}"}
-
-
-def domain_options(stage: spec_pb2.StageSpec) -> dict[str, Any]:
-    """What the spec asks of its domain, by the names of the domain's data set."""
     given = stage.domain_options
-    asked: dict[int, dict[str, Any]] = {
-        spec_pb2.DOMAIN_CODE: {"languages": list(given.languages)},
-        spec_pb2.DOMAIN_MATH: {"difficulty_range": list(given.difficulty)},
-        spec_pb2.DOMAIN_SCIENCE: {"fields": list(given.fields)},
-    }
-    return {name: value for name, value in asked.get(stage.domain, {}).items() if value}
+    pretrain, midtrain = spec_pb2.STAGE_KIND_PRETRAIN, spec_pb2.STAGE_KIND_MIDTRAIN
+    return StageText(
+        learned=(uri,) if stage.kind == pretrain else (stage.data.chat, stage.data.domain),
+        fields=dict(stage.data.fields),
+        domain=DOMAIN_NAMES.get(stage.domain) if stage.kind == midtrain else None,
+        domain_options={
+            "languages": list(given.languages),
+            "difficulty": list(given.difficulty),
+            "fields": list(given.fields),
+        },
+    )
 
 
 def fetcher(store: ObjectStore) -> Callable[[str, Path], Path]:

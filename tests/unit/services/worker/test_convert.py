@@ -4,14 +4,15 @@ import pytest
 
 from model.acceleration import Acceleration
 from model.curriculum import Strategy
-from model.errors import BadConfig, BadSource
+from model.errors import BadConfig
 from model.schedules import ScheduleKind
+from model.sources.roles import domain_options, role_options
 from model.stage import Verdict
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.types.v1 import spec_pb2
 from services.worker import convert
-from services.worker.data_sources import domain_options, field_options
+from services.worker.data_sources import stage_text
 from services.worker.main import parse
 
 
@@ -83,20 +84,20 @@ def test_the_digest_of_a_spec_follows_its_content() -> None:
     assert convert.spec_digest(spec_pb2.PipelineSpec(seed=1)) != convert.spec_digest(one)
 
 
-def test_names_of_fields() -> None:
-    assert field_options({"text": "body"}, "data.jsonl", "general") == {"fields": ["body"]}
-    assert field_options({"prompt": "q", "completion": "a"}, "x.jsonl", "math") == {"template": "{q}\n{a}"}
-    assert field_options({"text": "body"}, "sample://docs", "general") == {}
-    for fields, role in (({"body": "x"}, "general"), ({"prompt": "q", "completion": "a"}, "chat")):
-        with pytest.raises(BadSource, match=r"data\.fields"):
-            field_options(fields, "x.jsonl", role)
-
-
-def test_options_of_domains() -> None:
-    said = spec_pb2.DomainOptions(difficulty=[2.0, 4.0], languages=["python"])
-    asked = stage(MIDTRAIN, domain=spec_pb2.DOMAIN_MATH, domain_options=said)
-    assert domain_options(asked) == {"difficulty_range": [2.0, 4.0]}
-    assert domain_options(stage(MIDTRAIN, domain=spec_pb2.DOMAIN_SCIENCE)) == {}
+def test_what_a_stage_says_of_its_text() -> None:
+    said = spec_pb2.DomainOptions(difficulty=[2.0, 4.0])
+    data = spec_pb2.StageData(domain="sums.jsonl", general="sample://docs", fields={"text": "body"})
+    asked = stage(MIDTRAIN, domain=spec_pb2.DOMAIN_MATH, domain_options=said, data=data)
+    text = stage_text(asked, "sums.jsonl")
+    assert (text.domain, domain_options(text)) == ("math", {"difficulty_range": [2.0, 4.0]})
+    assert role_options(text, "math", "sums.jsonl") == {"fields": ["body"]}
+    assert role_options(stage_text(asked, "sample://docs"), "general", "sample://docs") == {}
+    pretrain = stage(PRETRAIN, data=spec_pb2.StageData(general="a.jsonl", fields={"text": "body"}))
+    assert role_options(stage_text(pretrain, "s3://retain/a.jsonl"), "general", "s3://retain/a.jsonl") == {
+        "fields": ["body"]
+    }
+    assert domain_options(stage_text(stage(MIDTRAIN, domain=spec_pb2.DOMAIN_SCIENCE), "x")) == {}
+    assert stage_text(stage(PRETRAIN, domain=spec_pb2.DOMAIN_CODE), "x").domain is None
 
 
 def test_the_command_line() -> None:

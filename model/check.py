@@ -1,0 +1,237 @@
+"""Looks at local data and models as the worker will, before a run is submitted. A process of its own, without torch.
+
+    python -m model.check < asked.json
+
+One JSON object comes in on standard input:
+
+    {"sources": [{"field": "stages[1].data.domain",      where the spec names it
+                  "uri": "code.jsonl",                   how the spec writes it
+                  "path": "/home/me/code.jsonl",         where it is; "" for what is not on this machine
+                  "role": "domain",                      general, domain, chat, or retention
+                  "stage": {...},                        the stage whose fields and options hold, as the spec has it
+                  "stage_field": "stages[1]"}],
+     "models": [{"field": "model.huggingface", "uri": "llama", "path": "/home/me/llama",
+                 "sent": false}]}                        whether it is uploaded, without any pickles beside it
+
+and one goes out: `{"sources": [facts of each], "violations": [{"field", "description"}]}`. Of what is not on this
+machine only the options are looked at. Reading ends after LIMIT_BYTES of text or LIMIT_S seconds a source; `complete`
+says whether everything was read.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from model.config import ModelConfig
+from model.domain_datasets import DOMAINS, create_domain_dataset
+from model.errors import BadSource, RetainModelError
+from model.hf_folder import folder_faults
+from model.sources import open_source
+from model.sources.bounded import MOST_FAULTS, BoundedSource, Enough, Faults
+from model.sources.files import SUFFIXES
+from model.sources.roles import StageText, as_role, domain_options, role_options
+from model.split import CONTROL, REPORT, TRAIN, HoldOut, split_of
+
+LIMIT_BYTES, LIMIT_S = 64_000_000, 10.0
+SHOWN_FAULTS = 5
+BAD_INPUT = 2
+# What a fault of an option is called here -> where the spec has it, below its stage.
+_OPTIONS = {
+    "data.fields": "data.fields",
+    "languages": "domain_options.languages",
+    "difficulty_range": "domain_options.difficulty",
+    "fields": "domain_options.fields",
+}
+
+
+def check(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to what was asked; see the module."""
+    sources: list[dict[str, Any]] = []
+    violations: list[dict[str, str]] = []
+    for one in asked.get("sources", ()):
+        if one["path"]:
+            facts, faults = check_source(one)
+            sources.append(facts)
+        else:
+            faults = check_options(one)
+        violations += _violations(one, faults)
+    for one in asked.get("models", ()):
+        facts, faults = check_model(one)
+        sources.append(facts)
+        violations += _violations(one, faults)
+    return {"sources": sources, "violations": violations}
+
+
+def check_source(
+    one: Mapping[str, Any], *, limit_bytes: int = LIMIT_BYTES, limit_s: float = LIMIT_S
+) -> tuple[dict[str, Any], list[RetainModelError]]:
+    """(what a local source holds, every fault of it), read within the bounds."""
+    path, said, role = one["path"], stage_text(one), _role(one)
+    facts: dict[str, Any] = {
+        "field": one["field"],
+        "uri": one["uri"],
+        "path": path,
+        "role": role,
+        "kind": "",
+        "documents": 0,
+        "bytes": 0,
+        "assistant_turns": 0,
+        "documents_read": 0,
+        "bytes_read": 0,
+        "bytes_on_disk": 0,
+        "complete": False,
+    }
+    faults = Faults(limit_s=limit_s)
+    try:
+        files = [file for file in _files(Path(path)) if file.suffix.lower() in SUFFIXES]
+        facts["bytes_on_disk"] = sum(file.stat().st_size for file in files)
+        if any(file.suffix.lower() == ".json" and file.stat().st_size > limit_bytes for file in files):
+            return facts, []  # an array can only be read as a whole
+        source = open_source(path, options=role_options(said, role, path) or None, on_fault=faults.add)
+        bounded = BoundedSource(source, faults, limit_bytes=limit_bytes)
+        _count(as_role(said, role, bounded), bounded, facts, faults)
+    except Enough:
+        facts["complete"] = False
+    except RetainModelError as error:
+        if not faults.found:  # where rows are at fault, "no documents" is only what follows from it
+            faults.found.append(error)
+    except OSError as error:
+        faults.found.append(_unreadable(error, path))
+    return facts, faults.found
+
+
+def _count(dataset: Any, bounded: BoundedSource, facts: dict[str, Any], faults: Faults) -> None:
+    """Reads and fills the facts in. What a part of the data does not hold the rest may, so that is no fault."""
+    parts: Counter[str] = Counter()
+    facts["kind"] = bounded.kind
+    fit = True
+    try:
+        for document in dataset:
+            parts[split_of(document.origin)] += 1
+            facts["documents"] += 1
+            facts["bytes"] += len(document.plain_text().encode("utf-8", "surrogatepass"))
+            facts["assistant_turns"] += sum(turn["role"] == "assistant" for turn in document.messages or ())
+    except BadSource:
+        fit = False
+        if bounded.complete:
+            raise
+    finally:
+        facts["complete"] = bounded.complete and faults.complete
+        facts["documents_read"], facts["bytes_read"] = bounded.documents_read, bounded.bytes_read
+    lacking = [part for part in (TRAIN, CONTROL, REPORT) if not parts[part]]
+    if fit and facts["complete"] and not faults.found and lacking:
+        count = facts["documents"]
+        came = f"{count:,} {'document' if count == 1 else 'documents'}, none of them for {' and '.join(lacking)}"
+        share = f"one in {2 / HoldOut().fraction:.0f}"
+        faults.add(
+            BadSource(bounded.uri, came, f"more documents that differ: {share} goes to control, {share} to report")
+        )
+
+
+def check_options(one: Mapping[str, Any]) -> list[RetainModelError]:
+    """Faults of the options of a source that is not on this machine, which is not opened."""
+    said, role, uri = stage_text(one), _role(one), one["uri"]
+    faults = Faults(limit_s=LIMIT_S)
+    try:
+        role_options(said, role, uri)
+        if said.domain is not None and role == said.domain:
+            sample = DOMAINS[role].default_source
+            create_domain_dataset(role, source=None if uri == sample else sample, **domain_options(said))
+    except RetainModelError as error:
+        faults.add(error)
+    return faults.found
+
+
+def check_model(one: Mapping[str, Any]) -> tuple[dict[str, Any], list[RetainModelError]]:
+    """(what a local model folder holds, every fault that shows without loading a weight)."""
+    folder = Path(one["path"])
+    config: ModelConfig | None = None
+    try:
+        config, faults = folder_faults(folder, pickles=not one.get("sent", False))
+    except OSError as error:
+        faults = [_unreadable(error, str(folder))]
+    facts = {
+        "field": one["field"],
+        "uri": one["uri"],
+        "path": str(folder),
+        "role": "model",
+        "kind": "model",
+        "parameters": config.parameter_count() if config is not None else 0,
+        "vocab_size": config.vocab_size if config is not None else 0,
+        "bytes_on_disk": sum(file.stat().st_size for file in _files(folder)),
+        "complete": True,
+    }
+    return facts, faults
+
+
+def _unreadable(error: OSError, path: str) -> RetainModelError:
+    return BadSource(str(error.filename or path), error.strerror or repr(error), "what may be read")
+
+
+def stage_text(one: Mapping[str, Any]) -> StageText:
+    """What the stage says about the text, as far as it can be read: faults of the spec's form are the server's."""
+    stage = _mapping(one.get("stage"))
+    kind = str(stage.get("kind", "")).removeprefix("STAGE_KIND_")
+    domain = _domain(stage)
+    options = _mapping(stage.get("domain_options"))
+    learns = kind == "PRETRAIN" or one["role"] in ("domain", "chat")
+    return StageText(
+        learned=(one["path"] or one["uri"],) if learns else (),
+        fields={str(name): str(column) for name, column in _mapping(_mapping(stage.get("data")).get("fields")).items()},
+        domain=domain if kind == "MIDTRAIN" and domain in DOMAINS else None,
+        domain_options={str(name): value for name, value in options.items() if isinstance(value, list)},
+    )
+
+
+def _role(one: Mapping[str, Any]) -> str:
+    return _domain(_mapping(one.get("stage"))) if one["role"] == "domain" else one["role"]
+
+
+def _domain(stage: Mapping[str, Any]) -> str:
+    return str(stage.get("domain", "")).removeprefix("DOMAIN_").lower()
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in (path, *path.rglob("*")) if file.is_file()]
+
+
+def _violations(one: Mapping[str, Any], faults: Sequence[RetainModelError]) -> list[dict[str, str]]:
+    """The first faults under the spec's own names, and how many more there are."""
+    made = []
+    for error in faults[:SHOWN_FAULTS]:
+        allowed = error.allowed if isinstance(error.allowed, str) else ", ".join(map(str, error.allowed))  # type: ignore[call-overload]
+        said = f"came {error.came}; allowed: {allowed}"
+        if error.field in _OPTIONS:
+            made.append({"field": f"{one['stage_field']}.{_OPTIONS[error.field]}", "description": said})
+            continue
+        where = error.field.replace(one["path"], one["uri"]) if one["path"] else error.field
+        made.append({"field": one["field"], "description": f"{where}: {said}"})
+    if len(faults) > SHOWN_FAULTS:
+        least = "at least " if len(faults) >= MOST_FAULTS else ""
+        more = f"{one['uri']}: {least}{len(faults) - SHOWN_FAULTS:,} more faults"
+        made.append({"field": one["field"], "description": more})
+    return made
+
+
+def main() -> int:
+    """Standard input to standard output. Exit code 2 for what is not JSON."""
+    try:
+        asked = json.load(sys.stdin)
+    except ValueError as error:
+        print(f"error: standard input: {error}; one JSON object with sources and models is allowed", file=sys.stderr)
+        return BAD_INPUT
+    json.dump(check(asked), sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
