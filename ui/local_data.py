@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ui.client.errors import BadInput, Violation
+from ui.client.errors import BadInput
+from ui.data_check import not_there
 from ui.hugging_face import model_files
 from ui.spec_file import find_local, local_sources
 from ui.transfer import UploadPort, upload, upload_files
@@ -18,10 +19,7 @@ def place_local_sources(
     for holder, key, place in local_sources(tree):
         path = find_local(holder[key], spec_path)
         if path is None:
-            allowed = "an existing file or folder, or a URI (sample://, s3://, hf://), is allowed"
-            missing.append(
-                Violation(field=place, description=f"came {holder[key]!r}, which does not exist here; {allowed}")
-            )
+            missing.append(not_there(holder[key], place))
         else:
             found.append((holder, key, path))
     if missing:

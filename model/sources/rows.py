@@ -123,7 +123,7 @@ def _recognised(row: Mapping[str, Any], where: str, wanted: bool) -> tuple[str, 
     raise BadSource(
         field=where,
         came=f"a row with the fields {sorted(map(str, row))}",
-        allowed="text, messages or another known form; or name the fields with the option fields or template",
+        allowed="text, messages or another known form; or columns named by data.fields (fields, template, chat_fields)",
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ui.client.errors import ClientError, Violation
+from ui.client.errors import BadInput, ClientError, Violation
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,6 +88,6 @@ def fail(ctx: typer.Context, error: ClientError) -> typer.Exit:
     if error.violations:
         say("error: the input is wrong" if len(error.violations) > 1 else "error:")
         show_violations(error.violations)
-    else:
+    if not error.violations or not isinstance(error, BadInput):
         say(f"error: {error.message}")
     return typer.Exit(error.exit_code)

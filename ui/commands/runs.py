@@ -1,13 +1,16 @@
 """Verbs for runs: validate, run, list, show, watch, logs, cancel, approve, retry, delete."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ui.client import BadInput, Violation, connect
+from ui.client import BadInput, ClientError, Violation, connect
 from ui.client.errors import EXIT_BAD_INPUT
-from ui.client.views import Run
-from ui.commands.output import JsonFlag, RunArgument, console, emit, messages, say, show_violations
+from ui.client.views import Plan, Run
+from ui.commands.output import JsonFlag, RunArgument, console, emit, messages, plain, say, show_violations
+
+if TYPE_CHECKING:
+    from ui.data_check import LocalCheck
 
 SpecArgument = Annotated[
     str, typer.Argument(metavar="SPEC", help="YAML file of the pipeline; `-` reads standard input.")
@@ -22,24 +25,40 @@ EtagOption = Annotated[str, typer.Option("--etag", help="Act only if the run has
 
 
 def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = False) -> None:
-    """Check a spec on the server: the plan, or every fault at once."""
+    """Check a spec and its local data: the plan, or every fault at once."""
+    from ui.client.address import Address
+    from ui.data_check import check_local
     from ui.spec_file import load_spec
 
     tree = load_spec(spec, changes or [])
-    with connect() as client:
-        plan, faults = client.validate(tree)
-    if plan is None:
+    local = check_local(tree, spec, sent=not Address.from_env().is_loopback)
+    if not json:
+        for line in local.lines():
+            console().print(line, soft_wrap=True, highlight=False, markup=False)
+    plan, faults = _judged(tree, local)
+    if faults:
         if json:
-            emit({"violations": faults})
+            emit({"violations": faults, "sources": local.sources})
         say(f"{spec}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}")
         show_violations(faults)
         raise typer.Exit(EXIT_BAD_INPUT)
     if json:
-        emit(plan)
+        emit({**plain(plan), "sources": local.sources})
     else:
         from ui.tables import plan_table
 
         console().print(plan_table(plan))
+
+
+def _judged(tree: dict, local: "LocalCheck") -> tuple[Plan | None, tuple[Violation, ...]]:
+    """The server's plan, and all faults. What is at fault here is told also when the server does not answer."""
+    try:
+        with connect() as client:
+            plan, faults = client.validate(tree)
+    except ClientError as error:
+        error.violations = (*local.violations, *error.violations)
+        raise
+    return plan, local.with_server(faults)
 
 
 def run(
@@ -56,6 +75,8 @@ def run(
     json: JsonFlag = False,
 ) -> None:
     """Submit a pipeline and follow it. Ctrl-C detaches; it never cancels."""
+    from ui.client.address import Address
+    from ui.data_check import check_local
     from ui.local_data import place_local_sources
     from ui.spec_file import load_spec
 
@@ -63,6 +84,12 @@ def run(
         validate(spec, changes, json)
         return
     tree = load_spec(spec, changes or [])
+    local = check_local(tree, spec, sent=upload or not Address.from_env().is_loopback)
+    if local.violations:
+        raise BadInput(_judged(tree, local)[1])
+    for line, facts in zip(local.lines(), local.sources, strict=True):
+        if not facts["complete"]:
+            say(line)
     with connect() as client:
         place_local_sources(client, tree, spec, send=upload or not client.address.is_loopback, say=say)
         created = client.create_run(tree, request_id=request_id or None)

@@ -60,7 +60,8 @@ def test_validate_lists_every_fault_one_a_line(retain, platform: FakePlatform, s
         "violations": [
             {"field": "stages[0].duration", "description": "is missing"},
             {"field": "forgetting.action", "description": "came 0.3; above stop 0.2"},
-        ]
+        ],
+        "sources": [],
     }
     assert "  stages[0].duration: is missing\n" in outcome.err
     assert retain("run", spec, "--dry-run").code == 2
@@ -154,7 +155,8 @@ def test_a_spec_comes_from_standard_input_too(retain, platform: FakePlatform, sp
 
 
 def test_local_data_is_uploaded_on_request(retain, platform: FakePlatform, spec: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("text\n")
+    paragraphs = (f"Paragraph {number}: {'words ' * 100}" for number in range(2_000))
+    (tmp_path / "mine.txt").write_text("\n\n".join(paragraphs))
     changes = ("--set", "stages.0.data.general=mine.txt")
     assert retain("run", spec, *changes, "-d").code == 0
     assert platform.runs["run-1"].spec.stages[0].data.general == str(tmp_path / "mine.txt")

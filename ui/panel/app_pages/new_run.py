@@ -1,9 +1,10 @@
-"""A new run: a template, its YAML, the server's check with every fault listed, and the start."""
+"""A new run: a template, its YAML, the check of the server and of local data with every fault listed, and the start."""
 
 import streamlit as st
 
 from ui import library, words
 from ui.client import ClientError
+from ui.data_check import check_local
 from ui.local_data import place_local_sources
 from ui.panel.shared import client, errors_shown, open_run, show_error, show_faults
 from ui.spec_file import STANDARD_INPUT, parse_yaml
@@ -58,8 +59,12 @@ def _plan(plan) -> None:
 if check or start:
     with errors_shown():
         tree = parse_yaml(text, name="line")
+        local = check_local(tree, STANDARD_INPUT, sent=not client().address.is_loopback)
         plan, faults = client().validate(tree)
-    if plan is None:
+    for line in local.lines():
+        st.caption(line)
+    faults = local.with_server(faults)
+    if faults:
         show_faults([(fault.field, fault.description) for fault in faults])
     elif check:
         _plan(plan)
