@@ -9,13 +9,14 @@ One JSON object comes in on standard input:
                   "path": "/home/me/code.jsonl",         where it is; "" for what is not on this machine
                   "role": "domain",                      general, domain, chat, or retention
                   "stage": {...},                        the stage whose fields and options hold, as the spec has it
-                  "stage_field": "stages[1]"}],
+                  "stage_field": "stages[1]",
+                  "max_tokens": 0}],                     cap of the stage; 0 is none
      "models": [{"field": "model.huggingface", "uri": "llama", "path": "/home/me/llama",
                  "sent": false}]}                        whether it is uploaded, without any pickles beside it
 
 and one goes out: `{"sources": [facts of each], "violations": [{"field", "description"}]}`. Of what is not on this
-machine only the options are looked at. Reading ends after LIMIT_BYTES of text or LIMIT_S seconds a source; `complete`
-says whether everything was read.
+machine only the options are looked at. Reading ends after LIMIT_BYTES of text or LIMIT_S seconds a source, and where a
+cap will end the worker's reading; `complete` says whether everything was read.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ from model.config import ModelConfig
 from model.domain_datasets import DOMAINS, create_domain_dataset
 from model.errors import BadSource, RetainModelError
 from model.hf_folder import folder_faults
-from model.sources import open_source
+from model.sources import Source, open_source
 from model.sources.bounded import MOST_FAULTS, BoundedSource, Enough, Faults
 from model.sources.files import SUFFIXES
 from model.sources.roles import StageText, as_role, domain_options, role_options
 from model.split import CONTROL, REPORT, TRAIN, HoldOut, split_of
 
 LIMIT_BYTES, LIMIT_S = 64_000_000, 10.0
+BYTES_PER_TOKEN = 4  # of English text in a vocabulary of usual size: about where a cap on tokens ends
 SHOWN_FAULTS = 5
 BAD_INPUT = 2
 # What a fault of an option is called here -> where the spec has it, below its stage.
@@ -94,7 +96,8 @@ def check_source(
             return facts, []  # an array can only be read as a whole
         source = open_source(path, options=role_options(said, role, path) or None, on_fault=faults.add)
         bounded = BoundedSource(source, faults, limit_bytes=limit_bytes)
-        _count(as_role(said, role, bounded), bounded, facts, faults)
+        cap_bytes = BYTES_PER_TOKEN * _whole_number(one.get("max_tokens"))
+        _count(as_role(said, role, bounded), bounded, facts, faults, cap_bytes)
     except Enough:
         facts["complete"] = False
     except RetainModelError as error:
@@ -105,7 +108,7 @@ def check_source(
     return facts, faults.found
 
 
-def _count(dataset: Any, bounded: BoundedSource, facts: dict[str, Any], faults: Faults) -> None:
+def _count(dataset: Source, bounded: BoundedSource, facts: dict[str, Any], faults: Faults, cap_bytes: int) -> None:
     """Reads and fills the facts in. What a part of the data does not hold the rest may, so that is no fault."""
     parts: Counter[str] = Counter()
     facts["kind"] = bounded.kind
@@ -116,6 +119,9 @@ def _count(dataset: Any, bounded: BoundedSource, facts: dict[str, Any], faults: 
             facts["documents"] += 1
             facts["bytes"] += len(document.plain_text().encode("utf-8", "surrogatepass"))
             facts["assistant_turns"] += sum(turn["role"] == "assistant" for turn in document.messages or ())
+            if cap_bytes and facts["bytes"] >= cap_bytes:
+                bounded.complete = False
+                break
     except BadSource:
         fit = False
         if bounded.complete:
@@ -198,6 +204,10 @@ def _domain(stage: Mapping[str, Any]) -> str:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _whole_number(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _files(path: Path) -> list[Path]:

@@ -4,6 +4,7 @@ The server cannot see the files of this machine, and its workers would find thei
 """
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,9 +81,14 @@ def _questions(
         stage = stages[owner] if owner >= 0 else {}
         if not path and not (stage.get("domain_options") or _mapping(stage.get("data")).get("fields")):
             continue
+        # A tokenizer is trained on the first general text, whatever the stage's cap.
+        trains = number >= 0 and name == "general" and number == first[name][1]
+        trains = trains and bool(_mapping(tree.get("model")).get("preset"))
+        cap = 0 if trains or number < 0 else _cap(stages[number])
         same = known.get((name, path or uri, owner))
         if same is not None:
             same["also"].append(field)
+            same["max_tokens"] = max(same["max_tokens"], cap) if same["max_tokens"] and cap else 0
             continue
         known[name, path or uri, owner] = {
             "field": field,
@@ -91,6 +97,7 @@ def _questions(
             "role": key,
             "stage": stage,
             "stage_field": f"stages[{owner}]",
+            "max_tokens": cap,
             "also": [],
         }
     asked["sources"] = list(known.values())
@@ -113,6 +120,11 @@ def _named_sources(tree: dict[str, Any], stages: list[dict[str, Any]]) -> Iterat
     for name, uri in _mapping(_mapping(tree.get("forgetting")).get("retention")).items():
         if isinstance(uri, str) and uri:
             yield -1, "retention", str(name), uri
+
+
+def _cap(stage: dict[str, Any]) -> int:
+    tokens = _mapping(stage.get("data")).get("max_tokens")
+    return int(tokens) if isinstance(tokens, int | float) and 0 < tokens < math.inf else 0
 
 
 def _found(uri: str, field: str, spec_path: str, missing: list[Violation]) -> str | None:

@@ -156,6 +156,9 @@ def test_reading_ends_at_its_bounds_and_says_so(tmp_path):
     # What does not fit in the part that was read may come in the rest.
     midtrain = {"domain": "MATH", "domain_options": {"difficulty": [2, 3]}}
     assert check_source(asked(long, "domain", **midtrain), limit_bytes=10_000)[1] == []
+    # A cap on tokens ends the worker's reading too: here 400 tokens, about 1,600 bytes.
+    facts, found = check_source({**asked(long), "max_tokens": 400})
+    assert (facts["documents"], facts["complete"], found) == (16, False, [])
     array = tmp_path / "array.json"
     array.write_text(json.dumps([{"text": "x" * 100}] * 200))
     facts, found = check_source(asked(array), limit_bytes=10_000)

@@ -117,7 +117,34 @@ def test_the_same_file_is_read_once_with_the_options_of_its_first_stage(tmp_path
     assert found.violations[0].description.startswith("general.jsonl:1: came a row with the fields ['body']")
 
 
-@pytest.mark.parametrize("tree", [None, [], {"stages": 3}, {"stages": [None, {"data": [1]}]}, {"model": "x"}])
+def test_a_cap_ends_the_reading_but_not_that_for_the_tokenizer(tmp_path: Path) -> None:
+    lines = [{"text": f"{number:04} {'x' * 95}"} for number in range(400)]
+    name = rows(tmp_path / "general.jsonl", *lines, '{"broken')
+    stage = {"kind": "PRETRAIN", "data": {"general": name, "max_tokens": 1_000}}
+    spec = str(tmp_path / "spec.yaml")
+    capped = check_local({"model": {"checkpoint": "s3://b/c"}, "stages": [stage]}, spec, sent=False)
+    assert (capped.sources[0]["documents"], capped.violations) == (40, ())
+    assert "only the first 4,000 bytes of text were read" in capped.lines()[0]
+    trained = check_local({"model": {"preset": "nano"}, "stages": [stage]}, spec, sent=False)
+    assert trained.sources[0]["documents"] == 400
+    assert [fault.field for fault in trained.violations] == ["stages[0].data.general"]
+    later = {"kind": "MIDTRAIN", "data": {"general": name}}
+    both = check_local({"model": {"checkpoint": "s3://b/c"}, "stages": [stage, later]}, spec, sent=False)
+    assert (both.sources[0]["documents"], both.sources[0]["also"]) == (400, ["stages[1].data.general"])
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        None,
+        [],
+        {"stages": 3},
+        {"stages": [None, {"data": [1]}]},
+        {"model": "x"},
+        {"forgetting": {"retention": {"general": "sample://docs"}}},
+        {"stages": [{"data": {"general": "sample://docs", "max_tokens": float("inf"), "fields": {"text": "a"}}}]},
+    ],
+)
 def test_a_tree_of_another_form_is_left_to_the_server(tree: object) -> None:
     found = check_local(tree, "-", sent=False)
     assert (found.sources, found.violations) == ((), ())
