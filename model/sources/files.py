@@ -5,7 +5,8 @@
   splits a single file too.
 * `.jsonl`, `.ndjson`, `.json` (an array of objects, or lines): one row a document, see `model.sources.rows`.
 * `.parquet`: read in batches of rows, never as a whole.
-* a folder: all files of these kinds in it, in the order of their relative names; hidden files are left out.
+* a folder: all files of these kinds in it, in the order of their relative names; hidden files, and source code without
+  a line in it, are left out.
 
 Every fault names its place: the file, the line, the field, the byte.
 """
@@ -105,9 +106,13 @@ class FileSource(Source):
         else:
             raise BadSource(field=self.uri, came="nothing there", allowed="an existing file or folder")
         for path in files:
-            if path.stat().st_size == 0:
+            if path.stat().st_size == 0 and not self._may_be_empty(path):
                 self._fault(BadSource(str(path), "an empty file", "a file with at least one document"))
         return [path for path in files if path.stat().st_size > 0]
+
+    def _may_be_empty(self, path: Path) -> bool:
+        """Source code in a folder: an `__init__.py` without a line is no fault, and no document either."""
+        return path != self.path and path.suffix.lower() in _LANGUAGE_OF
 
     def _fault(self, error: BadSource) -> None:
         if self._on_fault is None:
@@ -179,7 +184,7 @@ class FileSource(Source):
             found = True
             by_file = self.options["hold_out"] == "file"
             yield Document(text=piece, origin=f"file:{name}" if by_file else content_origin(piece, "text"), meta=meta)
-        if not found:
+        if not found and not self._may_be_empty(path):
             raise BadSource(field=str(path), came="only blank lines", allowed="text")
 
 

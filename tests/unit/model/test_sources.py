@@ -154,6 +154,19 @@ def test_bad_files_are_refused_by_place(tmp_path, name, content, message):
         list(open_source(str(tmp_path / name)))
 
 
+def test_source_code_without_a_line_is_left_out_of_a_folder(tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_bytes(b"")
+    (tmp_path / "package" / "blank.py").write_text("\n\n")
+    with pytest.raises(BadSource, match="no documents"):
+        open_source(str(tmp_path))
+    (tmp_path / "package" / "code.py").write_text("x = 1\n")
+    assert [document.text for document in open_source(str(tmp_path))] == ["x = 1\n"]
+    (tmp_path / "notes.txt").write_bytes(b"")
+    with pytest.raises(BadSource, match="an empty file"):
+        open_source(str(tmp_path))
+
+
 def test_what_is_not_there_or_not_known_is_refused(tmp_path):
     for uri, message in [
         (str(tmp_path / "none.txt"), "nothing there"),
