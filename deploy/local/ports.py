@@ -31,7 +31,7 @@ INTERNAL = {
 }
 DEFAULTS = PUBLIC | INTERNAL
 # Under the range from which Linux takes the ports of outgoing connections, so that a port stays free until it is bound.
-SPARE = range(20_000, 32_000)
+SPARE = range(22_700, 30_000)
 
 
 def is_free(port: int) -> bool:

@@ -5,7 +5,6 @@ database is SQLite in a temporary folder, or RETAIN_DATABASE_URL.
 """
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.application.ports import NewRun
 from services.orchestrator.domain.run_state import RunState, RunStatus
 from tests.fakes.platform import demo_spec
+from tests.ports import free_port
 from tests.scenarios.play import training
 
 CALLS = 500
@@ -50,12 +50,6 @@ def fill(url: str, runs: int) -> list[str]:
         repository.create(NewRun(state=replace(state, id=name), request_id=None, request_digest=""))
     engine.dispose()
     return names
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
 
 
 def measure(call: Callable[[int], object]) -> tuple[float, float]:

@@ -9,7 +9,6 @@ Both take ACCESS_KEY and SECRET_KEY. A `Server` can be stopped and started again
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,20 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port, free_ports
+
 ACCESS_KEY, SECRET_KEY = "retain-test", "retain-test-secret"
 START_TIMEOUT_S = 60.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at the moment, all different; below 50000, as SeaweedFS adds 10000 for gRPC."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port < 50000 and port not in found:
-            found.append(port)
-    return found
 
 
 class Server:
@@ -81,7 +70,7 @@ def running(server: Server) -> Iterator[Server]:
 def minio_server(folder: Path, tools: Path) -> Server:
     """A MinIO on `folder`; `tools` is the shared tools folder, whose `unpack` prints where the programs are."""
     programs = subprocess.run([str(tools / "unpack")], check=True, capture_output=True, text=True).stdout.strip()
-    (port,) = free_ports(1)
+    port = free_port()
     return Server(
         [f"{programs}/minio", "server", str(folder / "minio"), "--address", f"127.0.0.1:{port}", "--quiet"],
         port,

@@ -4,13 +4,14 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 BINARIES = Path("/usr/lib/postgresql")
 
@@ -40,9 +41,7 @@ def server() -> Iterator[str]:
             os.chown(folder, user.pw_uid, user.pw_gid)
             options = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         data = folder / "data"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
         subprocess.run(
             [bin_folder / "initdb", "-D", data, "-U", "retain", "--auth=trust", "--no-sync", "-E", "UTF8"],

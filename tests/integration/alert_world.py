@@ -19,7 +19,7 @@ from deploy.monitoring.alerts import Parameters
 from deploy.monitoring.config import alertmanager_config, prometheus_config
 from deploy.monitoring.generate import to_yaml
 from deploy.monitoring.rules import prometheus_rules
-from tests.contract.object_store_servers import free_ports
+from tests.ports import free_ports
 
 QUICK = Parameters(
     minor_for="0s", missing_for="2s", down_for="1s", stalled_for="1s", keep_firing_for="1s", interval="500ms"

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from deploy.monitoring.dashboards import boards
 from services.common.grpc_interceptors import MetricsInterceptor
 from services.common.metrics import EvaluatorMetrics, OrchestratorMetrics
-from tests.contract.object_store_servers import free_ports
 from tests.integration.alert_world import QUICK, alert_world, query, wait_until
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.integration
 WHERE = {"run": "r1", "stage": "midtrain/code"}

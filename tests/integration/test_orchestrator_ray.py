@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -15,18 +14,13 @@ from services.common.errors import Refused, Unavailable
 from services.orchestrator.adapters.ray_jobs import RayJobs, auth_headers, job_env
 from services.orchestrator.application.ports import JobRequest, JobState
 from services.orchestrator.domain.spec import ComputeSpec
+from tests.ports import free_port
 
 PRINTS_AND_WAITS = """#!/bin/sh
 echo "entry: $*"
 echo "server: $RETAIN_SERVER"
 exec sleep 120
 """
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ import pytest
 
 from tests.fakes import story
 from tests.fakes.orchestrator_service import FakePlatform
+from tests.ports import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
@@ -36,9 +36,7 @@ def platform() -> Iterator[FakePlatform]:
 @pytest.fixture
 def panel(platform: FakePlatform, tmp_path) -> Iterator[str]:
     """The panel as `python -m ui.panel` serves it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = platform.start()
     environ = {
         **os.environ,

@@ -16,9 +16,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from services.worker.loop import work_loop
-from tests.contract.object_store_servers import Server, free_ports, minio_server, running
+from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
 from tests.integration.worker_world import connect, orchestrator, point_worker_at, small_spec, small_stages
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 BUCKET = "retain"
@@ -101,7 +102,7 @@ def test_a_killed_worker_costs_an_attempt_and_no_bits(
                 monkeypatch, endpoint=server.endpoint, bucket=BUCKET, control=control, cache=tmp_path / "cache"
             )
             if not kill:
-                mp.spawn(two_without_ray, args=(free_ports(1)[0], config.as_dict()), nprocs=2)
+                mp.spawn(two_without_ray, args=(free_port(), config.as_dict()), nprocs=2)
                 continue
             process = start_group(ray_folder, workers=2)
             victims: list[int] = []

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,10 @@ from model.errors import BadConfig, NonFinite
 from model.stage import Directive, Verdict
 from model.team import Team
 from model.train_stage import train_stage
+from tests.ports import free_port
 from tests.unit.model.training_helpers import ListPorts, fresh_model, make_job, resumed, weights_sha256, write_snapshot
 
 ADJUST = {1: Directive(verdict=Verdict.ADJUST, shares={"general": 0.6}, lr_scale=0.5)}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def member(rank: int, size: int, port: int, task, folder: Path) -> None:
