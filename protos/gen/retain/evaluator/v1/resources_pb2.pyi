@@ -25,7 +25,7 @@ EVALUATION_STATE_SUCCEEDED: EvaluationState
 EVALUATION_STATE_FAILED: EvaluationState
 
 class Evaluation(_message.Message):
-    __slots__ = ("id", "request", "state", "results", "scores", "error", "error_reason", "sequence", "create_time", "end_time", "measure_seconds")
+    __slots__ = ("id", "request", "state", "results", "scores", "error", "error_reason", "sequence", "create_time", "end_time", "measure_seconds", "damaged", "waiting_for")
     ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,8 @@ class Evaluation(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     MEASURE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
     id: str
     request: EvaluationRequest
     state: EvaluationState
@@ -48,7 +50,9 @@ class Evaluation(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     measure_seconds: float
-    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[EvaluationRequest, _Mapping]] = ..., state: _Optional[_Union[EvaluationState, str]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., error: _Optional[str] = ..., error_reason: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., measure_seconds: _Optional[float] = ...) -> None: ...
+    damaged: _values_pb2.CheckpointRef
+    waiting_for: str
+    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[EvaluationRequest, _Mapping]] = ..., state: _Optional[_Union[EvaluationState, str]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., error: _Optional[str] = ..., error_reason: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., measure_seconds: _Optional[float] = ..., damaged: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
 class EvaluationRequest(_message.Message):
     __slots__ = ("checkpoint", "sets", "baselines", "run_id", "stage", "step", "attempt", "export_metrics", "interpolation", "parent", "train_loss_nats")
@@ -85,7 +89,7 @@ class Baseline(_message.Message):
     def __init__(self, set_name: _Optional[str] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
 
 class ForgettingRecord(_message.Message):
-    __slots__ = ("run_id", "stage", "attempt", "step", "tokens", "results", "scores", "time", "train_loss_nats")
+    __slots__ = ("run_id", "stage", "attempt", "step", "tokens", "results", "scores", "time", "train_loss_nats", "baseline")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +99,7 @@ class ForgettingRecord(_message.Message):
     SCORES_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     stage: str
     attempt: int
@@ -104,4 +109,5 @@ class ForgettingRecord(_message.Message):
     scores: _containers.RepeatedCompositeFieldContainer[_values_pb2.ForgettingScore]
     time: _timestamp_pb2.Timestamp
     train_loss_nats: float
-    def __init__(self, run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., train_loss_nats: _Optional[float] = ...) -> None: ...
+    baseline: bool
+    def __init__(self, run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., train_loss_nats: _Optional[float] = ..., baseline: _Optional[bool] = ...) -> None: ...

@@ -70,6 +70,11 @@ class EvaluatorServiceStub:
                 request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextRequest.SerializeToString,
                 response_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextResponse.FromString,
                 _registered_method=True)
+        self.DeleteRunRecords = channel.unary_unary(
+                '/retain.evaluator.v1.EvaluatorService/DeleteRunRecords',
+                request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.DeleteRunRecordsRequest.SerializeToString,
+                response_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.DeleteRunRecordsResponse.FromString,
+                _registered_method=True)
 
 
 class EvaluatorServiceServicer:
@@ -126,6 +131,13 @@ class EvaluatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteRunRecords(self, request, context):
+        """Deletes the evaluations, the history and the series of a run that was deleted. Again is no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EvaluatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +175,11 @@ def add_EvaluatorServiceServicer_to_server(servicer, server):
                     servicer.SampleText,
                     request_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextRequest.FromString,
                     response_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextResponse.SerializeToString,
+            ),
+            'DeleteRunRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRunRecords,
+                    request_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.DeleteRunRecordsRequest.FromString,
+                    response_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.DeleteRunRecordsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +372,33 @@ class EvaluatorService:
             '/retain.evaluator.v1.EvaluatorService/SampleText',
             retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextRequest.SerializeToString,
             retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRunRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.evaluator.v1.EvaluatorService/DeleteRunRecords',
+            retain_dot_evaluator_dot_v1_dot_service__pb2.DeleteRunRecordsRequest.SerializeToString,
+            retain_dot_evaluator_dot_v1_dot_service__pb2.DeleteRunRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

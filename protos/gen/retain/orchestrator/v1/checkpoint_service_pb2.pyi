@@ -83,3 +83,51 @@ class ExportedFile(_message.Message):
     sha256: str
     bytes: int
     def __init__(self, path: _Optional[str] = ..., url: _Optional[str] = ..., sha256: _Optional[str] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class VoidCheckpointRequest(_message.Message):
+    __slots__ = ("checkpoint_id", "reason")
+    CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    checkpoint_id: str
+    reason: str
+    def __init__(self, checkpoint_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class VoidCheckpointResponse(_message.Message):
+    __slots__ = ("checkpoint",)
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: _resources_pb2.Checkpoint
+    def __init__(self, checkpoint: _Optional[_Union[_resources_pb2.Checkpoint, _Mapping]] = ...) -> None: ...
+
+class CollectGarbageRequest(_message.Message):
+    __slots__ = ("dry_run", "older_than_seconds")
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    OLDER_THAN_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    dry_run: bool
+    older_than_seconds: int
+    def __init__(self, dry_run: _Optional[bool] = ..., older_than_seconds: _Optional[int] = ...) -> None: ...
+
+class CollectGarbageResponse(_message.Message):
+    __slots__ = ("items", "bytes", "dry_run")
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[GarbageItem]
+    bytes: int
+    dry_run: bool
+    def __init__(self, items: _Optional[_Iterable[_Union[GarbageItem, _Mapping]]] = ..., bytes: _Optional[int] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class GarbageItem(_message.Message):
+    __slots__ = ("uri", "kind", "objects", "bytes", "update_time", "reason")
+    URI_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    uri: str
+    kind: str
+    objects: int
+    bytes: int
+    update_time: _timestamp_pb2.Timestamp
+    reason: str
+    def __init__(self, uri: _Optional[str] = ..., kind: _Optional[str] = ..., objects: _Optional[int] = ..., bytes: _Optional[int] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...

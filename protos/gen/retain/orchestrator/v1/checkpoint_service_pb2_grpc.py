@@ -55,6 +55,16 @@ class CheckpointServiceStub:
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ExportCheckpointRequest.SerializeToString,
                 response_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ExportCheckpointResponse.FromString,
                 _registered_method=True)
+        self.VoidCheckpoint = channel.unary_unary(
+                '/retain.orchestrator.v1.CheckpointService/VoidCheckpoint',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointResponse.FromString,
+                _registered_method=True)
+        self.CollectGarbage = channel.unary_unary(
+                '/retain.orchestrator.v1.CheckpointService/CollectGarbage',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.CollectGarbageRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.CollectGarbageResponse.FromString,
+                _registered_method=True)
 
 
 class CheckpointServiceServicer:
@@ -89,6 +99,22 @@ class CheckpointServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VoidCheckpoint(self, request, context):
+        """Sets a checkpoint aside: nothing goes on from it any more, and the newest good one before it takes its place. An
+        accepted checkpoint that others build on is refused with FAILED_PRECONDITION. The same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CollectGarbage(self, request, context):
+        """Deletes what nothing refers to: evaluation sets, evaluations, histories, imports, prepared data, tokenizers, uploads,
+        and what killed attempts left behind. With `dry_run` it only lists.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CheckpointServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +137,16 @@ def add_CheckpointServiceServicer_to_server(servicer, server):
                     servicer.ExportCheckpoint,
                     request_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ExportCheckpointRequest.FromString,
                     response_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ExportCheckpointResponse.SerializeToString,
+            ),
+            'VoidCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidCheckpoint,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointResponse.SerializeToString,
+            ),
+            'CollectGarbage': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollectGarbage,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.CollectGarbageRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.CollectGarbageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +258,60 @@ class CheckpointService:
             '/retain.orchestrator.v1.CheckpointService/ExportCheckpoint',
             retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ExportCheckpointRequest.SerializeToString,
             retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ExportCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VoidCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.CheckpointService/VoidCheckpoint',
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectGarbage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.CheckpointService/CollectGarbage',
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.CollectGarbageRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.CollectGarbageResponse.FromString,
             options,
             channel_credentials,
             insecure,

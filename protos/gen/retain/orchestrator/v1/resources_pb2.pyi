@@ -66,6 +66,8 @@ class CheckpointState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHECKPOINT_STATE_VOID: _ClassVar[CheckpointState]
     CHECKPOINT_STATE_ACCEPTED: _ClassVar[CheckpointState]
     CHECKPOINT_STATE_PRUNED: _ClassVar[CheckpointState]
+    CHECKPOINT_STATE_PRUNING: _ClassVar[CheckpointState]
+    CHECKPOINT_STATE_DAMAGED: _ClassVar[CheckpointState]
 RUN_STATE_UNSPECIFIED: RunState
 RUN_STATE_PENDING: RunState
 RUN_STATE_RUNNING: RunState
@@ -103,6 +105,8 @@ CHECKPOINT_STATE_LIVE: CheckpointState
 CHECKPOINT_STATE_VOID: CheckpointState
 CHECKPOINT_STATE_ACCEPTED: CheckpointState
 CHECKPOINT_STATE_PRUNED: CheckpointState
+CHECKPOINT_STATE_PRUNING: CheckpointState
+CHECKPOINT_STATE_DAMAGED: CheckpointState
 
 class PipelineRun(_message.Message):
     __slots__ = ("id", "spec", "status", "etag", "sequence", "create_time", "update_time", "end_time")
@@ -125,7 +129,7 @@ class PipelineRun(_message.Message):
     def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., status: _Optional[_Union[RunStatus, _Mapping]] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RunStatus(_message.Message):
-    __slots__ = ("state", "reason", "message", "stages", "queue_position", "submission", "phase", "prepare_progress", "prepared", "overlap")
+    __slots__ = ("state", "reason", "message", "stages", "queue_position", "submission", "phase", "prepare_progress", "prepared", "overlap", "waiting_for")
     class OverlapEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +147,7 @@ class RunStatus(_message.Message):
     PREPARE_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     PREPARED_FIELD_NUMBER: _ClassVar[int]
     OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
     state: RunState
     reason: str
     message: str
@@ -153,7 +158,8 @@ class RunStatus(_message.Message):
     prepare_progress: float
     prepared: _containers.RepeatedCompositeFieldContainer[_values_pb2.PreparedFolder]
     overlap: _containers.ScalarMap[str, float]
-    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageStatus, _Mapping]]] = ..., queue_position: _Optional[int] = ..., submission: _Optional[int] = ..., phase: _Optional[_Union[StagePhase, str]] = ..., prepare_progress: _Optional[float] = ..., prepared: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    waiting_for: str
+    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageStatus, _Mapping]]] = ..., queue_position: _Optional[int] = ..., submission: _Optional[int] = ..., phase: _Optional[_Union[StagePhase, str]] = ..., prepare_progress: _Optional[float] = ..., prepared: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
 class StageStatus(_message.Message):
     __slots__ = ("index", "name", "kind", "domain", "state", "attempt", "step", "total_steps", "tokens", "total_tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "shares", "lr_scale", "retries", "forgetting", "worst_set", "scores", "results", "report_scores", "report_results", "accepted", "latest", "checkpoints", "unlocked_by", "curriculum_level", "wall_seconds", "stall_seconds", "wait_seconds")
@@ -227,7 +233,7 @@ class StageStatus(_message.Message):
     def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., state: _Optional[_Union[StageState, str]] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., retries: _Optional[int] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., report_scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., report_results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., accepted: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., latest: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., checkpoints: _Optional[int] = ..., unlocked_by: _Optional[str] = ..., curriculum_level: _Optional[int] = ..., wall_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., wait_seconds: _Optional[float] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("run_id", "number", "stage", "attempt", "boundary", "step", "verdict", "severity", "forgetting", "projected", "threshold", "worst_set", "scores", "shares", "lr_scale", "target", "message", "time", "actor", "recommendations", "points")
+    __slots__ = ("run_id", "number", "stage", "attempt", "boundary", "step", "verdict", "severity", "forgetting", "projected", "threshold", "worst_set", "scores", "shares", "lr_scale", "target", "message", "time", "actor", "recommendations", "points", "suspicious")
     class SharesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +262,7 @@ class Decision(_message.Message):
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     RECOMMENDATIONS_FIELD_NUMBER: _ClassVar[int]
     POINTS_FIELD_NUMBER: _ClassVar[int]
+    SUSPICIOUS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     number: int
     stage: str
@@ -277,7 +284,8 @@ class Decision(_message.Message):
     actor: str
     recommendations: _containers.RepeatedScalarFieldContainer[str]
     points: _containers.RepeatedCompositeFieldContainer[LinePoint]
-    def __init__(self, run_id: _Optional[str] = ..., number: _Optional[int] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., boundary: _Optional[int] = ..., step: _Optional[int] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., forgetting: _Optional[float] = ..., projected: _Optional[float] = ..., threshold: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., target: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., recommendations: _Optional[_Iterable[str]] = ..., points: _Optional[_Iterable[_Union[LinePoint, _Mapping]]] = ...) -> None: ...
+    suspicious: bool
+    def __init__(self, run_id: _Optional[str] = ..., number: _Optional[int] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., boundary: _Optional[int] = ..., step: _Optional[int] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., forgetting: _Optional[float] = ..., projected: _Optional[float] = ..., threshold: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., target: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., recommendations: _Optional[_Iterable[str]] = ..., points: _Optional[_Iterable[_Union[LinePoint, _Mapping]]] = ..., suspicious: _Optional[bool] = ...) -> None: ...
 
 class LinePoint(_message.Message):
     __slots__ = ("point", "forgetting", "worst_set", "target_loss_nats")
@@ -292,7 +300,7 @@ class LinePoint(_message.Message):
     def __init__(self, point: _Optional[float] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., target_loss_nats: _Optional[float] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
-    __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain")
+    __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain", "message")
     ID_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -306,6 +314,7 @@ class Checkpoint(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     ref: _values_pb2.CheckpointRef
     run_id: str
@@ -319,7 +328,8 @@ class Checkpoint(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     kind: _spec_pb2.StageKind
     domain: _spec_pb2.Domain
-    def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ...) -> None: ...
+    message: str
+    def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., message: _Optional[str] = ...) -> None: ...
 
 class PipelinePlan(_message.Message):
     __slots__ = ("spec", "stages", "parameters")

@@ -15,9 +15,11 @@ class EndOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     END_OUTCOME_UNSPECIFIED: _ClassVar[EndOutcome]
     END_OUTCOME_COMPLETED: _ClassVar[EndOutcome]
     END_OUTCOME_FAILED: _ClassVar[EndOutcome]
+    END_OUTCOME_INTERRUPTED: _ClassVar[EndOutcome]
 END_OUTCOME_UNSPECIFIED: EndOutcome
 END_OUTCOME_COMPLETED: EndOutcome
 END_OUTCOME_FAILED: EndOutcome
+END_OUTCOME_INTERRUPTED: EndOutcome
 
 class BeginAttemptRequest(_message.Message):
     __slots__ = ("run_id", "submission", "request_id")
@@ -126,7 +128,7 @@ class StageWork(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., output_uri: _Optional[str] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., resume: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., target: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., total_steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., decision_lag: _Optional[int] = ...) -> None: ...
 
 class ReportProgressRequest(_message.Message):
-    __slots__ = ("run_id", "submission", "attempt", "stage_index", "phase", "step", "tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "shares", "curriculum_level", "prepare_progress", "heartbeat", "wait_seconds", "stall_seconds", "upload_failures")
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "phase", "step", "tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "shares", "curriculum_level", "prepare_progress", "heartbeat", "wait_seconds", "stall_seconds", "upload_failures", "waiting_for")
     class SharesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -151,6 +153,7 @@ class ReportProgressRequest(_message.Message):
     WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     STALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     submission: int
     attempt: int
@@ -168,14 +171,15 @@ class ReportProgressRequest(_message.Message):
     wait_seconds: float
     stall_seconds: float
     upload_failures: int
-    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., phase: _Optional[_Union[_resources_pb2.StagePhase, str]] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., curriculum_level: _Optional[int] = ..., prepare_progress: _Optional[float] = ..., heartbeat: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., upload_failures: _Optional[int] = ...) -> None: ...
+    waiting_for: str
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., phase: _Optional[_Union[_resources_pb2.StagePhase, str]] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., curriculum_level: _Optional[int] = ..., prepare_progress: _Optional[float] = ..., heartbeat: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., upload_failures: _Optional[int] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
 class ReportProgressResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ReportCheckpointRequest(_message.Message):
-    __slots__ = ("run_id", "submission", "attempt", "stage_index", "boundary", "checkpoint", "parent", "bytes", "train_loss_nats", "upload_seconds", "stall_seconds", "shares", "learning_rate")
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "boundary", "checkpoint", "parent", "bytes", "train_loss_nats", "upload_seconds", "stall_seconds", "shares", "learning_rate", "interim")
     class SharesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -196,6 +200,7 @@ class ReportCheckpointRequest(_message.Message):
     STALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
     SHARES_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    INTERIM_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     submission: int
     attempt: int
@@ -209,7 +214,8 @@ class ReportCheckpointRequest(_message.Message):
     stall_seconds: float
     shares: _containers.ScalarMap[str, float]
     learning_rate: float
-    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., boundary: _Optional[int] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., parent: _Optional[str] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., upload_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., learning_rate: _Optional[float] = ...) -> None: ...
+    interim: bool
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., boundary: _Optional[int] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., parent: _Optional[str] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., upload_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., learning_rate: _Optional[float] = ..., interim: _Optional[bool] = ...) -> None: ...
 
 class ReportCheckpointResponse(_message.Message):
     __slots__ = ()
@@ -251,7 +257,7 @@ class GetDirectiveResponse(_message.Message):
     def __init__(self, pending: _Optional[bool] = ..., verdict: _Optional[_Union[_resources_pb2.Verdict, str]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., message: _Optional[str] = ...) -> None: ...
 
 class EndStageRequest(_message.Message):
-    __slots__ = ("run_id", "submission", "attempt", "stage_index", "outcome", "reason", "message", "prepared")
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "outcome", "reason", "message", "prepared", "damaged")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SUBMISSION_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -260,6 +266,7 @@ class EndStageRequest(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     PREPARED_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     submission: int
     attempt: int
@@ -268,7 +275,8 @@ class EndStageRequest(_message.Message):
     reason: str
     message: str
     prepared: PreparedData
-    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., outcome: _Optional[_Union[EndOutcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., prepared: _Optional[_Union[PreparedData, _Mapping]] = ...) -> None: ...
+    damaged: _values_pb2.CheckpointRef
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., outcome: _Optional[_Union[EndOutcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., prepared: _Optional[_Union[PreparedData, _Mapping]] = ..., damaged: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
 
 class EndStageResponse(_message.Message):
     __slots__ = ()
