@@ -9,7 +9,9 @@
     |-- Stale                 ABORTED              an old etag, an old attempt, an old submission: the fence
     |-- Unavailable           UNAVAILABLE          a server of ours cannot be reached now; worth another try
     |-- Refused               PERMISSION_DENIED    the caller's role does not allow the call
+    |   |-- StorageFull       UNAVAILABLE          a disk or a store is full: it goes on when there is room
     |-- Corrupt               DATA_LOSS            a hash, a manifest or a stored record does not fit
+    |   |-- CheckpointDamaged DATA_LOSS            the files of a checkpoint are not those of its manifest
     |-- Exhausted             RESOURCE_EXHAUSTED   a limit is reached
 
 The second column is the gRPC status code that the one interceptor in services/common/grpc_server.py maps it to.
@@ -106,6 +108,12 @@ class Unavailable(RetainError):
     reason = "UNAVAILABLE"
 
 
+class StorageFull(Unavailable):
+    """There is no room on a disk or in a store. The message is what people are told to make room at."""
+
+    reason = "STORAGE_FULL"
+
+
 class Refused(RetainError):
     """The caller is known, but its role does not allow the call."""
 
@@ -118,6 +126,13 @@ class Corrupt(RetainError):
 
     code = "DATA_LOSS"
     reason = "CORRUPT"
+
+
+class CheckpointDamaged(Corrupt):
+    """The files of a checkpoint are cut, changed or missing, or its manifest is another one than was registered.
+    `metadata` names it by `uri` and `manifest_sha256`. A store that is away damages nothing."""
+
+    reason = "CHECKPOINT_DAMAGED"
 
 
 class Exhausted(RetainError):

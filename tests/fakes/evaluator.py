@@ -81,6 +81,7 @@ class FakeEvaluator(EvaluatorPort):
         self.away = self.refuse_points = False
         self._lost = self._lost_points = 0
         self.written: list[str] = []
+        self.deleted: list[str] = []  # runs whose records were deleted
 
     def lose_reply_of_next_point(self) -> None:
         """Let the next point be written and its reply be lost."""
@@ -118,6 +119,11 @@ class FakeEvaluator(EvaluatorPort):
         found = made.checkpoint
         ref = CheckpointRef(uri=found.uri, manifest_sha256=found.manifest_sha256, weights_digest=found.weights_digest)
         return ref, made.bytes
+
+    async def delete_run_records(self, run_id: str) -> None:
+        if self.away:
+            raise Unavailable("the evaluator is away", reason="EVALUATOR_UNAVAILABLE")
+        self.deleted.append(run_id)
 
 
 class FakeEvaluatorServicer(pb_grpc.EvaluatorServiceServicer):

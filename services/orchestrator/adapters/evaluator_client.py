@@ -5,12 +5,14 @@ from typing import Any
 
 import grpc
 import tenacity
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2 as pb
 from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
-from services.common.errors import FailedPrecondition, NotFound, Refused, RetainError, Unavailable
-from services.orchestrator.adapters.evaluator_messages import measurement_of, order_message, question_message
+from services.common.errors import CheckpointDamaged, FailedPrecondition, NotFound, Refused, RetainError, Unavailable
+from services.orchestrator.adapters.evaluator_messages import measurement_of, order_message, question_message, ref_of
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort
 from services.orchestrator.domain.actions import Evaluate, WritePoint
 from services.orchestrator.domain.values import CheckpointRef
@@ -50,6 +52,9 @@ class EvaluatorClient(EvaluatorPort):
         )
         return ref, response.bytes
 
+    async def delete_run_records(self, run_id: str) -> None:
+        await self._call(self._stub.DeleteRunRecords, pb.DeleteRunRecordsRequest(run_id=run_id))
+
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(Unavailable),
         stop=tenacity.stop_after_attempt(3),
@@ -68,6 +73,11 @@ class EvaluatorClient(EvaluatorPort):
 def translate(error: grpc.aio.AioRpcError) -> RetainError:
     """A status of the evaluator as an error of ours."""
     said = f"evaluator: {error.code().name}: {error.details()}"
+    if error.code() is grpc.StatusCode.DATA_LOSS:
+        info = error_info(error)
+        if info is not None and info.reason == CheckpointDamaged.reason:
+            return CheckpointDamaged(said, metadata=dict(info.metadata))
+        return FailedPrecondition(said, reason=info.reason if info is not None else "EVALUATION_REFUSED")
     if error.code() in _AWAY:
         return Unavailable(said, reason="EVALUATOR_UNAVAILABLE")
     if error.code() is grpc.StatusCode.NOT_FOUND:
@@ -77,12 +87,25 @@ def translate(error: grpc.aio.AioRpcError) -> RetainError:
     return FailedPrecondition(said, reason="EVALUATION_REFUSED")
 
 
+def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
+    """Reason and metadata that the evaluator attached to a status."""
+    status = rpc_status.from_call(error)
+    for detail in status.details if status is not None else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return info
+    return None
+
+
 def view(evaluation: resources.Evaluation) -> EvaluationView:
     """An evaluation as far as it is known."""
     if evaluation.state == resources.EVALUATION_STATE_SUCCEEDED:
         return EvaluationView(progress=EvaluationProgress.SUCCEEDED, measurement=measurement_of(evaluation))
     if evaluation.state == resources.EVALUATION_STATE_FAILED:
         return EvaluationView(
-            progress=EvaluationProgress.FAILED, error_reason=evaluation.error_reason, error=evaluation.error
+            progress=EvaluationProgress.FAILED,
+            error_reason=evaluation.error_reason,
+            error=evaluation.error,
+            damaged=ref_of(evaluation.damaged) if evaluation.HasField("damaged") else None,
         )
-    return EvaluationView(progress=EvaluationProgress.UNDER_WAY)
+    return EvaluationView(progress=EvaluationProgress.UNDER_WAY, waiting_for=evaluation.waiting_for)

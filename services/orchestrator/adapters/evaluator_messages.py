@@ -60,6 +60,17 @@ def ref_message(ref: CheckpointRef) -> values_pb2.CheckpointRef:
     )
 
 
+def ref_of(message: values_pb2.CheckpointRef) -> CheckpointRef:
+    """A checkpoint's name as the core has it."""
+    return CheckpointRef(
+        uri=message.uri,
+        manifest_sha256=message.manifest_sha256,
+        weights_digest=message.weights_digest,
+        step=message.step,
+        tokens=message.tokens,
+    )
+
+
 def set_message(ref: EvalSetRef) -> values_pb2.EvalSetRef:
     """A set's name."""
     return values_pb2.EvalSetRef(

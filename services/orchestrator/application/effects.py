@@ -2,7 +2,15 @@
 
 import asyncio
 
-from services.common.errors import FailedPrecondition, InvalidInput, NotFound, Refused, Unavailable
+from services.common.errors import (
+    CheckpointDamaged,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    Refused,
+    RetainError,
+    Unavailable,
+)
 from services.common.logging import get_logger
 from services.common.object_store import ObjectStore, key_of
 from services.orchestrator.application.engine import RunEngine
@@ -27,6 +35,7 @@ from services.orchestrator.domain.events import (
     PointWritten,
 )
 from services.orchestrator.domain.run_state import RunState
+from services.orchestrator.domain.values import CheckpointRef
 
 EVALUATION_POLL_S = 0.25
 MANIFEST = "manifest.json"
@@ -129,6 +138,7 @@ class Effects:
                 message=view.error,
                 point=question.point,
                 of_the_line=question.of_the_line,
+                damaged=view.damaged,
                 now_s=self._now_s(),
             ),
         )
@@ -144,7 +154,7 @@ class Effects:
         event: PointWritten | EvaluationFailed
         try:
             written, size = await self._evaluator.write_point(order)
-        except (Refused, FailedPrecondition) as error:
+        except (Refused, FailedPrecondition, CheckpointDamaged) as error:
             event = EvaluationFailed(
                 stage_index=order.stage_index,
                 attempt=order.attempt,
@@ -153,6 +163,7 @@ class Effects:
                 message=error.message,
                 point=order.point,
                 of_the_line=True,
+                damaged=damaged_end(order, error),
                 now_s=self._now_s(),
             )
         else:
@@ -192,3 +203,11 @@ class Effects:
         for info in list(self._store.list(key + "/")):
             if kept_name is None or info.key != f"{key}/{kept_name}":
                 self._store.delete(info.key)
+
+
+def damaged_end(order: WritePoint, error: RetainError) -> CheckpointRef | None:
+    """The end of the line that the evaluator found damaged; None when the error says nothing of the kind."""
+    if not isinstance(error, CheckpointDamaged):
+        return None
+    ends = (order.result, order.parent)
+    return next((end for end in ends if end.manifest_sha256 == error.metadata.get("manifest_sha256")), None)

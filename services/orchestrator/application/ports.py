@@ -206,12 +206,15 @@ class EvaluationProgress(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationView:
-    """An evaluation as the evaluator tells it."""
+    """An evaluation as the evaluator tells it. `damaged`: the checkpoint (asked about, a baseline or a parent) whose
+    files are not those of its manifest; `waiting_for`: what it waits for while it is under way, for people."""
 
     progress: EvaluationProgress
     measurement: Measurement | None = None
     error_reason: str = ""
     error: str = ""
+    damaged: CheckpointRef | None = None
+    waiting_for: str = ""
 
 
 class EvaluatorPort(Protocol):
@@ -226,7 +229,12 @@ class EvaluatorPort(Protocol):
         ...
 
     async def write_point(self, order: WritePoint) -> tuple[CheckpointRef, int]:
-        """Write a point of a line as a checkpoint; its name and its bytes. The same again writes the same."""
+        """Write a point of a line as a checkpoint; its name and its bytes. The same again writes the same. Raises
+        CheckpointDamaged when an end of the line is not what its manifest says."""
+        ...
+
+    async def delete_run_records(self, run_id: str) -> None:
+        """Delete evaluations, history and series of a run that was deleted. Again is no error."""
         ...
 
 

@@ -126,7 +126,11 @@ class EvaluationFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFailed(Event):
-    """A checkpoint or point could not be measured, or a point not written. It is asked `max_tries` times in all."""
+    """A checkpoint or point could not be measured, or a point not written. It is asked `max_tries` times in all.
+
+    `damaged`, with the reason CHECKPOINT_DAMAGED: the checkpoint (asked about, a baseline or a parent) whose files are
+    not those of its manifest.
+    """
 
     stage_index: int
     attempt: int
@@ -136,6 +140,7 @@ class EvaluationFailed(Event):
     max_tries: int = 3
     point: float | None = None
     of_the_line: bool = False
+    damaged: CheckpointRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
