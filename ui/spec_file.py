@@ -1,7 +1,4 @@
-"""Spec files: YAML (or JSON, its subset) to plain data, and `--set path=value` on top. No protobuf here.
-
-ruamel.yaml in its YAML 1.2 mode: `3e-4` is a number, `no` is text, and a key that stands twice is refused.
-"""
+"""Spec files: YAML (or JSON) to plain data, and `--set path=value` on top. No protobuf here; see `ui.spec_text`."""
 
 import io
 import re
@@ -11,24 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ui.client.errors import BadInput, Violation
+from ui.spec_text import MAX_BYTES, MAX_DEPTH, parse_yaml
+
+__all__ = ["apply_override", "find_local", "load_spec", "local_sources", "parse_yaml", "to_yaml"]
 
 STANDARD_INPUT = "-"
 _SOURCE_ROLES = ("general", "domain", "chat")
-
-
-def parse_yaml(text: str, *, name: str = "spec") -> Any:
-    """Plain data of a YAML text. Faults carry line and column."""
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise BadInput([Violation(field=place, description=(error.problem or str(error)).strip())]) from error
-    except YAMLError as error:
-        raise BadInput([Violation(field=name, description=str(error).splitlines()[0])]) from error
 
 
 def to_yaml(tree: Any) -> str:
@@ -43,14 +30,7 @@ def to_yaml(tree: Any) -> str:
 
 def load_spec(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The spec of a file (`-`: standard input), with the overrides applied."""
-    if path == STANDARD_INPUT:
-        text = sys.stdin.read()
-    else:
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput([Violation(field="SPEC", description=f"{path} cannot be read: {error}")]) from error
-    tree = parse_yaml(text, name=path)
+    tree = parse_yaml(_text_of(path), name=path)
     if not isinstance(tree, dict):
         raise BadInput(
             [
@@ -62,6 +42,23 @@ def load_spec(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     for override in overrides:
         apply_override(tree, override)
     return tree
+
+
+def _text_of(path: str) -> str:
+    """The text of the file; of a longer one than a spec may be only so much that this shows."""
+    try:
+        if path == STANDARD_INPUT:
+            raw = sys.stdin.buffer.read(MAX_BYTES + 1) if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+        else:
+            with open(path, "rb") as file:
+                raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise BadInput(
+                [Violation(field=path, description=f"came more than {MAX_BYTES:,} bytes; up to {MAX_BYTES:,}")]
+            )
+        return raw.decode("utf-8-sig")
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError, so is text that is not UTF-8
+        raise BadInput([Violation(field="SPEC", description=f"{path} cannot be read: {error}")]) from error
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:
@@ -77,12 +74,16 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
                 )
             ]
         )
+    if len(keys) > MAX_DEPTH:
+        raise BadInput(
+            [Violation(field="--set", description=f"came a path of {len(keys):,} parts; up to {MAX_DEPTH} are allowed")]
+        )
     node: Any = tree
     for place, key in enumerate(keys):
         shown = ".".join(keys[: place + 1])
         last = place == len(keys) - 1
         if isinstance(node, list):
-            if not key.isdigit() or int(key) >= len(node):
+            if not re.fullmatch("[0-9]{1,6}", key) or int(key) >= len(node):
                 raise BadInput(
                     [
                         Violation(
@@ -140,7 +141,12 @@ def _source_places(tree: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], 
 
 def find_local(value: str, spec_path: str) -> Path | None:
     """The file or folder that a relative path means: from the current folder, else from the spec's own folder."""
-    candidates = [Path(value).expanduser()]
-    if spec_path != STANDARD_INPUT and not candidates[0].is_absolute():
-        candidates.append(Path(spec_path).parent / value)
-    return next((candidate.resolve() for candidate in candidates if candidate.exists()), None)
+    try:
+        candidates = [Path(value).expanduser()]
+        if spec_path != STANDARD_INPUT and not candidates[0].is_absolute():
+            candidates.append(Path(spec_path).parent / value)
+        return next((candidate.resolve() for candidate in candidates if candidate.exists()), None)
+    except PermissionError as error:
+        raise BadInput([Violation(field=value, description=f"{error.filename} may not be read")]) from error
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, an unknown ~user, a NUL: nothing is there
+        return None

@@ -14,12 +14,36 @@ from dataclasses import dataclass
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_SUSPENDED = range(6)
 
 
+LONGEST_FAULTS, LONGEST_TEXT, LONGEST_FIELD = 4_000, 1_000, 200  # of one error: bytes in all, characters of a part
+
+
 @dataclass(frozen=True, kw_only=True)
 class Violation:
     """One fault of an input: `field` is its path (`stages[1].learning_rate`); then what came and what is allowed."""
 
     field: str
     description: str
+
+
+def shortened(text: str, limit: int = LONGEST_TEXT) -> str:
+    """The text, cut with a count of the characters that were left out; half surrogates as escapes."""
+    if len(text) > limit:
+        text = f"{text[:limit]}... ({len(text) - limit:,} more characters)"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def within_limit(violations: Sequence[Violation]) -> tuple[Violation, ...]:
+    """The first violations that fit into LONGEST_FAULTS bytes, each shortened, and one that counts the others."""
+    kept: list[Violation] = []
+    left = LONGEST_FAULTS
+    for number, fault in enumerate(violations):
+        cut = Violation(field=shortened(fault.field, LONGEST_FIELD), description=shortened(fault.description))
+        left -= len(f"{cut.field}: {cut.description}; ".encode())
+        if left < 0 and kept:
+            kept.append(Violation(field="(all)", description=f"{len(violations) - number:,} more faults"))
+            break
+        kept.append(cut)
+    return tuple(kept)
 
 
 class ClientError(Exception):
@@ -43,8 +67,9 @@ class BadInput(ClientError):
     def __init__(
         self, violations: Sequence[Violation] = (), *, message: str = "", reason: str = "INVALID_INPUT"
     ) -> None:
-        super().__init__(message or "; ".join(f"{v.field}: {v.description}" for v in violations), reason=reason)
-        self.violations = tuple(violations)
+        kept = within_limit(violations)
+        super().__init__(shortened(message) or "; ".join(f"{v.field}: {v.description}" for v in kept), reason=reason)
+        self.violations = kept
 
 
 class Unreachable(ClientError):

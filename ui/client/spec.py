@@ -4,8 +4,8 @@ Protobuf's JSON mapping stops at the first fault and names no path. This walk fi
 (`stages[1].learning_rat`), and takes enum values without their prefix (`PRETRAIN`).
 """
 
-import math
 import numbers
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from retain.types.v1 import spec_pb2
 from ui.client.convert import enum_prefix, is_map
-from ui.client.errors import Violation
+from ui.client.errors import Violation, shortened, within_limit
 
 SPEC = spec_pb2.PipelineSpec.DESCRIPTOR
 INTEGERS = {
@@ -30,7 +30,7 @@ def to_message(tree: Any) -> tuple[spec_pb2.PipelineSpec, list[Violation]]:
     """The message of what could be read, and a violation for each part that could not."""
     faults: list[Violation] = []
     mapping = _message(SPEC, tree, "", faults)
-    return json_format.ParseDict(mapping, spec_pb2.PipelineSpec()), faults
+    return json_format.ParseDict(mapping, spec_pb2.PipelineSpec()), list(within_limit(faults))
 
 
 def short_names(enum: Any) -> list[str]:
@@ -115,11 +115,11 @@ def _single(field: Any, value: Any, path: str, faults: list[Violation]) -> Any:
         faults.append(_fault(path, value, "text"))
     elif field.type in INTEGERS:
         low, high = INTEGERS[field.type]
-        if _is_number(value) and math.isfinite(value) and value == int(value) and low <= value <= high:
+        if _is_number(value) and low <= value <= high and value == int(value):  # NaN and infinity fail the bounds
             return int(value)
         faults.append(_fault(path, value, f"a whole number from {low} to {high}"))
     elif field.type in FLOATS:
-        if _is_number(value) and math.isfinite(value):
+        if _is_number(value) and -sys.float_info.max <= value <= sys.float_info.max:  # NaN fails it too
             return float(value)
         faults.append(_fault(path, value, "a finite number"))
     return None
@@ -134,4 +134,4 @@ def _join(path: str, key: object) -> str:
 
 
 def _fault(path: str, came: Any, allowed: str) -> Violation:
-    return Violation(field=path, description=f"came {came!r}; {allowed} is allowed")
+    return Violation(field=path, description=f"came {shortened(repr(came), 200)}; {allowed} is allowed")

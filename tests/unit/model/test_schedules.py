@@ -69,6 +69,12 @@ def test_what_cannot_work_is_refused_by_name(changes: dict, named: str) -> None:
         Schedule(**{"kind": COSINE, "total_steps": 10, **changes})
 
 
+@pytest.mark.parametrize("kind", [COSINE, ScheduleKind.LINEAR, ScheduleKind.CONSTANT])
+def test_a_stage_may_be_all_warm_up(kind: ScheduleKind) -> None:
+    schedule = Schedule(kind=kind, total_steps=4, warmup=1.0)
+    assert [schedule.factor(step) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+
+
 def test_a_step_outside_of_the_stage_is_refused() -> None:
     with pytest.raises(BadConfig, match="0 to 9"):
         Schedule(kind=COSINE, total_steps=10).factor(10)

@@ -24,6 +24,7 @@ from services.orchestrator.domain.spec import (
     ModelSpec,
     PenaltySpec,
     ScheduleKind,
+    ScheduleSpec,
     StageData,
     StageKind,
     TokenizerSpec,
@@ -171,6 +172,19 @@ def test_a_number_that_is_not_finite_is_refused_wherever_it_stands(value: float)
 )  # fmt: skip
 def test_a_single_fault_is_found(field: str, faulty) -> None:
     assert field in fields(faulty)
+
+
+@pytest.mark.parametrize(
+    ("kind", "faults"),
+    [(ScheduleKind.COSINE, {}), (ScheduleKind.LINEAR, {}), (ScheduleKind.CONSTANT, {}), (ScheduleKind.WSD, 1)],
+)
+def test_decay_counts_beside_the_warm_up_for_the_shape_that_has_one(kind: ScheduleKind, faults) -> None:
+    stage = replace(PRETRAIN, schedule=ScheduleSpec(kind=kind, warmup=1.0))
+    found = fields(fill(spec(stages=(stage,))))
+    if faults:
+        assert found == {"stages[0].schedule.warmup": "came 1.0; allowed is up to 1 together with decay (0.2)"}
+    else:
+        assert found == {}
 
 
 def test_what_holds_the_parent_is_allowed_where_there_is_one() -> None:
