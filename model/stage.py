@@ -131,17 +131,24 @@ class StageJob:
 
 @dataclass(frozen=True, kw_only=True)
 class StepProgress:
-    """One step, as it is reported: tokens are positions of the stage so far, loss is in nats a token of this step,
-    seconds are those of this attempt."""
+    """One step, as it is reported: tokens are positions of the stage so far, nats and targets are the sums of this step
+    over the loss-bearing tokens of the global batch (so that a mean over several steps is a mean over tokens), seconds
+    are those of this attempt."""
 
     step: int
     tokens: int
-    loss_nats: float
+    nats: float
+    targets: int
     learning_rate: float
     shares: Mapping[str, float]
     curriculum_level: float
     stall_seconds: float
     wait_seconds: float
+
+    @property
+    def loss_nats(self) -> float:
+        """Nats a target of this step."""
+        return self.nats / self.targets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,7 @@ def train_stage(job: StageJob, ports: StagePorts, team: Team | None = None) -> S
 
         at.count(batch, nats, targets)
         if team.leads:
-            ports.progress(at.progress(nats / targets, job.stream.curriculum_level))
+            ports.progress(at.progress(nats, targets, job.stream.curriculum_level))
 
 
 @dataclass(kw_only=True)
@@ -108,11 +108,12 @@ class _Position:
         self.interval_nats += nats
         self.interval_targets += targets
 
-    def progress(self, loss_nats: float, curriculum_level: float) -> StepProgress:
+    def progress(self, nats: float, targets: int, curriculum_level: float) -> StepProgress:
         return StepProgress(
             step=self.step,
             tokens=self.tokens,
-            loss_nats=loss_nats,
+            nats=nats,
+            targets=targets,
             learning_rate=self.learning_rate,
             shares=self.shares,
             curriculum_level=curriculum_level,

@@ -34,7 +34,7 @@ class _Interval:
     since_s: float = field(default_factory=time.monotonic)
     first_tokens: int | None = None
     nats: float = 0.0
-    steps: int = 0
+    targets: int = 0
 
 
 class ProgressReporter:
@@ -114,8 +114,8 @@ class ProgressReporter:
                 return
             if self._interval.first_tokens is None:
                 self._interval.first_tokens = request.tokens
-            self._interval.nats += progress.loss_nats
-            self._interval.steps += 1
+            self._interval.nats += progress.nats
+            self._interval.targets += progress.targets
             request.phase = TRAINING
             request.step, request.tokens = progress.step, progress.tokens
             request.learning_rate = progress.learning_rate
@@ -135,8 +135,8 @@ class ProgressReporter:
             if self._request is None:
                 return None
             interval, now_s = self._interval, time.monotonic()
-            if interval.steps:
-                self._request.train_loss_nats = interval.nats / interval.steps
+            if interval.targets:
+                self._request.train_loss_nats = interval.nats / interval.targets
                 done = self._request.tokens - (interval.first_tokens or 0)
                 self._request.tokens_per_second = done / (now_s - interval.since_s)
             self._interval = _Interval(since_s=now_s, first_tokens=self._request.tokens)

@@ -45,11 +45,12 @@ def reporter(wire: Wire) -> Iterator[ProgressReporter]:
     reporter.close()
 
 
-def step(number: int, loss_nats: float) -> StepProgress:
+def step(number: int, loss_nats: float, targets: int = 64) -> StepProgress:
     return StepProgress(
         step=number,
         tokens=number * 100,
-        loss_nats=loss_nats,
+        nats=loss_nats * targets,
+        targets=targets,
         learning_rate=0.1,
         shares={"general": 0.25},
         curriculum_level=2.7,
@@ -102,6 +103,20 @@ def test_steps_are_reported_with_their_mean_loss(wire: Wire) -> None:
     assert (told.phase, told.tokens, told.curriculum_level) == (TRAINING, 400, 2)
     assert (told.stall_seconds, told.wait_seconds, dict(told.shares)) == (0.5, 1.5, {"general": 0.25})
     assert 0 < told.tokens_per_second < 300 / 0.05
+
+
+def test_the_loss_of_steps_of_unequal_size_is_that_of_their_tokens(wire: Wire) -> None:
+    """10 targets at 3 nats and 30 at 1 nat are 60 nats over 40 targets: 1.5; the mean of the two means would be 2."""
+    slow = ProgressReporter(wire, interval_s=0.3)
+    try:
+        with slow.attempt(attempt=1, stage_index=0, phase=LOADING):
+            wire.wait_for(lambda r: True)
+            slow.step(step(1, 3.0, targets=10))
+            slow.step(step(2, 1.0, targets=30))
+            told = wire.wait_for(lambda r: r.step == 2)
+    finally:
+        slow.close()
+    assert told.train_loss_nats == pytest.approx(1.5)
 
 
 def test_a_refusal_is_the_fence_of_this_attempt_only(wire: Wire, reporter: ProgressReporter) -> None:
