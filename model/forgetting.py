@@ -15,6 +15,10 @@ Positive is worse, negative means that the general text got easier. Neither is c
 exactly 0. Three things go wrong in practice and are refused here: a baseline that nobody measured, a score that is not
 a number (`nan > 0.1` is False, so a gate that asks that lets a broken model through), and a set that changes.
 
+A score can also be too good. General text whose perplexity halves while a model learns code was rather measured
+against a damaged baseline; below -50 % a score is therefore flagged, never praised, and below -100 % it is impossible.
+Where the text is replayed a large fall says that the model is learning it, and nothing about what it kept.
+
 What to do. Replay: put some of the old data back into the batches (Ibrahim et al. 2024: 5 % replay removes most of the
 loss). A lower learning rate: slower, and costs more on the target. Going back to the last good checkpoint, when it is
 too late for both.
@@ -24,6 +28,7 @@ too late for both.
     5 % to 10 %      MINOR      watch; a little more general data
     10 % to 20 %     ACTION     general share up (10 % -> 20 %), learning rate x 0.5
     from 20 %        STOP       restore the last good checkpoint, then both of the above; also for NaN and infinity
+    below -50 %      (in doubt) measure the baseline again; replayed text: it is being learned
 
     detector = ForgettingDetector(baseline_general_perplexity=25.0)
     detector.record(ForgettingMetrics(epoch=0, train_loss=2.1, domain_perplexity=22.0, general_perplexity=25.2))
@@ -43,6 +48,7 @@ from typing import Any, TextIO
 from model.errors import BadConfig, BadSource
 from model.forgetting_score import (
     MIN_UNITS,
+    Doubt,
     Interval,
     Severity,
     Thresholds,
@@ -54,6 +60,7 @@ from model.forgetting_score import (
 
 __all__ = [
     "MIN_UNITS",
+    "Doubt",
     "ForgettingDetector",
     "ForgettingMetrics",
     "Interval",
@@ -67,6 +74,7 @@ __all__ = [
 
 HISTORY_VERSION = 1
 _LABELS = {Severity.OK: "✓ OK", Severity.MINOR: "⚠ Minor", Severity.ACTION: "⚠ Action", Severity.STOP: "✗ Stop"}
+_DOUBTS = {Doubt.SUSPICIOUS: "? Suspect", Doubt.IMPOSSIBLE: "✗ Bad"}
 _WIDTH = 60
 
 
@@ -89,13 +97,22 @@ class ForgettingDetector:
 
     baseline_general_perplexity: measured before the stage on the very set that is measured afterwards. There is no
     default: a guessed baseline makes every score wrong. Raises BadConfig unless it is a positive finite number.
+    replayed: the general text is part of the training data (its training part; the set itself never is), so that a
+    large fall means that it is being learned.
     """
 
-    def __init__(self, *, baseline_general_perplexity: float | None, thresholds: Thresholds | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        baseline_general_perplexity: float | None,
+        thresholds: Thresholds | None = None,
+        replayed: bool = False,
+    ) -> None:
         forgetting_ratio(1.0, baseline_general_perplexity)  # type: ignore[arg-type]  # refuses what was not measured
         assert baseline_general_perplexity is not None
         self.baseline_general_perplexity = float(baseline_general_perplexity)
         self.thresholds = thresholds or Thresholds()
+        self.replayed = replayed
         self.history: list[ForgettingMetrics] = []
 
     def record(self, metrics: ForgettingMetrics) -> float:
@@ -118,6 +135,10 @@ class ForgettingDetector:
         """Severity of the last evaluation."""
         return self.thresholds.severity(self.latest_score)
 
+    def doubt(self) -> Doubt:
+        """Whether the last score is too good to be true."""
+        return self.thresholds.doubt(self.latest_score)
+
     def is_forgetting(self, threshold: float | None = None) -> bool:
         """Whether the last score is at or over the threshold (default: `action`); one that is not finite always is."""
         limit = self.thresholds.action if threshold is None else threshold
@@ -128,7 +149,7 @@ class ForgettingDetector:
 
     def get_recommendations(self) -> list[str]:
         """What to do about the last evaluation, worst first, in words for people."""
-        return recommendations(self.latest_score, self.thresholds)
+        return recommendations(self.latest_score, self.thresholds, replayed=self.replayed)
 
     def print_summary(self, file: TextIO | None = None) -> None:
         """Prints the history as a table, and the recommendations under it."""
@@ -143,7 +164,7 @@ class ForgettingDetector:
         ]
         for row in self.history:
             score = self.score(row)
-            label = _LABELS[self.thresholds.severity(score)]
+            label = _DOUBTS.get(self.thresholds.doubt(score), _LABELS[self.thresholds.severity(score)])
             row_text = f"{row.epoch:>5}{row.domain_perplexity:>12.1f}{row.general_perplexity:>13.1f}"
             lines.append(f"{row_text}{round(score, 2) + 0.0:>12.2f}{label:>10}")  # + 0.0: no "-0.00"
         if self.history:
@@ -156,9 +177,14 @@ class ForgettingDetector:
             "version": HISTORY_VERSION,
             "baseline_general_perplexity": self.baseline_general_perplexity,
             "thresholds": asdict(self.thresholds),
+            "replayed": self.replayed,
             "history": [
                 {name: _to_json(value) for name, value in asdict(row).items()}
-                | {"forgetting_ratio": _to_json(self.score(row)), "severity": self.thresholds.severity(self.score(row))}
+                | {
+                    "forgetting_ratio": _to_json(self.score(row)),
+                    "severity": self.thresholds.severity(self.score(row)),
+                    "doubt": self.thresholds.doubt(self.score(row)),
+                }
                 for row in self.history
             ],
         }
@@ -174,6 +200,7 @@ class ForgettingDetector:
             detector = cls(
                 baseline_general_perplexity=document["baseline_general_perplexity"],
                 thresholds=Thresholds(**document["thresholds"]),
+                replayed=bool(document.get("replayed", False)),  # histories before this was kept have none
             )
             names = [field.name for field in fields(ForgettingMetrics)]
             for row in document["history"]:
@@ -183,9 +210,13 @@ class ForgettingDetector:
         return detector
 
 
-def recommendations(ratio: float, thresholds: Thresholds | None = None) -> list[str]:
-    """What people are told to do at a score, by its severity."""
+def recommendations(ratio: float, thresholds: Thresholds | None = None, *, replayed: bool = False) -> list[str]:
+    """What people are told to do at a score, by its severity. A score that is too good is told as that, never praised;
+    `replayed`: the text is part of the training data, so that a large fall means that it is being learned."""
     limits = thresholds or Thresholds()
+    doubt = limits.doubt(ratio)
+    if doubt is not Doubt.NONE:
+        return _in_doubt(ratio, doubt, limits, replayed=replayed)
     minor, action, stop = (f"{100 * limit:g}" for limit in (limits.minor, limits.action, limits.stop))
     more_replay = "→ INCREASE the general data's share ({})"
     lower_rate = "→ LOWER the learning rate by 50% (e.g. 1e-5 → 5e-6)"
@@ -212,6 +243,29 @@ def recommendations(ratio: float, thresholds: Thresholds | None = None) -> list[
                 more_replay.format("to 20-30%"),
                 lower_rate,
             ]
+
+
+def _in_doubt(ratio: float, doubt: Doubt, limits: Thresholds, *, replayed: bool) -> list[str]:
+    fall = f"{-100 * ratio:.4g}%"
+    check = "→ MEASURE the baseline again: the same frozen set, the checkpoint before the stage"
+    if doubt is Doubt.IMPOSSIBLE:
+        return [
+            f"✗ Impossible score ({ratio:+.4g}): a perplexity cannot fall by {fall}, at most by 100%",
+            check,
+            "→ TRUST no score of this history until the baseline is a measured one",
+        ]
+    floor = f"{100 * limits.suspicious_below:g}%"
+    if replayed:
+        return [
+            f"? General perplexity fell by {fall} (below {floor}): that text is replayed, and is being learned",
+            "→ READ it as training on that text; whether the model kept what it knew before, it does not say",
+            "→ LOWER the replay share if the text is not what is to be learned",
+        ]
+    return [
+        f"? Suspicious score ({ratio:+.4g}, below {floor}): text that is not trained on does not get so much easier",
+        check,
+        "→ CHECK that no evaluation text stands in the training data",
+    ]
 
 
 def _to_json(value: float) -> Any:

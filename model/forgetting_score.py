@@ -16,6 +16,7 @@ from model.errors import BadConfig
 MIN_UNITS = 50  # with fewer, the percentiles of a bootstrap say little, so no interval is given at all
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+SUSPICIOUS_BELOW = -0.5  # half the perplexity gone without training on the text: rather a broken baseline
 _CHUNK_CELLS = 4_000_000  # resamples are drawn in slices of at most so many counts (32 MB)
 
 
@@ -28,15 +29,30 @@ class Severity(StrEnum):
     STOP = "stop"
 
 
+class Doubt(StrEnum):
+    """How far a score is to be believed. A perplexity is at least 1, so (now - baseline) / baseline stays above -1:
+    whatever lies below was computed from something that was no perplexity."""
+
+    NONE = "none"
+    SUSPICIOUS = "suspicious"
+    IMPOSSIBLE = "impossible"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """Where a ratio becomes minor, a case for action, and a stop. Inclusive: exactly 10 % is a case for action."""
+    """Where a ratio becomes minor, a case for action, and a stop. Inclusive: exactly 10 % is a case for action.
+
+    Below `suspicious_below` a score is too good: the baseline or the set is in doubt.
+    """
 
     minor: float = 0.05
     action: float = 0.10
     stop: float = 0.20
+    suspicious_below: float = SUSPICIOUS_BELOW
 
     def __post_init__(self) -> None:
+        if not -1.0 <= self.suspicious_below < 0.0:
+            raise BadConfig("thresholds.suspicious_below", self.suspicious_below, "-1 to just below 0")
         if not 0 < self.minor <= self.action <= self.stop < math.inf:
             came = f"minor {self.minor}, action {self.action}, stop {self.stop}"
             raise BadConfig("thresholds", came, "0 < minor <= action <= stop, finite")
@@ -48,6 +64,12 @@ class Thresholds:
         if ratio >= self.action:
             return Severity.ACTION
         return Severity.MINOR if ratio >= self.minor else Severity.OK
+
+    def doubt(self, ratio: float) -> Doubt:
+        """Whether a score is too good to be true. What is not finite is no doubt but a stop."""
+        if not math.isfinite(ratio) or ratio >= self.suspicious_below:
+            return Doubt.NONE
+        return Doubt.IMPOSSIBLE if ratio < -1.0 else Doubt.SUSPICIOUS
 
 
 def perplexity(nats: float, tokens: int) -> float:

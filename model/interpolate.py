@@ -5,6 +5,9 @@ Why it works: after fine-tuning from the parent, both ends lie in one basin of t
 the loss of the old text falls faster (towards the parent) than that of the new text rises (Wortsman et al. 2022,
 arXiv:2109.01903 and 2203.05482). A point of the line often keeps most of what was learned and gives back most of what
 was forgotten, at the price of measuring a few points and no training at all.
+How it is computed: from the nearer end, parent + a * (result - parent) below 1/2 and result - (1 - a) * (result -
+parent) from there on, in the weights' own precision. Written as a sum of two products, a weight that both ends share
+would come out a rounding away from itself; this way equal ends give their own bits at every point.
 When not: models that did not grow from each other; and a = 0 returns the parent, which is no success. Which point to
 take (the best on the new text among those that keep a budget on the old) is the gate's to decide: a pipeline's spec
 asks for it with `forgetting.interpolation`.
@@ -31,5 +34,5 @@ def interpolate(parent: Llama, result: Llama, point: float) -> Llama:
         if point == 0.0:
             weight.copy_(theirs[name])
         elif point < 1.0:
-            weight.mul_(point).add_(theirs[name], alpha=1.0 - point)
+            torch.lerp(theirs[name], weight, point, out=weight)
     return between

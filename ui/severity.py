@@ -1,4 +1,7 @@
-"""How forgetting is shown: the marks and colours of the four severities, in the command and in the panel alike."""
+"""How forgetting is shown: the marks and colours of the severities, in the command and in the panel alike.
+
+Below a floor a score is too good to be true, and is marked as that in place of OK.
+"""
 
 import math
 from dataclasses import dataclass
@@ -19,30 +22,59 @@ MARKS = {
     "MINOR": Mark(sign="⚠", word="Minor", style="yellow", hex_colour="#d9a300"),
     "ACTION": Mark(sign="⚠", word="Action", style="dark_orange", hex_colour="#e8710a"),
     "STOP": Mark(sign="✗", word="Stop", style="red", hex_colour="#d23f31"),
+    "SUSPICIOUS": Mark(sign="?", word="Suspect", style="magenta", hex_colour="#8e44ad"),
+    "IMPOSSIBLE": Mark(sign="✗", word="Invalid", style="red", hex_colour="#d23f31"),
     "": Mark(sign="-", word="no score", style="dim", hex_colour="#888888"),
 }
 
 
+SUSPICIOUS_BELOW = -0.5  # of specs that were stored before they said it
+DOUBTS = ("SUSPICIOUS", "IMPOSSIBLE")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """Inclusive bounds of the severities, as a ratio: from `minor` watch, from `action` act, from `stop` go back."""
+    """Inclusive bounds of the severities, as a ratio: from `minor` watch, from `action` act, from `stop` go back;
+    below `suspicious_below` baseline or set are in doubt."""
 
     minor: float
     action: float
     stop: float
+    suspicious_below: float = SUSPICIOUS_BELOW
 
     @classmethod
     def of_spec(cls, spec: dict) -> "Thresholds":
         """Those of a run's spec; the server filled every default in."""
         forgetting = spec.get("forgetting", {})
-        return cls(minor=float(forgetting["minor"]), action=float(forgetting["action"]), stop=float(forgetting["stop"]))
+        return cls(
+            minor=float(forgetting["minor"]),
+            action=float(forgetting["action"]),
+            stop=float(forgetting["stop"]),
+            suspicious_below=float(forgetting.get("suspicious_below") or SUSPICIOUS_BELOW),
+        )
 
     def severity(self, ratio: float | None) -> str:
-        """Severity of a score. What is not a number is STOP: it fails closed. Without a score the empty string."""
+        """Severity of a score. What is not a number is STOP: it fails closed. Below the floor it is SUSPICIOUS, below
+        -1, where no perplexity can fall, IMPOSSIBLE. Without a score the empty string."""
         if ratio is None:
             return ""
         if not math.isfinite(ratio) or ratio >= self.stop:
             return "STOP"
         if ratio >= self.action:
             return "ACTION"
+        if ratio < self.suspicious_below or ratio < -1.0:
+            return "IMPOSSIBLE" if ratio < -1.0 else "SUSPICIOUS"
         return "MINOR" if ratio >= self.minor else "OK"
+
+    def doubt(self, ratio: float | None) -> str:
+        """What people are told about a score that is too good to be true; empty for every other."""
+        match self.severity(ratio):
+            case "IMPOSSIBLE":
+                return f"{ratio:+.4g} is impossible: a perplexity falls by less than 100 %; measure the baseline again"
+            case "SUSPICIOUS":
+                floor = f"below {100 * self.suspicious_below:g} %"
+                return (
+                    f"{ratio:+.4g} is suspicious ({floor}): where that text is replayed it is being learned, "
+                    "else the baseline or the set is in doubt"
+                )
+        return ""

@@ -63,7 +63,12 @@ def history(
     from ui.severity import Thresholds
     from ui.tables import dual_table
 
-    console().print(dual_table(dual_rows(records, made, Thresholds.of_spec(run.resource["spec"]))))
+    out, thresholds = console(), Thresholds.of_spec(run.resource["spec"])
+    rows = dual_rows(records, made, thresholds)
+    out.print(dual_table(rows))
+    for row in rows:
+        if said := thresholds.doubt(row.forgetting):
+            out.print(f"? {row.stage} step {row.step}, {row.worst_set}: {said}", highlight=False, markup=False)
 
 
 def register(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from model.errors import BadConfig, BadSource
 from model.forgetting import (
+    Doubt,
     ForgettingDetector,
     ForgettingMetrics,
     Severity,
@@ -19,6 +20,7 @@ from model.forgetting import (
     forgetting_nats,
     forgetting_ratio,
     perplexity,
+    recommendations,
 )
 
 
@@ -226,3 +228,59 @@ def test_the_demonstration_shows_forgetting_and_that_replay_helps():
     assert len(ends) == 3
     assert ends[0] > ends[1] > ends[2]
     assert ends[0] >= 0.10
+
+
+@pytest.mark.parametrize(
+    ("ratio", "doubt"),
+    [
+        (-0.4999, Doubt.NONE),
+        (-0.5, Doubt.NONE),
+        (-0.5001, Doubt.SUSPICIOUS),
+        (-0.999, Doubt.SUSPICIOUS),
+        (-1.0, Doubt.SUSPICIOUS),
+        (-1.0001, Doubt.IMPOSSIBLE),
+        (-3.3, Doubt.IMPOSSIBLE),
+        (0.3, Doubt.NONE),
+        (math.nan, Doubt.NONE),  # these are a stop already
+        (-math.inf, Doubt.NONE),
+    ],
+)
+def test_a_score_below_the_floor_is_in_doubt_and_below_minus_one_impossible(ratio: float, doubt: Doubt):
+    assert Thresholds().doubt(ratio) is doubt
+
+
+def test_a_damaged_baseline_and_a_healed_model_are_never_praised():
+    """Baseline 25,000 (a broken measurement), then 25: (25 - 25000) / 25000 = -0.999."""
+    detector = ForgettingDetector(baseline_general_perplexity=25_000.0)
+    detector.record(metrics(25.0))
+    assert detector.doubt() is Doubt.SUSPICIOUS
+    out = io.StringIO()
+    detector.print_summary(out)
+    assert "OK" not in out.getvalue()
+    assert "No significant forgetting" not in out.getvalue()
+    assert "? Suspect" in out.getvalue()
+    assert "Suspicious score (-0.999, below -50%)" in out.getvalue()
+    assert "baseline again" in out.getvalue()
+
+
+def test_a_score_below_minus_one_is_called_impossible_whatever_the_floor():
+    told = " ".join(recommendations(-3.3, Thresholds(suspicious_below=-1.0)))
+    assert "Impossible score (-3.3): a perplexity cannot fall by 330%" in told
+    assert "✓" not in told
+
+
+def test_a_large_fall_of_replayed_text_is_told_as_learning_it(tmp_path):
+    detector = ForgettingDetector(baseline_general_perplexity=100.0, replayed=True)
+    detector.record(metrics(40.0))
+    told = " ".join(detector.get_recommendations())
+    assert "fell by 60% (below -50%): that text is replayed, and is being learned" in told
+    assert "No significant forgetting" not in told
+    detector.save(tmp_path / "history.json")
+    assert json.loads((tmp_path / "history.json").read_text())["history"][0]["doubt"] == "suspicious"
+    assert ForgettingDetector.load(tmp_path / "history.json").get_recommendations() == detector.get_recommendations()
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.5, -1.5, math.nan, -math.inf])
+def test_a_floor_that_is_none_is_refused(floor: float):
+    with pytest.raises(BadConfig, match="suspicious_below"):
+        Thresholds(suspicious_below=floor)

@@ -23,3 +23,21 @@ def test_the_ends_are_the_two_models_and_the_middle_is_their_mean() -> None:
 def test_points_outside_of_the_line_are_refused(point: float) -> None:
     with pytest.raises(BadConfig, match=r"interpolation\.points"):
         interpolate(fresh_model(0), fresh_model(1), point)
+
+
+@pytest.mark.parametrize("point", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_equal_ends_give_their_own_bits_at_every_point(point: float) -> None:
+    """What did not change in training stays as it is, wherever on the line."""
+    parent = fresh_model(0)
+    made = interpolate(parent, parent, point)
+    assert all(torch.equal(a, b) for a, b in zip(made.parameters(), parent.parameters(), strict=True))
+
+
+def test_points_are_what_double_precision_says_to_a_rounding_of_single() -> None:
+    parent, result = fresh_model(0), fresh_model(1)
+    for point in (0.1, 0.49, 0.9):
+        made = interpolate(parent, result, point)
+        for m, p, r in zip(made.parameters(), parent.parameters(), result.parameters(), strict=True):
+            exact = p.double() + point * (r.double() - p.double())
+            size = torch.maximum(p.abs(), r.abs()).double()
+            assert ((m.double() - exact).abs() <= 2 * torch.finfo(torch.float32).eps * size + 1e-30).all()

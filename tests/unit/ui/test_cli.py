@@ -240,6 +240,21 @@ def test_decisions_and_history(retain, platform: FakePlatform) -> None:
     assert "✗ Stop" in table
 
 
+def test_a_score_that_is_too_good_is_never_praised_in_the_history(retain, platform: FakePlatform) -> None:
+    story.finished(platform, "r")
+    rows = [record for record in platform.records["r"] if record.stage == "midtrain/code"]
+    rows[0].scores[0].ratio, rows[1].scores[0].ratio = -0.999, -3.3
+    del platform.records["r"][:]
+    platform.records["r"].extend(rows[:2])
+    out = retain("history", "r").out
+    assert "OK" not in out
+    assert "? Suspect" in out
+    assert "✗ Invalid" in out
+    told = " ".join(out.split())
+    assert "-0.999 is suspicious (below -50 %): where that text is replayed it is being learned" in told
+    assert "-3.3 is impossible" in told
+
+
 # --- acting
 
 

@@ -35,6 +35,10 @@ def text(console: Console) -> str:
     [
         (None, ""),
         (-0.3, "OK"),
+        (-0.5, "OK"),
+        (-0.51, "SUSPICIOUS"),
+        (-0.999, "SUSPICIOUS"),
+        (-3.3, "IMPOSSIBLE"),
         (0.0499, "OK"),
         (0.05, "MINOR"),
         (0.10, "ACTION"),
