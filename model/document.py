@@ -16,7 +16,8 @@ from typing import Any
 
 from model.errors import BadSource
 
-Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant" | "tool", "content": text}
+# {"role": "system" | "user" | "assistant" | "tool", "content": text} and, with tools, what `model.conversations` names
+Message = Mapping[str, Any]
 
 DIFFICULTY_LOW, DIFFICULTY_HIGH = 1.0, 5.0
 
@@ -27,6 +28,7 @@ class Document:
 
     text        plain text (pre-training, mid-training), or None for a conversation
     messages    the turns of a conversation in the form of `model.conversations.normalise`, or None for plain text
+    tools       the tools that a conversation's assistant may call, each as a JSON schema; empty for most
     origin      stable id of where it comes from; hashed to choose the split, so that everything with the same origin
                 (all pieces of one library file, the documentation and the code of one file) lands on the same side
     difficulty  1 (easy) to 5 (hard), or None when the source does not say
@@ -35,6 +37,7 @@ class Document:
 
     text: str | None = None
     messages: tuple[Message, ...] | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
     origin: str
     difficulty: float | None = None
     meta: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

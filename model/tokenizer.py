@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
 
 from model.chat import Message, RenderedChat, has_generation_marks, render_chat
@@ -29,6 +29,9 @@ TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, CHAT_TEMPLATE_FILE = (
     "tokenizer_config.json",
     "chat_template.jinja",
 )
+NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
+# Raise it when the same template and messages give other ids or another mask than before.
+CHAT_RENDERING = 2
 
 
 def default_chat_template() -> str:
@@ -50,6 +53,7 @@ class Tokenizer:
         for name, token in self.special_tokens.items():
             if backend.token_to_id(token) is None:
                 raise BadConfig(f"tokenizer.{name}", token, "a token of the vocabulary")
+        _mark_special(backend, [AddedToken(token, special=True) for token in self.special_tokens.values()])
         canonical = json.dumps(json.loads(backend.to_str()), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         self.digest = hashlib.sha256(canonical.encode()).hexdigest()
         self.all_special = sorted(
@@ -126,7 +130,9 @@ class Tokenizer:
             raise BadCheckpoint(str(path), str(error), "a tokenizer.json of the tokenizers library") from error
         config = _read_json(folder / TOKENIZER_CONFIG_FILE)
         names = _read_json(folder / "special_tokens_map.json") | config
-        special = {name: _text_of(names.get(name)) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+        where = str(folder / TOKENIZER_CONFIG_FILE)
+        special = {name: _text_of(names.get(name), f"{where}: {name}") for name in NAMED_TOKENS}
+        _mark_special(backend, _further_special(names, where))
         return cls(backend, special_tokens=special, chat_template=_chat_template(folder, config))
 
     def save(self, folder: Path | str) -> None:
@@ -146,6 +152,14 @@ class Tokenizer:
             (folder / CHAT_TEMPLATE_FILE).write_text(self.chat_template, encoding="utf-8")
 
     # Using one
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides ids, masks and rendering: tokenizer.json with its special tokens, which of
+        them is BOS, EOS and so on, and the chat template. `digest` is of the first alone, which decides the ids of
+        plain text."""
+        content = [CHAT_RENDERING, self.digest, sorted(self.special_tokens.items()), self.chat_template]
+        return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
 
     def token_id(self, token: str) -> int | None:
         """Id of a token by its text, or None."""
@@ -264,9 +278,38 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _text_of(token: Any) -> str | None:
+def _text_of(token: Any, where: str) -> str | None:
     """A special token is written as text or as an object with `content`."""
-    return token.get("content") if isinstance(token, dict) else token
+    text = token.get("content") if isinstance(token, dict) else token
+    if text is not None and not isinstance(text, str):
+        raise BadCheckpoint(where, repr(token)[:80], "a token's text, an object with its content, or null")
+    return text
+
+
+def _further_special(names: Mapping[str, Any], where: str) -> list[AddedToken]:
+    """Special tokens that only tokenizer_config.json knows: transformers adds them to those of tokenizer.json."""
+    found: list[AddedToken] = []
+    listed = names.get("added_tokens_decoder") or {}
+    if not isinstance(listed, dict) or not all(isinstance(entry, dict) for entry in listed.values()):
+        raise BadCheckpoint(f"{where}: added_tokens_decoder", repr(listed)[:80], "an object of tokens by id")
+    for entry in listed.values():
+        text = _text_of(entry, f"{where}: added_tokens_decoder")
+        if text and entry.get("special") is True:
+            flags = ("lstrip", "rstrip", "normalized", "single_word")
+            found.append(AddedToken(text, special=True, **{name: entry.get(name) is True for name in flags}))
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        further = names.get(key) or []
+        for token in further.values() if isinstance(further, dict) else further:
+            text = _text_of(token, f"{where}: {key}")
+            if text:
+                found.append(AddedToken(text, special=True))
+    return found
+
+
+def _mark_special(backend: Backend, tokens: Sequence[AddedToken]) -> None:
+    """Adds those that are not special tokens yet; a token of the vocabulary keeps its id."""
+    known = {token.content for token in backend.get_added_tokens_decoder().values() if token.special}
+    backend.add_special_tokens([token for token in tokens if token.content not in known])
 
 
 def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:

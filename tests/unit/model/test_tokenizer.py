@@ -120,3 +120,76 @@ def test_faults_are_named(ours: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "<|absent|>"}')
     with pytest.raises(BadConfig, match=r"eos_token: got <\|absent\|>"):
         Tokenizer.load(tmp_path)
+
+
+SPECIAL_CONFIGS = {
+    "the end is an ordinary word of the vocabulary": {"eos_token": "cat"},
+    "additional ones by name": {"additional_special_tokens": ["cat", "mat"]},
+    "extra ones": {"extra_special_tokens": {"image_token": "cat"}},
+    "with flags": {
+        "added_tokens_decoder": {
+            "270": {"content": "cat", "special": True, "lstrip": True, "rstrip": True, "normalized": False}
+        }
+    },
+    "a mask": {"mask_token": "cat"},
+}
+
+
+@pytest.mark.parametrize("changes", SPECIAL_CONFIGS.values(), ids=SPECIAL_CONFIGS)
+def test_special_tokens_that_only_the_config_names_are_special(ours: Tokenizer, changes: dict, tmp_path: Path) -> None:
+    template = "{% for m in messages %}{{ m.content + ' cat ' }}{% endfor %}"
+    ours.save(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    (tmp_path / "chat_template.jinja").write_text(template)
+    loaded, theirs = Tokenizer.load(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    talk = [{"role": "user", "content": "the dog"}]
+    assert loaded.encode_prompt(talk) == theirs.apply_chat_template(talk)["input_ids"]
+    assert "cat" in loaded.all_special
+    assert loaded.encode("the cat") == ours.encode("the cat")  # in a document it is text
+    loaded.save(tmp_path / "again")
+    assert Tokenizer.load(tmp_path / "again").fingerprint == loaded.fingerprint
+
+
+def test_the_fingerprint_sees_what_changes_ids_masks_or_rendering(ours: Tokenizer, tmp_path: Path) -> None:
+    ours.save(tmp_path)
+    path, template = tmp_path / "tokenizer_config.json", tmp_path / "chat_template.jinja"
+    config = json.loads(path.read_text())
+    found = {"as it is": Tokenizer.load(tmp_path).fingerprint}
+    assert found["as it is"] == ours.fingerprint
+    for name, changes in {
+        "no bos": {"bos_token": None},
+        "other end": {"eos_token": "<|pad|>"},
+        "one more": {"additional_special_tokens": ["cat"]},
+    }.items():
+        path.write_text(json.dumps(config | changes))
+        found[name] = Tokenizer.load(tmp_path).fingerprint
+    path.write_text(json.dumps(config | {"model_max_length": 77}))  # decides nothing here
+    assert Tokenizer.load(tmp_path).fingerprint == ours.fingerprint
+    path.write_text(json.dumps(config))
+    template.write_text(template.read_text() + " ")
+    found["other template"] = Tokenizer.load(tmp_path).fingerprint
+    template.unlink()
+    found["no template"] = Tokenizer.load(tmp_path).fingerprint
+    raw = json.loads((tmp_path / "tokenizer.json").read_text())
+    raw["post_processor"] = None
+    (tmp_path / "tokenizer.json").write_text(json.dumps(raw))
+    found["nothing in front"] = Tokenizer.load(tmp_path).fingerprint
+    assert len(set(found.values())) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"bos_token": 7}, "bos_token"),
+        ({"eos_token": {"content": ["</s>"]}}, "eos_token"),
+        ({"additional_special_tokens": [3]}, "additional_special_tokens"),
+        ({"added_tokens_decoder": ["<x>"]}, "added_tokens_decoder"),
+    ],
+)
+def test_a_token_that_is_no_text_is_named(ours: Tokenizer, changes: dict, named: str, tmp_path: Path) -> None:
+    ours.save(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(BadCheckpoint, match=rf"tokenizer_config\.json: {named}"):
+        Tokenizer.load(tmp_path)
