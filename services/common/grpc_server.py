@@ -1,5 +1,6 @@
 """A gRPC server as every service of Retain wants it: health, reflection, keepalive, limits, metrics, a graceful end."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,10 @@ from prometheus_client import CollectorRegistry
 
 from services.common.errors import Unavailable
 from services.common.grpc_interceptors import ErrorInterceptor, MetricsInterceptor
+from services.common.logging import get_logger
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+STOP_MARGIN_S = 10.0  # a call that was cut off after the grace and still does not end is not waited for longer
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -98,7 +101,11 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Drains: reports NOT_SERVING, takes no new calls, lets those under way end, and cuts off what is left."""
         await self.set_serving(False)
-        await self._server.stop(grace_s)
+        try:
+            async with asyncio.timeout(grace_s + STOP_MARGIN_S):
+                await self._server.stop(grace_s)
+        except TimeoutError:
+            get_logger(__name__).error("a call does not end; it is left behind", waited_s=grace_s + STOP_MARGIN_S)
 
     async def wait(self) -> None:
         """Returns when the server has stopped."""

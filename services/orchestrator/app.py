@@ -15,6 +15,7 @@ from services.common.object_store import ObjectStore
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.exporter import Exporter
 from services.orchestrator.application.effects import Effects
+from services.orchestrator.application.ending import end
 from services.orchestrator.application.engine import Clock, RunEngine, SystemClock
 from services.orchestrator.application.library import Library
 from services.orchestrator.application.logs import LogService
@@ -67,7 +68,7 @@ class Orchestrator:
         self.engine = RunEngine(ports.repository, ports.executor, ports.clock)
         self.queue = Queue(slots)
         self.exporter = Exporter(OrchestratorMetrics(self.registry), ports.clock)
-        watchdog = Watchdog(ports.clock)
+        self.watchdog = Watchdog(ports.clock)
         effects = Effects(
             self.engine,
             launcher=ports.launcher,
@@ -76,11 +77,11 @@ class Orchestrator:
             notifier=ports.notifier,
             evaluation_poll_s=evaluation_poll_s,
         )
-        self.reconciler = Reconciler(self.engine, self.queue, effects, watchdog, timing)
-        stages = StageService(self.engine, watchdog, hold_s=hold_s, on_upload=self.exporter.uploaded)
-        for observer in (self.queue, self.exporter, stages, self.reconciler):
+        self.reconciler = Reconciler(self.engine, self.queue, effects, self.watchdog, timing)
+        self.stages = StageService(self.engine, self.watchdog, hold_s=hold_s, on_upload=self.exporter.uploaded)
+        for observer in (self.queue, self.exporter, self.stages, self.reconciler):
             self.engine.observe(observer)
-        runs = RunService(
+        self.runs = RunService(
             self.engine,
             self.queue,
             ConfigReader(ports.store),
@@ -88,17 +89,19 @@ class Orchestrator:
             on_delete=self.exporter.deleted,
         )
         library = Library(self.engine, ports.store)
+        logs = LogService(self.engine, ports.launcher)
+        self._closing = (effects, self.runs, library, logs)
         package = "retain.orchestrator.v1"
         self.server = GrpcServer(
             bind=bind,
             services={
                 f"{package}.OrchestratorService": (
                     orchestrator_grpc.add_OrchestratorServiceServicer_to_server,
-                    OrchestratorServicer(runs, library, LogService(self.engine, ports.launcher)),
+                    OrchestratorServicer(self.runs, library, logs),
                 ),
                 f"{package}.StageControlService": (
                     stage_grpc.add_StageControlServiceServicer_to_server,
-                    StageControlServicer(stages),
+                    StageControlServicer(self.stages),
                 ),
                 f"{package}.CheckpointService": (
                     checkpoint_grpc.add_CheckpointServiceServicer_to_server,
@@ -111,9 +114,6 @@ class Orchestrator:
 
     async def start(self) -> int:
         """Take over what is stored, open the port, begin to reconcile. Returns the port."""
-        repository = self.engine.repository
-        counts = await self.engine.read(repository.counts)
-        self.exporter.load(counts, await self.engine.read(repository.runs_with_attention))
         await self.reconciler.start()
         port = await self.server.start()
         self._tasks = [asyncio.create_task(self.reconciler.run()), asyncio.create_task(self._sweep())]
@@ -128,10 +128,10 @@ class Orchestrator:
     async def stop(self, grace_s: float) -> None:
         """Drain: no new calls, let those under way end, stop reconciling. Workers and their jobs go on."""
         await self.server.stop(grace_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self.reconciler.close()
+        for part in self._closing:
+            part.close()
 
     async def _sweep(self) -> None:
         while True:

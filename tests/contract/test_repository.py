@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from services.common.errors import AlreadyExists, InvalidInput, NotFound, Stale, Unavailable
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.repository import SqlRepository
-from services.orchestrator.application.ports import NewRun, Upload
+from services.orchestrator.application.ports import NewRun, Upload, Waiting
 from services.orchestrator.domain.decision import Decision, Severity, Verdict
 from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, Job, RunState, RunStatus
 from services.orchestrator.domain.spec import Domain, StageKind
@@ -120,7 +120,7 @@ def test_lists_are_newest_first_and_go_on_where_they_ended(repository: SqlReposi
     failed = repository.list_runs(limit=10, statuses=[RunStatus.FAILED])
     assert [s.id for s in failed.items] == ["run-7", "run-5", "run-3", "run-1"]
     assert [s.id for s in repository.pending()] == ["run-2", "run-4", "run-6"]
-    counts = repository.counts()
+    counts = repository.overview().counts
     assert (counts[RunStatus.FAILED], counts[RunStatus.PENDING], counts[RunStatus.SUCCEEDED]) == (4, 3, 0)
 
 
@@ -128,7 +128,9 @@ def test_the_loop_finds_what_needs_attention(repository: SqlRepository) -> None:
     repository.create(new(1))
     repository.create(new(2, status=RunStatus.RUNNING))
     repository.create(new(3, status=RunStatus.CANCELLED, jobs=(Job(submission=1, stop_at_s=1.0),)))
-    assert {s.id for s in repository.runs_with_attention()} == {"run-2", "run-3"}
+    overview = repository.overview()
+    assert {s.id for s in overview.attention} == {"run-2", "run-3"}
+    assert overview.waiting == (Waiting(run_id="run-1", queue_number=1),)
 
 
 def test_decisions_come_in_pages_oldest_first(repository: SqlRepository) -> None:

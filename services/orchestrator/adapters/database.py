@@ -17,6 +17,15 @@ from services.common.errors import InvalidInput, Unavailable, Violation
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 POSTGRES_CONNECTIONS = 4
+# https://www.postgresql.org/docs/current/libpq-connect.html: connecting and keep-alives in seconds, the others in ms.
+POSTGRES_LIMITS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+    "options": "-c statement_timeout=30000 -c lock_timeout=20000",
+}
 
 
 def connect(url: str) -> sa.Engine:
@@ -29,7 +38,12 @@ def connect(url: str) -> sa.Engine:
         engine = _sqlite(parsed)
     elif parsed.get_backend_name() == "postgresql":
         engine = sa.create_engine(
-            parsed, pool_size=POSTGRES_CONNECTIONS, max_overflow=0, pool_pre_ping=True, pool_recycle=1800
+            parsed,
+            pool_size=POSTGRES_CONNECTIONS,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args=_within_limits(parsed),
         )
     else:
         raise InvalidInput([_violation(url)])
@@ -44,6 +58,11 @@ def executor(engine: sa.Engine) -> ThreadPoolExecutor:
     """The threads that may use an engine: one for SQLite, one a connection for PostgreSQL."""
     threads = 1 if engine.dialect.name == "sqlite" else POSTGRES_CONNECTIONS
     return ThreadPoolExecutor(threads, thread_name_prefix="database")
+
+
+def _within_limits(url: sa.URL) -> dict[str, str]:
+    """No call waits for ever for a server that is gone without a word; what the URL itself says counts."""
+    return {name: value for name, value in POSTGRES_LIMITS.items() if name not in url.query}
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

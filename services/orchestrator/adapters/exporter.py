@@ -1,10 +1,10 @@
 """The orchestrator's metrics, kept up by every change of a run. Names and labels are in services/common/metrics.py."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 
 from services.common.metrics import OrchestratorMetrics, RunSeries
-from services.orchestrator.application.engine import Clock, Observer
+from services.orchestrator.application.engine import Clock, News, Observer
+from services.orchestrator.application.ports import Overview
 from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.directive import judged_at
 from services.orchestrator.domain.events import CheckpointReported
@@ -19,15 +19,30 @@ class Exporter(Observer):
         self._clock = clock
         self._series = RunSeries(metrics)
         self._counts: Counter[RunStatus] = Counter()
+        self._running: dict[str, set[tuple[str, str]]] = {}  # run -> its stages (name, kind) that are said to run
         self._export_counts()
 
-    def load(self, counts: Mapping[RunStatus, int], runs: Iterable[RunState]) -> None:
-        """Take over the stored runs at a start, so that no series is missing until the next change."""
-        self._counts = Counter(counts)
-        self._export_counts()
-        for state in runs:
-            for stage in state.stages:
-                self._export_stage(state, stage)
+    def looked(self, overview: Overview, news: News) -> None:
+        """Gauges are what the database holds; series of a run that ended unheard end too."""
+        if not news.statuses:
+            self._counts = Counter(overview.counts)
+            self._export_counts()
+        present = {state.id for state in overview.attention} | news.runs
+        for run_id in self._running.keys() - present:
+            for name, kind in tuple(self._running[run_id]):
+                self._stopped(run_id, name, kind)
+            self._series.ended(run_id, now_s=self._clock.monotonic_s())
+        for state in overview.attention:
+            if state.id not in news.runs:
+                self._take_over(state)
+
+    def _take_over(self, state: RunState) -> None:
+        for stage in state.stages:
+            self._export_stage(state, stage)
+        if state.status.ended:
+            self._series.ended(state.id, now_s=self._clock.monotonic_s())
+        else:
+            self._series.resumed(state.id)
 
     def sweep(self) -> None:
         """Take away the series of runs that ended some minutes ago."""
@@ -90,9 +105,9 @@ class Exporter(Observer):
         kind = {**labels, "kind": stage.plan.kind.value}
         metrics = self._metrics
         if stage.status is not StageStatus.RUNNING:
-            for gauge in (metrics.stage_running, metrics.stage_last_progress, metrics.stage_verdicts_due):
-                gauge.remove_by_labels(kind)
+            self._stopped(state.id, stage.plan.name, stage.plan.kind.value)
             return
+        self._running.setdefault(state.id, set()).add((stage.plan.name, stage.plan.kind.value))
         metrics.stage_running.labels(**kind).set(1)
         lag = state.spec.evaluation.decision_lag
         newest = stage.newest
@@ -107,6 +122,15 @@ class Exporter(Observer):
         metrics.curriculum_level.labels(**labels).set(stage.curriculum_level)
         share = stage.mix.shares.get("general", 1.0 if stage.plan.target == "general" else 0.0)
         metrics.general_share.labels(**labels).set(share)
+
+    def _stopped(self, run_id: str, name: str, kind: str) -> None:
+        """A stage does not run (any more)."""
+        for gauge in (self._metrics.stage_running, self._metrics.stage_last_progress, self._metrics.stage_verdicts_due):
+            gauge.remove_by_labels({"run": run_id, "stage": name, "kind": kind})
+        running = self._running.get(run_id, set())
+        running.discard((name, kind))
+        if not running:
+            self._running.pop(run_id, None)
 
     def _export_counts(self) -> None:
         for status in RunStatus:

@@ -7,6 +7,7 @@ https://docs.ray.io/en/latest/cluster/running-applications/job-submission/rest.h
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ import urllib3
 from services.common.errors import FailedPrecondition, Refused, RetainError, Unavailable
 from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
 
-TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)
+TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)  # each read; a whole answer takes CALL_LIMIT_S at most
+CALL_LIMIT_S = 45.0
+PIECE_BYTES = 256 * 1024
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _PASSED_ON = ("RETAIN_", "AWS_", "HF_", "OMP_", "MLFLOW_", "WANDB_", "GLOO_", "NCCL_")
 # The last one is the mark of the local stack on this very program: with it, workers would be ended as its children.
@@ -32,7 +35,15 @@ _KEPT_BACK = (
 class RayJobs(JobLauncher):
     """Starts worker groups. `env` is what the workers find in their environment."""
 
-    def __init__(self, address: str, *, env: Mapping[str, str], python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        env: Mapping[str, str],
+        python: str = sys.executable,
+        limit_s: float = CALL_LIMIT_S,
+    ) -> None:
+        self._limit_s = limit_s
         self._address = address.rstrip("/")
         self._env = dict(env)
         self._python = python
@@ -89,11 +100,22 @@ class RayJobs(JobLauncher):
     def _call(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
         headers = {"Content-Type": "application/json", **auth_headers(os.environ)}
         data = None if body is None else json.dumps(body)
+        until_s = time.monotonic() + self._limit_s
         try:
-            answer = self._http.request(method, self._address + path, body=data, headers=headers)
+            answer = self._http.request(method, self._address + path, body=data, headers=headers, preload_content=False)
+            text = bytearray()
+            while piece := answer.read1(PIECE_BYTES):
+                text += piece
+                if time.monotonic() >= until_s:
+                    answer.close()
+                    raise Unavailable(
+                        f"Ray at {self._address} did not end its answer within {self._limit_s:g} s",
+                        reason="RAY_UNAVAILABLE",
+                    )
+            answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(f"Ray at {self._address} does not answer: {error}", reason="RAY_UNAVAILABLE") from error
-        return answer.status, answer.data.decode(errors="replace")
+        return answer.status, text.decode(errors="replace")
 
 
 def environment() -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """`Repository` on a relational database through SQLAlchemy: runs. Their records are in adapters/records.py."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,11 +10,12 @@ from services.common.errors import AlreadyExists, NotFound, Stale
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.records import Records, upsert
 from services.orchestrator.adapters.tables import checkpoints, decisions, garbage, runs
-from services.orchestrator.application.ports import NewRun, Page, Repository, StoredRequest
+from services.orchestrator.application.ports import NewRun, Overview, Page, Repository, StoredRequest, Waiting
 from services.orchestrator.domain.decision import Decision
 from services.orchestrator.domain.due import needs_attention
 from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus
 
+_rows = sa.select(runs.c.id, runs.c.version, runs.c.body, runs.c.number)
 KEPT_STATES = 512  # decoded states kept at hand; a page of a list is up to 500
 
 
@@ -50,7 +51,7 @@ class SqlRepository(Records, Repository):
         return None if row is None else StoredRequest(run_id=row[0], request_digest=row[1])
 
     def get(self, run_id: str) -> RunState:
-        query = sa.select(runs.c.id, runs.c.version, runs.c.body).where(runs.c.id == run_id)
+        query = _rows.where(runs.c.id == run_id)
         with self._begin() as connection:
             row = connection.execute(query).first()
         if row is None:
@@ -86,7 +87,7 @@ class SqlRepository(Records, Repository):
     def list_runs(
         self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
     ) -> Page[RunState]:
-        query = sa.select(runs.c.id, runs.c.version, runs.c.body, runs.c.number).order_by(runs.c.number.desc())
+        query = _rows.order_by(runs.c.number.desc())
         if below_number is not None:
             query = query.where(runs.c.number < below_number)
         if statuses:
@@ -96,28 +97,30 @@ class SqlRepository(Records, Repository):
         more = rows[limit - 1].number if len(rows) > limit else None
         return Page(items=tuple(self._state(row) for row in rows[:limit]), next_number=more)
 
-    def runs_with_attention(self) -> tuple[RunState, ...]:
-        return self._select(runs.c.attention.is_(True))
+    def overview(self) -> Overview:
+        counting = sa.select(runs.c.status, sa.func.count()).group_by(runs.c.status)
+        attention = _rows.where(runs.c.attention.is_(True)).order_by(runs.c.number)
+        pending = sa.select(runs.c.id, runs.c.queue_number).where(runs.c.status == RunStatus.PENDING.value)
+        with self._begin() as connection:
+            counts = {row[0]: row[1] for row in connection.execute(counting)}
+            rows = connection.execute(attention).all()
+            waiting = connection.execute(pending.order_by(runs.c.queue_number)).all()
+        return Overview(
+            counts={status: counts.get(status.value, 0) for status in RunStatus},
+            attention=tuple(self._state(row) for row in rows),
+            waiting=tuple(Waiting(run_id=row.id, queue_number=row.queue_number) for row in waiting),
+        )
 
     def pending(self) -> tuple[RunState, ...]:
-        return self._select(runs.c.status == RunStatus.PENDING.value, order=runs.c.queue_number)
-
-    def counts(self) -> Mapping[RunStatus, int]:
-        query = sa.select(runs.c.status, sa.func.count()).group_by(runs.c.status)
+        query = _rows.where(runs.c.status == RunStatus.PENDING.value).order_by(runs.c.queue_number)
         with self._begin() as connection:
-            found = {row[0]: row[1] for row in connection.execute(query)}
-        return {status: found.get(status.value, 0) for status in RunStatus}
+            rows = connection.execute(query).all()
+        return tuple(self._state(row) for row in rows)
 
     def runs_based_on(self, uri_prefix: str) -> tuple[str, ...]:
         query = sa.select(runs.c.id).where(runs.c.base_uri.startswith(uri_prefix, autoescape=True))
         with self._begin() as connection:
             return tuple(row[0] for row in connection.execute(query))
-
-    def _select(self, condition: Any, order: Any = runs.c.number) -> tuple[RunState, ...]:
-        query = sa.select(runs.c.id, runs.c.version, runs.c.body).where(condition).order_by(order)
-        with self._begin() as connection:
-            rows = connection.execute(query).all()
-        return tuple(self._state(row) for row in rows)
 
     def _columns(self, state: RunState) -> dict[str, Any]:
         return {

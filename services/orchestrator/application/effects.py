@@ -2,6 +2,7 @@
 
 import asyncio
 
+from services.common.blocking import Blocking
 from services.common.errors import (
     CheckpointDamaged,
     FailedPrecondition,
@@ -38,6 +39,9 @@ from services.orchestrator.domain.run_state import RunState
 from services.orchestrator.domain.values import CheckpointRef
 
 EVALUATION_POLL_S = 0.25
+EVALUATION_LIMIT_S = 900.0  # a question that has no answer by then is asked again, which is said
+JOB_CALL_LIMIT_S = 60.0
+FILES_LIMIT_S = 900.0  # thousands of files may have to be deleted one by one
 MANIFEST = "manifest.json"
 
 
@@ -60,6 +64,9 @@ class Effects:
         self._store = store
         self._notifier = notifier
         self._evaluation_poll_s = evaluation_poll_s
+        self.jobs = Blocking("ray", threads=4, limit_s=JOB_CALL_LIMIT_S)
+        self._files = Blocking("store", threads=4, limit_s=FILES_LIMIT_S)
+        self._graphs = Blocking("grafana", threads=1, limit_s=JOB_CALL_LIMIT_S)
 
     async def carry_out(self, state: RunState, effect: Effect) -> None:
         """Do what is due. Raises Unavailable when the other side is away: the loop tries again later."""
@@ -77,6 +84,11 @@ class Effects:
             case Prune():
                 await self._prune(state, effect)
 
+    def close(self) -> None:
+        """Give up the threads."""
+        for side in (self.jobs, self._files, self._graphs):
+            side.close()
+
     def _now_s(self) -> float:
         return self._engine.clock.now_s()
 
@@ -84,7 +96,7 @@ class Effects:
         labels = {"retain.run": state.id, **state.spec.labels}
         request = JobRequest(run_id=state.id, submission=effect.submission, compute=state.spec.compute, labels=labels)
         try:
-            await asyncio.to_thread(self.launcher.submit, request)
+            await self.jobs(self.launcher.submit, request)
         except (Refused, FailedPrecondition) as error:
             # Trying the same again would not help for ever: counted like a job that died, so that the run ends with it.
             event: JobEnded | JobSubmitted = JobEnded(
@@ -96,10 +108,10 @@ class Effects:
 
     async def _stop(self, state: RunState, effect: StopJob) -> None:
         name = job_id(state.id, effect.submission)
-        view = await asyncio.to_thread(self.launcher.status, name)
+        view = await self.jobs(self.launcher.status, name)
         if view.state in (JobState.PENDING, JobState.RUNNING):
-            await asyncio.to_thread(self.launcher.stop, name)
-            view = await asyncio.to_thread(self.launcher.status, name)
+            await self.jobs(self.launcher.stop, name)
+            view = await self.jobs(self.launcher.status, name)
         if view.state in (JobState.PENDING, JobState.RUNNING):
             raise Unavailable(f"the job {name} is still ending", reason="JOB_STOPPING")
         await self._engine.apply(
@@ -111,7 +123,13 @@ class Effects:
             view = await self._evaluator.create(state.id, question)
         except (Refused, FailedPrecondition) as error:
             view = EvaluationView(progress=EvaluationProgress.FAILED, error_reason=error.reason, error=error.message)
+        asked_s = self._engine.clock.monotonic_s()
         while view.progress is EvaluationProgress.UNDER_WAY:
+            if self._engine.clock.monotonic_s() - asked_s >= EVALUATION_LIMIT_S:
+                raise Unavailable(
+                    f"the evaluation {question.evaluation_id} has no answer after {EVALUATION_LIMIT_S:g} s",
+                    reason="EVALUATION_TOO_SLOW",
+                )
             await asyncio.sleep(self._evaluation_poll_s)
             view = await self._look_again(state, question)
         if view.progress is EvaluationProgress.SUCCEEDED and view.measurement is not None:
@@ -180,18 +198,18 @@ class Effects:
     async def _annotate(self, state: RunState, effect: Annotate) -> None:
         decision = await self._engine.read(self._engine.repository.decision, state.id, effect.number)
         if decision is not None:
-            await asyncio.to_thread(self._notifier.annotate, decision)
+            await self._graphs(self._notifier.annotate, decision)
         await self._engine.apply(state.id, DecisionAnnotated(number=effect.number, now_s=self._now_s()))
 
     async def _prune(self, state: RunState, effect: Prune) -> None:
-        await asyncio.to_thread(self._empty, effect.uri, MANIFEST)
+        await self._files(self._empty, effect.uri, MANIFEST)
         await self._engine.apply(state.id, CheckpointPruned(checkpoint_id=effect.checkpoint_id, now_s=self._now_s()))
 
     async def collect_garbage(self) -> None:
         """Empty the prefixes of deleted runs."""
         repository = self._engine.repository
         for uri in await self._engine.read(repository.garbage):
-            await asyncio.to_thread(self._empty, uri, None)
+            await self._files(self._empty, uri, None)
             await self._engine.read(repository.forget_garbage, uri)
             get_logger().info("files of a deleted run are gone", uri=uri)
 

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from services.common.errors import Stale, Unavailable
 from services.common.logging import get_logger
-from services.orchestrator.application.ports import Repository
+from services.orchestrator.application.ports import Overview, Repository
 from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.events import Event
 from services.orchestrator.domain.run_state import RunState
@@ -49,6 +51,18 @@ class Observer(Protocol):
         """A run went from one state to the next."""
         ...
 
+    def looked(self, overview: Overview, news: "News") -> None:
+        """What the database holds was read whole; `news` are newer than that. Without memory there is nothing to do."""
+        return
+
+
+@dataclass(kw_only=True)
+class News:
+    """What was told while the database was being read. `statuses`: the number of runs in each state may differ."""
+
+    runs: set[str]
+    statuses: bool = False
+
 
 class RunEngine:
     """The only writer of runs."""
@@ -58,7 +72,9 @@ class RunEngine:
         self.clock = clock
         self._executor = executor
         self._observers: list[Observer] = []
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # Held by whoever uses or awaits one, so that a lock is gone with its last user, also that of an unknown run.
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._listening: list[News] = []
         self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     def observe(self, observer: Observer) -> None:
@@ -88,14 +104,16 @@ class RunEngine:
     async def apply(self, run_id: str, event: Event, *, etag: str = "") -> RunState:
         """Apply an event and return the state after it.
 
-        A commit whose reply was lost is recognized: the stored state is the one that was to be written. Raises Stale
-        for an old etag, and what the core raises for an event that the state forbids.
+        A commit whose reply was lost is recognized: the stored state is the one that was to be written; observers hear
+        of it like of any other. Raises Stale for an old etag, and what the core raises for an event that the state
+        forbids.
         """
-        async with self._locks[run_id]:
-            written: RunState | None = None
+        async with self._locks.setdefault(run_id, asyncio.Lock()):
+            sent: tuple[RunState, RunState, tuple[Action, ...]] | None = None
             for number in range(1, SAVE_TRIES + 1):
                 state = await self.get(run_id)
-                if written is not None and state == written:
+                if sent is not None and _same_version(state, sent[1]):
+                    self._tell(*sent)
                     return state
                 if etag and etag != state.etag:
                     raise Stale(
@@ -108,7 +126,7 @@ class RunEngine:
                 try:
                     await self._save(state, after, actions)
                 except (Unavailable, Stale):
-                    written = after
+                    sent = (state, after, actions)
                     if number == SAVE_TRIES:
                         raise
                     await asyncio.sleep(RETRY_AFTER_S * 2**number)
@@ -124,6 +142,22 @@ class RunEngine:
         """Tell the observers of a new run."""
         self._tell(None, state, ())
 
+    async def look(self) -> Overview:
+        """Read what there is to look at, and let every observer put right what it knows from it.
+
+        So nothing stays wrong that a change was never told of: one whose commit succeeded after all tries to hear of it
+        had failed.
+        """
+        news = News(runs=set())
+        self._listening.append(news)
+        try:
+            overview = await self.read(self.repository.overview)
+        finally:
+            self._listening.remove(news)
+        for observer in self._observers:
+            observer.looked(overview, news)
+        return overview
+
     async def wait_for_change(self, run_id: str, sequence: int, timeout_s: float) -> RunState:
         """The run as soon as its sequence is above `sequence`, or as it is after the time-out."""
         event = asyncio.Event()
@@ -131,8 +165,10 @@ class RunEngine:
         try:
             state = await self.get(run_id)
             if state.sequence <= sequence:
+                # asyncio.timeout and not wait_for: that one swallows a cancellation that comes together with the event.
                 try:
-                    await asyncio.wait_for(event.wait(), timeout_s)
+                    async with asyncio.timeout(timeout_s):
+                        await event.wait()
                 except TimeoutError:
                     return state
                 state = await self.get(run_id)
@@ -146,10 +182,12 @@ class RunEngine:
         """Whether anybody waits for changes of a run."""
         return run_id in self._waiters
 
-    def wake(self, run_id: str) -> None:
-        """Let everybody who waits for a run look again (it was deleted)."""
+    def deleted(self, run_id: str) -> None:
+        """A run is gone: whoever waits for it looks again."""
+        for news in self._listening:
+            news.runs.add(run_id)
+            news.statuses = True
         self._wake(run_id)
-        self._locks.pop(run_id, None)
 
     async def _save(self, before: RunState, after: RunState, actions: tuple[Action, ...]) -> None:
         await self.call(
@@ -165,6 +203,9 @@ class RunEngine:
             event.set()
 
     def _tell(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+        for news in self._listening:
+            news.runs.add(after.id)
+            news.statuses = news.statuses or before is None or before.status is not after.status
         for observer in self._observers:
             observer.changed(before, after, actions)
         for action in actions:
@@ -179,3 +220,8 @@ class RunEngine:
                 "run changed state", run=after.id, before=before.status.value, after=after.status.value,
                 reason=after.reason, message=after.message,
             )  # fmt: skip
+
+
+def _same_version(stored: RunState, sent: RunState) -> bool:
+    """Whether a stored state is the one that was sent. Not by comparing all of it: a NaN differs from itself."""
+    return (stored.sequence, stored.updated_s) == (sent.sequence, sent.updated_s)

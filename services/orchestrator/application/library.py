@@ -1,6 +1,5 @@
 """The lineage for users: look at checkpoints, take one out, bring a Hugging Face model in, upload files."""
 
-import asyncio
 import hashlib
 import json
 import re
@@ -8,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.common.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, NotFound, Violation
 from services.common.object_store import ObjectStore, key_of, s3_uri
 from services.orchestrator.application.engine import RunEngine
@@ -18,6 +18,7 @@ from services.orchestrator.domain.spec import Domain, StageKind
 from services.orchestrator.domain.values import CheckpointRef
 
 URL_LIVES_S = 3600
+STORE_LIMIT_S = 120.0  # checking an import looks at every file of it
 LARGEST_CONFIG_BYTES = 1_000_000
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1  # as model/checkpoint.py writes and reads it
@@ -60,6 +61,11 @@ class Library:
     def __init__(self, engine: RunEngine, store: ObjectStore) -> None:
         self._engine = engine
         self._store = store
+        self._files = Blocking("store", threads=4, limit_s=STORE_LIMIT_S)
+
+    def close(self) -> None:
+        """Give up the threads."""
+        self._files.close()
 
     async def page(self, *, run_id: str, limit: int, below_number: int | None) -> Page[Checkpoint]:
         """Checkpoints, newest first."""
@@ -80,7 +86,7 @@ class Library:
                 f"{checkpoint.id} is {checkpoint.status}: its files may be gone; allowed are LIVE and ACCEPTED ones",
                 reason="CHECKPOINT_GONE",
             )
-        files = await asyncio.to_thread(self._manifest_files, checkpoint)
+        files = await self._files(self._manifest_files, checkpoint)
         expire_s = self._engine.clock.now_s() + URL_LIVES_S
         prefix = key_of(self._store, checkpoint.ref.uri)
         exported = tuple(
@@ -112,13 +118,13 @@ class Library:
             raise InvalidInput(faults)
         place = f"uploads/{folder}/model" if folder else f"uploads/{sha256}"
         key = f"{place}/{file_name}"
-        present = await asyncio.to_thread(self._store.stat, key)
+        present = await self._files(self._store.stat, key)
         known = {u.file_name: u for u in await self._engine.read(self._engine.repository.uploads, folder or sha256)}
         same = file_name in known and known[file_name].sha256 == sha256
         upload = Upload(folder=folder or sha256, file_name=file_name, sha256=sha256, bytes=size_bytes)
         await self._engine.read(self._engine.repository.put_upload, upload)
         there = present is not None and present.size_bytes == size_bytes and same
-        url = "" if there else await asyncio.to_thread(self._store.presign_put, key, expires_s=URL_LIVES_S)
+        url = "" if there else await self._files(self._store.presign_put, key, expires_s=URL_LIVES_S)
         return UploadTicket(
             url=url,
             uri=s3_uri(self._store, place if folder else key),
@@ -127,9 +133,9 @@ class Library:
 
     async def import_model(self, uri: str, name: str) -> Checkpoint:
         """Register an uploaded Hugging Face folder as a base. Importing the same files again is the same checkpoint."""
-        folder = await asyncio.to_thread(self._folder_of, uri)
+        folder = await self._files(self._folder_of, uri)
         uploads = await self._engine.read(self._engine.repository.uploads, folder)
-        manifest = await asyncio.to_thread(self._commit_import, folder, uploads)
+        manifest = await self._files(self._commit_import, folder, uploads)
         digest = hashlib.sha256(_canonical(manifest)).hexdigest()
         checkpoint = Checkpoint(
             id=f"imported/{digest[:16]}",

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from services.common.blocking import Blocking
 from services.common.errors import Unavailable
 from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import JobLauncher, job_id
 
 POLL_S = 1.0
+LIMIT_S = 60.0
 PIECE_CHARACTERS = 64 * 1024
 
 
@@ -26,6 +28,7 @@ class LogService:
     def __init__(self, engine: RunEngine, launcher: JobLauncher) -> None:
         self._engine = engine
         self._launcher = launcher
+        self._calls = Blocking("ray", threads=4, limit_s=LIMIT_S)
 
     async def stream(self, run_id: str, *, follow: bool) -> AsyncIterator[LogPiece]:
         """What was printed so far; with `follow` also what comes, until the run ends."""
@@ -42,9 +45,13 @@ class LogService:
                 return
             await asyncio.sleep(POLL_S)
 
+    def close(self) -> None:
+        """Give up the threads."""
+        self._calls.close()
+
     async def _text(self, run_id: str, submission: int, *, patient: bool) -> str:
         try:
-            return await asyncio.to_thread(self._launcher.logs, job_id(run_id, submission))
+            return await self._calls(self._launcher.logs, job_id(run_id, submission))
         except Unavailable:
             if patient:
                 return ""  # asked again in a moment

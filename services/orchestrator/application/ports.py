@@ -41,6 +41,23 @@ class Page(Generic[Item]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A run that waits for its turn."""
+
+    run_id: str
+    queue_number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """What the reconcile loop, the queue and the gauges are made from, as of one moment."""
+
+    counts: Mapping[RunStatus, int]
+    attention: tuple[RunState, ...]
+    waiting: tuple[Waiting, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Upload:
     """A file that a client was given an upload URL for."""
 
@@ -86,16 +103,12 @@ class Repository(Protocol):
         """Runs, newest first."""
         ...
 
-    def runs_with_attention(self) -> tuple[RunState, ...]:
-        """Runs that the reconcile loop must look at."""
+    def overview(self) -> Overview:
+        """Number of runs in each state, the runs that the reconcile loop must look at, and those that wait."""
         ...
 
     def pending(self) -> tuple[RunState, ...]:
         """Runs that wait, in the order of the queue."""
-        ...
-
-    def counts(self) -> Mapping[RunStatus, int]:
-        """Number of runs in each state."""
         ...
 
     def runs_based_on(self, uri_prefix: str) -> tuple[str, ...]:

@@ -3,14 +3,15 @@
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 
-from services.orchestrator.application.engine import Observer
+from services.orchestrator.application.engine import News, Observer
+from services.orchestrator.application.ports import Overview
 from services.orchestrator.domain.actions import Action
 from services.orchestrator.domain.plan import slots_of
 from services.orchestrator.domain.run_state import RunState, RunStatus
 
 
 class Queue(Observer):
-    """Who waits, and who holds worker slots. Rebuilt from the database at a start, kept up by every change.
+    """Who waits, and who holds worker slots. Kept up by every change, and put right from the database in every pass.
 
     A run holds its slots while it is RUNNING, and longer while a job of it may still live.
     """
@@ -69,6 +70,22 @@ class Queue(Observer):
                 insort(self._waiting, (after.queue_number, after.id))
         else:
             self._leave(after.id)
+
+    def looked(self, overview: Overview, news: News) -> None:
+        """Forget whom the database does not know as waiting or at work, and take over who is at work there."""
+        waiting = {w.run_id: w.queue_number for w in overview.waiting}
+        for run_id in [r for r, (number, _) in self._wants.items() if waiting.get(r) != number and r not in news.runs]:
+            self._leave(run_id)
+        at_work = {state.id for state in overview.attention} | news.runs
+        for run_id in self._holds.keys() - at_work:
+            del self._holds[run_id]
+        for state in overview.attention:
+            if state.id not in news.runs:
+                self.changed(None, state, ())
+
+    def unknown(self, overview: Overview) -> tuple[str, ...]:
+        """Runs that wait by the database and not here: nobody was told of them."""
+        return tuple(w.run_id for w in overview.waiting if w.run_id not in self._wants)
 
     def _others_hold(self, run_id: str) -> bool:
         return any(held for other, held in self._holds.items() if other != run_id)

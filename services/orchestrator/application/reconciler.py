@@ -5,24 +5,27 @@ never does no harm. Every effect has a name that the other side knows; it may be
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from services.common.errors import RetainError, Unavailable
+from services.common.errors import Corrupt, NotFound, RetainError, Unavailable
 from services.common.logging import get_logger
 from services.orchestrator.application.effects import Effects
+from services.orchestrator.application.ending import end
 from services.orchestrator.application.engine import Observer, RunEngine
-from services.orchestrator.application.ports import JobState, job_id
+from services.orchestrator.application.ports import JobState, Overview, job_id
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.actions import Action, Effect, StopJob, SubmitJob
+from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, LEAVE_AFTER_SUCCESS_S
 from services.orchestrator.domain.due import due, needs_attention
 from services.orchestrator.domain.events import Admitted, JobEnded, QueueMoved, WorkersHung
 from services.orchestrator.domain.run_state import JobStatus, RunState, RunStatus
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 15.0
+LONGEST_LEAVE_S = max(LEAVE_AFTER_STOP_S, LEAVE_AFTER_SUCCESS_S)
 TOLD_OF_THE_QUEUE = 20  # runs at the head of the queue whose watchers hear of every move
 
 
@@ -52,6 +55,7 @@ class Reconciler(Observer):
         self._tasks: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._not_before: dict[tuple[Any, ...], tuple[float, float]] = {}  # name -> (time, last pause)
         self._polled_at_s: dict[str, float] = {}
+        self._due_at_s: dict[tuple[Any, ...], float] = {}
         self._wake = asyncio.Event()
         self._changed: dict[str, RunState] = {}
 
@@ -65,7 +69,7 @@ class Reconciler(Observer):
         """Take over what the database holds."""
         engine = self._engine
         self._queue.load(await engine.read(engine.repository.pending))
-        self._queue.load(await engine.read(engine.repository.runs_with_attention))
+        await engine.look()
 
     async def run(self) -> None:
         """Pass after pass, until cancelled. A fault of one pass is logged and does not end the loop.
@@ -82,40 +86,81 @@ class Reconciler(Observer):
                 else:
                     await self._after_changes()
             except RetainError as error:
-                get_logger().warning("reconcile pass failed", error=str(error))
+                self.failed(error)
+            # Not wait_for: it swallows a cancellation that comes together with the wake-up, and this would never end.
             try:
-                await asyncio.wait_for(self._wake.wait(), max(0.01, next_full_s - clock.monotonic_s()))
+                async with asyncio.timeout(max(0.01, next_full_s - clock.monotonic_s())):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
+
+    def failed(self, error: RetainError) -> None:
+        """A pass failed. While the database is away nothing that workers say is written, or held against them."""
+        if isinstance(error, Unavailable):
+            self._watchdog.blind()
+        get_logger().warning("reconcile pass failed", error=str(error))
 
     async def once(self) -> None:
         """One pass over every run that has something to look at."""
         engine = self._engine
         await self._admit()
         self._changed.clear()
-        for state in await engine.read(engine.repository.runs_with_attention):
-            self._carry_out(state)
-            self._look(state)
-        self._start(("garbage",), self._effects.collect_garbage())
+        begun_s = engine.clock.monotonic_s()
+        overview = await engine.look()
+        if engine.clock.monotonic_s() - begun_s >= self._timing.stall_timeout_s / 2:
+            self._watchdog.blind()  # the database was away for so long that calls of workers were not noted
+        await self._take_over(overview)
+        for state in overview.attention:
+            self._alone(self._carry_out, state)
+            self._alone(self._look, state)
+        self._forget_others(overview)
+        self._start(GARBAGE, self._effects.collect_garbage())
 
     async def _after_changes(self) -> None:
         await self._admit()
         changed, self._changed = self._changed, {}
         for state in changed.values():
-            self._carry_out(state)
+            self._alone(self._carry_out, state)
+
+    def _alone(self, look: Callable[[RunState], None], state: RunState) -> None:
+        """Look at one run; a fault that nobody foresaw is that run's, and stops no other."""
+        try:
+            look(state)
+        except Exception as error:  # noqa: BLE001 - whatever it is: the next run is looked at
+            get_logger().error("a fault nobody foresaw", what=look.__name__, run=state.id, exc_info=error)
+
+    async def _take_over(self, overview: Overview) -> None:
+        """Let runs wait that nobody was told of."""
+        for run_id in self._queue.unknown(overview):
+            try:
+                state = await self._engine.get(run_id)
+            except (NotFound, Corrupt):
+                continue  # deleted meanwhile, or set aside
+            self._queue.changed(None, state, ())
+
+    def _forget_others(self, overview: Overview) -> None:
+        """What is remembered of runs that are not looked at any more."""
+        present = {state.id for state in overview.attention}
+        self._watchdog.keep(present)
+        self._polled_at_s = {run: at_s for run, at_s in self._polled_at_s.items() if run in present}
+        self._due_at_s = {name: at_s for name, at_s in self._due_at_s.items() if name[0] in present}
+        long_ago_s = self._engine.clock.monotonic_s() - LONGEST_BACKOFF_S
+        self._not_before = {name: pause for name, pause in self._not_before.items() if pause[0] > long_ago_s}
 
     async def close(self) -> None:
         """End the tasks under way; the next process finds everything in the database."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks.values())
 
     async def _admit(self) -> None:
         moved = False
         while (run_id := self._queue.head()) is not None:
             before = self._queue.position(run_id)
-            await self._engine.apply(run_id, Admitted(now_s=self._engine.clock.now_s()))
+            try:
+                await self._engine.apply(run_id, Admitted(now_s=self._engine.clock.now_s()))
+            except (NotFound, Corrupt) as error:
+                self._queue.forget(run_id)  # it must not keep the others waiting
+                get_logger().error("a run that waits cannot be admitted", run=run_id, error=str(error))
+                continue
             moved = True
             if self._queue.position(run_id) == before:
                 break
@@ -125,14 +170,20 @@ class Reconciler(Observer):
                     await self._engine.apply(run_id, QueueMoved(now_s=self._engine.clock.now_s()))
 
     def _carry_out(self, state: RunState) -> None:
-        now_s = self._engine.clock.now_s()
         for effect in due(state):
             name = (state.id, *_name(effect))
             if isinstance(effect, StopJob) and (state.id, "SubmitJob", effect.submission) in self._tasks:
                 continue  # first let the submission come to its end, so that the stop finds the job
-            if isinstance(effect, StopJob) and now_s < effect.at_s:
+            if isinstance(effect, StopJob) and not self._is_time(name, effect.at_s):
                 continue
             self._start(name, self._effects.carry_out(state, effect))
+
+    def _is_time(self, name: tuple[Any, ...], at_s: float) -> bool:
+        """Whether a Unix time has come. It is read once and waited for on the monotonic clock: a wall clock that is put
+        back must not make anybody wait for longer than was meant."""
+        now_s = self._engine.clock.monotonic_s()
+        left_s = min(max(0.0, at_s - self._engine.clock.now_s()), LONGEST_LEAVE_S)
+        return now_s >= self._due_at_s.setdefault((*name, at_s), now_s + left_s)
 
     def _look(self, state: RunState) -> None:
         """Is the present group's job alive, and does it get anywhere?"""
@@ -160,7 +211,7 @@ class Reconciler(Observer):
                 self._start((state.id, "hung", state.submission), self._apply(state.id, event))
 
     async def _poll(self, state: RunState, submission: int) -> None:
-        view = await asyncio.to_thread(self._effects.launcher.status, job_id(state.id, submission))
+        view = await self._effects.jobs(self._effects.launcher.status, job_id(state.id, submission))
         if view.state in (JobState.ENDED, JobState.NOT_FOUND):
             event = JobEnded(
                 submission=submission,

@@ -1,11 +1,11 @@
 """What users do with runs: create, look, end, let go on, delete."""
 
-import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+from services.common.blocking import Blocking
 from services.common.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -27,6 +27,7 @@ from services.orchestrator.domain.smart_locking import missing_base
 from services.orchestrator.domain.spec import PipelineSpec, StageKind
 from services.orchestrator.domain.validate import validate
 
+READ_LIMIT_S = 45.0  # for the config.json of a model that a spec names
 WATCH_EVERY_S = 30.0  # a watcher whose wake-up was lost looks again after so long
 
 
@@ -56,8 +57,13 @@ class RunService:
         self._engine = engine
         self._queue = queue
         self._bases = bases
+        self._reading = Blocking("store", threads=2, limit_s=READ_LIMIT_S)
         self._store_uri = store_uri
         self._on_delete = on_delete
+
+    def close(self) -> None:
+        """Give up the threads."""
+        self._reading.close()
 
     async def check(self, spec: PipelineSpec, faults: Sequence[Violation] = ()) -> Checked:
         """The plan of a spec, or every fault at once. `faults` were found while the message was read."""
@@ -165,7 +171,7 @@ class RunService:
         await self._engine.read(self._engine.repository.delete, run_id, garbage_uris=[prefix])
         self._queue.forget(run_id)
         self._on_delete(state)
-        self._engine.wake(run_id)
+        self._engine.deleted(run_id)
 
     async def decisions(self, run_id: str, *, limit: int, after_number: int) -> Page[Decision]:
         """Decisions of a run, oldest first."""
@@ -200,7 +206,7 @@ class RunService:
         if spec.model.context or not (base or spec.model.huggingface):
             return None
         uri = f"{base.ref.uri}/model" if base else spec.model.huggingface or ""
-        return await asyncio.to_thread(self._bases.context_of, uri)
+        return await self._reading(self._bases.context_of, uri)
 
     def _now_s(self) -> float:
         return self._engine.clock.now_s()

@@ -1,16 +1,23 @@
 """What workers do: ask for work, tell how far they are, register checkpoints, ask for verdicts, end attempts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from services.common.errors import Stale
+from services.common.errors import Stale, Unavailable
 from services.orchestrator.application.engine import Observer, RunEngine
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain import fence
 from services.orchestrator.domain.actions import Action
 from services.orchestrator.domain.decision import Verdict
 from services.orchestrator.domain.directive import Directive, directive_at
-from services.orchestrator.domain.events import AttemptAsked, CheckpointReported, ProgressReported, StageEnded
+from services.orchestrator.domain.events import (
+    AttemptAsked,
+    CheckpointReported,
+    ProgressReported,
+    StageEnded,
+    WorkerEvent,
+)
 from services.orchestrator.domain.run_state import Mix, RunState, RunStatus
 from services.orchestrator.domain.work import Work, work_of
 
@@ -36,19 +43,19 @@ class StageService(Observer):
     async def begin_attempt(self, run_id: str, submission: int, request_id: str) -> Work:
         """The group's next piece of work."""
         event = AttemptAsked(submission=submission, request_id=request_id, now_s=self._now_s())
-        state = await self._engine.apply(run_id, event)
+        state = await self._apply(run_id, event)
         self._watchdog.called(run_id, submission)
         return work_of(state)
 
     async def report_progress(self, run_id: str, event: ProgressReported, heartbeat: int) -> RunState:
         """Keep the last figures of a run."""
-        state = await self._engine.apply(run_id, replace(event, now_s=self._now_s()))
+        state = await self._apply(run_id, replace(event, now_s=self._now_s()))
         self._watchdog.reported(run_id, event, heartbeat)
         return state
 
     async def report_checkpoint(self, run_id: str, event: CheckpointReported) -> RunState:
         """Register a checkpoint: it exists once this returns."""
-        state = await self._engine.apply(run_id, replace(event, now_s=self._now_s()))
+        state = await self._apply(run_id, replace(event, now_s=self._now_s()))
         self._watchdog.called(run_id, event.submission)
         self._on_upload(run_id, state.stages[event.stage_index].plan.name, event)
         return state
@@ -58,7 +65,8 @@ class StageService(Observer):
     ) -> Directive | None:
         """The directive at a boundary; None after having held the question open for some seconds."""
         deadline_s = self._engine.clock.monotonic_s() + self._hold_s
-        state = await self._engine.get(run_id)
+        with self._noted(run_id, submission):
+            state = await self._engine.get(run_id)
         while True:
             fence.check_attempt(state, submission, attempt, stage_index)
             self._watchdog.called(run_id, submission)
@@ -66,11 +74,12 @@ class StageService(Observer):
             left_s = deadline_s - self._engine.clock.monotonic_s()
             if directive is not None or left_s <= 0:
                 return directive
-            state = await self._engine.wait_for_change(run_id, state.sequence, left_s)
+            with self._noted(run_id, submission):
+                state = await self._engine.wait_for_change(run_id, state.sequence, left_s)
 
     async def end_stage(self, run_id: str, event: StageEnded) -> RunState:
         """An attempt is over."""
-        state = await self._engine.apply(run_id, replace(event, now_s=self._now_s()))
+        state = await self._apply(run_id, replace(event, now_s=self._now_s()))
         self._watchdog.called(run_id, event.submission)
         return state
 
@@ -78,6 +87,19 @@ class StageService(Observer):
         """Forget the liveness of a run that has ended."""
         if after.status.ended:
             self._watchdog.forget(after.id)
+
+    async def _apply(self, run_id: str, event: AttemptAsked | WorkerEvent) -> RunState:
+        with self._noted(run_id, event.submission):
+            return await self._engine.apply(run_id, event)
+
+    @contextmanager
+    def _noted(self, run_id: str, submission: int) -> Iterator[None]:
+        """A call that fails because the database is away shows that its group lives."""
+        try:
+            yield
+        except Unavailable:
+            self._watchdog.seen(run_id, submission)
+            raise
 
     def _directive(self, state: RunState, stage_index: int, boundary: int) -> Directive | None:
         stage = fence.stage_of(state, stage_index)

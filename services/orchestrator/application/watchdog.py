@@ -1,5 +1,7 @@
 """Keeps the liveness of every worker group in memory: a restarted orchestrator gives each of them a fresh start."""
 
+from collections.abc import Collection
+
 from services.orchestrator.application.engine import Clock
 from services.orchestrator.domain.events import ProgressReported
 from services.orchestrator.domain.liveness import Liveness
@@ -29,6 +31,24 @@ class Watchdog:
         return group.overdue(
             self._clock.monotonic_s(), stall_timeout_s=stall_timeout_s, start_timeout_s=start_timeout_s
         )
+
+    def seen(self, run_id: str, submission: int) -> None:
+        """A call came that could not be carried out, since the database is away: a sign of life all the same.
+
+        Nobody can tell then whether the caller is fenced off, so only a group that is known already counts.
+        """
+        group = self._groups.get(run_id)
+        if group is not None and group.submission == submission:
+            self._groups[run_id] = group.seen(self._clock.monotonic_s())
+
+    def blind(self) -> None:
+        """This process could not see for a while: every group gets a fresh clock."""
+        now_s = self._clock.monotonic_s()
+        self._groups = {run_id: group.seen(now_s) for run_id, group in self._groups.items()}
+
+    def keep(self, run_ids: Collection[str]) -> None:
+        """Forget every other run."""
+        self._groups = {run_id: group for run_id, group in self._groups.items() if run_id in run_ids}
 
     def forget(self, run_id: str) -> None:
         """A run ended."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from services.orchestrator.domain.run_state import Phase
 
-MUST_GROW = (Phase.TRAINING, Phase.LOADING, Phase.SAVING)
+# In every phase but the one in which the worker itself waits for us.
+MUST_GROW = tuple(phase for phase in Phase if phase is not Phase.WAITING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,10 @@ class Liveness:
         """Any call came. It shows that somebody is there, not that work goes on."""
         first = self if self.heard else replace(self, grew_at_s=now_s)
         return replace(first, heard=True, heard_at_s=now_s)
+
+    def seen(self, now_s: float) -> "Liveness":
+        """Nothing can be said against the group up to now."""
+        return replace(self, heard_at_s=now_s, grew_at_s=now_s)
 
     def reported(self, now_s: float, *, phase: Phase, heartbeat: tuple[int, int, int]) -> "Liveness":
         """A progress report came. `heartbeat` = (stage, attempt, count): growth or a change of place is work done."""
