@@ -1,10 +1,12 @@
 """The chart with its real tools: lint, tests of the templates, schemas of the objects, copies that have not drifted."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from deploy import chart_files
 
@@ -36,13 +38,77 @@ def test_the_chart_passes_the_strict_lint(tools: dict[str, str], values: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_two_renders_are_the_same_bytes(tools: dict[str, str], values: Path) -> None:
+    assert rendered(tools, values) == rendered(tools, values)
+
+
+def test_no_template_holds_anything_that_another_render_would_change() -> None:
+    generating = (
+        r"\b(rand\w+|lookup|gen[A-Z]\w+|uuidv4|now|date\w*|derivePassword|htpasswd|bcrypt|encryptAES|getHostByName)\b"
+    )
+    for path in (CHART / "templates").rglob("*.*"):
+        for action in re.findall(
+            r"\{\{.*?\}\}", re.sub(r"\{\{-? ?/\*.*?\*/ ?-?\}\}", "", path.read_text(), flags=re.S), re.S
+        ):
+            assert not re.search(generating, action), f"{path.name}: {action}"
+
+
+def checksums(text: str) -> dict[tuple[str, str], str]:
+    """Of every pod that a controller makes, by its controller's name and the annotation's."""
+    found = {}
+    for one in YAML(typ="safe").load_all(text):
+        template = ((one or {}).get("spec") or {}).get("template") or {}
+        for key, value in (template.get("metadata", {}).get("annotations") or {}).items():
+            found[one["metadata"]["name"], key] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("setting", "rolled"),
+    [
+        ("objectStore.secretKey=another-key", {"retain-minio", "retain-evaluator", "retain-orchestrator"}),
+        ("objectStore.existingSecret=mine", {"retain-minio", "retain-evaluator", "retain-orchestrator"}),
+        ("ray.existingSecret=mine", {"retain-ray-head", "retain-ray-worker", "retain-orchestrator"}),
+        ("database.kind=postgresql,database.postgresql.existingSecret=mine", {"retain-orchestrator"}),
+        ("image.pullPolicy=Always", set()),
+    ],
+)
+def test_a_changed_secret_rolls_the_pods_that_read_it(tools: dict[str, str], setting: str, rolled: set[str]) -> None:
+    command = ["helm", "template", "retain", str(CHART), "--set"]
+    before = checksums(run(tools, *command, "objectStore.secretKey=first-key").stdout)
+    after = checksums(run(tools, *command, f"objectStore.secretKey=first-key,{setting}").stdout)
+    assert before
+    assert {name for name, key in before if before[name, key] != after[name, key]} == rolled
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ("bootstrap.enabled=false", ["objectStore.existingSecret", "ray.existingSecret"]),
+        ("bootstrap.enabled=false,objectStore.secretKey=of-the-values", ["ray.existingSecret"]),
+        ("objectStore.externalEndpoint=https://s3.example.com", ["objectStore.externalEndpoint", "existingSecret"]),
+    ],
+)
+def test_a_missing_secret_is_refused_by_name(tools: dict[str, str], settings: str, named: list[str]) -> None:
+    done = run(tools, "helm", "template", str(CHART), "--set", settings)
+    assert done.returncode != 0
+    for name in named:
+        assert name in done.stderr
+
+
 @pytest.mark.parametrize(
     ("setting", "path"),
     [
         ("ui.nonsense=1", "/ui"),
         ("database.kind=oracle", "/database/kind"),
         ("evaluator.threads=0", "/evaluator/threads"),
+        ("bootstrap.enabled=perhaps", "/bootstrap/enabled"),
         ("objectStore.externalEndpoint=s3.example.com", "/objectStore/externalEndpoint"),
+        ("objectStore.externalEndpoint=https://s3.example.com/bucket", "/objectStore/externalEndpoint"),
+        ("objectStore.externalEndpoint=https://key:word@s3.example.com", "/objectStore/externalEndpoint"),
+        ("objectStore.externalEndpoint=https://s3.example.com?region=eu", "/objectStore/externalEndpoint"),
+        ("objectStore.publicEndpoint=https://s3.example.com/bucket", "/objectStore/publicEndpoint"),
     ],
 )
 def test_the_schema_refuses_a_wrong_value_and_names_it(tools: dict[str, str], setting: str, path: str) -> None:
@@ -61,8 +127,6 @@ def test_the_templates_pass_their_own_tests(tools: dict[str, str]) -> None:
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_every_object_fits_the_schema_of_kubernetes(tools: dict[str, str], values: Path, tmp_path: Path) -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="required: the package kubernetes-validate")
-    from ruamel.yaml import YAML
-
     objects = [one for one in YAML(typ="safe").load_all(rendered(tools, values)) if one]
     of_operators = {"PrometheusRule", "ServiceMonitor", "PodMonitor", "RayCluster"}
     checked = set()
@@ -71,13 +135,12 @@ def test_every_object_fits_the_schema_of_kubernetes(tools: dict[str, str], value
             kubernetes_validate.validate(one, "1.34", strict=True)
             checked.add(one["kind"])
     assert checked >= {"Service", "StatefulSet", "Deployment", "ServiceAccount", "Pod"}
+    assert ("Job" in checked) == (values.stem != "production-values")  # where every secret is named there is none
 
 
 def test_the_custom_objects_fit_their_definitions(tools: dict[str, str], shared_tools: Path, tmp_path: Path) -> None:
     """kubeconform with the operators' own CRDs."""
     import json
-
-    from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe")
     for path in (shared_tools / "schemas").glob("*.yaml"):

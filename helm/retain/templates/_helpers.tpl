@@ -34,26 +34,61 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
-{{/* Metadata of a pod: (list $ "component"). A change of a secret or a setting rolls the pods that read it. */}}
+{{/*
+Metadata of a pod: (list $ "component" "store" "ray" ...), the secrets that it reads last. A change of what the values say
+of one of them rolls the pod (a change of a setting does so by itself: it stands in the pod). A secret that changes in the
+cluster alone cannot be seen here: kubectl rollout restart, or another podAnnotations.
+*/}}
 {{- define "retain.podMetadata" -}}
 {{- $root := index . 0 -}}
+{{- $reads := slice . 2 -}}
 labels:
   {{- include "retain.labels" . | nindent 2 }}
   {{- with $root.Values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with $root.Values.podAnnotations }}
+{{- if or $reads $root.Values.podAnnotations }}
 annotations:
+  {{- range $reads }}
+  checksum/{{ . }}: {{ include (printf "retain.said.%s" .) $root | sha256sum }}
+  {{- end }}
+  {{- with $root.Values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Start of a pod's spec: (list $ placement), where placement has nodeSelector, tolerations, affinity. */}}
+{{/* What the values say of each secret. */}}
+{{- define "retain.said.store" -}}
+{{- include "retain.storeSecret" . }}
+{{- if not .Values.objectStore.existingSecret }}
+{{- list .Values.objectStore.accessKey .Values.objectStore.secretKey | toJson }}
+{{- end }}
+{{- end }}
+
+{{- define "retain.said.ray" -}}
+{{- include "retain.raySecret" . }}
+{{- end }}
+
+{{- define "retain.said.database" -}}
+{{- if eq .Values.database.kind "postgresql" }}
+{{- list .Values.database.postgresql.existingSecret .Values.database.postgresql.existingSecretKey | toJson }}
+{{- if not .Values.database.postgresql.existingSecret }}
+{{- .Values.database.postgresql.url }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Start of a pod's spec: (list $ placement), where placement has nodeSelector, tolerations, affinity; with a service account
+as the third the pod gets that one and its token.
+*/}}
 {{- define "retain.podSpec" -}}
 {{- $root := index . 0 -}}
 {{- $where := index . 1 -}}
-serviceAccountName: {{ include "retain.serviceAccount" $root }}
-automountServiceAccountToken: false
+{{- $account := gt (len .) 2 | ternary (last .) (include "retain.serviceAccount" $root) -}}
+serviceAccountName: {{ $account }}
+automountServiceAccountToken: {{ gt (len .) 2 }}
 enableServiceLinks: false
 securityContext:
   {{- toYaml $root.Values.podSecurityContext | nindent 2 }}
@@ -97,8 +132,36 @@ affinity:
 {{- default (printf "%s-ray" (include "retain.fullname" .)) .Values.ray.existingSecret }}
 {{- end }}
 
+{{/*
+The secrets that nobody has given, as JSON: for each its name, the setting that would name another one, and a recipe for
+each key (see deploy/bootstrap.py). Helm's own marks let a later release take a secret over, when its values hold it.
+*/}}
+{{- define "retain.bootstrap.secrets" -}}
+{{- $ours := dict "meta.helm.sh/release-name" .Release.Name "meta.helm.sh/release-namespace" .Release.Namespace }}
+{{- $wanted := list }}
+{{- if and (not .Values.objectStore.existingSecret) (not .Values.objectStore.secretKey) }}
+{{- $keys := dict "access-key" (dict "value" .Values.objectStore.accessKey) "secret-key" (dict "alphanumeric" 40) }}
+{{- $labels := include "retain.labels" (list . "object-store") | fromYaml }}
+{{- $wanted = append $wanted (dict "name" (include "retain.storeSecret" .) "setting" "objectStore.existingSecret" "keys" $keys "labels" $labels "annotations" $ours) }}
+{{- end }}
+{{- if not .Values.ray.existingSecret }}
+{{- $labels := include "retain.labels" (list . "ray") | fromYaml }}
+{{- $wanted = append $wanted (dict "name" (include "retain.raySecret" .) "setting" "ray.existingSecret" "keys" (dict "auth_token" (dict "hex" 64)) "labels" $labels "annotations" $ours) }}
+{{- end }}
+{{- $wanted | toJson }}
+{{- end }}
+
+{{- define "retain.bootstrap.hook" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
 {{- define "retain.storeEndpoint" -}}
 {{- if .Values.objectStore.externalEndpoint }}
+{{- if not (or .Values.objectStore.existingSecret .Values.objectStore.secretKey) }}
+{{- fail "objectStore.externalEndpoint: a store of yours has keys of yours; set objectStore.existingSecret (a secret with the keys access-key and secret-key), or accessKey and secretKey" }}
+{{- end }}
 {{- .Values.objectStore.externalEndpoint }}
 {{- else if .Values.objectStore.minio.enabled }}
 {{- printf "http://%s-minio:9000" (include "retain.fullname" .) }}
