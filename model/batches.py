@@ -6,11 +6,18 @@ checkpoint. Restoring it and asking for the next batch gives the batch that woul
 rollback, on another number of workers. All ranks make the same global batch, which costs microseconds a row, and each
 takes its rows (`Batch.rows_of`); nothing about consumption depends on the world size.
 
+Epochs are whole: told how many, the stream hands out each document of the target so many times, no more and no less
+(of a fraction, the documents that come first in the order of the last epoch once more). The batch in which the last
+epoch ends is filled up with rows without targets, and `target_finished` says so. A curriculum keeps that promise when
+it shows everything equally often (`CurriculumSpec.whole_passes`): STAGED then goes on to its next stage when the
+documents of one are through, not when the clock says so.
+
 Shapes: R rows of the global batch, T = context.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +28,7 @@ import torch
 from model.bands import BandSelector, make_bands
 from model.curriculum import CurriculumSpec, Strategy
 from model.errors import BadConfig
-from model.lanes import Lane, Row, mixed_key
+from model.lanes import Draw, Lane, Row, mixed_key
 from model.mixing import ShareMixer, complete_shares
 from model.shards import TokenShard
 
@@ -36,7 +43,8 @@ class Batch:
     segments_RT            int32, or None when no source of the stream holds conversations
     source_R               name of the source of each row
     band_R                 band of difficulty of each row (0 without a curriculum)
-    loss_tokens_R          targets of each row that bear loss, at least 1
+    loss_tokens_R          targets of each row that bear loss, at least 1; 0 in rows that fill up the end of an epoch,
+                           whose source is the target
     """
 
     inputs_RT: torch.Tensor
@@ -85,7 +93,10 @@ class BatchStream:
         context: int,
         rows: int,
         curriculum: CurriculumSpec | None = None,
+        epochs: float | None = None,
     ) -> None:
+        """epochs: passes over the target after which the stream fills up its batch (None: never). Ignored with a
+        curriculum that does not show every document equally often."""
         for name, value in (("context", context), ("rows", rows)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise BadConfig(field=name, came=value, allowed="a whole number from 1")
@@ -93,6 +104,10 @@ class BatchStream:
         self.target, self.seed, self.context, self.rows = target, seed, context, rows
         self.mixer = ShareMixer(complete_shares(target, shares, self.sources))
         self.curriculum = curriculum if curriculum and curriculum.strategy is not Strategy.RANDOM else None
+        if epochs is not None and not (math.isfinite(epochs) and epochs > 0):
+            raise BadConfig(field="duration.epochs", came=epochs, allowed="a number above 0")
+        whole = self.curriculum is None or self.curriculum.whole_passes
+        self.epochs = epochs if whole else None
         self.progress = 0.0
         self.batches = 0
         self.loss_tokens_seen = dict.fromkeys(self.sources, 0)
@@ -112,7 +127,13 @@ class BatchStream:
         if self.curriculum is not None and name == self.target:
             bands = make_bands(shard, self.curriculum)
         return [
-            Lane(shard, key=mixed_key(self.seed, index, number), context=self.context, documents=documents)
+            Lane(
+                shard,
+                key=mixed_key(self.seed, index, number),
+                context=self.context,
+                documents=documents,
+                epochs=self.epochs if name == self.target else None,
+            )
             for number, documents in enumerate(bands)
         ]
 
@@ -127,7 +148,7 @@ class BatchStream:
         if self.curriculum is None:
             return 0.0
         if self.curriculum.strategy is Strategy.STAGED:
-            return 1.0 + self.curriculum.stage_at(self.progress)
+            return 1.0 + (self.curriculum.stage_at(self.progress) if self.epochs is None else self._unfinished_band())
         return self.curriculum.open_part(self.progress) * self.curriculum.levels
 
     def set_progress(self, fraction: float) -> None:
@@ -141,20 +162,14 @@ class BatchStream:
         self.mixer.set_shares(complete_shares(self.target, shares, self.sources))
 
     def next_batch(self) -> Batch:
-        """The next global batch; every row has at least one target."""
+        """The next global batch; every row has at least one target, but for those that fill up after the last epoch."""
         rows: list[Row] = []
         names: list[str] = []
         bands: list[int] = []
-        for _ in range(self.rows):
-            name = self.mixer.choose(self._row_tokens)
-            band = self._selector.choose(self.progress) if self._selector and name == self.target else 0
-            row = self._lanes[name][band].next_row()
-            self.mixer.record(name, row.loss_tokens)
-            self.loss_tokens_seen[name] += row.loss_tokens
-            rows.append(row)
+        for name, band, draw in self._draw_batch():
+            rows.append(self._lanes[name][band].row(draw))
             names.append(name)
             bands.append(band)
-        self.batches += 1
         segments = None
         if self._segmented:
             zeros = np.zeros(self.context, dtype=np.int32)
@@ -169,11 +184,60 @@ class BatchStream:
             loss_tokens_R=[row.loss_tokens for row in rows],
         )
 
+    def skip_batch(self) -> int:
+        """Moves on by one batch without reading its tokens; returns how many of its rows bear loss."""
+        return sum(draw.loss_tokens > 0 for _, _, draw in self._draw_batch())
+
+    def _draw_batch(self) -> list[tuple[str, int, Draw]]:
+        """(source, band, what is in it) of each row."""
+        drawn: list[tuple[str, int, Draw]] = []
+        while len(drawn) < self.rows:
+            name = self.mixer.choose(self._row_tokens)
+            band = self._choose_band() if name == self.target else 0
+            lane = self._lanes[name][band]
+            draw = lane.draw()
+            if draw is not None:
+                self.mixer.record(name, draw.loss_tokens)
+                self.loss_tokens_seen[name] += draw.loss_tokens
+                drawn.append((name, band, draw))
+            # A batch that would hold nothing takes from the next epoch instead: every step must have a target.
+            if name == self.target and lane.resting and self.target_finished and drawn:
+                drawn += [(name, band, Draw(pieces=[], loss_tokens=0))] * (self.rows - len(drawn))
+        self.batches += 1
+        return drawn
+
+    def _choose_band(self) -> int:
+        if self._selector is None:
+            return 0
+        return self._selector.choose(self.progress) if self.epochs is None else self._unfinished_band()
+
+    def _unfinished_band(self) -> int:
+        """The first band of which something is left; the last one when there is none."""
+        lanes = self._lanes[self.target]
+        return next((band for band, lane in enumerate(lanes) if not lane.finished), len(lanes) - 1)
+
+    @property
+    def target_finished(self) -> bool:
+        """Whether the target was handed out as many times as `epochs` asks."""
+        return self.epochs is not None and all(lane.finished for lane in self._lanes[self.target])
+
+    def documents_drawn(self, name: str) -> int:
+        """Documents of a source that were taken up, over all epochs."""
+        return sum(lane.drawn for lane in self._lanes[name])
+
+    def documents_wanted(self, name: str) -> int:
+        """Documents of a source up to the end of its epochs, 0 for one without."""
+        return sum(lane.limit or 0 for lane in self._lanes[name])
+
+    def passes(self, name: str) -> np.ndarray:
+        """How often each document of a source was handed out whole, int64, band after band."""
+        return np.concatenate([lane.passes() for lane in self._lanes[name]])
+
     def observe(self, batch: Batch, nats_R: Sequence[float]) -> None:
         """Tell a self-paced curriculum the summed loss of every row of the global batch; all ranks the same numbers."""
         if self._selector is not None and self._selector.spec.strategy is Strategy.SELF_PACED:
             for name, band, nats, tokens in zip(batch.source_R, batch.band_R, nats_R, batch.loss_tokens_R, strict=True):
-                if name == self.target:
+                if name == self.target and tokens:
                     self._selector.observe(band, float(nats), tokens)
 
     def epochs_seen(self, name: str) -> float:
@@ -199,6 +263,8 @@ class BatchStream:
             raise BadConfig(field="stream state: version", came=state.get("version"), allowed=STATE_VERSION)
         identity = self._identity()
         for field, expected in identity.items():
+            if field == "epochs" and field not in state["data"]:  # written before streams counted epochs
+                continue
             if state["data"].get(field) != expected:
                 raise BadConfig(field=f"stream state: {field}", came=state["data"].get(field), allowed=repr(expected))
         self.mixer.restore(state["mix"])
@@ -222,4 +288,5 @@ class BatchStream:
                 for name, shard in self.sources.items()
             },
             "curriculum": None if spec is None else [spec.strategy.value, spec.levels, spec.reverse],
+            "epochs": self.epochs,
         }

@@ -100,6 +100,12 @@ class CurriculumSpec:
                 if not DIFFICULTY_LOW <= low <= high <= DIFFICULTY_HIGH:
                     raise BadConfig(field="curriculum.ranges", came=(low, high), allowed="1 <= low <= high <= 5")
 
+    @property
+    def whole_passes(self) -> bool:
+        """Whether every document comes equally often: RANDOM, and STAGED without ranges of its own. The others show the
+        easy (or what is learned fastest) more often than the rest; `python -m model.curriculum` prints how often."""
+        return self.strategy is Strategy.RANDOM or (self.strategy is Strategy.STAGED and self.ranges is None)
+
     def open_part(self, progress: float) -> float:
         """Part of the data, the easiest first, that is open at this progress (1 for STAGED and RANDOM)."""
         if self.strategy is Strategy.COMPETENCE:

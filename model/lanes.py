@@ -16,6 +16,10 @@ chat  whole conversations are packed side by side, each its own segment that att
       are looked at ahead, so that little is filled up: the oldest goes first, then whichever of the others still fits.
       A conversation longer than a row is cut, each piece starting at the last token of the one before. Rows in which
       nothing bears loss are passed over.
+
+With a limit of documents (n times those of the lane, for n epochs) the lane comes to rest there once: nothing of the
+next epoch is begun before all that came before is finished, and what is left of the last row is filled up. Whoever asks
+on after the rest gets the next epoch.
 """
 
 from __future__ import annotations
@@ -43,6 +47,15 @@ class Row:
     loss_tokens: int
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Draw:
+    """What a row is made of, without its tokens: (first token in the shard, how many) of each piece, and how many
+    targets bear loss."""
+
+    pieces: list[tuple[int, int]]
+    loss_tokens: int
+
+
 def splitmix64(values: np.ndarray) -> np.ndarray:
     """Well mixed 64-bit hashes of 64-bit numbers."""
     with np.errstate(over="ignore"):
@@ -61,13 +74,24 @@ def mixed_key(*parts: int) -> int:
 
 
 class Lane:
-    """See the module. `documents` are indices into the shard (None: all)."""
+    """See the module. `documents` are indices into the shard (None: all); `epochs` sets the limit at which the lane
+    rests (None: nowhere)."""
 
-    def __init__(self, shard: TokenShard, *, key: int, context: int, documents: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        shard: TokenShard,
+        *,
+        key: int,
+        context: int,
+        documents: np.ndarray | None = None,
+        epochs: float | None = None,
+    ) -> None:
         self.shard, self.key, self.context = shard, key, context
         count = shard.documents
         self._documents = np.arange(count, dtype=np.uint32) if documents is None else documents.astype(np.uint32)
-        self.tokens = int(self._lengths(self._documents).sum()) if documents is not None else shard.meta.tokens
+        lengths = self._lengths(self._documents)
+        self._documents = self._documents[lengths > 0]  # one without a token cannot be read
+        self.tokens = int(lengths.sum())
         self.loss_tokens = self._count_loss(documents)
         if self.loss_tokens < 1:
             raise EmptyBatch(
@@ -75,6 +99,7 @@ class Lane:
                 came=f"{len(self._documents)} documents in which no token bears loss",
                 allowed="data with target tokens",
             )
+        self.limit = None if epochs is None else max(1, round(epochs * len(self._documents)))
         self._order: tuple[int, np.ndarray] | None = None
         self.epoch = self.place = self.offset = 0
         self.pending: list[list[int]] = []  # [document, offset], chat only
@@ -113,14 +138,51 @@ class Lane:
         self.epoch, self.place, self.offset = epoch, place, offset
         self.pending = [[int(document), int(at)] for document, at in cursor.get("pending", [])]
 
+    @property
+    def drawn(self) -> int:
+        """Documents that were taken up, over all epochs; of text without the one that is being read."""
+        return self.epoch * len(self._documents) + self.place
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything up to the limit was handed out."""
+        return self.limit is not None and (self.drawn > self.limit or (self.drawn == self.limit and not self.pending))
+
+    @property
+    def resting(self) -> bool:
+        """Whether everything up to the limit was handed out, and nothing of the next epoch."""
+        return self.drawn == self.limit and not self.pending and self.offset == 0
+
+    def passes(self) -> np.ndarray:
+        """How often each document of the lane has been read whole, int64, in the order of their indices."""
+        times = np.full(len(self._documents), self.epoch, dtype=np.int64)
+        place_of = {int(document): index for index, document in enumerate(self._documents)}
+        for document in self._ordered()[: self.place].tolist():
+            times[place_of[document]] += 1
+        for document, _ in self.pending:
+            times[place_of[document]] -= 1
+        return times
+
     def next_row(self) -> Row:
-        """The next row that has at least one target."""
-        if self.shard.mask_N is None:
-            return self._text_row()
+        """The next row that has at least one target; after a rest, the first one of the next epoch."""
         while True:
-            row = self._chat_row()
-            if row.loss_tokens:
-                return row
+            draw = self.draw()
+            if draw is not None:
+                return self.row(draw)
+
+    def draw(self) -> Draw | None:
+        """Moves on by one row with at least one target, without reading its tokens; None when nothing was left to read
+        up to the limit (the call after that begins the next epoch)."""
+        if self.shard.mask_N is None:
+            return self._draw_text()
+        while True:
+            draw = self._draw_chat()
+            if draw is None or draw.loss_tokens:
+                return draw
+
+    def row(self, draw: Draw) -> Row:
+        """The row with its tokens."""
+        return self._text_row(draw) if self.shard.mask_N is None else self._chat_row(draw)
 
     def _ordered(self) -> np.ndarray:
         if self._order is None or self._order[0] != self.epoch:
@@ -128,55 +190,90 @@ class Lane:
             self._order = (self.epoch, self._documents[np.argsort(hashes, kind="stable")])
         return self._order[1]
 
-    def _text_row(self) -> Row:
+    def _draw_text(self) -> Draw | None:
         needed = self.context + 1
-        row = np.empty(needed, dtype=np.int64)
+        pieces: list[tuple[int, int]] = []
         filled = 0
         while True:
-            order = self._ordered()
-            document = int(order[self.place])
+            document = int(self._ordered()[self.place])
             low, high = int(self.shard.offsets[document]) + self.offset, int(self.shard.offsets[document + 1])
             take = min(high - low, needed - filled)
-            row[filled : filled + take] = self.shard.tokens_N[low : low + take]
+            pieces.append((low, take))
             filled += take
-            if filled == needed:
+            last = self.limit is not None and self.drawn + 1 == self.limit
+            if filled == needed and not (last and low + take == high):
                 # The last token of this row is the first input of the next one.
                 self.offset += take - 1
-                return Row(inputs_T=row[:-1], targets_T=row[1:], segments_T=None, loss_tokens=self.context)
+                return Draw(pieces=pieces, loss_tokens=self.context)
             self._next_document()
+            if last:  # nothing of the next epoch before the rest; a single token has no target
+                return Draw(pieces=pieces, loss_tokens=filled - 1) if filled > 1 else None
+
+    def _text_row(self, draw: Draw) -> Row:
+        row = np.zeros(self.context + 1, dtype=np.int64)
+        filled = 0
+        for low, take in draw.pieces:
+            row[filled : filled + take] = self.shard.tokens_N[low : low + take]
+            filled += take
+        targets = row[1:]
+        if filled <= self.context:
+            targets = targets.copy()
+            targets[max(0, filled - 1) :] = IGNORED
+        return Row(inputs_T=row[:-1], targets_T=targets, segments_T=None, loss_tokens=draw.loss_tokens)
 
     def _next_document(self) -> None:
         self.place, self.offset = self.place + 1, 0
         if self.place == len(self._documents):
             self.epoch, self.place = self.epoch + 1, 0
 
-    def _chat_row(self) -> Row:
-        C, offsets, mask = self.context, self.shard.offsets, self.shard.mask_N
+    def _draw_chat(self) -> Draw | None:
+        offsets, mask, needed = self.shard.offsets, self.shard.mask_N, self.context + 1
         assert mask is not None
-        while len(self.pending) < LOOK_AHEAD:
+        while len(self.pending) < LOOK_AHEAD and not (self.drawn == self.limit and self.pending):
             self.pending.append([int(self._ordered()[self.place]), 0])
             self._next_document()
-        tokens = np.zeros(C + 1, dtype=np.int64)
-        segments = np.full(C + 1, -1, dtype=np.int32)
-        bears = np.zeros(C + 1, dtype=bool)
-        filled = segment = 0
+        pieces: list[tuple[int, int]] = []
+        filled = loss_tokens = 0
         waiting: list[list[int]] = []
         for entry in self.pending:
             document, offset = entry
             low, high = int(offsets[document]) + offset, int(offsets[document + 1])
-            room = C + 1 - filled
+            room = needed - filled
             if high - low > room and filled:
                 waiting.append(entry)
                 continue
             take = min(high - low, room)
-            tokens[filled : filled + take] = self.shard.tokens_N[low : low + take]
-            segments[filled : filled + take] = segment
-            # The first token of a segment is never a target: what stands before it belongs to something else.
-            bears[filled + 1 : filled + take] = mask[low + 1 : low + take] != 0
-            filled, segment = filled + take, segment + 1
+            pieces.append((low, take))
+            # The first token of a piece is never a target: what stands before it belongs to something else.
+            loss_tokens += int(np.count_nonzero(mask[low + 1 : low + take]))
+            filled += take
             if take < high - low:
                 waiting.append([document, offset + take - 1])
-        segments[filled:] = segment
         self.pending = waiting
+        if self.drawn == self.limit and not any(self._bears_loss(*entry) for entry in waiting):
+            self.pending = []  # rows of it would be passed over, so this is the last one
+        if not loss_tokens and self.resting:
+            return None
+        return Draw(pieces=pieces, loss_tokens=loss_tokens)
+
+    def _bears_loss(self, document: int, offset: int) -> bool:
+        """Whether something of a conversation from `offset` on would be learned."""
+        low, high = int(self.shard.offsets[document]) + offset, int(self.shard.offsets[document + 1])
+        assert self.shard.mask_N is not None
+        return bool(self.shard.mask_N[low + 1 : high].any())
+
+    def _chat_row(self, draw: Draw) -> Row:
+        C, mask = self.context, self.shard.mask_N
+        assert mask is not None
+        tokens = np.zeros(C + 1, dtype=np.int64)
+        segments = np.full(C + 1, -1, dtype=np.int32)
+        bears = np.zeros(C + 1, dtype=bool)
+        filled = 0
+        for segment, (low, take) in enumerate(draw.pieces):
+            tokens[filled : filled + take] = self.shard.tokens_N[low : low + take]
+            segments[filled : filled + take] = segment
+            bears[filled + 1 : filled + take] = mask[low + 1 : low + take] != 0
+            filled += take
+        segments[filled:] = len(draw.pieces)
         targets = np.where(bears[1:], tokens[1:], IGNORED)
-        return Row(inputs_T=tokens[:-1], targets_T=targets, segments_T=segments[:-1], loss_tokens=int(bears[1:].sum()))
+        return Row(inputs_T=tokens[:-1], targets_T=targets, segments_T=segments[:-1], loss_tokens=draw.loss_tokens)
