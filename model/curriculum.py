@@ -17,6 +17,9 @@ Strategies
   SELF_PACED  the data whose loss is lowest now, ever more of it (Kumar, Packer and Koller 2010, NeurIPS)
   RANDOM      the control
 
+RANDOM and STAGED show every document equally often, n times in n epochs; the other two show the easy ones more often
+than the hard ones. How often is counted and shown with a run, and printed by
+
     python -m model.curriculum      # schedules, pacing and real difficulties of problems and of the standard library
 """
 
@@ -73,7 +76,7 @@ class CurriculumSpec:
 
     levels    stages of STAGED
     ranges    ranges of difficulty of the stages, or None: cut where the data itself divides into the stages' shares of
-              tokens, so that one epoch in curriculum order reads every document exactly once
+              tokens, and with a duration in epochs each stage lasts until its documents came so many times
     reverse   hard to easy (an experiment's control)
     initial, full_at   of the pacing functions
     """

@@ -74,6 +74,11 @@ def curriculum(stage: spec_pb2.StageSpec) -> CurriculumSpec | None:
     return CurriculumSpec(strategy=_STRATEGIES[stage.curriculum.strategy], levels=stage.curriculum.levels or 3)
 
 
+def epochs(stage: spec_pb2.StageSpec) -> float | None:
+    """Passes over the target, or None for a duration in tokens or steps."""
+    return stage.duration.epochs if stage.duration.WhichOneof("amount") == "epochs" else None
+
+
 def rows(stage: spec_pb2.StageSpec) -> int:
     """Sequences in a global batch."""
     return stage.batch.sequences or DEFAULT_SEQUENCES

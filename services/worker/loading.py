@@ -21,6 +21,7 @@ from model.train_stage import ADAPTER
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.worker import convert
 from services.worker.cache import LocalCache
+from services.worker.streams import open_stream
 
 # Rows of old text from which EWC learns which weights matter: a few thousand tokens settle the order of the weights.
 FISHER_ROWS = 64
@@ -49,15 +50,7 @@ def load(work: control_pb2.StageWork, cache: LocalCache) -> tuple[StageJob, Toke
     if context > model.config.context:
         raise BadConfig("model.context", context, f"at most the model's, {model.config.context}")
     shards = {folder.name: cache.shard(folder) for folder in work.shards}
-    stream = BatchStream(
-        shards,
-        target=work.target,
-        shares=dict(work.shares),
-        seed=convert.stream_seed(spec, work.index),
-        context=context,
-        rows=convert.rows(stage),
-        curriculum=convert.curriculum(stage),
-    )
+    stream = open_stream(spec, work.index, shards, target=work.target, shares=work.shares, context=context)
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     job = StageJob(
         model=model,

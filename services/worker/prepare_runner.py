@@ -36,6 +36,7 @@ from services.worker.base_model import Base, take_base
 from services.worker.cache import LocalCache
 from services.worker.data_sources import CappedSource, open_role
 from services.worker.progress import ProgressReporter
+from services.worker.streams import measure_length
 
 # More text than this does not change the merges of a byte-level BPE, only the time that training it takes.
 TOKENIZER_BYTES = 50_000_000
@@ -68,7 +69,9 @@ class PrepareRunner:
                 for role, uri in stage.sources.items():
                     records[stage.index, role] = self._prepare(work, stage.index, role, uri, tokenizer, folder)
             for stage in work.stages:
-                data.stages.append(_prepared_stage(stage, records, sources))
+                made = _prepared_stage(stage, records, sources)
+                self._measure_length(work.spec, stage, made)
+                data.stages.append(made)
             for role, index in sources.items():
                 data.overlap.update({f"{role}/{part}": s for part, s in records[index, role]["overlap"].items()})
             return data
@@ -125,6 +128,20 @@ class PrepareRunner:
             self._write(record, known)
         self._part_done()
         return known
+
+    def _measure_length(
+        self, spec: spec_pb2.PipelineSpec, stage: control_pb2.PrepareStage, made: control_pb2.PreparedStage
+    ) -> None:
+        """Writes into `made` how many steps the stage's epochs take, and how often its target's documents come."""
+        if convert.epochs(spec.stages[stage.index]) is None and convert.curriculum(spec.stages[stage.index]) is None:
+            return
+        shards = {folder.name: self._cache.shard(folder) for folder in made.shards}
+        steps, passes = measure_length(
+            spec, stage.index, shards, target=stage.target, shares=stage.shares, beat=self._progress.beat
+        )
+        made.steps = steps
+        if passes is not None:
+            made.passes.CopyFrom(values_pb2.Passes(least=passes.least, median=passes.median, most=passes.most))
 
     def _open(self, work: control_pb2.PrepareWork, index: int, role: str, uri: str, folder: Path) -> Source:
         """A role keeps the options of the stage that introduced it, when its text is the same."""

@@ -133,7 +133,7 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
         self.begun.append((self.stage, self.attempt))
         if self.prepared is None:
             asked = [
-                pb.PrepareStage(index=i, name=s.name, sources=s.sources, target=s.target)
+                pb.PrepareStage(index=i, name=s.name, sources=s.sources, target=s.target, shares=s.shares)
                 for i, s in enumerate(self.stages)
             ]
             return pb.BeginAttemptResponse(prepare=pb.PrepareWork(attempt=self.attempt, spec=self.spec, stages=asked))

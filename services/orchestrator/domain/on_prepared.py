@@ -80,10 +80,12 @@ def _fault_of_stage(plan: PlannedStage, made: PreparedStage) -> tuple[str, str] 
 def _measured_out(state: RunState, stage: StageRun, prepared: PreparedData) -> StageRun:
     """The stage with its steps and boundaries, and with the mix that it starts with."""
     plan = stage.plan
-    duration = state.spec.stages[plan.index].duration
+    duration, made = state.spec.stages[plan.index].duration, prepared.stages[plan.index]
     steps = plan.steps
-    if duration.epochs is not None:
-        target = next(s for s in prepared.stages[plan.index].shards if s.name == plan.target)
+    if duration.epochs is not None and made.steps > 0:
+        steps = made.steps
+    elif duration.epochs is not None:
+        target = next(s for s in made.shards if s.name == plan.target)
         steps = steps_of_epochs(
             duration.epochs,
             target_tokens=target.tokens,
@@ -98,6 +100,7 @@ def _measured_out(state: RunState, stage: StageRun, prepared: PreparedData) -> S
         tokens=steps * plan.tokens_per_step,
         steps_per_boundary=spacing,
         boundaries=math.ceil(steps / spacing),
+        passes=made.passes,
     )
     mix = Mix(shares=dict(plan.shares))
     return replace(stage, plan=plan, mix=mix, line_mix=mix)

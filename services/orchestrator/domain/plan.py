@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from services.orchestrator.domain.defaults import domains_of
 from services.orchestrator.domain.spec import ComputeSpec, Domain, IntervalSpec, PipelineSpec, StageKind, StageSpec
+from services.orchestrator.domain.values import Passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class PlannedStage:
     tokens: int = 0
     steps_per_boundary: int
     boundaries: int = 0
+    passes: Passes | None = None
 
     def boundary_step(self, boundary: int) -> int:
         """Step at which a boundary (from 1) lies; the last one lies at the stage's end."""
@@ -114,7 +116,8 @@ def slots_of(compute: ComputeSpec) -> int:
 def steps_of_epochs(
     epochs: float, *, target_tokens: int, target_loss_tokens: int, replay_share: float, tokens_per_step: int
 ) -> int:
-    """Steps in which a stage passes over its target text `epochs` times, at least 1.
+    """Steps in which a stage passes over its target text `epochs` times if every row were full, at least 1: what is
+    used when preparing did not count them (it does, see model/passes.py, by drawing the batches themselves).
 
     `replay_share` is of the tokens that bear loss. Where only some of the target's tokens do (d of them: the answers of
     a conversation), the target takes f = (1 - s) / (1 - s + s d) of all tokens for a replay share of s.

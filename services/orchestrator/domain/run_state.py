@@ -18,6 +18,7 @@ from services.orchestrator.domain.values import (
     ForgettingScore,
     LinePoint,
     Measurement,
+    Passes,
     PreparedFolder,
     SetResult,
 )
@@ -219,11 +220,14 @@ class StageRun:
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedStage:
-    """What preparing made for one stage."""
+    """What preparing made for one stage. `steps` is 0 where no epochs were asked for, and where they were not counted
+    batch by batch."""
 
     index: int
     shards: tuple[PreparedFolder, ...]
     sets: tuple[EvalSetRef, ...]
+    steps: int = 0
+    passes: Passes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +239,7 @@ class PreparedData:
     overlap: Mapping[str, float] = field(default_factory=dict)
     parameters: int = 0
     base: CheckpointRef | None = None
+    near_duplicates: Mapping[str, float] = field(default_factory=dict)
 
 
 class JobStatus(StrEnum):

@@ -51,6 +51,16 @@ class PreparedFolder:
     tokens: int = 0
     loss_tokens: int = 0
     documents: int = 0
+    left_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """How often the documents of a text are read whole: the least, the median and the most."""
+
+    least: float
+    median: float
+    most: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ class PrepareStage:
     name: str
     sources: Mapping[str, str]
     target: str
+    shares: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,13 @@ def work_of(state: RunState) -> Work:
             attempt=state.prepare_attempt,
             spec=state.spec,
             stages=tuple(
-                PrepareStage(index=s.plan.index, name=s.plan.name, sources=s.plan.sources, target=s.plan.target)
+                PrepareStage(
+                    index=s.plan.index,
+                    name=s.plan.name,
+                    sources=s.plan.sources,
+                    target=s.plan.target,
+                    shares=s.plan.shares,
+                )
                 for s in state.stages
             ),
             base=state.base,

@@ -63,6 +63,7 @@ def present_run(state: RunState) -> resources.PipelineRun:
                     seen.add(shard.digest)
                     fill_message(status.prepared.add(), shard)
         status.overlap.update(state.prepared.overlap)
+        status.near_duplicates.update(state.prepared.near_duplicates)
     for stage_run in state.stages:
         status.stages.append(present_stage(state, stage_run))
     return run
@@ -107,6 +108,8 @@ def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
     ):
         for item in items:
             fill_message(target.add(), item)
+    if plan.passes is not None:
+        fill_message(message.passes, plan.passes)
     if stage.accepted is not None:
         fill_message(message.accepted, stage.accepted)
     if stage.newest is not None:

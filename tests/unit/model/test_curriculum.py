@@ -232,3 +232,8 @@ def test_the_demonstrations_run(module):
     done = subprocess.run([sys.executable, "-W", "ignore", "-m", f"model.{module}"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert ("sample://math" if module == "curriculum" else "error diffusion") in done.stdout
+    if module == "curriculum":
+        promised = [line for line in done.stdout.splitlines() if "least 3, median 3, most 3" in line]
+        assert [line.split()[0] for line in promised] == ["STAGED", "RANDOM"]
+        (competence,) = [line for line in done.stdout.splitlines() if "COMPETENCE" in line and "steps:" in line]
+        assert "least 3" not in competence

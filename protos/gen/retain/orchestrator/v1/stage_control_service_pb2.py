@@ -27,7 +27,7 @@ from retain.types.v1 import spec_pb2 as retain_dot_types_dot_v1_dot_spec__pb2
 from retain.types.v1 import values_pb2 as retain_dot_types_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2retain/orchestrator/v1/stage_control_service.proto\x12\x16retain.orchestrator.v1\x1a&retain/orchestrator/v1/resources.proto\x1a\x1aretain/types/v1/spec.proto\x1a\x1cretain/types/v1/values.proto\"M\n\x13\x42\x65ginAttemptRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\xf4\x01\n\x14\x42\x65ginAttemptResponse\x12\x36\n\x07prepare\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PrepareWorkH\x00\x12\x32\n\x05stage\x18\x02 \x01(\x0b\x32!.retain.orchestrator.v1.StageWorkH\x00\x12\x30\n\x04wait\x18\x03 \x01(\x0b\x32 .retain.orchestrator.v1.WaitWorkH\x00\x12\x36\n\x07release\x18\x04 \x01(\x0b\x32#.retain.orchestrator.v1.ReleaseWorkH\x00\x42\x06\n\x04work\"\x1b\n\x08WaitWork\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\"\x1d\n\x0bReleaseWork\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xaf\x01\n\x0bPrepareWork\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12+\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x34\n\x06stages\x18\x03 \x03(\x0b\x32$.retain.orchestrator.v1.PrepareStage\x12,\n\x04\x62\x61se\x18\x04 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\"\xaf\x01\n\x0cPrepareStage\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x42\n\x07sources\x18\x03 \x03(\x0b\x32\x31.retain.orchestrator.v1.PrepareStage.SourcesEntry\x12\x0e\n\x06target\x18\x04 \x01(\t\x1a.\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x96\x04\n\tStageWork\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0c\n\x04name\x18\x03 \x01(\t\x12+\n\x04spec\x18\x04 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x12\n\noutput_uri\x18\x05 \x01(\t\x12.\n\x06parent\x18\x06 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12.\n\x06resume\x18\x07 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\x0e\n\x06target\x18\x08 \x01(\t\x12/\n\x06shards\x18\t \x03(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12\x32\n\ttokenizer\x18\n \x01(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12=\n\x06shares\x18\x0b \x03(\x0b\x32-.retain.orchestrator.v1.StageWork.SharesEntry\x12\x10\n\x08lr_scale\x18\x0c \x01(\x01\x12\x13\n\x0btotal_steps\x18\r \x01(\x03\x12\x1a\n\x12steps_per_boundary\x18\x0e \x01(\x03\x12\x14\n\x0c\x64\x65\x63ision_lag\x18\x0f \x01(\x05\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x99\x04\n\x15ReportProgressRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x31\n\x05phase\x18\x05 \x01(\x0e\x32\".retain.orchestrator.v1.StagePhase\x12\x0c\n\x04step\x18\x06 \x01(\x03\x12\x0e\n\x06tokens\x18\x07 \x01(\x03\x12\x17\n\x0ftrain_loss_nats\x18\x08 \x01(\x01\x12\x15\n\rlearning_rate\x18\t \x01(\x01\x12\x19\n\x11tokens_per_second\x18\n \x01(\x01\x12I\n\x06shares\x18\x0b \x03(\x0b\x32\x39.retain.orchestrator.v1.ReportProgressRequest.SharesEntry\x12\x18\n\x10\x63urriculum_level\x18\x0c \x01(\x05\x12\x18\n\x10prepare_progress\x18\r \x01(\x01\x12\x11\n\theartbeat\x18\x0e \x01(\x03\x12\x14\n\x0cwait_seconds\x18\x0f \x01(\x01\x12\x15\n\rstall_seconds\x18\x10 \x01(\x01\x12\x17\n\x0fupload_failures\x18\x11 \x01(\x05\x12\x13\n\x0bwaiting_for\x18\x12 \x01(\t\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x18\n\x16ReportProgressResponse\"\xb4\x03\n\x17ReportCheckpointRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x10\n\x08\x62oundary\x18\x05 \x01(\x05\x12\x32\n\ncheckpoint\x18\x06 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\x0e\n\x06parent\x18\x07 \x01(\t\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x17\n\x0ftrain_loss_nats\x18\t \x01(\x01\x12\x16\n\x0eupload_seconds\x18\n \x01(\x01\x12\x15\n\rstall_seconds\x18\x0b \x01(\x01\x12K\n\x06shares\x18\x0c \x03(\x0b\x32;.retain.orchestrator.v1.ReportCheckpointRequest.SharesEntry\x12\x15\n\rlearning_rate\x18\r \x01(\x01\x12\x0f\n\x07interim\x18\x0e \x01(\x08\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x1a\n\x18ReportCheckpointResponse\"q\n\x13GetDirectiveRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x10\n\x08\x62oundary\x18\x05 \x01(\x05\"\xf5\x01\n\x14GetDirectiveResponse\x12\x0f\n\x07pending\x18\x01 \x01(\x08\x12\x30\n\x07verdict\x18\x02 \x01(\x0e\x32\x1f.retain.orchestrator.v1.Verdict\x12H\n\x06shares\x18\x03 \x03(\x0b\x32\x38.retain.orchestrator.v1.GetDirectiveResponse.SharesEntry\x12\x10\n\x08lr_scale\x18\x04 \x01(\x01\x12\x0f\n\x07message\x18\x05 \x01(\t\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x9a\x02\n\x0f\x45ndStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x33\n\x07outcome\x18\x05 \x01(\x0e\x32\".retain.orchestrator.v1.EndOutcome\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x36\n\x08prepared\x18\x08 \x01(\x0b\x32$.retain.orchestrator.v1.PreparedData\x12/\n\x07\x64\x61maged\x18\t \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\"\x12\n\x10\x45ndStageResponse\"\xaf\x02\n\x0cPreparedData\x12\x32\n\ttokenizer\x18\x01 \x01(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12\x35\n\x06stages\x18\x02 \x03(\x0b\x32%.retain.orchestrator.v1.PreparedStage\x12\x42\n\x07overlap\x18\x03 \x03(\x0b\x32\x31.retain.orchestrator.v1.PreparedData.OverlapEntry\x12\x12\n\nparameters\x18\x04 \x01(\x03\x12,\n\x04\x62\x61se\x18\x05 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x1a.\n\x0cOverlapEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"z\n\rPreparedStage\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\x06shards\x18\x02 \x03(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12)\n\x04sets\x18\x03 \x03(\x0b\x32\x1b.retain.types.v1.EvalSetRef*y\n\nEndOutcome\x12\x1b\n\x17\x45ND_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45ND_OUTCOME_COMPLETED\x10\x01\x12\x16\n\x12\x45ND_OUTCOME_FAILED\x10\x02\x12\x1b\n\x17\x45ND_OUTCOME_INTERRUPTED\x10\x03\x32\xb2\x04\n\x13StageControlService\x12i\n\x0c\x42\x65ginAttempt\x12+.retain.orchestrator.v1.BeginAttemptRequest\x1a,.retain.orchestrator.v1.BeginAttemptResponse\x12o\n\x0eReportProgress\x12-.retain.orchestrator.v1.ReportProgressRequest\x1a..retain.orchestrator.v1.ReportProgressResponse\x12u\n\x10ReportCheckpoint\x12/.retain.orchestrator.v1.ReportCheckpointRequest\x1a\x30.retain.orchestrator.v1.ReportCheckpointResponse\x12i\n\x0cGetDirective\x12+.retain.orchestrator.v1.GetDirectiveRequest\x1a,.retain.orchestrator.v1.GetDirectiveResponse\x12]\n\x08\x45ndStage\x12\'.retain.orchestrator.v1.EndStageRequest\x1a(.retain.orchestrator.v1.EndStageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2retain/orchestrator/v1/stage_control_service.proto\x12\x16retain.orchestrator.v1\x1a&retain/orchestrator/v1/resources.proto\x1a\x1aretain/types/v1/spec.proto\x1a\x1cretain/types/v1/values.proto\"M\n\x13\x42\x65ginAttemptRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\xf4\x01\n\x14\x42\x65ginAttemptResponse\x12\x36\n\x07prepare\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PrepareWorkH\x00\x12\x32\n\x05stage\x18\x02 \x01(\x0b\x32!.retain.orchestrator.v1.StageWorkH\x00\x12\x30\n\x04wait\x18\x03 \x01(\x0b\x32 .retain.orchestrator.v1.WaitWorkH\x00\x12\x36\n\x07release\x18\x04 \x01(\x0b\x32#.retain.orchestrator.v1.ReleaseWorkH\x00\x42\x06\n\x04work\"\x1b\n\x08WaitWork\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\"\x1d\n\x0bReleaseWork\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xaf\x01\n\x0bPrepareWork\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12+\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x34\n\x06stages\x18\x03 \x03(\x0b\x32$.retain.orchestrator.v1.PrepareStage\x12,\n\x04\x62\x61se\x18\x04 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\"\xa0\x02\n\x0cPrepareStage\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x42\n\x07sources\x18\x03 \x03(\x0b\x32\x31.retain.orchestrator.v1.PrepareStage.SourcesEntry\x12\x0e\n\x06target\x18\x04 \x01(\t\x12@\n\x06shares\x18\x05 \x03(\x0b\x32\x30.retain.orchestrator.v1.PrepareStage.SharesEntry\x1a.\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x96\x04\n\tStageWork\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0c\n\x04name\x18\x03 \x01(\t\x12+\n\x04spec\x18\x04 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x12\n\noutput_uri\x18\x05 \x01(\t\x12.\n\x06parent\x18\x06 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12.\n\x06resume\x18\x07 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\x0e\n\x06target\x18\x08 \x01(\t\x12/\n\x06shards\x18\t \x03(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12\x32\n\ttokenizer\x18\n \x01(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12=\n\x06shares\x18\x0b \x03(\x0b\x32-.retain.orchestrator.v1.StageWork.SharesEntry\x12\x10\n\x08lr_scale\x18\x0c \x01(\x01\x12\x13\n\x0btotal_steps\x18\r \x01(\x03\x12\x1a\n\x12steps_per_boundary\x18\x0e \x01(\x03\x12\x14\n\x0c\x64\x65\x63ision_lag\x18\x0f \x01(\x05\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x99\x04\n\x15ReportProgressRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x31\n\x05phase\x18\x05 \x01(\x0e\x32\".retain.orchestrator.v1.StagePhase\x12\x0c\n\x04step\x18\x06 \x01(\x03\x12\x0e\n\x06tokens\x18\x07 \x01(\x03\x12\x17\n\x0ftrain_loss_nats\x18\x08 \x01(\x01\x12\x15\n\rlearning_rate\x18\t \x01(\x01\x12\x19\n\x11tokens_per_second\x18\n \x01(\x01\x12I\n\x06shares\x18\x0b \x03(\x0b\x32\x39.retain.orchestrator.v1.ReportProgressRequest.SharesEntry\x12\x18\n\x10\x63urriculum_level\x18\x0c \x01(\x05\x12\x18\n\x10prepare_progress\x18\r \x01(\x01\x12\x11\n\theartbeat\x18\x0e \x01(\x03\x12\x14\n\x0cwait_seconds\x18\x0f \x01(\x01\x12\x15\n\rstall_seconds\x18\x10 \x01(\x01\x12\x17\n\x0fupload_failures\x18\x11 \x01(\x05\x12\x13\n\x0bwaiting_for\x18\x12 \x01(\t\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x18\n\x16ReportProgressResponse\"\xb4\x03\n\x17ReportCheckpointRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x10\n\x08\x62oundary\x18\x05 \x01(\x05\x12\x32\n\ncheckpoint\x18\x06 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\x0e\n\x06parent\x18\x07 \x01(\t\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x17\n\x0ftrain_loss_nats\x18\t \x01(\x01\x12\x16\n\x0eupload_seconds\x18\n \x01(\x01\x12\x15\n\rstall_seconds\x18\x0b \x01(\x01\x12K\n\x06shares\x18\x0c \x03(\x0b\x32;.retain.orchestrator.v1.ReportCheckpointRequest.SharesEntry\x12\x15\n\rlearning_rate\x18\r \x01(\x01\x12\x0f\n\x07interim\x18\x0e \x01(\x08\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x1a\n\x18ReportCheckpointResponse\"q\n\x13GetDirectiveRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x10\n\x08\x62oundary\x18\x05 \x01(\x05\"\xf5\x01\n\x14GetDirectiveResponse\x12\x0f\n\x07pending\x18\x01 \x01(\x08\x12\x30\n\x07verdict\x18\x02 \x01(\x0e\x32\x1f.retain.orchestrator.v1.Verdict\x12H\n\x06shares\x18\x03 \x03(\x0b\x32\x38.retain.orchestrator.v1.GetDirectiveResponse.SharesEntry\x12\x10\n\x08lr_scale\x18\x04 \x01(\x01\x12\x0f\n\x07message\x18\x05 \x01(\t\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x9a\x02\n\x0f\x45ndStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x33\n\x07outcome\x18\x05 \x01(\x0e\x32\".retain.orchestrator.v1.EndOutcome\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x36\n\x08prepared\x18\x08 \x01(\x0b\x32$.retain.orchestrator.v1.PreparedData\x12/\n\x07\x64\x61maged\x18\t \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\"\x12\n\x10\x45ndStageResponse\"\xb9\x03\n\x0cPreparedData\x12\x32\n\ttokenizer\x18\x01 \x01(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12\x35\n\x06stages\x18\x02 \x03(\x0b\x32%.retain.orchestrator.v1.PreparedStage\x12\x42\n\x07overlap\x18\x03 \x03(\x0b\x32\x31.retain.orchestrator.v1.PreparedData.OverlapEntry\x12\x12\n\nparameters\x18\x04 \x01(\x03\x12,\n\x04\x62\x61se\x18\x05 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12Q\n\x0fnear_duplicates\x18\x06 \x03(\x0b\x32\x38.retain.orchestrator.v1.PreparedData.NearDuplicatesEntry\x1a.\n\x0cOverlapEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x35\n\x13NearDuplicatesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb2\x01\n\rPreparedStage\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\x06shards\x18\x02 \x03(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12)\n\x04sets\x18\x03 \x03(\x0b\x32\x1b.retain.types.v1.EvalSetRef\x12\r\n\x05steps\x18\x04 \x01(\x03\x12\'\n\x06passes\x18\x05 \x01(\x0b\x32\x17.retain.types.v1.Passes*y\n\nEndOutcome\x12\x1b\n\x17\x45ND_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45ND_OUTCOME_COMPLETED\x10\x01\x12\x16\n\x12\x45ND_OUTCOME_FAILED\x10\x02\x12\x1b\n\x17\x45ND_OUTCOME_INTERRUPTED\x10\x03\x32\xb2\x04\n\x13StageControlService\x12i\n\x0c\x42\x65ginAttempt\x12+.retain.orchestrator.v1.BeginAttemptRequest\x1a,.retain.orchestrator.v1.BeginAttemptResponse\x12o\n\x0eReportProgress\x12-.retain.orchestrator.v1.ReportProgressRequest\x1a..retain.orchestrator.v1.ReportProgressResponse\x12u\n\x10ReportCheckpoint\x12/.retain.orchestrator.v1.ReportCheckpointRequest\x1a\x30.retain.orchestrator.v1.ReportCheckpointResponse\x12i\n\x0cGetDirective\x12+.retain.orchestrator.v1.GetDirectiveRequest\x1a,.retain.orchestrator.v1.GetDirectiveResponse\x12]\n\x08\x45ndStage\x12\'.retain.orchestrator.v1.EndStageRequest\x1a(.retain.orchestrator.v1.EndStageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PREPARESTAGE_SOURCESENTRY']._loaded_options = None
   _globals['_PREPARESTAGE_SOURCESENTRY']._serialized_options = b'8\001'
+  _globals['_PREPARESTAGE_SHARESENTRY']._loaded_options = None
+  _globals['_PREPARESTAGE_SHARESENTRY']._serialized_options = b'8\001'
   _globals['_STAGEWORK_SHARESENTRY']._loaded_options = None
   _globals['_STAGEWORK_SHARESENTRY']._serialized_options = b'8\001'
   _globals['_REPORTPROGRESSREQUEST_SHARESENTRY']._loaded_options = None
@@ -46,8 +48,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDIRECTIVERESPONSE_SHARESENTRY']._serialized_options = b'8\001'
   _globals['_PREPAREDDATA_OVERLAPENTRY']._loaded_options = None
   _globals['_PREPAREDDATA_OVERLAPENTRY']._serialized_options = b'8\001'
-  _globals['_ENDOUTCOME']._serialized_start=3586
-  _globals['_ENDOUTCOME']._serialized_end=3707
+  _globals['_PREPAREDDATA_NEARDUPLICATESENTRY']._loaded_options = None
+  _globals['_PREPAREDDATA_NEARDUPLICATESENTRY']._serialized_options = b'8\001'
+  _globals['_ENDOUTCOME']._serialized_start=3894
+  _globals['_ENDOUTCOME']._serialized_end=4015
   _globals['_BEGINATTEMPTREQUEST']._serialized_start=176
   _globals['_BEGINATTEMPTREQUEST']._serialized_end=253
   _globals['_BEGINATTEMPTRESPONSE']._serialized_start=256
@@ -59,41 +63,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREPAREWORK']._serialized_start=563
   _globals['_PREPAREWORK']._serialized_end=738
   _globals['_PREPARESTAGE']._serialized_start=741
-  _globals['_PREPARESTAGE']._serialized_end=916
-  _globals['_PREPARESTAGE_SOURCESENTRY']._serialized_start=870
-  _globals['_PREPARESTAGE_SOURCESENTRY']._serialized_end=916
-  _globals['_STAGEWORK']._serialized_start=919
-  _globals['_STAGEWORK']._serialized_end=1453
-  _globals['_STAGEWORK_SHARESENTRY']._serialized_start=1408
-  _globals['_STAGEWORK_SHARESENTRY']._serialized_end=1453
-  _globals['_REPORTPROGRESSREQUEST']._serialized_start=1456
-  _globals['_REPORTPROGRESSREQUEST']._serialized_end=1993
-  _globals['_REPORTPROGRESSREQUEST_SHARESENTRY']._serialized_start=1408
-  _globals['_REPORTPROGRESSREQUEST_SHARESENTRY']._serialized_end=1453
-  _globals['_REPORTPROGRESSRESPONSE']._serialized_start=1995
-  _globals['_REPORTPROGRESSRESPONSE']._serialized_end=2019
-  _globals['_REPORTCHECKPOINTREQUEST']._serialized_start=2022
-  _globals['_REPORTCHECKPOINTREQUEST']._serialized_end=2458
-  _globals['_REPORTCHECKPOINTREQUEST_SHARESENTRY']._serialized_start=1408
-  _globals['_REPORTCHECKPOINTREQUEST_SHARESENTRY']._serialized_end=1453
-  _globals['_REPORTCHECKPOINTRESPONSE']._serialized_start=2460
-  _globals['_REPORTCHECKPOINTRESPONSE']._serialized_end=2486
-  _globals['_GETDIRECTIVEREQUEST']._serialized_start=2488
-  _globals['_GETDIRECTIVEREQUEST']._serialized_end=2601
-  _globals['_GETDIRECTIVERESPONSE']._serialized_start=2604
-  _globals['_GETDIRECTIVERESPONSE']._serialized_end=2849
-  _globals['_GETDIRECTIVERESPONSE_SHARESENTRY']._serialized_start=1408
-  _globals['_GETDIRECTIVERESPONSE_SHARESENTRY']._serialized_end=1453
-  _globals['_ENDSTAGEREQUEST']._serialized_start=2852
-  _globals['_ENDSTAGEREQUEST']._serialized_end=3134
-  _globals['_ENDSTAGERESPONSE']._serialized_start=3136
-  _globals['_ENDSTAGERESPONSE']._serialized_end=3154
-  _globals['_PREPAREDDATA']._serialized_start=3157
-  _globals['_PREPAREDDATA']._serialized_end=3460
-  _globals['_PREPAREDDATA_OVERLAPENTRY']._serialized_start=3414
-  _globals['_PREPAREDDATA_OVERLAPENTRY']._serialized_end=3460
-  _globals['_PREPAREDSTAGE']._serialized_start=3462
-  _globals['_PREPAREDSTAGE']._serialized_end=3584
-  _globals['_STAGECONTROLSERVICE']._serialized_start=3710
-  _globals['_STAGECONTROLSERVICE']._serialized_end=4272
+  _globals['_PREPARESTAGE']._serialized_end=1029
+  _globals['_PREPARESTAGE_SOURCESENTRY']._serialized_start=936
+  _globals['_PREPARESTAGE_SOURCESENTRY']._serialized_end=982
+  _globals['_PREPARESTAGE_SHARESENTRY']._serialized_start=984
+  _globals['_PREPARESTAGE_SHARESENTRY']._serialized_end=1029
+  _globals['_STAGEWORK']._serialized_start=1032
+  _globals['_STAGEWORK']._serialized_end=1566
+  _globals['_STAGEWORK_SHARESENTRY']._serialized_start=984
+  _globals['_STAGEWORK_SHARESENTRY']._serialized_end=1029
+  _globals['_REPORTPROGRESSREQUEST']._serialized_start=1569
+  _globals['_REPORTPROGRESSREQUEST']._serialized_end=2106
+  _globals['_REPORTPROGRESSREQUEST_SHARESENTRY']._serialized_start=984
+  _globals['_REPORTPROGRESSREQUEST_SHARESENTRY']._serialized_end=1029
+  _globals['_REPORTPROGRESSRESPONSE']._serialized_start=2108
+  _globals['_REPORTPROGRESSRESPONSE']._serialized_end=2132
+  _globals['_REPORTCHECKPOINTREQUEST']._serialized_start=2135
+  _globals['_REPORTCHECKPOINTREQUEST']._serialized_end=2571
+  _globals['_REPORTCHECKPOINTREQUEST_SHARESENTRY']._serialized_start=984
+  _globals['_REPORTCHECKPOINTREQUEST_SHARESENTRY']._serialized_end=1029
+  _globals['_REPORTCHECKPOINTRESPONSE']._serialized_start=2573
+  _globals['_REPORTCHECKPOINTRESPONSE']._serialized_end=2599
+  _globals['_GETDIRECTIVEREQUEST']._serialized_start=2601
+  _globals['_GETDIRECTIVEREQUEST']._serialized_end=2714
+  _globals['_GETDIRECTIVERESPONSE']._serialized_start=2717
+  _globals['_GETDIRECTIVERESPONSE']._serialized_end=2962
+  _globals['_GETDIRECTIVERESPONSE_SHARESENTRY']._serialized_start=984
+  _globals['_GETDIRECTIVERESPONSE_SHARESENTRY']._serialized_end=1029
+  _globals['_ENDSTAGEREQUEST']._serialized_start=2965
+  _globals['_ENDSTAGEREQUEST']._serialized_end=3247
+  _globals['_ENDSTAGERESPONSE']._serialized_start=3249
+  _globals['_ENDSTAGERESPONSE']._serialized_end=3267
+  _globals['_PREPAREDDATA']._serialized_start=3270
+  _globals['_PREPAREDDATA']._serialized_end=3711
+  _globals['_PREPAREDDATA_OVERLAPENTRY']._serialized_start=3610
+  _globals['_PREPAREDDATA_OVERLAPENTRY']._serialized_end=3656
+  _globals['_PREPAREDDATA_NEARDUPLICATESENTRY']._serialized_start=3658
+  _globals['_PREPAREDDATA_NEARDUPLICATESENTRY']._serialized_end=3711
+  _globals['_PREPAREDSTAGE']._serialized_start=3714
+  _globals['_PREPAREDSTAGE']._serialized_end=3892
+  _globals['_STAGECONTROLSERVICE']._serialized_start=4018
+  _globals['_STAGECONTROLSERVICE']._serialized_end=4580
 # @@protoc_insertion_point(module_scope)

@@ -68,7 +68,7 @@ class PrepareWork(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PrepareStage, _Mapping]]] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
 
 class PrepareStage(_message.Message):
-    __slots__ = ("index", "name", "sources", "target")
+    __slots__ = ("index", "name", "sources", "target", "shares")
     class SourcesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -76,15 +76,24 @@ class PrepareStage(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SharesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     INDEX_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
     index: int
     name: str
     sources: _containers.ScalarMap[str, str]
     target: str
-    def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., sources: _Optional[_Mapping[str, str]] = ..., target: _Optional[str] = ...) -> None: ...
+    shares: _containers.ScalarMap[str, float]
+    def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., sources: _Optional[_Mapping[str, str]] = ..., target: _Optional[str] = ..., shares: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class StageWork(_message.Message):
     __slots__ = ("attempt", "index", "name", "spec", "output_uri", "parent", "resume", "target", "shards", "tokenizer", "shares", "lr_scale", "total_steps", "steps_per_boundary", "decision_lag")
@@ -283,8 +292,15 @@ class EndStageResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class PreparedData(_message.Message):
-    __slots__ = ("tokenizer", "stages", "overlap", "parameters", "base")
+    __slots__ = ("tokenizer", "stages", "overlap", "parameters", "base", "near_duplicates")
     class OverlapEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class NearDuplicatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -296,19 +312,25 @@ class PreparedData(_message.Message):
     OVERLAP_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
+    NEAR_DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     tokenizer: _values_pb2.PreparedFolder
     stages: _containers.RepeatedCompositeFieldContainer[PreparedStage]
     overlap: _containers.ScalarMap[str, float]
     parameters: int
     base: _values_pb2.CheckpointRef
-    def __init__(self, tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PreparedStage, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ..., parameters: _Optional[int] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
+    near_duplicates: _containers.ScalarMap[str, float]
+    def __init__(self, tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PreparedStage, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ..., parameters: _Optional[int] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., near_duplicates: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class PreparedStage(_message.Message):
-    __slots__ = ("index", "shards", "sets")
+    __slots__ = ("index", "shards", "sets", "steps", "passes")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     SETS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    PASSES_FIELD_NUMBER: _ClassVar[int]
     index: int
     shards: _containers.RepeatedCompositeFieldContainer[_values_pb2.PreparedFolder]
     sets: _containers.RepeatedCompositeFieldContainer[_values_pb2.EvalSetRef]
-    def __init__(self, index: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ...) -> None: ...
+    steps: int
+    passes: _values_pb2.Passes
+    def __init__(self, index: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ..., steps: _Optional[int] = ..., passes: _Optional[_Union[_values_pb2.Passes, _Mapping]] = ...) -> None: ...

@@ -93,17 +93,29 @@ class ForgettingScore(_message.Message):
     def __init__(self, retention_set: _Optional[str] = ..., ratio: _Optional[float] = ..., nats: _Optional[float] = ..., ratio_low: _Optional[float] = ..., ratio_high: _Optional[float] = ..., baseline_perplexity: _Optional[float] = ..., perplexity: _Optional[float] = ..., use: _Optional[_Union[SetUse, str]] = ...) -> None: ...
 
 class PreparedFolder(_message.Message):
-    __slots__ = ("name", "uri", "digest", "tokens", "loss_tokens", "documents")
+    __slots__ = ("name", "uri", "digest", "tokens", "loss_tokens", "documents", "left_out")
     NAME_FIELD_NUMBER: _ClassVar[int]
     URI_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     LOSS_TOKENS_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     uri: str
     digest: str
     tokens: int
     loss_tokens: int
     documents: int
-    def __init__(self, name: _Optional[str] = ..., uri: _Optional[str] = ..., digest: _Optional[str] = ..., tokens: _Optional[int] = ..., loss_tokens: _Optional[int] = ..., documents: _Optional[int] = ...) -> None: ...
+    left_out: int
+    def __init__(self, name: _Optional[str] = ..., uri: _Optional[str] = ..., digest: _Optional[str] = ..., tokens: _Optional[int] = ..., loss_tokens: _Optional[int] = ..., documents: _Optional[int] = ..., left_out: _Optional[int] = ...) -> None: ...
+
+class Passes(_message.Message):
+    __slots__ = ("least", "median", "most")
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    MEDIAN_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    least: float
+    median: float
+    most: float
+    def __init__(self, least: _Optional[float] = ..., median: _Optional[float] = ..., most: _Optional[float] = ...) -> None: ...
