@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.common.errors import Unavailable
 from services.common.grpc_interceptors import ErrorInterceptor, MetricsInterceptor
 from services.common.logging import get_logger
+from services.common.reflection import MethodsToo
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 STOP_MARGIN_S = 10.0  # a call that was cut off after the grace and still does not end is not waited for longer
@@ -71,7 +72,8 @@ class GrpcServer:
             add(servicer, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server, pool=MethodsToo())
         self._tls = tls
 
     async def start(self) -> int:

@@ -20,6 +20,7 @@ from services.orchestrator.application.engine import Clock, RunEngine, SystemClo
 from services.orchestrator.application.library import Library
 from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.ports import (
+    BaseReader,
     EvaluatorPort,
     JobLauncher,
     NoNotifier,
@@ -49,6 +50,7 @@ class Ports:
     store: ObjectStore
     notifier: Notifier = field(default_factory=NoNotifier)
     clock: Clock = field(default_factory=SystemClock)
+    bases: BaseReader | None = None  # None reads config files from the store and from folders that this machine sees
 
 
 class Orchestrator:
@@ -84,7 +86,7 @@ class Orchestrator:
         self.runs = RunService(
             self.engine,
             self.queue,
-            ConfigReader(ports.store),
+            ports.bases or ConfigReader(ports.store),
             store_uri=f"s3://{ports.store.bucket}",
             on_delete=self.exporter.deleted,
         )
