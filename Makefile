@@ -6,7 +6,7 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-chaos up down bench experiments cluster-demo protos monitoring lint format lock clean
+.PHONY: help setup demo test test-unit test-chaos test-faults up down bench experiments cluster-demo protos monitoring lint format lock clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-unit: .venv/.ready ## The tests that need no server
 
 test-chaos: .venv/.ready ## The long storm: faults injected into a running stack
 	RETAIN_CHAOS=1 $(BIN)/python -m pytest -m chaos tests/e2e
+
+test-faults: .venv/.ready ## Every call over every port with every kind of fault
+	RETAIN_FAULTS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/faults
 
 up: .venv/.ready ## Start the local stack (state in RETAIN_HOME, default .retain)
 	@$(BIN)/retain up

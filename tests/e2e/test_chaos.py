@@ -1,8 +1,9 @@
 """The long storm: faults drawn at random strike a longer run, and it must come to the bits of one left alone.
 
-    RETAIN_CHAOS=1 RETAIN_CHAOS_SEED=4711 RETAIN_CHAOS_FAULTS=20 pytest tests/e2e/test_chaos.py -s
+    RETAIN_CHAOS=1 RETAIN_CHAOS_SEEDS=4711,4712 RETAIN_CHAOS_FAULTS=20 pytest tests/e2e/test_chaos.py -s
 
-The seed is printed; the same seed draws the same faults and pauses again (when they strike depends on the machine).
+Ten seeds by default, each a run of its own on the same stack. The same seed draws the same faults and pauses again
+(when they strike depends on the machine).
 """
 
 import os
@@ -21,8 +22,10 @@ from ui.client.views import Run
 
 pytestmark = [pytest.mark.chaos, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
 
-STRETCH = 2
-STORE_AWAY_S = 60.0
+SEEDS = [int(seed) for seed in os.environ.get("RETAIN_CHAOS_SEEDS", "1,2,3,4,5,6,7,8,9,10").split(",")]
+FAULTS = int(os.environ.get("RETAIN_CHAOS_FAULTS") or 5)
+STRETCH = 1
+STORE_AWAY_S = 20.0
 LONGEST_PAUSE_S = 10.0
 # The orchestrator gives a run up after five groups without a checkpoint: the storm is to be hard, not hopeless.
 FAULTS_WITHOUT_CHECKPOINT = 3
@@ -107,16 +110,19 @@ class Storm:
         )
 
 
-def test_a_run_in_a_storm_comes_to_the_same_bits(stack: Stack, client: RetainClient) -> None:
-    seed = int(os.environ.get("RETAIN_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
-    count = int(os.environ.get("RETAIN_CHAOS_FAULTS") or 15)
-    print(f"\nRETAIN_CHAOS_SEED={seed} RETAIN_CHAOS_FAULTS={count}", flush=True)
-    alone = until_ended(client, client.create_run(three_stages("alone", stretch=STRETCH)).id, 3600)
-    assert alone.state == "SUCCEEDED"
+@pytest.fixture(scope="module")
+def alone(client: RetainClient) -> Run:
+    """The run that nothing happens to."""
+    return until_ended(client, client.create_run(three_stages("alone", stretch=STRETCH)).id, 3600)
 
-    run_id = client.create_run(three_stages("stormed", stretch=STRETCH)).id
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_run_in_a_storm_comes_to_the_same_bits(seed: int, stack: Stack, client: RetainClient, alone: Run) -> None:
+    assert alone.state == "SUCCEEDED"
+    print(f"\nseed {seed}, {FAULTS} faults", flush=True)
+    run_id = client.create_run(three_stages(f"storm-{seed}", stretch=STRETCH)).id
     until(client, run_id, lambda run: newest_checkpoint(run) > (0, 0), "a first checkpoint")
-    struck = Storm(stack, client, run_id, random.Random(seed)).blow(count)
+    struck = Storm(stack, client, run_id, random.Random(seed)).blow(FAULTS)
     ended = until_ended(client, run_id, 3600)
 
     assert "object store away" in struck, "the run was long enough for the storm"
