@@ -127,7 +127,7 @@ def test_lists_are_newest_first_and_go_on_where_they_ended(repository: SqlReposi
 def test_the_loop_finds_what_needs_attention(repository: SqlRepository) -> None:
     repository.create(new(1))
     repository.create(new(2, status=RunStatus.RUNNING))
-    repository.create(new(3, status=RunStatus.CANCELLED, jobs=(Job(submission=1, stop_at_s=1.0),)))
+    repository.create(new(3, status=RunStatus.CANCELLED, jobs=(Job(submission=1, stop_after_s=1.0),)))
     overview = repository.overview()
     assert {s.id for s in overview.attention} == {"run-2", "run-3"}
     assert overview.waiting == (Waiting(run_id="run-1", queue_number=1),)

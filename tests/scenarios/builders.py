@@ -7,6 +7,7 @@ from services.orchestrator.domain.on_lifecycle import new_run
 from services.orchestrator.domain.run_state import PreparedData, PreparedStage, RunState
 from services.orchestrator.domain.spec import (
     BatchSpec,
+    CheckpointSpec,
     Controller,
     Domain,
     DurationSpec,
@@ -38,17 +39,17 @@ INTEGERS = ("confirm", "max_retries")
 def run(header: str = "") -> RunState:
     """A PENDING run; `header` holds settings that differ from the defaults."""
     given = dict(word.split("=") for word in header.split())
-    lag, keep = int(given.pop("lag", "0")), given.pop("share", "0.1")
+    lag, share = int(given.pop("lag", "0")), given.pop("share", "0.1")
     controller = Controller(given.pop("controller", "UNSPECIFIED"))
     points = tuple(float(p) for p in given.pop("points", "").split(",") if p)
-    gain = float(given.pop("gain", "0"))
+    gain, kept = float(given.pop("gain", "0")), int(given.pop("keep", "0"))
     rules: dict = {k: int(v) if k in INTEGERS else float(v) for k, v in given.items()}
     if "mitigate" in rules:
         rules["mitigate"] = bool(rules["mitigate"])
     stage = StageSpec(
         kind=StageKind.MIDTRAIN,
         domain=Domain.CODE,
-        data=StageData(domain="sample://code", general="sample://docs", general_share=float(keep)),
+        data=StageData(domain="sample://code", general="sample://docs", general_share=float(share)),
         duration=DurationSpec(steps=100),
         batch=BatchSpec(sequences=4),
     )
@@ -60,6 +61,7 @@ def run(header: str = "") -> RunState:
             controller=controller, interpolation=InterpolationSpec(points=points, least_gain_nats=gain), **rules
         ),
         evaluation=EvaluationSpec(every=IntervalSpec(steps=10), decision_lag=lag),
+        checkpoints=CheckpointSpec(keep_last=kept),
     )
     return new_run("r1", fill(spec), store_uri=STORE, base=None, queue_number=1, now_s=1000.0)
 

@@ -1,4 +1,4 @@
-"""Plays a scenario: a table with an event on the left and what the pure core makes of it on the right.
+"""Plays scenarios: an event on the left and what the pure core makes of it on the right.
 
     checkpoint 10            => evaluate 10
     score 10 general=0.04    => CONTINUE
@@ -13,12 +13,13 @@ speaks for attempt A of group G; without it for the present ones.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.common.errors import RetainError
 from services.orchestrator.domain import events as e
 from services.orchestrator.domain import fence
 from services.orchestrator.domain.actions import (
+    Action,
     Annotate,
     Evaluate,
     Prune,
@@ -26,13 +27,18 @@ from services.orchestrator.domain.actions import (
     StopJob,
     SubmitJob,
     WritePoint,
+    name_of,
+    wait_of,
 )
 from services.orchestrator.domain.directive import directive_at
+from services.orchestrator.domain.due import evaluation_of
+from services.orchestrator.domain.interpolation import questions
 from services.orchestrator.domain.run_state import Mix, Phase, RunState
 from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import CheckpointRef, Measurement, SetRole, SetUse
 from services.orchestrator.domain.work import PrepareWork, ReleaseWork, work_of
-from tests.scenarios.builders import STORE, prepared, result_of, run, score_of
+from tests.scenarios.builders import BASE, STORE, prepared, result_of, run, score_of
+from tests.scenarios.ledger import Ledger
 
 
 @dataclass(kw_only=True)
@@ -41,7 +47,7 @@ class Player:
 
     state: RunState
     now_s: float = 1000.0
-    requests: int = 0
+    ledger: Ledger = field(default_factory=lambda: Ledger(files={BASE.uri}))
 
     def play(self, line: str) -> str:
         """What one event leads to, as text."""
@@ -51,7 +57,10 @@ class Player:
         try:
             if words[0].split("@")[0] == "directive":
                 return self._directive(words)
-            self.state, actions = step(self.state, self._event(words))
+            event = self._event(words)
+            self.state, actions = step(self.state, event)
+            self._note(event)
+            actions += tuple(self._carry_out(actions))
         except RetainError as error:
             return f"! {error.reason}"
         said = [text for action in actions if (text := _action(action))]
@@ -62,7 +71,30 @@ class Player:
                 said.append(f"stage {new.status}")
         if words[0] == "ask":
             said.append(_work(self.state))
+            self.ledger.handed_out(self.state, words[2])
+        self.ledger.check(self.state)
         return "; ".join(said) or "-"
+
+    def _carry_out(self, actions: tuple[Action, ...]) -> list[Action]:
+        """What needs nobody's answer is done at once: jobs are submitted and stopped, files are deleted. Returns what
+        the core orders thereupon."""
+        more: list[Action] = []
+        for action in actions:
+            event = self.ledger.carry_out(action, self.now_s)
+            if event is not None:
+                self.state, thereupon = step(self.state, event)
+                more += [*thereupon, *self._carry_out(thereupon)]
+        return more
+
+    def _note(self, event: e.Event) -> None:
+        """What the world knows by an event that the core took."""
+        match event:
+            case e.CheckpointReported() | e.PointWritten():
+                self.ledger.written(event.checkpoint.uri)
+            case e.EvaluationFailed() if event.evaluation_id:
+                self.ledger.answered.add(event.evaluation_id)
+            case e.JobEnded():
+                self.ledger.live_jobs.discard(event.submission)
 
     def _event(self, words: list[str]) -> e.Event:
         word, _, who = words[0].partition("@")
@@ -90,8 +122,9 @@ class Player:
             case "unmeasured":
                 found = next(c for c in stage.checkpoints if c.ref.step == int(words[1]))
                 return e.EvaluationFailed(
-                    stage_index=0, attempt=found.attempt, step=int(words[1]), reason="EVALUATION_FAILED",
-                    message="broken", **now,
+                    stage_index=0, attempt=found.attempt, step=int(words[1]),
+                    reason=words[2] if words[2:] else "EVALUATION_FAILED", message="broken",
+                    evaluation_id=evaluation_of(self.state, stage, found).evaluation_id, **now,
                 )  # fmt: skip
             case "point":
                 return self._point(words)
@@ -104,7 +137,7 @@ class Player:
             case "unwritten":
                 return e.EvaluationFailed(
                     stage_index=0, attempt=stage.checkpoints[-1].attempt, step=100, reason="CORRUPT", message="broken",
-                    point=float(words[1]), of_the_line=True, **now,
+                    point=float(words[1]), of_the_line=True, evaluation_id=self._asked(float(words[1])), **now,
                 )  # fmt: skip
             case "end":
                 return e.StageEnded(failed=False, **at)
@@ -123,6 +156,11 @@ class Player:
             case "hung":
                 return e.WorkersHung(submission=int(words[1]), message="no progress", max_restarts=2, **now)
         raise ValueError(f"no such event in a scenario: {word}")
+
+    def _asked(self, point: float) -> str:
+        """Name under which a point is asked about or ordered now."""
+        asked = questions(self.state, self.state.stages[0])
+        return next((str(name_of(q)[1]) for q in asked if q.point == point), "nobody asked")
 
     def _checkpoint(self, words: list[str], at: dict) -> e.CheckpointReported:
         at_step = int(words[1])
@@ -187,17 +225,14 @@ def training(header: str = "") -> Player:
     return player
 
 
-def play(table: str, *, header: str = "", player: Player | None = None) -> Player:
-    """Play a table and compare every row. The first row that differs is shown with what came."""
-    player = player or training(header)
-    for number, line in enumerate(filter(None, (row.strip() for row in table.strip().splitlines())), start=1):
-        event, _, expected = (part.strip() for part in line.partition("=>"))
-        came = player.play(event)
-        assert came == expected, f"row {number}: {event}\n  expected {expected}\n  came     {came}"
-    return player
+def _action(action: Action) -> str:
+    """An action as text; a pause before it is shown, but for a group that leaves by itself."""
+    said = _ordered(action)
+    after_s = wait_of(action) if said and not isinstance(action, RecordDecision | StopJob) else 0.0
+    return f"{said} after {after_s:g} s" if after_s else said
 
 
-def _action(action: object) -> str:
+def _ordered(action: Action) -> str:
     match action:
         case RecordDecision():
             decision = action.decision

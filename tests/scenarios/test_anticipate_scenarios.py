@@ -5,7 +5,8 @@ import math
 import pytest
 
 from services.orchestrator.domain.controller import end_over_present, estimate
-from tests.scenarios.play import play, training
+from tests.scenarios.play import training
+from tests.scenarios.tables import scenario
 
 ANTICIPATE = "controller=ANTICIPATE"
 
@@ -19,93 +20,14 @@ def test_the_reference_runs_from_its_first_point_to_its_end() -> None:
 
 
 def test_nothing_is_estimated_before_settling() -> None:
-    player = play(
-        """
-        checkpoint 10           => evaluate 10
-        score 10 general=0.50   => CONTINUE
-    """,
-        header=ANTICIPATE,
-    )
+    player = scenario("anticipate", "nothing is estimated before settling")
     assert estimate(player.state.stages[0], "general") is None
 
 
-def test_a_share_that_will_not_keep_the_budget_is_raised_before_a_threshold_is_crossed() -> None:
-    """At 20 % of the stage: 9 % are .0862 nats, x .5727 for the end = .0494; share .03 makes c = .0494 x .08 = .00395.
-    Nine tenths of the budget of 4 % are .0353 nats: .00395 / .0353 - .05 = .0619, so 7 %."""
-    play(
-        """
-        checkpoint 10           => evaluate 10
-        score 10 general=0.0    => CONTINUE
-        checkpoint 20           => evaluate 20
-        score 20 general=0.09   => ADJUST general=0.07 lr=1
-    """,
-        header=f"{ANTICIPATE} budget=0.04 share=0.03",
-    )
-
-
 def test_the_estimate_is_the_laws_constant() -> None:
-    player = play(
-        """
-        checkpoint 10           => evaluate 10
-        score 10 general=0.0    => CONTINUE
-        checkpoint 20           => evaluate 20
-        score 20 general=0.09   => CONTINUE
-    """,
-        header=f"{ANTICIPATE} share=0.05",
-    )
+    player = scenario("anticipate", "the estimate is the laws constant")
     by_hand = math.log(1.09) * end_over_present(0.2) * (0.05 + 0.05)
     assert estimate(player.state.stages[0], "general") == pytest.approx(by_hand, rel=1e-12)
-
-
-def test_a_peak_that_will_pass_does_not_act() -> None:
-    """12 % at a fifth of the stage end near 6.7 %: the ladder would act, the projection does not; the budget holds."""
-    play(
-        """
-        checkpoint 10           => evaluate 10
-        score 10 general=0.0    => CONTINUE
-        checkpoint 20           => evaluate 20
-        score 20 general=0.12   => CONTINUE
-    """,
-        header=f"{ANTICIPATE} share=0.05",
-    )
-
-
-def test_a_share_that_is_not_needed_is_given_back() -> None:
-    play(
-        """
-        checkpoint 10           => evaluate 10
-        score 10 general=0.0    => CONTINUE
-        checkpoint 20           => evaluate 20
-        score 20 general=0.0    => ADJUST general=0.02 lr=1
-    """,
-        header=f"{ANTICIPATE} share=0.3",
-    )
-
-
-def test_stop_is_compared_with_the_raw_score_whatever_is_projected() -> None:
-    play(
-        """
-        checkpoint 10           => evaluate 10
-        score 10 general=0.0    => CONTINUE
-        checkpoint 20           => evaluate 20
-        score 20 general=0.20   => ROLL_BACK to 10 general=0.2 lr=1; prune 20
-    """,
-        header=f"{ANTICIPATE} share=0.1",
-    )
-
-
-def test_where_the_largest_share_is_not_enough_the_ladder_halves_the_learning_rate() -> None:
-    """19.9 % at a fifth with half of all tokens replayed: .1815 x .5727 = .1040 nats at the end, 11 %; the law asks for
-    .1040 x .55 / .0858 - .05 = 62 %, and no more than 50 % are given."""
-    play(
-        """
-        checkpoint 10           => evaluate 10
-        score 10 general=0.0    => CONTINUE
-        checkpoint 20           => evaluate 20
-        score 20 general=0.199  => ADJUST general=0.5 lr=0.5
-    """,
-        header=f"{ANTICIPATE} share=0.5",
-    )
 
 
 def felt_share(shares: list[float]) -> float:
@@ -154,20 +76,6 @@ def test_what_was_learnt_of_c_outlives_a_rollback() -> None:
     assert estimate(player.state.stages[0], "general") == pytest.approx(math.log(1.3) * 0.5727 * 0.15, rel=1e-3)
     player.play("checkpoint 10")
     assert player.play("score 10 general=0.2") == "CONTINUE", "nothing acts before settling, whatever is known"
-
-
-def test_a_rollback_begins_with_the_share_that_the_law_asks_for_where_the_rung_is_too_low() -> None:
-    """108 % at a fifth: .7324 nats x .5727 x .10 make c = .0419, and .0419 / .0858 - .05 = .4389."""
-    play(
-        """
-        checkpoint 10           => evaluate 10
-        score 10 general=0.4    => CONTINUE
-        checkpoint 20           => evaluate 20
-        score 20 general=1.08   => ROLL_BACK to start general=0.44 lr=1; prune 10; prune 20
-        ask 1 b                 => attempt 2 from start general=0.44 lr=1
-    """,
-        header=f"{ANTICIPATE} share=0.05",
-    )
 
 
 def test_the_net_under_the_law_does_not_act_on_a_score_that_falls_by_itself() -> None:

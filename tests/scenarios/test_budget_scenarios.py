@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from services.orchestrator.domain.decision import Verdict
 from services.orchestrator.domain.run_state import RunStatus
-from tests.scenarios.play import Player, play, training
+from tests.scenarios.play import Player, training
+from tests.scenarios.tables import scenario
 
 
 def near_the_end(header: str) -> Player:
@@ -31,32 +32,9 @@ def test_a_report_set_that_was_not_measured_keeps_no_promise() -> None:
 
 
 def test_a_run_that_only_measures_is_held_at_the_end_when_it_was_given_a_budget() -> None:
-    play(
-        """
-        score 100 general=0.30 report=0.25    => STOP; stop 1; run SUSPENDED BUDGET_NOT_KEPT; stage SUSPENDED
-        directive 100                         => STOP general=0.2 lr=1
-        approve ACCEPT                        => ACCEPT; run SUCCEEDED; stage COMPLETE
-    """,
-        player=near_the_end("mitigate=0 budget=0.08"),
-    )
+    scenario("budget", "a run that only measures is held at the end when it was given a budget")
     assert near_the_end("mitigate=0 budget=0.08").play("score 100 general=0.09 report=0.07").startswith("ACCEPT")
     assert near_the_end("mitigate=0").play("score 100 general=0.90 report=0.90").startswith("ACCEPT")
-
-
-def test_only_a_person_lets_a_run_end_over_its_budget() -> None:
-    play(
-        """
-        score 100 general=0.05 report=0.09    => STOP; stop 1; run SUSPENDED RETRIES_USED_UP; stage SUSPENDED
-        ask 1 b                               => release
-        approve CONTINUE                      => ROLL_BACK general=0.2 lr=1; prune 100; run PENDING; stage READY
-        admit                                 => submit 2; run RUNNING
-        ask 2 c                               => stage RUNNING; attempt 2 from 90 general=0.2 lr=1
-        checkpoint 100                        => evaluate 100; prune 70
-        score 100 general=0.05 report=0.09    => STOP; stop 2; run SUSPENDED RETRIES_USED_UP; stage SUSPENDED
-        approve ACCEPT                        => ACCEPT; run SUCCEEDED; stage COMPLETE
-    """,
-        player=near_the_end("budget=0.08 max_retries=0"),
-    )
 
 
 USUAL = st.floats(-0.02, 0.09)
@@ -103,61 +81,9 @@ def test_whatever_is_measured_no_run_succeeds_over_its_budget_by_itself(data: st
         assert stage.verdicts[-1].verdict is Verdict.ACCEPT
 
 
-def test_a_doubt_about_stop_lasts_one_boundary_too() -> None:
-    """Surely over action, perhaps over stop: the ladder acts at once, and the rollback one boundary later."""
-    play(
-        """
-        checkpoint 10                     => evaluate 10
-        score 10 general=0.0              => CONTINUE
-        checkpoint 20                     => evaluate 20
-        score 20 general=0.21 low=0.19    => ADJUST general=0.2 lr=1
-        checkpoint 30                     => evaluate 30
-        score 30 general=0.21 low=0.19    => ROLL_BACK to 10 general=0.3 lr=1; prune 20; prune 30
-    """,
-        header="confirm=1",
-    )
-
-
-def test_a_score_that_was_watched_and_came_down_begins_anew() -> None:
-    play(
-        """
-        checkpoint 10                     => evaluate 10
-        score 10 general=0.0              => CONTINUE
-        checkpoint 20                     => evaluate 20
-        score 20 general=0.11 low=0.09    => CONTINUE
-        checkpoint 30                     => evaluate 30
-        score 30 general=0.09 low=0.07    => CONTINUE
-        checkpoint 40                     => evaluate 40
-        score 40 general=0.11 low=0.09    => CONTINUE
-        checkpoint 50                     => evaluate 50; prune 20
-        score 50 general=0.12 low=0.09    => ADJUST general=0.2 lr=1
-    """,
-        header="confirm=1",
-    )
-
-
 def test_an_interval_wholly_above_and_a_score_without_one_act_at_once() -> None:
     for score in ("general=0.13 low=0.101", "general=0.13"):
         player = training("confirm=1")
         for line in ("checkpoint 10", "score 10 general=0.0", "checkpoint 20"):
             player.play(line)
         assert player.play(f"score 20 {score}") == "ADJUST general=0.2 lr=1"
-
-
-def test_a_forced_bad_run_is_suspended_and_not_finished() -> None:
-    """No general text and a rate far too high: three times stop before settling, at every try."""
-    play(
-        """
-        checkpoint 10            => evaluate 10
-        score 10 general=5.0     => ROLL_BACK to start general=0.2 lr=1; prune 10
-        ask 1 b                  => attempt 2 from start general=0.2 lr=1
-        checkpoint 10            => evaluate 10
-        score 10 general=4.0     => ROLL_BACK to start general=0.3 lr=1; prune 10
-        ask 1 c                  => attempt 3 from start general=0.3 lr=1
-        checkpoint 10            => evaluate 10
-        score 10 general=3.0     => STOP; stop 1; run SUSPENDED RETRIES_USED_UP; stage SUSPENDED
-        ask 1 d                  => release
-        approve CONTINUE         => ROLL_BACK general=0.5 lr=1; prune 10; run PENDING; stage READY
-    """,
-        header="share=0",
-    )

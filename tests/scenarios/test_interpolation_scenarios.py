@@ -7,7 +7,8 @@ import pytest
 
 from services.orchestrator.domain.interpolation import choose
 from services.orchestrator.domain.values import LinePoint
-from tests.scenarios.play import Player, play, training
+from tests.scenarios.play import Player, training
+from tests.scenarios.tables import scenario
 
 POINTS = "points=0.3,0.6"
 
@@ -23,25 +24,7 @@ def at_the_end(header: str = POINTS) -> Player:
 
 
 def test_the_best_target_within_the_budget_is_written_and_accepted() -> None:
-    player = play(
-        """
-        score 100 general=0.15 report=0.15 target=2.0     => measure 0; measure 0.3; measure 0.6
-        directive 100                                     => pending
-        point 0.6 general=0.08 target=2.2                 => -
-        point 0 general=0.0 target=3.0                    => -
-        point 0.6 general=0.01 target=1.0                 => -
-        point 0.3 general=0.03 target=2.5                 => INTERPOLATE; write 0.6
-        directive 100                                     => pending
-        written 0.3                                       => -
-        written 0.6                                       => evaluate 0.6; prune 80
-        written 0.6                                       => -
-        score 100 general=0.15 report=0.15 target=2.0     => -
-        score 100 at=0.6 general=0.08 report=0.07         => ACCEPT; stop 1; prune 10; run SUCCEEDED; stage COMPLETE
-        directive 100                                     => ACCEPT general=0.1 lr=1
-        end                                               => -
-    """,
-        player=at_the_end(),
-    )
+    player = scenario("interpolation", "the best target within the budget is written and accepted")
     stage = player.state.stages[0]
     assert stage.accepted is not None
     assert (stage.accepted.uri, stage.accepted.step) == ("s3://retain/point", 100)
@@ -51,115 +34,17 @@ def test_the_best_target_within_the_budget_is_written_and_accepted() -> None:
     assert accepted.id.endswith("/step-000000100-point-0.6")
 
 
-def test_a_result_that_is_the_best_itself_is_accepted_without_writing_anything() -> None:
-    play(
-        """
-        score 100 general=0.05 report=0.06 target=2.0     => measure 0; measure 0.3; measure 0.6
-        point 0 general=0.0 target=3.0                    => -
-        point 0.3 general=0.01 target=2.6                 => -
-        point 0.6 general=0.03 target=2.3                 => ACCEPT; stop 1; prune 10; run SUCCEEDED; stage COMPLETE
-    """,
-        player=at_the_end(),
-    )
-
-
-def test_where_no_point_keeps_the_budget_the_gate_goes_back_and_the_next_end_looks_at_its_own_line() -> None:
-    play(
-        """
-        score 100 general=0.15 report=0.15 target=2.0     => measure 0; measure 0.3; measure 0.6
-        point 0 general=0.0 target=3.0                    => -
-        point 0.3 general=0.10 target=2.6                 => -
-        point 0.6 general=nan target=2.3                  => ROLL_BACK to 90 general=0.2 lr=1; prune 100
-        ask 1 b                                           => attempt 2 from 90 general=0.2 lr=1
-        checkpoint 100                                    => evaluate 100; prune 70
-        score 100 general=0.12 report=0.1 target=2.0      => measure 0; measure 0.3; measure 0.6
-    """,
-        player=at_the_end(),
-    )
-
-
-def test_a_stage_that_gains_too_little_is_handed_to_a_person_whatever_it_kept() -> None:
-    play(
-        """
-        score 100 general=0.01 report=0.01 target=2.95    => measure 0; measure 0.3; measure 0.6
-        point 0 general=0.0 target=3.0                    => -
-        point 0.3 general=0.0 target=2.99                 => -
-        point 0.6 general=0.0 target=2.97                 => STOP; stop 1; run SUSPENDED GAIN_TOO_SMALL; stage SUSPENDED
-        approve ACCEPT                                    => ACCEPT; run SUCCEEDED; stage COMPLETE
-    """,
-        player=at_the_end(f"{POINTS} gain=0.1"),
-    )
-
-
 def test_a_written_point_over_its_budget_on_the_report_set_is_not_accepted() -> None:
     """The report set says yes or no to the one that was chosen; it chooses nothing. The point is no place to go back
     to, and a person who accepts after the last retry accepts the point, which is what was measured last."""
-    play(
-        """
-        score 100 general=0.15 report=0.15 target=2.0     => measure 0; measure 0.3; measure 0.6
-        point 0 general=0.0 target=3.0                    => -
-        point 0.3 general=0.03 target=2.5                 => -
-        point 0.6 general=0.08 target=2.2                 => INTERPOLATE; write 0.6
-        written 0.6                                       => evaluate 0.6; prune 80
-        score 100 at=0.6 general=0.08 report=0.1          => ROLL_BACK to 90 general=0.2 lr=1; prune 100; prune -0.6
-        ask 1 b                                           => attempt 2 from 90 general=0.2 lr=1
-    """,
-        player=at_the_end(),
-    )
-    player = play(
-        """
-        score 100 general=0.15 report=0.15 target=2.0     => measure 0; measure 0.3; measure 0.6
-        point 0 general=0.0 target=3.0                    => -
-        point 0.3 general=0.03 target=2.5                 => -
-        point 0.6 general=0.08 target=2.2                 => INTERPOLATE; write 0.6
-        written 0.6                                       => evaluate 0.6; prune 80
-        score 100 at=0.6 general=0.08 report=0.1   => STOP; stop 1; run SUSPENDED RETRIES_USED_UP; stage SUSPENDED
-        approve ACCEPT                                    => ACCEPT; run SUCCEEDED; stage COMPLETE
-    """,
-        player=at_the_end(f"{POINTS} max_retries=0"),
-    )
+    scenario("interpolation", "a written point over its budget on the report set is not accepted")
+    player = scenario("interpolation", "a written point over its budget on the report set is not accepted, 2")
     assert player.state.stages[0].accepted is not None
     assert player.state.stages[0].accepted.uri == "s3://retain/point"
 
 
-def test_workers_that_die_meanwhile_come_back_to_the_same_question() -> None:
-    play(
-        """
-        score 100 general=0.15 report=0.15 target=2.0     => measure 0; measure 0.3; measure 0.6
-        job-ended 1                                       => submit 2
-        point 0 general=0.0 target=3.0                    => -
-        ask 2 b                                           => attempt 2 from 100 general=0.1 lr=1
-        point 0.3 general=0.03 target=2.5                 => -
-        point 0.6 general=0.08 target=2.2                 => INTERPOLATE; write 0.6
-        hung 2                                            => stop 2; submit 3
-        written 0.6                                       => evaluate 0.6; prune 80
-        ask 3 c                                           => attempt 3 from 100 general=0.1 lr=1
-        directive 100                                     => pending
-        score 100 at=0.6 general=0.08 report=0.07         => ACCEPT; stop 3; prune 10; run SUCCEEDED; stage COMPLETE
-        directive 100                                     => ACCEPT general=0.1 lr=1
-    """,
-        player=at_the_end(),
-    )
-
-
 def test_what_cannot_be_written_is_tried_again_and_then_ends_the_run() -> None:
-    player = play(
-        """
-        score 100 general=0.15 report=0.15 target=2.0     => measure 0; measure 0.3; measure 0.6
-        unwritten 0.3                                     => measure 0; measure 0.3; measure 0.6
-        point 0 general=0.0 target=3.0                    => -
-        point 0.3 general=0.03 target=2.5                 => -
-        point 0.6 general=0.08 target=2.2                 => INTERPOLATE; write 0.6
-        unwritten 0.6                                     => -
-        unwritten 0.6                                     => stop 1; run FAILED CORRUPT; stage FAILED
-        retry                                             => write 0.6; run PENDING; stage READY
-        admit                                             => submit 2; run RUNNING
-        written 0.6                                       => evaluate 0.6; prune 80
-        score 100 at=0.6 general=0.08 report=0.07         => -
-        ask 2 b                                    => ACCEPT; stop 2; prune 10; run SUCCEEDED; stage COMPLETE; release
-    """,
-        player=at_the_end(),
-    )
+    player = scenario("interpolation", "what cannot be written is tried again and then ends the run")
     assert player.state.stages[0].accepted is not None
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from services.common.errors import Corrupt
+from services.orchestrator.adapters.upcast import upcast
 
 T = TypeVar("T")
 Reader = Callable[[Any], Any]
@@ -90,6 +91,6 @@ def _dataclass_reader(cls: Any) -> Reader:
         if not readers:
             # Late, so that a type may contain itself.
             readers.update({name: reader(hint) for name, hint in get_type_hints(cls).items()})
-        return cls(**{name: readers[name](value) for name, value in plain.items()})
+        return cls(**{name: readers[name](value) for name, value in upcast(cls.__name__, plain).items()})
 
     return read

@@ -157,6 +157,7 @@ class Effects:
                 point=question.point,
                 of_the_line=question.of_the_line,
                 damaged=view.damaged,
+                evaluation_id=question.evaluation_id,
                 now_s=self._now_s(),
             ),
         )
@@ -182,6 +183,7 @@ class Effects:
                 point=order.point,
                 of_the_line=True,
                 damaged=damaged_end(order, error),
+                evaluation_id=order.order_id,
                 now_s=self._now_s(),
             )
         else:

@@ -17,15 +17,13 @@ from services.orchestrator.application.engine import Observer, RunEngine
 from services.orchestrator.application.ports import JobState, Overview, job_id
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.application.watchdog import Watchdog
-from services.orchestrator.domain.actions import Action, Effect, StopJob, SubmitJob
-from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, LEAVE_AFTER_SUCCESS_S
+from services.orchestrator.domain.actions import Action, StopJob, name_of, wait_of
 from services.orchestrator.domain.due import due, needs_attention
 from services.orchestrator.domain.events import Admitted, JobEnded, QueueMoved, WorkersHung
 from services.orchestrator.domain.run_state import JobStatus, RunState, RunStatus
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 15.0
-LONGEST_LEAVE_S = max(LEAVE_AFTER_STOP_S, LEAVE_AFTER_SUCCESS_S)
 TOLD_OF_THE_QUEUE = 20  # runs at the head of the queue whose watchers hear of every move
 
 
@@ -54,8 +52,8 @@ class Reconciler(Observer):
         self._timing = timing
         self._tasks: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._not_before: dict[tuple[Any, ...], tuple[float, float]] = {}  # name -> (time, last pause)
+        self._due_since_s: dict[str, dict[tuple[str, str | int], float]] = {}  # when each effect was first seen
         self._polled_at_s: dict[str, float] = {}
-        self._due_at_s: dict[tuple[Any, ...], float] = {}
         self._wake = asyncio.Event()
         self._changed: dict[str, RunState] = {}
 
@@ -143,7 +141,7 @@ class Reconciler(Observer):
         present = {state.id for state in overview.attention}
         self._watchdog.keep(present)
         self._polled_at_s = {run: at_s for run, at_s in self._polled_at_s.items() if run in present}
-        self._due_at_s = {name: at_s for name, at_s in self._due_at_s.items() if name[0] in present}
+        self._due_since_s = {run: since for run, since in self._due_since_s.items() if run in present}
         long_ago_s = self._engine.clock.monotonic_s() - LONGEST_BACKOFF_S
         self._not_before = {name: pause for name, pause in self._not_before.items() if pause[0] > long_ago_s}
 
@@ -170,20 +168,18 @@ class Reconciler(Observer):
                     await self._engine.apply(run_id, QueueMoved(now_s=self._engine.clock.now_s()))
 
     def _carry_out(self, state: RunState) -> None:
-        for effect in due(state):
-            name = (state.id, *_name(effect))
+        now_s = self._engine.clock.monotonic_s()
+        effects = {name_of(effect): effect for effect in due(state)}
+        before = self._due_since_s.pop(state.id, {})
+        since_s = {name: before.get(name, now_s) for name in effects}
+        if since_s:
+            self._due_since_s[state.id] = since_s
+        for name, effect in effects.items():
             if isinstance(effect, StopJob) and (state.id, "SubmitJob", effect.submission) in self._tasks:
                 continue  # first let the submission come to its end, so that the stop finds the job
-            if isinstance(effect, StopJob) and not self._is_time(name, effect.at_s):
+            if now_s - since_s[name] < wait_of(effect):
                 continue
-            self._start(name, self._effects.carry_out(state, effect))
-
-    def _is_time(self, name: tuple[Any, ...], at_s: float) -> bool:
-        """Whether a Unix time has come. It is read once and waited for on the monotonic clock: a wall clock that is put
-        back must not make anybody wait for longer than was meant."""
-        now_s = self._engine.clock.monotonic_s()
-        left_s = min(max(0.0, at_s - self._engine.clock.now_s()), LONGEST_LEAVE_S)
-        return now_s >= self._due_at_s.setdefault((*name, at_s), now_s + left_s)
+            self._start((state.id, *name), self._effects.carry_out(state, effect))
 
     def _look(self, state: RunState) -> None:
         """Is the present group's job alive, and does it get anywhere?"""
@@ -253,10 +249,3 @@ class Reconciler(Observer):
             self._not_before.pop(name, None)
             if name != GARBAGE:  # it runs in every pass: a pass that it woke would wake the next one, without end
                 self._wake.set()
-
-
-def _name(effect: Effect) -> tuple[Any, ...]:
-    if isinstance(effect, SubmitJob | StopJob):
-        return (type(effect).__name__, effect.submission)
-    key = getattr(effect, "evaluation_id", None) or getattr(effect, "checkpoint_id", None)
-    return (type(effect).__name__, key or getattr(effect, "number", ""))

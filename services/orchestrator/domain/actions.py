@@ -1,6 +1,7 @@
 """What the core asks for. Records are written together with the new state; effects are carried out afterwards.
 
 Every effect may be carried out twice: the other side knows it by its name (submission number, evaluation id, key).
+`after_s`: seconds to wait from the moment that the effect is first seen to be due (domain/backoff.py).
 """
 
 from dataclasses import dataclass
@@ -29,14 +30,15 @@ class SubmitJob:
     """Start the worker group with this number."""
 
     submission: int
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class StopJob:
-    """Stop a worker group from `at_s` (Unix seconds) on, unless it has ended by itself by then."""
+    """Stop a worker group unless it has ended by itself within `after_s`."""
 
     submission: int
-    at_s: float
+    after_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,7 @@ class Evaluate:
     train_loss_nats: float
     point: float | None = None
     parent: CheckpointRef | None = None
+    after_s: float = 0.0
 
     @property
     def of_the_line(self) -> bool:
@@ -71,8 +74,10 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class WritePoint:
-    """Have a point of the line from `parent` to `result` written to `uri` as a checkpoint."""
+    """Have a point of the line from `parent` to `result` written to `uri` as a checkpoint. `order_id` names this try,
+    `checkpoint_id` what is written: the same bytes whenever it is tried."""
 
+    order_id: str
     checkpoint_id: str
     stage_index: int
     attempt: int
@@ -80,6 +85,7 @@ class WritePoint:
     result: CheckpointRef
     parent: CheckpointRef
     uri: str
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,3 +105,23 @@ class Prune:
 
 Effect = SubmitJob | StopJob | Evaluate | WritePoint | Annotate | Prune
 Action = RecordDecision | RecordCheckpoint | Effect
+
+
+def name_of(effect: Effect) -> tuple[str, str | int]:
+    """What tells one effect of a run from another: its kind, and the name that the other side knows it by."""
+    match effect:
+        case SubmitJob() | StopJob():
+            return type(effect).__name__, effect.submission
+        case Evaluate():
+            return type(effect).__name__, effect.evaluation_id
+        case WritePoint():
+            return type(effect).__name__, effect.order_id
+        case Annotate():
+            return type(effect).__name__, effect.number
+        case Prune():
+            return type(effect).__name__, effect.checkpoint_id
+
+
+def wait_of(effect: Effect) -> float:
+    """Seconds to wait from the moment that the effect is first seen to be due."""
+    return getattr(effect, "after_s", 0.0)

@@ -50,20 +50,20 @@ def end_run(
         for s in state.stages
     )
     state = replace(state, status=status, reason=reason, message=message, stages=stages, ended_s=now_s, queue_number=0)
-    return dismiss(state, now_s + leave_after_s)
+    return dismiss(state, leave_after_s)
 
 
 def suspend(state: RunState, stage: StageRun, reason: str, message: str, now_s: float) -> RunState:
     """Hand a stage over to a person and free the workers."""
     state = state.with_stage(replace(stage, status=StageStatus.SUSPENDED))
     state = replace(state, status=RunStatus.SUSPENDED, reason=reason, message=message)
-    return dismiss(state, now_s + LEAVE_AFTER_STOP_S)
+    return dismiss(state, LEAVE_AFTER_STOP_S)
 
 
-def dismiss(state: RunState, stop_at_s: float) -> RunState:
-    """Every job of the run is to end: by itself, or stopped from `stop_at_s` on. Jobs never submitted just go."""
+def dismiss(state: RunState, leave_after_s: float) -> RunState:
+    """Every job of the run is to end: by itself, or stopped when it has not done so within `leave_after_s`."""
     jobs = tuple(
-        replace(job, stop_at_s=stop_at_s if job.stop_at_s is None else min(job.stop_at_s, stop_at_s))
+        replace(job, stop_after_s=leave_after_s if job.stop_after_s is None else min(job.stop_after_s, leave_after_s))
         for job in state.jobs
     )
     return replace(state, jobs=jobs)

@@ -3,7 +3,7 @@
 from services.orchestrator.domain.actions import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob
 from services.orchestrator.domain.interpolation import questions
 from services.orchestrator.domain.lineage import baselines, sets_at
-from services.orchestrator.domain.retention import prunable
+from services.orchestrator.domain.retention import to_delete
 from services.orchestrator.domain.run_state import Checkpoint, JobStatus, RunState, RunStatus, StageRun
 
 
@@ -11,10 +11,10 @@ def due(state: RunState) -> tuple[Effect, ...]:
     """Every effect that is outstanding, in the order in which it is best carried out."""
     effects: list[Effect] = []
     for job in state.jobs:
-        if job.stop_at_s is not None:
-            effects.append(StopJob(submission=job.submission, at_s=job.stop_at_s))
+        if job.stop_after_s is not None:
+            effects.append(StopJob(submission=job.submission, after_s=job.stop_after_s))
         elif job.status is JobStatus.WANTED:
-            effects.append(SubmitJob(submission=job.submission))
+            effects.append(SubmitJob(submission=job.submission, after_s=job.submit_after_s))
     if not state.status.ended:
         for stage in state.stages:
             effects += [
@@ -24,17 +24,18 @@ def due(state: RunState) -> tuple[Effect, ...]:
             ]
             effects += questions(state, stage)
     effects += [Annotate(number=number) for number in range(state.annotated + 1, state.decisions + 1)]
-    effects += [Prune(checkpoint_id=c.id, uri=c.ref.uri) for c in prunable(state)]
+    effects += [Prune(checkpoint_id=c.id, uri=c.ref.uri) for c in to_delete(state)]
     return tuple(effects)
 
 
 def evaluation_of(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Evaluate:
-    """The question about one checkpoint. Its name is the same whenever it is asked; a failed one is asked anew."""
+    """The question about one checkpoint. Its name is the same whenever it is asked; a failed one is asked under a new
+    name, for the evaluator answers a name that it knows with what it has stored."""
     name = f"{state.id}-{stage.plan.index}-{checkpoint.attempt}-{checkpoint.ref.step}"
     if checkpoint.point is not None:
         name += f"-point-{checkpoint.point:g}"
-    if checkpoint.evaluation_tries:
-        name += f"-try{checkpoint.evaluation_tries + 1}"
+    if checkpoint.evaluations_failed:
+        name += f"-try{checkpoint.evaluations_failed + 1}"
     return Evaluate(
         evaluation_id=name,
         stage_index=stage.plan.index,
@@ -45,6 +46,7 @@ def evaluation_of(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> E
         baselines=baselines(state, stage),
         train_loss_nats=checkpoint.train_loss_nats,
         point=checkpoint.point,
+        after_s=checkpoint.evaluation_pause_s,
     )
 
 

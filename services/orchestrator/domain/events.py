@@ -126,7 +126,9 @@ class EvaluationFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFailed(Event):
-    """A checkpoint or point could not be measured, or a point not written. It is asked `max_tries` times in all.
+    """A checkpoint or point could not be measured, or a point not written. It is asked `max_tries` times before a
+    person is needed. `evaluation_id` is the name under which it was asked (of a point to be written the order's), so
+    that a failure is counted once.
 
     `damaged`, with the reason CHECKPOINT_DAMAGED: the checkpoint (asked about, a baseline or a parent) whose files are
     not those of its manifest.
@@ -137,7 +139,8 @@ class EvaluationFailed(Event):
     step: int
     reason: str
     message: str
-    max_tries: int = 3
+    evaluation_id: str = ""
+    max_tries: int = 4
     point: float | None = None
     of_the_line: bool = False
     damaged: CheckpointRef | None = None

@@ -98,20 +98,23 @@ def questions(state: RunState, stage: StageRun) -> tuple[Evaluate | WritePoint, 
     result, parent = stage.at_boundary(stage.plan.boundaries), parent_of(state, stage)
     if result is None or parent is None or stage.held_rollback is not None:
         return ()
+    tried = f"-try{stage.line_failed + 1}" if stage.line_failed else ""
     if stage.chosen_point is not None and stage.newest == result:
+        written = f"-point-{stage.chosen_point:g}"
         write = WritePoint(
-            checkpoint_id=f"{result.id}-point-{stage.chosen_point:g}",
+            order_id=f"{result.id}{written}{tried}",
+            checkpoint_id=f"{result.id}{written}",
             stage_index=stage.plan.index,
             attempt=result.attempt,
             point=stage.chosen_point,
             result=result.ref,
             parent=parent,
-            uri=f"{result.ref.uri}-point-{stage.chosen_point:g}",
+            uri=f"{result.ref.uri}{written}",
+            after_s=stage.line_pause_s,
         )
         return (write,)
     if result.measurement is None or stage.chosen_point is not None or not wanted(state, stage, result):
         return ()
-    tried = f"-try{stage.line_tries + 1}" if stage.line_tries else ""
     name = f"{state.id}-{stage.plan.index}-{result.attempt}-{result.ref.step}"
     return tuple(
         Evaluate(
@@ -125,6 +128,7 @@ def questions(state: RunState, stage: StageRun) -> tuple[Evaluate | WritePoint, 
             train_loss_nats=result.train_loss_nats,
             point=point,
             parent=parent,
+            after_s=stage.line_pause_s,
         )
         for point in unmeasured(state, stage)
     )

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 from services.common.errors import AlreadyExists, FailedPrecondition, InvalidInput, Violation
 from services.orchestrator.domain import fence
-from services.orchestrator.domain.actions import Action, RecordCheckpoint
+from services.orchestrator.domain.actions import Action, RecordCheckpoint, name_of
+from services.orchestrator.domain.backoff import PASSING_REASONS, PAUSE_FOR_ROOM_S, pause_s
 from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.decide import decide_ready
+from services.orchestrator.domain.due import evaluation_of
 from services.orchestrator.domain.events import CheckpointReported, EvaluationFailed, EvaluationFinished
 from services.orchestrator.domain.interpolation import line_point, questions
 from services.orchestrator.domain.run_state import (
@@ -31,7 +33,11 @@ def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
     fence.check(state, event)
     stage = fence.stage_of(state, event.stage_index)
     known = next(
-        (c for c in (*stage.checkpoints, *stage.voided) if (c.attempt, c.boundary) == (event.attempt, event.boundary)),
+        (
+            c
+            for c in (*stage.checkpoints, *stage.voided, *stage.pruning)
+            if (c.attempt, c.boundary) == (event.attempt, event.boundary)
+        ),
         None,
     )
     if known is not None:
@@ -112,16 +118,24 @@ def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
     stage, checkpoint = _waiting(state, event)
     if checkpoint is None:
         return state, ()
-    what = checkpoint.id
+    what, passes = checkpoint.id, event.reason in PASSING_REASONS
     if event.of_the_line:
-        what, tries = f"the point {event.point:g} before {what}", stage.line_tries + 1
-        stage = replace(stage, line_tries=tries)
+        what = f"the point {event.point:g} before {what}"
+        tries = stage.line_tries + (0 if passes else 1)
+        pause = PAUSE_FOR_ROOM_S if passes else pause_s(tries)
+        stage = replace(stage, line_tries=tries, line_failed=stage.line_failed + 1, line_pause_s=pause)
     else:
-        tries = checkpoint.evaluation_tries + 1
-        tried = replace(checkpoint, evaluation_tries=tries)
+        tries = checkpoint.evaluation_tries + (0 if passes else 1)
+        pause = PAUSE_FOR_ROOM_S if passes else pause_s(tries)
+        tried = replace(
+            checkpoint,
+            evaluation_tries=tries,
+            evaluations_failed=checkpoint.evaluations_failed + 1,
+            evaluation_pause_s=pause,
+        )
         stage = replace(stage, checkpoints=tuple(tried if c.id == tried.id else c for c in stage.checkpoints))
     state = state.with_stage(stage)
-    if tries < event.max_tries or state.status is not RunStatus.RUNNING:
+    if passes or tries < event.max_tries or state.status not in (RunStatus.RUNNING, RunStatus.PENDING):
         return state, ()
     not_done = "measured or written" if event.of_the_line else "measured"
     message = f"{what} could not be {not_done} ({event.max_tries} tries): {event.message}"
@@ -132,13 +146,15 @@ def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
 def _waiting(state: RunState, event: EvaluationFinished | EvaluationFailed) -> tuple[StageRun, Checkpoint | None]:
     """The stage, and the checkpoint that waits for this answer (of the line: the result that it belongs to)."""
     stage = fence.stage_of(state, event.stage_index)
+    named = event.evaluation_id if isinstance(event, EvaluationFailed) else ""
     for checkpoint in stage.checkpoints:
         if checkpoint.attempt != event.attempt or checkpoint.ref.step != event.step:
             continue
         if event.of_the_line:
-            asked = {(q.point, q.attempt) for q in questions(state, stage)}
+            asked = {(q.point, q.attempt) for q in questions(state, stage) if named in ("", name_of(q)[1])}
             return stage, checkpoint if (event.point, event.attempt) in asked else None
         if checkpoint.point == event.point:
             undecided = checkpoint.severity is None and checkpoint.measurement is None
-            return stage, checkpoint if undecided else None
+            present = named in ("", evaluation_of(state, stage, checkpoint).evaluation_id)
+            return stage, checkpoint if undecided and present else None
     return stage, None

@@ -36,9 +36,7 @@ def on_workers_hung(state: RunState, event: WorkersHung) -> Outcome:
     """Fence off a group that hangs, stop its job, and want the next one."""
     if event.submission != state.submission or state.status is not RunStatus.RUNNING:
         return state, ()
-    jobs = tuple(
-        replace(job, stop_at_s=event.now_s) if job.submission == event.submission else job for job in state.jobs
-    )
+    jobs = tuple(replace(job, stop_after_s=0.0) if job.submission == event.submission else job for job in state.jobs)
     return _replace_group(replace(state, jobs=jobs), event.message, event.max_restarts, event.now_s), ()
 
 

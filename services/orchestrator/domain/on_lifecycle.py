@@ -123,9 +123,10 @@ def on_retried(state: RunState, event: Retried) -> Outcome:
     stage, actions = state.current, ()  # type: tuple[StageRun | None, tuple[Action, ...]]
     if stage is not None and stage.held_rollback is not None:
         state, stage, actions = _continue(state, stage)
-    elif stage is not None and stage.status is StageStatus.FAILED:
-        checkpoints = tuple(replace(c, evaluation_tries=0) for c in stage.checkpoints)
-        stage = replace(stage, status=StageStatus.READY, ended_s=0.0, checkpoints=checkpoints, line_tries=0)
+    elif stage is not None:
+        ready = StageStatus.READY if stage.status is StageStatus.FAILED else stage.status
+        checkpoints = tuple(replace(c, evaluation_tries=0, evaluation_pause_s=0.0) for c in stage.checkpoints)
+        stage = replace(stage, status=ready, ended_s=0.0, checkpoints=checkpoints, line_tries=0, line_pause_s=0.0)
         state = state.with_stage(stage)
     return replace(
         state, status=RunStatus.PENDING, reason="", message="", queue_number=event.queue_number, restarts=0, ended_s=0.0

@@ -31,10 +31,16 @@ def on_point_written(state: RunState, event: PointWritten) -> tuple[RunState, tu
         target_loss_nats=None,
         measurement=None,
         evaluation_tries=0,
+        evaluations_failed=0,
+        evaluation_pause_s=0.0,
         created_s=event.now_s,
         point=event.point,
     )
     stage = replace(
-        stage, checkpoints=(*stage.checkpoints, written), checkpoint_count=stage.checkpoint_count + 1, line_tries=0
+        stage,
+        checkpoints=(*stage.checkpoints, written),
+        checkpoint_count=stage.checkpoint_count + 1,
+        line_tries=0,
+        line_pause_s=0.0,
     )
     return state.with_stage(stage), (RecordCheckpoint(checkpoint=written),)

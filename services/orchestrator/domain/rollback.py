@@ -66,19 +66,19 @@ def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tupl
     """Void what lies after the target, count a retry, and leave the rest to the next BeginAttempt."""
     after = tuple(c for c in stage.checkpoints if c.boundary > rollback.boundary)
     voided = tuple(replace(c, status=CheckpointStatus.VOID, measurement=None) for c in after)
-    target = stage.at_boundary(rollback.boundary)
     stage = replace(
         stage,
         checkpoints=tuple(c for c in stage.checkpoints if c.boundary <= rollback.boundary),
         voided=(*stage.voided, *voided),
-        checkpoint_count=stage.checkpoint_count - len(after),
+        checkpoint_count=rollback.boundary,
         pending_rollback=rollback,
         mix=rollback.mix,
-        rollback_steps=(*stage.rollback_steps, target.ref.step if target else 0),
+        rollback_steps=(*stage.rollback_steps, stage.plan.boundary_step(rollback.boundary)),
         retries=stage.retries + 1,
         watched=0,
         line=(),
         line_tries=0,
+        line_pause_s=0.0,
         chosen_point=None,
     )
     return state.with_stage(stage), tuple(RecordCheckpoint(checkpoint=c) for c in voided)
@@ -89,7 +89,6 @@ def enter_line(stage: StageRun) -> StageRun:
     rollback = stage.pending_rollback
     if rollback is None:
         return stage
-    target = stage.at_boundary(rollback.boundary)
     return replace(
         stage,
         pending_rollback=None,
@@ -98,6 +97,6 @@ def enter_line(stage: StageRun) -> StageRun:
         mix=rollback.mix,
         verdicts=(),
         # The target's own verdict was made with the old mix; from here on the new one works.
-        adjusted_step=target.ref.step if target else 0,
+        adjusted_step=stage.plan.boundary_step(rollback.boundary),
         recent=(),
     )

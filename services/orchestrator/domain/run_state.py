@@ -69,13 +69,22 @@ class CheckpointStatus(StrEnum):
     VOID = "VOID"
     ACCEPTED = "ACCEPTED"
     PRUNED = "PRUNED"
+    PRUNING = "PRUNING"
+    DAMAGED = "DAMAGED"
+
+    @property
+    def usable(self) -> bool:
+        """Whether its files are there and may be gone on from, exported or built on."""
+        return self in (CheckpointStatus.LIVE, CheckpointStatus.ACCEPTED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A registered checkpoint. `severity` is None until the gate has decided on it; `measurement` waits for that.
     `point`: where it lies on the line between parent and result; None for one that was trained. `felt`: the replay
-    share of each set that its weights have felt (domain/controller.py)."""
+    share of each set that its weights have felt (domain/controller.py). `evaluation_tries` failed since a person last
+    let the run go on, `evaluations_failed` in all (a name is never used twice); `evaluation_pause_s` before the next.
+    `interim`: taken between two boundaries because the workers were told to leave. `message`: why it was set aside."""
 
     id: str
     run_id: str
@@ -95,9 +104,13 @@ class Checkpoint:
     target_loss_nats: float | None = None
     measurement: Measurement | None = None
     evaluation_tries: int = 0
+    evaluations_failed: int = 0
+    evaluation_pause_s: float = 0.0
     created_s: float = 0.0
     point: float | None = None
     felt: Mapping[str, float] = field(default_factory=dict)
+    interim: bool = False
+    message: str = ""
 
     @property
     def good(self) -> bool:
@@ -148,7 +161,10 @@ class StageRun:
     is the newest decided one. `pending_rollback` is carried out by the next BeginAttempt; `held_rollback` waits for a
     person; `rollback_steps` are the targets of those carried out. `recent` are the last boundaries under the present
     rung. `line` is what was measured between parent and result, `chosen_point` the one that is written in the result's
-    place.
+    place; `line_tries`, `line_failed` and `line_pause_s` are for its points what a checkpoint has for its evaluation.
+
+    `checkpoints` are those of the line whose files are there. Those in `pruning` (being deleted) and in `voided` (given
+    up, to be deleted) are chosen by no rule.
     """
 
     plan: PlannedStage
@@ -174,6 +190,7 @@ class StageRun:
     verdicts: tuple[VerdictRecord, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
     voided: tuple[Checkpoint, ...] = ()
+    pruning: tuple[Checkpoint, ...] = ()
     checkpoint_count: int = 0
     adjusted_step: int = -1
     watched: int = 0
@@ -185,6 +202,8 @@ class StageRun:
     recent: tuple[Scored, ...] = ()
     line: tuple[LinePoint, ...] = ()
     line_tries: int = 0
+    line_failed: int = 0
+    line_pause_s: float = 0.0
     chosen_point: float | None = None
     constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     forgetting: float | None = None
@@ -251,11 +270,13 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A Ray job that is wanted or may still live. `stop_at_s`: Unix time from which it is to be stopped."""
+    """A Ray job that is wanted or may still live. `submit_after_s`: a pause before it is submitted. `stop_after_s`: how
+    long it may take to end by itself, from when that is first seen; None while it is to go on."""
 
     submission: int
     status: JobStatus = JobStatus.WANTED
-    stop_at_s: float | None = None
+    submit_after_s: float = 0.0
+    stop_after_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from services.orchestrator.domain import events as e
-from services.orchestrator.domain.actions import Action, RecordCheckpoint
+from services.orchestrator.domain.actions import Action, RecordCheckpoint, name_of
 from services.orchestrator.domain.due import due
 from services.orchestrator.domain.on_checkpoint import on_checkpoint, on_evaluation_failed, on_evaluation_finished
 from services.orchestrator.domain.on_job import on_job_ended, on_job_submitted, on_workers_hung
 from services.orchestrator.domain.on_lifecycle import on_admitted, on_approved, on_cancelled, on_retried
 from services.orchestrator.domain.on_point import on_point_written
 from services.orchestrator.domain.on_worker import on_attempt_asked, on_progress, on_stage_ended
+from services.orchestrator.domain.retention import begin_pruning
 from services.orchestrator.domain.run_state import CheckpointStatus, RunState
 
 Outcome = tuple[RunState, tuple[Action, ...]]
@@ -29,15 +30,11 @@ def step(state: RunState, event: e.Event) -> Outcome:
     after, records = _HANDLERS[type(event)](state, event)
     if after == state and not isinstance(event, e.QueueMoved):
         return state, records
+    after, given_up = begin_pruning(after)
+    records += given_up
     after = replace(after, sequence=state.sequence + 1, updated_s=event.now_s)
-    before = set(map(_name, due(state)))
-    return after, (*records, *(effect for effect in due(after) if _name(effect) not in before))
-
-
-def _name(effect: Any) -> tuple[Any, ...]:
-    """What tells one effect from another: its kind and the name that the other side knows it by."""
-    keys = ("submission", "evaluation_id", "number", "checkpoint_id")
-    return (type(effect), *(getattr(effect, key, None) for key in keys))
+    before = set(map(name_of, due(state)))
+    return after, (*records, *(effect for effect in due(after) if name_of(effect) not in before))
 
 
 def _unchanged(state: RunState, event: Any) -> Outcome:
@@ -50,12 +47,12 @@ def _on_annotated(state: RunState, event: e.DecisionAnnotated) -> Outcome:
 
 def _on_pruned(state: RunState, event: e.CheckpointPruned) -> Outcome:
     for stage in state.stages:
-        for checkpoint in (*stage.checkpoints, *stage.voided):
+        for checkpoint in (*stage.pruning, *stage.voided):
             if checkpoint.id != event.checkpoint_id:
                 continue
             stage = replace(
                 stage,
-                checkpoints=tuple(c for c in stage.checkpoints if c.id != checkpoint.id),
+                pruning=tuple(c for c in stage.pruning if c.id != checkpoint.id),
                 voided=tuple(c for c in stage.voided if c.id != checkpoint.id),
             )
             void = checkpoint.status is CheckpointStatus.VOID

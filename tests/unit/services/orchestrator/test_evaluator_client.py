@@ -21,6 +21,7 @@ def ref(name: str) -> CheckpointRef:
 
 
 ORDER = WritePoint(
+    order_id="r1-point",
     checkpoint_id="r/point",
     stage_index=0,
     attempt=1,

@@ -17,7 +17,7 @@ from services.orchestrator.domain.ladder import climb
 from services.orchestrator.domain.liveness import Liveness
 from services.orchestrator.domain.on_lifecycle import new_run
 from services.orchestrator.domain.recommend import recommendations
-from services.orchestrator.domain.run_state import Job, Mix, Phase, RunState, RunStatus
+from services.orchestrator.domain.run_state import Job, JobStatus, Mix, Phase, RunState, RunStatus
 from services.orchestrator.domain.spec import ComputeSpec, PipelineSpec, StageKind
 from services.orchestrator.transport.generic import to_domain
 from services.orchestrator.transport.paging import number_of, page_size, token_of
@@ -105,6 +105,12 @@ def test_a_state_survives_the_database_with_everything_in_it() -> None:
     finite = training()
     finite.play("checkpoint 10")
     assert codec.loads(RunState, codec.dumps(finite.state)) == finite.state
+
+
+def test_a_job_that_was_stored_with_a_deadline_in_unix_time_is_stopped_at_once() -> None:
+    stored = '{"submission":3,"status":"SUBMITTED","stop_at_s":1790000000.5}'
+    assert codec.loads(Job, stored) == Job(submission=3, status=JobStatus.SUBMITTED, stop_after_s=0.0)
+    assert codec.loads(Job, '{"submission":3,"stop_at_s":null}') == Job(submission=3)
 
 
 def test_a_state_with_a_line_half_measured_survives_the_database() -> None:

@@ -1,0 +1,101 @@
+"""Pauses and deadlines are lengths that the reconcile loop counts with a clock that does not go back."""
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from services.orchestrator.application.queue import Queue
+from services.orchestrator.application.reconciler import Reconciler, Timing
+from services.orchestrator.domain.actions import Evaluate, StopJob, name_of
+from services.orchestrator.domain.backoff import pause_s
+from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, dismiss
+from services.orchestrator.domain.run_state import RunState
+from tests.scenarios.play import Player, training
+
+
+class Clock:
+    """Both clocks, moved by hand."""
+
+    def __init__(self) -> None:
+        self.monotonic, self.wall = 100.0, 1_000_000.0
+
+    def now_s(self) -> float:
+        return self.wall
+
+    def monotonic_s(self) -> float:
+        return self.monotonic
+
+
+class Hands:
+    """Notes what it is told to carry out."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str | int]] = []
+
+    async def carry_out(self, state: RunState, effect: Any) -> None:
+        self.done.append(name_of(effect))
+
+
+def loop_of(clock: Clock) -> tuple[Reconciler, Hands]:
+    hands = Hands()
+    engine: Any = SimpleNamespace(clock=clock)
+    hand: Any = hands
+    watchdog: Any = None
+    return Reconciler(engine, Queue(4), hand, watchdog, Timing()), hands
+
+
+def passes(reconciler: Reconciler, player: Player) -> None:
+    async def once() -> None:
+        reconciler._carry_out(player.state)
+        await asyncio.gather(*reconciler._tasks.values())
+
+    asyncio.run(once())
+
+
+def test_a_failed_evaluation_is_asked_again_only_after_its_pause() -> None:
+    clock, player = Clock(), training()
+    reconciler, hands = loop_of(clock)
+    player.play("checkpoint 10")
+    passes(reconciler, player)
+    asked = [name for name in hands.done if name[0] == Evaluate.__name__]
+    for pause in (1.0, 5.0, 25.0):
+        player.play("unmeasured 10")
+        hands.done.clear()
+        passes(reconciler, player)
+        clock.monotonic += pause - 0.1
+        passes(reconciler, player)
+        assert not [name for name in hands.done if name[0] == Evaluate.__name__]
+        clock.monotonic += 0.2
+        passes(reconciler, player)
+        asked += [name for name in hands.done if name[0] == Evaluate.__name__]
+    assert len(asked) == len(set(asked)) == 4, "every try has a name of its own"
+
+
+def test_a_wall_clock_that_is_put_back_a_day_keeps_no_hung_job() -> None:
+    """A group that may take 20 s to leave is stopped after 20 s, whatever the wall clock says meanwhile."""
+    clock, player = Clock(), training()
+    reconciler, hands = loop_of(clock)
+    state = player.state
+    player.play("fail DATA_CORRUPT")
+    player.state = state_with_jobs(player.state, state)
+    passes(reconciler, player)
+    assert not hands.done
+    clock.wall -= 86_400.0
+    clock.monotonic += 20.0
+    passes(reconciler, player)
+    assert hands.done == [(StopJob.__name__, 1)]
+
+
+def state_with_jobs(after: RunState, before: RunState) -> RunState:
+    """The ended run with the job that the player's world has stopped at once."""
+    return dismiss(replace(after, jobs=before.jobs), LEAVE_AFTER_STOP_S)
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(0, 0.0), (1, 1.0), (2, 5.0), (3, 25.0), (4, 125.0), (5, 125.0), (10_000, 125.0)]
+)
+def test_pauses_grow_fivefold_and_are_bounded(failures: int, seconds: float) -> None:
+    assert pause_s(failures) == seconds
