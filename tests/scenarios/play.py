@@ -129,8 +129,9 @@ class Player:
             case "point":
                 return self._point(words)
             case "written":
-                ref = CheckpointRef(uri=f"{STORE}/point", manifest_sha256="e" * 64, weights_digest="point")
                 result = next(c for c in stage.checkpoints if c.boundary == 10)
+                uri = f"{result.ref.uri}-point-{words[1]}"
+                ref = CheckpointRef(uri=uri, manifest_sha256="e" * 64, weights_digest="point")
                 return e.PointWritten(
                     stage_index=0, attempt=result.attempt, point=float(words[1]), checkpoint=ref, bytes=1, **now
                 )

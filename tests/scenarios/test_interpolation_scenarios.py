@@ -11,6 +11,7 @@ from tests.scenarios.play import Player, training
 from tests.scenarios.tables import scenario
 
 POINTS = "points=0.3,0.6"
+POINT_URI = "s3://retain/runs/r1/midtrain/code/attempt-1/step-000000100-point-0.6"
 
 
 def at_the_end(header: str = POINTS) -> Player:
@@ -27,7 +28,7 @@ def test_the_best_target_within_the_budget_is_written_and_accepted() -> None:
     player = scenario("interpolation", "the best target within the budget is written and accepted")
     stage = player.state.stages[0]
     assert stage.accepted is not None
-    assert (stage.accepted.uri, stage.accepted.step) == ("s3://retain/point", 100)
+    assert (stage.accepted.uri, stage.accepted.step) == (POINT_URI, 100)
     assert [s.ratio for s in stage.report_scores] == [0.07], "what people quote is the accepted checkpoint's"
     accepted = stage.checkpoints[-1]
     assert accepted.parent == "0" * 64, "it grew from the result"
@@ -40,7 +41,7 @@ def test_a_written_point_over_its_budget_on_the_report_set_is_not_accepted() -> 
     scenario("interpolation", "a written point over its budget on the report set is not accepted")
     player = scenario("interpolation", "a written point over its budget on the report set is not accepted, 2")
     assert player.state.stages[0].accepted is not None
-    assert player.state.stages[0].accepted.uri == "s3://retain/point"
+    assert player.state.stages[0].accepted.uri == POINT_URI
 
 
 def test_what_cannot_be_written_is_tried_again_and_then_ends_the_run() -> None:
