@@ -34,7 +34,7 @@ from model.errors import BadSource, RetainModelError
 from model.hf_folder import folder_faults
 from model.sources import Source, open_source
 from model.sources.bounded import MOST_FAULTS, BoundedSource, Enough, Faults
-from model.sources.files import SUFFIXES
+from model.sources.files import FileSource
 from model.sources.roles import StageText, as_role, domain_options, role_options
 from model.split import CONTROL, REPORT, TRAIN, HoldOut, split_of
 
@@ -90,11 +90,8 @@ def check_source(
     }
     faults = Faults(limit_s=limit_s)
     try:
-        files = [file for file in _files(Path(path)) if file.suffix.lower() in SUFFIXES]
-        facts["bytes_on_disk"] = sum(file.stat().st_size for file in files)
-        if any(file.suffix.lower() == ".json" and file.stat().st_size > limit_bytes for file in files):
-            return facts, []  # an array can only be read as a whole
         source = open_source(path, options=role_options(said, role, path) or None, on_fault=faults.add)
+        facts["bytes_on_disk"] = source.bytes_on_disk() if isinstance(source, FileSource) else 0
         bounded = BoundedSource(source, faults, limit_bytes=limit_bytes)
         cap_bytes = BYTES_PER_TOKEN * _whole_number(one.get("max_tokens"))
         _count(as_role(said, role, bounded), bounded, facts, faults, cap_bytes)

@@ -79,6 +79,10 @@ class DomainDataset(Source):
         """That of the source."""
         return self.source.size_hint_bytes()
 
+    def notes(self) -> tuple[str, ...]:
+        """Those of the source."""
+        return self.source.notes()
+
     def info(self, *, sample_documents: int | None = 500) -> dict[str, Any]:
         """What the data set is, and what it really holds: counted over `sample_documents` documents (None: all)."""
         documents = size = 0

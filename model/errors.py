@@ -12,7 +12,9 @@ Each error names the thing at fault in `field`, so that a service can map it ont
 a constant in upper case, so that a program can tell errors apart without reading the text.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+LONGEST_TEXT = 1_000  # characters of any part of an error; what came may be a file of gigabytes
 
 
 class RetainModelError(ValueError):
@@ -26,6 +28,7 @@ class RetainModelError(ValueError):
 
     def __init__(self, field: str, came: object, allowed: object) -> None:
         # All three go to `args`, so that the error survives pickling (Ray carries exceptions between processes).
+        field, came, allowed = printable(field), printable(came), printable(allowed)
         super().__init__(field, came, allowed)
         self.field = field
         self.came = came
@@ -70,6 +73,28 @@ class NonFinite(RetainModelError):
     """NaN or infinity in weights, losses or gradients. Nothing downstream may compare against it (nan > x is False)."""
 
     reason = "NON_FINITE"
+
+
+class Cancelled(Exception):
+    """The caller asked for work to end before it was done. No fault, so it is no RetainModelError."""
+
+
+def printable(value: Any) -> Any:
+    """A text that any terminal, log and message can carry; what is not text comes back as it is.
+
+    Half surrogates (in broken JSON, or in the name of a file whose bytes are not UTF-8) become escapes, control
+    characters too, and what is longer than LONGEST_TEXT is cut with a count of the rest.
+    """
+    if not isinstance(value, str):
+        return value
+    if len(value) > LONGEST_TEXT:
+        value = f"{value[:LONGEST_TEXT]}... ({len(value) - LONGEST_TEXT:,} more characters)"
+    value = value.encode("utf-8", "backslashreplace").decode()
+    return value if value.isprintable() else "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in value)
+
+
+def _escaped(character: str) -> str:
+    return ascii(character)[1:-1] if character != "\t" else " "
 
 
 def _as_items(value: object) -> list[object]:

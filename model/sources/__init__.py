@@ -4,7 +4,7 @@
 |---|---|
 | sample://docs, sample://code | documentation and bare code of the standard library |
 | sample://math, sample://science, sample://chat | generators |
-| a path, file:///a/path | text, JSON lines, parquet, or a folder of them |
+| a path, file:///a/path | text, JSON lines, csv, parquet (also .gz, .zst), or a folder of them |
 | s3://bucket/prefix | the same, fetched through a function that the caller passes in |
 | hf://owner/name | through `datasets`, streamed |
 
@@ -27,7 +27,8 @@ from model.sources.base import Source
 from model.sources.dialogues import ChatSource
 from model.sources.files import FileSource, OnFault
 from model.sources.math_problems import MathSource
-from model.sources.remote import Fetch, HuggingFaceSource, open_s3
+from model.sources.opened import Pulse, no_pulse
+from model.sources.remote import Fetch, HuggingFaceSource, fetched
 from model.sources.science_texts import ScienceSource
 from model.sources.stdlib import StdlibSource
 
@@ -43,10 +44,12 @@ def open_source(
     fetch: Fetch | None = None,
     cache: Path | None = None,
     on_fault: OnFault | None = None,
+    pulse: Pulse = no_pulse,
 ) -> Source:
     """The source behind a URI. Raises BadSource for what cannot be opened, with the URI, what came, what is allowed.
 
     on_fault: for files, called with every fault of a row or a file, and reading goes on; without it the first raises.
+    pulse: called with the bytes of every piece that is read.
     """
     base, _, query = uri.partition("?") if "://" in uri else (uri, "", "")
     merged = {name: _value(text) for name, text in parse_qsl(query, keep_blank_values=True)} | dict(options or {})
@@ -54,11 +57,13 @@ def open_source(
     if scheme == "sample":
         return _sample(base, rest.strip("/"), merged)
     if scheme == "file":
-        return FileSource(Path(unquote(rest) if "://" in base else rest), uri=base, options=merged, on_fault=on_fault)
+        path = Path(unquote(rest) if "://" in base else rest)
+        return FileSource(path, uri=base, options=merged, on_fault=on_fault, pulse=pulse)
     if scheme == "s3":
-        return open_s3(base, fetch=fetch, cache=cache, options=merged)
+        path = fetched(base, fetch=fetch, cache=cache)
+        return FileSource(path, uri=base, options=merged, on_fault=on_fault, pulse=pulse)
     if scheme == "hf":
-        return HuggingFaceSource(base, options=merged)
+        return HuggingFaceSource(base, options=merged, pulse=pulse)
     raise BadSource(field="uri", came=uri, allowed="sample://, a file or folder, s3://, hf://")
 
 

@@ -37,6 +37,10 @@ class Source(ABC):
         """What names the source in its digest besides options and fingerprint: the URI, unless that does not matter."""
         return self.uri
 
+    def notes(self) -> tuple[str, ...]:
+        """What people should know about how the source was read, one line each: what was left out, cut, or capped."""
+        return ()
+
     def size_hint_bytes(self) -> int | None:
         """Roughly how many bytes of text there are, for progress bars, or None."""
         return None

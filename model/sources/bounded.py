@@ -71,3 +71,7 @@ class BoundedSource(Source):
     def fingerprint(self) -> str:
         """That of the source."""
         return self._source.fingerprint()
+
+    def notes(self) -> tuple[str, ...]:
+        """Those of the source."""
+        return self._source.notes()

@@ -38,29 +38,30 @@ from model.document import Document
 from model.errors import BadSource
 from model.shards import file_sha256
 from model.sources.base import Source, checked_options
-from model.sources.files import FileSource
-from model.sources.rows import ROW_OPTIONS, row_document
+from model.sources.opened import Pulse, no_pulse
+from model.sources.rows import ROW_OPTIONS, bearable, document_of, notes_of_cuts
 
 Fetch = Callable[[str, Path], Path]
 HF_OPTIONS: dict[str, Any] = {**ROW_OPTIONS, "name": None, "split": "train", "revision": None, "data_files": None}
 
 
-def open_s3(uri: str, *, fetch: Fetch | None, cache: Path | None, options: Mapping[str, Any] | None) -> Source:
-    """The objects under an s3 URI as a file source. `fetch` puts them into the folder and returns where they are."""
+def fetched(uri: str, *, fetch: Fetch | None, cache: Path | None) -> Path:
+    """Where the objects under an s3 URI lie, after `fetch` has put them into a folder of the cache."""
     if fetch is None or cache is None:
         raise BadSource(
             field=uri, came="an s3:// source without a way to fetch it", allowed="a fetch function and a cache"
         )
     folder = Path(cache) / hashlib.sha256(uri.encode()).hexdigest()[:24]
     folder.mkdir(parents=True, exist_ok=True)
-    return FileSource(fetch(uri, folder), uri=uri, options=options)
+    return fetch(uri, folder)
 
 
 class HuggingFaceSource(Source):
     """A data set of the hub, or a local folder in hub layout, streamed."""
 
-    def __init__(self, uri: str, *, options: Mapping[str, Any] | None = None) -> None:
-        self.uri = uri
+    def __init__(self, uri: str, *, options: Mapping[str, Any] | None = None, pulse: Pulse = no_pulse) -> None:
+        self.uri, self._pulse = uri, pulse
+        self._cut: dict[str, int] = {}
         self.options = checked_options(uri, options, HF_OPTIONS)
         self.path = uri.removeprefix("hf://")
         if not self.path:
@@ -91,8 +92,27 @@ class HuggingFaceSource(Source):
 
     def documents(self) -> Iterator[Document]:
         """One document a row."""
-        for index, row in enumerate(self._stream()):
-            yield row_document(row, where=f"{self.uri} row {index}", options=self.options)
+        for index, row in enumerate(self._rows()):
+            where = f"{self.uri} row {index}"
+            yield from bearable(document_of(row, where, self.options), where, self._cut)
+
+    def notes(self) -> tuple[str, ...]:
+        """Which texts were cut, as far as the rows have been read."""
+        return notes_of_cuts(self.uri, self._cut)
+
+    def _rows(self) -> Iterator[Any]:
+        """The rows of the stream. Whatever the library raises on the way is a fault of the row that was due."""
+        index = 0
+        try:
+            for row in self._stream():
+                self._pulse(0)
+                yield row
+                index += 1
+        except (BadSource, MemoryError):
+            raise
+        except Exception as error:
+            came = f"{type(error).__name__}: {error}"
+            raise BadSource(field=f"{self.uri} row {index}", came=came, allowed="a row that can be read") from error
 
     def fingerprint(self) -> str:
         """The revision if there is one; for a local folder the names and hashes of its files."""

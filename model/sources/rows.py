@@ -17,18 +17,26 @@ with a blank line) or `template` ("Q: {question}\\nA: {answer}") say it explicit
 | any | text | the text | the field `difficulty`, if there is one |
 
 A field of the row named by the option `difficulty_field` is taken as the difficulty (1..5) of any form.
+
+A field that is null is not there: tables that hold texts and conversations side by side fill the others with nulls.
+What is not text is not made text: NaN, infinity, true and false are refused by row and field, and so is half a
+surrogate pair, which no tokenizer can take. Bytes that are UTF-8 are text (parquet files often do not say so).
 """
 
 from __future__ import annotations
 
+import math
+import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from model.conversations import Messages, is_chat, normalise
 from model.difficulty import code_difficulty, gsm8k_calculations, math_level, readability_difficulty
 from model.document import Document, content_origin
-from model.errors import BadSource
+from model.errors import BadSource, RetainModelError
+from model.sources.lines import cut_text
 
 ROW_OPTIONS: dict[str, Any] = {
     "fields": None,
@@ -38,15 +46,52 @@ ROW_OPTIONS: dict[str, Any] = {
     "origin_field": None,
     "difficulty": True,
 }
+LONGEST_CHARACTERS = 1 << 20
+MOST_CHAT_CHARACTERS = 4 << 20
+_NUMBER = re.compile(r"\s*-?[0-9]+(\.[0-9]+)?\s*")
 _META_FIELDS = ("language", "lang", "field", "domain", "subject", "type", "category", "title", "paper_id", "task_id")
+
+
+def document_of(row: Any, where: str, options: Mapping[str, Any]) -> Document:
+    """The same as `row_document`, where whatever else a row may raise is a fault of that row as well."""
+    try:
+        return row_document(row, where=where, options=options)
+    except RetainModelError as error:
+        if isinstance(error, BadSource):
+            raise
+        raise BadSource(f"{where}: {error.field}", error.came, error.allowed) from error
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
+        came = f"a row that breaks the reader ({type(error).__name__}: {error})"
+        raise BadSource(field=where, came=came, allowed="a row of one of the known forms") from error
+
+
+def bearable(document: Document, where: str, cut: dict[str, int]) -> Iterator[Document]:
+    """The document, or one of more than LONGEST_CHARACTERS as several of the same origin, noted in `cut` by place."""
+    if document.text is None or len(document.text) <= LONGEST_CHARACTERS:
+        yield document
+        return
+    pieces = [piece for piece in cut_text(document.text, LONGEST_CHARACTERS) if piece.strip()]
+    cut[where] = len(pieces)
+    for number, piece in enumerate(pieces):
+        yield replace(document, text=piece, meta={**document.meta, "piece": number})
+
+
+def notes_of_cuts(uri: str, cut: Mapping[str, int]) -> tuple[str, ...]:
+    """One line for each of the first texts that were cut, and one that counts the others."""
+    said = f"a text of more than {LONGEST_CHARACTERS:,} characters is read as"
+    named = tuple(f"{place}: {said} {count:,} documents" for place, count in list(cut.items())[:3])
+    return (*named, f"{uri}: {len(cut) - 3:,} more texts that long") if len(cut) > 3 else named
 
 
 def row_document(row: Any, *, where: str, options: Mapping[str, Any]) -> Document:
     """The document of one row. `where` names it ("data.jsonl:17"). Raises BadSource that says what is there."""
     if not isinstance(row, Mapping):
         raise BadSource(field=where, came=f"a {type(row).__name__}", allowed="an object with named fields")
+    given, row = row, {name: _decoded(value) for name, value in row.items() if value is not None}
+    if not row:
+        raise BadSource(field=where, came=f"nulls only, in {_names(given)}", allowed="a row with a text or messages")
     origin = (
-        f"field:{_needed(row, options['origin_field'], where)}"
+        f"field:{_needed(row, options['origin_field'], where, given)}"
         if options.get("origin_field")
         else content_origin(dict(row))
     )
@@ -55,21 +100,63 @@ def row_document(row: Any, *, where: str, options: Mapping[str, Any]) -> Documen
     explicit = options.get("fields") or options.get("template")
     named = options.get("chat_fields")
     if named or (explicit is None and is_chat(row)):
-        messages = _named_chat(row, where, named) if named else normalise(row, where=where)
-        return Document(messages=messages, origin=origin, difficulty=_stated(row, where, options), meta=meta)
+        messages = _named_chat(row, where, named, given) if named else normalise(row, where=where)
+        _check_turns(messages, where)
+        return Document(messages=messages, origin=origin, difficulty=_stated(row, where, options, given), meta=meta)
     if explicit is not None:
-        text, difficulty = _explicit(row, where, options), None
+        text, difficulty = _explicit(row, where, options, given), None
     else:
-        text, difficulty = _recognised(row, where, wanted)
+        text, difficulty = _recognised(row, where, wanted, given)
     if not text.strip():
         raise BadSource(field=where, came="an empty text", allowed="text")
-    stated = _stated(row, where, options)
+    stated = _stated(row, where, options, given)
     return Document(text=text, origin=origin, difficulty=difficulty if stated is None else stated, meta=meta)
 
 
-def _named_chat(row: Mapping[str, Any], where: str, names: Mapping[str, str]) -> Messages:
+def _decoded(value: Any) -> Any:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value
+    return value
+
+
+def _names(row: Mapping[str, Any]) -> str:
+    """The fields of a row for a message, however many there are; nulls apart."""
+    there = sorted(str(name) for name, value in row.items() if value is not None)
+    nulls = sorted(str(name) for name, value in row.items() if value is None)
+    text = str(there) if len(there) <= 30 else f"{str(there[:30])[:-1]}, and {len(there) - 30:,} more]"
+    return text + (f" (null: {', '.join(nulls[:10])}{', ...' if len(nulls) > 10 else ''})" if nulls else "")
+
+
+def _check_turns(messages: Messages, where: str) -> None:
+    """Raises BadSource for a turn that no tokenizer can take, or a conversation that no memory should hold."""
+    size = 0
+    for number, turn in enumerate(messages):
+        for name, value in turn.items():
+            if isinstance(value, str):
+                check_unicode(value, f"{where}: turn {number}: {name}")
+                size += len(value)
+    if size > MOST_CHAT_CHARACTERS:
+        allowed = f"up to {MOST_CHAT_CHARACTERS:,}: no context holds more"
+        raise BadSource(field=where, came=f"a conversation of {size:,} characters", allowed=allowed)
+
+
+def check_unicode(text: str, where: str) -> None:
+    """Raises BadSource for half a surrogate pair, which JSON can write and UTF-8 cannot."""
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        came = f"half a surrogate pair, U+{ord(text[error.start]):04X}, at character {error.start}"
+        raise BadSource(field=where, came=came, allowed="valid Unicode") from None
+
+
+def _named_chat(row: Mapping[str, Any], where: str, names: Mapping[str, str], given: Mapping[str, Any]) -> Messages:
     """The conversation in the named columns. The others do not count, whatever they are called, but for `system`."""
-    values = {form: _needed(row, column, where) for form, column in names.items()}
+    values = {form: _needed(row, column, where, given) for form, column in names.items()}
     turns = values.get("messages")
     if isinstance(turns, Sequence) and any(isinstance(turn, Mapping) and "from" in turn for turn in turns):
         values = {"conversations": turns, "system": row.get("system")}
@@ -84,21 +171,21 @@ def _named_chat(row: Mapping[str, Any], where: str, names: Mapping[str, str]) ->
         raise BadSource(field=field, came=error.came, allowed=error.allowed) from None
 
 
-def _explicit(row: Mapping[str, Any], where: str, options: Mapping[str, Any]) -> str:
+def _explicit(row: Mapping[str, Any], where: str, options: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     if options.get("template"):
         template = str(options["template"])
         names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
-        values = {name: _as_text(_needed(row, name, where), f"{where}: {name}") for name in names}
+        values = {name: _as_text(_needed(row, name, where, given), f"{where}: {name}") for name in names}
         # No str.format: a template must not reach into attributes of the values.
         pieces = []
         for literal, name, _, _ in string.Formatter().parse(template):
             pieces += [literal, values[name] if name is not None else ""]
         return "".join(pieces)
     names = [options["fields"]] if isinstance(options["fields"], str) else list(options["fields"])
-    return "\n\n".join(_as_text(_needed(row, name, where), f"{where}: {name}") for name in names)
+    return "\n\n".join(_as_text(_needed(row, name, where, given), f"{where}: {name}") for name in names)
 
 
-def _recognised(row: Mapping[str, Any], where: str, wanted: bool) -> tuple[str, float | None]:
+def _recognised(row: Mapping[str, Any], where: str, wanted: bool, given: Mapping[str, Any]) -> tuple[str, float | None]:
     def text_of(name: str) -> str:
         return _as_text(row[name], f"{where}: {name}")
 
@@ -122,34 +209,44 @@ def _recognised(row: Mapping[str, Any], where: str, wanted: bool) -> tuple[str, 
             return text_of(name), None
     raise BadSource(
         field=where,
-        came=f"a row with the fields {sorted(map(str, row))}",
+        came=f"a row with the fields {_names(given)}",
         allowed="text, messages or another known form; or columns named by data.fields (fields, template, chat_fields)",
     )
 
 
-def _needed(row: Mapping[str, Any], name: str, where: str) -> Any:
+def _needed(row: Mapping[str, Any], name: str, where: str, given: Mapping[str, Any]) -> Any:
     if name not in row:
-        raise BadSource(
-            field=where, came=f"no field {name!r}; there are {sorted(map(str, row))}", allowed=f"a row with {name!r}"
-        )
+        came = "null" if name in given else f"no field {name!r}; there are {_names(given)}"
+        raise BadSource(field=f"{where}: {name}" if name in given else where, came=came, allowed=f"a row with {name!r}")
     return row[name]
 
 
 def _as_text(value: Any, where: str) -> str:
+    value = _decoded(value)
     if isinstance(value, str):
+        check_unicode(value, where)
         return value
-    if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
-        return " ".join(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, Sequence) and not isinstance(value, bytes) and all(isinstance(item, str) for item in value):
+        text = " ".join(value)
+        check_unicode(text, where)
+        return text
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return str(value)
-    raise BadSource(field=where, came=f"a {type(value).__name__}", allowed="text or a list of texts")
+    came = str(value) if isinstance(value, int | float) else _kind(value)
+    raise BadSource(field=where, came=came, allowed="text or a list of texts")
 
 
-def _stated(row: Mapping[str, Any], where: str, options: Mapping[str, Any]) -> float | None:
+def _kind(value: Any) -> str:
+    return "bytes that are not UTF-8" if isinstance(value, bytes) else f"a {type(value).__name__}"
+
+
+def _stated(row: Mapping[str, Any], where: str, options: Mapping[str, Any], given: Mapping[str, Any]) -> float | None:
     if not options.get("difficulty", True):
         return None
     name = options.get("difficulty_field")
     if name is None:
         value = row.get("difficulty")
-        return math_level(value, where=f"{where}: difficulty") if isinstance(value, int | float) else None
-    return math_level(_needed(row, name, where), where=f"{where}: {name}")
+        # A csv file has no numbers, only texts that look like them; a word is a matter of the data set's own.
+        stated = isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value) is not None)
+        return math_level(value, where=f"{where}: difficulty") if stated else None
+    return math_level(_needed(row, name, where, given), where=f"{where}: {name}")

@@ -162,7 +162,7 @@ def test_reading_ends_at_its_bounds_and_says_so(tmp_path):
     array = tmp_path / "array.json"
     array.write_text(json.dumps([{"text": "x" * 100}] * 200))
     facts, found = check_source(asked(array), limit_bytes=10_000)
-    assert (facts["documents"], facts["complete"], found) == (0, False, [])
+    assert (facts["documents"], facts["complete"], found) == (100, False, [])
 
 
 def model_faults(folder: Path, *, sent: bool = False) -> list[str]:
