@@ -1,11 +1,13 @@
 """Following a run: the stream of changes, shown as progress bars on a terminal and as plain lines anywhere else."""
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 from ui import words
@@ -13,6 +15,7 @@ from ui.client.errors import EXIT_DONE, EXIT_FAILED, EXIT_SUSPENDED
 from ui.client.views import Decision, Run, Stage
 from ui.tables import STATE_STYLES, decision_line
 
+LINE_EVERY_S = 30.0  # without a terminal: somebody who reads along sees that it moves, and a log stays short
 PHASES = {
     "PREPARING": "preparing data",
     "LOADING": "loading",
@@ -82,7 +85,9 @@ def stage_detail(stage: Stage) -> str:
     if stage.train_loss_nats:
         parts.append(f"loss {stage.train_loss_nats:.3f}")
     if stage.tokens_per_second and stage.state == "RUNNING":
-        parts.append(f"{words.amount(round(stage.tokens_per_second))} tok/s")
+        parts.append(f"{words.rate(stage.tokens_per_second)} tok/s")
+    if stage.time_left_seconds is not None and stage.state == "RUNNING":
+        parts.append(f"{words.duration(stage.time_left_seconds)} left")
     if stage.forgetting is not None:
         parts.append(f"forgetting {words.percent(stage.forgetting)} {stage.worst_set}".rstrip())
     if stage.shares:
@@ -111,7 +116,6 @@ class TerminalView:
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(compact=True),
             TextColumn("[dim]{task.fields[detail]}"),
             console=console,
         )
@@ -156,11 +160,12 @@ class TerminalView:
 
 
 class PlainView:
-    """One line per change that matters; for pipes and logs."""
+    """One line per change that matters, and one every half minute between them; for pipes and logs."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
         self._last: tuple = ()
+        self._said_s = -math.inf
 
     def __enter__(self) -> "PlainView":
         return self
@@ -171,10 +176,14 @@ class PlainView:
     def show(self, run: Run) -> None:
         stage = next((stage for stage in run.stages if stage.state == "RUNNING"), None)
         mark = (run.state, stage.name if stage else "", stage.attempt if stage else 0, stage.latest if stage else None)
-        if mark == self._last:
+        if mark == self._last and self._clock() - self._said_s < LINE_EVERY_S:
             return
-        self._last = mark
+        self._last, self._said_s = mark, self._clock()
         where = f" {stage.name} step {stage.step}/{stage.total_steps} {stage_detail(stage)}" if stage else ""
+        if not stage and run.state == "RUNNING":
+            where = f" {PHASES.get(run.status.phase, '')} {run.status.prepare_progress:.0%}"
+        elif stage and run.status.phase != "TRAINING":
+            where += f"  {PHASES.get(run.status.phase, '')}"
         self._console.print(f"{run.state}{where}".rstrip(), soft_wrap=True, highlight=False)
 
     def decided(self, decision: Decision) -> None:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ui import words
-from ui.client.views import Checkpoint, Decision, Plan, Run
+from ui.client.views import Checkpoint, Decision, Plan, Run, Stage
 from ui.dual import DualRow
 from ui.progress import ProgressRow
 from ui.severity import MARKS
@@ -223,11 +223,18 @@ def stages_table(run: Run) -> Table:
             f"{stage.step}/{stage.total_steps or '?'}",
             f"{words.amount(stage.tokens)}/{words.amount(stage.total_tokens) if stage.total_tokens else '?'}",
             f"{stage.train_loss_nats:.3f}" if stage.train_loss_nats else "-",
-            words.amount(round(stage.tokens_per_second)) if stage.tokens_per_second else "-",
+            words.rate(stage.tokens_per_second) if stage.tokens_per_second else "-",
             f"{words.percent(stage.forgetting)} {stage.worst_set}".strip(),
             words.shares(stage.shares),
             f"{stage.lr_scale:g}" if stage.lr_scale else "-",
             str(stage.retries),
-            words.duration(stage.wall_seconds) if stage.wall_seconds else "-",
+            _time(stage),
         )
     return table
+
+
+def _time(stage: Stage) -> str:
+    """How long it has taken, and below it how long it will still take."""
+    taken = words.duration(stage.wall_seconds) if stage.wall_seconds else "-"
+    left = stage.time_left_seconds
+    return taken if left is None or stage.state != "RUNNING" else f"{taken}\n{words.duration(left)} left"

@@ -24,6 +24,11 @@ def amount(count: float) -> str:
     return f"{count:.4g}"
 
 
+def rate(per_second: float) -> str:
+    """Something a second: three digits, so that 28.4 is no 28 and 3,546 is 3.55k."""
+    return amount(float(f"{per_second:.3g}"))
+
+
 def file_size(size_bytes: float) -> str:
     """`4.2 MB` of 4,200,000 bytes."""
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):

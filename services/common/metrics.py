@@ -105,7 +105,12 @@ STAGE_ATTEMPTS = _counter("retain_stage_attempts_total", ("stage",), "Attempts b
 DECISIONS = _counter("retain_decisions_total", ("decision",), "Decisions of the gate or of a person, by verdict.")
 TRAIN_LOSS_NATS = _gauge("retain_train_loss_nats", _STAGE, "Training loss in nats a token, as last reported.")
 TRAIN_TOKENS = _counter("retain_train_tokens_total", _STAGE, "Tokens trained, rolled-back ones included.")
-TRAIN_TOKENS_PER_SECOND = _gauge("retain_train_tokens_per_second", _STAGE, "Training speed, as last reported.")
+TRAIN_TOKENS_PER_SECOND = _gauge(
+    "retain_train_tokens_per_second", _STAGE, "Training speed over the steps' own time; 0 while nothing moves."
+)
+STAGE_TIME_LEFT = _gauge(
+    "retain_stage_time_left_seconds", _STAGE, "Time to the stage's end at the present pace, boundaries included."
+)
 LEARNING_RATE = _gauge("retain_learning_rate", _STAGE, "Learning rate now.")
 GENERAL_SHARE = _gauge("retain_general_share", _STAGE, "Share of general text among the tokens that bear loss.")
 CURRICULUM_LEVEL = _gauge("retain_curriculum_level", _STAGE, "Curriculum level, from 1; 0 without a curriculum.")
@@ -199,6 +204,7 @@ class OrchestratorMetrics(_Group):
         "train_loss_nats": TRAIN_LOSS_NATS,
         "train_tokens": TRAIN_TOKENS,
         "train_tokens_per_second": TRAIN_TOKENS_PER_SECOND,
+        "stage_time_left": STAGE_TIME_LEFT,
         "learning_rate": LEARNING_RATE,
         "general_share": GENERAL_SHARE,
         "curriculum_level": CURRICULUM_LEVEL,

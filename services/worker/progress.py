@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from model.stage import StepProgress
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.errors import NotFound, RetainError, Stale
 from services.common.logging import get_logger
+from services.worker.step_rate import StepRate
 
 INTERVAL_S = 2.0
 
@@ -31,8 +32,6 @@ WAITING = resources_pb2.STAGE_PHASE_WAITING
 class _Interval:
     """Sums since the last report."""
 
-    since_s: float = field(default_factory=time.monotonic)
-    first_tokens: int | None = None
     nats: float = 0.0
     targets: int = 0
 
@@ -46,7 +45,7 @@ class ProgressReporter:
         self._send, self._interval_s = send, interval_s
         self._lock = threading.Lock()
         self._request: control_pb2.ReportProgressRequest | None = None
-        self._interval = _Interval()
+        self._interval, self._rate = _Interval(), StepRate()
         self._heartbeat = 0
         self._wake, self._closing = threading.Event(), threading.Event()
         self._fenced = threading.Event()
@@ -70,9 +69,11 @@ class ProgressReporter:
         """Report for this attempt inside the block, and for none outside of it."""
         with self._lock:
             self._fenced.clear()
-            self._interval = _Interval()
+            self._interval, self._rate = _Interval(), StepRate()
             self._request = control_pb2.ReportProgressRequest(attempt=attempt, stage_index=stage_index)
             self._request.phase = phase  # type: ignore[assignment]
+            if phase == TRAINING:
+                self._rate.training(time.monotonic())
         self._wake.set()
         try:
             yield
@@ -89,6 +90,10 @@ class ProgressReporter:
         """Something else is being done from now on."""
         with self._lock:
             self._heartbeat += 1
+            if phase == TRAINING:
+                self._rate.training(time.monotonic())
+            else:
+                self._rate.paused()
             if self._request is not None:
                 self._request.phase = phase  # type: ignore[assignment]
 
@@ -112,8 +117,7 @@ class ProgressReporter:
             request = self._request
             if request is None:
                 return
-            if self._interval.first_tokens is None:
-                self._interval.first_tokens = request.tokens
+            self._rate.step(progress.tokens - request.tokens, time.monotonic())
             self._interval.nats += progress.nats
             self._interval.targets += progress.targets
             request.phase = TRAINING
@@ -125,7 +129,7 @@ class ProgressReporter:
             request.wait_seconds, request.stall_seconds = progress.wait_seconds, progress.stall_seconds
 
     def start_at(self, *, step: int, tokens: int) -> None:
-        """Where the attempt begins, so that the first rate of tokens a second is not counted from zero."""
+        """Where the attempt begins, so that the tokens of its first step are not counted from zero."""
         with self._lock:
             if self._request is not None:
                 self._request.step, self._request.tokens = step, tokens
@@ -134,12 +138,10 @@ class ProgressReporter:
         with self._lock:
             if self._request is None:
                 return None
-            interval, now_s = self._interval, time.monotonic()
-            if interval.targets:
-                self._request.train_loss_nats = interval.nats / interval.targets
-                done = self._request.tokens - (interval.first_tokens or 0)
-                self._request.tokens_per_second = done / (now_s - interval.since_s)
-            self._interval = _Interval(since_s=now_s, first_tokens=self._request.tokens)
+            if self._interval.targets:
+                self._request.train_loss_nats = self._interval.nats / self._interval.targets
+            self._request.tokens_per_second = self._rate.tokens_per_second(time.monotonic())
+            self._interval = _Interval()
             self._request.heartbeat = self._heartbeat
             copy = control_pb2.ReportProgressRequest()
             copy.CopyFrom(self._request)

@@ -4,7 +4,7 @@ from model.stage import Directive, Snapshot, StepProgress
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.worker import convert
 from services.worker.control_client import ControlClient
-from services.worker.progress import SAVING, WAITING, ProgressReporter
+from services.worker.progress import SAVING, TRAINING, WAITING, ProgressReporter
 from services.worker.publisher import Publisher
 
 
@@ -42,7 +42,10 @@ class ServicePorts:
         request = control_pb2.GetDirectiveRequest(
             attempt=self._attempt, stage_index=self._stage_index, boundary=boundary
         )
-        return convert.directive(self._control.get_directive(request))
+        answer = convert.directive(self._control.get_directive(request))
+        if answer.goes_on:
+            self._progress.phase(TRAINING)  # from here on a step's time runs again
+        return answer
 
 
 class NoPorts:

@@ -95,6 +95,7 @@ class Stage:
     train_loss_nats: float
     learning_rate: float
     tokens_per_second: float
+    time_left_seconds: float | None
     shares: dict[str, float]
     lr_scale: float
     retries: int

@@ -31,7 +31,8 @@ def stages(run: Run, thresholds: Thresholds) -> None:
             mark = MARKS[thresholds.severity(stage.forgetting)]
             facts = [
                 ("Loss", f"{stage.train_loss_nats:.3f}" if stage.train_loss_nats else "-"),
-                ("Tokens/s", words.amount(round(stage.tokens_per_second)) if stage.tokens_per_second else "-"),
+                ("Tokens/s", words.rate(stage.tokens_per_second) if stage.tokens_per_second else "-"),
+                ("Time left", "-" if stage.time_left_seconds is None else words.duration(stage.time_left_seconds)),
                 (
                     "Forgetting",
                     f"{mark.sign} {words.percent(stage.forgetting)} {stage.worst_set}"

@@ -9,6 +9,7 @@ from services.orchestrator.domain.actions import Action, RecordCheckpoint, Recor
 from services.orchestrator.domain.directive import judged_at
 from services.orchestrator.domain.events import CheckpointReported
 from services.orchestrator.domain.run_state import CheckpointStatus, Phase, RunState, RunStatus, StageRun, StageStatus
+from services.orchestrator.domain.time_left import time_left_s
 
 
 class Exporter(Observer):
@@ -118,6 +119,9 @@ class Exporter(Observer):
             metrics.stage_last_progress.labels(**kind).set(state.updated_s)
         metrics.train_loss_nats.labels(**labels).set(stage.train_loss_nats)
         metrics.train_tokens_per_second.labels(**labels).set(stage.tokens_per_second)
+        left_s = time_left_s(stage)
+        if left_s is not None:
+            metrics.stage_time_left.labels(**labels).set(left_s)
         metrics.learning_rate.labels(**labels).set(stage.learning_rate)
         metrics.curriculum_level.labels(**labels).set(stage.curriculum_level)
         share = stage.mix.shares.get("general", 1.0 if stage.plan.target == "general" else 0.0)
@@ -127,6 +131,8 @@ class Exporter(Observer):
         """A stage does not run (any more)."""
         for gauge in (self._metrics.stage_running, self._metrics.stage_last_progress, self._metrics.stage_verdicts_due):
             gauge.remove_by_labels({"run": run_id, "stage": name, "kind": kind})
+        for gauge in (self._metrics.train_tokens_per_second, self._metrics.stage_time_left):
+            gauge.remove_by_labels({"run": run_id, "stage": name})
         running = self._running.get(run_id, set())
         running.discard((name, kind))
         if not running:

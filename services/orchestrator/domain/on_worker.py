@@ -91,6 +91,7 @@ def on_progress(state: RunState, event: ProgressReported) -> Outcome:
             train_loss_nats=event.train_loss_nats,
             learning_rate=event.learning_rate,
             tokens_per_second=event.tokens_per_second,
+            pace=event.tokens_per_second or stage.pace,
             curriculum_level=event.curriculum_level,
             wait_s=event.wait_s,
             stall_s=event.stall_s,

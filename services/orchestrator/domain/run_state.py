@@ -163,6 +163,8 @@ class StageRun:
     rung. `line` is what was measured between parent and result, `chosen_point` the one that is written in the result's
     place; `line_tries`, `line_failed` and `line_pause_s` are for its points what a checkpoint has for its evaluation.
 
+    `tokens_per_second` is 0 while nothing moves, `pace` the last rate that was measured.
+
     `checkpoints` are those of the line whose files are there. Those in `pruning` (being deleted) and in `voided` (given
     up, to be deleted) are chosen by no rule.
     """
@@ -178,6 +180,7 @@ class StageRun:
     train_loss_nats: float = 0.0
     learning_rate: float = 0.0
     tokens_per_second: float = 0.0
+    pace: float = 0.0
     curriculum_level: int = 0
     wait_s: float = 0.0
     stall_s: float = 0.0

@@ -8,6 +8,7 @@ from services.orchestrator.domain.decision import Decision
 from services.orchestrator.domain.plan import PlannedStage
 from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.spec import Domain, PipelineSpec, StageKind
+from services.orchestrator.domain.time_left import time_left_s
 from services.orchestrator.transport.generic import enum_number, fill_message
 
 _RUN = resources.RunState.DESCRIPTOR
@@ -98,6 +99,9 @@ def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
     )
     if stage.started_s:
         message.wall_seconds = (stage.ended_s or state.updated_s) - stage.started_s
+    left_s = time_left_s(stage)
+    if left_s is not None:
+        message.time_left_seconds = left_s
     if stage.forgetting is not None:
         message.forgetting = stage.forgetting
     for target, items in (

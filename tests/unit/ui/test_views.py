@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -139,6 +140,25 @@ def test_following_tells_each_decision_once(platform: FakePlatform, client: Reta
     assert run.state == "SUCCEEDED"
     assert text(console).count("roll back") == 1
     assert text(console).count("accept") == 3
+
+
+def test_without_a_terminal_a_long_interval_is_told_every_half_minute(
+    platform: FakePlatform, client: RetainClient
+) -> None:
+    """40 steps of 18 s between two boundaries: something at most every 30 s, and with it what is left."""
+    story.suspended(platform, "r")
+    first = client.get_run("r")
+    stages = tuple(replace(s, state="RUNNING", tokens_per_second=28.44, time_left_seconds=702.0) for s in first.stages)
+    run = replace(first, status=replace(first.status, state="RUNNING", phase="TRAINING", stages=stages[:1]))
+    now_s = 1000.0
+    console = paper()
+    with PlainView(console, clock=lambda: now_s) as view:
+        for _ in range(61):  # two minutes, a change every two seconds
+            view.show(run)
+            now_s += 2.0
+    lines = text(console).splitlines()
+    assert len(lines) == 5, "at once, and after 30, 60, 90 and 120 seconds"
+    assert all("28.4 tok/s" in line and "11 min 42 s left" in line for line in lines)
 
 
 def test_on_a_terminal_there_is_a_bar_for_each_stage(platform: FakePlatform, client: RetainClient) -> None:

@@ -92,8 +92,9 @@ def test_steps_are_reported_with_their_mean_loss(wire: Wire) -> None:
     try:
         with slow.attempt(attempt=1, stage_index=0, phase=LOADING):
             wire.wait_for(lambda r: True)
-            time.sleep(0.05)
             slow.start_at(step=1, tokens=100)
+            slow.phase(TRAINING)
+            time.sleep(0.05)
             for number, loss in ((2, 3.0), (3, 2.0), (4, 1.0)):
                 slow.step(step(number, loss))
             told = wire.wait_for(lambda r: r.step == 4)
