@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -56,10 +56,20 @@ class Document:
         return "text" if self.text is not None else "chat"
 
     def plain_text(self) -> str:
-        """The text, or the contents of all turns, one a line (for statistics and overlap, never for training)."""
+        """The text, or all that the turns say, one a line (for statistics and overlap, never for training)."""
         if self.text is not None:
             return self.text
-        return "\n".join(message["content"] for message in self.messages or ())
+        return "\n".join(said for message in self.messages or () for said in said_by(message))
+
+
+def said_by(message: Message) -> Iterator[str]:
+    """What a message says beside its role: its content, its reasoning, the calls it makes."""
+    reasoning = next(
+        (message[name] for name in ("reasoning_content", "reasoning", "thinking") if message.get(name)), ""
+    )
+    calls = [json.dumps(call.get("function", call), ensure_ascii=False) for call in message.get("tool_calls") or ()]
+    content = message["content"]
+    return (said for said in (reasoning, content, *calls) if said or (said is content and not calls))
 
 
 def check_difficulty(value: float, *, field: str) -> float:

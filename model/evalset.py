@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from model.document import Document
+from model.document import Document, said_by
 from model.errors import BadSource, EmptyBatch
 from model.shards import publish
 
@@ -95,7 +95,7 @@ class EvalSet:
             encoded: list[tuple[list[int], list[int] | None]]
             encoded = [(ids, None) for ids in tokenizer.encode_batch([str(d.text) for d in documents])]
         else:
-            encoded = [tokenizer.encode_chat([dict(m) for m in d.messages or ()]) for d in documents]
+            encoded = [tokenizer.encode_document(document) for document in documents]
         tokens: list[np.ndarray] = []
         units: list[np.ndarray] = []
         masks: list[np.ndarray] = []
@@ -112,7 +112,9 @@ class EvalSet:
             unit_documents += [index] * len(sizes)
         text = hashlib.sha256()
         for document in documents:
-            content = document.text if document.text is not None else [dict(m) for m in document.messages or ()]
+            content: Any = document.text if document.text is not None else [dict(m) for m in document.messages or ()]
+            if document.tools:
+                content = [content, list(document.tools)]
             text.update(json.dumps(content, sort_keys=True, ensure_ascii=True).encode() + b"\n")
         result = cls(
             name=name,
@@ -260,8 +262,8 @@ def _bytes_of_units(document: Document, ids: np.ndarray, mask: Sequence[int] | N
     if document.text is not None:
         total = len(document.text.encode("utf-8", "surrogatepass"))
     else:
-        said = [m["content"] for m in document.messages or () if m["role"] == "assistant"]
-        total = sum(len(content.encode("utf-8", "surrogatepass")) for content in said)
+        said = [piece for m in document.messages or () if m["role"] == "assistant" for piece in said_by(m)]
+        total = sum(len(piece.encode("utf-8", "surrogatepass")) for piece in said)
     sizes: list[int] = []
     for low in range(0, max(len(ids), 1) - UNIT_TOKENS, UNIT_TOKENS):
         piece = ids[low : low + UNIT_TOKENS]

@@ -95,7 +95,7 @@ def pack(
                 ids: list[list[int]] = tokenizer.encode_batch([str(document.text) for document in batch])
                 masks = None
             else:
-                encoded = [tokenizer.encode_chat([dict(m) for m in document.messages or ()]) for document in batch]
+                encoded = [tokenizer.encode_document(document) for document in batch]
                 ids, masks = [pair[0] for pair in encoded], [pair[1] for pair in encoded]
             writer.add(ids, masks, [document.difficulty for document in batch], size)
             done += size
@@ -208,7 +208,7 @@ def _within_caps(
 def _shortened(document: Document, tokenizer: Tokenizer, most: int | None) -> tuple[Document, int]:
     """The document, a text of more than `most` tokens cut between words, and how many tokens it has."""
     if document.text is None:
-        return document, len(tokenizer.encode_chat([dict(m) for m in document.messages or ()])[0])
+        return document, len(tokenizer.encode_document(document)[0])
     text = document.text
     length = len(tokenizer.encode(text))
     while most is not None and length > most:

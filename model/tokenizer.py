@@ -10,6 +10,7 @@ tokens come only from the post-processor (`<|bos|>` in front of each document) a
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +18,17 @@ from typing import Any, Self
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
 
-from model.chat import Message, RenderedChat, has_generation_marks, render_chat
+from model.chat import (
+    ChatFormat,
+    Message,
+    RenderedChat,
+    free_window,
+    has_generation_marks,
+    render_chat,
+    render_example,
+    render_training,
+)
+from model.document import Document
 from model.errors import BadCheckpoint, BadConfig, BadSource
 
 BOS, END, PAD = "<|bos|>", "<|end|>", "<|pad|>"
@@ -29,7 +40,9 @@ TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, CHAT_TEMPLATE_FILE = (
     "tokenizer_config.json",
     "chat_template.jinja",
 )
+TOOL_TEMPLATE_FILE = "additional_chat_templates/tool_use.jinja"
 NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
+STAND_INS = 0x800  # place in a window of private characters, behind those of `model.chat`
 # Raise it when the same template and messages give other ids or another mask than before.
 CHAT_RENDERING = 2
 
@@ -39,17 +52,34 @@ def default_chat_template() -> str:
     return (Path(__file__).parent / CHAT_TEMPLATE_FILE).read_text(encoding="utf-8")
 
 
+def default_chat_format() -> ChatFormat:
+    """How the models of a preset read conversations, whatever their tokenizer was trained on."""
+    return ChatFormat(
+        template=default_chat_template(),
+        special_tokens={"bos_token": BOS, "eos_token": END, "pad_token": PAD},
+        all_special=sorted(SPECIAL_TOKENS, key=len, reverse=True),
+    )
+
+
 class Tokenizer:
     """A tokenizer with its special tokens and its chat template. Do not change one after it was made."""
 
     def __init__(
-        self, backend: Backend, *, special_tokens: Mapping[str, str | None], chat_template: str | None = None
+        self,
+        backend: Backend,
+        *,
+        special_tokens: Mapping[str, str | None],
+        chat_template: str | None = None,
+        tool_template: str | None = None,
+        template_place: str = "chat_template",
     ) -> None:
-        """special_tokens: bos_token, eos_token, pad_token, unk_token -> the token's text (or None)."""
+        """special_tokens: bos_token, eos_token, pad_token, unk_token -> the token's text (or None); tool_template: the
+        chat template for conversations with tools, where it is another one; template_place: where they come from."""
         backend.no_truncation()  # a truncation saved by somebody's training run would silently cut documents
         backend.no_padding()
         self.special_tokens = {name: token for name, token in special_tokens.items() if token}
-        self.chat_template = chat_template
+        self.chat_template, self.tool_template = chat_template, tool_template
+        self.template_place = template_place
         for name, token in self.special_tokens.items():
             if backend.token_to_id(token) is None:
                 raise BadConfig(f"tokenizer.{name}", token, "a token of the vocabulary")
@@ -62,8 +92,8 @@ class Tokenizer:
         self.all_special.reverse()  # longest first, for matching
         self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
         self._templated = backend  # finds special tokens in the text of a rendered template
-        self._backend = Backend.from_str(backend.to_str())  # takes all text as ordinary
-        self._backend.encode_special_tokens = True
+        self._backend = _text_only(backend)  # takes all text as ordinary
+        self._guarded: dict[int, Backend] = {}
 
     # Making one
 
@@ -133,7 +163,14 @@ class Tokenizer:
         where = str(folder / TOKENIZER_CONFIG_FILE)
         special = {name: _text_of(names.get(name), f"{where}: {name}") for name in NAMED_TOKENS}
         _mark_special(backend, _further_special(names, where))
-        return cls(backend, special_tokens=special, chat_template=_chat_template(folder, config))
+        template, tool_template, place = _chat_templates(folder, config)
+        return cls(
+            backend,
+            special_tokens=special,
+            chat_template=template,
+            tool_template=tool_template,
+            template_place=place,
+        )
 
     def save(self, folder: Path | str) -> None:
         """Write tokenizer.json, tokenizer_config.json and chat_template.jinja, as AutoTokenizer reads them."""
@@ -150,6 +187,9 @@ class Tokenizer:
         (folder / TOKENIZER_CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         if self.chat_template is not None:
             (folder / CHAT_TEMPLATE_FILE).write_text(self.chat_template, encoding="utf-8")
+        if self.tool_template is not None:
+            (folder / TOOL_TEMPLATE_FILE).parent.mkdir(exist_ok=True)
+            (folder / TOOL_TEMPLATE_FILE).write_text(self.tool_template, encoding="utf-8")
 
     # Using one
 
@@ -159,11 +199,12 @@ class Tokenizer:
         them is BOS, EOS and so on, and the chat template. `digest` is of the first alone, which decides the ids of
         plain text."""
         content = [CHAT_RENDERING, self.digest, sorted(self.special_tokens.items()), self.chat_template]
+        content += [] if self.tool_template is None else [self.tool_template]
         return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
 
     def token_id(self, token: str) -> int | None:
         """Id of a token by its text, or None."""
-        return self._backend.token_to_id(token)
+        return self._templated.token_to_id(token)
 
     @property
     def bos_id(self) -> int | None:
@@ -194,76 +235,107 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids."""
-        return self._backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
+        return self._templated.decode(list(ids), skip_special_tokens=skip_special_tokens)
 
     def decode_stream(self, prompt_ids: Sequence[int]) -> Callable[[int], str | None]:
         """A function that takes one new token id at a time and returns the text that it completes: None while the bytes
         of a character are still missing. The prompt comes first so that spaces between the two are right."""
         stream = decoders.DecodeStream(ids=list(prompt_ids), skip_special_tokens=True)
-        return lambda token_id: stream.step(self._backend, token_id)
+        return lambda token_id: stream.step(self._templated, token_id)
 
-    def encode_chat(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+    @property
+    def chat_format(self) -> ChatFormat:
+        """What rendering a conversation takes."""
+        return ChatFormat(
+            template=self.chat_template,
+            tool_template=self.tool_template,
+            special_tokens=self.special_tokens,
+            all_special=self.all_special,
+            place=self.template_place,
+        )
+
+    def encode_document(self, document: Document) -> tuple[list[int], list[int]]:
+        """(ids, mask) of a conversation; see `encode_chat`. Errors name the document's row."""
+        chat = render_example(self.chat_format, document).chat
+        return self._encode_masked(chat, str(document.meta.get("row", "messages")))
+
+    def encode_chat(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[list[int], list[int]]:
         """(ids, mask) of a conversation; mask is 1 for tokens that the assistant says, its end-of-turn included.
 
         The mask belongs to the token itself: as a *target* it bears loss when its mask is 1.
-        Raises BadConfig without a chat template, BadSource for a conversation without an assistant turn.
+        Raises BadConfig without a chat template that can be trained with, BadSource for a conversation without an
+        assistant turn or one that the template does not show whole.
         """
-        chat = self._render(messages, spans=True)
-        ids, offsets = self._encode_rendered(chat)
+        return self._encode_masked(render_training(self.chat_format, messages, tools), "messages")
+
+    def _encode_masked(self, chat: RenderedChat, where: str) -> tuple[list[int], list[int]]:
+        ids, offsets = self._encode_rendered(chat, where)
         mask = [0] * len(ids)
         for start, end in chat.spans:
             inside = [n for n, (a, b) in enumerate(offsets) if a < end and (b > start or (a == b and a >= start))]
             if inside:
                 mask[inside[0] : inside[-1] + 1] = [1] * (inside[-1] + 1 - inside[0])
         if not any(mask):
-            raise BadSource("messages", "assistant turns without a token", "an assistant turn with content")
+            raise BadSource(where, "assistant turns without a token", "an assistant turn with content")
         return ids, mask
 
-    def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
+    def encode_prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Token ids of a conversation up to where the assistant is to answer."""
-        return self._encode_rendered(self._render(messages, spans=False))[0]
+        form = self.chat_format
+        template = form.tool_template if tools and form.tool_template is not None else form.template
+        if template is None:
+            raise BadConfig("tokenizer.chat_template", "none", "a tokenizer with a chat template, for conversations")
+        chat = render_chat(
+            template,
+            messages,
+            form.special_tokens,
+            all_special=form.all_special,
+            tools=tools,
+            add_generation_prompt=True,
+            spans=False,
+        )
+        return self._encode_rendered(chat, "messages")[0]
 
     def marks_assistant(self) -> bool:
         """Whether the chat template marks the assistant's words itself."""
         return self.chat_template is not None and has_generation_marks(self.chat_template)
 
-    def _render(self, messages: Sequence[Message], *, spans: bool) -> RenderedChat:
-        if self.chat_template is None:
-            raise BadConfig("tokenizer.chat_template", "none", "a tokenizer with a chat template, for conversations")
-        return render_chat(
-            self.chat_template,
-            messages,
-            self.special_tokens,
-            all_special=self.all_special,
-            add_generation_prompt=not spans,
-            spans=spans,
-        )
+    def _encode_rendered(self, chat: RenderedChat, where: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids and character ranges. Without guards the text is taken whole, exactly as transformers does it. With them,
+        each special token of the template is written as a private character that stands for it, with the same rules
+        about the white space beside it, and all else is ordinary text: so only what was guarded comes out differently.
+        """
+        try:
+            if not chat.guards:
+                encoding = self._templated.encode(chat.text, add_special_tokens=False)
+                return encoding.ids, encoding.offsets
+            return self._encode_guarded(chat)
+        except (UnicodeEncodeError, TypeError) as error:
+            raise BadSource(where, str(error), "valid Unicode text (no lone surrogates)") from error
 
-    def _encode_rendered(self, chat: RenderedChat) -> tuple[list[int], list[tuple[int, int]]]:
-        """Ids and character ranges. Without guards the text is taken whole, exactly as transformers does it; with them,
-        the template's special tokens are taken out first and all between is encoded as ordinary text."""
-        if not chat.guards:
-            encoding = self._templated.encode(chat.text, add_special_tokens=False)
-            return encoding.ids, encoding.offsets
-        ids: list[int] = []
-        offsets: list[tuple[int, int]] = []
-        place = 0
-        unguard = str.maketrans(dict(chat.guards))
+    def _encode_guarded(self, chat: RenderedChat) -> tuple[list[int], list[tuple[int, int]]]:
+        window = free_window(chat.text.translate(dict.fromkeys(map(ord, chat.guards)))) + STAND_INS
+        stand_in = {token: chr(window + n) for n, token in enumerate(self.all_special)}
+        if window not in self._guarded:
+            self._guarded[window] = _text_only(self._templated, stand_in)
+        text: list[str] = []
+        places = [0]  # of each character of the new text in the rendered one
         for piece in re.split("(" + "|".join(map(re.escape, self.all_special)) + ")", chat.text):
-            special_id = self._backend.token_to_id(piece) if piece in self.all_special else None
-            if special_id is not None:
-                ids.append(special_id)
-                offsets.append((place, place + len(piece)))
-            elif piece:
-                encoding = self._backend.encode(piece.translate(unguard), add_special_tokens=False)
-                ids += encoding.ids
-                offsets += [(a + place, b + place) for a, b in encoding.offsets]
-            place += len(piece)
-        return ids, offsets
+            if piece in stand_in:
+                text.append(stand_in[piece])
+                places.append(places[-1] + len(piece))
+            else:
+                text.append(piece)
+                places.extend(range(places[-1] + 1, places[-1] + len(piece) + 1))
+        plain = "".join(chat.guards.get(character, character) for character in "".join(text))
+        encoding = self._guarded[window].encode(plain, add_special_tokens=False)
+        return encoding.ids, [(places[a], places[b]) for a, b in encoding.offsets]
 
     def _special_id(self, name: str) -> int | None:
         token = self.special_tokens.get(name)
-        return self._backend.token_to_id(token) if token is not None else None
+        return self._templated.token_to_id(token) if token is not None else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -312,12 +384,51 @@ def _mark_special(backend: Backend, tokens: Sequence[AddedToken]) -> None:
     backend.add_special_tokens([token for token in tokens if token.content not in known])
 
 
-def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:
-    path = folder / CHAT_TEMPLATE_FILE
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    template = config.get("chat_template")
-    if isinstance(template, list):  # several, by name
-        named = {entry["name"]: entry["template"] for entry in template}
-        return named.get("default")
-    return template
+def _text_only(backend: Backend, stand_ins: Mapping[str, str] | None = None) -> Backend:
+    """The same backend, same ids, for which no text spells a special token: the special tokens are spelled otherwise,
+    among the added tokens as well as in the model's vocabulary, where Unigram, word models and some merges would find
+    them. stand_ins: their new spellings, which are then looked for; by default spellings that nobody can guess."""
+    raw = json.loads(backend.to_str())
+    special = {token["content"] for token in raw["added_tokens"] if token["special"]}
+    unguessable = secrets.token_hex(16)
+    new = {token: f"{token}{unguessable}" for token in special} if stand_ins is None else stand_ins
+    for token in raw["added_tokens"]:
+        if token["special"]:
+            token["content"] = new[token["content"]]
+            token["special"] = stand_ins is None
+    model = raw["model"]
+    vocabulary = model["vocab"]
+    if isinstance(vocabulary, list):  # Unigram: pairs of a word and its score
+        model["vocab"] = [[new.get(word, word), score] for word, score in vocabulary]
+    else:
+        model["vocab"] = {new.get(word, word): place for word, place in vocabulary.items()}
+    if model.get("unk_token") in new:
+        model["unk_token"] = new[model["unk_token"]]
+    if model.get("merges"):
+        pairs = ((pair, pair.split(" ", 1) if isinstance(pair, str) else pair) for pair in model["merges"])
+        model["merges"] = [pair for pair, (a, b) in pairs if not special & {a, b, a + b}]
+    made = Backend.from_str(json.dumps(raw))
+    made.encode_special_tokens = True
+    return made
+
+
+def _chat_templates(folder: Path, config: Mapping[str, Any]) -> tuple[str | None, str | None, str]:
+    """(chat template, the one for tools where there is another, where they are)."""
+    path, for_tools = folder / CHAT_TEMPLATE_FILE, folder / TOOL_TEMPLATE_FILE
+    where = f"{folder / TOKENIZER_CONFIG_FILE}: chat_template"
+    given = config.get("chat_template")
+    named: dict[str, Any] = {"default": given}
+    if isinstance(given, list):  # several, by name
+        if not all(isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in given):
+            raise BadCheckpoint(where, repr(given)[:80], "a template, or a list of {name, template}")
+        named = {entry["name"]: entry.get("template") for entry in given}
+    for name, file in (("default", path), ("tool_use", for_tools)):
+        if file.is_file():
+            try:
+                named[name] = file.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise BadCheckpoint(str(file), str(error), "UTF-8 text") from error
+    for template in named.values():
+        if template is not None and not isinstance(template, str):
+            raise BadCheckpoint(where, repr(template)[:80], "a template, or a list of {name, template}")
+    return named.get("default"), named.get("tool_use"), str(path) if path.is_file() else where

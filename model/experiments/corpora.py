@@ -130,7 +130,7 @@ def _count_within(lengths: Sequence[int], most: int) -> int:
 def _length(document: Document, tokenizer: Tokenizer) -> int:
     if document.text is not None:
         return len(tokenizer.encode(document.text))
-    return len(tokenizer.encode_chat([dict(message) for message in document.messages or ()])[0])
+    return len(tokenizer.encode_document(document)[0])
 
 
 def _place(document: Document) -> float:

@@ -25,6 +25,7 @@ surrogate pair, which no tokenizer can take. Bytes that are UTF-8 are text (parq
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import string
@@ -32,7 +33,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from model.conversations import Messages, is_chat, normalise
+from model.conversations import BESIDE, Messages, is_chat, normalise, tools_of
 from model.difficulty import code_difficulty, gsm8k_calculations, math_level, readability_difficulty
 from model.document import Document, content_origin
 from model.errors import BadSource, RetainModelError
@@ -101,8 +102,10 @@ def row_document(row: Any, *, where: str, options: Mapping[str, Any]) -> Documen
     named = options.get("chat_fields")
     if named or (explicit is None and is_chat(row)):
         messages = _named_chat(row, where, named, given) if named else normalise(row, where=where)
-        _check_turns(messages, where)
-        return Document(messages=messages, origin=origin, difficulty=_stated(row, where, options, given), meta=meta)
+        tools = tools_of(row, where=where)
+        _check_turns(messages, tools, where)
+        stated = _stated(row, where, options, given)
+        return Document(messages=messages, tools=tools, origin=origin, difficulty=stated, meta=meta)
     if explicit is not None:
         text, difficulty = _explicit(row, where, options, given), None
     else:
@@ -130,14 +133,15 @@ def _names(row: Mapping[str, Any]) -> str:
     return text + (f" (null: {', '.join(nulls[:10])}{', ...' if len(nulls) > 10 else ''})" if nulls else "")
 
 
-def _check_turns(messages: Messages, where: str) -> None:
+def _check_turns(messages: Messages, tools: Sequence[Mapping[str, Any]], where: str) -> None:
     """Raises BadSource for a turn that no tokenizer can take, or a conversation that no memory should hold."""
     size = 0
-    for number, turn in enumerate(messages):
-        for name, value in turn.items():
-            if isinstance(value, str):
-                check_unicode(value, f"{where}: turn {number}: {name}")
-                size += len(value)
+    parts = {f"turn {number}: {name}": value for number, turn in enumerate(messages) for name, value in turn.items()}
+    parts |= {f"tools[{number}]": tool for number, tool in enumerate(tools)}
+    for name, value in parts.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        check_unicode(text, f"{where}: {name}")
+        size += len(text)
     if size > MOST_CHAT_CHARACTERS:
         allowed = f"up to {MOST_CHAT_CHARACTERS:,}: no context holds more"
         raise BadSource(field=where, came=f"a conversation of {size:,} characters", allowed=allowed)
@@ -155,11 +159,14 @@ def check_unicode(text: str, where: str) -> None:
 
 
 def _named_chat(row: Mapping[str, Any], where: str, names: Mapping[str, str], given: Mapping[str, Any]) -> Messages:
-    """The conversation in the named columns. The others do not count, whatever they are called, but for `system`."""
+    """The conversation in the named columns. The others do not count, whatever they are called, but for
+    `system`, `tools` and what no text can show (images)."""
+    beside = {name: column for name, column in row.items() if name in BESIDE}
     values = {form: _needed(row, column, where, given) for form, column in names.items()}
     turns = values.get("messages")
     if isinstance(turns, Sequence) and any(isinstance(turn, Mapping) and "from" in turn for turn in turns):
-        values = {"conversations": turns, "system": row.get("system")}
+        values = {"conversations": turns}
+    values = beside | values
     try:
         return normalise(values, where=where)
     except BadSource as error:  # name the column as the file does
