@@ -101,6 +101,9 @@ EVALUATIONS_PENDING = _gauge("retain_evaluations_pending", (), "Evaluations that
 
 # ---- orchestrator ----------------------------------------------------------------------------------------------------
 PIPELINE_RUNS = _gauge("retain_pipeline_runs", ("state",), "Pipeline runs by state.")
+UNREADABLE_RECORDS = _gauge(
+    "retain_unreadable_records", ("kind",), "Stored runs, checkpoints and decisions that are set aside, found so far."
+)
 STAGE_ATTEMPTS = _counter("retain_stage_attempts_total", ("stage",), "Attempts begun, by name of the stage.")
 DECISIONS = _counter("retain_decisions_total", ("decision",), "Decisions of the gate or of a person, by verdict.")
 TRAIN_LOSS_NATS = _gauge("retain_train_loss_nats", _STAGE, "Training loss in nats a token, as last reported.")
@@ -199,6 +202,7 @@ class OrchestratorMetrics(_Group):
 
     _members: ClassVar = {
         "pipeline_runs": PIPELINE_RUNS,
+        "unreadable_records": UNREADABLE_RECORDS,
         "stage_attempts": STAGE_ATTEMPTS,
         "decisions": DECISIONS,
         "train_loss_nats": TRAIN_LOSS_NATS,

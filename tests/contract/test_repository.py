@@ -1,5 +1,6 @@
 """One suite for the orchestrator's repository, on SQLite and on a real PostgreSQL server."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,10 +9,18 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from services.common.errors import AlreadyExists, InvalidInput, NotFound, Stale, Unavailable
+from services.common.errors import (
+    AlreadyExists,
+    Corrupt,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    Stale,
+    Unavailable,
+)
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.repository import SqlRepository
-from services.orchestrator.application.ports import NewRun, Upload, Waiting
+from services.orchestrator.application.ports import NewRun, RunUnreadable, UnreadableRun, Upload, Waiting
 from services.orchestrator.domain.decision import Decision, Severity, Verdict
 from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, Job, RunState, RunStatus
 from services.orchestrator.domain.spec import Domain, StageKind
@@ -164,14 +173,20 @@ def test_a_checkpoint_is_found_by_id_uri_or_the_first_digits_of_its_manifest(rep
     assert [c.id for c in page.items] == ["copy", two.id]
 
 
+def delete(repository: SqlRepository, run_id: str, sequence: int = 1, uris: tuple[str, ...] = ()) -> None:
+    repository.delete(run_id, expected_sequence=sequence, base_prefix=f"s3://retain/runs/{run_id}/", garbage_uris=uris)
+
+
 def test_a_deleted_run_leaves_nothing_but_garbage_to_collect(repository: SqlRepository) -> None:
     repository.create(new(1, "req"))
     repository.save(
         replace(state(1), sequence=2), expected_sequence=1,
         decisions=[decision("run-1", 1)], checkpoints=[checkpoint("run-1", 1)],
     )  # fmt: skip
+    with pytest.raises(Stale):
+        delete(repository, "run-1", sequence=1)
     for _ in range(2):
-        repository.delete("run-1", garbage_uris=["s3://retain/runs/run-1"])
+        delete(repository, "run-1", sequence=2, uris=("s3://retain/runs/run-1",))
     assert repository.garbage() == ("s3://retain/runs/run-1",)
     assert repository.list_checkpoints(limit=9).items == ()
     assert repository.list_decisions("run-1", limit=9).items == ()
@@ -180,10 +195,129 @@ def test_a_deleted_run_leaves_nothing_but_garbage_to_collect(repository: SqlRepo
     assert repository.garbage() == ()
 
 
-def test_runs_that_build_on_a_prefix(repository: SqlRepository) -> None:
-    repository.create(replace(new(1), base_uri="s3://retain/runs/a_b/pretrain/attempt-1/step-1"))
-    assert repository.runs_based_on("s3://retain/runs/a_b/") == ("run-1",)
-    assert repository.runs_based_on("s3://retain/runs/axb/") == (), "an underscore is no wildcard"
+def parent(repository: SqlRepository, name: str = "run-1") -> str:
+    """A run with an accepted checkpoint; the checkpoint's URI."""
+    repository.create(new(1) if name == "run-1" else replace(new(1), state=replace(state(1), id=name)))
+    made = replace(checkpoint(name, 1), status=CheckpointStatus.ACCEPTED)
+    repository.put_checkpoint(made)
+    return made.ref.uri
+
+
+@pytest.mark.parametrize("status", [s for s in RunStatus if s is not RunStatus.SUCCEEDED])
+def test_a_run_stays_while_one_that_may_go_on_builds_on_it(repository: SqlRepository, status: RunStatus) -> None:
+    base = parent(repository)
+    repository.create(replace(new(2, status=status), base_uri=base))
+    with pytest.raises(FailedPrecondition, match=f"run run-2 .{status}. builds on") as caught:
+        delete(repository, "run-1")
+    assert caught.value.reason == "CHECKPOINT_IN_USE"
+    assert repository.get("run-1").id == "run-1"
+    repository.save(replace(state(2, status=RunStatus.SUCCEEDED), sequence=2), expected_sequence=1)
+    delete(repository, "run-1")
+    with pytest.raises(NotFound):
+        repository.get("run-1")
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(repository: SqlRepository) -> None:
+    """An underscore is no wildcard."""
+    base = parent(repository, "a_b")
+    repository.create(replace(new(2), base_uri=base))
+    parent(repository, "axb")
+    delete(repository, "axb")
+    with pytest.raises(FailedPrecondition):
+        delete(repository, "a_b")
+
+
+def test_a_run_whose_base_is_gone_or_was_never_accepted_is_not_made(repository: SqlRepository) -> None:
+    base = parent(repository)
+    delete(repository, "run-1")
+    with pytest.raises(FailedPrecondition, match="is gone"):
+        repository.create(replace(new(2), base_uri=base))
+    repository.put_checkpoint(replace(checkpoint("run-3", 1), status=CheckpointStatus.VOID))
+    with pytest.raises(FailedPrecondition, match="is VOID"):
+        repository.create(replace(new(2), base_uri=checkpoint("run-3", 1).ref.uri))
+
+
+def test_of_a_creation_and_a_deletion_at_the_same_time_one_is_refused(repository: SqlRepository) -> None:
+    """Whoever comes first: there is never a run whose base was deleted."""
+    outcomes = set()
+    for number in range(30):
+        name = f"parent-{number}"
+        base = parent(repository, name)
+        together = threading.Barrier(2)
+        child = replace(new(2), state=replace(state(2), id=f"child-{number}"), base_uri=base)
+
+        def make(child: NewRun = child, together: threading.Barrier = together) -> str:
+            together.wait()
+            try:
+                repository.create(child)
+            except FailedPrecondition as error:
+                return error.reason
+            return "made"
+
+        def take(name: str = name, together: threading.Barrier = together) -> str:
+            together.wait()
+            try:
+                delete(repository, name)
+            except FailedPrecondition as error:
+                return error.reason
+            return "deleted"
+
+        with ThreadPoolExecutor(2) as pool:
+            made, deleted = pool.submit(make), pool.submit(take)
+            outcomes.add((made.result(timeout=30), deleted.result(timeout=30)))
+    assert outcomes <= {("made", "CHECKPOINT_IN_USE"), ("CHECKPOINT_GONE", "deleted")}
+
+
+def spoil(engine: sa.Engine, table: str, name: str, body: str) -> None:
+    key = "run_id" if table == "decisions" else "id"
+    with engine.begin() as connection:
+        done = connection.execute(
+            sa.text(f"UPDATE {table} SET body = :body WHERE {key} = :name"), {"body": body, "name": name}
+        )
+        assert done.rowcount == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"), [("{", "BAD_BODY"), ('{"version": 99}', "WRITTEN_BY_A_NEWER_VERSION"), ("[]", "BAD_DOCUMENT")]
+)
+def test_a_record_that_cannot_be_read_is_set_aside_and_hides_no_other(
+    repository: SqlRepository, engine: sa.Engine, body: str, reason: str
+) -> None:
+    for number in (1, 2, 3):
+        repository.create(new(number, status=RunStatus.RUNNING))
+    repository.create(new(4))
+    repository.create(new(5))
+    repository.save(
+        replace(state(2), sequence=2, status=RunStatus.RUNNING), expected_sequence=1,
+        decisions=[decision("run-2", 1)], checkpoints=[checkpoint("run-2", 1), checkpoint("run-2", 2)],
+    )  # fmt: skip
+    for table, name in (
+        ("runs", "run-2"), ("runs", "run-4"), ("decisions", "run-2"), ("checkpoints", checkpoint("run-2", 1).id),
+    ):  # fmt: skip
+        spoil(engine, table, name, body)
+    other = SqlRepository(engine)
+    overview = other.overview()
+    assert [s.id for s in overview.attention] == ["run-1", "run-3"]
+    assert [w.run_id for w in overview.waiting] == ["run-4", "run-5"]
+    assert [s.id for s in other.pending()] == ["run-5"]
+    items = other.list_runs(limit=9).items
+    assert [s.id for s in items] == [f"run-{n}" for n in (5, 4, 3, 2, 1)]
+    bad = items[3]
+    assert isinstance(bad, UnreadableRun)
+    assert (bad.sequence, bad.status, bad.reason) == (2, RunStatus.RUNNING, reason)
+    with pytest.raises(RunUnreadable, match="run-2 is set aside") as caught:
+        other.get("run-2")
+    assert (caught.value.code, caught.value.run) == ("DATA_LOSS", bad)
+    (shown,) = other.list_decisions("run-2", limit=9).items
+    assert (shown.number, shown.verdict) == (1, Verdict.UNSPECIFIED)
+    assert "cannot be read" in shown.message
+    rows = other.list_checkpoints(limit=9).items
+    assert [row.ref.uri for row in rows] == [checkpoint("run-2", n).ref.uri for n in (2, 1)]
+    with pytest.raises(Corrupt):
+        other.find_checkpoint(checkpoint("run-2", 1).id)
+    assert dict(other.overview().unreadable) == {"run": 2, "decision": 1, "checkpoint": 1}
+    other.delete("run-4", expected_sequence=1, base_prefix="s3://retain/runs/run-4/", garbage_uris=[])
+    assert other.overview().unreadable["run"] == 1
 
 
 def test_uploads_are_remembered_by_folder(repository: SqlRepository) -> None:

@@ -1,35 +1,49 @@
 """Frozen dataclasses to JSON and back, by their type hints: the form in which the database keeps the core's state.
 
-Fields that hold their default are left out, which makes a run's row three times smaller. Names that are not known any
-more are refused: a migration has to say what becomes of them. NaN and infinity are kept (JSON as Python writes it).
+Every body carries its version (services/common/versions.py) and is written whole, also what holds its default: a
+default that changes in the program must not change a run that is stored. A field that is added later needs a default,
+which stands for the bodies from before. Everything else (a field that goes, gets another name or another meaning, and a
+default of such an added field that changes) takes a new version and an upcaster in adapters/upcast.py, and bodies of
+every version are kept for the tests (stored_bodies). NaN and infinity are kept (JSON as Python writes it).
 """
 
 import json
 import types
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from services.common.errors import Corrupt
-from services.orchestrator.adapters.upcast import upcast
+from services.common.versions import Versions, WrittenByNewer
+from services.orchestrator.adapters.upcast import CURRENT, upcasters
 
 T = TypeVar("T")
 Reader = Callable[[Any], Any]
 
 
+class UnknownField(ValueError):
+    """A field that this program does not have."""
+
+
 def dumps(value: Any) -> str:
     """One line of JSON."""
-    return json.dumps(to_plain(value), separators=(",", ":"))
+    return json.dumps(_versions(type(value).__name__).stamp(to_plain(value)), separators=(",", ":"))
 
 
 def loads(cls: type[T], text: str) -> T:
-    """The object that `dumps` wrote. Raises Corrupt for anything else."""
+    """The object that `dumps` wrote, now or in an earlier version. Raises Corrupt for anything else, and its kind
+    WrittenByNewer for what a newer program wrote."""
     try:
-        read: T = reader(cast(Hashable, cls))(json.loads(text))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Corrupt(f"a stored {cls.__name__} cannot be read: {error!r}") from error
+        plain = _versions(cls.__name__).read(json.loads(text))
+        read: T = reader(cast(Hashable, cls))(plain)
+    except UnknownField as error:
+        raise WrittenByNewer(f"a stored {cls.__name__} cannot be read: {error}") from error
+    except Corrupt as error:
+        raise type(error)(f"a stored {cls.__name__} cannot be read: {error.message}", reason=error.reason) from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise Corrupt(f"a stored {cls.__name__} cannot be read: {error!r}", reason="BAD_BODY") from error
     return read
 
 
@@ -43,23 +57,12 @@ def to_plain(value: Any) -> Any:
         return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
-    plain = {}
-    for name, default in _defaults(cast(Hashable, type(value))):
-        item = getattr(value, name)
-        if item is not default and item != default:
-            plain[name] = to_plain(item)
-    return plain
+    return {name: to_plain(getattr(value, name)) for name in _names(cast(Hashable, type(value)))}
 
 
 @cache
-def _defaults(cls: Any) -> tuple[tuple[str, Any], ...]:
-    found = []
-    for field in fields(cls):
-        default = field.default
-        if default is MISSING and field.default_factory is not MISSING:
-            default = field.default_factory()
-        found.append((field.name, default))
-    return tuple(found)
+def _names(cls: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
 
 
 @cache
@@ -91,6 +94,14 @@ def _dataclass_reader(cls: Any) -> Reader:
         if not readers:
             # Late, so that a type may contain itself.
             readers.update({name: reader(hint) for name, hint in get_type_hints(cls).items()})
-        return cls(**{name: readers[name](value) for name, value in upcast(cls.__name__, plain).items()})
+        if unknown := plain.keys() - readers.keys():
+            raise UnknownField(f"{cls.__name__} has a field {min(unknown)!r} that this program does not know")
+        return cls(**{name: readers[name](value) for name, value in plain.items()})
 
     return read
+
+
+@cache
+def _versions(kind: str) -> Versions:
+    """Versions of the bodies of a kind (RunState, Decision, Checkpoint)."""
+    return Versions(current=CURRENT, upcasters=upcasters(kind))

@@ -28,6 +28,8 @@ class Exporter(Observer):
         if not news.statuses:
             self._counts = Counter(overview.counts)
             self._export_counts()
+        for kind in ("run", "checkpoint", "decision"):
+            self._metrics.unreadable_records.labels(kind=kind).set(overview.unreadable.get(kind, 0))
         present = {state.id for state in overview.attention} | news.runs
         for run_id in self._running.keys() - present:
             for name, kind in tuple(self._running[run_id]):
@@ -49,9 +51,9 @@ class Exporter(Observer):
         """Take away the series of runs that ended some minutes ago."""
         self._series.sweep(now_s=self._clock.monotonic_s())
 
-    def deleted(self, state: RunState) -> None:
+    def deleted(self, run_id: str, status: RunStatus) -> None:
         """A run is gone."""
-        self._counts[state.status] -= 1
+        self._counts[status] -= 1
         self._export_counts()
 
     def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:

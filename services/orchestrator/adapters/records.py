@@ -1,7 +1,9 @@
 """The rows beside a run: checkpoints, decisions, uploads, garbage."""
 
 import re
-from collections.abc import Iterator
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,12 +11,15 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.common.errors import InvalidInput, NotFound, Unavailable, Violation
+from services.common.errors import Corrupt, InvalidInput, NotFound, Unavailable, Violation
+from services.common.logging import get_logger
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.tables import checkpoints, decisions, garbage, uploads
 from services.orchestrator.application.ports import Page, Upload
-from services.orchestrator.domain.decision import Decision
-from services.orchestrator.domain.run_state import Checkpoint
+from services.orchestrator.domain.decision import Decision, Severity, Verdict
+from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus
+from services.orchestrator.domain.spec import Domain, StageKind
+from services.orchestrator.domain.values import CheckpointRef
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
@@ -37,6 +42,8 @@ class Records:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._noting = threading.Lock()  # the database's threads share what is noted
+        self._unreadable: dict[tuple[str, str], str] = {}
 
     def list_decisions(self, run_id: str, *, limit: int, after_number: int = 0) -> Page[Decision]:
         query = (
@@ -47,24 +54,24 @@ class Records:
         )
         with self._begin() as connection:
             rows = connection.execute(query).all()
-        items = tuple(codec.loads(Decision, row.body) for row in rows[:limit])
+        items = tuple(self._decision(run_id, row.number, row.body) for row in rows[:limit])
         return Page(items=items, next_number=rows[limit - 1].number if len(rows) > limit else None)
 
     def decision(self, run_id: str, number: int) -> Decision | None:
         query = sa.select(decisions.c.body).where(decisions.c.run_id == run_id, decisions.c.number == number)
         with self._begin() as connection:
             row = connection.execute(query).first()
-        return None if row is None else codec.loads(Decision, row.body)
+        return None if row is None else self._decision(run_id, number, row.body)
 
     def list_checkpoints(self, *, run_id: str = "", limit: int, below_number: int | None = None) -> Page[Checkpoint]:
-        query = sa.select(checkpoints.c.number, checkpoints.c.body).order_by(checkpoints.c.number.desc())
+        query = sa.select(checkpoints).order_by(checkpoints.c.number.desc())
         if run_id:
             query = query.where(checkpoints.c.run_id == run_id)
         if below_number is not None:
             query = query.where(checkpoints.c.number < below_number)
         with self._begin() as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
-        items = tuple(codec.loads(Checkpoint, row.body) for row in rows[:limit])
+        items = tuple(self._checkpoint(row) for row in rows[:limit])
         return Page(items=items, next_number=rows[limit - 1].number if len(rows) > limit else None)
 
     def find_checkpoint(self, key: str) -> Checkpoint:
@@ -112,6 +119,47 @@ class Records:
         with self._begin() as connection:
             connection.execute(garbage.delete().where(garbage.c.uri == uri))
 
+    def _decision(self, run_id: str, number: int, body: str) -> Decision:
+        """A decision; one that cannot be read is shown as that, so that it hides none of the others."""
+        try:
+            return codec.loads(Decision, body)
+        except Corrupt as error:
+            self._set_aside("decision", f"{run_id}/{number}", error)
+            return Decision(
+                run_id=run_id, number=number, stage="", attempt=0, boundary=0, step=0, verdict=Verdict.UNSPECIFIED,
+                severity=Severity.UNSPECIFIED, message=error.message,
+            )  # fmt: skip
+
+    def _checkpoint(self, row: Any) -> Checkpoint:
+        """A checkpoint for a list, as far as it can be read: what a row says beside its body stays true."""
+        try:
+            return codec.loads(Checkpoint, row.body)
+        except Corrupt as error:
+            self._set_aside("checkpoint", row.id, error)
+            ref = CheckpointRef(uri=row.uri, manifest_sha256=row.manifest_sha256, weights_digest="")
+            return Checkpoint(
+                id=row.id, run_id=row.run_id, stage_index=0, stage="", kind=StageKind.UNSPECIFIED,
+                domain=Domain.UNSPECIFIED, attempt=0, boundary=0, ref=ref, parent="",
+                status=_status_of(row.status), created_s=row.created_s,
+            )  # fmt: skip
+
+    def _set_aside(self, kind: str, name: str, error: Corrupt) -> None:
+        """Remember what cannot be read, and say so once."""
+        with self._noting:
+            new = (kind, name) not in self._unreadable
+            self._unreadable[(kind, name)] = error.message
+        if new:
+            get_logger().error("a stored record is set aside", kind=kind, record=name, error=error.message)
+
+    def _set_right(self, kind: str, name: str) -> None:
+        """A record was written anew or deleted."""
+        with self._noting:
+            self._unreadable.pop((kind, name), None)
+
+    def _set_aside_counts(self) -> Mapping[str, int]:
+        with self._noting:
+            return Counter(kind for kind, _ in self._unreadable)
+
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
         """A transaction; a server that went away is Unavailable, whether or not it had committed."""
@@ -136,3 +184,8 @@ class Records:
             "body": codec.dumps(checkpoint),
         }
         upsert(connection, checkpoints, row, key="id")
+
+
+def _status_of(name: str) -> CheckpointStatus:
+    """The status that a row names; void, which nothing goes on from, for one that nobody knows here."""
+    return CheckpointStatus(name) if name in CheckpointStatus.__members__ else CheckpointStatus.VOID

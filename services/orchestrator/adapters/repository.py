@@ -1,21 +1,31 @@
 """`Repository` on a relational database through SQLAlchemy: runs. Their records are in adapters/records.py."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.util import LRUCache
 
-from services.common.errors import AlreadyExists, NotFound, Stale
+from services.common.errors import AlreadyExists, Corrupt, FailedPrecondition, NotFound, Stale
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.records import Records, upsert
 from services.orchestrator.adapters.tables import checkpoints, decisions, garbage, runs
-from services.orchestrator.application.ports import NewRun, Overview, Page, Repository, StoredRequest, Waiting
+from services.orchestrator.application.ports import (
+    NewRun,
+    Overview,
+    Page,
+    Repository,
+    RunUnreadable,
+    StoredRequest,
+    UnreadableRun,
+    Waiting,
+)
 from services.orchestrator.domain.decision import Decision
 from services.orchestrator.domain.due import needs_attention
-from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus
+from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, RunState, RunStatus
 
-_rows = sa.select(runs.c.id, runs.c.version, runs.c.body, runs.c.number)
+_rows = sa.select(runs.c.id, runs.c.version, runs.c.status, runs.c.body, runs.c.number)
 KEPT_STATES = 512  # decoded states kept at hand; a page of a list is up to 500
 
 
@@ -24,7 +34,7 @@ class SqlRepository(Records, Repository):
 
     def __init__(self, engine: sa.Engine) -> None:
         super().__init__(engine)
-        self._states: dict[tuple[str, int], RunState] = {}
+        self._states: LRUCache[tuple[str, int], RunState] = LRUCache(KEPT_STATES)  # shared by the database's threads
 
     def create(self, run: NewRun) -> RunState:
         state = run.state
@@ -36,6 +46,8 @@ class SqlRepository(Records, Repository):
         }
         try:
             with self._begin() as connection:
+                if run.base_uri is not None:
+                    self._hold_base(connection, run.base_uri)
                 connection.execute(runs.insert().values(row))
         except exc.IntegrityError as error:
             with self._begin() as connection:
@@ -56,7 +68,10 @@ class SqlRepository(Records, Repository):
             row = connection.execute(query).first()
         if row is None:
             raise NotFound(f"there is no run {run_id!r}")
-        return self._state(row)
+        state = self._state(row)
+        if isinstance(state, UnreadableRun):
+            raise RunUnreadable(state)
+        return state
 
     def save(
         self,
@@ -75,18 +90,30 @@ class SqlRepository(Records, Repository):
             for checkpoint in checkpoints:
                 self._put_checkpoint(connection, checkpoint)
         self._keep(state)
+        self._set_right("run", state.id)
 
-    def delete(self, run_id: str, *, garbage_uris: Sequence[str]) -> None:
+    def delete(self, run_id: str, *, expected_sequence: int, base_prefix: str, garbage_uris: Sequence[str]) -> None:
         with self._begin() as connection:
+            found = connection.execute(sa.select(runs.c.version).where(runs.c.id == run_id).with_for_update()).first()
+            if found is None:
+                return  # deleted before, and its reply was lost
+            if found.version != expected_sequence:
+                raise Stale(f"run {run_id} is not at sequence {expected_sequence} any more")
+            # First the rows that a new run holds while it is inserted, then a look for such runs: one of the two waits.
+            connection.execute(
+                sa.select(checkpoints.c.id).where(checkpoints.c.run_id == run_id).with_for_update()
+            ).all()
+            self._refuse_while_built_on(connection, run_id, base_prefix)
             for table in (decisions, checkpoints):
                 connection.execute(table.delete().where(table.c.run_id == run_id))
             connection.execute(runs.delete().where(runs.c.id == run_id))
             for uri in garbage_uris:
                 upsert(connection, garbage, {"uri": uri}, key="uri")
+        self._set_right("run", run_id)
 
     def list_runs(
         self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
-    ) -> Page[RunState]:
+    ) -> Page[RunState | UnreadableRun]:
         query = _rows.order_by(runs.c.number.desc())
         if below_number is not None:
             query = query.where(runs.c.number < below_number)
@@ -107,20 +134,16 @@ class SqlRepository(Records, Repository):
             waiting = connection.execute(pending.order_by(runs.c.queue_number)).all()
         return Overview(
             counts={status: counts.get(status.value, 0) for status in RunStatus},
-            attention=tuple(self._state(row) for row in rows),
+            attention=self._readable(rows),
             waiting=tuple(Waiting(run_id=row.id, queue_number=row.queue_number) for row in waiting),
+            unreadable=self._set_aside_counts(),
         )
 
     def pending(self) -> tuple[RunState, ...]:
         query = _rows.where(runs.c.status == RunStatus.PENDING.value).order_by(runs.c.queue_number)
         with self._begin() as connection:
             rows = connection.execute(query).all()
-        return tuple(self._state(row) for row in rows)
-
-    def runs_based_on(self, uri_prefix: str) -> tuple[str, ...]:
-        query = sa.select(runs.c.id).where(runs.c.base_uri.startswith(uri_prefix, autoescape=True))
-        with self._begin() as connection:
-            return tuple(row[0] for row in connection.execute(query))
+        return self._readable(rows)
 
     def _columns(self, state: RunState) -> dict[str, Any]:
         return {
@@ -131,13 +154,51 @@ class SqlRepository(Records, Repository):
             "body": codec.dumps(state),
         }
 
-    def _state(self, row: Any) -> RunState:
+    def _hold_base(self, connection: sa.Connection, uri: str) -> None:
+        """Keep a base from being deleted until the run that names it is committed."""
+        query = sa.select(checkpoints.c.status).where(checkpoints.c.uri == uri).with_for_update(read=True)
+        found = [row.status for row in connection.execute(query)]
+        if CheckpointStatus.ACCEPTED.value not in found:
+            came = found[0] if found else "gone"
+            raise FailedPrecondition(
+                f"the checkpoint {uri} is {came}; allowed as a base is an accepted or imported one",
+                reason="CHECKPOINT_GONE",
+            )
+
+    def _refuse_while_built_on(self, connection: sa.Connection, run_id: str, prefix: str) -> None:
+        query = sa.select(runs.c.id, runs.c.status).where(
+            runs.c.base_uri.startswith(prefix, autoescape=True), runs.c.status != RunStatus.SUCCEEDED.value
+        )
+        child = connection.execute(query.limit(1)).first()
+        if child is not None:
+            raise FailedPrecondition(
+                f"run {child.id} ({child.status}) builds on a checkpoint of {run_id} and may still go on or be retried;"
+                " its success or deletion unlocks this",
+                reason="CHECKPOINT_IN_USE",
+                metadata={"run_id": child.id},
+            )
+
+    def _readable(self, rows: Iterable[Any]) -> tuple[RunState, ...]:
+        states = (self._state(row) for row in rows)
+        return tuple(state for state in states if isinstance(state, RunState))
+
+    def _state(self, row: Any) -> RunState | UnreadableRun:
         """The state of a row; decoded once, since a version of a run never changes."""
         known = self._states.get((row.id, row.version))
-        return known if known is not None else self._keep(codec.loads(RunState, row.body))
+        if known is not None:
+            return known
+        try:
+            return self._keep(codec.loads(RunState, row.body))
+        except Corrupt as error:
+            self._set_aside("run", row.id, error)
+            return UnreadableRun(
+                id=row.id,
+                sequence=row.version,
+                status=RunStatus(row.status),
+                reason=error.reason,
+                why=error.message,
+            )
 
     def _keep(self, state: RunState) -> RunState:
-        while len(self._states) >= KEPT_STATES:
-            self._states.pop(next(iter(self._states)), None)
         self._states[(state.id, state.sequence)] = state
         return state

@@ -16,6 +16,7 @@ from services.common.logging import get_logger
 from services.common.object_store import ObjectStore, key_of
 from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import (
+    RECORDS,
     EvaluationProgress,
     EvaluationView,
     EvaluatorPort,
@@ -207,13 +208,14 @@ class Effects:
         await self._files(self._empty, effect.uri, MANIFEST)
         await self._engine.apply(state.id, CheckpointPruned(checkpoint_id=effect.checkpoint_id, now_s=self._now_s()))
 
-    async def collect_garbage(self) -> None:
-        """Empty the prefixes of deleted runs."""
-        repository = self._engine.repository
-        for uri in await self._engine.read(repository.garbage):
+    async def throw_away(self, uri: str) -> None:
+        """What a deleted run left behind: its files, or what the evaluator keeps of it."""
+        if uri.startswith(RECORDS):
+            await self._evaluator.delete_run_records(uri.removeprefix(RECORDS))
+        else:
             await self._files(self._empty, uri, None)
-            await self._engine.read(repository.forget_garbage, uri)
-            get_logger().info("files of a deleted run are gone", uri=uri)
+        await self._engine.read(self._engine.repository.forget_garbage, uri)
+        get_logger().info("what a deleted run left behind is gone", uri=uri)
 
     def _empty(self, uri: str, kept_name: str | None) -> None:
         try:

@@ -116,10 +116,7 @@ class RunEngine:
                     self._tell(*sent)
                     return state
                 if etag and etag != state.etag:
-                    raise Stale(
-                        f"run {run_id}: the etag {etag} came; the present one is {state.etag}: look again",
-                        reason="STALE_ETAG",
-                    )
+                    raise stale(run_id, came=etag, present=state.etag)
                 after, actions = step(state, event)
                 if after is state or after == state:
                     return state
@@ -220,6 +217,11 @@ class RunEngine:
                 "run changed state", run=after.id, before=before.status.value, after=after.status.value,
                 reason=after.reason, message=after.message,
             )  # fmt: skip
+
+
+def stale(run_id: str, *, came: str, present: str) -> Stale:
+    """What somebody is told who looked too long ago."""
+    return Stale(f"run {run_id}: the etag {came} came; the present one is {present}: look again", reason="STALE_ETAG")
 
 
 def _same_version(stored: RunState, sent: RunState) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
+from services.common.errors import Corrupt
 from services.orchestrator.domain.actions import Evaluate, WritePoint
 from services.orchestrator.domain.decision import Decision
 from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus
@@ -12,6 +13,7 @@ from services.orchestrator.domain.spec import ComputeSpec
 from services.orchestrator.domain.values import CheckpointRef, Measurement
 
 Item = TypeVar("Item")
+RECORDS = "records:"  # in front of a run's name: what the evaluator keeps of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,25 @@ class StoredRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnreadableRun:
+    """A run whose stored body this program cannot read: set aside, shown as that, and in nobody's way."""
+
+    id: str
+    sequence: int
+    status: RunStatus
+    reason: str
+    why: str
+
+
+class RunUnreadable(Corrupt):
+    """There is such a run, and its body cannot be read."""
+
+    def __init__(self, run: UnreadableRun) -> None:
+        super().__init__(f"run {run.id} is set aside: {run.why}", reason=run.reason, metadata={"run_id": run.id})
+        self.run = run
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page(Generic[Item]):
     """A part of a list. `next_number` continues it; None at its end."""
 
@@ -50,11 +71,15 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """What the reconcile loop, the queue and the gauges are made from, as of one moment."""
+    """What the reconcile loop, the queue and the gauges are made from, as of one moment.
+
+    Runs that cannot be read are in none of the lists; `unreadable` counts what was found so far, by kind of record.
+    """
 
     counts: Mapping[RunStatus, int]
     attention: tuple[RunState, ...]
     waiting: tuple[Waiting, ...]
+    unreadable: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +96,8 @@ class Repository(Protocol):
     """The database. All methods block and are atomic; Unavailable may come after the effect (a lost reply)."""
 
     def create(self, run: NewRun) -> RunState:
-        """Insert a run; the same run again is no error. Raises AlreadyExists when the request id is taken."""
+        """Insert a run; the same run again is no error. Raises AlreadyExists when the request id is taken, and
+        FailedPrecondition when its base is not there any more: it is looked at in the same transaction."""
         ...
 
     def request(self, request_id: str) -> StoredRequest | None:
@@ -79,7 +105,7 @@ class Repository(Protocol):
         ...
 
     def get(self, run_id: str) -> RunState:
-        """One run. Raises NotFound."""
+        """One run. Raises NotFound, and RunUnreadable for one whose body cannot be read."""
         ...
 
     def save(
@@ -93,13 +119,17 @@ class Repository(Protocol):
         """Write a run with its new records. Raises Stale when the stored sequence is another than expected."""
         ...
 
-    def delete(self, run_id: str, *, garbage_uris: Sequence[str]) -> None:
-        """Delete a run with its rows, and remember prefixes of the store to be emptied."""
+    def delete(self, run_id: str, *, expected_sequence: int, base_prefix: str, garbage_uris: Sequence[str]) -> None:
+        """Delete a run with its rows, and remember what is to be thrown away. Again is no error.
+
+        Raises Stale when the stored sequence is another than expected, and FailedPrecondition while a run that has not
+        succeeded starts from a checkpoint below `base_prefix`: it may go on, or be let go on by a person.
+        """
         ...
 
     def list_runs(
         self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
-    ) -> Page[RunState]:
+    ) -> Page[RunState | UnreadableRun]:
         """Runs, newest first."""
         ...
 
@@ -108,11 +138,7 @@ class Repository(Protocol):
         ...
 
     def pending(self) -> tuple[RunState, ...]:
-        """Runs that wait, in the order of the queue."""
-        ...
-
-    def runs_based_on(self, uri_prefix: str) -> tuple[str, ...]:
-        """Ids of runs that start from a checkpoint below a prefix."""
+        """Runs that wait and can be read, in the order of the queue."""
         ...
 
     def list_decisions(self, run_id: str, *, limit: int, after_number: int = 0) -> Page[Decision]:
@@ -144,7 +170,7 @@ class Repository(Protocol):
         ...
 
     def garbage(self) -> tuple[str, ...]:
-        """Prefixes of the store to be emptied."""
+        """What is to be thrown away: prefixes of the store, and RECORDS with the name of a run."""
         ...
 
     def forget_garbage(self, uri: str) -> None:

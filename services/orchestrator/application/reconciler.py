@@ -38,7 +38,9 @@ class Timing:
     max_restarts: int = 5
 
 
-GARBAGE = ("garbage",)
+GARBAGE = "garbage"  # first word of the names of what throws something away
+GARBAGE_AT_ONCE = 4
+LONGEST_GARBAGE_BACKOFF_S = 300.0  # nobody waits for it
 
 
 class Reconciler(Observer):
@@ -112,13 +114,22 @@ class Reconciler(Observer):
             self._alone(self._carry_out, state)
             self._alone(self._look, state)
         self._forget_others(overview)
-        self._start(GARBAGE, self._effects.collect_garbage())
+        await self._throw_away()
 
     async def _after_changes(self) -> None:
         await self._admit()
         changed, self._changed = self._changed, {}
         for state in changed.values():
             self._alone(self._carry_out, state)
+
+    async def _throw_away(self) -> None:
+        """Each thing in a task of its own, with pauses of its own: one that cannot be deleted now stops no other."""
+        repository = self._engine.repository
+        under_way = sum(1 for name in self._tasks if name[0] == GARBAGE)
+        for uri in await self._engine.read(repository.garbage):
+            if under_way >= GARBAGE_AT_ONCE:
+                break
+            under_way += self._start((GARBAGE, uri), self._effects.throw_away(uri))
 
     def _alone(self, look: Callable[[RunState], None], state: RunState) -> None:
         """Look at one run; a fault that nobody foresaw is that run's, and stops no other."""
@@ -142,7 +153,7 @@ class Reconciler(Observer):
         self._watchdog.keep(present)
         self._polled_at_s = {run: at_s for run, at_s in self._polled_at_s.items() if run in present}
         self._due_since_s = {run: since for run, since in self._due_since_s.items() if run in present}
-        long_ago_s = self._engine.clock.monotonic_s() - LONGEST_BACKOFF_S
+        long_ago_s = self._engine.clock.monotonic_s() - LONGEST_GARBAGE_BACKOFF_S
         self._not_before = {name: pause for name, pause in self._not_before.items() if pause[0] > long_ago_s}
 
     async def close(self) -> None:
@@ -220,15 +231,16 @@ class Reconciler(Observer):
     async def _apply(self, run_id: str, event: Any) -> None:
         await self._engine.apply(run_id, event)
 
-    def _start(self, name: tuple[Any, ...], work: Coroutine[Any, Any, None]) -> None:
-        """Run some work unless the same is under way, or failed a moment ago."""
+    def _start(self, name: tuple[Any, ...], work: Coroutine[Any, Any, None]) -> bool:
+        """Run some work unless the same is under way, or failed a moment ago; whether it was begun."""
         allowed_at_s, _ = self._not_before.get(name, (0.0, 0.0))
         if name in self._tasks or self._engine.clock.monotonic_s() < allowed_at_s:
             work.close()
-            return
+            return False
         task = asyncio.create_task(self._guard(name, work))
         self._tasks[name] = task
         task.add_done_callback(lambda done: self._done(name, done))
+        return True
 
     def _done(self, name: tuple[Any, ...], task: asyncio.Task[None]) -> None:
         """Forget a task; a fault that nobody foresaw is told and tried again after the longest pause."""
@@ -241,11 +253,12 @@ class Reconciler(Observer):
         try:
             await work
         except RetainError as error:
-            pause_s = min(LONGEST_BACKOFF_S, 2 * self._not_before.get(name, (0.0, FIRST_BACKOFF_S / 2))[1])
+            longest_s = LONGEST_GARBAGE_BACKOFF_S if name[0] == GARBAGE else LONGEST_BACKOFF_S
+            pause_s = min(longest_s, 2 * self._not_before.get(name, (0.0, FIRST_BACKOFF_S / 2))[1])
             self._not_before[name] = (self._engine.clock.monotonic_s() + pause_s, pause_s)
             level = "info" if isinstance(error, Unavailable) else "warning"
             getattr(get_logger(), level)("will be tried again", what=str(name), after_s=pause_s, error=str(error))
         else:
             self._not_before.pop(name, None)
-            if name != GARBAGE:  # it runs in every pass: a pass that it woke would wake the next one, without end
+            if name[0] != GARBAGE:  # nothing follows from it
                 self._wake.set()

@@ -1,6 +1,6 @@
 """What users do with runs: create, look, end, let go on, delete."""
 
-import hashlib
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from services.common.errors import (
     NotFound,
     Violation,
 )
-from services.orchestrator.application.engine import RunEngine
-from services.orchestrator.application.ports import BaseReader, NewRun, Page
+from services.orchestrator.application.engine import RunEngine, stale
+from services.orchestrator.application.ports import RECORDS, BaseReader, NewRun, Page, RunUnreadable, UnreadableRun
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.decision import Decision
 from services.orchestrator.domain.defaults import fill
@@ -28,6 +28,7 @@ from services.orchestrator.domain.spec import PipelineSpec, StageKind
 from services.orchestrator.domain.validate import validate
 
 READ_LIMIT_S = 45.0  # for the config.json of a model that a spec names
+_FIRST_DIGEST = re.compile(r"[0-9a-f]{64}")
 WATCH_EVERY_S = 30.0  # a watcher whose wake-up was lost looks again after so long
 
 
@@ -52,7 +53,7 @@ class RunService:
         bases: BaseReader,
         *,
         store_uri: str,
-        on_delete: Callable[[RunState], None] = lambda state: None,
+        on_delete: Callable[[str, RunStatus], None] = lambda run_id, status: None,
     ) -> None:
         self._engine = engine
         self._queue = queue
@@ -79,10 +80,11 @@ class RunService:
         filled = fill(spec, base_context=context)
         return Checked(spec=filled, stages=plan(filled), locked=locked, base=base)
 
-    async def create(self, spec: PipelineSpec, request_id: str, faults: Sequence[Violation] = ()) -> RunState:
-        """A new run, or the one that this request made before."""
-        digest = hashlib.sha256(repr(spec).encode()).hexdigest()
-        if request_id and (known := await self._answered(request_id, digest)):
+    async def create(
+        self, spec: PipelineSpec, request_id: str, *, digest: str, faults: Sequence[Violation] = ()
+    ) -> RunState:
+        """A new run, or the one that this request made before. `digest` names the request's content."""
+        if request_id and (known := await self._answered(request_id, digest, spec)):
             return known
         checked = await self.check(spec, faults)
         if checked.violations:
@@ -107,21 +109,26 @@ class RunService:
             await self._engine.read(self._engine.repository.create, new)
         except AlreadyExists:
             # Two copies of one request at the same time: the other one was first.
-            if request_id and (known := await self._answered(request_id, digest)):
+            if request_id and (known := await self._answered(request_id, digest, spec)):
                 return known
             raise
         self._engine.created(state)
         return state
 
-    async def get(self, run_id: str) -> RunState:
-        """One run."""
-        return await self._engine.get(run_id)
+    async def get(self, run_id: str) -> RunState | UnreadableRun:
+        """One run, as far as it can be read."""
+        try:
+            return await self._engine.get(run_id)
+        except RunUnreadable as error:
+            return error.run
 
     def queue_position(self, run_id: str) -> int:
         """Place in the queue, from 1; 0 for a run that does not wait."""
         return self._queue.position(run_id)
 
-    async def page(self, *, limit: int, below_number: int | None, statuses: Sequence[RunStatus]) -> Page[RunState]:
+    async def page(
+        self, *, limit: int, below_number: int | None, statuses: Sequence[RunStatus]
+    ) -> Page[RunState | UnreadableRun]:
         """Runs, newest first."""
         repository = self._engine.repository
         return await self._engine.read(repository.list_runs, limit=limit, below_number=below_number, statuses=statuses)
@@ -153,24 +160,24 @@ class RunService:
         return await self._engine.apply(run_id, event, etag=etag)
 
     async def delete(self, run_id: str, etag: str) -> None:
-        """Delete a run that has ended, unless another run that has not ended builds on it. Its files go later."""
-        state = await self._engine.get(run_id)
-        if etag and etag != state.etag:
-            await self._engine.apply(run_id, Cancelled(now_s=self._now_s()), etag=etag)  # raises Stale
-        if not state.status.ended or state.jobs:
+        """Delete a run that has ended, unless a run that may still go on builds on it. Its files go later."""
+        state = await self.get(run_id)
+        present = f"{state.id}.{state.sequence}"
+        if etag and etag != present:
+            raise stale(run_id, came=etag, present=present)
+        if not state.status.ended or (isinstance(state, RunState) and state.jobs):
             said = "delete" if not state.status.ended else "delete (its workers are still ending)"
             raise InvalidTransition(said, state=state.status, allowed=["SUCCEEDED", "FAILED", "CANCELLED"])
         prefix = f"{self._store_uri}/runs/{run_id}"
-        for other in await self._engine.read(self._engine.repository.runs_based_on, prefix + "/"):
-            user = await self._engine.get(other)
-            if not user.status.ended:
-                raise FailedPrecondition(
-                    f"run {other} builds on a checkpoint of {run_id}; its end or deletion unlocks this",
-                    reason="CHECKPOINT_IN_USE",
-                )
-        await self._engine.read(self._engine.repository.delete, run_id, garbage_uris=[prefix])
+        await self._engine.read(
+            self._engine.repository.delete,
+            run_id,
+            expected_sequence=state.sequence,
+            base_prefix=f"{prefix}/",
+            garbage_uris=[prefix, f"{RECORDS}{run_id}"],
+        )
         self._queue.forget(run_id)
-        self._on_delete(state)
+        self._on_delete(run_id, state.status)
         self._engine.deleted(run_id)
 
     async def decisions(self, run_id: str, *, limit: int, after_number: int) -> Page[Decision]:
@@ -180,17 +187,30 @@ class RunService:
             self._engine.repository.list_decisions, run_id, limit=limit, after_number=after_number
         )
 
-    async def _answered(self, request_id: str, digest: str) -> RunState | None:
+    async def _answered(self, request_id: str, digest: str, spec: PipelineSpec) -> RunState | None:
         known = await self._engine.read(self._engine.repository.request, request_id)
         if known is None:
             return None
-        if known.request_digest != digest:
+        same = known.request_digest == digest
+        if not same and _is_first_digest(known.request_digest):
+            same = await self._made_from(known.run_id, spec)
+        if not same:
             raise AlreadyExists(
                 f"the request id {request_id} made run {known.run_id} from another spec; allowed is a new request id",
                 reason="REQUEST_ID_REUSED",
                 metadata={"run_id": known.run_id},
             )
         return await self._engine.get(known.run_id)
+
+    async def _made_from(self, run_id: str, spec: PipelineSpec) -> bool:
+        """Whether a spec is the one that a run was made from, for runs whose request was named by an earlier program.
+
+        That name came out differently in every process, so the specs are compared, with their defaults filled in. A
+        request that spells out a default which the first one left out passes for the same; one that leaves out a
+        default which has changed since passes for another.
+        """
+        stored = (await self._engine.get(run_id)).spec
+        return fill(spec, base_context=stored.model.context) == stored
 
     async def _base(self, key: str) -> tuple[Checkpoint | None, str | None]:
         """The accepted checkpoint that a spec builds on, or what would unlock the run."""
@@ -210,3 +230,8 @@ class RunService:
 
     def _now_s(self) -> float:
         return self._engine.clock.now_s()
+
+
+def _is_first_digest(digest: str) -> bool:
+    """Whether a request was named by its text in one process's order of maps, as it was at first."""
+    return _FIRST_DIGEST.fullmatch(digest) is not None

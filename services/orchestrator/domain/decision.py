@@ -8,8 +8,9 @@ from services.orchestrator.domain.values import CheckpointRef, ForgettingScore, 
 
 
 class Verdict(StrEnum):
-    """What is to happen at a boundary."""
+    """What is to happen at a boundary; UNSPECIFIED is a stored decision that cannot be read any more."""
 
+    UNSPECIFIED = "UNSPECIFIED"
     CONTINUE = "CONTINUE"
     ADJUST = "ADJUST"
     ROLL_BACK = "ROLL_BACK"

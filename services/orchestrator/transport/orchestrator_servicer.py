@@ -1,7 +1,10 @@
 """OrchestratorService: convert, call, convert."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
+
+from google.protobuf.message import Message
 
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
@@ -9,6 +12,7 @@ from retain.orchestrator.v1 import resources_pb2 as resources
 from services.common.errors import InvalidInput, Violation
 from services.orchestrator.application.library import Library
 from services.orchestrator.application.logs import LogService
+from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.application.runs import RunService
 from services.orchestrator.domain.events import ApproveAction
 from services.orchestrator.domain.run_state import RunState, RunStatus
@@ -33,13 +37,14 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         self._logs = logs
         self._presenter = Presenter()
 
-    def _run(self, state: RunState) -> resources.PipelineRun:
+    def _run(self, state: RunState | UnreadableRun) -> resources.PipelineRun:
         return self._presenter.run(state, queue_position=self._runs.queue_position(state.id))
 
     async def CreatePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
         faults: list[Violation] = []
         spec = to_domain(request.spec, PipelineSpec, faults)
-        state = await self._runs.create(spec, request.request_id, faults)
+        digest = request_digest(request.spec)
+        state = await self._runs.create(spec, request.request_id, digest=digest, faults=faults)
         return pb.CreatePipelineRunResponse(run=self._run(state))
 
     async def GetPipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -110,6 +115,14 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
             sha256=request.sha256, file_name=request.file_name, size_bytes=request.bytes, folder=request.folder
         )
         return pb.CreateUploadResponse(url=ticket.url, uri=ticket.uri, expire_time=timestamp(ticket.expire_s))
+
+
+def request_digest(spec: Message) -> str:
+    """Name of a request's content, the same in every process: maps are serialized in the order of their keys.
+
+    The prefix tells it from the digests of an earlier program, and the database's column takes 64 characters.
+    """
+    return "2-" + hashlib.sha256(spec.SerializeToString(deterministic=True)).hexdigest()[:62]
 
 
 def _status(number: int, index: int) -> RunStatus:

@@ -4,6 +4,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.types.v1 import spec_pb2
+from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.domain.decision import Decision
 from services.orchestrator.domain.plan import PlannedStage
 from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus, StageRun, StageStatus
@@ -25,17 +26,35 @@ class Presenter:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, int], resources.PipelineRun] = {}
 
-    def run(self, state: RunState, *, queue_position: int) -> resources.PipelineRun:
-        """A run with everything that users see of it."""
+    def run(self, state: RunState | UnreadableRun, *, queue_position: int) -> resources.PipelineRun:
+        """A run with everything that users see of it; one that cannot be shown says so, and hides no other."""
+        if isinstance(state, UnreadableRun):
+            return present_unreadable(state)
         key = (state.id, state.sequence)
         message = self._kept.get(key)
         if message is None:
-            message = present_run(state)
+            try:
+                message = present_run(state)
+            except (ValueError, TypeError, OverflowError) as error:  # what the message's fields do not take
+                why = f"it cannot be shown: {error}"
+                message = present_unreadable(
+                    UnreadableRun(
+                        id=state.id, sequence=state.sequence, status=state.status, reason="CANNOT_BE_SHOWN", why=why
+                    )
+                )
             while len(self._kept) >= KEPT_MESSAGES:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[key] = message
         message.status.queue_position = queue_position if state.status is RunStatus.PENDING else 0
         return message
+
+
+def present_unreadable(run: UnreadableRun) -> resources.PipelineRun:
+    """What is known of a run that cannot be read: its id, how it stood, and why it cannot be read."""
+    message = resources.PipelineRun(id=run.id, etag=f"{run.id}.{run.sequence}", sequence=run.sequence)
+    message.status.state = enum_number(_RUN, run.status)  # type: ignore[assignment]
+    message.status.reason, message.status.message = run.reason, run.why
+    return message
 
 
 def present_run(state: RunState) -> resources.PipelineRun:

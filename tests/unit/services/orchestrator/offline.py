@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from prometheus_client import generate_latest
 
 from services.common.errors import Unavailable
@@ -76,8 +77,8 @@ class Offline:
 
     def __init__(self, folder: Path, monkeypatch: Any, *, slots: int = 1, timing: Timing | None = None) -> None:
         monkeypatch.setattr(engine_module, "RETRY_AFTER_S", 0.0)
-        self._database = connect(f"sqlite:///{folder / 'retain.db'}")
-        self.repository: Any = SqlRepository(self._database)
+        self.database = connect(f"sqlite:///{folder / 'retain.db'}")
+        self.repository: Any = SqlRepository(self.database)
         self.saves, self.gets = Losing(self.repository.save), Losing(self.repository.get)
         self.creates, self.overviews = Losing(self.repository.create), Losing(self.repository.overview)
         for name, losing in (
@@ -85,13 +86,14 @@ class Offline:
         ):  # fmt: skip
             monkeypatch.setattr(self.repository, name, losing)
         self.clock, self.jobs, self.store = HandClock(), NamedJobs(), FakeObjectStore()
-        self._threads = executor(self._database)
+        self.evaluator = FakeEvaluator(World())
+        self._threads = executor(self.database)
         self.app = Orchestrator(
             Ports(
                 repository=self.repository,
                 executor=self._threads,
                 launcher=self.jobs,
-                evaluator=FakeEvaluator(World()),
+                evaluator=self.evaluator,
                 store=self.store,
                 clock=self.clock,
             ),
@@ -108,6 +110,12 @@ class Offline:
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.sleep(0)
 
+    def spoil(self, run_id: str, body: str = "{") -> None:
+        """Let a stored run be one that nobody can read."""
+        with self.database.begin() as connection:
+            update = sa.text("UPDATE runs SET body = :body, version = version + 1 WHERE id = :id")
+            connection.execute(update, {"body": body, "id": run_id})
+
     def metrics(self) -> str:
         """Everything that is exported."""
         return generate_latest(self.app.registry).decode()
@@ -116,4 +124,4 @@ class Offline:
         """End it."""
         await self.app.reconciler.close()
         self._threads.shutdown(wait=True)
-        self._database.dispose()
+        self.database.dispose()

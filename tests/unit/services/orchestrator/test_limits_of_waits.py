@@ -42,7 +42,7 @@ async def test_the_loop_ends_when_it_is_cancelled_together_with_a_wake_up(world:
 
 
 async def test_whoever_waits_for_a_change_hears_a_cancellation_that_comes_with_it(world: Offline) -> None:
-    state = await world.app.runs.create(spec(), "")
+    state = await world.app.runs.create(spec(), "", digest="d")
     for pauses in range(4):
         waiting = asyncio.create_task(world.app.engine.wait_for_change(state.id, state.sequence, 30.0))
         await asyncio.sleep(0.05)
@@ -133,7 +133,7 @@ async def test_a_wall_clock_that_is_put_back_makes_no_job_live_longer(
     world: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run ends, its job may leave by itself for some seconds, and the wall clock goes back by a day."""
-    state = await world.app.runs.create(spec(), "")
+    state = await world.app.runs.create(spec(), "", digest="d")
     for _ in range(2):
         await world.passed()
     state = await world.app.engine.get(state.id)

@@ -23,7 +23,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 async def created(world: Offline) -> RunState:
-    return await world.app.runs.create(spec(), "")
+    return await world.app.runs.create(spec(), "", digest="d")
 
 
 async def training(world: Offline) -> RunState:
@@ -78,17 +78,17 @@ async def test_a_commit_that_nobody_heard_of_is_found_in_the_next_pass(world: Of
 async def test_a_run_whose_creation_nobody_heard_of_gets_its_turn(world: Offline) -> None:
     world.creates.count = 6
     with pytest.raises(Unavailable):
-        await world.app.runs.create(spec(), "one")
+        await world.app.runs.create(spec(), "one", digest="d")
     await world.passed()
     await world.passed()
     assert len(world.jobs.submitted) == 1
-    again = await world.app.runs.create(spec(), "one")
+    again = await world.app.runs.create(spec(), "one", digest="d")
     assert again.status is RunStatus.RUNNING
 
 
 async def test_a_run_that_is_gone_or_waits_no_more_keeps_nobody_waiting(world: Offline) -> None:
     gone, state = await created(world), await created(world)
-    world.repository.delete(gone.id, garbage_uris=[])
+    world.repository.delete(gone.id, expected_sequence=1, base_prefix="s3://retain/runs/none/", garbage_uris=[])
     await world.passed()
     assert (await world.app.engine.get(state.id)).status is RunStatus.RUNNING
 
