@@ -33,8 +33,8 @@ from model.domain_datasets import DOMAINS, create_domain_dataset
 from model.errors import BadSource, RetainModelError
 from model.hf_folder import folder_faults
 from model.sources import Source, open_source
+from model.sources.apart import ApartSource
 from model.sources.bounded import MOST_FAULTS, BoundedSource, Enough, Faults
-from model.sources.files import FileSource
 from model.sources.roles import StageText, as_role, domain_options, role_options
 from model.split import CONTROL, REPORT, TRAIN, HoldOut, split_of
 
@@ -91,7 +91,7 @@ def check_source(
     faults = Faults(limit_s=limit_s)
     try:
         source = open_source(path, options=role_options(said, role, path) or None, on_fault=faults.add)
-        facts["bytes_on_disk"] = source.bytes_on_disk() if isinstance(source, FileSource) else 0
+        facts["bytes_on_disk"] = source.bytes_on_disk() if isinstance(source, ApartSource) else 0
         bounded = BoundedSource(source, faults, limit_bytes=limit_bytes)
         cap_bytes = BYTES_PER_TOKEN * _whole_number(one.get("max_tokens"))
         _count(as_role(said, role, bounded), bounded, facts, faults, cap_bytes)

@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from model.apart.process import Waiting
 from model.errors import BadSource
+from model.sources.apart import ApartSource
 from model.sources.base import Source
 from model.sources.dialogues import ChatSource
-from model.sources.files import FileSource, OnFault
+from model.sources.files import OnFault
 from model.sources.math_problems import MathSource
-from model.sources.opened import Pulse, no_pulse
-from model.sources.remote import Fetch, HuggingFaceSource, fetched
+from model.sources.remote import Fetch, fetched
 from model.sources.science_texts import ScienceSource
 from model.sources.stdlib import StdlibSource
 
@@ -44,12 +45,13 @@ def open_source(
     fetch: Fetch | None = None,
     cache: Path | None = None,
     on_fault: OnFault | None = None,
-    pulse: Pulse = no_pulse,
+    waiting: Waiting | None = None,
 ) -> Source:
     """The source behind a URI. Raises BadSource for what cannot be opened, with the URI, what came, what is allowed.
 
+    Files and data sets of the hub are read by a child process within bounds (see `model.sources.apart`).
     on_fault: for files, called with every fault of a row or a file, and reading goes on; without it the first raises.
-    pulse: called with the bytes of every piece that is read.
+    waiting: called some times a second while that process is waited for; it may raise, to end the reading.
     """
     base, _, query = uri.partition("?") if "://" in uri else (uri, "", "")
     merged = {name: _value(text) for name, text in parse_qsl(query, keep_blank_values=True)} | dict(options or {})
@@ -57,14 +59,14 @@ def open_source(
     if scheme == "sample":
         return _sample(base, rest.strip("/"), merged)
     if scheme == "file":
-        path = Path(unquote(rest) if "://" in base else rest)
-        return FileSource(path, uri=base, options=merged, on_fault=on_fault, pulse=pulse)
-    if scheme == "s3":
-        path = fetched(base, fetch=fetch, cache=cache)
-        return FileSource(path, uri=base, options=merged, on_fault=on_fault, pulse=pulse)
-    if scheme == "hf":
-        return HuggingFaceSource(base, options=merged, pulse=pulse)
-    raise BadSource(field="uri", came=uri, allowed="sample://, a file or folder, s3://, hf://")
+        path = unquote(rest) if "://" in base else rest
+    elif scheme == "s3":
+        path = str(fetched(base, fetch=fetch, cache=cache))
+    elif scheme == "hf":
+        return ApartSource("HuggingFaceSource", path="", uri=base, options=merged, waiting=waiting)
+    else:
+        raise BadSource(field="uri", came=uri, allowed="sample://, a file or folder, s3://, hf://")
+    return ApartSource("FileSource", path=path, uri=base, options=merged, on_fault=on_fault, waiting=waiting)
 
 
 def source_digest(source: Source) -> str:
@@ -72,7 +74,7 @@ def source_digest(source: Source) -> str:
 
     The place of a file is not part of it, its content is: the same data under two paths is the same data.
     """
-    content = [type(source).__name__, source.place(), dict(source.options), source.fingerprint()]
+    content = [source.form(), source.place(), dict(source.options), source.fingerprint()]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

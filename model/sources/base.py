@@ -37,6 +37,10 @@ class Source(ABC):
         """What names the source in its digest besides options and fingerprint: the URI, unless that does not matter."""
         return self.uri
 
+    def form(self) -> str:
+        """What kind of source it is, as part of its digest."""
+        return type(self).__name__
+
     def notes(self) -> tuple[str, ...]:
         """What people should know about how the source was read, one line each: what was left out, cut, or capped."""
         return ()

@@ -21,7 +21,6 @@ from typing import Any
 
 from model.document import Document, content_origin
 from model.errors import BadSource
-from model.shards import file_sha256
 from model.sources.base import Source, checked_options, whole_number
 from model.sources.csv_rows import csv_rows
 from model.sources.formats import CSV, JSON, LANGUAGES, PARQUET, format_of, language_of, suffix_of
@@ -99,11 +98,18 @@ class FileSource(Source):
         digest = hashlib.sha256()
         for path in self.files:
             try:
-                content = file_sha256(path)
+                content = self._sha256(path)
             except OSError as error:
                 raise unreadable(path, error) from None
             digest.update(os.fsencode(self._name(path)) + f"\x00{content}\n".encode())
-            self._pulse(0)
+        return digest.hexdigest()
+
+    def _sha256(self, path: Path) -> str:
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+                self._pulse(len(chunk))
         return digest.hexdigest()
 
     def documents(self) -> Iterator[Document]:

@@ -38,9 +38,9 @@ def texts(path: Path, **options: object) -> list[str | None]:
     return [document.text for document in open_source(str(path), options=options)]
 
 
-def refused(path: Path, **options: object) -> BadSource:
+def refused(path: Path, opened=open_source, **options: object) -> BadSource:
     with pytest.raises(BadSource) as caught:
-        list(open_source(str(path), options=options))
+        list(opened(str(path), options=options))
     str(caught.value).encode()  # can be sent and printed
     assert len(str(caught.value)) < 4_096
     return caught.value
@@ -212,10 +212,10 @@ def test_what_may_not_be_read_is_named(tmp_path, monkeypatch):
         return real(path, *arguments, **options)
 
     monkeypatch.setattr("builtins.open", guarded)
-    error = refused(tmp_path)
+    error = refused(tmp_path, FileSource)
     assert (error.field, error.came) == (str(locked), "a file that cannot be read (Permission denied)")
     found: list[BadSource] = []
-    source = open_source(str(tmp_path), on_fault=found.append)
+    source = FileSource(tmp_path, on_fault=found.append)
     assert [document.text for document in source] == ["b"]
     assert {fault.field for fault in found} == {str(locked)}
 
@@ -260,7 +260,7 @@ def test_a_file_that_unfolds_without_end_is_refused_in_little_memory(tmp_path, n
     del raw
     tracemalloc.start()
     try:
-        error = refused(path)
+        error = refused(path, FileSource)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -335,10 +335,10 @@ def test_a_line_and_a_row_of_many_megabytes_stay_small_in_memory(tmp_path):
     row = put(tmp_path / "d.jsonl", b'{"text": "' + b"words and words " * (1 << 20) + b'"}\n{"text": "b"}\n')
     tracemalloc.start()
     try:
-        source = open_source(str(line))
+        source = FileSource(line)
         assert sum(len(document.text) - 1 for document in source) == 40 << 20
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
-        source = open_source(str(row))
+        source = FileSource(row)
         found = list(source)
         assert tracemalloc.get_traced_memory()[1] < 120 << 20
     finally:
@@ -354,10 +354,10 @@ def test_rows_longer_than_any_bound_are_refused_and_the_next_one_is_read(tmp_pat
     rows = lines({"text": "a"}) + b'{"text": "' + b"x" * (3 << 20) + b'"}\n' + lines({"text": "b"})
     path = put(tmp_path / "d.jsonl", rows)
     found: list[BadSource] = []
-    assert [d.text for d in open_source(str(path), on_fault=found.append)] == ["a", "b"]
+    assert [d.text for d in FileSource(path, on_fault=found.append)] == ["a", "b"]
     assert {fault.field for fault in found} == {f"{path}:2"}
     array = put(tmp_path / "d.json", b'[{"text": "a"}, {"text": "' + b"x" * (5 << 20) + b'"}]')
-    error = refused(array)
+    error = refused(array, FileSource)
     assert (error.field, error.came) == (f"{array}[1]", "a row of more than 1 Mi characters")
 
 
@@ -529,7 +529,7 @@ def test_parquet_that_repeats_a_long_text_stays_small_in_memory(tmp_path):
     assert (tmp_path / "d.parquet").stat().st_size < 1 << 20
     tracemalloc.start()
     try:
-        assert sum(len(document.text) for document in open_source(str(tmp_path / "d.parquet"))) == 300 * 900_000
+        assert sum(len(document.text) for document in FileSource(tmp_path / "d.parquet")) == 300 * 900_000
         assert tracemalloc.get_traced_memory()[1] < 50 << 20
     finally:
         tracemalloc.stop()
