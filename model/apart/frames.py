@@ -13,7 +13,7 @@ MOST_BYTES = 1 << 31
 
 def packed(header: Any, blob: bytes = b"") -> list[bytes]:
     """The parts of a frame, to be written one after another. The header is ASCII, so half surrogates pass too."""
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json.dumps(header, separators=(",", ":"), default=str).encode()
     return [_LENGTHS.pack(len(text), len(blob)) + text, blob]
 
 

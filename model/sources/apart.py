@@ -63,7 +63,8 @@ class ApartSource(Source):
                     begin += content
                     yield Document(text=text, origin=origin, difficulty=difficulty, meta=meta)
                 else:
-                    yield Document(messages=tuple(content), origin=origin, difficulty=difficulty, meta=meta)
+                    messages, tools = map(tuple, content)
+                    yield Document(messages=messages, tools=tools, origin=origin, difficulty=difficulty, meta=meta)
 
     def __iter__(self) -> Iterator[Document]:
         return self.documents()

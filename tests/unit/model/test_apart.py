@@ -1,5 +1,6 @@
 """Children that read foreign data: whatever happens to one is a named fault, within memory and time."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 from model.apart.child import raised
 from model.apart.process import Apart, Ended
 from model.errors import BadConfig, BadSource, Cancelled
-from model.sources import apart, open_source
+from model.sources import apart, open_source, source_digest
+from model.sources.files import FileSource
 
 CHILD = "tests.fakes.apart_child"
 
@@ -154,6 +156,25 @@ def test_a_source_that_its_reader_does_not_get_through_is_named(tmp_path, monkey
     assert said in caught.value.came
     monkeypatch.undo()
     assert [document.text for document in source] == ["a"]
+
+
+def test_what_comes_from_the_child_is_what_it_read(tmp_path):
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
+    turns = [
+        {"role": "user", "content": "1 + 1? \U0001f600"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "2", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "2"},
+    ]
+    rows = [{"messages": turns, "tools": [tool], "difficulty": 2}, {"messages": turns[:1] + turns[3:], "category": "x"}]
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "text.jsonl").write_text('{"text": "caf\u00e9", "language": "fr", "difficulty": 3.5}\n{"text": "b"}\n')
+    for name in ("chat.jsonl", "text.jsonl"):
+        here, apart_ = FileSource(tmp_path / name), open_source(str(tmp_path / name))
+        assert list(here) == list(apart_)
+        assert (here.kind, here.options, here.form()) == (apart_.kind, apart_.options, apart_.form())
+        assert source_digest(here) == source_digest(apart_)
 
 
 def test_reading_can_be_cancelled_and_leaves_no_child(tmp_path):
