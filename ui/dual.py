@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from ui.client.views import Decision, ForgettingRecord, SetResult
 from ui.severity import Thresholds
 
+BASE = "BASE"  # in place of a verdict: nothing was decided about the base before training
+
 
 @dataclass(frozen=True, kw_only=True)
 class DualRow:
-    """One boundary. `forgetting` is the worst control score; None where nothing has to be kept yet."""
+    """One boundary. `forgetting` is the worst control score; None where nothing has to be kept yet. The first row of a
+    stage is its base before training: step 0, and `verdict` is BASE."""
 
     stage: str
     attempt: int
@@ -54,7 +57,7 @@ def dual_rows(
                 forgetting_high=worst.ratio_high if worst else None,
                 worst_set=worst.retention_set if worst else "",
                 severity=thresholds.severity(ratio),
-                verdict=verdicts.get((record.stage, record.attempt, record.step), ""),
+                verdict=BASE if record.baseline else verdicts.get((record.stage, record.attempt, record.step), ""),
             )
         )
     return rows

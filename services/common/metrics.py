@@ -98,6 +98,20 @@ EVALUATION_DURATION = _histogram(
     "retain_evaluation_duration_seconds", (), "Seconds from taking an evaluation up to its end."
 )
 EVALUATIONS_PENDING = _gauge("retain_evaluations_pending", (), "Evaluations that wait or are being measured.")
+EVALUATIONS_WAITING = _gauge(
+    "retain_evaluations_waiting", (), "Evaluations that wait for a store that is away or a disk that is full."
+)
+EVALUATOR_TASK_UP = _gauge(
+    "retain_evaluator_task_up", ("task",), "1 while a background task works, 0 while it is dead and to be begun again."
+)
+EVALUATOR_TASK_DEATHS = _counter(
+    "retain_evaluator_task_deaths_total", ("task",), "Deaths of background tasks; each was begun again."
+)
+EVALUATOR_UNREADABLE = _counter(
+    "retain_evaluator_unreadable_documents_total",
+    ("kind",),
+    "Stored documents that could not be read and were put aside: evaluation, history or result.",
+)
 
 # ---- orchestrator ----------------------------------------------------------------------------------------------------
 PIPELINE_RUNS = _gauge("retain_pipeline_runs", ("state",), "Pipeline runs by state.")
@@ -194,6 +208,10 @@ class EvaluatorMetrics(_Group):
         "evaluations": EVALUATIONS,
         "evaluation_duration": EVALUATION_DURATION,
         "evaluations_pending": EVALUATIONS_PENDING,
+        "evaluations_waiting": EVALUATIONS_WAITING,
+        "task_up": EVALUATOR_TASK_UP,
+        "task_deaths": EVALUATOR_TASK_DEATHS,
+        "unreadable_documents": EVALUATOR_UNREADABLE,
     }
 
 

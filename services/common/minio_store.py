@@ -7,6 +7,7 @@ wait and no run.
 
 import io
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -19,7 +20,8 @@ from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
-from services.common.errors import InvalidInput, NotFound, Refused, Unavailable, Violation
+from services.common.errors import InvalidInput, NotFound, Refused, StorageFull, Unavailable, Violation
+from services.common.heart import beat
 from services.common.object_store import ObjectInfo
 
 T = TypeVar("T")
@@ -32,6 +34,8 @@ CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 20.0
 
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound", "ResourceNotFound"}
 _REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
+# MinIO's answers when its disks or a bucket's quota are full; others say 507.
+_FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientCapacity"}
 _BUSY = {
     "SlowDown",
     "ServiceUnavailable",
@@ -42,12 +46,29 @@ _BUSY = {
 }
 
 
+class _Full(Exception):
+    """The store has no room: the code that it said so with."""
+
+
+def _code_of(body: bytes) -> str:
+    """The error code in an S3 answer's XML."""
+    found = re.search(rb"<Code>(\w{1,100})</Code>", body[:4096])
+    return found.group(1).decode() if found else ""
+
+
+def _without_signature(error: BaseException) -> str:
+    """An error's text without the signatures of URLs in it: they let anybody write for a while."""
+    return re.sub(r"\?X-Amz-[^\s)]*", "?(signed)", str(error))
+
+
 def _worth_another_try(error: BaseException) -> bool:
     """No connection, no sensible answer, or a server that says that it is busy; never a wrong key or a refusal."""
     if isinstance(error, S3Error):
         return error.code in _BUSY or error.response.status >= 500
     if isinstance(error, ServerError):
         return error.status_code >= 500
+    if isinstance(error, _Full):
+        return True
     return isinstance(error, InvalidResponseError | HTTPError | ConnectionError | TimeoutError)
 
 
@@ -71,7 +92,7 @@ class MinioStore:
         on_retry: Callable[[], None] | None = None,
         public_endpoint: str | None = None,
     ) -> None:
-        self.bucket = bucket
+        self.bucket, self._endpoint = bucket, endpoint
         self.patience_s = patience_s
         self.on_retry = on_retry
         self._closing = threading.Event()
@@ -154,6 +175,7 @@ class MinioStore:
                 with partial.open("wb") as file:
                     for chunk in response.stream(1024 * 1024):
                         file.write(chunk)
+                        beat()
             finally:
                 response.close()
                 response.release_conn()
@@ -189,7 +211,9 @@ class MinioStore:
             tries += 1
             url = self._client.presigned_put_object(self.bucket, key)
             response = self._http.request("PUT", url, body=data, headers={"If-None-Match": "*"})
-            if response.status in (409, 500, 502, 503, 504):
+            if response.status == 507 or _code_of(response.data) in _FULL:
+                raise _Full(_code_of(response.data))
+            if response.status == 409 or response.status >= 500:
                 # 409: another conditional write to the key is under way; its outcome is known at the next try.
                 raise ServerError(f"PUT {key}: {response.status}", 503)
             return response.status
@@ -248,15 +272,23 @@ class MinioStore:
                 raise NotFound(f"there is no object {what} in the bucket {self.bucket}", metadata=where) from error
             if error.code == "NoSuchBucket":
                 raise NotFound(f"there is no bucket {self.bucket}", reason="NO_BUCKET", metadata=where) from error
+            if error.code in _FULL or error.response.status == 507:
+                raise self._full(what, error.code) from error
             if error.code in _REFUSED:
                 raise Refused(
                     f"the object store refuses {what}: {error.code}", reason="STORE_REFUSED", metadata=where
                 ) from error
             raise Unavailable(f"the object store failed on {what}: {error.code}", reason="STORE_FAILED") from error
+        except _Full as error:
+            raise self._full(what, str(error)) from error
         except Exception as error:
             if _worth_another_try(error):
+                said = _without_signature(error)
                 raise Unavailable(
-                    f"the object store could not be reached for {self.patience_s:.0f} s ({what}): {error}",
+                    f"the object store could not be reached for {self.patience_s:.0f} s ({what}): {said}",
                     reason="STORE_UNAVAILABLE",
                 ) from error
             raise
+
+    def _full(self, what: str, code: str | None) -> StorageFull:
+        return StorageFull(f"object store full at {self._endpoint} ({code or 'no room'}: {what})", reason="STORE_FULL")

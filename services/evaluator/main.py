@@ -1,35 +1,47 @@
 """Composition root of the evaluator: `python -m services.evaluator.main`. Settings: adapters/settings.py."""
 
 import asyncio
-import contextlib
+import os
 import signal
+import sys
 from dataclasses import dataclass
 
 import grpc
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
 
 from retain.evaluator.v1 import service_pb2_grpc
+from services.common.blocking import Blocking
 from services.common.grpc_server import CLIENT_OPTIONS, GrpcServer
 from services.common.logging import configure_logging, get_logger
 from services.common.metrics import EvaluatorMetrics
 from services.common.minio_store import MinioStore
 from services.common.object_store import ObjectStore
-from services.evaluator.adapters.disk_cache import DiskCache
+from services.common.supervision import Supervisor
+from services.evaluator.adapters.aside import Aside
 from services.evaluator.adapters.exporter import PrometheusExporter
-from services.evaluator.adapters.kept import StoredEvaluations, StoredHistory, StoredResults
+from services.evaluator.adapters.kept import StoredEvaluations, StoredResults
+from services.evaluator.adapters.kept_history import StoredHistory, StoredShownRuns
 from services.evaluator.adapters.lazy_torch import LazyTorch
+from services.evaluator.adapters.local_cache import open_cache
 from services.evaluator.adapters.run_states import OrchestratorRunStates
 from services.evaluator.adapters.settings import Settings
 from services.evaluator.adapters.statistics import Bootstrap
 from services.evaluator.application.answering import Answering
+from services.evaluator.application.live import Live
+from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.service import EvaluatorService
 from services.evaluator.application.upkeep import Upkeep
+from services.evaluator.application.waiting_line import WaitingLine
+from services.evaluator.application.working import Working
 from services.evaluator.application.writing import Writing
 from services.evaluator.transport.servicer import EvaluatorServicer
 
 STORE_PATIENCE_S = 20.0  # the service itself tries again, and a caller should not wait for minutes
+STORE_THREADS, STORE_LIMIT_S = 8, 60.0
+LAST_WORDS_S = 10.0  # a thread that does not end within so long after the drain is left behind
 SERVICE_NAME = "retain.evaluator.v1.EvaluatorService"
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,24 +51,37 @@ class Evaluator:
     service: EvaluatorService
     sampling: Sampling
     upkeep: Upkeep
+    exporter: PrometheusExporter
     server: GrpcServer
     registry: CollectorRegistry
+    threads: tuple[MeasuringThread, ...]
 
 
 def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel) -> Evaluator:
     """Puts the parts together; opens and starts nothing."""
     registry = CollectorRegistry()
     exporter = PrometheusExporter(EvaluatorMetrics(registry))
-    cache = DiskCache(settings.cache_folder, max_bytes=settings.evaluator_cache_bytes)
+    cache = open_cache(settings.cache_folder, max_bytes=settings.evaluator_cache_bytes)
     torch = LazyTorch(store, cache, threads=settings.evaluator_threads, device=settings.evaluator_device)
-    history = StoredHistory(store)
-    service = EvaluatorService(
-        answering=Answering(measurer=torch, results=StoredResults(store), statistics=Bootstrap()),
-        evaluations=StoredEvaluations(store),
-        history=history,
-        exporter=exporter,
+    aside = Aside(store, on_unreadable=exporter.unreadable)
+    evaluations, history, shown = StoredEvaluations(store, aside), StoredHistory(store, aside), StoredShownRuns(store)
+    measuring, sampling_thread = (
+        MeasuringThread(name, limit_s=settings.evaluator_progress_limit_s) for name in ("measure", "sample")
     )
-    sampling = Sampling(torch)
+    calls = Blocking("store", threads=STORE_THREADS, limit_s=STORE_LIMIT_S)
+    working = Working(
+        answering=Answering(measurer=torch, results=StoredResults(store, aside), statistics=Bootstrap()),
+        evaluations=evaluations,
+        history=history,
+        shown=shown,
+        exporter=exporter,
+        live=Live(on_change=lambda count, waiting: exporter.pending(count, waiting=waiting)),
+        line=WaitingLine(),
+        thread=measuring,
+        calls=calls,
+    )
+    service = EvaluatorService(working)
+    sampling = Sampling(torch, sampling_thread)
     run_states = OrchestratorRunStates(orchestrator, token=settings.token)
     servicer = EvaluatorServicer(service, sampling, Writing(writer=torch, service=service))
     server = GrpcServer(
@@ -64,13 +89,20 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel) ->
         services={SERVICE_NAME: (service_pb2_grpc.add_EvaluatorServiceServicer_to_server, servicer)},
         registry=registry,
     )
-    upkeep = Upkeep(history=history, exporter=exporter, run_states=run_states)
-    return Evaluator(service=service, sampling=sampling, upkeep=upkeep, server=server, registry=registry)
+    upkeep = Upkeep(history=history, shown=shown, exporter=exporter, run_states=run_states)
+    return Evaluator(
+        service=service,
+        sampling=sampling,
+        upkeep=upkeep,
+        exporter=exporter,
+        server=server,
+        registry=registry,
+        threads=(measuring, sampling_thread),
+    )
 
 
-async def serve(settings: Settings, store: ObjectStore) -> None:
-    """Serves until SIGTERM or SIGINT, then drains."""
-    log = get_logger(__name__)
+async def serve(settings: Settings, store: ObjectStore) -> bool:
+    """Serves until SIGTERM or SIGINT, then drains. Returns whether every thread of its own has ended."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -83,18 +115,30 @@ async def serve(settings: Settings, store: ObjectStore) -> None:
         host, _, port = settings.metrics_bind.rpartition(":")
         metrics_server, _ = start_http_server(int(port), host, registry=parts.registry)
         await parts.service.start()
-        upkeep = asyncio.create_task(parts.upkeep.run_forever())
         bound = await parts.server.start()
+        supervisor = supervised(parts)
         log.info("evaluator serves", port=bound, metrics=metrics_server.server_address[1])
         await stopping.wait()
         log.info("evaluator ends")
         await parts.server.stop(settings.drain_s)
-        upkeep.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await upkeep
-        await parts.service.stop()
+        await supervisor.stop()
+        parts.service.stop()
         parts.sampling.stop()
         metrics_server.shutdown()
+        return all([await asyncio.to_thread(thread.ended, LAST_WORDS_S) for thread in parts.threads])
+
+
+def supervised(parts: Evaluator) -> Supervisor:
+    """Keeps the background tasks going; while one is dead health says NOT_SERVING and a metric says which."""
+
+    async def on_change(name: str, alive: bool) -> None:
+        parts.exporter.task(name, alive=alive)
+        await parts.server.set_serving(supervisor.all_alive)
+
+    supervisor = Supervisor(on_change=on_change)
+    supervisor.keep("measuring", parts.service.working.run)
+    supervisor.keep("upkeep", parts.upkeep.run_forever)
+    return supervisor
 
 
 def main() -> None:
@@ -102,9 +146,15 @@ def main() -> None:
     configure_logging("evaluator")
     store = MinioStore.from_env(patience_s=STORE_PATIENCE_S)
     try:
-        asyncio.run(serve(Settings(), store))
+        all_ended = asyncio.run(serve(Settings(), store))
     finally:
         store.close()
+    if not all_ended:
+        # A thread that hangs would hang the end of the interpreter too, or be torn down in the middle of torch.
+        log.error("a measuring thread does not end; the process ends without it")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":

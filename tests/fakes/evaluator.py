@@ -154,7 +154,7 @@ class FakeEvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
         yield pb.WatchEvaluationResponse(evaluation=self.known[request.evaluation_id])
 
     async def GetForgettingHistory(self, request, context):
-        records = [
+        records = self._bases(request) + [
             resources.ForgettingRecord(
                 run_id=e.request.run_id,
                 stage=e.request.stage,
@@ -170,6 +170,32 @@ class FakeEvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
             if e.request.run_id == request.run_id and request.stage in ("", e.request.stage)
         ]
         return pb.GetForgettingHistoryResponse(records=records)
+
+    def _bases(self, request):
+        """The base before training of each stage: its first row."""
+        first = {}
+        for e in self.known.values():
+            if (e.request.run_id, e.request.HasField("base")) == (request.run_id, True):
+                first.setdefault(e.request.stage, e.request)
+        first = {stage: asked for stage, asked in first.items() if request.stage in ("", stage)}
+        rows = []
+        for stage, asked in first.items():
+            about = resources.EvaluationRequest()
+            about.CopyFrom(asked)
+            about.checkpoint.CopyFrom(asked.base)
+            measured = answer(self._world, f"base-{stage}", about)
+            rows.append(
+                resources.ForgettingRecord(
+                    run_id=asked.run_id,
+                    stage=stage,
+                    attempt=asked.attempt,
+                    results=measured.results,
+                    scores=measured.scores,
+                    time=measured.end_time,
+                    baseline=True,
+                )
+            )
+        return rows
 
     async def SampleText(self, request, context):
         for piece in (" once", " upon", " a", " time."):

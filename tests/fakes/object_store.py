@@ -1,6 +1,7 @@
 """An object store on a dictionary, with the same answers as the real ones (the contract suite runs on it too).
 
-`fail_next(n)` makes the next n calls raise Unavailable before they do anything; `lose_reply_of_next(n)` lets them take
+`fail_next(n)` makes the next n calls raise Unavailable before they do anything, `fail_after(n)` all but the next n;
+`lose_reply_of_next(n)` lets them take
 effect and then raise, which is what a lost reply looks like from outside.
 """
 
@@ -28,10 +29,15 @@ class FakeObjectStore(ObjectStore):
         self._lock = threading.RLock()
         self._failures = 0
         self._lost_replies = 0
+        self._left: int | None = None
 
     def fail_next(self, count: int = 1) -> None:
         """Let the next calls fail without effect."""
         self._failures = count
+
+    def fail_after(self, count: int | None) -> None:
+        """Let `count` more calls pass and every later one fail without effect; None: let all pass again."""
+        self._left = count
 
     def lose_reply_of_next(self, count: int = 1) -> None:
         """Let the next calls take effect and then fail."""
@@ -98,6 +104,10 @@ class FakeObjectStore(ObjectStore):
     def _do(self, name: str, key: str, call: Callable[[], T]) -> T:
         with self._lock:
             self.calls.append((name, key))
+            if self._left is not None:
+                self._left -= 1
+                if self._left < 0:
+                    raise Unavailable("the object store is away", reason="STORE_UNAVAILABLE")
             if self._failures > 0:
                 self._failures -= 1
                 raise Unavailable("the object store is away", reason="STORE_UNAVAILABLE")

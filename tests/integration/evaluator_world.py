@@ -35,10 +35,12 @@ def store_of(server: Server) -> MinioStore:
     return store
 
 
-def put_model(store: MinioStore, model: Llama, tokenizer: Tokenizer, folder: Path) -> values_pb2.CheckpointRef:
-    """The model as a checkpoint in the store."""
+def put_model(
+    store: MinioStore, model: Llama, tokenizer: Tokenizer, folder: Path, *, key: str | None = None
+) -> values_pb2.CheckpointRef:
+    """The model as a checkpoint in the store, at `key` or as an import."""
     manifest = write_imported(folder, model=model, tokenizer=tokenizer)
-    key = f"imports/{manifest.weights_digest}"
+    key = key or f"imports/{manifest.weights_digest}"
     put_folder(store, folder, key, last="manifest.json")
     return values_pb2.CheckpointRef(
         uri=s3_uri(store, key), manifest_sha256=manifest.sha256, weights_digest=manifest.weights_digest

@@ -11,6 +11,7 @@ from model.checkpoint import Manifest
 from model.evalset import EvalSet
 from model.evaluate import evaluate_set
 from retain.evaluator.v1 import resources_pb2, service_pb2
+from retain.types.v1 import values_pb2
 from tests.contract.object_store_servers import running, seaweedfs_server
 from tests.integration import evaluator_world as world
 
@@ -31,7 +32,9 @@ def here(tmp_path_factory, shared_data):
         here.server, here.store, here.folder = server, store, folder
         here.model, here.tokenizer = model, tokenizer
         here.base = world.put_model(store, model, tokenizer, folder / "base")
-        here.worse = world.put_model(store, world.noisy(model, scale=0.08), tokenizer, folder / "worse")
+        step = "runs/r1/midtrain/code/attempt-1/step-000000100"
+        worse = world.noisy(model, scale=0.08)
+        here.worse = world.put_model(store, worse, tokenizer, folder / "worse", key=step)
         here.gold = world.put_set(store, "general", texts, tokenizer, folder / "gold", context=512)
         here.small = world.put_set(store, "general", texts[:60], tokenizer, folder / "small")
         here.few = world.put_set(store, "few", texts[:10], tokenizer, folder / "few")
@@ -106,6 +109,44 @@ def test_gauges_and_history_return_after_a_kill(here):
     assert [(row.step, row.train_loss_nats) for row in history.records] == [(100, 1.5)]
 
 
+def test_the_history_begins_with_the_base_before_training_also_after_a_kill(here):
+    """The stories model itself: what is to be learned and what is to be kept, measured once."""
+    request = world.request_for(here.worse, [here.small, here.few], here.base, run="base")
+    request.sets[1].role = values_pb2.SET_ROLE_TARGET
+    del request.baselines[1]
+    request.base.CopyFrom(here.base)
+    here.evaluator.evaluate("base-1", request)
+    here.evaluator.kill()
+    here.evaluator.start()
+    request.step = 200
+    here.evaluator.evaluate("base-2", request)
+    with here.evaluator.stub() as stub:
+        rows = stub.GetForgettingHistory(service_pb2.GetForgettingHistoryRequest(run_id="base")).records
+    assert [(row.baseline, row.step) for row in rows] == [(True, 0), (False, 100), (False, 200)]
+    assert [row.set.name for row in rows[0].results] == ["general", "few"]
+    assert rows[0].scores[0].ratio == 0.0
+    few = evaluate_set(here.model, EvalSet.open(here.folder / "few"))
+    assert rows[0].results[1].loss_nats == pytest.approx(few.loss_nats, rel=1e-6)
+
+
+def test_the_records_of_a_deleted_run_are_gone_for_good(here):
+    here.evaluator.evaluate("deleted-1", world.request_for(here.worse, [here.few], here.base, run="deleted"))
+    assert 'run="deleted"' in here.evaluator.metrics()
+    with here.evaluator.stub() as stub:
+        for _ in range(2):
+            stub.DeleteRunRecords(service_pb2.DeleteRunRecordsRequest(run_id="deleted"), timeout=30)
+        assert not stub.GetForgettingHistory(service_pb2.GetForgettingHistoryRequest(run_id="deleted")).records
+        assert not stub.ListEvaluations(service_pb2.ListEvaluationsRequest(run_id="deleted")).evaluations
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.GetEvaluation(service_pb2.GetEvaluationRequest(evaluation_id="deleted-1"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert 'run="deleted"' not in here.evaluator.metrics()
+    assert not [info.key for info in here.store.list("") if "deleted" in info.key]
+    here.evaluator.kill()
+    here.evaluator.start()
+    assert 'run="deleted"' not in here.evaluator.metrics()
+
+
 def test_killed_while_it_measures_it_goes_on_after_the_restart(here):
     request = world.request_for(here.worse, [here.gold], here.base, run="killed")
     with here.evaluator.stub() as stub:
@@ -127,8 +168,9 @@ def test_other_weights_under_the_name_of_a_checkpoint_are_refused(here):
     for number, name in enumerate(("model/model.safetensors", "manifest.json")):
         here.store.put_bytes(f"{ours}/{name}", here.store.get_bytes(f"{theirs}/{name}"))
         found = here.evaluator.evaluate(f"forged-{number}", request)
-        assert (found.state, found.error_reason) == (FAILED, "BAD_CHECKPOINT")
+        assert (found.state, found.error_reason) == (FAILED, "CHECKPOINT_DAMAGED")
         assert "sha256" in found.error
+        assert found.damaged == honest
     assert 'run="forged"' not in here.evaluator.metrics()
 
 

@@ -242,7 +242,7 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class ForgettingRecord:
-    """One row of the measured history of a run."""
+    """One row of the measured history of a run. `baseline`: the base before training, the first row of its stage."""
 
     run_id: str
     stage: str
@@ -253,6 +253,7 @@ class ForgettingRecord:
     scores: tuple[ForgettingScore, ...]
     time: datetime | None
     train_loss_nats: float
+    baseline: bool
     resource: dict[str, Any] = field(repr=False, compare=False)
 
 

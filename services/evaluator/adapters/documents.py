@@ -2,32 +2,60 @@
 
 JSON knows neither NaN nor infinity, and other readers choke on Python's way of writing them, so such numbers are the
 strings "nan", "inf" and "-inf".
+
+Every document says its version. One of an earlier version is brought up to the present one step by step when it is
+read (`_UPCASTERS`), so that what an installation kept is read by every later one; one that cannot be read raises
+Corrupt, and whoever reads puts it aside. A folder of documents of every version is read by a test.
+
+A kept measurement carries the SHA-256 of what it says, and what it was measured on and how: one that was changed, or
+that lies under the name of another, is measured again. There is none of version 1: those had neither.
 """
 
+import hashlib
 import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from services.common.errors import Corrupt
+from services.evaluator.application.ports import MeasurementName
 from services.evaluator.domain.answer import Evaluation, Measurement, Record, Score, SetResult, State
 from services.evaluator.domain.question import Baseline, CheckpointRef, Line, Model, Question, Role, SetRef, Use
 
-VERSION = 1
+T = TypeVar("T")
+VERSION = 2
+Document = dict[str, Any]
 
 
-def encode(value: Measurement | Evaluation | Record) -> bytes:
-    """The document of a value."""
-    return json.dumps({"version": VERSION} | _plain(asdict(value)), allow_nan=False, separators=(",", ":")).encode()
+def encode_evaluation(value: Evaluation) -> bytes:
+    """The document of an evaluation."""
+    return _json({"version": VERSION} | _plain(asdict(value)))
 
 
-def decode_measurement(data: bytes, where: str) -> Measurement:
-    """Raises Corrupt, as the others here do, when the document is not one that `encode` wrote."""
-    return _decoded(_measurement, data, where)
+def encode_measurement(value: Measurement, name: MeasurementName) -> bytes:
+    """The document of a measurement, sealed."""
+    body = {"name": asdict(name), "measurement": _plain(asdict(value))}
+    return _json({"version": VERSION, "sha256": _sha256(body), "body": body})
+
+
+def decode_measurement(data: bytes, name: MeasurementName, where: str) -> Measurement:
+    """Raises Corrupt, as the others here do, when the document is not one that `encode_measurement` wrote for this
+    name."""
+
+    def build(document: Document) -> Measurement:
+        body = document["body"]
+        if _sha256(body) != document["sha256"]:
+            raise ValueError(f"its content has the SHA-256 {_sha256(body)}, it says {document['sha256']}")
+        if body["name"] != asdict(name):
+            raise ValueError(f"it is the measurement of {body['name']}")
+        return _measurement(body["measurement"])
+
+    return _decoded(build, data, where, upcasters={})
 
 
 def decode_evaluation(data: bytes, where: str) -> Evaluation:
-    return _decoded(_evaluation, data, where)
+    return _decoded(_evaluation, data, where, upcasters=_UPCASTERS)
 
 
 def encode_history(records: list[Record]) -> bytes:
@@ -36,18 +64,61 @@ def encode_history(records: list[Record]) -> bytes:
     return json.dumps({"version": VERSION, "records": rows}, allow_nan=False, indent=1).encode()
 
 
-def decode_history(data: bytes, where: str) -> list[Record]:
-    return _decoded(lambda document: [_record(row) for row in document["records"]], data, where)
+def decode_history(data: bytes, where: str) -> tuple[list[Record], list[str]]:
+    """The rows that can be read, and what is wrong with each of the others."""
+
+    def build(document: Document) -> tuple[list[Record], list[str]]:
+        found: list[Record] = []
+        faults: list[str] = []
+        for number, row in enumerate(document["records"]):
+            try:
+                found.append(_record(row))
+            except _FAULTS as error:
+                faults.append(f"row {number}: {error!r}")
+        return found, faults
+
+    return _decoded(build, data, where, upcasters=_UPCASTERS)
 
 
-def _decoded(build: Any, data: bytes, where: str) -> Any:
+def _evaluation_1(document: Document) -> Document:
+    """Version 1 knew neither damaged checkpoints, nor waiting, nor the base of a stage."""
+    question = document["question"] | {"base": None}
+    return document | {"question": question, "damaged": None, "waiting_for": ""}
+
+
+def _from_1(document: Document) -> Document:
+    if "records" in document:
+        return document | {"records": [row | {"baseline": False} for row in document["records"]]}
+    return _evaluation_1(document)
+
+
+# Version -> what makes the next version of its documents.
+_UPCASTERS: Mapping[int, Callable[[Document], Document]] = {1: _from_1}
+# What reading something else than our own document raises: also too deep a nesting, and numbers without an end.
+_FAULTS = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+
+
+def _decoded(
+    build: Callable[[Document], T], data: bytes, where: str, *, upcasters: Mapping[int, Callable[[Document], Document]]
+) -> T:
     try:
         document = json.loads(data)
-        if document["version"] != VERSION:
-            raise ValueError(f"version {document['version']}, allowed is {VERSION}")
+        version = document["version"]
+        while version != VERSION:
+            if version not in upcasters:
+                raise ValueError(f"version {version!r}, allowed are {', '.join(map(str, (*upcasters, VERSION)))}")
+            document, version = upcasters[version](document), version + 1
         return build(document)
-    except (ValueError, KeyError, TypeError) as error:
+    except _FAULTS as error:
         raise Corrupt(f"{where} is not a document of the evaluator: {error!r}", reason="BAD_DOCUMENT") from error
+
+
+def _json(document: Document) -> bytes:
+    return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _sha256(body: Document) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -97,6 +168,7 @@ def _question(document: dict[str, Any]) -> Question:
                 for row in document["baselines"]
             ),
             "train_loss_nats": float(document["train_loss_nats"]),
+            "base": document["base"] and _checkpoint(document["base"]),
         }
     )
 
@@ -120,7 +192,8 @@ def _rows(document: dict[str, Any]) -> dict[str, Any]:
 
 def _evaluation(document: dict[str, Any]) -> Evaluation:
     fields = {key: value for key, value in document.items() if key != "version"}
-    changed = {"question": _question(document["question"]), "state": State(document["state"])}
+    damaged = document["damaged"] and _checkpoint(document["damaged"])
+    changed = {"question": _question(document["question"]), "state": State(document["state"]), "damaged": damaged}
     return Evaluation(**{**fields, **changed, **_rows(document)})
 
 

@@ -20,7 +20,7 @@ class PrometheusExporter(Exporter):
     """Sets `EvaluatorMetrics`. Called from the event loop and from the upkeep thread."""
 
     def __init__(
-        self, metrics: EvaluatorMetrics, *, kept_s: float = SERIES_KEPT_S, clock: Callable[[], float] = time.time
+        self, metrics: EvaluatorMetrics, *, kept_s: float = SERIES_KEPT_S, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._metrics, self._clock = metrics, clock
         self._series = RunSeries(metrics, kept_s=kept_s)
@@ -68,8 +68,19 @@ class PrometheusExporter(Exporter):
         self._metrics.evaluations.labels(outcome="succeeded" if succeeded else "failed").inc()
         self._metrics.evaluation_duration.observe(duration_s)
 
-    def pending(self, count: int) -> None:
+    def pending(self, count: int, *, waiting: int) -> None:
         self._metrics.evaluations_pending.set(count)
+        self._metrics.evaluations_waiting.set(waiting)
+
+    def unreadable(self, kind: str) -> None:
+        """A stored document could not be read and was put aside."""
+        self._metrics.unreadable_documents.labels(kind=kind).inc()
+
+    def task(self, name: str, *, alive: bool) -> None:
+        """A background task began, or died."""
+        self._metrics.task_up.labels(task=name).set(1.0 if alive else 0.0)
+        if not alive:
+            self._metrics.task_deaths.labels(task=name).inc()
 
     def exported_runs(self) -> Sequence[str]:
         with self._lock:
@@ -83,7 +94,15 @@ class PrometheusExporter(Exporter):
         with self._lock:
             self._series.resumed(run)
 
-    def sweep(self) -> None:
+    def drop(self, run: str) -> None:
         with self._lock:
-            for run in self._series.sweep(now_s=self._clock()):
+            self._shown.pop(run, None)
+            self._series.resumed(run)  # forgotten there too: nothing is left to be taken away later
+            self._metrics.remove_series(run=run)
+
+    def sweep(self) -> Sequence[str]:
+        with self._lock:
+            gone = list(self._series.sweep(now_s=self._clock()))
+            for run in gone:
                 self._shown.pop(run, None)
+            return gone

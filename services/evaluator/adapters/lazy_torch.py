@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from services.common.content_cache import ContentCache
 from services.common.object_store import ObjectStore
-from services.evaluator.adapters.disk_cache import DiskCache
 from services.evaluator.application.ports import Measurer, PointWriter, Sampler
 from services.evaluator.domain.answer import Measurement
 from services.evaluator.domain.question import CheckpointRef, Model, PointOrder, SetRef, WrittenPoint
@@ -18,23 +18,29 @@ if TYPE_CHECKING:
 class LazyTorch(Measurer, Sampler, PointWriter):
     """The torch adapter, made at the first question; later ones find it there."""
 
-    def __init__(self, store: ObjectStore, cache: DiskCache, *, threads: int, device: str) -> None:
+    def __init__(self, store: ObjectStore, cache: ContentCache, *, threads: int, device: str) -> None:
         self._store, self._cache, self._threads, self._device = store, cache, threads, device
-        self._made: TorchMeasurer | None = None
-        self._writer: TorchPointWriter | None = None
+        self._made: tuple[TorchMeasurer, TorchPointWriter] | None = None
         self._making = threading.Lock()
 
+    def identify(self, model: Model) -> str:
+        return self._torch()[0].identify(model)
+
+    def method(self) -> str:
+        return self._torch()[0].method()
+
     def measure(self, model: Model, ref: SetRef) -> Measurement:
-        return self._torch().measure(model, ref)
+        return self._torch()[0].measure(model, ref)
 
     def release(self) -> None:
         if self._made is not None:
-            self._made.release()
+            self._made[0].release()
+
+    def make_room(self) -> None:
+        self._cache.free()
 
     def write(self, order: PointOrder) -> WrittenPoint:
-        self._torch()
-        assert self._writer is not None, "made together with the measurer"
-        return self._writer.write(order)
+        return self._torch()[1].write(order)
 
     def sample(
         self,
@@ -47,7 +53,7 @@ class LazyTorch(Measurer, Sampler, PointWriter):
         seed: int,
         chat: bool,
     ) -> Iterator[str]:
-        return self._torch().sample(
+        return self._torch()[0].sample(
             checkpoint,
             prompt=prompt,
             max_new_tokens=max_new_tokens,
@@ -57,7 +63,7 @@ class LazyTorch(Measurer, Sampler, PointWriter):
             chat=chat,
         )
 
-    def _torch(self) -> "TorchMeasurer":
+    def _torch(self) -> "tuple[TorchMeasurer, TorchPointWriter]":
         with self._making:
             if self._made is None:
                 from services.evaluator.adapters.measurer import TorchMeasurer
@@ -65,6 +71,6 @@ class LazyTorch(Measurer, Sampler, PointWriter):
                 from services.evaluator.adapters.verified import VerifiedFiles
 
                 files = VerifiedFiles(self._store, self._cache)
-                self._made = TorchMeasurer(files, threads=self._threads, device=self._device)
-                self._writer = TorchPointWriter(self._made, files, self._store)
+                measurer = TorchMeasurer(files, threads=self._threads, device=self._device, make_room=self._cache.free)
+                self._made = measurer, TorchPointWriter(measurer, files, self._store, self._cache)
             return self._made

@@ -4,44 +4,70 @@ This module imports torch and is itself imported at the first question only (see
 small.
 """
 
+import hashlib
 import math
+import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import torch
 
-from model.errors import NonFinite, RetainModelError
+from model.errors import BadCheckpoint, NonFinite, RetainModelError
 from model.evalset import EvalSet
-from model.evaluate import evaluate_set
-from model.hf import load_pretrained
+from model.evaluate import HEAD_LOGITS, ROWS_TOKENS, evaluate_set
 from model.interpolate import interpolate
 from model.llama import Llama
 from model.sample import generate
 from model.tokenizer import Tokenizer
 from services.common.errors import FailedPrecondition
-from services.evaluator.adapters.verified import VerifiedFiles
+from services.common.heart import beat
+from services.evaluator.adapters.model_cache import ModelCache
+from services.evaluator.adapters.verified import VerifiedFiles, damaged, read_manifest
+from services.evaluator.adapters.weights import Weights, claims, load
 from services.evaluator.application.ports import Measurer, Sampler
 from services.evaluator.domain.answer import Measurement
 from services.evaluator.domain.question import CheckpointRef, Model, SetRef
 
 MODELS_IN_MEMORY = 2  # both ends of a line
+DIGESTS_IN_MEMORY = 10_000
+# Raise it with every change to model/ that changes a bit of a measurement: what was kept before is measured again.
+ARITHMETIC = 1
 
 
 class TorchMeasurer(Measurer, Sampler):
     """`threads` is fixed: another number of threads sums in another order, and other last bits would come out."""
 
-    def __init__(self, files: VerifiedFiles, *, threads: int, device: str) -> None:
+    def __init__(self, files: VerifiedFiles, *, threads: int, device: str, make_room: Callable[[], object]) -> None:
         torch.set_num_threads(threads)
-        self._files, self._device = files, torch.device(device)
-        self._models: OrderedDict[str, Llama] = OrderedDict()
+        self._files, self._device, self._make_room = files, torch.device(device), make_room
+        self._models: ModelCache[Weights] = ModelCache(MODELS_IN_MEMORY)
+        self._digests: OrderedDict[tuple[str, str], str] = OrderedDict()  # (manifest, claim) -> computed
+        self._lock = threading.Lock()
+        facts = {
+            "arithmetic": ARITHMETIC,
+            "dtype": "float32",
+            "device": self._device.type,
+            "threads": threads,
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+            "torch": torch.__version__,
+            "batch_tokens": ROWS_TOKENS,
+            "batch_logits": HEAD_LOGITS,
+        }
+        self._method = " ".join(f"{name}={value}" for name, value in facts.items())
+
+    def method(self) -> str:
+        return self._method
+
+    def identify(self, model: Model) -> str:
+        return model.digest([self._identified(end) for end in model.ends])
 
     def measure(self, model: Model, ref: SetRef) -> Measurement:
         eval_set = self._files.eval_set(ref)
         try:
             weights = self.weights(model)
             self._check_tokenizer(model.checkpoint, eval_set)
-            found = evaluate_set(weights, eval_set, device=self._device)
+            doing = f"measuring {model.checkpoint.uri} on {ref.name}"
+            found = evaluate_set(weights, eval_set, device=self._device, on_tokens=lambda _: beat(doing))
         except NonFinite:
             return _not_finite(eval_set)
         except RetainModelError as error:
@@ -60,6 +86,9 @@ class TorchMeasurer(Measurer, Sampler):
     def release(self) -> None:
         self._models.clear()
 
+    def make_room(self) -> None:
+        self._make_room()
+
     def sample(
         self,
         checkpoint: CheckpointRef,
@@ -71,10 +100,10 @@ class TorchMeasurer(Measurer, Sampler):
         seed: int,
         chat: bool,
     ) -> Iterator[str]:
-        folder = self._files.model_folder(checkpoint)
         try:
             model = self.weights(Model(checkpoint=checkpoint))
-            tokenizer = Tokenizer.load(folder)
+            with self._files.model_folder(checkpoint) as folder:
+                tokenizer = Tokenizer.load(folder)
             turns = [{"role": "user", "content": prompt}]
             yield from generate(
                 model,
@@ -90,34 +119,52 @@ class TorchMeasurer(Measurer, Sampler):
 
     def weights(self, model: Model) -> Llama:
         """The model in memory: a checkpoint, or a point between two that are kept there."""
-        if model.weights_digest not in self._models:
-            line = model.line
-            if line is None or line.weight in (0.0, 1.0):
-                at_parent = line is not None and line.weight == 0.0
-                checkpoint = line.parent if line is not None and at_parent else model.checkpoint
-                return self._loaded(checkpoint)
-            return interpolate(self._loaded(line.parent), self._loaded(model.checkpoint), line.weight)
-        return self._remember(model.weights_digest, self._models[model.weights_digest])
+        ends = [self._loaded(end).model for end in model.ends]
+        if model.line is None or len(ends) == 1:
+            return ends[0]
+        beat(f"interpolating {model.checkpoint.uri}")
+        return interpolate(ends[0], ends[1], model.line.weight)
 
-    def _loaded(self, checkpoint: CheckpointRef) -> Llama:
-        digest = checkpoint.weights_digest
-        known = self._models.get(digest) or self._load(self._files.model_folder(checkpoint))
-        return self._remember(digest, known)
+    def _identified(self, ref: CheckpointRef) -> str:
+        with self._lock:
+            known = self._digests.get((ref.manifest_sha256, ref.weights_digest))
+        if known is not None:
+            return known
+        try:
+            return self._loaded(ref).digest
+        except NonFinite as error:
+            # Weights that are not numbers load nowhere; as what they are they are measured, under a name of their own.
+            return hashlib.sha256(f"not finite {ref.manifest_sha256} {error.reason}".encode()).hexdigest()
 
-    def _load(self, folder: Path) -> Llama:
-        return load_pretrained(folder).to(self._device).eval()
+    def _loaded(self, ref: CheckpointRef) -> Weights:
+        """Under the manifest's name: what a manifest claims of its weights is no name. Raises CheckpointDamaged when
+        the claim, or the question's, is not what the weights have."""
 
-    def _remember(self, digest: str, model: Llama) -> Llama:
-        self._models[digest] = model
-        self._models.move_to_end(digest)
-        while len(self._models) > MODELS_IN_MEMORY:
-            self._models.popitem(last=False)
-        return model
+        def load_it() -> Weights:
+            with self._files.model_folder(ref) as folder:
+                manifest = read_manifest(folder.parent, ref)
+                try:
+                    weights = load(folder, self._device)
+                except BadCheckpoint as error:
+                    raise damaged(ref, str(error)) from error
+            allowed = claims(weights.digest, manifest)
+            for said, came in (("manifest", manifest.weights_digest), ("question", ref.weights_digest)):
+                if came not in allowed:
+                    raise damaged(ref, f"its weights have the digest {weights.digest}, the {said} says {came}")
+            return weights
+
+        weights = self._models.get(f"{ref.manifest_sha256} {ref.weights_digest}", load_it)
+        with self._lock:
+            self._digests[(ref.manifest_sha256, ref.weights_digest)] = weights.digest
+            while len(self._digests) > DIGESTS_IN_MEMORY:
+                self._digests.popitem(last=False)
+        return weights
 
     def _check_tokenizer(self, checkpoint: CheckpointRef, eval_set: EvalSet) -> None:
         """A set's ids are those of its tokenizer; another one of the same size would be measured without notice."""
-        folder = self._files.model_folder(checkpoint)
-        found = Tokenizer.load(folder).digest if (folder / "tokenizer.json").is_file() else eval_set.tokenizer_digest
+        with self._files.model_folder(checkpoint) as folder:
+            present = (folder / "tokenizer.json").is_file()
+            found = Tokenizer.load(folder).digest if present else eval_set.tokenizer_digest
         if found != eval_set.tokenizer_digest:
             came = f"it was made with tokenizer {eval_set.tokenizer_digest[:12]}, the model has {found[:12]}"
             raise FailedPrecondition(f"set {eval_set.name}: {came}", reason="TOKENIZER_DIFFERS")

@@ -1,15 +1,18 @@
-"""Puts a point of a line into the store: weights and tokenizer, the manifest last."""
+"""Puts a point of a line into the store: weights and tokenizer, the manifest last, and nothing over anything else."""
 
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from model.checkpoint import MANIFEST, Manifest, write_imported
+from model.checkpoint import MANIFEST, FileEntry, Manifest, write_imported
 from model.errors import RetainModelError
 from model.tokenizer import Tokenizer
-from services.common.errors import FailedPrecondition
-from services.common.object_store import ObjectStore, key_of, put_folder
+from services.common.content_cache import ContentCache
+from services.common.disk_space import is_disk_full
+from services.common.errors import FailedPrecondition, StorageFull
+from services.common.heart import beat
+from services.common.object_store import ObjectStore, key_of
 from services.evaluator.adapters.measurer import TorchMeasurer
-from services.evaluator.adapters.verified import VerifiedFiles
+from services.evaluator.adapters.verified import VerifiedFiles, read_manifest
 from services.evaluator.application.ports import PointWriter
 from services.evaluator.domain.question import CheckpointRef, PointOrder, WrittenPoint
 
@@ -21,32 +24,70 @@ class TorchPointWriter(PointWriter):
     on from a point begins with fresh ones.
     """
 
-    def __init__(self, measurer: TorchMeasurer, files: VerifiedFiles, store: ObjectStore) -> None:
-        self._measurer, self._files, self._store = measurer, files, store
+    def __init__(self, measurer: TorchMeasurer, files: VerifiedFiles, store: ObjectStore, cache: ContentCache) -> None:
+        self._measurer, self._files, self._store, self._cache = measurer, files, store, cache
 
     def write(self, order: PointOrder) -> WrittenPoint:
-        result = order.model.checkpoint
-        source, key = self._files.model_folder(result), key_of(self._store, order.output_uri)
-        grown = Manifest.from_bytes((source.parent / MANIFEST).read_bytes(), expected_sha256=result.manifest_sha256)
+        key = key_of(self._store, order.output_uri)
         try:
-            with tempfile.TemporaryDirectory(prefix="retain-point-") as made:
-                manifest = write_imported(
-                    Path(made),
-                    model=self._measurer.weights(order.model),
-                    tokenizer=Tokenizer.load(source),
-                    parent=result.manifest_sha256,
-                    spec_digest=grown.spec_digest,
-                    step=grown.step,
-                    tokens=grown.tokens,
-                )
-                put_folder(self._store, Path(made), key, last=MANIFEST)
+            with self._cache.work_folder() as made:
+                manifest = self._make(order, made)
+                self._put(made, key, manifest)
         except RetainModelError as error:
             raise FailedPrecondition(f"{order.output_uri}: {error}", reason=error.reason) from error
+        except Exception as error:
+            if is_disk_full(error) and not isinstance(error, StorageFull):
+                raise StorageFull(f"disk full at {self._cache.root}") from error
+            raise
         ref = CheckpointRef(
             uri=order.output_uri,
             manifest_sha256=manifest.sha256,
             weights_digest=manifest.weights_digest,
+            step=manifest.step,
+            tokens=manifest.tokens,
+        )
+        return WrittenPoint(checkpoint=ref, bytes=manifest.size_bytes)
+
+    def _make(self, order: PointOrder, made: Path) -> Manifest:
+        result = order.model.checkpoint
+        weights = self._measurer.weights(order.model)
+        with self._files.model_folder(result) as source:
+            grown = read_manifest(source.parent, result)
+            tokenizer = Tokenizer.load(source)
+        beat(f"writing {order.output_uri}")
+        return write_imported(
+            made,
+            model=weights,
+            tokenizer=tokenizer,
+            parent=result.manifest_sha256,
+            spec_digest=grown.spec_digest,
             step=grown.step,
             tokens=grown.tokens,
         )
-        return WrittenPoint(checkpoint=ref, bytes=manifest.size_bytes)
+
+    def _put(self, made: Path, key: str, manifest: Manifest) -> None:
+        """Only what is not there yet is written. Something else at the place is nobody's to overwrite: an accepted
+        checkpoint may lie there, or what another order wrote."""
+        there = {info.key.removeprefix(f"{key}/"): info.size_bytes for info in self._store.list(f"{key}/")}
+        self._refuse_others(key, there, manifest)
+        for name, entry in manifest.files.items():
+            if there.get(name) != entry.size or MANIFEST not in there:
+                beat(f"uploading {key}/{name}")
+                self._store.put_file(f"{key}/{name}", made / name)
+        data = (made / MANIFEST).read_bytes()
+        if MANIFEST not in there and not self._store.put_if_absent(f"{key}/{MANIFEST}", data):
+            self._refuse_others(key, {MANIFEST: len(data)}, manifest)
+
+    def _refuse_others(self, key: str, there: Mapping[str, int], manifest: Manifest) -> None:
+        wanted: Mapping[str, FileEntry] = manifest.files
+        other = next((name for name in sorted(there) if name != MANIFEST and name not in wanted), None)
+        if other is None and MANIFEST in there:
+            if self._store.get_bytes(f"{key}/{MANIFEST}") == manifest.to_bytes():
+                return
+            other = MANIFEST
+        if other is not None:
+            raise FailedPrecondition(
+                f"{key} holds another {other} than this point has; it is not overwritten",
+                reason="PLACE_TAKEN",
+                metadata={"key": key, "file": other},
+            )

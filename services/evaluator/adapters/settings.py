@@ -20,9 +20,11 @@ class Settings(BaseSettings):
     evaluator_device: str = "cpu"
     evaluator_cache: Path | None = None  # default: evaluator/ in the home
     evaluator_cache_bytes: int = Field(default=4_000_000_000, ge=1)
+    # Measuring without a sign of life for so long is given up. Raise it where one batch of 4,096 tokens takes longer.
+    evaluator_progress_limit_s: float = Field(default=600.0, gt=0)
     drain_s: float = Field(default=5.0, ge=0)
 
     @property
     def cache_folder(self) -> Path:
-        """Where downloaded models and sets are kept."""
+        """Where downloaded models and sets are kept; a folder that nobody else uses."""
         return self.evaluator_cache or self.home / "evaluator"

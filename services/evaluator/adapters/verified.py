@@ -1,78 +1,110 @@
 """Brings checkpoints and evaluation sets from the store to this disk, every byte verified.
 
 Of a checkpoint only `model/` is fetched. Its manifest must have the SHA-256 that the caller got from the orchestrator's
-database, every file must fit the manifest, and the manifest's digest of the weights must be the one asked about:
-otherwise a result would be kept under the name of weights that were never measured.
+database and every file must fit the manifest; whether the weights have the digest that the manifest claims is computed
+when they are loaded (measurer.py). Folders are leased: nobody deletes what is being read.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from model import checkpoint as files
 from model.errors import RetainModelError
 from model.evalset import EvalSet
-from services.common.errors import Corrupt
+from services.common.content_cache import ContentCache
+from services.common.errors import CheckpointDamaged, Corrupt, NotFound, Unavailable
+from services.common.heart import beat
+from services.common.logging import get_logger
 from services.common.object_store import ObjectStore, get_folder, key_of
-from services.evaluator.adapters.disk_cache import DiskCache
 from services.evaluator.domain.question import CheckpointRef, SetRef
 
 MODEL_PREFIX = f"{files.MODEL_FOLDER}/"
+log = get_logger(__name__)
 
 
 class VerifiedFiles:
-    """Local folders of what is asked about. Raises Corrupt when a hash does not fit, NotFound, Unavailable."""
+    """Local folders of what is asked about. Raises CheckpointDamaged when files are cut, changed or missing, Corrupt
+    for a set, Unavailable."""
 
-    def __init__(self, store: ObjectStore, cache: DiskCache) -> None:
+    def __init__(self, store: ObjectStore, cache: ContentCache) -> None:
         self._store, self._cache = store, cache
 
-    def model_folder(self, ref: CheckpointRef) -> Path:
-        """Folder with config.json, tokenizer.json and weights of the checkpoint."""
-        key = key_of(self._store, ref.uri)
+    @contextmanager
+    def model_folder(self, ref: CheckpointRef) -> Iterator[Path]:
+        """Folder with config.json, tokenizer.json and weights of the checkpoint; beside it lies its manifest. It stays
+        until the end of the block."""
 
         def fetch(folder: Path) -> None:
-            def download(name: str, path: Path) -> None:
-                self._store.get_file(f"{key}/{name}", path)
-                if name == files.MANIFEST:  # kept beside the files, so that a later process can verify them
-                    shutil.copyfile(path, folder / files.MANIFEST)
-
             try:
-                files.fetch(download, folder, ref.manifest_sha256, only=MODEL_PREFIX)
-            except RetainModelError as error:
-                raise Corrupt(f"{ref.uri}: {error}", reason=error.reason) from error
+                self._fetch(ref, folder)
+            except CheckpointDamaged as error:
+                # A disk or a cable may have lost a bit on the way: what is damaged in the store is so twice.
+                log.warning("a checkpoint did not arrive as it is to be; once more", uri=ref.uri, error=error.message)
+                shutil.rmtree(folder / files.MODEL_FOLDER, ignore_errors=True)
+                self._fetch(ref, folder)
 
         def verify(folder: Path) -> None:
-            try:
-                manifest = files.Manifest.from_bytes(
-                    (folder / files.MANIFEST).read_bytes(), expected_sha256=ref.manifest_sha256
-                )
-                for name, entry in manifest.files.items():
-                    if name.startswith(MODEL_PREFIX):
-                        files.check_file(folder / name, entry)
-            except (OSError, RetainModelError) as error:
-                raise Corrupt(f"{ref.uri}: {error}", reason="CHECKPOINT_CORRUPT") from error
-            if manifest.weights_digest != ref.weights_digest:
-                came = f"the manifest says {manifest.weights_digest}, the question {ref.weights_digest}"
-                raise Corrupt(f"{ref.uri}: weights digest: {came}", reason="WEIGHTS_DIFFER")
+            manifest = read_manifest(folder, ref)
+            for name, entry in manifest.files.items():
+                if name.startswith(MODEL_PREFIX):
+                    beat(f"verifying {ref.uri}")
+                    files.check_file(folder / name, entry)
 
-        name = f"checkpoint-{ref.manifest_sha256[:32]}-{ref.weights_digest[:16]}"
-        return self._cache.folder(name, fetch=fetch, verify=verify) / files.MODEL_FOLDER
+        name = f"checkpoints/{ref.manifest_sha256}"
+        with self._cache.lease(name, fetch=fetch, verify=verify, verified_on_arrival=True) as folder:
+            yield folder / files.MODEL_FOLDER
 
     def eval_set(self, ref: SetRef) -> EvalSet:
         """The frozen set, its digest computed again from its content."""
         key = key_of(self._store, ref.uri)
-        opened: list[EvalSet] = []
 
-        def verify(folder: Path) -> None:
+        def opened(folder: Path) -> EvalSet:
             try:
                 eval_set = EvalSet.open(folder)
             except RetainModelError as error:
                 raise Corrupt(f"{ref.uri}: {error}", reason=error.reason) from error
             if eval_set.digest != ref.digest:
                 raise Corrupt(f"{ref.uri}: digest {eval_set.digest}; allowed is {ref.digest}", reason="SET_DIFFERS")
-            opened.append(eval_set)
+            return eval_set
+
+        def verify(folder: Path) -> None:
+            opened(folder)
 
         def fetch(folder: Path) -> None:
+            beat(f"downloading {ref.uri}")
             get_folder(self._store, key, folder)
 
-        folder = self._cache.folder(f"set-{ref.digest}", fetch=fetch, verify=verify)
-        return opened[-1] if opened else EvalSet.open(folder)
+        with self._cache.lease(f"sets/{ref.digest}", fetch=fetch, verify=verify) as folder:
+            return opened(folder)
+
+    def _fetch(self, ref: CheckpointRef, folder: Path) -> None:
+        key = key_of(self._store, ref.uri)
+
+        def download(name: str, path: Path) -> None:
+            beat(f"downloading {ref.uri}/{name}")
+            self._store.get_file(f"{key}/{name}", path)
+            self._cache.work_done()
+            if name == files.MANIFEST:  # kept beside the files, so that a later process can verify them
+                shutil.copyfile(path, folder / files.MANIFEST)
+
+        try:
+            files.fetch(download, folder, ref.manifest_sha256, only=MODEL_PREFIX)
+        except NotFound as error:
+            if error.reason != NotFound.reason:
+                raise Unavailable(error.message, reason=error.reason) from error  # no bucket: no word about its content
+            raise damaged(ref, f"a file is missing: {error.message}") from error
+        except RetainModelError as error:
+            raise damaged(ref, str(error)) from error
+
+
+def read_manifest(folder: Path, ref: CheckpointRef) -> files.Manifest:
+    """The manifest of a cached checkpoint, which is the one asked for. Raises BadCheckpoint, OSError."""
+    return files.Manifest.from_bytes((folder / files.MANIFEST).read_bytes(), expected_sha256=ref.manifest_sha256)
+
+
+def damaged(ref: CheckpointRef, what: str) -> CheckpointDamaged:
+    """The error for a checkpoint that is not what its manifest says."""
+    where = {"uri": ref.uri, "manifest_sha256": ref.manifest_sha256}
+    return CheckpointDamaged(f"{ref.uri}: {what}", metadata=where)

@@ -4,9 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.evaluator.application.ports import Measurer, Results, Statistics
-from services.evaluator.domain.answer import Answer, Measurement, SetResult, score
-from services.evaluator.domain.question import Model, Question, Role, SetRef
+from services.common.errors import RetainError, Unavailable
+from services.common.heart import beat
+from services.common.logging import get_logger
+from services.evaluator.application.ports import MeasurementName, Measurer, Results, Statistics
+from services.evaluator.domain.answer import Answer, Measurement, Rows, Score, SetResult, score
+from services.evaluator.domain.question import Model, Question, Role, SetRef, Use
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,31 +23,67 @@ class Answering:
     statistics: Statistics
     clock: Callable[[], float] = time.perf_counter
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, question: Question, *, with_base: bool = False) -> Answer:
         """A row per set in the order asked, and a score per retention set that has a baseline.
 
         A baseline is measured in the same way on the same set, so that an untouched model scores exactly 0.
+        `with_base`: the base before training is measured too, on the control sets; mostly it is a baseline and known.
         """
-        measure_s = 0.0
+        stopwatch = _Stopwatch(self.clock)
+        base = self._base(question, stopwatch) if with_base else None
+        results, scores = self._rows(question.model, question.sets, question, stopwatch)
+        return Answer(results=results, scores=scores, measure_s=stopwatch.seconds, base=base)
+
+    def _base(self, question: Question, stopwatch: "_Stopwatch") -> Rows | None:
+        """What cannot be measured of the base costs the history a row, and never the verdict that is waited for."""
+        if question.base is None:
+            return None
+        control = tuple(ref for ref in question.sets if ref.use is Use.CONTROL)
+        try:
+            results, scores = self._rows(Model(checkpoint=question.base), control, question, stopwatch)
+        except Unavailable:
+            raise
+        except RetainError as error:
+            log.warning("the base before training was not measured", run=question.run, error=error.message)
+            return None
+        return Rows(results=results, scores=scores)
+
+    def _rows(
+        self, model: Model, sets: tuple[SetRef, ...], question: Question, stopwatch: "_Stopwatch"
+    ) -> tuple[tuple[SetResult, ...], tuple[Score, ...]]:
         rows: list[SetResult] = []
-        scores = []
-        for ref in question.sets:
-            now, seconds = self._measured(question.model, ref)
-            measure_s += seconds
+        scores: list[Score] = []
+        for ref in sets:
+            now = self._measured(model, ref, stopwatch)
             rows.append(SetResult.of(ref, now))
             baseline = question.baseline_of(ref.name) if ref.role is Role.RETENTION else None
             if baseline is not None:
-                before, seconds = self._measured(Model(checkpoint=baseline), ref)
-                measure_s += seconds
+                before = self._measured(Model(checkpoint=baseline), ref, stopwatch)
                 scores.append(score(ref, now, before, self.statistics.interval(now, before)))
-        return Answer(results=tuple(rows), scores=tuple(scores), measure_s=measure_s)
+        return tuple(rows), tuple(scores)
 
-    def _measured(self, model: Model, ref: SetRef) -> tuple[Measurement, float]:
-        known = self.results.get(model.weights_digest, ref.digest)
+    def _measured(self, model: Model, ref: SetRef, stopwatch: "_Stopwatch") -> Measurement:
+        """Under the digest that was computed from the weights, never under one that somebody claims."""
+        beat(f"measuring {model.checkpoint.uri} on {ref.name}")
+        digest = self.measurer.identify(model)
+        name = MeasurementName(weights_digest=digest, set_digest=ref.digest, method=self.measurer.method())
+        known = self.results.get(name)
         if known is not None:
-            return known, 0.0
-        began = self.clock()
-        measured = self.measurer.measure(model, ref)
-        seconds = self.clock() - began
-        self.results.put(model.weights_digest, ref.digest, measured)
-        return measured, seconds
+            return known
+        with stopwatch:
+            measured = self.measurer.measure(model, ref)
+        self.results.put(name, measured)
+        return measured
+
+
+class _Stopwatch:
+    """Adds up seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self.seconds, self._began_s = clock, 0.0, 0.0
+
+    def __enter__(self) -> None:
+        self._began_s = self._clock()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += self._clock() - self._began_s

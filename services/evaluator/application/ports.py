@@ -9,8 +9,18 @@ from services.evaluator.domain.question import CheckpointRef, Model, PointOrder,
 
 
 class Measurer(Protocol):
-    """Measures models on sets. The same question gives the same bits. Raises Corrupt (hashes do not fit), NotFound,
-    FailedPrecondition (the model cannot be measured on the set), Unavailable (the store is away: try again)."""
+    """Measures models on sets. The same question gives the same bits. Raises CheckpointDamaged (files that do not fit
+    the manifest, or weights whose digest is not the one that it claims), Corrupt (of a set), NotFound,
+    FailedPrecondition (the model cannot be measured on the set), Unavailable (the store is away: try again),
+    StorageFull (a disk or the store is full: try again). Long work shows signs of life (services/common/heart.py)."""
+
+    def identify(self, model: Model) -> str:
+        """Digest of the weights, computed from the weights themselves."""
+        ...
+
+    def method(self) -> str:
+        """Names all but weights and set that changes a bit of a measurement: dtype, device, threads, versions."""
+        ...
 
     def measure(self, model: Model, ref: SetRef) -> Measurement:
         """Sums of the model on the set."""
@@ -20,12 +30,17 @@ class Measurer(Protocol):
         """Nothing is to be measured for a while: give memory back."""
         ...
 
+    def make_room(self) -> None:
+        """The disk is full: delete what nobody uses."""
+        ...
+
 
 class PointWriter(Protocol):
     """Writes points of lines. Raises what a Measurer raises."""
 
     def write(self, order: PointOrder) -> WrittenPoint:
-        """The point as a checkpoint in the store; the same order again writes the same."""
+        """The point as a checkpoint in the store; the same order again writes the same. Raises FailedPrecondition
+        (PLACE_TAKEN) when something else lies at its place."""
         ...
 
 
@@ -37,12 +52,22 @@ class Statistics(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeasurementName:
+    """What a measurement was made of: the computed digest of the weights, the digest of the set (text, tokenizer,
+    context, windowing, masks), and the measurer's method."""
+
+    weights_digest: str
+    set_digest: str
+    method: str
+
+
 class Results(Protocol):
-    """Measurements by (digest of the weights, digest of the set), kept for good."""
+    """Measurements by name, kept for good. One that cannot be read is put aside, and is none."""
 
-    def get(self, weights_digest: str, set_digest: str) -> Measurement | None: ...
+    def get(self, name: MeasurementName) -> Measurement | None: ...
 
-    def put(self, weights_digest: str, set_digest: str, measured: Measurement) -> None: ...
+    def put(self, name: MeasurementName, measured: Measurement) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +90,9 @@ class Evaluations(Protocol):
         """Replaces it; an ended one is no longer unfinished."""
         ...
 
-    def load(self, evaluation_id: str) -> Evaluation | None: ...
+    def load(self, evaluation_id: str) -> Evaluation | None:
+        """None also for one that cannot be read: it is put aside."""
+        ...
 
     def unfinished(self) -> Sequence[Evaluation]:
         """Those that must be taken up again, oldest first."""
@@ -73,18 +100,36 @@ class Evaluations(Protocol):
 
     def keys(self, run: str | None) -> Sequence[EvaluationKey]: ...
 
+    def delete_run(self, run: str) -> None:
+        """Deletes every evaluation of a run. Again is no error."""
+        ...
+
 
 class History(Protocol):
-    """The forgetting history of each run, oldest first."""
+    """The forgetting history of each run, oldest first. What cannot be read is put aside."""
 
     def append(self, record: Record) -> None:
-        """Adds a record unless its evaluation is there already."""
+        """Adds a record unless its evaluation is there already. The base of a stage comes before its other rows."""
         ...
 
     def load(self, run: str) -> Sequence[Record]: ...
 
-    def runs(self) -> Sequence[tuple[str, float]]:
-        """Every run that has a history, with the Unix time of its last change."""
+    def delete(self, run: str) -> None:
+        """Again is no error."""
+        ...
+
+
+class ShownRuns(Protocol):
+    """Which runs have series, kept across restarts: so many as are at work, however many there ever were."""
+
+    def add(self, run: str) -> None: ...
+
+    def remove(self, run: str) -> None:
+        """Again is no error."""
+        ...
+
+    def list(self) -> Sequence[tuple[str, float]]:
+        """Each run with the Unix time at which it was added."""
         ...
 
 
@@ -97,7 +142,13 @@ class Exporter(Protocol):
 
     def count(self, *, succeeded: bool, duration_s: float) -> None: ...
 
-    def pending(self, count: int) -> None: ...
+    def pending(self, count: int, *, waiting: int) -> None:
+        """So many are unfinished, and so many of them wait for something to come back."""
+        ...
+
+    def drop(self, run: str) -> None:
+        """The run was deleted: its series go at once."""
+        ...
 
     def exported_runs(self) -> Sequence[str]: ...
 
@@ -107,8 +158,8 @@ class Exporter(Protocol):
 
     def run_goes_on(self, run: str) -> None: ...
 
-    def sweep(self) -> None:
-        """Takes away the series that are due to go."""
+    def sweep(self) -> Sequence[str]:
+        """Takes away the series that are due to go, and returns their runs."""
         ...
 
 

@@ -1,11 +1,11 @@
 """Text from a checkpoint, piece by piece, beside the measuring: one text at a time, in a thread of its own."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from services.common.errors import InvalidInput, Violation
+from services.common.heart import beat
+from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.ports import Sampler
 from services.evaluator.domain.question import CheckpointRef
 
@@ -15,9 +15,8 @@ DEFAULT_TOKENS, MOST_TOKENS = 64, 1024
 class Sampling:
     """Generates for one caller at a time; a caller that goes away stops its text at the next token."""
 
-    def __init__(self, sampler: Sampler) -> None:
-        self._sampler = sampler
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sample")
+    def __init__(self, sampler: Sampler, thread: MeasuringThread) -> None:
+        self._sampler, self._thread = sampler, thread
 
     async def sample(
         self,
@@ -50,26 +49,22 @@ class Sampling:
             yield piece
 
     def stop(self) -> None:
-        """Lets go of the thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Gives up what is being generated."""
+        self._thread.stop()
 
     async def _from_thread(self, pieces: Iterator[str]) -> AsyncIterator[str]:
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None]()
-        gone = threading.Event()
 
         def run() -> None:
-            try:
-                for piece in pieces:
-                    if gone.is_set():
-                        return
-                    loop.call_soon_threadsafe(queue.put_nowait, piece)
-            finally:
-                loop.call_soon_threadsafe(queue.put_nowait, None)
+            for piece in pieces:
+                beat("sampling")
+                loop.call_soon_threadsafe(queue.put_nowait, piece)
 
-        done = loop.run_in_executor(self._thread, run)
+        work = asyncio.create_task(self._thread.run(run))
+        work.add_done_callback(lambda _: queue.put_nowait(None))
         try:
-            while (piece := await queue.get()) is not None:
+            while (piece := await queue.get()) is not None:  # the end of `work`, which has a limit, ends this too
                 yield piece
-            await done  # raises what the sampler raised
+            await work  # raises what the sampler raised
         finally:
-            gone.set()
+            work.cancel()

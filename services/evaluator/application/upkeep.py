@@ -1,8 +1,9 @@
 """What the evaluator shows of runs that it measured: brought back after a restart, taken away after the run's end.
 
 An alert must not vanish with a process, so the last record of every run that has not ended is exported again at the
-start. Whether a run has ended is the orchestrator's to say; while it cannot be asked, what is shown stays, for at most
-`unknown_kept_s` after the last measurement.
+start. Which runs had series is kept as marks in the store, so that a start costs as much as there is at work, however
+many runs there ever were. Whether a run has ended is the orchestrator's to say; while it cannot be asked, what is shown
+stays, for at most `unknown_kept_s` after the last measurement.
 """
 
 import asyncio
@@ -10,9 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.common.errors import Corrupt, RetainError
+from services.common.errors import RetainError
 from services.common.logging import get_logger
-from services.evaluator.application.ports import Exporter, History, RunStates
+from services.evaluator.application.ports import Exporter, History, RunStates, ShownRuns
 
 UPKEEP_S = 20.0
 UNKNOWN_KEPT_S = 24 * 3600.0
@@ -21,39 +22,44 @@ log = get_logger(__name__)
 
 @dataclass(kw_only=True)
 class Upkeep:
-    """Call `restore` once before serving; keep `run_forever` going."""
+    """Call `restore` once before serving; keep `run_forever` going. `clock` counts intervals, `wall_clock` tells the
+    age of what an earlier process left."""
 
     history: History
+    shown: ShownRuns
     exporter: Exporter
     run_states: RunStates
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
     every_s: float = UPKEEP_S
     unknown_kept_s: float = UNKNOWN_KEPT_S
-    _seen_s: dict[str, float] = field(default_factory=dict)
+    _since_s: dict[str, float] = field(default_factory=dict)  # by `clock`: since when nothing is known of the run
 
     def restore(self) -> None:
-        """Exports the last exported record of each run that has not ended."""
-        for run, changed_s in self.history.runs():
-            if self._has_ended(run, changed_s):
+        """Exports the last exported record of each run that has series and has not ended."""
+        for run, marked_s in self.shown.list():
+            if self.run_states.ended(run):
+                self.shown.remove(run)
                 continue
-            try:
-                records = [record for record in self.history.load(run) if record.exported]
-            except Corrupt as error:
-                log.error("a history cannot be read", run=run, error=error.message)
-                continue
-            if records:
-                self._seen_s[run] = changed_s
+            records = [record for record in self.history.load(run) if record.exported]
+            changed_s = records[-1].time_s if records else marked_s
+            self._since_s[run] = self.clock() - max(0.0, self.wall_clock() - changed_s)
+            if not records or self._has_ended(run):
+                self._since_s.pop(run)
+                self.shown.remove(run)
+            else:
                 self.exporter.export(records[-1])
 
     def sweep(self) -> None:
         """Asks which runs ended and takes their series away when they are due."""
         for run in self.exporter.exported_runs():
-            changed_s = self._seen_s.setdefault(run, self.clock())
-            if self._has_ended(run, changed_s):
+            if self._has_ended(run):
                 self.exporter.run_ended(run)
             else:
                 self.exporter.run_goes_on(run)
-        self.exporter.sweep()
+        for run in self.exporter.sweep():
+            self._since_s.pop(run, None)
+            self.shown.remove(run)
 
     async def run_forever(self) -> None:
         """Sweeps now and then until cancelled."""
@@ -64,6 +70,7 @@ class Upkeep:
             except RetainError as error:
                 log.warning("upkeep was put off", error=error.message)
 
-    def _has_ended(self, run: str, changed_s: float) -> bool:
+    def _has_ended(self, run: str) -> bool:
+        since_s = self._since_s.setdefault(run, self.clock())
         ended = self.run_states.ended(run)
-        return self.clock() - changed_s > self.unknown_kept_s if ended is None else ended
+        return self.clock() - since_s > self.unknown_kept_s if ended is None else ended

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from services.common.errors import Corrupt
-from services.evaluator.domain.question import Question, SetRef, Use
+from services.evaluator.domain.question import CheckpointRef, Question, SetRef, Use
 
 _LN2 = math.log(2.0)
 
@@ -126,11 +126,24 @@ class Answer:
     results: tuple[SetResult, ...]
     scores: tuple[Score, ...]
     measure_s: float
+    base: "Rows | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What the base before training scores, where a stage's history begins."""
+
+    results: tuple[SetResult, ...]
+    scores: tuple[Score, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """A question and how far its answer is. `sequence` grows with every change, across restarts too."""
+    """A question and how far its answer is. `sequence` grows with every change, across restarts too.
+
+    `damaged`: the checkpoint whose files are not those of its manifest, with the reason CHECKPOINT_DAMAGED.
+    `waiting_for`: what it waits for, for people; empty while nothing is waited for.
+    """
 
     id: str
     question: Question
@@ -143,17 +156,24 @@ class Evaluation:
     create_time_s: float = 0.0
     end_time_s: float | None = None
     measure_s: float = 0.0
+    damaged: CheckpointRef | None = None
+    waiting_for: str = ""
 
     def to(self, state: State, *, now_s: float, **changes: object) -> "Evaluation":
-        """The next version. Sequences count milliseconds: a restarted service goes on above what it ever sent."""
+        """The next version, which waits for nothing unless `changes` say so. Sequences count milliseconds: a restarted
+        service goes on above what it ever sent."""
         sequence = max(self.sequence + 1, int(now_s * 1000))
         end = now_s if state.ended else None
-        return replace(self, state=state, sequence=sequence, end_time_s=end, **changes)  # type: ignore[arg-type]
+        known = {"state": state, "sequence": sequence, "end_time_s": end, "waiting_for": ""}
+        return replace(self, **(known | changes))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One row of a run's history. `evaluation_id` is its identity: told twice, it is kept once."""
+    """One row of a run's history. `evaluation_id` is its identity: told twice, it is kept once.
+
+    `baseline`: the base before training, the first row of its stage: step 0, compared with the baseline of each set.
+    """
 
     evaluation_id: str
     run: str
@@ -166,6 +186,7 @@ class Record:
     scores: tuple[Score, ...]
     time_s: float
     exported: bool = False  # whether metrics show it
+    baseline: bool = False
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> "Record":
@@ -183,3 +204,25 @@ class Record:
             time_s=evaluation.end_time_s if evaluation.end_time_s is not None else time.time(),
             exported=question.export_metrics,
         )
+
+    @classmethod
+    def of_base(cls, evaluation: Evaluation, base: Rows) -> "Record":
+        """The first row of the stage that an evaluation belongs to."""
+        question = evaluation.question
+        return replace(
+            cls.of(evaluation),
+            evaluation_id=base_id(question.stage),
+            step=0,
+            tokens=0,
+            train_loss_nats=0.0,
+            results=base.results,
+            scores=base.scores,
+            exported=False,
+            baseline=True,
+        )
+
+
+def base_id(stage: str) -> str:
+    """Identity of a stage's first row in the history of its run. No evaluation can have it: their names have no slash
+    and no blank."""
+    return f"base of {stage}"

@@ -3,14 +3,21 @@
 import hashlib
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from services.common.errors import InvalidInput, Violation
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _FOLDER = re.compile(r"s3://[^/\s]+/(?:\S*[^/\s])")
+_STEP = re.compile(r"s3://[^/\s]+/runs/[^/\s]+/(?:[^/\s]+/){1,2}attempt-[0-9]+/step-[0-9]+")
+_POINT = r"-point-[0-9][0-9.e+-]{0,30}"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+# Names the arithmetic of a point: another way of computing it gives other bits, and must not find the old ones.
+LINE = "line of two weights, from the nearer end"
 
 
 class Role(StrEnum):
@@ -93,15 +100,21 @@ class Model:
     line: Line | None = None
 
     @property
-    def weights_digest(self) -> str:
-        """Names the weights. The ends of a line are the checkpoints themselves; a point between has a digest made of
-        both ends and the weight, so that it need not be computed to be looked up."""
+    def ends(self) -> tuple[CheckpointRef, ...]:
+        """The checkpoints that it is made of: one, also at an end of a line; else the parent and the result."""
         if self.line is None or self.line.weight == 1.0:
-            return self.checkpoint.weights_digest
+            return (self.checkpoint,)
         if self.line.weight == 0.0:
-            return self.line.parent.weights_digest
-        ends = f"line {self.line.parent.weights_digest} {self.checkpoint.weights_digest} {self.line.weight!r}"
-        return hashlib.sha256(ends.encode()).hexdigest()
+            return (self.line.parent,)
+        return (self.line.parent, self.checkpoint)
+
+    def digest(self, computed: Sequence[str]) -> str:
+        """Names the weights, given the computed digests of `ends`. A point between two of them has a digest made of
+        both and the weight, so that it need not be computed to be looked up."""
+        if self.line is None or len(computed) == 1:
+            return computed[0]
+        parent, result = computed
+        return hashlib.sha256(f"{LINE} {parent} {result} {self.line.weight!r}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +132,13 @@ class PointOrder:
             found += line.parent.violations("parent")
         if line is None or not 0.0 < line.weight < 1.0:
             found.append(_violation("point", line.weight if line else None, "a number between 0 and 1"))
-        if not _FOLDER.fullmatch(self.output_uri) or self.output_uri == self.model.checkpoint.uri:
-            found.append(_violation("output_uri", self.output_uri, "s3://BUCKET/KEY of a folder of its own"))
+        place = _STEP.fullmatch(self.model.checkpoint.uri)
+        if place is None:
+            allowed = "s3://BUCKET/runs/RUN/STAGE/attempt-N/step-NNNNNNNNN: points lie beside a stage's result"
+            found.append(_violation("checkpoint.uri", self.model.checkpoint.uri, allowed))
+        elif not re.fullmatch(re.escape(self.model.checkpoint.uri) + _POINT, self.output_uri):
+            allowed = f"{self.model.checkpoint.uri}-point-NUMBER, beside the result that it is a point of"
+            found.append(_violation("output_uri", self.output_uri, allowed))
         return found
 
 
@@ -134,7 +152,10 @@ class WrittenPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One evaluation as asked. `train_loss_nats`, run, stage, attempt and step are carried into history and metrics."""
+    """One evaluation as asked. `train_loss_nats`, run, stage, attempt and step are carried into history and metrics.
+
+    `base`: the checkpoint that the stage begins at. It is measured once, as the first row of the stage's history.
+    """
 
     model: Model
     sets: tuple[SetRef, ...]
@@ -145,6 +166,18 @@ class Question:
     attempt: int = 0
     export_metrics: bool = False
     train_loss_nats: float = 0.0
+    base: CheckpointRef | None = None
+
+    @property
+    def checkpoints(self) -> tuple[CheckpointRef, ...]:
+        """Every checkpoint that the question names."""
+        parent = (self.model.line.parent,) if self.model.line is not None else ()
+        base = (self.base,) if self.base is not None else ()
+        return (self.model.checkpoint, *parent, *base, *(baseline.checkpoint for baseline in self.baselines))
+
+    def same_as(self, other: "Question") -> bool:
+        """Whether both have the same answer: the history's first row is beside it."""
+        return replace(self, base=None) == replace(other, base=None)
 
     def baseline_of(self, name: str) -> CheckpointRef | None:
         """What the retention set of this name is compared with."""
@@ -171,11 +204,19 @@ class Question:
             if baseline.set_name not in retained:
                 allowed = f"a retention set of the request: {', '.join(sorted(retained)) or 'there is none'}"
                 found.append(_violation(f"{path}.set_name", baseline.set_name, allowed))
+        if self.base is not None:
+            found += self.base.violations("request.base")
         if self.run and not _NAME.fullmatch(self.run):
             found.append(_violation("request.run_id", self.run, "letters, digits, '.', '_', '-'"))
         if self.export_metrics and not (self.run and self.stage):
             found.append(_violation("request.run_id", self.run or "''", "a run and a stage, to export metrics"))
         return found
+
+
+def check_run(run: str) -> None:
+    """Raises InvalidInput unless it is the name of a run."""
+    if not _NAME.fullmatch(run):
+        raise InvalidInput([_violation("run_id", run, "letters, digits, '.', '_', '-'")])
 
 
 def check(evaluation_id: str, question: Question) -> None:

@@ -96,6 +96,7 @@ def question_from(message: resources_pb2.EvaluationRequest) -> Question:
         attempt=message.attempt,
         export_metrics=message.export_metrics,
         train_loss_nats=message.train_loss_nats,
+        base=checkpoint_from(message.base) if message.HasField("base") else None,
     )
 
 
@@ -122,6 +123,7 @@ def question_to(value: Question) -> resources_pb2.EvaluationRequest:
         interpolation=line.weight if line else None,
         parent=checkpoint_to(line.parent) if line else None,
         train_loss_nats=value.train_loss_nats,
+        base=checkpoint_to(value.base) if value.base else None,
     )
 
 
@@ -164,6 +166,8 @@ def evaluation_to(value: Evaluation) -> resources_pb2.Evaluation:
         create_time=_timestamp(value.create_time_s),
         end_time=_timestamp(value.end_time_s) if value.end_time_s is not None else None,
         measure_seconds=value.measure_s,
+        damaged=checkpoint_to(value.damaged) if value.damaged else None,
+        waiting_for=value.waiting_for,
     )
 
 
@@ -178,6 +182,7 @@ def record_to(value: Record) -> resources_pb2.ForgettingRecord:
         scores=[score_to(row) for row in value.scores],
         time=_timestamp(value.time_s),
         train_loss_nats=value.train_loss_nats,
+        baseline=value.baseline,
     )
 
 

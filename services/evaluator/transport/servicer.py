@@ -39,7 +39,7 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     ) -> service_pb2.ListEvaluationsResponse:
         keys = await self._service.keys(request.run_id or None)
         page, token = page_of(keys, size=request.page_size, token=request.page_token, default=50, maximum=500)
-        found = [convert.evaluation_to(await self._service.get(key.id)) for key in page]
+        found = [convert.evaluation_to(evaluation) for evaluation in await self._service.found(list(page))]
         return service_pb2.ListEvaluationsResponse(evaluations=found, next_page_token=token)
 
     async def WatchEvaluation(
@@ -55,6 +55,12 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
         page, token = page_of(records, size=request.page_size, token=request.page_token, default=1000, maximum=1000)
         rows = [convert.record_to(record) for record in page]
         return service_pb2.GetForgettingHistoryResponse(records=rows, next_page_token=token)
+
+    async def DeleteRunRecords(
+        self, request: service_pb2.DeleteRunRecordsRequest, context: Context
+    ) -> service_pb2.DeleteRunRecordsResponse:
+        await self._service.delete_run(request.run_id)
+        return service_pb2.DeleteRunRecordsResponse()
 
     async def WritePoint(
         self, request: service_pb2.WritePointRequest, context: Context

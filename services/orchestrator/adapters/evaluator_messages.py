@@ -34,6 +34,8 @@ def question_message(run_id: str, question: Evaluate) -> resources.EvaluationReq
         request.interpolation = question.point
         request.parent.CopyFrom(ref_message(question.parent))
         request.export_metrics = False  # a point that may never be anybody's model raises no alert and ends none
+    if question.base is not None:
+        request.base.CopyFrom(ref_message(question.base))
     for baseline in question.baselines:
         request.baselines.add(set_name=baseline.set_name, checkpoint=ref_message(baseline.checkpoint))
     return request

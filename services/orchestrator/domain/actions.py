@@ -52,7 +52,8 @@ class Baseline:
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Have a checkpoint measured, and wait for the answer. `point`: the one that a written checkpoint lies at, or with
-    `parent` the one to be measured of the line."""
+    `parent` the one to be measured of the line. `base`: what the stage begins at, the first row of its history; None is
+    random weights."""
 
     evaluation_id: str
     stage_index: int
@@ -64,6 +65,7 @@ class Evaluate:
     train_loss_nats: float
     point: float | None = None
     parent: CheckpointRef | None = None
+    base: CheckpointRef | None = None
     after_s: float = 0.0
 
     @property

@@ -2,7 +2,7 @@
 
 from services.orchestrator.domain.actions import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob
 from services.orchestrator.domain.interpolation import questions
-from services.orchestrator.domain.lineage import baselines, sets_at
+from services.orchestrator.domain.lineage import baselines, parent_of, sets_at
 from services.orchestrator.domain.retention import to_delete
 from services.orchestrator.domain.run_state import Checkpoint, JobStatus, RunState, RunStatus, StageRun
 
@@ -46,6 +46,7 @@ def evaluation_of(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> E
         baselines=baselines(state, stage),
         train_loss_nats=checkpoint.train_loss_nats,
         point=checkpoint.point,
+        base=parent_of(state, stage),
         after_s=checkpoint.evaluation_pause_s,
     )
 

@@ -112,6 +112,21 @@ def test_the_dual_table_joins_measurement_and_decision(platform: FakePlatform, c
     assert (rows[0].forgetting, rows[0].severity) == (None, "")
 
 
+def test_the_base_before_training_is_the_first_row_of_its_stage(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    first = next(at for at, record in enumerate(platform.records["r"]) if record.stage == "midtrain/code")
+    base = type(platform.records["r"][0])(run_id="r", stage="midtrain/code", attempt=1, baseline=True)
+    base.results.extend(platform.records["r"][first].results)
+    base.scores.add(retention_set="general", ratio=0.0)
+    platform.records["r"].insert(first, base)
+    rows = dual_rows(client.history("r"), client.decisions("r"), SEED)
+    assert (rows[first].step, rows[first].tokens, rows[first].verdict, rows[first].forgetting) == (0, 0, "BASE", 0.0)
+    assert rows[first].target_perplexity is not None
+    console = Console(file=io.StringIO(), width=80)
+    console.print(dual_table(rows))
+    assert sum(line.rstrip().endswith("base") for line in text(console).splitlines()) == 1
+
+
 def test_the_dual_table_fits_into_80_columns_with_a_row_to_a_boundary(
     platform: FakePlatform, client: RetainClient
 ) -> None:

@@ -1,10 +1,14 @@
-"""A server that takes a request and never answers, as a frozen or cut-off one does."""
+"""Servers as they are on bad days: one that takes a request and never answers, one that is full."""
 
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from services.common.errors import Unavailable
+from services.common.errors import StorageFull, Unavailable
 from services.common.minio_store import MinioStore
 
 
@@ -39,3 +43,56 @@ def test_the_timeout_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(Unavailable):
             store.get_bytes("key")
     assert failed
+
+
+@contextmanager
+def answering(status: int, code: str) -> Iterator[str]:
+    """A server that answers every write like this; what a full MinIO says was seen on a real one."""
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no room</Message></Error>".encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(507, "XMinioStorageFull"), (400, "XMinioAdminBucketQuotaExceeded"), (403, "QuotaExceeded")]
+)
+def test_a_full_store_is_told_as_that_also_by_a_conditional_write(status: int, code: str) -> None:
+    with answering(status, code) as endpoint:
+        store = MinioStore(endpoint, "retain", access_key="k", secret_key="s", patience_s=0.1)
+        for write in (store.put_bytes, store.put_if_absent):
+            with pytest.raises(StorageFull, match=f"object store full at {endpoint}") as caught:
+                write("key", b"text")
+            assert caught.value.reason == "STORE_FULL"
+
+
+def test_a_signature_never_gets_into_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = MinioStore(
+            f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "retain",
+            access_key="k",
+            secret_key="s",
+            patience_s=0.1,
+            timeout_s=0.1,
+        )
+        with pytest.raises(Unavailable, match="could not be reached") as caught:
+            store.put_if_absent("key", b"text")
+    assert "X-Amz" not in caught.value.message

@@ -27,6 +27,9 @@ def question(
     stage: str = "midtrain/code",
     export: bool = True,
     weight: float | None = None,
+    base: str | None = None,
+    step: int = 0,
+    attempt: int = 0,
 ) -> Question:
     line = None if weight is None else Line(parent=checkpoint("base"), weight=weight)
     retained = [ref.name for ref in sets if ref.role is Role.RETENTION and ref.use is Use.CONTROL]
@@ -38,6 +41,9 @@ def question(
         run=run,
         stage=stage,
         export_metrics=export,
+        base=checkpoint(base) if base else None,
+        step=step,
+        attempt=attempt,
     )
 
 

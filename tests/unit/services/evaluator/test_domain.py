@@ -45,11 +45,14 @@ def test_bits_per_byte_and_perplexity_follow_from_the_sums():
 
 
 def test_the_ends_of_a_line_are_the_checkpoints_and_points_between_have_their_own_name():
-    digests = [question(weight=weight).model.weights_digest for weight in (0.0, 0.25, 0.5, 1.0)]
+    models = [question(weight=weight).model for weight in (0.0, 0.25, 0.5, 1.0)]
+    digests = [model.digest([end.weights_digest for end in model.ends]) for model in models]
     assert digests[0] == digest("base")
     assert digests[3] == digest("now")
     assert len(set(digests)) == 4
-    assert question(weight=0.25).model.weights_digest == digests[1]
+    again = question(weight=0.25).model
+    assert again.digest([end.weights_digest for end in again.ends]) == digests[1]
+    assert again.digest([digest("other"), digest("now")]) != digests[1]
 
 
 def test_all_faults_of_a_question_come_at_once():

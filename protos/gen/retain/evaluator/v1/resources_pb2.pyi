@@ -55,7 +55,7 @@ class Evaluation(_message.Message):
     def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[EvaluationRequest, _Mapping]] = ..., state: _Optional[_Union[EvaluationState, str]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., error: _Optional[str] = ..., error_reason: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., measure_seconds: _Optional[float] = ..., damaged: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
 class EvaluationRequest(_message.Message):
-    __slots__ = ("checkpoint", "sets", "baselines", "run_id", "stage", "step", "attempt", "export_metrics", "interpolation", "parent", "train_loss_nats")
+    __slots__ = ("checkpoint", "sets", "baselines", "run_id", "stage", "step", "attempt", "export_metrics", "interpolation", "parent", "train_loss_nats", "base")
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     SETS_FIELD_NUMBER: _ClassVar[int]
     BASELINES_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +67,7 @@ class EvaluationRequest(_message.Message):
     INTERPOLATION_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
     checkpoint: _values_pb2.CheckpointRef
     sets: _containers.RepeatedCompositeFieldContainer[_values_pb2.EvalSetRef]
     baselines: _containers.RepeatedCompositeFieldContainer[Baseline]
@@ -78,7 +79,8 @@ class EvaluationRequest(_message.Message):
     interpolation: float
     parent: _values_pb2.CheckpointRef
     train_loss_nats: float
-    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ..., baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., step: _Optional[int] = ..., attempt: _Optional[int] = ..., export_metrics: _Optional[bool] = ..., interpolation: _Optional[float] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., train_loss_nats: _Optional[float] = ...) -> None: ...
+    base: _values_pb2.CheckpointRef
+    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ..., baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., step: _Optional[int] = ..., attempt: _Optional[int] = ..., export_metrics: _Optional[bool] = ..., interpolation: _Optional[float] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., train_loss_nats: _Optional[float] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
 
 class Baseline(_message.Message):
     __slots__ = ("set_name", "checkpoint")

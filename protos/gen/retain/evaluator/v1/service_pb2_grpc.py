@@ -117,8 +117,9 @@ class EvaluatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WritePoint(self, request, context):
-        """Writes a point of the line between two checkpoints as a checkpoint of its own. The same question again writes the
-        same bytes to the same place, so it may be asked as often as its answer is lost.
+        """Writes a point of the line between two checkpoints as a checkpoint of its own, beside the result. The same question
+        again writes the same bytes to the same place, so it may be asked as often as its answer is lost. Where something
+        else lies nothing is written: FAILED_PRECONDITION, PLACE_TAKEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

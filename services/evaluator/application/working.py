@@ -1,0 +1,170 @@
+"""The loop that answers: one question after the other, for as long as the service lives.
+
+A store that is away and a disk that is full are no faults: the evaluation says what it waits for and is tried again
+after a pause that grows, while others have their turn. Anything else fails one evaluation and nothing more. The loop
+itself may die of a fault of its own; begun again it takes up what it was at, and fails an evaluation that it died of
+three times.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.common.blocking import Blocking
+from services.common.disk_space import full_place, is_disk_full
+from services.common.errors import CheckpointDamaged, RetainError, StorageFull, Unavailable
+from services.common.logging import get_logger
+from services.evaluator.application.answering import Answering
+from services.evaluator.application.live import Live
+from services.evaluator.application.measuring_thread import MeasuringThread
+from services.evaluator.application.ports import Evaluations, Exporter, History, ShownRuns
+from services.evaluator.application.waiting_line import WaitingLine
+from services.evaluator.domain.answer import Answer, Evaluation, Record, State, base_id
+from services.evaluator.domain.question import CheckpointRef, Question
+
+RETRY_S, LONGEST_RETRY_S = 2.0, 60.0  # before a question is taken up again whose store was away
+RELEASE_AFTER_S = 60.0  # idle seconds after which models are dropped from memory
+MOST_DEATHS = 3
+log = get_logger(__name__)
+
+
+@dataclass(kw_only=True)
+class Working:
+    """`records` is held while an answer is kept: whoever deletes a run takes it too."""
+
+    answering: Answering
+    evaluations: Evaluations
+    history: History
+    shown: ShownRuns
+    exporter: Exporter
+    live: Live
+    line: WaitingLine
+    thread: MeasuringThread
+    calls: Blocking
+    clock: Callable[[], float] = time.time
+    retry_s: float = RETRY_S
+    longest_retry_s: float = LONGEST_RETRY_S
+    release_after_s: float = RELEASE_AFTER_S
+    records: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _at: Evaluation | None = None
+    _tries: dict[str, int] = field(default_factory=dict)
+    _deaths: dict[str, int] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Works until cancelled. May be begun again after it died."""
+        if self._at is not None:
+            await self._take_up(self._at)
+        while True:
+            evaluation_id = await self.line.take(self.release_after_s)
+            if evaluation_id is None:
+                await self.thread.run(self.answering.measurer.release)
+            elif (evaluation := self.live.get(evaluation_id)) is not None:
+                self._at = evaluation
+                await self._evaluate(evaluation)
+                self._at = None
+
+    async def _take_up(self, evaluation: Evaluation) -> None:
+        """What the loop died of must neither stay RUNNING nor kill it for ever."""
+        self._at = None
+        deaths = self._deaths[evaluation.id] = self._deaths.get(evaluation.id, 0) + 1
+        now = self.live.get(evaluation.id)
+        if now is None:
+            return
+        if deaths < MOST_DEATHS:
+            await self.live.tell(now.to(State.PENDING, now_s=self.clock()))
+            self.line.put(now.id)
+            return
+        text = f"the evaluator's working task died of it {deaths} times; its log has the tracebacks"
+        await self._end(now.to(State.FAILED, now_s=self.clock(), error=text, error_reason="INTERNAL"))
+
+    async def _evaluate(self, evaluation: Evaluation) -> None:
+        began_s = time.monotonic()
+        running = evaluation.to(State.RUNNING, now_s=self.clock())
+        await self.live.tell(running)
+        try:
+            with_base = await self._lacks_base(running.question)
+            ended, answer = await self._answered(running, with_base=with_base)
+            await self._keep(ended, answer)
+        except Unavailable as error:
+            await self._put_off(running, error)
+            return
+        self._tries.pop(ended.id, None)
+        self._deaths.pop(ended.id, None)
+        self.exporter.count(succeeded=ended.state is State.SUCCEEDED, duration_s=time.monotonic() - began_s)
+        await self.live.drop(ended.id)
+
+    async def _put_off(self, running: Evaluation, error: Unavailable) -> None:
+        if self.live.get(running.id) is None:
+            return  # its run was deleted meanwhile
+        tries = self._tries[running.id] = self._tries.get(running.id, 0) + 1
+        pause_s = min(self.longest_retry_s, self.retry_s * 2 ** min(tries - 1, 20))
+        log.warning("evaluation waits", evaluation=running.id, waits_for=error.message, again_in_s=pause_s)
+        await self.live.tell(running.to(State.PENDING, now_s=self.clock(), waiting_for=error.message))
+        self.line.put(running.id, after_s=pause_s)
+        if isinstance(error, StorageFull):
+            await self.thread.run(self.answering.measurer.make_room)
+
+    async def _answered(self, running: Evaluation, *, with_base: bool) -> tuple[Evaluation, Answer | None]:
+        """The ended evaluation. Raises Unavailable, which is no fault; anything else fails this evaluation only."""
+        try:
+            answer = await self.thread.run(lambda: self.answering.answer(running.question, with_base=with_base))
+        except Unavailable:
+            raise
+        except Exception as error:  # a fault of one evaluation must not end the service
+            if is_disk_full(error):
+                raise StorageFull(f"disk full at {full_place(error, Path('the evaluator'))}") from error
+            reason = error.reason if isinstance(error, RetainError) else "INTERNAL"
+            log.error("evaluation failed", evaluation=running.id, reason=reason, exc_info=error)
+            said = {"error": str(error) or type(error).__name__, "error_reason": reason}
+            damaged = damaged_of(running.question, error)
+            return running.to(State.FAILED, now_s=self.clock(), damaged=damaged, **said), None
+        measured = {"results": answer.results, "scores": answer.scores, "measure_s": answer.measure_s}
+        scores = {f"{score.retention_set}/{score.use}": score.ratio for score in answer.scores}
+        log.info("evaluation done", evaluation=running.id, measure_s=round(answer.measure_s, 3), scores=scores)
+        return running.to(State.SUCCEEDED, now_s=self.clock(), **measured), answer
+
+    async def _lacks_base(self, question: Question) -> bool:
+        """Whether the history of this stage still wants its first row."""
+        if question.base is None or not in_history(question):
+            return False
+        known = await self.calls(self.history.load, question.run)
+        return all(record.evaluation_id != base_id(question.stage) for record in known)
+
+    async def _keep(self, ended: Evaluation, answer: Answer | None) -> None:
+        """History and metrics first: what is ended in the store has been shown. Told twice, a record is kept once."""
+        async with self.records:
+            if self.live.get(ended.id) is None:
+                return  # its run was deleted meanwhile
+            if ended.state is State.SUCCEEDED and in_history(ended.question):
+                if answer is not None and answer.base is not None:
+                    await self.calls(self.history.append, Record.of_base(ended, answer.base))
+                record = Record.of(ended)
+                await self.calls(self.history.append, record)
+                if record.exported:
+                    if record.run not in self.exporter.exported_runs():
+                        await self.calls(self.shown.add, record.run)
+                    self.exporter.export(record)
+            await self.calls(self.evaluations.save, ended)
+
+    async def _end(self, ended: Evaluation) -> None:
+        """Ends an evaluation without an answer, and keeps that as soon as the store takes it."""
+        await self.live.tell(ended)
+        async with self.records:
+            await self.calls(self.evaluations.save, ended)
+        self.exporter.count(succeeded=False, duration_s=0.0)
+        await self.live.drop(ended.id)
+
+
+def in_history(question: Question) -> bool:
+    """Points of a line, and what belongs to no run, are no part of a history."""
+    return bool(question.run) and question.model.line is None
+
+
+def damaged_of(question: Question, error: Exception) -> CheckpointRef | None:
+    """The checkpoint of the question that an error calls damaged."""
+    if not isinstance(error, CheckpointDamaged):
+        return None
+    place = error.metadata.get("uri"), error.metadata.get("manifest_sha256")
+    return next((ref for ref in question.checkpoints if (ref.uri, ref.manifest_sha256) == place), None)

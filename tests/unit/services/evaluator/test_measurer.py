@@ -1,0 +1,182 @@
+"""Measuring real weights: named by what they are, damaged ones found, shared between threads without harm."""
+
+import errno
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
+from services.evaluator.domain.question import CheckpointRef, Line, Model
+from tests.fakes.object_store import FakeObjectStore
+from tests.unit.services.evaluator.torch_world import TorchWorld, tiny_model
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> TorchWorld:
+    return TorchWorld(tmp_path)
+
+
+def test_many_threads_sample_and_measure_on_a_cache_that_holds_one_model(tmp_path: Path):
+    """Two models in memory and room for one on the disk, six checkpoints, five threads: every answer is the right one,
+    and no file goes while another thread reads it."""
+    here = TorchWorld(tmp_path, max_bytes=1)
+    sets = [here.put_set("general"), here.put_set("code", ["def f(x):\n    return x\n"] * 3)]
+    refs = [here.put(f"m{seed}", tiny_model(seed)) for seed in range(6)]
+    alone = {(r, s): here.measurer.measure(Model(checkpoint=refs[r]), sets[s]) for r in range(6) for s in range(2)}
+
+    def sampled(ref: CheckpointRef) -> str:
+        pieces = here.measurer.sample(
+            ref, prompt="Once", max_new_tokens=3, temperature=0.0, top_k=None, seed=0, chat=False
+        )
+        return "".join(pieces)
+
+    texts = [sampled(ref) for ref in refs]
+
+    def hammer(thread: int) -> None:
+        for turn in range(12):
+            number = (thread + turn * 5) % 6
+            if thread % 2:
+                assert sampled(refs[number]) == texts[number]
+            else:
+                found = here.measurer.measure(Model(checkpoint=refs[number]), sets[turn % 2])
+                assert found == alone[number, turn % 2]
+            if turn % 4 == 3:
+                here.measurer.release()
+                here.measurer.make_room()
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(hammer, range(5)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_the_digest_is_computed_from_what_was_loaded(here: TorchWorld, dtype: torch.dtype):
+    ref = here.put("m", tiny_model(0, dtype))
+    assert here.measurer.identify(Model(checkpoint=ref)) == ref.weights_digest
+
+
+def test_a_manifest_that_claims_other_weights_is_damaged_and_nothing_is_found_under_the_claim(here: TorchWorld):
+    honest = here.put("honest", tiny_model(0))
+    liar = here.put("liar", tiny_model(1), claim=honest.weights_digest)
+    assert liar.weights_digest == honest.weights_digest
+    with pytest.raises(CheckpointDamaged, match="its weights have the digest") as caught:
+        here.measurer.identify(Model(checkpoint=liar))
+    assert caught.value.metadata == {"uri": liar.uri, "manifest_sha256": liar.manifest_sha256}
+
+
+def test_an_uploaded_model_is_known_by_the_hashes_of_its_files_and_kept_by_its_tensors(here: TorchWorld):
+    uploaded = here.put("upload", tiny_model(0), by_files=True)
+    trained = here.put("same", tiny_model(0))
+    assert uploaded.weights_digest != trained.weights_digest
+    assert here.measurer.identify(Model(checkpoint=uploaded)) == trained.weights_digest
+
+
+def test_two_manifests_with_one_claim_are_two_models_in_memory(here: TorchWorld):
+    """What is in memory is found by manifest: a forged claim must not get, or leave, another's weights."""
+    honest = here.put("honest", tiny_model(0))
+    liar = here.put("liar", tiny_model(1), claim=honest.weights_digest)
+    general = here.put_set("general")
+    before = here.measurer.measure(Model(checkpoint=honest), general)
+    with pytest.raises(CheckpointDamaged):
+        here.measurer.measure(Model(checkpoint=liar), general)
+    assert here.measurer.measure(Model(checkpoint=honest), general) == before
+
+
+def harm(here: TorchWorld, ref: CheckpointRef, name: str, change: Callable[[bytes], bytes | None]) -> None:
+    key = here.key(ref, name)
+    changed = change(here.store.objects[key])
+    if changed is None:
+        del here.store.objects[key]
+    else:
+        here.store.objects[key] = changed
+
+
+@pytest.mark.parametrize(
+    "name", ["model/model.safetensors", "model/config.json", "model/tokenizer.json", "manifest.json"]
+)
+@pytest.mark.parametrize(
+    "change",
+    [lambda data: data[:-3], lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:], lambda data: None],
+    ids=["cut", "flipped", "missing"],
+)
+def test_damage_in_the_store_is_found_and_named(here: TorchWorld, name: str, change: Callable[[bytes], bytes | None]):
+    ref = here.put("m", tiny_model(0))
+    harm(here, ref, name, change)
+    with pytest.raises(CheckpointDamaged) as caught:
+        here.measurer.identify(Model(checkpoint=ref))
+    assert caught.value.metadata["manifest_sha256"] == ref.manifest_sha256
+    assert not [path for path in (here.root / "cache" / "content").rglob("*") if path.is_file()]
+
+
+def test_a_store_that_is_away_damages_nothing(here: TorchWorld):
+    ref = here.put("m", tiny_model(0))
+    here.store.fail_after(1)
+    with pytest.raises(Unavailable):
+        here.measurer.identify(Model(checkpoint=ref))
+    here.store.fail_after(None)
+    assert here.measurer.identify(Model(checkpoint=ref)) == ref.weights_digest
+
+
+def test_a_bit_that_is_lost_on_the_way_is_fetched_once_more(here: TorchWorld, monkeypatch: pytest.MonkeyPatch):
+    ref = here.put("m", tiny_model(0))
+    get, lost = FakeObjectStore.get_file, []
+
+    def loses_one(store: FakeObjectStore, key: str, path: Path) -> None:
+        get(store, key, path)
+        if key.endswith(".safetensors") and not lost:
+            lost.append(key)
+            path.write_bytes(path.read_bytes()[:-1])
+
+    monkeypatch.setattr(FakeObjectStore, "get_file", loses_one)
+    assert here.measurer.identify(Model(checkpoint=ref)) == ref.weights_digest
+    assert lost
+
+
+def test_a_file_that_changed_on_this_disk_is_fetched_again_and_no_damage(here: TorchWorld):
+    ref = here.put("m", tiny_model(0))
+    here.measurer.identify(Model(checkpoint=ref))
+    (path,) = (here.root / "cache" / "content").rglob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-1])
+    here.begin()
+    assert here.measurer.identify(Model(checkpoint=ref)) == ref.weights_digest
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_by_its_place_and_the_cache_is_cleaned(
+    here: TorchWorld, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    old, new = here.put("old", tiny_model(0)), here.put("new", tiny_model(1))
+    here.measurer.identify(Model(checkpoint=old))
+    get, full = FakeObjectStore.get_file, [True]
+
+    def no_room(store: FakeObjectStore, key: str, path: Path) -> None:
+        if full[0] and key.endswith(".safetensors"):
+            raise OSError(number, os.strerror(number))
+        get(store, key, path)
+
+    monkeypatch.setattr(FakeObjectStore, "get_file", no_room)
+    with pytest.raises(StorageFull, match=f"disk full at {here.root / 'cache'}"):
+        here.measurer.identify(Model(checkpoint=new))
+    assert not list((here.root / "cache" / "content").rglob("*.safetensors")), "what nobody reads made room"
+    full[0] = False
+    assert here.measurer.identify(Model(checkpoint=new)) == new.weights_digest
+
+
+def test_a_point_of_a_line_is_named_by_what_its_ends_are(here: TorchWorld):
+    parent, result = here.put("p", tiny_model(0)), here.put("r", tiny_model(1))
+    uploaded = here.put("u", tiny_model(0), by_files=True)
+    named = [
+        here.measurer.identify(Model(checkpoint=result, line=Line(parent=end, weight=0.5)))
+        for end in (parent, uploaded)
+    ]
+    assert named[0] == named[1] not in (parent.weights_digest, result.weights_digest)
+
+
+def test_equal_ends_measure_the_same_at_every_point(here: TorchWorld):
+    one, same = here.put("a", tiny_model(0)), here.put("b", tiny_model(0), by_files=True)
+    general = here.put_set("general")
+    between = here.measurer.measure(Model(checkpoint=one, line=Line(parent=same, weight=0.9)), general)
+    assert between == here.measurer.measure(Model(checkpoint=one), general)

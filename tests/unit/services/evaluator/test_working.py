@@ -1,0 +1,180 @@
+"""The loop that answers: begun again when it dies, patient with what comes back, done with what hangs."""
+
+import asyncio
+import errno
+import threading
+
+import pytest
+
+from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
+from services.common.heart import GivenUp, beat
+from services.evaluator.application.measuring_thread import MeasuringThread, NoProgress
+from services.evaluator.domain.answer import State
+from tests.unit.services.evaluator.builders import checkpoint, question
+from tests.unit.services.evaluator.world import World, ended, until
+
+
+async def test_a_dead_loop_is_begun_again_and_what_it_was_at_is_not_left_running(world: World):
+    """The exporter raises once, in the middle of keeping an answer: the loop dies, and goes on with the same one."""
+    async with world.serving() as service:
+        deaths, count = [KeyError("a bug of ours")], world.exporter.count
+
+        def dies_once(**how) -> None:
+            if deaths:
+                raise deaths.pop()
+            count(**how)
+
+        world.exporter.count = dies_once
+        await service.create("e1", question())
+        await service.create("e2", question("good"))
+        assert (await ended(service, "e1")).state is State.SUCCEEDED
+        assert (await ended(service, "e2")).state is State.SUCCEEDED
+    assert 'retain_evaluator_task_deaths_total{task="measuring"} 1.0' in world.metrics()
+    assert 'retain_evaluator_task_up{task="measuring"} 1.0' in world.metrics()
+
+
+async def test_an_evaluation_that_kills_the_loop_every_time_fails_and_the_others_are_answered(world: World):
+    async with world.serving() as service:
+        append = world.history.append
+
+        def kills(record) -> None:
+            if record.evaluation_id == "poison":
+                raise RuntimeError("a bug that one question meets")
+            append(record)
+
+        world.history.append = kills
+        await service.create("poison", question())
+        await service.create("e2", question("good"))
+        failed = await ended(service, "poison")
+        assert (failed.state, failed.error_reason) == (State.FAILED, "INTERNAL")
+        assert "died of it 3 times" in failed.error
+        assert (await ended(service, "e2")).state is State.SUCCEEDED
+    assert 'retain_evaluator_task_deaths_total{task="measuring"} 3.0' in world.metrics()
+
+
+async def test_measuring_that_hangs_fails_its_evaluation_and_not_the_service(world: World):
+    world.limit_s, hanging = 0.2, threading.Event()
+    measure = world.measurer.measure
+
+    def hangs_once(model, ref):
+        if not hanging.is_set():
+            hanging.set()
+            assert released.wait(20)
+            beat()  # raises: nobody waits any more
+        return measure(model, ref)
+
+    released = threading.Event()
+    world.measurer.measure = hangs_once
+    async with world.serving() as service:
+        await service.create("hangs", question())
+        failed = await ended(service, "hangs")
+        assert (failed.state, failed.error_reason) == (State.FAILED, "NO_PROGRESS")
+        assert "no sign of life for 0.2 s while measuring s3://retain/now on general" in failed.error
+        await service.create("next", question())
+        assert (await ended(service, "next")).state is State.SUCCEEDED
+        assert len(await service.history("r1", None)) == 1
+        released.set()
+    assert await asyncio.to_thread(world.thread.ended, 10)
+    assert len(world.history.load("r1")) == 1, "what was given up keeps nothing"
+
+
+async def test_work_that_goes_on_slowly_is_not_given_up():
+    thread = MeasuringThread("measure", limit_s=0.4)
+
+    def slow() -> str:
+        for _ in range(12):
+            threading.Event().wait(0.1)
+            beat("measuring")
+        return "done"
+
+    assert await thread.run(slow) == "done"
+
+
+async def test_who_goes_away_gives_the_work_up():
+    thread, began, ends = MeasuringThread("measure"), threading.Event(), []
+
+    def work() -> None:
+        began.set()
+        try:
+            while True:
+                threading.Event().wait(0.01)
+                beat()
+        except GivenUp:
+            ends.append(True)
+            raise
+
+    task = asyncio.create_task(thread.run(work))
+    await until(began.is_set)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(thread.ended, 10)
+    assert ends == [True]
+    assert await thread.run(lambda: "next") == "next"
+
+
+async def test_a_hanging_thread_does_not_hold_its_turn():
+    thread, released = MeasuringThread("measure", limit_s=0.1), threading.Event()
+    with pytest.raises(NoProgress):
+        await thread.run(lambda: released.wait(20))
+    assert await thread.run(lambda: "next") == "next"
+    released.set()
+    assert await asyncio.to_thread(thread.ended, 10)
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        StorageFull("disk full at /var/retain"),
+        OSError(errno.ENOSPC, "No space left on device", "/var/retain"),
+        OSError(errno.EDQUOT, "Disk quota exceeded", "/var/retain"),
+    ],
+    ids=["told", "ENOSPC", "EDQUOT"],
+)
+async def test_a_full_disk_is_waited_for_and_said_and_the_others_have_their_turn(world: World, full: Exception):
+    world.measurer.faults = [full] * 4
+    world.retry_s = 0.1
+    async with world.serving() as service:
+        await service.create("e1", question())
+        waiting = None
+        async with asyncio.timeout(10):
+            async for evaluation in service.watch("e1"):
+                waiting = waiting or evaluation.waiting_for
+                if waiting:
+                    break
+        assert waiting == "disk full at /var/retain"
+        assert "retain_evaluations_waiting 1.0" in world.metrics()
+        found = await ended(service, "e1")
+        assert (found.state, found.waiting_for) == (State.SUCCEEDED, "")
+        assert world.measurer.rooms == 4
+    assert "retain_evaluations_waiting 0.0" in world.metrics()
+
+
+async def test_pauses_grow_while_a_store_stays_away(world: World):
+    world.measurer.faults = [Unavailable("the object store could not be reached")] * 5
+    world.retry_s = 0.01
+    async with world.serving() as service:
+        line, pauses = service.working.line, []
+        service.working.longest_retry_s = 0.05
+        put = line.put
+
+        def remember(name: str, *, after_s: float = 0.0) -> None:
+            pauses.append(after_s)
+            put(name, after_s=after_s)
+
+        line.put = remember
+        await service.create("e1", question())
+        assert (await ended(service, "e1")).state is State.SUCCEEDED
+    assert pauses == [0.0, 0.01, 0.02, 0.04, 0.05, 0.05]
+
+
+@pytest.mark.parametrize("which", ["now", "base"])
+async def test_a_damaged_checkpoint_is_named_whichever_it_is(world: World, which: str):
+    ref = checkpoint(which)
+    where = {"uri": ref.uri, "manifest_sha256": ref.manifest_sha256}
+    world.measurer.faults = [CheckpointDamaged(f"{ref.uri}: cut", metadata=where)]
+    async with world.serving() as service:
+        await service.create("e1", question())
+        failed = await ended(service, "e1")
+        assert (failed.state, failed.error_reason, failed.damaged) == (State.FAILED, "CHECKPOINT_DAMAGED", ref)
+        assert (await service.get("e1")).damaged == ref, "also when it is read from the store"
