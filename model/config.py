@@ -57,6 +57,8 @@ class ModelConfig:
     attention_bias, output_bias, mlp_bias: biases of q/k/v, of the attention's output, of the feed-forward block.
     sliding_window: a token sees itself and at most sliding_window - 1 tokens before it, in the layers from
     sliding_from_layer on (Mistral: all layers).
+    eos_ids: the tokens that end a text, in the order in which a model names them.
+    generation: further settings of generation that came with a model, as JSON; kept for its export, not used here.
     """
 
     vocab_size: int
@@ -80,6 +82,7 @@ class ModelConfig:
     bos_id: int | None = None
     eos_ids: tuple[int, ...] = ()
     pad_id: int | None = None
+    generation: str = ""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "width", "layers", "heads", "kv_heads", "ffn_width"):

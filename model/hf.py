@@ -23,12 +23,16 @@ from torch import Tensor
 
 from model.config import ModelConfig
 from model.errors import BadCheckpoint, NonFinite
-from model.hf_config import read_config, to_hf
+from model.hf_config import GENERATION_FILE, generation_to_hf, read_config, to_hf
 from model.hf_folder import (
+    EMBEDDING,
+    FOLLOWS_FROM_CONFIG,
+    HEAD,
     INDEX_FILE,
     PICKLE_SUFFIXES,
     WEIGHTS_FILE,
     check_vocabulary,
+    check_weights,
     refuse_pickles,
     weight_files,
 )
@@ -48,44 +52,35 @@ __all__ = [
     "weights_digest",
 ]
 MAX_SHARD_BYTES = 5_000_000_000
-TIED = "lm_head.weight"
 
 
-def load_pretrained(folder: Path | str, *, dtype: torch.dtype = torch.float32) -> Llama:
-    """The model of a folder, its weights copied into memory as `dtype`.
+def load_pretrained(folder: Path | str, *, dtype: torch.dtype = torch.float32, notes: list[str] | None = None) -> Llama:
+    """The model of a folder, its weights copied into memory as `dtype`. notes: gets what of the config is taken
+    otherwise than it is written.
 
     Raises BadCheckpoint (pickles, broken files, missing, unexpected or misshapen tensors), UnsupportedArchitecture,
     BadConfig, NonFinite (NaN or infinity in a weight), each naming the file or tensor.
     """
     folder = Path(folder)
     refuse_pickles(folder)
-    config = read_config(folder)
+    config = read_config(folder, notes)
+    for fault in check_weights(folder, config):
+        raise fault
     with torch.device("meta"):
         model = Llama(config)
-    wanted = model.state_dict()
     found: dict[str, Tensor] = {}
     for name, tensor in _tensors(folder):
-        if name.endswith("rotary_emb.inv_freq"):  # old exports keep it; it follows from the config
+        if name.endswith(FOLLOWS_FROM_CONFIG):
             continue
-        if name not in wanted:
-            raise BadCheckpoint(f"{folder}: {name}", "an unexpected tensor", "the tensors that config.json implies")
-        if tensor.shape != wanted[name].shape:
-            raise BadCheckpoint(f"{folder}: {name}", f"shape {tuple(tensor.shape)}", str(tuple(wanted[name].shape)))
-        if not tensor.is_floating_point() or tensor.element_size() < 2:
-            raise BadCheckpoint(f"{folder}: {name}", str(tensor.dtype), "float32, float16, bfloat16 or float64")
         found[name] = tensor.to(dtype, copy=True)  # a copy: the file may be replaced while the model lives
         _check_finite(f"{folder}: {name}", found[name])
     if config.tied_embeddings:
-        embedding = found.get("model.embed_tokens.weight")
-        if TIED in found and embedding is not None and not torch.equal(found[TIED], embedding):
+        embedding = found[EMBEDDING]
+        if HEAD in found and not torch.equal(found[HEAD], embedding):
             raise BadCheckpoint(
-                f"{folder}: {TIED}", "another matrix than the embedding", "tied ones, as config.json says"
+                f"{folder}: {HEAD}", "another matrix than the embedding", "tied ones, as config.json says"
             )
-        if embedding is not None:
-            found[TIED] = embedding
-    missing = sorted(wanted.keys() - found.keys())
-    if missing:
-        raise BadCheckpoint(f"{folder}: {missing[0]}", f"{len(missing)} missing tensors", "every tensor of the model")
+        found[HEAD] = embedding
     model.load_state_dict(found, assign=True)
     if config.tied_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
@@ -107,9 +102,8 @@ def save_pretrained(
         config = _with_token_ids(config, tokenizer)
         tokenizer.save(folder)
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    ids = {"bos_token_id": config.bos_id, "eos_token_id": list(config.eos_ids) or None, "pad_token_id": config.pad_id}
     _write_json(folder / "config.json", to_hf(config, dtype=dtype))
-    _write_json(folder / "generation_config.json", {key: value for key, value in ids.items() if value is not None})
+    _write_json(folder / GENERATION_FILE, generation_to_hf(config))
     for old in [*folder.glob("model*.safetensors"), folder / INDEX_FILE]:
         old.unlink(missing_ok=True)  # shards of an earlier save would be read together with the new ones
     _write_weights(exported_state(model), folder, max_shard_bytes)
@@ -119,7 +113,7 @@ def exported_state(model: Llama) -> dict[str, Tensor]:
     """Weights under Hugging Face's names, sorted; a tied output embedding is left out, as transformers does."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
     if model.config.tied_embeddings:
-        state.pop(TIED)
+        state.pop(HEAD)
     for name, tensor in state.items():
         _check_finite(name, tensor)
     return state

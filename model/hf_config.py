@@ -11,36 +11,85 @@ written in the first, which both versions and other programs read.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from model.config import ModelConfig, RopeScaling
 from model.errors import BadCheckpoint, BadConfig, UnsupportedArchitecture
+from model.json_file import read_json_object
 
 CLASSES = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 ROPE_TYPES = ("default", "linear", "llama3")
+CONFIG_FILE, GENERATION_FILE = "config.json", "generation_config.json"
+MOST_SIZE, MOST_LAYERS, LARGEST = 1 << 31, 10_000, 1e300
+# What a size is called here -> what config.json calls it.
+_KEYS = {
+    "context": "max_position_embeddings",
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "ffn_width": "intermediate_size",
+    "norm_eps": "rms_norm_eps",
+    "init_std": "initializer_range",
+}
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """The ModelConfig of a model folder.
+def read_config(folder: Path, notes: list[str] | None = None) -> ModelConfig:
+    """The ModelConfig of a model folder; notes gets what is taken otherwise than it is written.
 
+    What ends a text is what generation_config.json says, where there is one that does, as transformers has it.
     Raises BadCheckpoint for a missing, broken or unsafe config.json, UnsupportedArchitecture for a model that this core
-    does not compute, BadConfig for sizes that do not fit each other.
+    does not compute, BadConfig for sizes that do not fit each other; each names the file and the key.
     """
-    path = folder / "config.json"
+    path = folder / CONFIG_FILE
     if not path.is_file():
         raise BadCheckpoint(str(path), "no such file", "a model folder in Hugging Face's layout")
+    config = from_hf(read_json_object(path), str(path), notes)
+    generation = folder / GENERATION_FILE
+    if not generation.is_file():
+        return config
+    return with_generation(config, read_json_object(generation), str(generation), notes)
+
+
+def with_generation(
+    config: ModelConfig, raw: Mapping[str, Any], path: str = GENERATION_FILE, notes: list[str] | None = None
+) -> ModelConfig:
+    """The config with what a parsed generation_config.json says; `path` names it in errors."""
+    reader = _Reader(raw, path)
+    eos = reader.token_ids("eos_token_id", config.vocab_size)
+    bos = reader.token_id("bos_token_id", config.vocab_size)
+    pad = _pad(reader, config.vocab_size, notes)
+    own = ("eos_token_id", "bos_token_id", "pad_token_id", "transformers_version")
+    others = {key: value for key, value in raw.items() if key not in own and not key.startswith("_")}
+    return replace(
+        config,
+        eos_ids=eos or config.eos_ids,
+        bos_id=bos if config.bos_id is None else config.bos_id,
+        pad_id=pad if config.pad_id is None else config.pad_id,
+        generation=json.dumps(others, sort_keys=True) if others else "",
+    )
+
+
+def generation_to_hf(config: ModelConfig) -> dict[str, Any]:
+    """The generation_config.json of a ModelConfig."""
+    ids = {"bos_token_id": config.bos_id, "eos_token_id": _ids_to_hf(config.eos_ids), "pad_token_id": config.pad_id}
+    others = json.loads(config.generation) if config.generation else {}
+    return {key: value for key, value in ids.items() if value is not None} | others
+
+
+def from_hf(raw: Mapping[str, Any], path: str = "config.json", notes: list[str] | None = None) -> ModelConfig:
+    """ModelConfig of a parsed config.json; `path` names it in errors, notes gets what is taken as absent."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadCheckpoint(str(path), str(error), "valid JSON") from error
-    if not isinstance(raw, dict):
-        raise BadCheckpoint(str(path), type(raw).__name__, "a JSON object")
-    return from_hf(raw, str(path))
+        return _from_hf(raw, path, notes)
+    except BadConfig as error:  # under the key that the file has
+        if error.field.startswith(path):
+            raise
+        raise BadConfig(f"{path}: {_KEYS.get(error.field, error.field)}", error.came, error.allowed) from error
 
 
-def from_hf(raw: Mapping[str, Any], path: str = "config.json") -> ModelConfig:
-    """ModelConfig of a parsed config.json; `path` names it in errors."""
+def _from_hf(raw: Mapping[str, Any], path: str, notes: list[str] | None) -> ModelConfig:
     if "auto_map" in raw:
         raise BadCheckpoint(f"{path}: auto_map", raw["auto_map"], "a config without auto_map (no foreign code is run)")
     family = raw.get("model_type")
@@ -55,13 +104,13 @@ def from_hf(raw: Mapping[str, Any], path: str = "config.json") -> ModelConfig:
         came = raw["quantization_config"]
         raise UnsupportedArchitecture(f"{path}: quantization_config", came, "weights that are not quantised")
     reader = _Reader(raw, path)
-    heads, layers = reader.number("num_attention_heads"), reader.number("num_hidden_layers")
+    heads, layers = reader.number("num_attention_heads"), reader.number("num_hidden_layers", most=MOST_LAYERS)
     window, from_layer = _sliding_window(reader, family, layers)
     theta, scaling = _rope(reader)
     bias = reader.flag("attention_bias")
-    eos = raw.get("eos_token_id")
+    vocab_size = reader.number("vocab_size", most=MOST_SIZE)
     return ModelConfig(
-        vocab_size=reader.number("vocab_size"),
+        vocab_size=vocab_size,
         context=reader.number("max_position_embeddings"),
         width=reader.number("hidden_size"),
         layers=layers,
@@ -79,11 +128,9 @@ def from_hf(raw: Mapping[str, Any], path: str = "config.json") -> ModelConfig:
         sliding_window=window,
         sliding_from_layer=from_layer,
         init_std=reader.real("initializer_range", default=0.02),
-        bos_id=reader.token_id("bos_token_id"),
-        eos_ids=tuple(eos)
-        if isinstance(eos, list)
-        else tuple(i for i in [reader.token_id("eos_token_id")] if i is not None),
-        pad_id=reader.token_id("pad_token_id"),
+        bos_id=reader.token_id("bos_token_id", vocab_size),
+        eos_ids=reader.token_ids("eos_token_id", vocab_size),
+        pad_id=_pad(reader, vocab_size, notes),
     )
 
 
@@ -124,7 +171,7 @@ def to_hf(config: ModelConfig, *, dtype: str) -> dict[str, Any]:
         "attention_dropout": 0.0,
         "use_cache": True,
         "bos_token_id": config.bos_id,
-        "eos_token_id": list(config.eos_ids) if len(config.eos_ids) > 1 else next(iter(config.eos_ids), None),
+        "eos_token_id": _ids_to_hf(config.eos_ids),
         "pad_token_id": config.pad_id,
         "torch_dtype": dtype,
     }
@@ -145,28 +192,73 @@ class _Reader:
     def __init__(self, raw: Mapping[str, Any], path: str) -> None:
         self.raw, self.path = raw, path
 
-    def number(self, key: str, *, default: int | None = None) -> int:
+    def number(self, key: str, *, default: int | None = None, most: int = MOST_SIZE) -> int:
         value = self.raw.get(key)
         value = default if value is None else value
         if not isinstance(value, int) or isinstance(value, bool):
-            raise BadCheckpoint(f"{self.path}: {key}", value, "a whole number")
+            raise BadCheckpoint(f"{self.path}: {key}", _cut(value), "a whole number")
+        if value > most:
+            raise BadCheckpoint(f"{self.path}: {key}", _cut(value), f"a whole number up to {most:,}")
         return value
 
     def real(self, key: str, *, default: float) -> float:
         value = self.raw.get(key)
         value = default if value is None else value
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise BadCheckpoint(f"{self.path}: {key}", value, "a number")
+            raise BadCheckpoint(f"{self.path}: {key}", _cut(value), "a number")
+        if abs(value) > LARGEST:
+            raise BadCheckpoint(f"{self.path}: {key}", _cut(value), "a number that a float holds")
         return float(value)
 
     def flag(self, key: str) -> bool:
         value = self.raw.get(key, False)
         if not isinstance(value, bool):
-            raise BadCheckpoint(f"{self.path}: {key}", value, "true or false")
+            raise BadCheckpoint(f"{self.path}: {key}", _cut(value), "true or false")
         return value
 
-    def token_id(self, key: str) -> int | None:
-        return None if self.raw.get(key) is None else self.number(key)
+    def token_id(self, key: str, vocab_size: int) -> int | None:
+        value = self.raw.get(key)
+        return None if value is None else self._id(key, value, vocab_size, "a token id, or null for none")
+
+    def token_ids(self, key: str, vocab_size: int) -> tuple[int, ...]:
+        """One id or a list of them; each once, in the order given."""
+        value = self.raw.get(key)
+        if value is None:
+            return ()
+        given = value if isinstance(value, list) else [value]
+        allowed = "a token id, a list of them, or null for none"
+        named = {n: f"{key}[{n}]" if isinstance(value, list) else key for n in range(len(given))}
+        return tuple(dict.fromkeys(self._id(named[n], one, vocab_size, allowed) for n, one in enumerate(given)))
+
+    def _id(self, key: str, value: Any, vocab_size: int, allowed: str) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise BadCheckpoint(f"{self.path}: {key}", _cut(repr(value)), allowed)
+        if not 0 <= value < vocab_size:
+            raise BadConfig(f"{self.path}: {key}", _cut(value), f"{allowed}; ids go from 0 to {vocab_size - 1}")
+        return value
+
+
+def _pad(reader: _Reader, vocab_size: int, notes: list[str] | None) -> int | None:
+    """The id that fills rows up. Nothing here needs it, so one that cannot be (-1 is common) is taken as none."""
+    value = reader.raw.get("pad_token_id")
+    if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value < vocab_size:
+        if notes is not None:
+            said = f"got {_cut(value)}, which is no token of {vocab_size}; nothing needs it, it is taken as absent"
+            notes.append(f"{reader.path}: pad_token_id: {said}")
+        return None
+    return reader.token_id("pad_token_id", vocab_size)
+
+
+def _cut(value: Any) -> str:
+    try:
+        text = str(value)
+    except ValueError:  # a number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _ids_to_hf(ids: tuple[int, ...]) -> int | list[int] | None:
+    return list(ids) if len(ids) > 1 else next(iter(ids), None)
 
 
 def _sliding_window(reader: _Reader, family: str, layers: int) -> tuple[int | None, int]:
@@ -187,30 +279,57 @@ def _sliding_window(reader: _Reader, family: str, layers: int) -> tuple[int | No
 
 
 def _rope(reader: _Reader) -> tuple[float, RopeScaling | None]:
-    """(theta, scaling), from either form."""
-    new = reader.raw.get("rope_parameters")
-    old = reader.raw.get("rope_scaling")
-    settings = new if new is not None else (old or {})
+    """(theta, scaling), from either form. Two forms that say different things are a contradiction: programs differ in
+    which of them they follow."""
+    new, old = reader.raw.get("rope_parameters"), reader.raw.get("rope_scaling")
+    theta = reader.real("rope_theta", default=10_000.0)
+    if new is None:
+        return _rope_settings(reader, "rope_scaling", old or {}, theta)
+    found = _rope_settings(reader, "rope_parameters", new, theta)
+    if reader.raw.get("rope_theta") is not None and found[0] != theta:
+        raise _contradiction(reader, "rope_theta", theta, f"rope_parameters says {found[0]}")
+    if old is not None:
+        other = _rope_settings(reader, "rope_scaling", old, found[0])
+        if other != found:
+            raise _contradiction(reader, "rope_scaling", json.dumps(old), f"rope_parameters says {json.dumps(new)}")
+    return found
+
+
+def _contradiction(reader: _Reader, key: str, came: Any, other: str) -> BadCheckpoint:
+    return BadCheckpoint(f"{reader.path}: {key}", f"{_cut(came)}, where {_cut(other)}", "one of the two, or both alike")
+
+
+def _rope_settings(reader: _Reader, key: str, settings: Any, theta: float) -> tuple[float, RopeScaling | None]:
     if not isinstance(settings, dict):
-        raise BadCheckpoint(f"{reader.path}: rope_parameters", settings, "a JSON object")
-    inner = _Reader(settings, f"{reader.path}: rope_parameters" if new is not None else f"{reader.path}: rope_scaling")
-    theta = inner.real("rope_theta", default=reader.real("rope_theta", default=10_000.0))
+        raise BadCheckpoint(f"{reader.path}: {key}", _cut(settings), "a JSON object")
+    inner = _Reader(settings, f"{reader.path}: {key}")
+    nested = [name for name, value in settings.items() if isinstance(value, dict)]
+    if nested:
+        raise UnsupportedArchitecture(f"{inner.path}: {nested[0]}", "settings of its own", "one rope for all layers")
+    theta = inner.real("rope_theta", default=theta)
     if inner.real("partial_rotary_factor", default=reader.real("partial_rotary_factor", default=1.0)) != 1.0:
         raise UnsupportedArchitecture(f"{inner.path}: partial_rotary_factor", "below 1", "1.0")
-    kind = settings.get("rope_type", settings.get("type", "default"))
+    kinds = [settings[name] for name in ("rope_type", "type") if settings.get(name) is not None]
+    if len(kinds) == 2 and kinds[0] != kinds[1]:
+        raise _contradiction(inner, "rope_type", kinds[0], f"type says {kinds[1]}")
+    kind = kinds[0] if kinds else "default"
     if kind not in ROPE_TYPES:
         raise UnsupportedArchitecture(f"{inner.path}: rope_type", kind, ROPE_TYPES)
     if kind == "default":
         return theta, None
-    if kind == "linear":
-        return theta, RopeScaling(kind="linear", factor=inner.real("factor", default=0.0))
-    return theta, RopeScaling(
-        kind="llama3",
-        factor=inner.real("factor", default=0.0),
-        low_freq_factor=inner.real("low_freq_factor", default=0.0),
-        high_freq_factor=inner.real("high_freq_factor", default=0.0),
-        original_context=inner.number("original_max_position_embeddings"),
-    )
+    try:
+        if kind == "linear":
+            return theta, RopeScaling(kind="linear", factor=inner.real("factor", default=0.0))
+        return theta, RopeScaling(
+            kind="llama3",
+            factor=inner.real("factor", default=0.0),
+            low_freq_factor=inner.real("low_freq_factor", default=0.0),
+            high_freq_factor=inner.real("high_freq_factor", default=0.0),
+            original_context=inner.number("original_max_position_embeddings"),
+        )
+    except BadConfig as error:
+        field = error.field.replace("rope_scaling", key).replace("original_context", "original_max_position_embeddings")
+        raise BadConfig(field, error.came, error.allowed) from error
 
 
 def _scaling_to_hf(scaling: RopeScaling | None) -> dict[str, Any] | None:

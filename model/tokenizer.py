@@ -30,6 +30,7 @@ from model.chat import (
 )
 from model.document import Document
 from model.errors import BadCheckpoint, BadConfig, BadSource
+from model.json_file import read_json_object
 
 BOS, END, PAD = "<|bos|>", "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = (BOS, END, PAD, "<|system|>", "<|user|>", "<|assistant|>")
@@ -156,8 +157,10 @@ class Tokenizer:
             raise BadCheckpoint(str(path), found, "a tokenizer.json (convert others with transformers first)")
         try:
             backend = Backend.from_file(str(path))
-        except Exception as error:
-            raise BadCheckpoint(str(path), str(error), "a tokenizer.json of the tokenizers library") from error
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise BadCheckpoint(str(path), str(error)[:200], "a tokenizer.json of the tokenizers library") from error
         config = _read_json(folder / TOKENIZER_CONFIG_FILE)
         names = _read_json(folder / "special_tokens_map.json") | config
         where = str(folder / TOKENIZER_CONFIG_FILE)
@@ -339,15 +342,7 @@ class Tokenizer:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadCheckpoint(str(path), str(error), "valid JSON") from error
-    if not isinstance(value, dict):
-        raise BadCheckpoint(str(path), type(value).__name__, "a JSON object")
-    return value
+    return read_json_object(path) if path.is_file() else {}
 
 
 def _text_of(token: Any, where: str) -> str | None:

@@ -193,12 +193,16 @@ def spoil_weights(folder: Path, **changes: torch.Tensor | None) -> None:
         ({"quantization_config": {"bits": 4}}, UnsupportedArchitecture, "quantization_config"),
         ({"hidden_size": "128"}, BadCheckpoint, "hidden_size"),
         ({"hidden_size": None}, BadCheckpoint, "hidden_size"),
-        ({"num_key_value_heads": 3}, BadConfig, "kv_heads"),
+        (
+            {"num_key_value_heads": 3},
+            BadConfig,
+            r"config\.json: num_key_value_heads: got 3; allowed: a divisor of heads \(4\)",
+        ),
         ({"intermediate_size": 255}, BadCheckpoint, "mlp"),
         ({"num_hidden_layers": 5}, BadCheckpoint, "layers.4"),
         ({"num_hidden_layers": 3}, BadCheckpoint, "unexpected"),
         ({"tie_word_embeddings": False}, BadCheckpoint, "lm_head.weight"),
-        ({"bos_token_id": 64}, BadConfig, "bos_id"),
+        ({"bos_token_id": 64}, BadConfig, r"config\.json: bos_token_id: got 64.*0 to 63"),
     ],
 )
 def test_a_bad_config_is_refused_by_name(good: Path, changes: dict, error: type[Exception], named: str) -> None:
