@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.local.commands import StackFailed, Wait, console, stack
+from deploy.local.commands import Wait, console, stack
 from deploy.local.home import Home
 
 GRACE_S = 10.0
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.demo", description="The whole story in minutes.")
     parser.add_argument("--domain", choices=["code", "math", "science"], default="code")
     options = parser.parse_args(arguments)
-    home = Home(path=Path(os.environ.get("RETAIN_HOME") or Path(".retain") / "demo").absolute())
+    home = Home.at(Path(os.environ.get("RETAIN_HOME") or Path(".retain") / "demo"))
     messages = console()
     try:
         with stack(home, messages) as (endpoints, stopped):
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
             code = run([sys.executable, "-m", "ui.demo", "--domain", options.domain], home, stopped)
             if code is not None:
                 say_where(home, endpoints["metrics"])
-    except StackFailed as error:
+    except RuntimeError as error:  # StackFailed, and what is wrong with the home's files
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 130 if code is None else code

@@ -1,14 +1,23 @@
 """`python -m deploy.local up|down|status|supervise`: parses, calls, turns errors into an exit code."""
 
 import argparse
+import json
 import os
+import signal
 import sys
 from pathlib import Path
 
-from deploy.local.commands import StackFailed, down, status, up
-from deploy.local.home import AlreadySupervised, Home
+from deploy.local.commands import TAKEN, down, status, up
+from deploy.local.home import AlreadySupervised, Home, explained
+from deploy.local.ports import HOLDS
 from deploy.local.processes import Identity
-from deploy.local.supervisor import HOLDS, Supervisor
+from deploy.local.supervisor import Supervisor
+
+ROUNDS_OF_PORTS = 5
+INTERRUPTED = {
+    "up": "the stack goes on, `retain down` stops it",
+    "down": "what has been told to stop goes on stopping; `retain down` again waits for it",
+}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -30,9 +39,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         if verb == "up":
             one.add_argument("--foreground", action="store_true", help="stay; stop everything on Ctrl-C or exit")
         if verb == "supervise":
-            one.add_argument("--parent", type=int, help="stop when the process with this pid is gone")
-            one.add_argument("--parent-started", type=float, help="start time of that process")
+            one.add_argument("--parent", type=identity, metavar="JSON", help="stop when this process is gone")
     return parser.parse_args(arguments)
+
+
+def identity(text: str) -> Identity:
+    """A process, as the launcher writes it."""
+    return Identity.parse(json.loads(text))
 
 
 def names(only: str | None) -> frozenset[str]:
@@ -43,20 +56,23 @@ def names(only: str | None) -> frozenset[str]:
     return chosen
 
 
-def supervise(home: Home, only: str | None, parent: int | None, parent_started: float | None) -> int:
-    """The supervisor in this process, if the place is free."""
+def supervise(home: Home, only: str | None, parent: Identity | None) -> int:
+    """The supervisor in this process, if the place is free. Ports that somebody takes too early are chosen anew."""
     home.prepare()
     with home.supervised():
-        identity = None
-        if parent is not None and parent_started is not None:
-            identity = Identity(pid=parent, started=parent_started)
-        return Supervisor(home, env=os.environ, parent=identity, only=names(only)).run()
+        for _ in range(ROUNDS_OF_PORTS):
+            supervisor = Supervisor(home, env=os.environ, parent=parent, only=names(only))
+            code = supervisor.run()
+            if not supervisor.lost_a_port:
+                return code
+        print(f"ports were taken in {ROUNDS_OF_PORTS} rounds", flush=True)
+        return code
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
-    home = Home(path=options.home.absolute()) if options.home else Home.from_environment()
+    home = Home.at(options.home) if options.home else Home.from_environment()
     try:
         if options.verb == "up":
             names(options.only)
@@ -65,12 +81,19 @@ def main(arguments: list[str] | None = None) -> int:
             return down(home)
         if options.verb == "status":
             return status(home, as_json=options.json)
-        return supervise(home, options.only, options.parent, options.parent_started)
-    except (StackFailed, AlreadySupervised, RuntimeError) as error:
+        return supervise(home, options.only, options.parent)
+    except AlreadySupervised as error:
+        print(f"error: {error}", file=sys.stderr)
+        return TAKEN
+    except RuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {explained(error)} at {error.filename or home.path}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print("interrupted; the stack goes on, `retain down` stops it", file=sys.stderr)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one changes nothing any more
+        print(f"interrupted; {INTERRUPTED.get(options.verb, 'nothing was changed')}", file=sys.stderr)
         return 130
 
 

@@ -10,15 +10,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import psutil
 from rich.console import Console
 
-from deploy.local.home import Home
-from deploy.local.processes import Identity, end
+from deploy.local.home import Damaged, Home
+from deploy.local.ports import HOLDS
+from deploy.local.processes import MARK, Identity, end, end_marked, marked
 from deploy.local.supervisor import supervisor_of, survivors
 
 POLL_S = 0.1
 UP_TIMEOUT_S = 300.0
 DOWN_TIMEOUT_S = 90.0
+TAKEN = 3  # exit code of a supervisor whose place another one holds
 TITLES = {
     "object_store": "object store",
     "ray": "Ray head",
@@ -26,6 +29,8 @@ TITLES = {
     "orchestrator": "orchestrator",
     "panel": "control panel",
 }
+# Those that use a server go before it.
+ENDED_IN_ORDER = ("panel", "orchestrator", "evaluator", "ray", "object_store")
 
 Wait = Callable[..., bool]
 
@@ -63,11 +68,11 @@ def stack(home: Home, messages: Console, *, only: str | None = None) -> Iterator
     asked: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: asked.append(received))
-    if supervisor_of(home.read_record()) is not None:
+    if supervisor_of(_record(home)) is not None:
         raise StackFailed(f"a stack runs in {home.path} already; stop it with `retain down` first")
 
     def wait(until: Callable[[], object] = lambda: None) -> bool:
-        supervisor = supervisor_of(home.read_record())
+        supervisor = supervisor_of(_record(home))
         while supervisor is not None and supervisor.running():
             if asked or until() is not None:
                 return bool(asked)
@@ -92,11 +97,12 @@ def begin(
     holds a signal. Raises StackFailed with the end of the log that says why."""
     home.prepare()
     _wait_for_one_that_stops(home)
-    child = None
-    if supervisor_of(home.read_record()) is None:
-        child = _start_supervisor(home, with_parent=with_parent, only=only)
+    wanted = set(only.split(",")) if only else set(HOLDS)
+    _replace_one_that_keeps_less(home, wanted)
     began = time.monotonic()
-    endpoints = _wait_until_healthy(home, child, messages, asked)
+    endpoints = _wait_until_healthy(
+        home, lambda: _start_supervisor(home, with_parent=with_parent, only=only), wanted, messages, asked
+    )
     if endpoints is not None:
         messages.print(
             f"[green]The stack is healthy[/] after {time.monotonic() - began:.1f} s; logs are in {home.logs}"
@@ -113,11 +119,15 @@ def _show(endpoints: dict[str, str] | None, as_json: bool) -> None:
 
 
 def down(home: Home, *, quiet: bool = False) -> int:
-    """Stop everything that was started in this home, also what a dead supervisor left behind."""
+    """Stop everything that was started in this home, also what a dead supervisor left behind or never noted."""
     messages = console(quiet=quiet)
-    record = home.read_record()
-    supervisor = supervisor_of(record)
-    left = survivors(record)
+    try:
+        record = home.read_record()
+    except Damaged as error:
+        messages.print(f"{error}")
+        record = {}
+    supervisor = supervisor_of(record) or _marked_supervisor(home)
+    left = set(survivors(record)) | {name for name in HOLDS if marked(home.mark(name))}
     if supervisor is None and not left:
         home.forget()
         messages.print(f"Nothing runs in {home.path}")
@@ -125,20 +135,23 @@ def down(home: Home, *, quiet: bool = False) -> int:
     began = time.monotonic()
     with messages.status("Stopping ..."):
         if supervisor is not None:
-            _ask_to_end(supervisor)
+            _signal(supervisor, signal.SIGTERM)
             if not _until_gone(supervisor, DOWN_TIMEOUT_S):
-                end(supervisor, mark=f"{home.path}:supervisor", grace_s=0)
+                end(supervisor, mark=home.mark("supervisor"), grace_s=0)
         # Only what the supervisor did not end: it may have been killed.
-        for name, identity in survivors(home.read_record() or record).items():
-            end(identity, mark=f"{home.path}:{name}", grace_s=5)
+        for name, identity in survivors(record).items():
+            end(identity, mark=home.mark(name), grace_s=5)
+        for name in ENDED_IN_ORDER:
+            end_marked(home.mark(name), grace_s=5)
     home.forget()
-    messages.print(f"Stopped {', '.join(TITLES.get(name, name) for name in left)} in {time.monotonic() - began:.1f} s")
+    stopped = ", ".join(title for name, title in TITLES.items() if name in left)
+    messages.print(f"Stopped {stopped or 'the supervisor'} in {time.monotonic() - began:.1f} s")
     return 0
 
 
 def status(home: Home, *, as_json: bool = False) -> int:
     """What runs where. Exit code 0 when the stack is healthy, 1 otherwise."""
-    record = home.read_record()
+    record = _record(home)
     supervisor = supervisor_of(record)
     alive = survivors(record)
     processes = {
@@ -166,12 +179,11 @@ def _start_supervisor(home: Home, *, with_parent: bool, only: str | None) -> sub
     if only:
         command += ["--only", only]
     if with_parent:
-        me = Identity.of(os.getpid())
-        command += ["--parent", str(me.pid), "--parent-started", repr(me.started)]
+        command += ["--parent", json.dumps(Identity.of(os.getpid()).as_record())]
     with home.log_file("supervisor").open("ab") as log:
         return subprocess.Popen(
             command,
-            env={**os.environ, "RETAIN_HOME": str(home.path)},
+            env={**os.environ, "RETAIN_HOME": str(home.path), MARK: home.mark("supervisor")},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -179,34 +191,71 @@ def _start_supervisor(home: Home, *, with_parent: bool, only: str | None) -> sub
         )
 
 
+def _record(home: Home) -> dict[str, Any]:
+    """The record; one that is damaged is empty as long as nobody supervises this home. Raises StackFailed."""
+    try:
+        return home.read_record()
+    except Damaged as error:
+        if home.is_supervised():
+            raise StackFailed(str(error)) from error
+        return {}
+
+
 def _wait_for_one_that_stops(home: Home) -> None:
-    record = home.read_record()
+    record = _record(home)
     supervisor = supervisor_of(record)
-    if supervisor is not None and record.get("state") == "stopping" and not _until_gone(supervisor, DOWN_TIMEOUT_S):
+    if supervisor is None or record.get("state") not in ("stopping", "handing over"):
+        return
+    if not _until_gone(supervisor, DOWN_TIMEOUT_S):
         raise StackFailed(f"the stack in {home.path} has been stopping for {DOWN_TIMEOUT_S:.0f} s; run `retain down`")
 
 
+def _replace_one_that_keeps_less(home: Home, wanted: set[str]) -> None:
+    """A supervisor that was started for some programs leaves them to one that takes them over and starts the others."""
+    record = _record(home)
+    supervisor = supervisor_of(record)
+    if supervisor is None or not record.get("processes") or wanted <= set(record["processes"]):
+        return
+    _signal(supervisor, signal.SIGUSR1)
+    if not _until_gone(supervisor, DOWN_TIMEOUT_S):
+        raise StackFailed(f"the supervisor of {home.path} does not make room for another; run `retain down`")
+
+
 def _wait_until_healthy(
-    home: Home, child: subprocess.Popen[bytes] | None, messages: Console, asked: Sequence[int]
+    home: Home,
+    start: Callable[[], subprocess.Popen[bytes]],
+    wanted: set[str],
+    messages: Console,
+    asked: Sequence[int],
 ) -> dict[str, str] | None:
-    """The endpoints; None when a signal asked to stop. Prints a line for each program that has become ready."""
+    """The endpoints; None when a signal asked to stop. Prints a line for each program that has become ready.
+
+    Starts a supervisor when there is none; when its place is taken (by another `up` at the same moment), that one is
+    waited for.
+    """
     began, said = time.monotonic(), set()
+    child: subprocess.Popen[bytes] | None = None
     with messages.status("Starting ...") as spinner:
         while not asked:
-            record = home.read_record()
-            if child is not None and child.poll() is not None and supervisor_of(record) is None:
-                error = record.get("error") or home.tail("supervisor")
-                home.forget()
-                raise StackFailed(f"the stack did not start: {error}")
-            if supervisor_of(record) is not None:
+            record = _record(home)
+            if supervisor_of(record) is None:
+                if child is None and not home.is_supervised():
+                    child = start()
+                elif child is not None and child.poll() == TAKEN:
+                    child = None
+                elif child is not None and child.poll() is not None:
+                    error = record.get("error") or home.tail("supervisor")
+                    home.forget()
+                    raise StackFailed(f"the stack did not start: {error}")
+            else:
                 processes = record.get("processes", {})
                 for name, entry in processes.items():
                     if entry["state"] == "ready" and name not in said:
                         said.add(name)
                         messages.print(f"  {TITLES.get(name, name):16}ready after {time.monotonic() - began:4.1f} s")
                 waiting = [TITLES.get(name, name) for name, entry in processes.items() if entry["state"] != "ready"]
-                if processes and not waiting:
-                    return _endpoints(home)
+                if wanted <= set(processes) and not waiting:
+                    return home.read_stack()
                 spinner.update(f"Starting {', '.join(waiting)} ...")
             if time.monotonic() - began > UP_TIMEOUT_S:
                 raise StackFailed(f"not healthy within {UP_TIMEOUT_S:.0f} s; see {home.logs}")
@@ -214,14 +263,19 @@ def _wait_until_healthy(
     return None
 
 
-def _endpoints(home: Home) -> dict[str, str]:
-    return {str(k): str(v) for k, v in json.loads((home.path / "stack.json").read_text()).items()}
+def _marked_supervisor(home: Home) -> Identity | None:
+    """A supervisor that the record does not name: the record is lost, or it has not been written yet."""
+    for process in marked(home.mark("supervisor")):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return Identity.of(process.pid)
+    return None
 
 
-def _ask_to_end(identity: Identity) -> None:
+def _signal(identity: Identity, number: signal.Signals) -> None:
     process = identity.process()
     if process is not None:
-        process.terminate()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def _until_gone(identity: Identity, timeout_s: float) -> bool:

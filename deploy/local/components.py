@@ -31,6 +31,7 @@ class Component:
     grace_s: float
     prepare: Callable[[], None] = field(default=lambda: None)  # before each start
     tidy: Callable[[], None] = field(default=lambda: None)  # after its end
+    ports: tuple[int, ...] = ()  # on which it listens
 
 
 def cpus() -> int:

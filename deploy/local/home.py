@@ -1,16 +1,24 @@
 """RETAIN_HOME: the folder of the local stack, its files, its secrets and the one record of what is running."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+from deploy.local.processes import Identity
+
+AGAIN = "remove it and start again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +34,10 @@ class AlreadySupervised(RuntimeError):
     """Another supervisor holds this home."""
 
 
+class Damaged(RuntimeError):
+    """A file of this home cannot be read as what it is; the message names it and says what to do."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Home:
     """Paths in RETAIN_HOME. `path` is absolute."""
@@ -35,7 +47,12 @@ class Home:
     @classmethod
     def from_environment(cls) -> "Home":
         """RETAIN_HOME, or `.retain` in the working directory."""
-        return cls(path=Path(os.environ.get("RETAIN_HOME") or ".retain").absolute())
+        return cls.at(Path(os.environ.get("RETAIN_HOME") or ".retain"))
+
+    @classmethod
+    def at(cls, path: Path) -> "Home":
+        """The home at a path. By whichever links one comes to a folder, it is the same home."""
+        return cls(path=path.resolve())
 
     @property
     def logs(self) -> Path:
@@ -62,9 +79,16 @@ class Home:
     def prepare(self) -> None:
         """Make the folders, readable by their owner only."""
         for folder in (self.path, self.logs, self.objects, self.scratch):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except FileExistsError:
+                raise Damaged(f"{folder} is not a folder; set RETAIN_HOME to one, or move the file away") from None
         if self.scratch.is_symlink() or self.scratch.stat().st_uid != os.getuid():
             raise RuntimeError(f"{self.scratch} belongs to somebody else; set TMPDIR to a folder of your own")
+
+    def mark(self, name: str) -> str:
+        """What a program of this home carries in its environment: unique to home and program."""
+        return f"{self.path}:{name}"
 
     def log_file(self, name: str) -> Path:
         """The log of one program."""
@@ -74,27 +98,31 @@ class Home:
         """The last lines of a program's log; empty when it has none."""
         try:
             text = self.log_file(name).read_text(errors="replace")
-        except FileNotFoundError:
+        except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
     def credentials(self) -> Credentials:
         """The secrets of this home, made at the first call."""
         stored = self._read("credentials.json")
-        if "access_key" not in stored:
+        if not stored:
             stored = {"access_key": f"retain-{secrets.token_hex(6)}", "secret_key": secrets.token_urlsafe(30)}
             write_private(self.path / "credentials.json", json.dumps(stored, indent=2))
+        if not all(isinstance(stored.get(key), str) and stored[key] for key in ("access_key", "secret_key")):
+            raise Damaged(f"{self.path / 'credentials.json'} is damaged: {AGAIN}")
         if not self.ray_token_file.exists():
             write_private(self.ray_token_file, secrets.token_hex(32))
-        return Credentials(
-            access_key=stored["access_key"],
-            secret_key=stored["secret_key"],
-            ray_token=self.ray_token_file.read_text().strip(),
-        )
+        token = self._text("ray_token").strip()
+        if not token:
+            raise Damaged(f"{self.ray_token_file} is damaged: empty; remove it and start again")
+        return Credentials(access_key=stored["access_key"], secret_key=stored["secret_key"], ray_token=token)
 
     def read_ports(self) -> dict[str, int]:
-        """Ports of the last start by name; empty before the first."""
-        return {name: int(port) for name, port in self._read("ports.json").items()}
+        """Ports of the last start by name; empty before the first. Raises Damaged."""
+        ports = self._read("ports.json")
+        if not all(isinstance(port, int) and 0 < port < 65536 for port in ports.values()):
+            raise Damaged(f"{self.path / 'ports.json'} is damaged: ports expected; remove it and start again")
+        return ports
 
     def write_ports(self, ports: Mapping[str, int]) -> None:
         write_private(self.path / "ports.json", json.dumps(dict(ports), indent=2))
@@ -103,9 +131,30 @@ class Home:
         """Tell clients where the services are."""
         write_private(self.path / "stack.json", json.dumps(dict(endpoints), indent=2))
 
+    def read_stack(self) -> dict[str, str]:
+        """Endpoints by name, as clients read them; empty when nothing runs. Raises Damaged."""
+        return {name: str(where) for name, where in self._read("stack.json").items()}
+
     def read_record(self) -> dict[str, Any]:
-        """What the supervisor last said of its programs; empty when nothing runs. May be stale: check the pids."""
-        return self._read("processes.json")
+        """What the supervisor last said of its programs; empty when nothing runs. May be stale: check the pids.
+
+        Raises Damaged; what runs is still known by its marks, so that `down` ends it.
+        """
+        record = self._read("processes.json", mend="`retain down` ends what runs and removes it")
+        try:
+            entries = dict(record.get("processes", {}))
+            for entry in [record["supervisor"]] if record.get("supervisor") else []:
+                Identity.parse(entry)
+            for entry in entries.values():
+                if not isinstance(entry["state"], str):
+                    raise TypeError("a state")
+                if "pid" in entry:
+                    Identity.parse(entry)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Damaged(
+                f"{self.path / 'processes.json'} is damaged ({error!r}); `retain down` ends what runs and removes it"
+            ) from None
+        return record
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         write_private(self.path / "processes.json", json.dumps(dict(record), indent=2))
@@ -116,31 +165,80 @@ class Home:
         (self.path / "processes.json").unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def supervised(self) -> Iterator[None]:
-        """Hold the one supervisor's place. The kernel frees it when the holder dies. Raises AlreadySupervised."""
+    def supervised(self, *, patience_s: float = 1.0) -> Iterator[None]:
+        """Hold the one supervisor's place. The kernel frees it when the holder dies, so no lock is ever stale.
+
+        Raises AlreadySupervised when it is taken; somebody who only looks whether it is holds it for a moment.
+        """
+        deadline = time.monotonic() + patience_s
         with (self.path / "supervisor.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise AlreadySupervised(f"{self.path} has a supervisor already") from None
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise AlreadySupervised(f"{self.path} has a supervisor already") from None
+                    time.sleep(0.02)
+            self._sweep()
             yield
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def is_supervised(self) -> bool:
+        """Whether a supervisor holds its place, also one that has not written its record yet."""
         try:
-            record = json.loads((self.path / name).read_text())
+            with (self.path / "supervisor.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def _sweep(self) -> None:
+        """Halves of files whose writer was killed."""
+        for half in self.path.glob(".*.half"):
+            pid = half.name.split(".")[-2]
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
+                half.unlink(missing_ok=True)
+
+    def _text(self, name: str, *, mend: str = AGAIN) -> str:
+        try:
+            return (self.path / name).read_text()
+        except FileNotFoundError:
+            raise
+        except (OSError, UnicodeDecodeError) as error:
+            raise Damaged(f"{self.path / name} cannot be read ({error}); {mend}") from None
+
+    def _read(self, name: str, *, mend: str = AGAIN) -> dict[str, Any]:
+        try:
+            record = json.loads(self._text(name, mend=mend))
         except FileNotFoundError:
             return {}
-        except json.JSONDecodeError as error:
-            raise RuntimeError(f"{self.path / name} is damaged ({error}); remove it and start again") from None
+        except (ValueError, RecursionError) as error:
+            raise Damaged(f"{self.path / name} is damaged ({error}); {mend}") from None
         if not isinstance(record, dict):
-            raise RuntimeError(f"{self.path / name} is damaged: not an object; remove it and start again")
+            raise Damaged(f"{self.path / name} is damaged: not an object; {mend}")
         return record
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace `path` at once, so that no reader sees half a file; mode 600 from its first byte."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    partial.replace(path)
+    """Replace `path` at once, so that nobody reads half a file, also after a power cut; mode 600 from the start.
+
+    Raises OSError that names the path; then the old content stays.
+    """
+    half = path.with_name(f".{path.name}.{os.getpid()}.half")
+    try:
+        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        half.replace(path)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise OSError(error.errno, explained(error), str(path)) from error
+
+
+def explained(error: OSError) -> str:
+    """What a person reads; a full disk is the one that they can mend."""
+    return "disk full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror or error)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deploy.local.components import Component
-from deploy.local.home import Home
-from deploy.local.processes import Identity, end, start
+from deploy.local.home import Home, explained
+from deploy.local.ports import is_free
+from deploy.local.processes import Identity, end, end_marked, start
 
 POLL_S = 0.15
 READY_TIMEOUT_S = 120.0
@@ -29,10 +30,12 @@ class Status:
     restarts: int = 0
     error: str = ""
     ready_after_s: float | None = None
+    # Ports that were free when they were chosen, and that somebody else listens on now.
+    lost: tuple[int, ...] = ()
 
     def as_record(self) -> dict[str, Any]:
         """For processes.json."""
-        identity = {"pid": self.process.pid, "started": self.process.started} if self.process else {}
+        identity = self.process.as_record() if self.process else {}
         rest = {"restarts": self.restarts, "error": self.error, "ready_after_s": self.ready_after_s}
         return {"state": self.state, **identity, **rest}
 
@@ -57,7 +60,7 @@ class Keeper(threading.Thread):
     @property
     def mark(self) -> str:
         """What the program's environment carries: unique to this home and program."""
-        return f"{self._home.path}:{self.component.name}"
+        return self._home.mark(self.component.name)
 
     @property
     def status(self) -> Status:
@@ -75,17 +78,22 @@ class Keeper(threading.Thread):
                 if ready:
                     self._wait_until_dead(identity)
                 cause = self._cause_of_death(ready)
-            except (OSError, RuntimeError) as error:
+            except OSError as error:
+                cause = f"{explained(error)} at {error.filename}" if error.filename else explained(error)
+            except RuntimeError as error:
                 cause = str(error)
             if self._stopping.is_set():
                 return
             # What it left behind would hold ports and files of the next one.
             if self._status.process is not None:
                 end(self._status.process, mark=self.mark, grace_s=0)
+            lost = tuple(port for port in self.component.ports if not is_free(port))
+            if lost:
+                cause = f"port {', '.join(map(str, lost))} is taken by another program; {cause}"
             deaths_before_ready += 0 if ever_ready else 1
             deaths_in_a_row = 0 if time.monotonic() - began > STABLE_S else deaths_in_a_row
-            if not ever_ready and deaths_before_ready >= STARTS_BEFORE_GIVING_UP:
-                self._say(state="failed", process=None, error=cause)
+            if not ever_ready and (lost or deaths_before_ready >= STARTS_BEFORE_GIVING_UP):
+                self._say(state="failed", process=None, error=cause, lost=lost)
                 return
             self._say(state="restarting", process=None, error=cause, restarts=self._status.restarts + 1)
             self._stopping.wait(BACKOFF_S[min(deaths_in_a_row, len(BACKOFF_S) - 1)])
@@ -109,6 +117,8 @@ class Keeper(threading.Thread):
         if self._adopt is not None:
             end(self._adopt, mark=self.mark, grace_s=0)
             self._adopt = None
+        # A supervisor that was killed between a start and its note left one that nobody knows, on the same data.
+        end_marked(self.mark, grace_s=self.component.grace_s)
         self.component.prepare()
         log = self._home.log_file(self.component.name)
         self._child = start(self.component.command, env=self.component.env, log=log, mark=self.mark)

@@ -30,6 +30,14 @@ INTERNAL = {
     "store_s3_grpc": 7087,
 }
 DEFAULTS = PUBLIC | INTERNAL
+# Which ports a program holds: kept when the program has outlived a supervisor.
+HOLDS = {
+    "orchestrator": ("orchestrator", "metrics"),
+    "evaluator": ("evaluator", "evaluator_metrics"),
+    "panel": ("panel",),
+    "ray": ("ray", "ray_gcs", "ray_agent", "ray_client"),
+    "object_store": ("object_store", *(name for name in INTERNAL if name.startswith("store_"))),
+}
 # Under the range from which Linux takes the ports of outgoing connections, so that a port stays free until it is bound.
 SPARE = range(22_700, 30_000)
 

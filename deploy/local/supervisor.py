@@ -1,28 +1,21 @@
 """The supervisor: one keeper for each program, a record of all of them on disk, and an orderly end."""
 
+import contextlib
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from deploy.local.components import Component, components, endpoints
-from deploy.local.home import Home
+from deploy.local.home import Damaged, Home, explained
 from deploy.local.keeper import Keeper, Status
-from deploy.local.ports import DEFAULTS, choose
+from deploy.local.ports import HOLDS, choose
 from deploy.local.processes import Identity
 
 POLL_S = 0.25
-# Which ports a program holds: kept when the program has outlived a supervisor.
-HOLDS = {
-    "orchestrator": ("orchestrator", "metrics"),
-    "evaluator": ("evaluator", "evaluator_metrics"),
-    "panel": ("panel",),
-    "ray": ("ray", "ray_gcs", "ray_agent", "ray_client"),
-    "object_store": ("object_store", *(name for name in DEFAULTS if name.startswith("store_"))),
-}
-
 MakeComponents = Callable[[Home, Mapping[str, int], Mapping[str, str]], list[Component]]
 
 
@@ -31,7 +24,7 @@ def survivors(record: Mapping[str, Any]) -> dict[str, Identity]:
     found = {}
     for name, entry in record.get("processes", {}).items():
         if "pid" in entry:
-            identity = Identity(pid=int(entry["pid"]), started=float(entry["started"]))
+            identity = Identity.parse(entry)
             if identity.running():
                 found[name] = identity
     return found
@@ -42,12 +35,25 @@ def supervisor_of(record: Mapping[str, Any]) -> Identity | None:
     entry = record.get("supervisor")
     if not entry:
         return None
-    identity = Identity(pid=int(entry["pid"]), started=float(entry["started"]))
+    identity = Identity.parse(entry)
     return identity if identity.running() else None
 
 
+def last_record(home: Home) -> dict[str, Any]:
+    """What the last supervisor has left, for its successor. A damaged record says nothing; marks tell what runs."""
+    try:
+        return home.read_record()
+    except Damaged as error:
+        print(f"{error}: taken as empty, as nobody supervises this home", flush=True)
+        return {}
+
+
 class Supervisor:
-    """Keeps the programs of one home alive until it is told to stop. Runs in the main thread (it takes the signals)."""
+    """Keeps the programs of one home alive until it is told to stop. Runs in the main thread (it takes the signals).
+
+    SIGTERM, SIGINT and SIGHUP end the programs; SIGUSR1 leaves them running for a successor. What a predecessor left
+    running is taken over whether or not it is among `only`: nobody else would ever end it.
+    """
 
     def __init__(
         self,
@@ -64,15 +70,23 @@ class Supervisor:
         self._statuses: dict[str, Status] = {}
         self._state = "starting"
         self._error = ""
-        adopted = survivors(home.read_record())
+        self._handing_over = False
+        self._unsaid: OSError | None = None
+        adopted = survivors(last_record(home))
         held = frozenset(port for name in adopted for port in HOLDS.get(name, ()))
         ports = choose(home.read_ports(), held)
         home.write_ports(ports)
         self._endpoints = endpoints(ports)
         self._keepers = [
-            Keeper(component, home, self._told, self._stopping, adopted.get(component.name))
+            Keeper(
+                replace(component, ports=tuple(ports[name] for name in HOLDS.get(component.name, ()))),
+                home,
+                self._told,
+                self._stopping,
+                adopted.get(component.name),
+            )
             for component in make(home, ports, env)
-            if component.name in only
+            if component.name in only or component.name in adopted
         ]
         self._me = Identity.of(os.getpid())
 
@@ -80,6 +94,7 @@ class Supervisor:
         """Until a signal, until the parent is gone, or until a program cannot be started. Returns an exit code."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stopping.set())
+        signal.signal(signal.SIGUSR1, self._hand_over)
         with self._lock:
             self._statuses = {keeper.component.name: keeper.status for keeper in self._keepers}
         self._home.write_stack(self._endpoints)
@@ -93,8 +108,19 @@ class Supervisor:
                 self._stopping.set()
             elif self._parent is not None and not self._parent.running():
                 self._stopping.set()
+            elif self._unsaid is not None:
+                self._write()
         self._finish()
         return 1 if self._error else 0
+
+    @property
+    def lost_a_port(self) -> bool:
+        """Whether it gave up because somebody took a port between its choice and its use: other ports may do."""
+        return any(status.lost for status in self._snapshot())
+
+    def _hand_over(self, *_: object) -> None:
+        self._handing_over = True
+        self._stopping.set()
 
     def _told(self, status: Status) -> None:
         with self._lock:
@@ -104,7 +130,12 @@ class Supervisor:
         self._write()
         note = f" {status.error}" if status.state in ("restarting", "failed") else ""
         pid = f" pid {status.process.pid}" if status.process else ""
-        print(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {status.name} {status.state}{pid}{note}", flush=True)
+        self._log(f"{status.name} {status.state}{pid}{note}")
+
+    def _log(self, text: str) -> None:
+        # A log that cannot be written is no reason to leave a program without its keeper.
+        with contextlib.suppress(OSError):
+            print(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}", flush=True)
 
     def _snapshot(self) -> list[Status]:
         with self._lock:
@@ -115,17 +146,30 @@ class Supervisor:
             record = {
                 "state": self._state,
                 "error": self._error,
-                "supervisor": {"pid": self._me.pid, "started": self._me.started},
+                "supervisor": self._me.as_record(),
                 "processes": {name: status.as_record() for name, status in self._statuses.items()},
             }
-            self._home.write_record(record)
+            before = self._unsaid
+            try:
+                self._home.write_record(record)
+                self._unsaid = None
+            except OSError as error:
+                self._unsaid = error
+        if before is None and self._unsaid is not None:
+            self._log(
+                f"{explained(self._unsaid)} at {self._unsaid.filename}: programs are kept, the record is written later"
+            )
+        elif before is not None and self._unsaid is None:
+            self._log("the record is written again")
 
     def _finish(self) -> None:
         with self._lock:
-            self._state = "stopping"
+            self._state = "handing over" if self._handing_over else "stopping"
         self._write()
         for keeper in self._keepers:
             keeper.join(timeout=30)
+        if self._handing_over:
+            return
         for rank in sorted({keeper.component.rank for keeper in self._keepers}, reverse=True):
             ending = [threading.Thread(target=k.finish) for k in self._keepers if k.component.rank == rank]
             for thread in ending:
@@ -133,5 +177,5 @@ class Supervisor:
             for thread in ending:
                 thread.join()
         self._home.forget()
-        if self._error:
+        if self._error and not self.lost_a_port:
             self._home.write_record({"state": "failed", "error": self._error, "processes": {}})

@@ -77,6 +77,32 @@ def test_the_stack_comes_up_recovers_goes_down_and_keeps_its_state(home: Path) -
 
     again = json.loads(launcher(home, "up", "--json", "--only", "object_store"))
     assert store_of(home, again["object_store"]).get_bytes("kept/by/a/restart") == b"forty-two"
+    launcher(home, "down")
+
+
+def test_what_a_killed_supervisor_left_is_taken_over_and_ended_in_a_folder_with_blanks(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "My Projects" / "home"
+    launcher(home, "up", "--only", "object_store,ray")
+    before = Home(path=home).read_record()
+    os.kill(before["supervisor"]["pid"], 9)
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        launcher(home, "up", "--only", "object_store")
+        after = Home(path=home).read_record()
+        assert {name: one["pid"] for name, one in after["processes"].items()} == {
+            name: one["pid"] for name, one in before["processes"].items()
+        }
+        launcher(home, "down")
+        assert [
+            pid for pid in psutil.pids() if _environment(pid).get("RETAIN_STACK_MEMBER", "").startswith(f"{home}:")
+        ] == []
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+        launcher(home, "down")
 
 
 def _environment(pid: int) -> dict[str, str]:

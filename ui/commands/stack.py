@@ -1,8 +1,10 @@
 """Verbs for the local stack and for bug reports: up, down, env."""
 
 import os
+import signal
 import subprocess
 import sys
+from typing import TextIO
 
 import typer
 
@@ -29,31 +31,53 @@ _SECRET = ("TOKEN", "KEY", "PASSWORD", "DATABASE_URL")
 
 def up(ctx: typer.Context, json: JsonFlag = False) -> None:
     """Start the local stack: object store, Ray, evaluator, orchestrator, panel. State stays in RETAIN_HOME."""
-    _launcher("up", ctx.args, json)
-    if json:
-        emit(read_stack())
+    _launcher("up", [*ctx.args, *(["--json"] if json else [])], None)
 
 
 def down(ctx: typer.Context, json: JsonFlag = False) -> None:
     """Stop the local stack."""
     before = read_stack()
-    _launcher("down", ctx.args, json)
+    _launcher("down", ctx.args, sys.stderr if json else None)
     if json:
         emit({"stopped": sorted(before)})
 
 
-def _launcher(verb: str, arguments: list[str], json: bool) -> None:
-    """The launcher is a module of `deploy`; with --json what it prints for people goes to standard error."""
-    output = sys.stderr if json else None
-    try:
-        code = subprocess.run(
-            [sys.executable, "-P", "-m", "deploy.local", verb, *arguments], check=False, stdout=output
-        ).returncode
-    except KeyboardInterrupt:
-        code = EXIT_FAILED
+def _launcher(verb: str, arguments: list[str], output: TextIO | None) -> None:
+    """The launcher is a module of `deploy`; with --json it prints one JSON object, the rest goes to standard error."""
+    code = attended([sys.executable, "-P", "-m", "deploy.local", verb, *arguments], output)
     if code:
         say(f"error: `{verb}` ended with {code}")
         raise typer.Exit(EXIT_FAILED)
+
+
+def attended(command: list[str], output: TextIO | None) -> int:
+    """Exit code of a child that ends in order, however this process is told to end.
+
+    Ctrl-C in a terminal reaches both: the child acts, and this process waits for it, as often as it is pressed. Every
+    other signal to end is passed on.
+    """
+    before = {}
+    child = subprocess.Popen(command, stdout=output)
+
+    def pass_on(number: int, _frame: object) -> None:
+        if number != signal.SIGINT or not _from_terminal():
+            child.send_signal(number)
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            before[number] = signal.signal(number, pass_on)
+        return child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _from_terminal() -> bool:
+    """Whether this process is in the foreground of a terminal, whose Ctrl-C the child gets as well."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
 
 
 def environment(json: JsonFlag = False) -> None:

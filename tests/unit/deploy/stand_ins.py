@@ -1,10 +1,15 @@
-"""Stand-ins for the programs of the local stack: they serve, die, leave helpers behind, or ignore SIGTERM."""
+"""Stand-ins for the programs of the local stack: they serve, die, leave helpers behind, or ignore SIGTERM.
+
+python -m tests.unit.deploy.stand_ins HOME [NAMES]    a supervisor of stand-ins: what `supervise` is
+"""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from deploy.local.components import Component
+from deploy.local.home import Home
+from deploy.local.supervisor import Supervisor
 
 SERVE = "import pathlib, time; pathlib.Path({flag!r}).write_text('up'); time.sleep(600)"
 DIE = "import sys; print('no such option: --colour'); sys.exit(7)"
@@ -35,3 +40,19 @@ def component(name: str, program: str, folder: Path, *, rank: int = 0, grace_s: 
         grace_s=grace_s,
         prepare=lambda: flag.unlink(missing_ok=True),
     )
+
+
+def two(home: Home, ports: Mapping[str, int], env: Mapping[str, str]) -> list[Component]:
+    """An object store and, with a helper in a session of its own, Ray."""
+    return [
+        component("object_store", SERVE, home.path, rank=0),
+        component("ray", PARENT, home.path, rank=1),
+    ]
+
+
+if __name__ == "__main__":
+    place = Home(path=Path(sys.argv[1]))
+    place.prepare()
+    with place.supervised():
+        chosen = frozenset(sys.argv[2].split(",")) if len(sys.argv) > 2 else frozenset({"object_store", "ray"})
+        sys.exit(Supervisor(place, env={}, only=chosen, make=two).run())

@@ -89,15 +89,3 @@ def test_env_leaves_secrets_out(retain, monkeypatch) -> None:
     outcome = retain("env", "--json")
     assert "hunter2" not in outcome.out
     assert outcome.json["environment"]["RETAIN_TOKEN"] == "(set)"
-
-
-def test_up_prints_the_endpoints_of_the_launcher(retain, platform: FakePlatform, monkeypatch, tmp_path: Path) -> None:
-    def launcher(command: list[str], **_: object) -> subprocess.CompletedProcess:
-        assert command[2:] == ["-m", "deploy.local", "up", "--no-panel"]
-        (tmp_path / "home").mkdir()
-        (tmp_path / "home" / "stack.json").write_text('{"orchestrator": "127.0.0.1:7170"}')
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr("ui.commands.stack.subprocess.run", launcher)
-    outcome = retain("up", "--no-panel", "--json")
-    assert (outcome.code, outcome.json) == (0, {"orchestrator": "127.0.0.1:7170"})
