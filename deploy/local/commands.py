@@ -191,14 +191,21 @@ def _start_supervisor(home: Home, *, with_parent: bool, only: str | None) -> sub
         )
 
 
-def _record(home: Home) -> dict[str, Any]:
-    """The record; one that is damaged is empty as long as nobody supervises this home. Raises StackFailed."""
-    try:
-        return home.read_record()
-    except Damaged as error:
-        if home.is_supervised():
-            raise StackFailed(str(error)) from error
-        return {}
+def _record(home: Home, *, patience_s: float = 1.0) -> dict[str, Any]:
+    """The record; one that is damaged is empty as long as nobody supervises this home. Raises StackFailed.
+
+    A killed supervisor holds its place until the last of its threads is gone, a moment longer than it seems to live.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return home.read_record()
+        except Damaged as error:
+            if not home.is_supervised():
+                return {}
+            if time.monotonic() > deadline:
+                raise StackFailed(str(error)) from error
+            time.sleep(POLL_S)
 
 
 def _wait_for_one_that_stops(home: Home) -> None:

@@ -169,7 +169,7 @@ def test_a_lock_of_a_dead_supervisor_holds_nobody_up(home: Home) -> None:
     up(home)
     kill_supervisor(home)
     assert (home.path / "supervisor.lock").exists()
-    assert not home.is_supervised()
+    until(lambda: not home.is_supervised(), "the end of its last thread")
     up(home)
     assert home.is_supervised()
     down(home, quiet=True)
