@@ -1,16 +1,20 @@
 """Composition root of the evaluator: `python -m services.evaluator.main`. Settings: adapters/settings.py."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
 
 from retain.evaluator.v1 import service_pb2_grpc
 from services.common.blocking import Blocking
+from services.common.errors import Unavailable
 from services.common.grpc_server import CLIENT_OPTIONS, GrpcServer
 from services.common.logging import configure_logging, get_logger
 from services.common.metrics import EvaluatorMetrics
@@ -39,6 +43,7 @@ from services.evaluator.transport.servicer import EvaluatorServicer
 
 STORE_PATIENCE_S = 20.0  # the service itself tries again, and a caller should not wait for minutes
 STORE_THREADS, STORE_LIMIT_S = 8, 60.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 LAST_WORDS_S = 10.0  # a thread that does not end within so long after the drain is left behind
 SERVICE_NAME = "retain.evaluator.v1.EvaluatorService"
 log = get_logger(__name__)
@@ -110,11 +115,16 @@ async def serve(settings: Settings, store: ObjectStore) -> bool:
         parts = build(settings, store, orchestrator)
         ProcessCollector(registry=parts.registry)
         PlatformCollector(registry=parts.registry)
-        await asyncio.to_thread(store.ensure_bucket)
-        await asyncio.to_thread(parts.upkeep.restore)  # before the first scrape: an alert must not blink
+        begun = (
+            await patiently("the bucket", asyncio.to_thread, store.ensure_bucket, stopping=stopping)
+            # Before the first scrape: an alert must not blink.
+            and await patiently("the series of runs", asyncio.to_thread, parts.upkeep.restore, stopping=stopping)
+            and await patiently("what was left unfinished", parts.service.start, stopping=stopping)
+        )
+        if not begun:
+            return True
         host, _, port = settings.metrics_bind.rpartition(":")
         metrics_server, _ = start_http_server(int(port), host, registry=parts.registry)
-        await parts.service.start()
         bound = await parts.server.start()
         supervisor = supervised(parts)
         log.info("evaluator serves", port=bound, metrics=metrics_server.server_address[1])
@@ -126,6 +136,26 @@ async def serve(settings: Settings, store: ObjectStore) -> bool:
         parts.sampling.stop()
         metrics_server.shutdown()
         return all([await asyncio.to_thread(thread.ended, LAST_WORDS_S) for thread in parts.threads])
+
+
+async def patiently(
+    what: str, call: Callable[..., Awaitable[object]], *arguments: Any, stopping: asyncio.Event
+) -> bool:
+    """Does what a start needs from a store that may not be there yet: again and again, until it is done (True) or the
+    process is told to end (False)."""
+    pause_s = FIRST_PAUSE_S
+    while not stopping.is_set():
+        try:
+            await call(*arguments)
+        except Unavailable as error:
+            log.warning("the start waits for the store", wanted=what, error=error.message, again_in_s=pause_s)
+        else:
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await stopping.wait()
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    return False
 
 
 def supervised(parts: Evaluator) -> Supervisor:

@@ -131,8 +131,10 @@ def _tokens_axis() -> alt.X:
 
 def _bands(thresholds: Thresholds, bottom: float, top: float, scale: alt.Scale) -> list[Any]:
     """The severities as areas behind the line, each named at its right edge."""
+    floor = max(bottom, thresholds.suspicious_below)
     bounds = [
-        ("OK", bottom, thresholds.minor),
+        *([("SUSPICIOUS", bottom, floor)] if bottom < floor else []),
+        ("OK", floor, thresholds.minor),
         ("MINOR", thresholds.minor, thresholds.action),
         ("ACTION", thresholds.action, thresholds.stop),
         ("STOP", thresholds.stop, top),

@@ -3,9 +3,9 @@
 JSON knows neither NaN nor infinity, and other readers choke on Python's way of writing them, so such numbers are the
 strings "nan", "inf" and "-inf".
 
-Every document says its version. One of an earlier version is brought up to the present one step by step when it is
-read (`_UPCASTERS`), so that what an installation kept is read by every later one; one that cannot be read raises
-Corrupt, and whoever reads puts it aside. A folder of documents of every version is read by a test.
+Every document says its version (services/common/versions.py). One of an earlier version is brought up to the present
+one step by step when it is read, so that what an installation kept is read by every later one; one that cannot be read
+raises Corrupt, and whoever reads puts it aside. A folder of documents of every version is read by a test.
 
 A kept measurement carries the SHA-256 of what it says, and what it was measured on and how: one that was changed, or
 that lies under the name of another, is measured again. There is none of version 1: those had neither.
@@ -14,11 +14,12 @@ that lies under the name of another, is measured again. There is none of version
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from services.common.errors import Corrupt
+from services.common.versions import Versions, WrittenByNewer
 from services.evaluator.application.ports import MeasurementName
 from services.evaluator.domain.answer import Evaluation, Measurement, Record, Score, SetResult, State
 from services.evaluator.domain.question import Baseline, CheckpointRef, Line, Model, Question, Role, SetRef, Use
@@ -30,13 +31,13 @@ Document = dict[str, Any]
 
 def encode_evaluation(value: Evaluation) -> bytes:
     """The document of an evaluation."""
-    return _json({"version": VERSION} | _plain(asdict(value)))
+    return _json(_VERSIONS.stamp(_plain(asdict(value))))
 
 
 def encode_measurement(value: Measurement, name: MeasurementName) -> bytes:
     """The document of a measurement, sealed."""
     body = {"name": asdict(name), "measurement": _plain(asdict(value))}
-    return _json({"version": VERSION, "sha256": _sha256(body), "body": body})
+    return _json(_MEASUREMENTS.stamp({"sha256": _sha256(body), "body": body}))
 
 
 def decode_measurement(data: bytes, name: MeasurementName, where: str) -> Measurement:
@@ -51,17 +52,17 @@ def decode_measurement(data: bytes, name: MeasurementName, where: str) -> Measur
             raise ValueError(f"it is the measurement of {body['name']}")
         return _measurement(body["measurement"])
 
-    return _decoded(build, data, where, upcasters={})
+    return _decoded(build, data, where, _MEASUREMENTS)
 
 
 def decode_evaluation(data: bytes, where: str) -> Evaluation:
-    return _decoded(_evaluation, data, where, upcasters=_UPCASTERS)
+    return _decoded(_evaluation, data, where, _VERSIONS)
 
 
 def encode_history(records: list[Record]) -> bytes:
     """The history of a run, oldest first."""
     rows = [_plain(asdict(record)) for record in records]
-    return json.dumps({"version": VERSION, "records": rows}, allow_nan=False, indent=1).encode()
+    return json.dumps(_VERSIONS.stamp({"records": rows}), allow_nan=False, indent=1).encode()
 
 
 def decode_history(data: bytes, where: str) -> tuple[list[Record], list[str]]:
@@ -77,7 +78,7 @@ def decode_history(data: bytes, where: str) -> tuple[list[Record], list[str]]:
                 faults.append(f"row {number}: {error!r}")
         return found, faults
 
-    return _decoded(build, data, where, upcasters=_UPCASTERS)
+    return _decoded(build, data, where, _VERSIONS)
 
 
 def _evaluation_1(document: Document) -> Document:
@@ -92,25 +93,24 @@ def _from_1(document: Document) -> Document:
     return _evaluation_1(document)
 
 
-# Version -> what makes the next version of its documents.
-_UPCASTERS: Mapping[int, Callable[[Document], Document]] = {1: _from_1}
+def _no_seal(document: Document) -> Document:
+    raise ValueError("version 1 of a measurement has no seal; it is measured again")
+
+
+_VERSIONS = Versions(current=VERSION, upcasters={1: _from_1})
+_MEASUREMENTS = Versions(current=VERSION, upcasters={1: _no_seal})
 # What reading something else than our own document raises: also too deep a nesting, and numbers without an end.
 _FAULTS = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
-def _decoded(
-    build: Callable[[Document], T], data: bytes, where: str, *, upcasters: Mapping[int, Callable[[Document], Document]]
-) -> T:
+def _decoded(build: Callable[[Document], T], data: bytes, where: str, versions: Versions) -> T:
     try:
-        document = json.loads(data)
-        version = document["version"]
-        while version != VERSION:
-            if version not in upcasters:
-                raise ValueError(f"version {version!r}, allowed are {', '.join(map(str, (*upcasters, VERSION)))}")
-            document, version = upcasters[version](document), version + 1
-        return build(document)
-    except _FAULTS as error:
-        raise Corrupt(f"{where} is not a document of the evaluator: {error!r}", reason="BAD_DOCUMENT") from error
+        return build(versions.read(json.loads(data)))
+    except WrittenByNewer:
+        raise
+    except (*_FAULTS, Corrupt) as error:
+        said = error.message if isinstance(error, Corrupt) else repr(error)
+        raise Corrupt(f"{where} is not a document of the evaluator: {said}", reason="BAD_DOCUMENT") from error
 
 
 def _json(document: Document) -> bytes:
@@ -191,10 +191,9 @@ def _rows(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evaluation(document: dict[str, Any]) -> Evaluation:
-    fields = {key: value for key, value in document.items() if key != "version"}
     damaged = document["damaged"] and _checkpoint(document["damaged"])
     changed = {"question": _question(document["question"]), "state": State(document["state"]), "damaged": damaged}
-    return Evaluation(**{**fields, **changed, **_rows(document)})
+    return Evaluation(**{**document, **changed, **_rows(document)})
 
 
 def _record(document: dict[str, Any]) -> Record:

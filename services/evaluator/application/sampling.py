@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 
 from services.common.errors import InvalidInput, Violation
 from services.common.heart import beat
+from services.common.logging import get_logger
 from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.ports import Sampler
 from services.evaluator.domain.question import CheckpointRef
 
+log = get_logger(__name__)
 DEFAULT_TOKENS, MOST_TOKENS = 64, 1024
 
 
@@ -60,8 +62,13 @@ class Sampling:
                 beat("sampling")
                 loop.call_soon_threadsafe(queue.put_nowait, piece)
 
+        def ended(done: asyncio.Task[None]) -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                log.debug("a text ended with a fault", error=repr(error))  # its reader hears of it, if there is one
+            queue.put_nowait(None)
+
         work = asyncio.create_task(self._thread.run(run))
-        work.add_done_callback(lambda _: queue.put_nowait(None))
+        work.add_done_callback(ended)
         try:
             while (piece := await queue.get()) is not None:  # the end of `work`, which has a limit, ends this too
                 yield piece

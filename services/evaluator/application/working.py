@@ -97,6 +97,7 @@ class Working:
 
     async def _put_off(self, running: Evaluation, error: Unavailable) -> None:
         if self.live.get(running.id) is None:
+            self._tries.pop(running.id, None)
             return  # its run was deleted meanwhile
         tries = self._tries[running.id] = self._tries.get(running.id, 0) + 1
         pause_s = min(self.longest_retry_s, self.retry_s * 2 ** min(tries - 1, 20))

@@ -91,6 +91,13 @@ def test_both_charts_have_their_marks(platform: FakePlatform, client: RetainClie
     assert set(scales) == {"log"}
 
 
+def test_a_score_that_is_too_good_lies_in_a_band_of_its_own(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    assert "Suspect" not in str(forgetting_chart(frame(*measured(client, "r")), SEED).to_dict())
+    platform.records["r"][6].scores[0].ratio = -0.999
+    assert "Suspect" in str(forgetting_chart(frame(*measured(client, "r")), SEED).to_dict())
+
+
 def test_a_score_without_bounds_still_draws(platform: FakePlatform, client: RetainClient) -> None:
     story.finished(platform, "r")
     platform.records["r"][6].scores[0].ratio = math.inf
