@@ -31,7 +31,7 @@ from services.orchestrator.domain.actions import (
     wait_of,
 )
 from services.orchestrator.domain.directive import directive_at
-from services.orchestrator.domain.due import evaluation_of
+from services.orchestrator.domain.due import due, evaluation_of
 from services.orchestrator.domain.interpolation import questions
 from services.orchestrator.domain.run_state import Mix, Phase, RunState
 from services.orchestrator.domain.step import step
@@ -57,6 +57,8 @@ class Player:
         try:
             if words[0].split("@")[0] == "directive":
                 return self._directive(words)
+            if words[0] == "waiting":
+                return self.state.waiting_for or "-"
             event = self._event(words)
             self.state, actions = step(self.state, event)
             self._note(event)
@@ -140,6 +142,30 @@ class Player:
                     stage_index=0, attempt=stage.checkpoints[-1].attempt, step=100, reason="CORRUPT", message="broken",
                     point=float(words[1]), of_the_line=True, evaluation_id=self._asked(float(words[1])), **now,
                 )  # fmt: skip
+            case "interim":
+                return self._checkpoint(words, at, interim=True)
+            case "interrupted-preparing":
+                preparing = at | {"attempt": self.state.prepare_attempt, "stage_index": fence.PREPARING}
+                return e.StageEnded(failed=False, interrupted=True, message="the node drains", **preparing)
+            case "measuring-waits":
+                asked = [a for a in due(self.state) if isinstance(a, Evaluate)]
+                return e.EvaluationWaits(evaluation_id=asked[0].evaluation_id, waiting_for=" ".join(words[1:]), **now)
+            case "interrupted":
+                return e.StageEnded(failed=False, interrupted=True, message="the node drains", **at)
+            case "unreadable":
+                ref = self._ref(words[1])
+                return e.StageEnded(failed=False, interrupted=True, damaged=ref, message="a file is cut", **at)
+            case "unmeasurable":
+                found = next(c for c in stage.checkpoints if c.ref.step == int(words[1]))
+                return e.EvaluationFailed(
+                    stage_index=0, attempt=found.attempt, step=int(words[1]), reason="CHECKPOINT_DAMAGED",
+                    message="a file is cut", damaged=self._ref(words[2] if words[2:] else words[1]),
+                    evaluation_id=evaluation_of(self.state, stage, found).evaluation_id, **now,
+                )  # fmt: skip
+            case "void":
+                return e.CheckpointVoided(checkpoint=self._ref(words[1]), reason="it looks odd", **now)
+            case "waits":
+                return e.ProgressReported(phase=Phase.SAVING, waiting_for=" ".join(words[1:]), **at)
             case "end":
                 return e.StageEnded(failed=False, **at)
             case "fail":
@@ -163,18 +189,30 @@ class Player:
         asked = questions(self.state, self.state.stages[0])
         return next((str(name_of(q)[1]) for q in asked if q.point == point), "nobody asked")
 
-    def _checkpoint(self, words: list[str], at: dict) -> e.CheckpointReported:
+    def _ref(self, word: str) -> CheckpointRef:
+        """A checkpoint by its step (the one that is used now, else one that was), `base`, or `other`."""
+        if word == "base":
+            return BASE
+        if word == "other":
+            return CheckpointRef(uri=f"{STORE}/other", manifest_sha256="f" * 64, weights_digest="other")
+        stage = self.state.stages[0]
+        interim = (stage.interim,) if stage.interim else ()
+        known = (*stage.damaged, *stage.voided, *interim, *stage.checkpoints)
+        return [c.ref for c in known if c.ref.step == int(word)][-1]
+
+    def _checkpoint(self, words: list[str], at: dict, *, interim: bool = False) -> e.CheckpointReported:
         at_step = int(words[1])
         options = dict(word.split("=") for word in words[2:])
         name = f"{self.state.id}/midtrain/code/attempt-{at['attempt']}/step-{at_step:09d}"
         ref = CheckpointRef(
             uri=f"{STORE}/runs/{name}",
             manifest_sha256=options.get("sha", "0") * 64,
-            weights_digest=name,
+            weights_digest=options.get("weights", f"step {at_step}"),
             step=at_step,
         )
         return e.CheckpointReported(
-            boundary=math.ceil(at_step / 10),
+            boundary=at_step // 10 if interim else math.ceil(at_step / 10),
+            interim=interim,
             checkpoint=ref,
             parent="",
             train_loss_nats=float(options.get("loss", 2.0)),

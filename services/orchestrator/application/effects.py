@@ -32,6 +32,7 @@ from services.orchestrator.domain.events import (
     DecisionAnnotated,
     EvaluationFailed,
     EvaluationFinished,
+    EvaluationWaits,
     JobEnded,
     JobSubmitted,
     PointWritten,
@@ -124,8 +125,14 @@ class Effects:
             view = await self._evaluator.create(state.id, question)
         except (Refused, FailedPrecondition) as error:
             view = EvaluationView(progress=EvaluationProgress.FAILED, error_reason=error.reason, error=error.message)
-        asked_s = self._engine.clock.monotonic_s()
+        asked_s, told = self._engine.clock.monotonic_s(), ""
         while view.progress is EvaluationProgress.UNDER_WAY:
+            if view.waiting_for:
+                asked_s = self._engine.clock.monotonic_s()  # somebody makes room: that may take as long as it takes
+            if view.waiting_for != told:
+                told = view.waiting_for
+                waits = EvaluationWaits(evaluation_id=question.evaluation_id, waiting_for=told, now_s=self._now_s())
+                await self._engine.apply(state.id, waits)
             if self._engine.clock.monotonic_s() - asked_s >= EVALUATION_LIMIT_S:
                 raise Unavailable(
                     f"the evaluation {question.evaluation_id} has no answer after {EVALUATION_LIMIT_S:g} s",

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.common.blocking import Blocking
@@ -12,6 +12,7 @@ from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, No
 from services.common.object_store import ObjectStore, key_of, s3_uri
 from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import Page, Upload
+from services.orchestrator.domain.events import CheckpointVoided
 from services.orchestrator.domain.huggingface import faults_of_config, faults_of_files
 from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus
 from services.orchestrator.domain.spec import Domain, StageKind
@@ -81,7 +82,7 @@ class Library:
     async def export(self, key: str, *, with_training_state: bool) -> Export:
         """Presigned URLs of a checkpoint's files, as its manifest names them."""
         checkpoint = await self.get(key)
-        if checkpoint.status in (CheckpointStatus.PRUNED, CheckpointStatus.VOID):
+        if not checkpoint.status.usable:
             raise FailedPrecondition(
                 f"{checkpoint.id} is {checkpoint.status}: its files may be gone; allowed are LIVE and ACCEPTED ones",
                 reason="CHECKPOINT_GONE",
@@ -100,6 +101,32 @@ class Library:
             if with_training_state or name.startswith("model/")
         )
         return Export(checkpoint=checkpoint, files=exported, expire_s=expire_s)
+
+    async def void(self, key: str, reason: str) -> Checkpoint:
+        """Set a checkpoint aside: nothing goes on from it any more. The same again changes nothing; one that others
+        build on, or whose files are gone anyway, is refused."""
+        checkpoint = await self.get(key)
+        if checkpoint.status is CheckpointStatus.DAMAGED:
+            return checkpoint
+        if not checkpoint.status.usable:
+            raise FailedPrecondition(
+                f"{checkpoint.id} is {checkpoint.status}: nothing goes on from it; allowed are LIVE and ACCEPTED ones",
+                reason="CHECKPOINT_GONE",
+            )
+        users = await self._engine.read(self._engine.repository.runs_based_on, checkpoint.ref.uri)
+        if users:
+            raise FailedPrecondition(
+                f"run {users[0]} builds on {checkpoint.id}; its deletion unlocks this",
+                reason="CHECKPOINT_IN_USE",
+            )
+        if not checkpoint.run_id:
+            said = "set aside by a person" + (f": {reason}" if reason else "")
+            aside = replace(checkpoint, status=CheckpointStatus.DAMAGED, message=said)
+            await self._engine.read(self._engine.repository.put_checkpoint, aside)
+            return aside
+        event = CheckpointVoided(checkpoint=checkpoint.ref, reason=reason, now_s=self._engine.clock.now_s())
+        await self._engine.apply(checkpoint.run_id, event)
+        return await self.get(checkpoint.id)
 
     async def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str) -> UploadTicket:
         """A URL to upload one file to. Files of a model folder share `folder` and lie side by side."""

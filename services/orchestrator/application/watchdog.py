@@ -21,7 +21,10 @@ class Watchdog:
     def reported(self, run_id: str, event: ProgressReported, heartbeat: int) -> None:
         """A progress report of the present group came in."""
         self._groups[run_id] = self._group(run_id, event.submission).reported(
-            self._clock.monotonic_s(), phase=event.phase, heartbeat=(event.stage_index, event.attempt, heartbeat)
+            self._clock.monotonic_s(),
+            phase=event.phase,
+            heartbeat=(event.stage_index, event.attempt, heartbeat),
+            waits=bool(event.waiting_for),
         )
 
     def overdue(self, run_id: str, submission: int, *, stall_timeout_s: float, start_timeout_s: float) -> str | None:

@@ -49,14 +49,17 @@ def end_run(
         else s
         for s in state.stages
     )
-    state = replace(state, status=status, reason=reason, message=message, stages=stages, ended_s=now_s, queue_number=0)
+    state = replace(
+        state, status=status, reason=reason, message=message, stages=stages, ended_s=now_s, queue_number=0,
+        workers_wait_for="", evaluations_wait={},
+    )  # fmt: skip
     return dismiss(state, leave_after_s)
 
 
 def suspend(state: RunState, stage: StageRun, reason: str, message: str, now_s: float) -> RunState:
     """Hand a stage over to a person and free the workers."""
     state = state.with_stage(replace(stage, status=StageStatus.SUSPENDED))
-    state = replace(state, status=RunStatus.SUSPENDED, reason=reason, message=message)
+    state = replace(state, status=RunStatus.SUSPENDED, reason=reason, message=message, workers_wait_for="")
     return dismiss(state, LEAVE_AFTER_STOP_S)
 
 

@@ -57,7 +57,7 @@ def end_over_present(progress: float) -> float:
 
 def felt_by(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint with the share of each set that its weights have felt."""
-    before = stage.at_boundary(checkpoint.boundary - 1)
+    before = stage.known_at(checkpoint.boundary - 1)
     trained = mix_from(stage, checkpoint.boundary - 1, lag=spec.evaluation.decision_lag).shares
     felt = before.felt if before is not None else {}
     weight = _weight(spec, stage, before.ref.step if before is not None else 0, checkpoint.ref.step)

@@ -38,7 +38,7 @@ def decide_ready(state: RunState, stage_index: int, now_s: float) -> Outcome:
     while state.status is RunStatus.RUNNING:
         stage = state.stages[stage_index]
         checkpoint = _next(stage)
-        open_line = stage.status is StageStatus.RUNNING and stage.pending_rollback is None
+        open_line = stage.status is StageStatus.RUNNING and not stage.gives_up
         if not open_line or checkpoint is None or checkpoint.measurement is None:
             break
         measured = checkpoint.measurement
@@ -49,6 +49,14 @@ def decide_ready(state: RunState, stage_index: int, now_s: float) -> Outcome:
         state, made = _decide(state, stage, checkpoint, measured, points, now_s)
         actions += made
     return state, actions
+
+
+def restated(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint that was made again at a boundary whose verdict stands, with the figures of its measurement."""
+    measured = checkpoint.measurement
+    assert measured is not None, "it has been measured"
+    boundary = replace(_boundary(state, stage, checkpoint, measured), last=False)
+    return decided(checkpoint, judge(boundary, Limits.of(state.spec.forgetting)), measured)
 
 
 def _next(stage: StageRun) -> Checkpoint | None:

@@ -3,10 +3,10 @@
 At boundary k a worker hears the verdict on boundary k - lag; at the last boundary of a stage always on that one itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.orchestrator.domain.decision import Verdict
-from services.orchestrator.domain.run_state import Mix, StageRun
+from services.orchestrator.domain.run_state import Mix, MixFrom, StageRun
 
 _ENDS_THE_LINE = (Verdict.ROLL_BACK, Verdict.STOP, Verdict.ACCEPT)
 
@@ -23,6 +23,14 @@ class Directive:
 def directive_at(stage: StageRun, boundary: int, *, lag: int) -> Directive | None:
     """The directive at a boundary, or None as long as the verdict that it carries has not been made."""
     judged = judged_at(stage, boundary, lag=lag)
+    if boundary < stage.line_boundary:
+        mix = mix_from(stage, boundary, lag=lag)
+        return Directive(verdict=Verdict.CONTINUE, mix=mix, message="on the way to where the line starts")
+    if stage.cut is not None and judged >= stage.cut:
+        mix = mix_from(stage, stage.cut - 1, lag=lag)
+        return Directive(
+            verdict=Verdict.ROLL_BACK, mix=mix, message="a checkpoint was set aside: begin again before it"
+        )
     for record in stage.verdicts:
         if record.boundary <= judged and record.verdict in _ENDS_THE_LINE:
             return Directive(verdict=record.verdict, mix=record.mix, message=record.message)
@@ -40,11 +48,23 @@ def judged_at(stage: StageRun, boundary: int, *, lag: int) -> int:
 
 def mix_from(stage: StageRun, boundary: int, *, lag: int) -> Mix:
     """The mix that holds from a boundary on, as far as it is known: a worker that resumes there asks once more."""
+    if boundary < stage.line_boundary:
+        return next((m.mix for m in reversed(stage.trail) if m.boundary <= boundary), stage.line_mix)
     for at in range(boundary, stage.line_boundary, -1):
-        directive = directive_at(stage, at, lag=lag)
+        directive = directive_at(replace(stage, cut=None), at, lag=lag)
         if directive is not None:
             return directive.mix
     return stage.line_mix
+
+
+def trail_to(stage: StageRun, boundary: int, *, lag: int) -> tuple[MixFrom, ...]:
+    """The mixes that held from the stage's start up to a boundary, each where it began."""
+    trail: list[MixFrom] = []
+    for at in range(boundary):
+        mix = mix_from(stage, at, lag=lag)
+        if not trail or trail[-1].mix != mix:
+            trail.append(MixFrom(boundary=at, mix=mix))
+    return tuple(trail)
 
 
 def adjustment_step(stage: StageRun, judged: int, *, lag: int) -> int:

@@ -87,11 +87,13 @@ class ProgressReported(WorkerEvent):
     wait_s: float = 0.0
     stall_s: float = 0.0
     upload_failures: int = 0
+    waiting_for: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointReported(WorkerEvent):
-    """A checkpoint whose manifest is in the store."""
+    """A checkpoint whose manifest is in the store. `interim`: taken between two boundaries, `boundary` is the last one
+    that was reached."""
 
     boundary: int
     checkpoint: CheckpointRef
@@ -100,13 +102,17 @@ class CheckpointReported(WorkerEvent):
     train_loss_nats: float = 0.0
     upload_s: float = 0.0
     stall_s: float = 0.0
+    interim: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageEnded(WorkerEvent):
-    """An attempt ended. `failed` carries reason and message; preparing carries what it made."""
+    """An attempt ended. `failed` carries reason and message; preparing carries what it made. `interrupted`: the workers
+    were told to leave. `damaged`: a checkpoint that could not be read, which is what ended the attempt."""
 
     failed: bool
+    interrupted: bool = False
+    damaged: CheckpointRef | None = None
     reason: str = ""
     message: str = ""
     prepared: PreparedData | None = None
@@ -144,6 +150,23 @@ class EvaluationFailed(Event):
     point: float | None = None
     of_the_line: bool = False
     damaged: CheckpointRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationWaits(Event):
+    """What an evaluation that is under way waits for, for people; empty: nothing any more."""
+
+    evaluation_id: str
+    waiting_for: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointVoided(Event):
+    """A person sets a checkpoint aside."""
+
+    checkpoint: CheckpointRef
+    reason: str = ""
+    actor: str = "person"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,9 +36,12 @@ class Liveness:
         """Nothing can be said against the group up to now."""
         return replace(self, heard_at_s=now_s, grew_at_s=now_s)
 
-    def reported(self, now_s: float, *, phase: Phase, heartbeat: tuple[int, int, int]) -> "Liveness":
-        """A progress report came. `heartbeat` = (stage, attempt, count): growth or a change of place is work done."""
-        grew = heartbeat != self.heartbeat or phase not in MUST_GROW or phase is not self.phase
+    def reported(
+        self, now_s: float, *, phase: Phase, heartbeat: tuple[int, int, int], waits: bool = False
+    ) -> "Liveness":
+        """A progress report came. `heartbeat` = (stage, attempt, count): growth or a change of place is work done, and
+        who says what is waited for (`waits`: room on a disk) does not hang."""
+        grew = waits or heartbeat != self.heartbeat or phase not in MUST_GROW or phase is not self.phase
         return replace(
             self,
             heard=True,

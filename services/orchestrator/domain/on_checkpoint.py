@@ -7,7 +7,8 @@ from services.orchestrator.domain import fence
 from services.orchestrator.domain.actions import Action, RecordCheckpoint, name_of
 from services.orchestrator.domain.backoff import PASSING_REASONS, PAUSE_FOR_ROOM_S, pause_s
 from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, end_run
-from services.orchestrator.domain.decide import decide_ready
+from services.orchestrator.domain.damage import EVALUATOR, set_aside
+from services.orchestrator.domain.decide import decide_ready, restated
 from services.orchestrator.domain.due import evaluation_of
 from services.orchestrator.domain.events import CheckpointReported, EvaluationFailed, EvaluationFinished
 from services.orchestrator.domain.interpolation import line_point, questions
@@ -32,14 +33,10 @@ def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
     """Register a checkpoint; the same report again changes nothing."""
     fence.check(state, event)
     stage = fence.stage_of(state, event.stage_index)
-    known = next(
-        (
-            c
-            for c in (*stage.checkpoints, *stage.voided, *stage.pruning)
-            if (c.attempt, c.boundary) == (event.attempt, event.boundary)
-        ),
-        None,
-    )
+    at = (event.attempt, event.checkpoint.step)
+    interim = (stage.interim,) if stage.interim is not None else ()
+    registered = (*stage.checkpoints, *interim, *stage.voided, *stage.pruning, *stage.damaged)
+    known = next((c for c in registered if (c.attempt, c.ref.step) == at and c.point is None), None)
     if known is not None:
         if known.ref.manifest_sha256 != event.checkpoint.manifest_sha256:
             raise AlreadyExists(f"{known.id} is registered with manifest {known.ref.manifest_sha256}")
@@ -59,35 +56,77 @@ def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
         bytes=event.bytes,
         train_loss_nats=event.train_loss_nats,
         created_s=event.now_s,
+        interim=event.interim,
     )
-    if stage.pending_rollback is not None or stage.status is not StageStatus.RUNNING:
+    if stage.gives_up or stage.status is not StageStatus.RUNNING:
         # The line has been given up while this one was under way.
         checkpoint = replace(checkpoint, status=CheckpointStatus.VOID)
         stage = replace(stage, voided=(*stage.voided, checkpoint))
         return state.with_stage(stage), (RecordCheckpoint(checkpoint=checkpoint),)
     stage = replace(
         stage,
-        checkpoints=(*stage.checkpoints, checkpoint),
-        checkpoint_count=stage.checkpoint_count + 1,
         step=event.checkpoint.step,
         tokens=event.checkpoint.tokens,
         train_loss_nats=event.train_loss_nats,
+        reached=event.boundary,
     )
-    state = replace(state.with_stage(stage), restarts=0)
-    return state, (RecordCheckpoint(checkpoint=checkpoint),)
+    state = replace(state, restarts=0, interruptions=0)
+    if event.interim:
+        return _keep_interim(state, stage, checkpoint)
+    checkpoint = _made_again(stage, checkpoint)
+    stage = replace(
+        stage,
+        checkpoints=(*stage.checkpoints, checkpoint),
+        checkpoint_count=max(stage.checkpoint_count, event.boundary),
+    )
+    return state.with_stage(stage), (RecordCheckpoint(checkpoint=checkpoint),)
+
+
+def _keep_interim(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Outcome:
+    """One interim checkpoint is kept: the newest. The one before it goes the way of what retention gives up."""
+    records: tuple[Action, ...] = (RecordCheckpoint(checkpoint=checkpoint),)
+    if stage.interim is not None:
+        given_up = replace(stage.interim, status=CheckpointStatus.PRUNING)
+        stage = replace(stage, pruning=(*stage.pruning, given_up))
+        records = (RecordCheckpoint(checkpoint=given_up), *records)
+    return state.with_stage(replace(stage, interim=checkpoint)), records
+
+
+def _made_again(stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint in the place of one that was set aside. With the same weights what was decided about them holds;
+    with others (another world size) it is measured, and the verdict of the boundary stands all the same."""
+    twins = [c for c in stage.damaged if c.boundary == checkpoint.boundary and c.point is None and not c.interim]
+    same = [c for c in twins if c.ref.weights_digest == checkpoint.ref.weights_digest and c.severity is not None]
+    if checkpoint.boundary > stage.decided_boundary or not same:
+        return checkpoint
+    twin = same[-1]
+    return replace(
+        checkpoint,
+        severity=twin.severity,
+        forgetting=twin.forgetting,
+        target_loss_nats=twin.target_loss_nats,
+        felt=twin.felt,
+    )
 
 
 def _check_place(state: RunState, stage: StageRun, event: CheckpointReported) -> None:
     if state.status.ended or stage.status is StageStatus.COMPLETE:
         raise FailedPrecondition(f"run {state.id} is {state.status}, stage {stage.plan.name} {stage.status}")
-    expected = (stage.newest.boundary if stage.newest else 0) + 1
-    lost_line = stage.pending_rollback is not None or stage.status is not StageStatus.RUNNING
+    reached = max(stage.newest_trained.boundary if stage.newest_trained else 0, stage.reached)
+    expected = reached if event.interim else reached + 1
+    lost_line = stage.gives_up or stage.status is not StageStatus.RUNNING
     faults = []
     if not lost_line and event.boundary != expected:
         faults.append(Violation(field="boundary", description=f"came {event.boundary}; allowed is {expected}"))
-    step = stage.plan.boundary_step(event.boundary)
-    if event.checkpoint.step != step:
-        said = f"came {event.checkpoint.step}; boundary {event.boundary} lies at step {step}"
+    step, came = stage.plan.boundary_step(event.boundary), event.checkpoint.step
+    after = stage.plan.boundary_step(event.boundary + 1)
+    if event.interim and not step < came < after:
+        said = (
+            f"came {came}; an interim checkpoint after boundary {event.boundary} lies between steps {step} and {after}"
+        )
+        faults.append(Violation(field="checkpoint.step", description=said))
+    if not event.interim and came != step:
+        said = f"came {came}; boundary {event.boundary} lies at step {step}"
         faults.append(Violation(field="checkpoint.step", description=said))
     prefix = f"{state.store_uri}/runs/{state.id}/{stage.plan.name}/attempt-{event.attempt}/"
     if not event.checkpoint.uri.startswith(prefix):
@@ -109,6 +148,8 @@ def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcom
         stage = replace(stage, line=(*stage.line, line_point(event.point, event.measurement)))
         return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
     measured = replace(checkpoint, measurement=event.measurement)
+    if checkpoint.point is None and checkpoint.boundary <= stage.decided_boundary:
+        measured = restated(state, stage, measured)
     stage = replace(stage, checkpoints=tuple(measured if c.id == measured.id else c for c in stage.checkpoints))
     return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
 
@@ -118,6 +159,8 @@ def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
     stage, checkpoint = _waiting(state, event)
     if checkpoint is None:
         return state, ()
+    if event.damaged is not None:
+        return set_aside(state, event.damaged, actor=EVALUATOR, message=event.message, now_s=event.now_s)
     what, passes = checkpoint.id, event.reason in PASSING_REASONS
     if event.of_the_line:
         what = f"the point {event.point:g} before {what}"
@@ -134,13 +177,26 @@ def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
             evaluation_pause_s=pause,
         )
         stage = replace(stage, checkpoints=tuple(tried if c.id == tried.id else c for c in stage.checkpoints))
-    state = state.with_stage(stage)
+    state = _said_to_wait(state.with_stage(stage), stage, what, event, pause)
     if passes or tries < event.max_tries or state.status not in (RunStatus.RUNNING, RunStatus.PENDING):
         return state, ()
     not_done = "measured or written" if event.of_the_line else "measured"
     message = f"{what} could not be {not_done} ({event.max_tries} tries): {event.message}"
     reason = event.reason or "EVALUATION_FAILED"
     return end_run(state, RunStatus.FAILED, reason, message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S), ()
+
+
+def _said_to_wait(state: RunState, stage: StageRun, what: str, event: EvaluationFailed, pause: float) -> RunState:
+    """The state with what is waited for until the next try, under the names of what is asked then."""
+    if event.of_the_line:
+        names = [str(name_of(question)[1]) for question in questions(state, stage)]
+    else:
+        at = (event.attempt, event.step)
+        names = [
+            evaluation_of(state, stage, c).evaluation_id for c in stage.checkpoints if (c.attempt, c.ref.step) == at
+        ]
+    said = f"{what} could not be measured ({event.message}): it is tried again in {pause:g} s"
+    return replace(state, evaluations_wait={**state.evaluations_wait, **dict.fromkeys(names, said)})
 
 
 def _waiting(state: RunState, event: EvaluationFinished | EvaluationFailed) -> tuple[StageRun, Checkpoint | None]:

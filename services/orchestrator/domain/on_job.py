@@ -7,8 +7,9 @@ whatever reason and under whatever name, is followed by the next one.
 from dataclasses import replace
 
 from services.orchestrator.domain.actions import Action
-from services.orchestrator.domain.complete import end_run
-from services.orchestrator.domain.events import JobEnded, JobSubmitted, WorkersHung
+from services.orchestrator.domain.backoff import pause_s
+from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, end_run
+from services.orchestrator.domain.events import JobEnded, JobSubmitted, StageEnded, WorkersHung
 from services.orchestrator.domain.on_lifecycle import next_group
 from services.orchestrator.domain.run_state import JobStatus, RunState, RunStatus
 
@@ -25,10 +26,13 @@ def on_job_submitted(state: RunState, event: JobSubmitted) -> Outcome:
 
 def on_job_ended(state: RunState, event: JobEnded) -> Outcome:
     """A job is gone. The present one of a run that is not done is followed by the next."""
+    excused = any(job.submission == event.submission and job.excused for job in state.jobs)
     state = replace(state, jobs=tuple(job for job in state.jobs if job.submission != event.submission))
     if event.submission != state.submission or state.status is not RunStatus.RUNNING:
         return state, ()
     said = event.message or "the job ended before the run was done"
+    if excused:
+        return next_group(replace(state, reason="WORKERS_REPLACED", message=f"{said}; not counted as a restart")), ()
     return _replace_group(state, said, event.max_restarts, event.now_s), ()
 
 
@@ -38,6 +42,27 @@ def on_workers_hung(state: RunState, event: WorkersHung) -> Outcome:
         return state, ()
     jobs = tuple(replace(job, stop_after_s=0.0) if job.submission == event.submission else job for job in state.jobs)
     return _replace_group(replace(state, jobs=jobs), event.message, event.max_restarts, event.now_s), ()
+
+
+def on_told_to_leave(state: RunState, event: StageEnded) -> RunState:
+    """The machine of a group takes itself away, or its disk is full: the next group follows at once, and only where
+    nothing is gained between interruptions after longer and longer pauses. Never counted against the run."""
+    full = event.failed
+    jobs = tuple(
+        replace(job, told_to_leave=True, stop_after_s=LEAVE_AFTER_STOP_S) if job.submission == event.submission else job
+        for job in state.jobs
+    )
+    pause = pause_s(state.interruptions + (1 if full else 0))
+    why = event.message or ("its disk is full" if full else "its workers were told to leave")
+    state = replace(
+        state,
+        jobs=jobs,
+        interruptions=state.interruptions + 1,
+        reason="WORKERS_INTERRUPTED",
+        message=f"worker group {state.submission} left: {why}",
+    )
+    state = next_group(state, after_s=pause)
+    return replace(state, workers_wait_for=f"{why}; the next workers start in {pause:g} s" if pause else "")
 
 
 def _replace_group(state: RunState, said: str, max_restarts: int, now_s: float) -> RunState:

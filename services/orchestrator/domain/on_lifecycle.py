@@ -5,6 +5,7 @@ from dataclasses import replace
 from services.common.errors import FailedPrecondition, InvalidTransition
 from services.orchestrator.domain.actions import Action, RecordDecision
 from services.orchestrator.domain.complete import complete_stage, end_run
+from services.orchestrator.domain.damage import restored
 from services.orchestrator.domain.decision import Verdict
 from services.orchestrator.domain.events import Admitted, ApproveAction, Approved, Cancelled, Retried
 from services.orchestrator.domain.evidence import decision_of_person
@@ -53,15 +54,15 @@ def on_admitted(state: RunState, event: Admitted) -> Outcome:
     """The workers fit: the next worker group is wanted."""
     if state.status is not RunStatus.PENDING:
         return state, ()
-    state = replace(state, status=RunStatus.RUNNING, reason="", message="", queue_number=0, restarts=0)
+    state = replace(state, status=RunStatus.RUNNING, reason="", message="", queue_number=0, restarts=0, interruptions=0)
     return next_group(state), ()
 
 
-def next_group(state: RunState) -> RunState:
+def next_group(state: RunState, *, after_s: float = 0.0) -> RunState:
     """Want a worker group with the next number; everything that older ones say is refused from here on."""
     submission = state.submission + 1
-    jobs = (*state.jobs, Job(submission=submission))
-    return replace(state, submission=submission, jobs=jobs, phase=Phase.UNSPECIFIED)
+    jobs = (*state.jobs, Job(submission=submission, submit_after_s=after_s))
+    return replace(state, submission=submission, jobs=jobs, phase=Phase.UNSPECIFIED, workers_wait_for="")
 
 
 def on_cancelled(state: RunState, event: Cancelled) -> Outcome:
@@ -84,6 +85,12 @@ def on_approved(state: RunState, event: Approved) -> Outcome:
     said = f": {event.comment}" if event.comment else ""
     if event.action is ApproveAction.ACCEPT:
         newest = stage.newest
+        if newest is not None and newest.boundary < stage.decided_boundary:
+            raise FailedPrecondition(
+                f"the checkpoint at boundary {stage.decided_boundary} of {stage.plan.name}, which was decided about, "
+                "was set aside; allowed is CONTINUE or Cancel",
+                reason="NOTHING_TO_ACCEPT",
+            )
         if newest is None or newest.severity is None or (newest.forgetting is None and stage.plan.retention_sets):
             raise FailedPrecondition(
                 f"stage {stage.plan.name} has no measured checkpoint to accept; allowed is CONTINUE or Cancel",
@@ -120,6 +127,7 @@ def on_retried(state: RunState, event: Retried) -> Outcome:
     """A failed or cancelled run waits for its turn again; its stage goes on at the last checkpoint."""
     if state.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
         raise InvalidTransition("retry", state=state.status, allowed=["FAILED", "CANCELLED"])
+    state, given_back = restored(state)
     stage, actions = state.current, ()  # type: tuple[StageRun | None, tuple[Action, ...]]
     if stage is not None and stage.held_rollback is not None:
         state, stage, actions = _continue(state, stage)
@@ -130,7 +138,7 @@ def on_retried(state: RunState, event: Retried) -> Outcome:
         state = state.with_stage(stage)
     return replace(
         state, status=RunStatus.PENDING, reason="", message="", queue_number=event.queue_number, restarts=0, ended_s=0.0
-    ), actions
+    ), (*given_back, *actions)
 
 
 def _continue(state: RunState, stage: StageRun) -> tuple[RunState, StageRun, tuple[Action, ...]]:

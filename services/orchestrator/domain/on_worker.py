@@ -6,12 +6,15 @@ from dataclasses import replace
 from services.common.errors import FailedPrecondition, Stale
 from services.orchestrator.domain import fence
 from services.orchestrator.domain.actions import Action, RecordDecision
+from services.orchestrator.domain.backoff import PASSING_REASONS
 from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, end_run, suspend
+from services.orchestrator.domain.damage import WORKER, set_aside
 from services.orchestrator.domain.decide import decide_ready
 from services.orchestrator.domain.decision import Severity, Verdict
 from services.orchestrator.domain.events import AttemptAsked, ProgressReported, StageEnded
 from services.orchestrator.domain.evidence import decision_of_person
 from services.orchestrator.domain.gate import Limits
+from services.orchestrator.domain.on_job import on_told_to_leave
 from services.orchestrator.domain.on_prepared import on_prepared
 from services.orchestrator.domain.recommend import recommendations
 from services.orchestrator.domain.rollback import begin_rollback, enter_line, rollback_from_start
@@ -36,7 +39,8 @@ def on_attempt_asked(state: RunState, event: AttemptAsked) -> Outcome:
         # A late copy of an old request must not fence off the attempt that is at work now.
         raise Stale(f"run {state.id}: request {event.request_id} has been answered before", reason="STALE_REQUEST")
     used = (*state.used_requests, event.request_id)[-REMEMBERED_REQUESTS:]
-    state = replace(state, used_requests=used, phase=Phase.LOADING)
+    jobs = tuple(replace(j, excused=False) if j.submission == event.submission else j for j in state.jobs)
+    state = replace(state, used_requests=used, phase=Phase.LOADING, workers_wait_for="", jobs=jobs)
     if state.prepared is None:
         state = replace(
             state,
@@ -47,12 +51,16 @@ def on_attempt_asked(state: RunState, event: AttemptAsked) -> Outcome:
         )
         return state, ()
     # What was measured while no group was at work is decided now.
-    return decide_ready(state.with_stage(_next_attempt(stage, event)), stage.plan.index, event.now_s)
+    return decide_ready(
+        state.with_stage(_next_attempt(stage, event, lag=state.spec.evaluation.decision_lag)),
+        stage.plan.index,
+        event.now_s,
+    )
 
 
-def _next_attempt(stage: StageRun, event: AttemptAsked) -> StageRun:
-    stage = enter_line(stage)
-    resume = stage.newest_trained
+def _next_attempt(stage: StageRun, event: AttemptAsked, *, lag: int) -> StageRun:
+    stage = enter_line(stage, lag=lag)
+    resume = stage.resume_point
     return replace(
         stage,
         status=StageStatus.RUNNING,
@@ -60,6 +68,7 @@ def _next_attempt(stage: StageRun, event: AttemptAsked) -> StageRun:
         request_id=event.request_id,
         resume=resume.ref if resume else None,
         resume_boundary=resume.boundary if resume else 0,
+        reached=resume.boundary if resume else 0,
         step=resume.ref.step if resume else 0,
         tokens=resume.ref.tokens if resume else 0,
         started_s=stage.started_s or event.now_s,
@@ -76,13 +85,13 @@ def on_progress(state: RunState, event: ProgressReported) -> Outcome:
     fence.check(state, event)
     if state.status is not RunStatus.RUNNING:
         return state, ()
-    state = replace(state, phase=event.phase)
+    state = replace(state, phase=event.phase, workers_wait_for=event.waiting_for)
     if event.stage_index == fence.PREPARING:
         return replace(state, prepare_progress=min(1.0, max(0.0, event.prepare_progress))), ()
     stage = fence.stage_of(state, event.stage_index)
     if stage.status is not StageStatus.RUNNING:
         return state, ()
-    moved = event.step >= stage.step and stage.pending_rollback is None
+    moved = event.step >= stage.step and not stage.gives_up
     return state.with_stage(
         replace(
             stage,
@@ -101,10 +110,19 @@ def on_progress(state: RunState, event: ProgressReported) -> Outcome:
 
 
 def on_stage_ended(state: RunState, event: StageEnded) -> Outcome:
-    """An attempt ended: preparing is done, a stage is done, or one of them cannot be done."""
+    """An attempt ended: preparing is done, a stage is done, one of them cannot be done, or the workers had to leave."""
+    if event.interrupted and any(j.submission == event.submission and j.told_to_leave for j in state.jobs):
+        return state, ()
     fence.check(state, event)
     if state.status is not RunStatus.RUNNING:
         return state, ()
+    if event.damaged is not None:
+        message = event.message or "its files are not those of its manifest"
+        state, actions = set_aside(state, event.damaged, actor=WORKER, message=message, now_s=event.now_s)
+        jobs = tuple(replace(j, excused=True) if j.submission == event.submission else j for j in state.jobs)
+        return replace(state, jobs=jobs), actions
+    if event.interrupted or (event.failed and event.reason in PASSING_REASONS):
+        return on_told_to_leave(state, event), ()
     if event.stage_index == fence.PREPARING:
         return on_prepared(state, event)
     stage = fence.stage_of(state, event.stage_index)
@@ -115,7 +133,7 @@ def on_stage_ended(state: RunState, event: StageEnded) -> Outcome:
                 reason="STAGE_NOT_ACCEPTED",
             )
         return state, ()
-    if stage.status is not StageStatus.RUNNING or stage.pending_rollback is not None:
+    if stage.status is not StageStatus.RUNNING or stage.gives_up:
         return state, ()
     if event.reason in NOT_FINITE_REASONS:
         return _not_finite(state, stage, event)

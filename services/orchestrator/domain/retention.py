@@ -2,7 +2,8 @@
 
 Kept are, of each stage: the newest `keep_last`, the best, the accepted one, the last good one (a rollback's target),
 one good one of each power of two of boundaries (a rollback that goes at most half as far into the stage finds one),
-and whatever an evaluation waits for, a rollback was decided to go to, or a worker may be loading.
+and whatever an evaluation waits for, a rollback was decided to go to, or a worker may be loading. An interim checkpoint
+is kept until the next boundary's takes its place.
 
 Two phases: what is not kept is PRUNING in the stored state first, where no rule chooses it any more; its files are
 deleted afterwards. So a deletion under way, or its record that is late, never meets a rollback to the same checkpoint.
@@ -19,6 +20,12 @@ def begin_pruning(state: RunState) -> tuple[RunState, tuple[Action, ...]]:
     """Give up what is not kept: from here on nothing is gone on from it, and its files may be deleted."""
     records: list[Action] = []
     for stage in state.stages:
+        newest, interim = stage.newest_trained, stage.interim
+        if interim is not None and newest is not None and newest.ref.step >= interim.ref.step:
+            given_up = replace(interim, status=CheckpointStatus.PRUNING)
+            stage = replace(stage, interim=None, pruning=(*stage.pruning, given_up))
+            state = state.with_stage(stage)
+            records.append(RecordCheckpoint(checkpoint=given_up))
         kept = kept_ids(stage, state.spec.checkpoints.keep_last)
         pruned = tuple(
             replace(c, status=CheckpointStatus.PRUNING, measurement=None) for c in stage.checkpoints if c.id not in kept
@@ -38,7 +45,7 @@ def to_delete(state: RunState) -> tuple[Checkpoint, ...]:
 def kept_ids(stage: StageRun, keep_last: int) -> frozenset[str]:
     """Ids of the checkpoints of one stage that stay."""
     kept = {c.id for c in stage.checkpoints[-keep_last:]}
-    kept |= {c.id for c in stage.checkpoints if c.severity is None}
+    kept |= {c.id for c in stage.checkpoints if c.severity is None or not c.status.usable}
     good = [c for c in stage.checkpoints if c.good]
     kept |= {c.id for c in good[-1:]}
     best = best_of(stage)

@@ -13,7 +13,7 @@ undone. A stage begun again with a rate that had collapsed would forget nothing 
 from dataclasses import replace
 
 from services.orchestrator.domain.actions import Action, RecordCheckpoint
-from services.orchestrator.domain.directive import mix_from
+from services.orchestrator.domain.directive import mix_from, trail_to
 from services.orchestrator.domain.ladder import climb
 from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, Rollback, RunState, StageRun
 
@@ -30,7 +30,8 @@ def choose_rollback(stage: StageRun, failed: Checkpoint, worst_set: str, *, lag:
     if not worst_set:
         mix, changed = climb(stage.mix, "")
         return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
-    held = mix_from(stage, boundary, lag=lag)
+    # Before the line's start too, what failed is the line's mix: to go back further with less than that were no change.
+    held = stage.line_mix if boundary < stage.line_boundary else mix_from(stage, boundary, lag=lag)
     now = replace(stage.mix, lr_scale=held.lr_scale)
     mix, changed = climb(now, worst_set)
     if mix.lr_scale != now.lr_scale and now != held:
@@ -65,12 +66,14 @@ def _target(stage: StageRun, *, below: int) -> tuple[int, str]:
 def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tuple[RunState, tuple[Action, ...]]:
     """Void what lies after the target, count a retry, and leave the rest to the next BeginAttempt."""
     after = tuple(c for c in stage.checkpoints if c.boundary > rollback.boundary)
-    voided = tuple(replace(c, status=CheckpointStatus.VOID, measurement=None) for c in after)
+    interim = (stage.interim,) if stage.interim is not None else ()
+    voided = tuple(replace(c, status=CheckpointStatus.VOID, measurement=None) for c in (*after, *interim))
     stage = replace(
         stage,
         checkpoints=tuple(c for c in stage.checkpoints if c.boundary <= rollback.boundary),
         voided=(*stage.voided, *voided),
         checkpoint_count=rollback.boundary,
+        interim=None,
         pending_rollback=rollback,
         mix=rollback.mix,
         rollback_steps=(*stage.rollback_steps, stage.plan.boundary_step(rollback.boundary)),
@@ -84,13 +87,15 @@ def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tupl
     return state.with_stage(stage), tuple(RecordCheckpoint(checkpoint=c) for c in voided)
 
 
-def enter_line(stage: StageRun) -> StageRun:
+def enter_line(stage: StageRun, *, lag: int) -> StageRun:
     """Start the line that a pending rollback asks for; without one the present line goes on."""
     rollback = stage.pending_rollback
+    stage = replace(stage, cut=None)
     if rollback is None:
         return stage
     return replace(
         stage,
+        trail=trail_to(stage, rollback.boundary, lag=lag),
         pending_rollback=None,
         line_boundary=rollback.boundary,
         line_mix=rollback.mix,

@@ -145,6 +145,14 @@ class Rollback:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MixFrom:
+    """The mix that held from a boundary on."""
+
+    boundary: int
+    mix: Mix
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scored:
     """Scores of one boundary in nats, by retention set."""
 
@@ -165,8 +173,11 @@ class StageRun:
 
     `tokens_per_second` is 0 while nothing moves, `pace` the last rate that was measured.
 
-    `checkpoints` are those of the line whose files are there. Those in `pruning` (being deleted) and in `voided` (given
-    up, to be deleted) are chosen by no rule.
+    `checkpoints` are those of the line whose files are there. Those in `pruning` (being deleted), in `voided` (given
+    up, to be deleted) and in `damaged` (set aside; their files stay as they are) are chosen by no rule. `trail` are the
+    mixes that held before the line's start, for an attempt that has to begin there. `interim` was taken after the
+    newest boundary by workers that had to leave; `reached` is the last boundary that the present attempt has reached.
+    From boundary `cut` on the present attempt's work does not count: its checkpoint was set aside without a verdict.
     """
 
     plan: PlannedStage
@@ -194,6 +205,11 @@ class StageRun:
     checkpoints: tuple[Checkpoint, ...] = ()
     voided: tuple[Checkpoint, ...] = ()
     pruning: tuple[Checkpoint, ...] = ()
+    damaged: tuple[Checkpoint, ...] = ()
+    interim: Checkpoint | None = None
+    reached: int = 0
+    cut: int | None = None
+    trail: tuple[MixFrom, ...] = ()
     checkpoint_count: int = 0
     adjusted_step: int = -1
     watched: int = 0
@@ -229,6 +245,24 @@ class StageRun:
     def newest_trained(self) -> Checkpoint | None:
         """The newest checkpoint that training can go on from."""
         return next((c for c in reversed(self.checkpoints) if c.point is None), None)
+
+    @property
+    def resume_point(self) -> Checkpoint | None:
+        """What the next attempt goes on from: the newest checkpoint, or the interim one that was taken after it."""
+        newest, interim = self.newest_trained, self.interim
+        if interim is not None and (newest is None or interim.ref.step > newest.ref.step):
+            return interim
+        return newest
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether what the present attempt makes does not count any more: the next one begins elsewhere."""
+        return self.pending_rollback is not None or self.cut is not None
+
+    def known_at(self, boundary: int) -> Checkpoint | None:
+        """The checkpoint at a boundary, also when its files are not used any more."""
+        here = (c for c in (*reversed(self.damaged), *reversed(self.pruning)) if c.boundary == boundary)
+        return self.at_boundary(boundary) or next((c for c in here if not c.interim), None)
 
     def at_boundary(self, boundary: int) -> Checkpoint | None:
         """The checkpoint that counts at a boundary."""
@@ -274,17 +308,22 @@ class JobStatus(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """A Ray job that is wanted or may still live. `submit_after_s`: a pause before it is submitted. `stop_after_s`: how
-    long it may take to end by itself, from when that is first seen; None while it is to go on."""
+    long it may take to end by itself, from when that is first seen; None while it is to go on. `told_to_leave`: by its
+    machine (drain, spot, preemption). `excused`: it found a damaged checkpoint, and its end is no restart."""
 
     submission: int
     status: JobStatus = JobStatus.WANTED
     submit_after_s: float = 0.0
     stop_after_s: float | None = None
+    told_to_leave: bool = False
+    excused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """How a run stands. Times are Unix seconds; `store_uri` is the bucket's URI, `s3://retain`."""
+    """How a run stands. Times are Unix seconds; `store_uri` is the bucket's URI, `s3://retain`. `restarts` counts
+    groups that ended, `interruptions` those that were told to leave, both without a new checkpoint between them.
+    `evaluations_wait`: what evaluations wait for, by their names."""
 
     id: str
     spec: PipelineSpec
@@ -298,6 +337,9 @@ class RunState:
     submission: int = 0
     jobs: tuple[Job, ...] = ()
     restarts: int = 0
+    interruptions: int = 0
+    workers_wait_for: str = ""
+    evaluations_wait: Mapping[str, str] = field(default_factory=dict)
     used_requests: tuple[str, ...] = ()
     phase: Phase = Phase.UNSPECIFIED
     prepare_attempt: int = 0
@@ -315,6 +357,14 @@ class RunState:
     def etag(self) -> str:
         """Changes with every change."""
         return f"{self.id}.{self.sequence}"
+
+    @property
+    def waiting_for(self) -> str:
+        """What the run waits for, for people; empty while nothing is waited for."""
+        if self.status.ended:
+            return ""
+        said = (self.workers_wait_for, *self.evaluations_wait.values())
+        return "; ".join(dict.fromkeys(filter(None, said)))
 
     @property
     def current(self) -> StageRun | None:

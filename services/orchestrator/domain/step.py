@@ -10,6 +10,7 @@ from typing import Any
 
 from services.orchestrator.domain import events as e
 from services.orchestrator.domain.actions import Action, RecordCheckpoint, name_of
+from services.orchestrator.domain.damage import on_voided
 from services.orchestrator.domain.due import due
 from services.orchestrator.domain.on_checkpoint import on_checkpoint, on_evaluation_failed, on_evaluation_finished
 from services.orchestrator.domain.on_job import on_job_ended, on_job_submitted, on_workers_hung
@@ -32,6 +33,7 @@ def step(state: RunState, event: e.Event) -> Outcome:
         return state, records
     after, given_up = begin_pruning(after)
     records += given_up
+    after = _no_longer_asked(after)
     after = replace(after, sequence=state.sequence + 1, updated_s=event.now_s)
     before = set(map(name_of, due(state)))
     return after, (*records, *(effect for effect in due(after) if name_of(effect) not in before))
@@ -39,6 +41,22 @@ def step(state: RunState, event: e.Event) -> Outcome:
 
 def _unchanged(state: RunState, event: Any) -> Outcome:
     return state, ()
+
+
+def _on_evaluation_waits(state: RunState, event: e.EvaluationWaits) -> Outcome:
+    rest = {name: why for name, why in state.evaluations_wait.items() if name != event.evaluation_id}
+    if event.waiting_for:
+        rest[event.evaluation_id] = event.waiting_for
+    return replace(state, evaluations_wait=rest), ()
+
+
+def _no_longer_asked(state: RunState) -> RunState:
+    """Forget what evaluations waited for that nobody asks about any more."""
+    if not state.evaluations_wait:
+        return state
+    asked = {name_of(effect)[1] for effect in due(state)}
+    still = {name: why for name, why in state.evaluations_wait.items() if name in asked}
+    return state if still == state.evaluations_wait else replace(state, evaluations_wait=still)
 
 
 def _on_annotated(state: RunState, event: e.DecisionAnnotated) -> Outcome:
@@ -75,6 +93,8 @@ _HANDLERS: dict[type[e.Event], Callable[[RunState, Any], Outcome]] = {
     e.StageEnded: on_stage_ended,
     e.EvaluationFinished: on_evaluation_finished,
     e.EvaluationFailed: on_evaluation_failed,
+    e.EvaluationWaits: _on_evaluation_waits,
+    e.CheckpointVoided: on_voided,
     e.PointWritten: on_point_written,
     e.JobSubmitted: on_job_submitted,
     e.JobEnded: on_job_ended,

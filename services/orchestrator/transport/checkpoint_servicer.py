@@ -36,6 +36,10 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
         checkpoint = await self._library.import_model(request.uri, request.name)
         return pb.ImportCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
 
+    async def VoidCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
+        checkpoint = await self._library.void(request.checkpoint_id, request.reason)
+        return pb.VoidCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
+
     async def ExportCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
         export = await self._library.export(request.checkpoint_id, with_training_state=request.with_training_state)
         files = [pb.ExportedFile(path=f.path, url=f.url, sha256=f.sha256, bytes=f.bytes) for f in export.files]

@@ -74,6 +74,7 @@ def present_run(state: RunState) -> resources.PipelineRun:
     status.reason, status.message, status.submission = state.reason, state.message, state.submission
     status.phase = enum_number(_PHASE, state.phase)  # type: ignore[assignment]
     status.prepare_progress = state.prepare_progress
+    status.waiting_for = state.waiting_for
     if state.prepared is not None:
         fill_message(status.prepared.add(), state.prepared.tokenizer)
         seen = set()

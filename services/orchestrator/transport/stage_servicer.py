@@ -46,6 +46,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             wait_s=request.wait_seconds,
             stall_s=request.stall_seconds,
             upload_failures=request.upload_failures,
+            waiting_for=request.waiting_for,
         )
         await self._stages.report_progress(request.run_id, event, request.heartbeat)
         return pb.ReportProgressResponse()
@@ -63,6 +64,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             train_loss_nats=request.train_loss_nats,
             upload_s=request.upload_seconds,
             stall_s=request.stall_seconds,
+            interim=request.interim,
         )
         await self._stages.report_checkpoint(request.run_id, event)
         return pb.ReportCheckpointResponse()
@@ -85,8 +87,9 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
         )
 
     async def EndStage(self, request: Any, context: Context) -> Any:  # noqa: N802
-        if request.outcome not in (pb.END_OUTCOME_COMPLETED, pb.END_OUTCOME_FAILED):
-            said = f"came {request.outcome}; allowed is COMPLETED, FAILED"
+        outcome = enum_name(pb.EndOutcome.DESCRIPTOR, request.outcome)
+        if outcome not in ("COMPLETED", "FAILED", "INTERRUPTED"):
+            said = f"came {outcome or request.outcome}; allowed is COMPLETED, FAILED, INTERRUPTED"
             raise InvalidInput([Violation(field="outcome", description=said)])
         faults: list[Violation] = []
         prepared = to_domain(request.prepared, PreparedData, faults) if request.HasField("prepared") else None
@@ -97,7 +100,9 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             submission=request.submission,
             attempt=request.attempt,
             stage_index=request.stage_index,
-            failed=request.outcome == pb.END_OUTCOME_FAILED,
+            failed=outcome == "FAILED",
+            interrupted=outcome == "INTERRUPTED",
+            damaged=to_domain(request.damaged, CheckpointRef) if request.HasField("damaged") else None,
             reason=request.reason,
             message=request.message,
             prepared=prepared,

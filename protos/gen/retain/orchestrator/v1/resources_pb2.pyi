@@ -313,7 +313,7 @@ class LinePoint(_message.Message):
     def __init__(self, point: _Optional[float] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., target_loss_nats: _Optional[float] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
-    __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain", "message")
+    __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain", "message", "interim")
     ID_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -328,6 +328,7 @@ class Checkpoint(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    INTERIM_FIELD_NUMBER: _ClassVar[int]
     id: str
     ref: _values_pb2.CheckpointRef
     run_id: str
@@ -342,7 +343,8 @@ class Checkpoint(_message.Message):
     kind: _spec_pb2.StageKind
     domain: _spec_pb2.Domain
     message: str
-    def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., message: _Optional[str] = ...) -> None: ...
+    interim: bool
+    def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., message: _Optional[str] = ..., interim: _Optional[bool] = ...) -> None: ...
 
 class PipelinePlan(_message.Message):
     __slots__ = ("spec", "stages", "parameters")
