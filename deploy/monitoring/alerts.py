@@ -24,6 +24,7 @@ class Parameters:
     minor: float = 0.05
     action: float = 0.10
     stop: float = 0.20
+    suspicious_below: float = -0.50
     minor_for: str = "2m"
     missing_for: str = "5m"
     down_for: str = "2m"
@@ -67,6 +68,20 @@ def alerts(parameters: Parameters) -> tuple[Alert, ...]:
         ),
         _forgetting("Stop", p.stop, "0s", "critical", "Retain rolls back to the last good checkpoint.", p),
         Alert(
+            name="RetainForgettingSuspicious",
+            value=_score(),
+            comparison="<",
+            threshold=p.suspicious_below,
+            hold="0s",
+            keep=p.keep_firing_for,
+            severity="warning",
+            summary="{run} scores {value} on {retention_set}: too good to be true",
+            description="Stage {stage} of run {run}: perplexity on {retention_set} is {value} from its baseline. "
+            "Where that text is replayed it is being learned; else the baseline or the set is in doubt.",
+            labels=("run", "stage", "retention_set"),
+            percent=True,
+        ),
+        Alert(
             name="RetainForgettingMetricMissing",
             value=_missing(),
             comparison=">",
@@ -80,14 +95,15 @@ def alerts(parameters: Parameters) -> tuple[Alert, ...]:
         ),
         Alert(
             name="RetainEvaluatorDown",
-            value=f'max(up{{job="{p.evaluator_job}"}}) or vector(0)',
+            value=_evaluator(p.evaluator_job),
             comparison="<",
             threshold=1,
             hold=p.down_for,
             keep="0s",
             severity="critical",
             summary="The evaluator is down",
-            description="No evaluator answers: runs wait for verdicts, and forgetting is not measured.",
+            description="No evaluator answers, or a task in it keeps dying: runs wait for verdicts, and forgetting is "
+            "not measured.",
         ),
         Alert(
             name="RetainStageStalled",
@@ -139,6 +155,13 @@ def _score() -> str:
     last = f"{by} (last_over_time({ratio}[{LAST_SEEN}]))"
     running = f"max by (run, stage) ({metrics.STAGE_RUNNING.name} == 1)"
     return f"{by} ({ratio}) or ({last} and on (run, stage) {running})"
+
+
+def _evaluator(job: str) -> str:
+    """1 while it answers and all its background tasks live. A task that died counts as dead for a minute: one that
+    keeps dying lives for moments in between."""
+    tasks = f"min(min_over_time({metrics.EVALUATOR_TASK_UP.name}[1m]))"
+    return f'(max(up{{job="{job}"}}) or vector(0)) * ({tasks} or vector(1))'
 
 
 def _missing() -> str:

@@ -146,13 +146,19 @@ def services() -> Board:
         Chart(
             title="Up",
             about="1 while Prometheus reaches the service.",
-            curves=(Curve(expr='up{job=~"retain-.*"}', legend="{{job}}"),),
+            curves=(
+                Curve(expr='up{job=~"retain-.*"}', legend="{{job}}"),
+                Curve(expr=m.EVALUATOR_TASK_UP.name, legend="evaluator: {{task}}"),
+            ),
             number=True,
         ),
         Chart(
             title="Evaluations that wait",
-            about="Waiting or being measured.",
-            curves=(Curve(expr=m.EVALUATIONS_PENDING.name, legend="pending"),),
+            about="Waiting or being measured; those that wait for a store or a disk apart.",
+            curves=(
+                Curve(expr=m.EVALUATIONS_PENDING.name, legend="pending"),
+                Curve(expr=m.EVALUATIONS_WAITING.name, legend="wait for store or disk"),
+            ),
             number=True,
         ),
         Chart(
