@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.document import Document
+from model.encoding import encode_texts
 from model.errors import BadSource
 from model.evalset import UNIT_TOKENS, EvalSet
 from model.overlap import Overlap, measure_overlap
@@ -92,7 +93,7 @@ def pack(
     ) as writer:
         for batch, size in _batches(documents, kind):
             if kind == "text":
-                ids: list[list[int]] = tokenizer.encode_batch([str(document.text) for document in batch])
+                ids = encode_texts(tokenizer, batch)
                 masks = None
             else:
                 encoded = [tokenizer.encode_document(document) for document in batch]

@@ -1,39 +1,68 @@
 """The command behind `python -m model.prepare`: tokenise and pack a source, hold documents out, measure the overlap."""
 
 import argparse
-import json
+import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from model.errors import RetainModelError
+from model.apart.tokenizer import ApartTokenizer
+from model.apart.training import train_apart
+from model.errors import BadSource, RetainModelError
 from model.prepare import Prepared, Progress, open_prepared, prepare, training_texts
+from model.shards import publish
 from model.sources import Source, open_source
+from model.sources.json_rows import parse
 from model.split import HoldOut
 from model.tokenizer import Tokenizer
 
-BAD_INPUT = 2
+BAD_INPUT, INTERRUPTED = 2, 130
 TOKENIZER_BYTES = 32 << 20  # text that a new tokenizer is trained on at most: more changes few of its pairs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 2 for bad input with the field, what came and what is allowed on standard error."""
+    """Exit code 0; 2 for bad input with the field, what came and what is allowed on standard error; 130 after Ctrl-C or
+    SIGTERM, which end it at once and leave nothing half-written."""
     options = _parser().parse_args(arguments)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         print(_report(_run(options)))
     except RetainModelError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return BAD_INPUT
+    except KeyboardInterrupt:
+        _say("interrupted; what was finished before is kept, nothing is half-written")
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 
 def _run(options: argparse.Namespace) -> Prepared:
-    source = open_source(options.source, options=json.loads(options.options) if options.options else None)
+    source = open_source(options.source, options=_options(options.options))
     rule = HoldOut(fraction=options.hold_out)
     tokenizer = _tokenizer(options, source, rule)
-    with progress_bar("packing") as progress:
-        return prepare(source, tokenizer, options.out, context=options.context, hold_out=rule, progress=progress)
+    with progress_bar("packing") as progress, ApartTokenizer(tokenizer) as bounded:
+        prepared = prepare(source, bounded, options.out, context=options.context, hold_out=rule, progress=progress)
+    for note in source.notes():
+        _say(note)
+    return prepared
+
+
+def _options(text: str | None) -> dict[str, Any] | None:
+    if not text:
+        return None
+    found = parse(text, "--options")
+    if not isinstance(found, dict):
+        raise BadSource("--options", text, 'a JSON object, such as {"fields": ["story"]}')
+    return found
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _tokenizer(options: argparse.Namespace, source: Source, rule: HoldOut) -> Tokenizer:
@@ -41,8 +70,14 @@ def _tokenizer(options: argparse.Namespace, source: Source, rule: HoldOut) -> To
     if options.tokenizer is not None:
         return Tokenizer.load(options.tokenizer)
     texts = training_texts(source, rule, limit_bytes=TOKENIZER_BYTES)
-    tokenizer = Tokenizer.train_bpe(texts, options.vocab_size, show_progress=sys.stderr.isatty())
-    tokenizer.save(options.out / "tokenizer")
+    with progress_bar("training the tokenizer") as bar:
+        total = min(TOKENIZER_BYTES, source.size_hint_bytes() or TOKENIZER_BYTES)
+        progress = None if bar is None else lambda done: bar(done, total)
+        tokenizer = train_apart(texts, options.vocab_size, progress=progress, say=_say)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tokenizer.partial-", dir=options.out) as partial:
+        tokenizer.save(Path(partial) / "whole")
+        publish(Path(partial) / "whole", options.out / "tokenizer")
     return tokenizer
 
 

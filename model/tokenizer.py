@@ -31,6 +31,7 @@ from model.chat import (
 from model.document import Document
 from model.errors import BadCheckpoint, BadConfig, BadSource
 from model.json_file import read_json_object
+from model.long_words import ShortWords
 
 BOS, END, PAD = "<|bos|>", "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = (BOS, END, PAD, "<|system|>", "<|user|>", "<|assistant|>")
@@ -60,6 +61,12 @@ def default_chat_format() -> ChatFormat:
         special_tokens={"bos_token": BOS, "eos_token": END, "pad_token": PAD},
         all_special=sorted(SPECIAL_TOKENS, key=len, reverse=True),
     )
+
+
+def check_vocabulary(vocab_size: int) -> None:
+    """Raises BadConfig for a vocabulary that does not hold every byte and the special tokens."""
+    if vocab_size < SMALLEST_VOCABULARY:
+        raise BadConfig("tokenizer.vocab_size", vocab_size, f"at least {SMALLEST_VOCABULARY}")
 
 
 class Tokenizer:
@@ -104,20 +111,13 @@ class Tokenizer:
     ) -> Self:
         """Train a byte-level BPE; the same texts in the same order give the same tokenizer, on any number of threads.
 
-        Digits are single tokens, so that numbers of equal length look alike (as in Llama; arithmetic needs it).
+        Digits are single tokens, so that numbers of equal length look alike (as in Llama; arithmetic needs it). Words
+        without end count in pieces, see `model.long_words`; `model.apart.training` trains in a process of its own.
         The vocabulary comes out smaller than asked for when the texts do not hold enough pairs.
         Raises BadConfig for a vocabulary below 256 bytes and the special tokens, BadSource without any text.
         """
-        if vocab_size < SMALLEST_VOCABULARY:
-            raise BadConfig("tokenizer.vocab_size", vocab_size, f"at least {SMALLEST_VOCABULARY}")
-        seen = 0
-
-        def counted() -> Iterable[str]:
-            nonlocal seen
-            for text in texts:
-                seen += len(text)
-                yield text
-
+        check_vocabulary(vocab_size)
+        words = texts if isinstance(texts, ShortWords) else ShortWords(texts)
         backend = Backend(models.BPE())
         backend.pre_tokenizer = pre_tokenizers.Sequence(
             [
@@ -133,8 +133,8 @@ class Tokenizer:
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=show_progress,
         )
-        backend.train_from_iterator(counted(), trainer)
-        if not seen:
+        backend.train_from_iterator(iter(words), trainer)
+        if not words.characters:
             raise BadSource("tokenizer.train", "no text", "at least one character of training text")
         backend.post_processor = processors.Sequence(
             [
@@ -144,6 +144,11 @@ class Tokenizer:
                 ),
             ]
         )
+        return cls.of_preset(backend)
+
+    @classmethod
+    def of_preset(cls, backend: Backend) -> Self:
+        """The tokenizer of what `train_bpe` trains: our special tokens, our chat template."""
         special = {"bos_token": BOS, "eos_token": END, "pad_token": PAD}
         return cls(backend, special_tokens=special, chat_template=default_chat_template())
 
@@ -193,6 +198,10 @@ class Tokenizer:
         if self.tool_template is not None:
             (folder / TOOL_TEMPLATE_FILE).parent.mkdir(exist_ok=True)
             (folder / TOOL_TEMPLATE_FILE).write_text(self.tool_template, encoding="utf-8")
+
+    def to_json(self) -> str:
+        """The text of a tokenizer.json, whole."""
+        return self._templated.to_str()
 
     # Using one
 

@@ -40,11 +40,12 @@ def _json(text: str, name: str) -> Any:
     """Plain data of a JSON text, or None for one that is not JSON (it may be YAML in flow style)."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        twice = sorted({key for key in keys if keys.count(key) > 1}) if len(keys) > len(set(keys)) else []
-        if twice:
-            raise _bad(name, f"came {twice[0]!r} twice in one object; each key once is allowed")
-        return dict(pairs)
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            seen: set[str] = set()
+            twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+            raise _bad(name, f"came {twice!r} twice in one object; each key once is allowed")
+        return found
 
     if max(text.count("{"), text.count("[")) > MAX_NODES:
         raise _bad(name, f"came more than {MAX_NODES:,} brackets; up to {MAX_NODES:,} nodes are allowed")

@@ -43,15 +43,31 @@ class CappedSource(Source):
         """That of the source."""
         return self._source.place()
 
+    def notes(self) -> tuple[str, ...]:
+        """Those of the source."""
+        return self._source.notes()
+
     def fingerprint(self) -> str:
         """That of the source; the cap is among the options."""
         return self._source.fingerprint()
 
 
-def open_role(stage: spec_pb2.StageSpec, role: str, uri: str, *, store: ObjectStore, folder: Path) -> Source:
-    """The source behind a role of a stage. Raises BadSource. `folder` holds what is fetched from the store."""
+def open_role(
+    stage: spec_pb2.StageSpec,
+    role: str,
+    uri: str,
+    *,
+    store: ObjectStore,
+    folder: Path,
+    waiting: Callable[[], None] | None = None,
+) -> Source:
+    """The source behind a role of a stage. Raises BadSource.
+
+    folder: holds what is fetched from the store; waiting: called while the reader is waited for, and may end it.
+    """
     said = stage_text(stage, uri)
-    source = open_source(uri, options=role_options(said, role, uri) or None, fetch=fetcher(store), cache=folder)
+    options = role_options(said, role, uri) or None
+    source = open_source(uri, options=options, fetch=fetcher(store), cache=folder, waiting=waiting)
     return as_role(said, role, source)
 
 

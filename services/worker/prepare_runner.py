@@ -16,12 +16,13 @@ stage names for its role, whatever later stages replay.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from model import checkpoint
+from model.apart.tokenizer import ApartTokenizer
+from model.apart.training import train_apart
 from model.evalset import EvalSet
 from model.hf_config import read_config
 from model.prepare import PACKING, Prepared, open_prepared, prepare, training_texts
@@ -30,6 +31,8 @@ from model.split import HoldOut
 from model.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import spec_pb2, values_pb2
+from services.common.errors import Stale
+from services.common.logging import get_logger
 from services.common.object_store import ObjectStore, put_folder, s3_uri
 from services.worker import convert
 from services.worker.base_model import Base, take_base
@@ -48,6 +51,7 @@ class PrepareRunner:
     def __init__(self, *, store: ObjectStore, cache: LocalCache, progress: ProgressReporter) -> None:
         self._store, self._cache, self._progress = store, cache, progress
         self._done, self._parts = 0, 1
+        self._log = get_logger()
 
     def run(self, work: control_pb2.PrepareWork) -> control_pb2.PreparedData:
         """Everything, in order."""
@@ -65,9 +69,10 @@ class PrepareRunner:
             if base is not None:
                 data.base.CopyFrom(base.reference)
             records: dict[tuple[int, str], dict[str, Any]] = {}
-            for stage in work.stages:
-                for role, uri in stage.sources.items():
-                    records[stage.index, role] = self._prepare(work, stage.index, role, uri, tokenizer, folder)
+            with ApartTokenizer(tokenizer, waiting=self._alive) as bounded:
+                for stage in work.stages:
+                    for role, uri in stage.sources.items():
+                        records[stage.index, role] = self._prepare(work, stage.index, role, uri, bounded, folder)
             for stage in work.stages:
                 made = _prepared_stage(stage, records, sources)
                 self._measure_length(work.spec, stage, made)
@@ -96,7 +101,13 @@ class PrepareRunner:
             )
             return self._cache.tokenizer(reference)
         texts = training_texts(source, hold_out(work.spec), limit_bytes=TOKENIZER_BYTES)
-        tokenizer = Tokenizer.train_bpe(_beating(texts, self._progress.beat), vocab_size)
+        tokenizer = train_apart(
+            texts,
+            vocab_size,
+            waiting=self._alive,
+            progress=lambda done: self._part_progress(done, TOKENIZER_BYTES),
+            say=lambda note: self._log.info("tokenizer", note=note),
+        )
         self._put_tokenizer(tokenizer)
         self._write(record, {"digest": tokenizer.digest})
         return tokenizer
@@ -126,6 +137,8 @@ class PrepareRunner:
             )
             known = self._put(prepared)
             self._write(record, known)
+            for note in source.notes():
+                self._log.info("source", role=role, note=note)
         self._part_done()
         return known
 
@@ -147,7 +160,8 @@ class PrepareRunner:
         """A role keeps the options of the stage that introduced it, when its text is the same."""
         first = first_sources(work)[role]
         owner = first if work.stages[first].sources[role] == uri else index
-        return open_role(work.spec.stages[owner], role, uri, store=self._store, folder=folder)
+        stage = work.spec.stages[owner]
+        return open_role(stage, role, uri, store=self._store, folder=folder, waiting=self._alive)
 
     def _put(self, prepared: Prepared) -> dict[str, Any]:
         """Upload a shard and its sets; what the store has already is left alone."""
@@ -194,11 +208,18 @@ class PrepareRunner:
     def _write(self, key: str, record: dict[str, Any]) -> None:
         self._store.put_bytes(key, json.dumps(record, indent=1).encode(), content_type="application/json")
 
+    def _alive(self) -> None:
+        """While a child is waited for. Raises Stale when the attempt is somebody else's by now."""
+        self._progress.beat()
+        if self._progress.fenced:
+            raise Stale("the attempt was fenced off while it prepared")
+
     def _part_done(self) -> None:
         self._done += 1
         self._progress.prepared(min(1.0, self._done / self._parts))
 
     def _part_progress(self, done_bytes: int, total_bytes: int | None) -> None:
+        self._alive()
         part = min(1.0, done_bytes / total_bytes) if total_bytes else 0.0
         self._progress.prepared(min(1.0, (self._done + part) / self._parts))
 
@@ -244,12 +265,6 @@ def _prepared_stage(
                 digest, uri = frozen["sets"][part]
                 made.sets.add(name=role, uri=uri, digest=digest, role=target, use=use)
     return made
-
-
-def _beating(texts: Any, beat: Callable[[], None]) -> Any:
-    for text in texts:
-        beat()
-        yield text
 
 
 def _sha256(content: list[Any]) -> str:

@@ -1,0 +1,31 @@
+"""Documents to token ids, with the document's place in every fault: its file and line, or its row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from model.document import Document
+from model.errors import BadSource
+
+if TYPE_CHECKING:
+    from model.tokenizer import Tokenizer
+
+_NUMBERED = re.compile(r"text\[(\d+)\]")
+
+
+def encode_texts(tokenizer: Tokenizer, documents: Sequence[Document]) -> list[list[int]]:
+    """Ids of each document, all of which are texts. Raises BadSource with the place of the one that has none."""
+    try:
+        return tokenizer.encode_batch([str(document.text) for document in documents])
+    except BadSource as error:
+        number = _NUMBERED.fullmatch(error.field)
+        if number is None:
+            raise
+        raise BadSource(place_of(documents[int(number[1])]), error.came, error.allowed) from error
+
+
+def place_of(document: Document) -> str:
+    """Where a document comes from, for people: file and line, row, file, or its origin."""
+    return str(document.meta.get("row") or document.meta.get("file") or document.origin)
