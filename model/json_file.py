@@ -2,6 +2,7 @@
 thousands of digits and keys that come twice are refused here and never reach a reader."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,7 @@ def parse_json_object(data: bytes, where: str) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            seen: set[str] = set()
-            twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
             raise BadCheckpoint(f"{where}: {twice[:80]}", "a key that comes twice", "each key once")
         return found
 

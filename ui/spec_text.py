@@ -7,6 +7,7 @@ lines that would unfold into a thousand million nodes are refused on their tenth
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,8 +43,7 @@ def _json(text: str, name: str) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            seen: set[str] = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+            twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
             raise _bad(name, f"came {twice!r} twice in one object; each key once is allowed")
         return found
 
