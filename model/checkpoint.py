@@ -14,18 +14,18 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from model import hf
 from model.errors import BadCheckpoint
 from model.llama import Llama
+from model.safetensors_file import PIECE_BYTES, save_file
 from model.tokenizer import Tokenizer
 
 MANIFEST, STATE = "manifest.json", "trainer_state.json"
@@ -40,6 +40,10 @@ class TrainerState:
 
     tokens: positions trained so far, replay included. stream: the state of the batch stream (a cursor per source, mix,
     curriculum), from which the next batch follows. rng: torch's generator state, base64.
+
+    interim: taken between two boundaries. Then `shares` and `lr_scale` are what the directive of the last boundary
+    made of them, `interval_nats` and `interval_targets` are the sums since it, `learning_rate` is the last step's: what
+    the next boundary tells is what it would have told without the interruption.
     """
 
     step: int
@@ -50,6 +54,10 @@ class TrainerState:
     rng: str
     world_size: int = 1
     format: int = FORMAT
+    interim: bool = False
+    interval_nats: float = 0.0
+    interval_targets: int = 0
+    learning_rate: float = 0.0
 
     def to_json(self) -> str:
         """As written to trainer_state.json. Python writes floats so that they read back bit for bit."""
@@ -62,7 +70,8 @@ class TrainerState:
             raw = json.loads(text)
             if raw.get("format") != FORMAT:
                 raise BadCheckpoint(f"{STATE}: format", raw.get("format"), FORMAT)
-            return cls(**{f.name: raw[f.name] for f in fields(cls)})
+            given = {f.name: raw[f.name] for f in fields(cls) if f.default is MISSING or f.name in raw}
+            return cls(**given)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, BadCheckpoint):
                 raise
@@ -133,16 +142,18 @@ def write(
     state: TrainerState,
     parent: str = "",
     spec_digest: str = "",
+    beat: Callable[[], None] = lambda: None,
 ) -> Manifest:
-    """Write a checkpoint, the manifest last. The folder must not hold one yet."""
+    """Write a checkpoint, the manifest last. The folder must not hold one yet. `beat` is called for every few megabytes
+    written or read back. Raises OSError when the disk is full."""
     if (folder / MANIFEST).exists():
         raise BadCheckpoint(str(folder), "a folder that holds a checkpoint already", "an empty folder")
-    hf.save_pretrained(model, folder / MODEL_FOLDER, tokenizer)
-    save_tensors(folder / OPTIMIZER_FOLDER, optimizer)
+    hf.save_pretrained(model, folder / MODEL_FOLDER, tokenizer, beat=beat)
+    save_tensors(folder / OPTIMIZER_FOLDER, optimizer, beat=beat)
     (folder / STATE).write_text(state.to_json(), encoding="utf-8")
     manifest = Manifest(
-        files=_entries(folder),
-        weights_digest=hf.model_digest(model),
+        files=_entries(folder, beat),
+        weights_digest=hf.model_digest(model, beat=beat),
         parent=parent,
         spec_digest=spec_digest,
         step=state.step,
@@ -160,13 +171,14 @@ def write_imported(
     spec_digest: str = "",
     step: int = 0,
     tokens: int = 0,
+    beat: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Weights that were not trained here, as a checkpoint of their own: no optimizer, no trainer state. An imported
     model has no parent; a point of the line between two checkpoints has its result's."""
-    hf.save_pretrained(model, folder / MODEL_FOLDER, tokenizer)
+    hf.save_pretrained(model, folder / MODEL_FOLDER, tokenizer, beat=beat)
     manifest = Manifest(
-        files=_entries(folder),
-        weights_digest=hf.model_digest(model),
+        files=_entries(folder, beat),
+        weights_digest=hf.model_digest(model, beat=beat),
         parent=parent,
         spec_digest=spec_digest,
         step=step,
@@ -175,25 +187,31 @@ def write_imported(
     return _seal(folder, manifest)
 
 
-def verify(folder: Path, expected_sha256: str | None = None) -> Manifest:
+def verify(folder: Path, expected_sha256: str | None = None, *, beat: Callable[[], None] = lambda: None) -> Manifest:
     """Check a whole folder: manifest, then size and SHA-256 of every file. Raises BadCheckpoint naming the first
-    fault."""
+    fault. `beat` is called for every few megabytes read."""
     path = folder / MANIFEST
     if not path.is_file():
         raise BadCheckpoint(str(path), "no manifest", "a checkpoint, which has one")
     manifest = Manifest.from_bytes(path.read_bytes(), expected_sha256=expected_sha256)
     for name, entry in manifest.files.items():
-        check_file(folder / name, entry)
+        check_file(folder / name, entry, beat=beat)
     return manifest
 
 
 def fetch(
-    download: Callable[[str, Path], None], folder: Path, expected_sha256: str, *, only: str | None = None
+    download: Callable[[str, Path], None],
+    folder: Path,
+    expected_sha256: str,
+    *,
+    only: str | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Bring a checkpoint into a folder: the manifest first, then every file it names, each verified on arrival.
 
     download(name, path) gets one file of the checkpoint; only="model/" leaves the rest away. Files that are there
     already and fit are not fetched again. The manifest is put into the folder last, and only when it is complete.
+    `beat` is called for every few megabytes read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     arriving = folder / f".{MANIFEST}"
@@ -203,10 +221,10 @@ def fetch(
         if only is not None and not name.startswith(only):
             continue
         path = folder / name
-        if not (path.is_file() and path.stat().st_size == entry.size and file_sha256(path) == entry.sha256):
+        if not (path.is_file() and path.stat().st_size == entry.size and file_sha256(path, beat=beat) == entry.sha256):
             path.parent.mkdir(parents=True, exist_ok=True)
             download(name, path)
-            check_file(path, entry)
+            check_file(path, entry, beat=beat)
     if only is None:
         arriving.replace(folder / MANIFEST)
     else:
@@ -214,14 +232,14 @@ def fetch(
     return manifest
 
 
-def check_file(path: Path, entry: FileEntry) -> None:
+def check_file(path: Path, entry: FileEntry, *, beat: Callable[[], None] = lambda: None) -> None:
     """Raise BadCheckpoint unless the file has the size and the SHA-256 of its entry."""
     if not path.is_file():
         raise BadCheckpoint(str(path), "no such file", "the files of the manifest")
     size = path.stat().st_size
     if size != entry.size:
         raise BadCheckpoint(f"{path}: size", size, entry.size)
-    found = file_sha256(path)
+    found = file_sha256(path, beat=beat)
     if found != entry.sha256:
         raise BadCheckpoint(f"{path}: sha256", found, entry.sha256)
 
@@ -234,7 +252,13 @@ def load_state(folder: Path) -> TrainerState:
     return TrainerState.from_json(path.read_text(encoding="utf-8"))
 
 
-def save_tensors(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int = MAX_SHARD_BYTES) -> None:
+def save_tensors(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    beat: Callable[[], None] = lambda: None,
+) -> None:
     """Write named tensors as safetensors shards (`00001.safetensors`, ...), sorted by name. None gives no file."""
     folder.mkdir(parents=True, exist_ok=True)
     shards: list[dict[str, Tensor]] = []
@@ -246,24 +270,26 @@ def save_tensors(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes
         shards[-1][name] = tensor.contiguous()
         room -= tensor.nbytes
     for number, shard in enumerate(shards, start=1):
-        save_file(shard, folder / f"{number:05d}.safetensors")
+        save_file(shard, folder / f"{number:05d}.safetensors", beat=beat)
 
 
-def load_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of the shards in a folder. Raises BadCheckpoint for a broken file."""
+def load_tensors(folder: Path, *, beat: Callable[[], None] = lambda: None) -> dict[str, Tensor]:
+    """All tensors of the shards in a folder; `beat` is called after each. Raises BadCheckpoint for a broken file."""
     found: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt") as file:
-                found |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+                for name in file.keys():  # noqa: SIM118  (not a dict)
+                    found[name] = file.get_tensor(name)
+                    beat()
         except (SafetensorError, OSError) as error:
             raise BadCheckpoint(str(path), str(error), "a whole safetensors file") from error
     return found
 
 
-def load_optimizer(folder: Path) -> dict[str, Tensor]:
+def load_optimizer(folder: Path, *, beat: Callable[[], None] = lambda: None) -> dict[str, Tensor]:
     """The optimizer's state of a checkpoint folder."""
-    return load_tensors(folder / OPTIMIZER_FOLDER)
+    return load_tensors(folder / OPTIMIZER_FOLDER, beat=beat)
 
 
 def rng_now() -> str:
@@ -276,16 +302,20 @@ def set_rng(state: str) -> None:
     torch.set_rng_state(torch.frombuffer(bytearray(base64.b64decode(state)), dtype=torch.uint8))
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def file_sha256(path: Path, *, beat: Callable[[], None] = lambda: None) -> str:
+    """SHA-256 (hex) of a file, read in pieces; `beat` is called after each."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(PIECE_BYTES):
+            digest.update(piece)
+            beat()
+    return digest.hexdigest()
 
 
-def _entries(folder: Path) -> dict[str, FileEntry]:
+def _entries(folder: Path, beat: Callable[[], None]) -> dict[str, FileEntry]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
-        path.relative_to(folder).as_posix(): FileEntry(size=path.stat().st_size, sha256=file_sha256(path))
+        path.relative_to(folder).as_posix(): FileEntry(size=path.stat().st_size, sha256=file_sha256(path, beat=beat))
         for path in paths
     }
 

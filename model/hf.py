@@ -10,7 +10,7 @@ config.json says, and be finite.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from model.config import ModelConfig
@@ -37,6 +36,7 @@ from model.hf_folder import (
     weight_files,
 )
 from model.llama import Llama
+from model.safetensors_file import save_file
 from model.tokenizer import Tokenizer
 
 __all__ = [
@@ -54,9 +54,15 @@ __all__ = [
 MAX_SHARD_BYTES = 5_000_000_000
 
 
-def load_pretrained(folder: Path | str, *, dtype: torch.dtype = torch.float32, notes: list[str] | None = None) -> Llama:
+def load_pretrained(
+    folder: Path | str,
+    *,
+    dtype: torch.dtype = torch.float32,
+    notes: list[str] | None = None,
+    beat: Callable[[], None] = lambda: None,
+) -> Llama:
     """The model of a folder, its weights copied into memory as `dtype`. notes: gets what of the config is taken
-    otherwise than it is written.
+    otherwise than it is written. beat: called after each tensor.
 
     Raises BadCheckpoint (pickles, broken files, missing, unexpected or misshapen tensors), UnsupportedArchitecture,
     BadConfig, NonFinite (NaN or infinity in a weight), each naming the file or tensor.
@@ -74,6 +80,7 @@ def load_pretrained(folder: Path | str, *, dtype: torch.dtype = torch.float32, n
             continue
         found[name] = tensor.to(dtype, copy=True)  # a copy: the file may be replaced while the model lives
         _check_finite(f"{folder}: {name}", found[name])
+        beat()
     if config.tied_embeddings:
         embedding = found[EMBEDDING]
         if HEAD in found and not torch.equal(found[HEAD], embedding):
@@ -88,9 +95,15 @@ def load_pretrained(folder: Path | str, *, dtype: torch.dtype = torch.float32, n
 
 
 def save_pretrained(
-    model: Llama, folder: Path | str, tokenizer: Tokenizer | None = None, *, max_shard_bytes: int = MAX_SHARD_BYTES
+    model: Llama,
+    folder: Path | str,
+    tokenizer: Tokenizer | None = None,
+    *,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    beat: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write the folder; weights keep their dtype and are split into shards of at most `max_shard_bytes`.
+    """Write the folder; weights keep their dtype and are split into shards of at most `max_shard_bytes`. `beat` is
+    called after every few megabytes.
 
     Raises BadConfig when the tokenizer has more tokens than the model, NonFinite for NaN or infinity in a weight.
     """
@@ -106,7 +119,7 @@ def save_pretrained(
     _write_json(folder / GENERATION_FILE, generation_to_hf(config))
     for old in [*folder.glob("model*.safetensors"), folder / INDEX_FILE]:
         old.unlink(missing_ok=True)  # shards of an earlier save would be read together with the new ones
-    _write_weights(exported_state(model), folder, max_shard_bytes)
+    _write_weights(exported_state(model), folder, max_shard_bytes, beat)
 
 
 def exported_state(model: Llama) -> dict[str, Tensor]:
@@ -126,18 +139,19 @@ def weights_digest(folder: Path | str) -> str:
     return tensors_digest((name, _one(places[name], name)) for name in sorted(places))
 
 
-def model_digest(model: Llama) -> str:
+def model_digest(model: Llama, *, beat: Callable[[], None] = lambda: None) -> str:
     """The `weights_digest` that a folder written from this model has."""
-    return tensors_digest(exported_state(model).items())
+    return tensors_digest(exported_state(model).items(), beat=beat)
 
 
-def tensors_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """SHA-256 (hex) of named tensors in the order given."""
+def tensors_digest(tensors: Iterable[tuple[str, Tensor]], *, beat: Callable[[], None] = lambda: None) -> str:
+    """SHA-256 (hex) of named tensors in the order given; `beat` is called after each."""
     digest = hashlib.sha256()
     for name, tensor in tensors:
         header = json.dumps([name, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)])
         digest.update(len(header).to_bytes(8, "little") + header.encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        beat()
     return digest.hexdigest()
 
 
@@ -181,7 +195,7 @@ def _with_token_ids(config: ModelConfig, tokenizer: Tokenizer) -> ModelConfig:
     )
 
 
-def _write_weights(state: dict[str, Tensor], folder: Path, max_shard_bytes: int) -> None:
+def _write_weights(state: dict[str, Tensor], folder: Path, max_shard_bytes: int, beat: Callable[[], None]) -> None:
     shards: list[dict[str, Tensor]] = [{}]
     room = max_shard_bytes
     for name, tensor in state.items():
@@ -191,12 +205,12 @@ def _write_weights(state: dict[str, Tensor], folder: Path, max_shard_bytes: int)
         shards[-1][name] = tensor
         room -= tensor.nbytes
     if len(shards) == 1:
-        save_file(shards[0], folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        save_file(shards[0], folder / WEIGHTS_FILE, metadata={"format": "pt"}, beat=beat)
         return
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        save_file(shard, folder / name, metadata={"format": "pt"})
+        save_file(shard, folder / name, metadata={"format": "pt"}, beat=beat)
         weight_map |= dict.fromkeys(shard, name)
     total = sum(tensor.nbytes for tensor in state.values())
     _write_json(folder / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": weight_map})

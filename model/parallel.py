@@ -31,8 +31,9 @@ class Gradients(Protocol):
         """Forget the last step's."""
         ...
 
-    def sum_over_team(self, nats_R: Tensor, interrupt: bool) -> tuple[list[float], bool]:
-        """Sum gradients and losses over all ranks; returns the nats of each row, and whether any rank interrupts.
+    def sum_over_team(self, nats_R: Tensor, interrupt: int) -> tuple[list[float], int]:
+        """Sum gradients and losses over all ranks; returns the nats of each row, and the sum of the interrupts, which
+        only one rank may give.
 
         The interrupt travels with the gradients, so that all ranks leave the loop after the same step.
         """
@@ -62,12 +63,12 @@ class Replicas:
     def zero(self) -> None:
         self._buffer.zero_()
 
-    def sum_over_team(self, nats_R: Tensor, interrupt: bool) -> tuple[list[float], bool]:
+    def sum_over_team(self, nats_R: Tensor, interrupt: int) -> tuple[list[float], int]:
         self._nats_R.copy_(nats_R)
         self._buffer[-1] = float(interrupt)
         self._team.sum_in_place(self._buffer)
         *nats, interrupts = self._buffer[self._flat.numel() :].tolist()
-        return nats, interrupts > 0
+        return nats, round(interrupts)
 
     def clip(self, max_norm: float) -> float:
         norm = float(torch.linalg.vector_norm(self._flat))
@@ -94,11 +95,11 @@ class Sharded:
     def zero(self) -> None:
         self._model.zero_grad(set_to_none=True)
 
-    def sum_over_team(self, nats_R: Tensor, interrupt: bool) -> tuple[list[float], bool]:
+    def sum_over_team(self, nats_R: Tensor, interrupt: int) -> tuple[list[float], int]:
         together = torch.cat([nats_R, torch.full_like(nats_R[:1], float(interrupt))])
         self._team.sum_in_place(together)
         *nats, interrupts = together.tolist()
-        return nats, interrupts > 0
+        return nats, round(interrupts)
 
     def clip(self, max_norm: float) -> float:
         parameters = [parameter for parameter in self._model.parameters() if parameter.grad is not None]

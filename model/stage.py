@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
@@ -50,6 +50,15 @@ class Directive:
     def goes_on(self) -> bool:
         """Whether this attempt trains on."""
         return self.verdict in (Verdict.CONTINUE, Verdict.ADJUST)
+
+
+class Interruption(IntEnum):
+    """Why a stage ends between two boundaries. The numbers travel with the gradients, so that every rank learns of it
+    in the same step; the greatest one counts."""
+
+    NONE = 0
+    LEAVE = 1  # the workers were told to leave: store what there is, and go
+    FENCED = 2  # the attempt is somebody else's: write nothing more
 
 
 class Stream(Protocol):
@@ -154,7 +163,8 @@ class StepProgress:
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """A boundary's state, copied: training may go on while it is written. loss_nats: mean since the last boundary;
-    stall_seconds: how long the copies took."""
+    stall_seconds: how long the copies took. interim: taken between two boundaries, because the workers were told to
+    leave; `boundary` is then the last one that was reached (0 before the first)."""
 
     boundary: int
     model: Llama
@@ -163,6 +173,7 @@ class Snapshot:
     loss_nats: float
     learning_rate: float
     stall_seconds: float
+    interim: bool = False
 
 
 class StagePorts(Protocol):
@@ -176,25 +187,33 @@ class StagePorts(Protocol):
         """A step was done."""
         ...
 
-    def interrupted(self) -> bool:
-        """Whether the attempt is no longer this group's: every rank then leaves the loop after the same step."""
+    def interrupted(self) -> Interruption:
+        """Whether the group is to leave, or the attempt is no longer its own: every rank then leaves the loop in the
+        same step."""
         ...
 
     def publish(self, snapshot: Snapshot) -> None:
         """Store the snapshot as a checkpoint. Returns at once; a snapshot still on its way is waited for."""
         ...
 
-    def directive(self, boundary: int) -> Directive:
-        """The directive of a boundary. Waits until everything handed over is stored and the verdict is known."""
+    def directive(self, boundary: int) -> Directive | None:
+        """The directive of a boundary. Waits until everything handed over is stored and the verdict is known; None
+        when the group was told to leave before that."""
+        ...
+
+    def leave(self, snapshot: Snapshot | None) -> None:
+        """Told to leave: wait until everything handed over is stored, and this snapshot too. Does not raise when that
+        cannot be done: the work since the last checkpoint is lost then, and nothing else."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageOutcome:
-    """Where and with which directive the stage ended (None: interrupted), and the seconds spent on copies and
-    waiting."""
+    """Where and with which directive the stage ended (None: `interruption` says why), and the seconds spent on copies
+    and waiting."""
 
     directive: Directive | None
+    interruption: Interruption = Interruption.NONE
     step: int
     stall_seconds: float
     wait_seconds: float

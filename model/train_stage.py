@@ -9,6 +9,9 @@ comes back: go on, go on with another mix or learning rate, go back, stop, accep
 verdict on this very snapshot; with a lag of 1 it is the verdict on the one before, so that evaluation and training
 overlap, and this snapshot is handed over only once that verdict is known. The last boundary always has a lag of 0.
 
+Told to leave (a machine is drained), every rank finishes the same step, an interim snapshot is stored, and the stage
+returns. It is no boundary: nothing is asked about it, and a resumed stage trains on to the next one.
+
 The next batch is a pure function of the stream's state, the state is part of every snapshot, and a resumed stage asks
 for the directive of its snapshot again: a stage killed at any moment ends with the same bits as one left alone (same
 number of workers, on a CPU).
@@ -19,7 +22,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,7 +35,7 @@ from model.lora import lora_state, merged_copy
 from model.losses import count_targets
 from model.optim import build_optimizer, load_state_tensors, set_learning_rate, state_tensors
 from model.parallel import Gradients, Replicas, Sharded, whole_copy
-from model.stage import Directive, Snapshot, StageJob, StageOutcome, StagePorts, StepProgress
+from model.stage import Directive, Interruption, Snapshot, StageJob, StageOutcome, StagePorts, StepProgress
 from model.team import Team
 
 if TYPE_CHECKING:
@@ -59,8 +62,8 @@ def train_stage(job: StageJob, ports: StagePorts, team: Team | None = None) -> S
     while True:
         if at.step > 0 and (at.step == job.total_steps or at.step % job.steps_per_boundary == 0):
             directive = _boundary(at, job, ports, optimizer, team)
-            if not directive.goes_on or at.step == job.total_steps:
-                return at.outcome(directive)
+            if directive is None or not directive.goes_on or at.step == job.total_steps:
+                return at.outcome(directive, Interruption.NONE if directive else Interruption.LEAVE)
 
         job.stream.set_progress(at.step / job.total_steps)
         batch = job.stream.next_batch()
@@ -68,10 +71,10 @@ def train_stage(job: StageJob, ports: StagePorts, team: Team | None = None) -> S
         if targets == 0:
             raise EmptyBatch(f"step {at.step}", "a batch without target tokens", "at least one target token")
         gradients.zero()
-        interrupt = team.leads and ports.interrupted()
+        interrupt = ports.interrupted() if team.leads else Interruption.NONE
         nats_R, interrupted = gradients.sum_over_team(_backward(job, batch, targets, ports, team), interrupt)
-        if interrupted:
-            return at.outcome(None)
+        if interrupted == Interruption.FENCED:
+            return at.outcome(None, Interruption.FENCED)
         if job.penalty is not None:
             job.penalty.add_gradient()
         nats, norm = math.fsum(nats_R), gradients.clip(job.optimizer.clip)
@@ -85,11 +88,14 @@ def train_stage(job: StageJob, ports: StagePorts, team: Team | None = None) -> S
         at.count(batch, nats, targets)
         if team.leads:
             ports.progress(at.progress(nats, targets, job.stream.curriculum_level))
+        if interrupted == Interruption.LEAVE:
+            _leave(at, job, ports, optimizer, team)
+            return at.outcome(None, Interruption.LEAVE)
 
 
 @dataclass(kw_only=True)
 class _Position:
-    """Where a stage stands. `stored_step`: the checkpoint it began from, which is not written again."""
+    """Where a stage stands. `stored_step`: the last step whose boundary needs no checkpoint: it is there already."""
 
     step: int
     tokens: int
@@ -121,14 +127,19 @@ class _Position:
             wait_seconds=self.wait_seconds,
         )
 
-    def outcome(self, directive: Directive | None) -> StageOutcome:
+    def outcome(self, directive: Directive | None, interruption: Interruption) -> StageOutcome:
         return StageOutcome(
-            directive=directive, step=self.step, stall_seconds=self.stall_seconds, wait_seconds=self.wait_seconds
+            directive=directive,
+            interruption=interruption,
+            step=self.step,
+            stall_seconds=self.stall_seconds,
+            wait_seconds=self.wait_seconds,
         )
 
 
 def _start(job: StageJob, optimizer: torch.optim.Optimizer) -> _Position:
-    """Put everything where the job says that it stood. The job's shares and LR scale are those of *now*."""
+    """Put everything where the job says that it stood. The job's shares and LR scale are those of *now*; an interim
+    state goes on in the midst of an interval, with what the interval began with."""
     if job.optimizer_state:
         load_state_tensors(optimizer, job.model, job.optimizer_state)
     shares, resume = dict(job.shares), job.resume
@@ -136,9 +147,20 @@ def _start(job: StageJob, optimizer: torch.optim.Optimizer) -> _Position:
         job.stream.set_shares(shares)
         return _Position(step=0, tokens=0, stored_step=0, shares=shares, lr_scale=job.lr_scale)
     job.stream.restore(resume.stream)
+    checkpoint.set_rng(resume.rng)
+    if resume.interim:
+        return _Position(
+            step=resume.step,
+            tokens=resume.tokens,
+            stored_step=resume.step - 1,  # taken at a boundary, it is not that boundary's checkpoint
+            shares=dict(resume.shares),
+            lr_scale=resume.lr_scale,
+            learning_rate=resume.learning_rate,
+            interval_nats=resume.interval_nats,
+            interval_targets=resume.interval_targets,
+        )
     if shares != resume.shares:
         job.stream.set_shares(shares)
-    checkpoint.set_rng(resume.rng)
     return _Position(
         step=resume.step, tokens=resume.tokens, stored_step=resume.step, shares=shares, lr_scale=job.lr_scale
     )
@@ -179,26 +201,30 @@ def _micro_rows(job: StageJob, batch: Batch) -> int:
 
 def _boundary(
     at: _Position, job: StageJob, ports: StagePorts, optimizer: torch.optim.Optimizer, team: Team
-) -> Directive:
-    """Hand over a snapshot, get the directive, and make it hold. A checkpoint that exists is only asked about."""
+) -> Directive | None:
+    """Hand over a snapshot, get the directive, and make it hold. A checkpoint that exists is only asked about. None:
+    told to leave before the directive was known; what was not handed over yet is stored as an interim checkpoint."""
     boundary = -(-at.step // job.steps_per_boundary)
     lag = 0 if at.step == job.total_steps else job.decision_lag
-    sharded = job.acceleration.sharded and team.size > 1  # then every rank must hand over its pieces
-    new = at.step > at.stored_step and (team.leads or sharded)
-    snapshot = _snapshot(at, job, boundary, optimizer, team) if new else None
+    new = at.step > at.stored_step
+    snapshot = _snapshot(at, job, optimizer, team, boundary=boundary) if new and _hands_over(job, team) else None
     asked = time.perf_counter()
 
-    def decide() -> Directive:
+    def decide() -> Directive | None:
         if snapshot is not None and lag == 0:
             ports.publish(snapshot)
         directive = ports.directive(boundary)
-        if snapshot is not None and lag == 1 and directive.goes_on:
+        if directive is None:
+            ports.leave(_interim(snapshot, at, job) if snapshot is not None and lag == 1 else None)
+        elif snapshot is not None and lag == 1 and directive.goes_on:
             ports.publish(snapshot)
         return directive
 
     directive = team.from_lead(decide)
     at.stall_seconds += snapshot.stall_seconds if snapshot is not None else 0.0
     at.wait_seconds += time.perf_counter() - asked
+    if directive is None:
+        return None
     if directive.shares is not None and dict(directive.shares) != at.shares:
         at.shares = dict(directive.shares)
         job.stream.set_shares(at.shares)
@@ -208,7 +234,30 @@ def _boundary(
     return directive
 
 
-def _snapshot(at: _Position, job: StageJob, boundary: int, optimizer: torch.optim.Optimizer, team: Team) -> Snapshot:
+def _leave(at: _Position, job: StageJob, ports: StagePorts, optimizer: torch.optim.Optimizer, team: Team) -> None:
+    """Store what there is between two boundaries."""
+    snapshot = _snapshot(at, job, optimizer, team, boundary=0) if _hands_over(job, team) else None
+    team.from_lead(lambda: ports.leave(_interim(snapshot, at, job) if snapshot is not None else None))
+
+
+def _hands_over(job: StageJob, team: Team) -> bool:
+    """Whether this rank makes a snapshot: the first does, and all do when each holds a piece of the model."""
+    return team.leads or (job.acceleration.sharded and team.size > 1)
+
+
+def _interim(snapshot: Snapshot, at: _Position, job: StageJob) -> Snapshot:
+    """The snapshot as one that belongs to no boundary."""
+    state = replace(
+        snapshot.state,
+        interim=True,
+        interval_nats=at.interval_nats,
+        interval_targets=at.interval_targets,
+        learning_rate=at.learning_rate,
+    )
+    return replace(snapshot, state=state, boundary=(at.step - 1) // job.steps_per_boundary, interim=True)
+
+
+def _snapshot(at: _Position, job: StageJob, optimizer: torch.optim.Optimizer, team: Team, *, boundary: int) -> Snapshot:
     """Copies of all that a resume needs, so that training may go on while they are written."""
     started = time.perf_counter()
     state = TrainerState(

@@ -30,7 +30,7 @@ from model.lora import add_lora
 from model.optim import OptimizerSettings
 from model.penalties import QuadraticPenalty, fisher, parent_weights
 from model.schedules import Schedule, ScheduleKind
-from model.stage import Directive, Snapshot, StageJob, StepProgress
+from model.stage import Directive, Interruption, Snapshot, StageJob, StepProgress
 from model.train_stage import train_stage
 
 FISHER_ROWS = 64
@@ -89,8 +89,11 @@ class _Ports:
     def beat(self) -> None:
         """Nobody waits for it here."""
 
-    def interrupted(self) -> bool:
-        return False
+    def interrupted(self) -> Interruption:
+        return Interruption.NONE
+
+    def leave(self, snapshot: Snapshot | None) -> None:
+        """Nobody interrupts an experiment."""
 
     def progress(self, progress: StepProgress) -> None:
         self.spent_steps, self.at = self.spent_steps + 1, progress

@@ -27,12 +27,13 @@ def is_disk_full(error: BaseException) -> bool:
     )
 
 
-def full_place(error: BaseException, default: Path) -> Path:
-    """The file that there was no room for, where the error names one."""
+def full_place(error: BaseException, place: Path) -> Path:
+    """What is full: `place`, unless the error names something elsewhere (a file of another cache, say)."""
     for link in _chain(error):
-        if isinstance(link, OSError) and link.errno in FULL and isinstance(link.filename, str):
-            return Path(link.filename)
-    return default
+        if isinstance(link, OSError) and link.errno in FULL and isinstance(link.filename, str | Path):
+            named = Path(link.filename)
+            return place if named.is_relative_to(place) or not named.is_absolute() else named
+    return place
 
 
 def when_there_is_room(
@@ -56,7 +57,7 @@ def when_there_is_room(
         except Exception as error:
             if not is_disk_full(error):
                 raise
-            told(f"disk full at {place}")
+            told(f"disk full at {full_place(error, place)}")
         else:
             if tries:
                 told("")

@@ -2,7 +2,8 @@
 
 One layer of retries: the client's own are off, tenacity repeats what a later try may mend (no connection, 5xx,
 throttling) with exponential backoff for `patience_s` (ten minutes), so that a store that is away for a minute costs a
-wait and no run.
+wait and no run. A store that answers that it is full is waited for without end, by whoever asks for that
+(`on_waiting`): room is made by people.
 """
 
 import io
@@ -23,6 +24,8 @@ from urllib3.exceptions import HTTPError
 from services.common.errors import InvalidInput, NotFound, Refused, StorageFull, Unavailable, Violation
 from services.common.heart import beat
 from services.common.object_store import ObjectInfo
+from services.common.store_connection import PIECE_BYTES, steady_pools, store_address
+from services.common.store_full import Full, code_of, is_full, says_full
 
 T = TypeVar("T")
 
@@ -34,8 +37,6 @@ CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 20.0
 
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound", "ResourceNotFound"}
 _REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
-# MinIO's answers when its disks or a bucket's quota are full; others say 507.
-_FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientCapacity"}
 _BUSY = {
     "SlowDown",
     "ServiceUnavailable",
@@ -46,16 +47,6 @@ _BUSY = {
 }
 
 
-class _Full(Exception):
-    """The store has no room: the code that it said so with."""
-
-
-def _code_of(body: bytes) -> str:
-    """The error code in an S3 answer's XML."""
-    found = re.search(rb"<Code>(\w{1,100})</Code>", body[:4096])
-    return found.group(1).decode() if found else ""
-
-
 def _without_signature(error: BaseException) -> str:
     """An error's text without the signatures of URLs in it: they let anybody write for a while."""
     return re.sub(r"\?X-Amz-[^\s)]*", "?(signed)", str(error))
@@ -64,16 +55,18 @@ def _without_signature(error: BaseException) -> str:
 def _worth_another_try(error: BaseException) -> bool:
     """No connection, no sensible answer, or a server that says that it is busy; never a wrong key or a refusal."""
     if isinstance(error, S3Error):
-        return error.code in _BUSY or error.response.status >= 500
+        return is_full(error) or error.code in _BUSY or error.response.status >= 500
     if isinstance(error, ServerError):
         return error.status_code >= 500
-    if isinstance(error, _Full):
+    if isinstance(error, Full):
         return True
     return isinstance(error, InvalidResponseError | HTTPError | ConnectionError | TimeoutError)
 
 
 class MinioStore:
-    """`ObjectStore` on an S3 server. `on_retry` is called for every failed try (the worker counts and reports them).
+    """`ObjectStore` on an S3 server. `on_retry` is called for every failed try (the worker counts and reports them),
+    `on_bytes` for every piece that was sent or received, `on_waiting` with what is waited for ("object store full at
+    URL"), and with "" when it goes on; without it a full store is an error after `patience_s`, like one that is away.
 
     `public_endpoint` is where clients outside reach the same server; signed URLs name it, since the host is part of
     what is signed. Everything this process does itself goes to `endpoint`.
@@ -92,23 +85,23 @@ class MinioStore:
         on_retry: Callable[[], None] | None = None,
         public_endpoint: str | None = None,
     ) -> None:
-        self.bucket, self._endpoint = bucket, endpoint
+        self.bucket, self.endpoint = bucket, endpoint
         self.patience_s = patience_s
         self.on_retry = on_retry
+        self.on_bytes: Callable[[], None] = lambda: None
+        self.on_waiting: Callable[[str], None] | None = None
         self._closing = threading.Event()
-        self._http = urllib3.PoolManager(
+        self._http = steady_pools(
+            lambda: self.on_bytes(),
             maxsize=16,
             timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s),
             retries=urllib3.Retry(0, redirect=3),
         )
 
         def client_at(address: str, field: str) -> Minio:
-            url = urllib3.util.parse_url(address)
-            if url.scheme not in ("http", "https") or not url.host:
-                came = f"came {address!r}; allowed is http://HOST:PORT or https://HOST:PORT"
-                raise InvalidInput([Violation(field=field, description=came)])
+            url = store_address(address, field)
             return Minio(
-                url.netloc or url.host,
+                str(url.netloc),
                 access_key=access_key,
                 secret_key=secret_key,
                 secure=url.scheme == "https",
@@ -173,9 +166,10 @@ class MinioStore:
             response = self._client.get_object(self.bucket, key)
             try:
                 with partial.open("wb") as file:
-                    for chunk in response.stream(1024 * 1024):
+                    for chunk in response.stream(PIECE_BYTES):
                         file.write(chunk)
                         beat()
+                        self.on_bytes()
             finally:
                 response.close()
                 response.release_conn()
@@ -211,8 +205,8 @@ class MinioStore:
             tries += 1
             url = self._client.presigned_put_object(self.bucket, key)
             response = self._http.request("PUT", url, body=data, headers={"If-None-Match": "*"})
-            if response.status == 507 or _code_of(response.data) in _FULL:
-                raise _Full(_code_of(response.data))
+            if says_full(response.status, response.data):
+                raise Full(code_of(response.data))
             if response.status == 409 or response.status >= 500:
                 # 409: another conditional write to the key is under way; its outcome is known at the next try.
                 raise ServerError(f"PUT {key}: {response.status}", 503)
@@ -256,30 +250,48 @@ class MinioStore:
 
     def _try(self, what: str, call: Callable[[], T]) -> T:
         """Run `call`, repeating what a later try may mend, and translate what remains into the services' errors."""
+        waits = tenacity.stop_after_delay(self.patience_s)
+        waiting = False
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            full = self.on_waiting is not None and is_full(_error_of(state))
+            return self._closing.is_set() or (not full and waits(state))
+
+        def before_sleep(state: tenacity.RetryCallState) -> None:
+            nonlocal waiting
+            if self.on_retry is not None:
+                self.on_retry()
+            if self.on_waiting is not None and is_full(_error_of(state)):
+                waiting = True
+                self.on_waiting(f"object store full at {self.endpoint}")
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_worth_another_try),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=3.0),
-            stop=tenacity.stop_after_delay(self.patience_s) | tenacity.stop_when_event_set(self._closing),
+            stop=stop,
             sleep=tenacity.sleep_using_event(self._closing),
-            before_sleep=lambda _: self.on_retry() if self.on_retry else None,
+            before_sleep=before_sleep,
             reraise=True,
         )
         try:
-            return retrying(call)
+            result = retrying(call)
+            if waiting and self.on_waiting is not None:
+                self.on_waiting("")
+            return result
         except S3Error as error:
             where = {"bucket": self.bucket, "key": what}
             if error.code in _ABSENT:
                 raise NotFound(f"there is no object {what} in the bucket {self.bucket}", metadata=where) from error
             if error.code == "NoSuchBucket":
                 raise NotFound(f"there is no bucket {self.bucket}", reason="NO_BUCKET", metadata=where) from error
-            if error.code in _FULL or error.response.status == 507:
+            if is_full(error):
                 raise self._full(what, error.code) from error
             if error.code in _REFUSED:
                 raise Refused(
                     f"the object store refuses {what}: {error.code}", reason="STORE_REFUSED", metadata=where
                 ) from error
             raise Unavailable(f"the object store failed on {what}: {error.code}", reason="STORE_FAILED") from error
-        except _Full as error:
+        except Full as error:
             raise self._full(what, str(error)) from error
         except Exception as error:
             if _worth_another_try(error):
@@ -291,4 +303,8 @@ class MinioStore:
             raise
 
     def _full(self, what: str, code: str | None) -> StorageFull:
-        return StorageFull(f"object store full at {self._endpoint} ({code or 'no room'}: {what})", reason="STORE_FULL")
+        return StorageFull(f"object store full at {self.endpoint} ({code or 'no room'}: {what})", reason="STORE_FULL")
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None

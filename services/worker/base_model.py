@@ -5,7 +5,6 @@
 is there already and is only verified.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,16 +50,14 @@ def import_model(
     place: str, *, store: ObjectStore, cache: LocalCache, beat: Callable[[], None]
 ) -> tuple[Path, values_pb2.CheckpointRef]:
     """Read a Hugging Face folder and publish it as a checkpoint; the same model again is the same checkpoint."""
-    work = cache.work_folder()
-    try:
+    with cache.work_folder() as work:
         source = _source_folder(place, store, work / "source")
         beat()
-        model, tokenizer = hf.load_pretrained(source), Tokenizer.load(source)
+        model, tokenizer = hf.load_pretrained(source, beat=beat), Tokenizer.load(source)
         hf.check_vocabulary(model.config, tokenizer)
-        beat()
         made = work / "checkpoint"
         made.mkdir()
-        manifest = checkpoint.write_imported(made, model=model, tokenizer=tokenizer)
+        manifest = checkpoint.write_imported(made, model=model, tokenizer=tokenizer, beat=beat)
         key = f"imports/{manifest.sha256}"
         if store.stat(f"{key}/{checkpoint.MANIFEST}") is None:
             put_folder(store, made, key, last=checkpoint.MANIFEST)
@@ -69,8 +66,6 @@ def import_model(
             uri=s3_uri(store, key), manifest_sha256=manifest.sha256, weights_digest=manifest.weights_digest
         )
         return cache.keep_checkpoint(made, manifest.sha256), reference
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _source_folder(place: str, store: ObjectStore, folder: Path) -> Path:

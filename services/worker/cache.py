@@ -1,128 +1,177 @@
-"""Local copies of what the store holds under a digest, verified once on arrival.
+"""What the store holds under a digest, as folders on this machine's disk (services/common/content_cache.py).
 
-    {root}/shards/{digest}/  tokenizers/{digest}/  checkpoints/{manifest sha256}/
+    {root}/content/shards/{digest}/  tokenizers/{digest}/  checkpoints/{manifest sha256}/
 
-A copy appears whole (made beside its place, verified, renamed) or not at all. Several ranks on one machine share the
-folder: the first one in fetches, the others wait for it. What a rank has written itself (a checkpoint that it uploads)
-is put in too, so that the next stage finds its parent without any download.
+Several ranks on one machine share the folders: the first one in fetches, the others wait for it. What a rank has made
+itself (a checkpoint that it uploads, a shard that it prepared) is put in too, so that the next stage finds it without
+any download. What an assignment uses is leased until its end (`assignment`).
+
+What comes out of the store broken is fetched once more, since the way may be at fault; when it is broken again, the
+store's copy is. A checkpoint then is `DamagedCheckpoint`, which the orchestrator answers with the one before; prepared
+data is `DamagedData`, which is marked in the store so that it is prepared anew.
 """
 
-import fcntl
-import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from model import checkpoint
-from model.checkpoint import Manifest
+from model.errors import RetainModelError
 from model.shards import TokenShard
 from model.tokenizer import Tokenizer
 from retain.types.v1 import values_pb2
-from services.common.errors import Corrupt
+from services.common.content_cache import ContentCache, Lease
+from services.common.errors import Corrupt, InvalidInput, NotFound, Violation
+from services.common.logging import get_logger
 from services.common.object_store import ObjectStore, get_folder, key_of
+from services.worker.damage import DAMAGED, DamagedCheckpoint, DamagedData
+
+log = get_logger(__name__)
 
 KEPT_CHECKPOINTS = 6
+FETCHES = 2
+# Share of the file system that the cache may fill when RETAIN_CACHE_BYTES does not say.
+SHARE_OF_DISK = 0.25
+BROKEN = (RetainModelError, Corrupt, NotFound, InvalidInput)
 
 
 class LocalCache:
-    """Copies under `root` (RETAIN_CACHE, else a folder of this user in the system's temporary folder)."""
+    """Copies under `root` (RETAIN_CACHE, else a folder of this user in the system's temporary folder), of at most
+    `max_bytes` (RETAIN_CACHE_BYTES, else a quarter of the file system)."""
 
-    def __init__(self, store: ObjectStore, root: Path, *, beat: Callable[[], None] = lambda: None) -> None:
-        self._store, self.root, self.beat = store, root, beat
-        root.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, store: ObjectStore, root: Path, *, max_bytes: int | None = None, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store = store
+        self.content = ContentCache(root, max_bytes=max_bytes or default_max_bytes(root), beat=beat)
+        self._leases: list[Lease] = []
+        self.check: Callable[[], None] = lambda: None  # may raise to end what is under way
 
-    @classmethod
-    def default_root(cls) -> Path:
-        """RETAIN_CACHE, or a folder of one's own."""
-        return Path(os.environ.get("RETAIN_CACHE") or Path(tempfile.gettempdir()) / f"retain-cache-{os.getuid()}")
+    @contextmanager
+    def assignment(self) -> Iterator[None]:
+        """What is opened inside the block stays on the disk until its end."""
+        try:
+            yield
+        finally:
+            leases, self._leases = self._leases, []
+            for lease in leases:
+                lease.release()
 
     def shard(self, folder: values_pb2.PreparedFolder) -> TokenShard:
-        """A token shard, every hash of its files verified when it arrived."""
-        path = self.root / "shards" / folder.digest
+        """A token shard, every hash of its files verified. Raises DamagedData."""
 
-        def fetch(arriving: Path) -> None:
-            self._get(folder.uri, arriving)
-            TokenShard.open(arriving, verify=True)
+        def verify(place: Path) -> None:
+            found = TokenShard.open(place, verify=True).meta.digest
+            if found != folder.digest:
+                raise Corrupt(f"the shard at {folder.uri} has the digest {found}; it is to be {folder.digest}")
 
-        self._once(path, fetch)
-        return TokenShard.open(path)
+        return TokenShard.open(self._prepared("shards", folder, verify))
 
     def tokenizer(self, folder: values_pb2.PreparedFolder) -> Tokenizer:
-        """A tokenizer, which must have the digest that it is asked for by."""
-        path = self.root / "tokenizers" / folder.digest
+        """A tokenizer, which must have the digest that it is asked for by. Raises DamagedData."""
 
-        def fetch(arriving: Path) -> None:
-            self._get(folder.uri, arriving)
-            found = Tokenizer.load(arriving).digest
+        def verify(place: Path) -> None:
+            found = Tokenizer.load(place).digest
             if found != folder.digest:
                 raise Corrupt(f"the tokenizer at {folder.uri} has the digest {found}; it is to be {folder.digest}")
 
-        self._once(path, fetch)
-        return Tokenizer.load(path)
+        return Tokenizer.load(self._prepared("tokenizers", folder, verify))
 
     def checkpoint(self, ref: values_pb2.CheckpointRef) -> Path:
         """The folder of a checkpoint, every hash verified against the manifest and the manifest against the
-        reference."""
-        path = self.root / "checkpoints" / ref.manifest_sha256
-
-        def fetch(arriving: Path) -> None:
-            self.fetch_checkpoint(ref.uri, arriving, ref.manifest_sha256)
-
-        self._once(path, fetch)
-        os.utime(path)
-        return path
-
-    def fetch_checkpoint(self, uri: str, folder: Path, manifest_sha256: str) -> Manifest:
-        """Download a checkpoint into `folder`."""
-        key = key_of(self._store, uri)
+        reference. Raises DamagedCheckpoint when the store's copy is not that."""
+        key = key_of(self._store, ref.uri)
 
         def download(name: str, path: Path) -> None:
+            self.check()
             self._store.get_file(f"{key}/{name}", path)
-            self.beat()
+            self.content.work_done()
 
-        return checkpoint.fetch(download, folder, manifest_sha256)
+        def fetch(folder: Path) -> None:
+            try:
+                twice(lambda: checkpoint.fetch(download, folder, ref.manifest_sha256, beat=self.content.work_done))
+            except BROKEN as error:
+                if isinstance(error, NotFound) and error.reason == "NO_BUCKET":
+                    raise
+                raise DamagedCheckpoint(ref, str(error)) from error
+
+        def verify(folder: Path) -> None:
+            checkpoint.verify(folder, ref.manifest_sha256, beat=self.content.work_done)
+
+        return self._keep(
+            self.content.lease(
+                f"checkpoints/{ref.manifest_sha256}",
+                fetch=fetch,
+                verify=verify,
+                verified_on_arrival=True,
+            )
+        )
 
     def keep_checkpoint(self, folder: Path, manifest_sha256: str) -> Path:
         """Take over a folder that was written here, and forget the oldest ones."""
-        place = self.root / "checkpoints" / manifest_sha256
-        with self._lock(place):
-            if place.exists():
-                shutil.rmtree(folder)
-            else:
-                folder.rename(place)
-        held = sorted((p for p in place.parent.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime, reverse=True)
-        for old in held[KEPT_CHECKPOINTS:]:
-            shutil.rmtree(old, ignore_errors=True)
+        place = self._keep(self.content.adopt(f"checkpoints/{manifest_sha256}", folder))
+        self.content.keep_newest("checkpoints", KEPT_CHECKPOINTS)
         return place
 
-    def work_folder(self) -> Path:
-        """A new empty folder on the same file system, for something that is to be renamed into place."""
-        (self.root / "work").mkdir(exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=self.root / "work"))
+    def keep_shard(self, folder: Path, digest: str) -> None:
+        """Take over a shard that was prepared here."""
+        self._keep(self.content.adopt(f"shards/{digest}", folder))
 
-    def _get(self, uri: str, folder: Path) -> None:
-        get_folder(self._store, key_of(self._store, uri), folder)
-        self.beat()
+    def work_folder(self) -> AbstractContextManager[Path]:
+        """A new empty folder on the same file system, for the length of a block."""
+        return self.content.work_folder()
 
-    def _once(self, path: Path, fetch: Callable[[Path], None]) -> None:
-        with self._lock(path):
-            if path.exists():
-                return
-            arriving = self.work_folder()
+    def _prepared(self, kind: str, folder: values_pb2.PreparedFolder, verify: Callable[[Path], None]) -> Path:
+        key = key_of(self._store, folder.uri)
+
+        def bring(arriving: Path) -> None:
+            for old in arriving.iterdir():  # what an earlier try brought
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+            if not get_folder(self._store, key, arriving):
+                raise NotFound(f"there is nothing under {folder.uri}")
+            (arriving / DAMAGED).unlink(missing_ok=True)
+            self.content.work_done()
+            verify(arriving)
+
+        def fetch(arriving: Path) -> None:
             try:
-                fetch(arriving)
-                arriving.rename(path)
-            finally:
-                shutil.rmtree(arriving, ignore_errors=True)
+                twice(lambda: bring(arriving))
+            except BROKEN as error:
+                if isinstance(error, NotFound) and error.reason == "NO_BUCKET":
+                    raise
+                self._store.put_bytes(f"{key}/{DAMAGED}", str(error).encode())
+                raise DamagedData(folder.uri, str(error)) from error
 
-    @contextmanager
-    def _lock(self, path: Path) -> Iterator[None]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        name = hashlib.sha256(str(path).encode()).hexdigest()[:24]
-        (self.root / "locks").mkdir(exist_ok=True)
-        with (self.root / "locks" / name).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return self._keep(
+            self.content.lease(f"{kind}/{folder.digest}", fetch=fetch, verify=verify, verified_on_arrival=True)
+        )
+
+    def _keep(self, lease: Lease) -> Path:
+        self._leases.append(lease)
+        return lease.path
+
+
+def twice(fetch: Callable[[], object]) -> None:
+    """Fetch, and once more when what came was broken."""
+    for tries_left in reversed(range(FETCHES)):
+        try:
+            fetch()
+            return
+        except BROKEN as error:
+            if not tries_left:
+                raise
+            log.warning("what came from the store is broken and fetched once more", error=str(error))
+
+
+def default_max_bytes(root: Path) -> int:
+    """RETAIN_CACHE_BYTES, or a share of the file system."""
+    said = os.environ.get("RETAIN_CACHE_BYTES")
+    if said:
+        if not said.isdigit() or not int(said):
+            what = f"came {said!r}; allowed is a positive number of bytes"
+            raise InvalidInput([Violation(field="RETAIN_CACHE_BYTES", description=what)])
+        return int(said)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    return int(shutil.disk_usage(root.parent).total * SHARE_OF_DISK)

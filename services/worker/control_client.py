@@ -9,9 +9,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import tenacity
@@ -23,13 +22,14 @@ from retain.orchestrator.v1 import stage_control_service_pb2_grpc as control_grp
 from services.common.errors import Corrupt, FailedPrecondition, NotFound, Refused, RetainError, Stale, Unavailable
 from services.common.grpc_server import CLIENT_OPTIONS
 from services.common.logging import get_logger
-
-T = TypeVar("T")
+from services.worker.leaving import Leaving, ToldToLeave
 
 CALL_TIMEOUT_S = 20.0
 PROGRESS_TIMEOUT_S = 5.0
 DIRECTIVE_TIMEOUT_S = 90.0  # the orchestrator holds GetDirective open for some seconds
 SHORTEST_POLL_S = 0.2
+# Once it was told to leave, a worker says so, and does not wait for an orchestrator that is away.
+PATIENCE_OF_LEAVING_S = 15.0
 
 _AGAIN = {
     grpc.StatusCode.UNAVAILABLE,
@@ -52,7 +52,10 @@ _ERRORS: dict[grpc.StatusCode, type[RetainError]] = {
 
 
 class ControlClient:
-    """One worker group's line to the orchestrator. Thread-safe; `close` also ends a wait for the next try."""
+    """One worker group's line to the orchestrator. Thread-safe; `close` also ends a wait for the next try.
+
+    Being told to leave ends every wait for work or for a directive with ToldToLeave, at once.
+    """
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class ControlClient:
         submission: int,
         token: str | None = None,
         patience_s: float = 1800.0,
+        leaving: Leaving | None = None,
     ) -> None:
         self.run_id, self.submission = run_id, submission
         self._channel = channel
@@ -69,10 +73,11 @@ class ControlClient:
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._patience_s = patience_s
         self._closing = threading.Event()
+        self.leaving = leaving or Leaving()
         self._log = get_logger().bind(run=run_id, submission=submission)
 
     @classmethod
-    def from_env(cls, *, run_id: str, submission: int) -> "ControlClient":
+    def from_env(cls, *, run_id: str, submission: int, leaving: Leaving | None = None) -> "ControlClient":
         """Read RETAIN_SERVER, RETAIN_TOKEN and RETAIN_TLS_CA."""
         server = os.environ.get("RETAIN_SERVER") or "127.0.0.1:7070"
         certificate = os.environ.get("RETAIN_TLS_CA")
@@ -81,7 +86,8 @@ class ControlClient:
             channel = grpc.secure_channel(server, credentials, options=CLIENT_OPTIONS)
         else:
             channel = grpc.insecure_channel(server, options=CLIENT_OPTIONS)
-        return cls(channel, run_id=run_id, submission=submission, token=os.environ.get("RETAIN_TOKEN") or None)
+        token = os.environ.get("RETAIN_TOKEN") or None
+        return cls(channel, run_id=run_id, submission=submission, token=token, leaving=leaving)
 
     def close(self) -> None:
         """End the line."""
@@ -94,7 +100,8 @@ class ControlClient:
             run_id=self.run_id, submission=self.submission, request_id=uuid.uuid4().hex
         )
         while True:
-            response = self._call("BeginAttempt", self._stub.BeginAttempt, request, CALL_TIMEOUT_S)
+            self.leaving.check()
+            response = self._call("BeginAttempt", self._stub.BeginAttempt, request, CALL_TIMEOUT_S, waits=True)
             if response.WhichOneof("work") != "wait":
                 return response
             self._pause(max(response.wait.seconds, SHORTEST_POLL_S))
@@ -115,7 +122,7 @@ class ControlClient:
         request = self._ours(request)
         while True:
             asked = time.monotonic()
-            response = self._call("GetDirective", self._stub.GetDirective, request, DIRECTIVE_TIMEOUT_S)
+            response = self._call("GetDirective", self._stub.GetDirective, request, DIRECTIVE_TIMEOUT_S, waits=True)
             if not response.pending:
                 return response
             self._pause(max(0.0, SHORTEST_POLL_S - (time.monotonic() - asked)))
@@ -129,22 +136,56 @@ class ControlClient:
         return request
 
     def _pause(self, seconds: float) -> None:
-        if self._closing.wait(seconds):
-            raise Unavailable("the worker is closing", reason="CLOSING")
+        """Wait, with an eye on both ways to end."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            if self._closing.wait(min(left_s, SHORTEST_POLL_S)):
+                raise Unavailable("the worker is closing", reason="CLOSING")
+            self.leaving.check()
 
-    def _call(self, name: str, call: Callable[..., T], request: Any, timeout_s: float) -> T:
+    def _call(self, name: str, call: Any, request: Any, timeout_s: float, *, waits: bool = False) -> Any:
+        """One call, made again until it is answered. `waits`: it waits for something to happen, and being told to
+        leave ends it; any other call is part of what is done on the way out, and has little time then."""
+        started_s = time.monotonic()
+
+        def give_up(_: tenacity.RetryCallState) -> bool:
+            waited_s = time.monotonic() - started_s
+            over = waited_s >= (PATIENCE_OF_LEAVING_S if self.leaving.asked else self._patience_s)
+            return over or self._closing.is_set()
+
+        def sleep(seconds: float) -> None:
+            if waits:
+                self._pause(seconds)
+            else:
+                self._closing.wait(seconds)
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_worth_another_try),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
-            stop=tenacity.stop_after_delay(self._patience_s) | tenacity.stop_when_event_set(self._closing),
-            sleep=tenacity.sleep_using_event(self._closing),
+            stop=give_up,
+            sleep=sleep,
             before_sleep=lambda state: self._log.warning("made again", call=name, tries=state.attempt_number),
             reraise=True,
         )
         try:
-            return retrying(call, request, timeout=timeout_s, metadata=self._metadata)
+            return retrying(self._once, call, request, timeout_s, waits)
         except grpc.RpcError as error:
             raise translate(error) from error
+
+    def _once(self, call: Any, request: Any, timeout_s: float, waits: bool) -> Any:
+        if not waits:
+            return call(request, timeout=timeout_s, metadata=self._metadata)
+        future = call.future(request, timeout=timeout_s, metadata=self._metadata)
+        while True:
+            try:
+                return future.result(timeout=SHORTEST_POLL_S)
+            except grpc.FutureTimeoutError:
+                if self._closing.is_set():
+                    future.cancel()
+                    raise Unavailable("the worker is closing", reason="CLOSING") from None
+                if self.leaving.asked:
+                    future.cancel()
+                    raise ToldToLeave("the workers were told to leave") from None
 
 
 def _worth_another_try(error: BaseException) -> bool:

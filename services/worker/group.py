@@ -10,11 +10,11 @@ import tempfile
 from dataclasses import dataclass
 
 import ray
-from ray.train.torch import TorchConfig
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from services.worker.loop import WorkerConfig, work_loop
+from services.worker.ray_backend import LeavingTorchConfig
 
 # Restarts of the group within one job. Beyond that a new job, perhaps on another machine, is the better guess.
 MAX_GROUP_FAILURES = 3
@@ -50,7 +50,7 @@ def run_group(settings: GroupSettings) -> None:
             train_loop_config=WorkerConfig(
                 run_id=settings.run_id, submission=settings.submission, threads=settings.threads
             ).as_dict(),
-            torch_config=TorchConfig(
+            torch_config=LeavingTorchConfig(
                 backend="nccl" if settings.gpus_per_worker else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S
             ),
             scaling_config=scaling(settings),

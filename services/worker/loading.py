@@ -1,6 +1,7 @@
 """Everything that an assignment names, brought into memory: weights, optimizer, trainer state, data, and what holds the
 weights near the parent's. Every rank loads for itself; the same assignment gives the same bits on each."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from model.tokenizer import Tokenizer
 from model.train_stage import ADAPTER
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.worker import convert
+from services.worker.beats import beating
 from services.worker.cache import LocalCache
 from services.worker.streams import open_stream
 
@@ -27,20 +29,23 @@ from services.worker.streams import open_stream
 FISHER_ROWS = 64
 
 
-def load(work: control_pb2.StageWork, cache: LocalCache) -> tuple[StageJob, Tokenizer]:
-    """The job of an assignment, everything verified. Raises RetainModelError and Corrupt."""
+def load(
+    work: control_pb2.StageWork, cache: LocalCache, *, beat: Callable[[], None] = lambda: None
+) -> tuple[StageJob, Tokenizer]:
+    """The job of an assignment, everything verified. `beat` is called for every tensor read and every row measured.
+    Raises RetainModelError, DamagedCheckpoint and DamagedData."""
     spec, stage = work.spec, work.spec.stages[work.index]
     tokenizer = cache.tokenizer(work.tokenizer)
     resume = cache.checkpoint(work.resume) if work.HasField("resume") else None
     parent = cache.checkpoint(work.parent) if work.HasField("parent") else None
     moments: dict[str, Tensor] = {}
     if resume is not None:
-        moments = checkpoint.load_optimizer(resume)
+        moments = checkpoint.load_optimizer(resume, beat=beat)
     elif parent is not None and stage.optimizer.keep_state:
-        moments = checkpoint.load_optimizer(parent)
+        moments = checkpoint.load_optimizer(parent, beat=beat)
     adapters = {name: moments.pop(name) for name in list(moments) if name.startswith(ADAPTER)}
     # Adapters sit beside the parent's weights; a checkpoint of such a stage holds their sum.
-    model = _model(work, parent if stage.lora.rank else resume or parent, tokenizer)
+    model = _model(work, parent if stage.lora.rank else resume or parent, tokenizer, beat)
     if stage.lora.rank:
         alpha = round(stage.lora.alpha or 2 * stage.lora.rank)
         add_lora(model, rank=stage.lora.rank, alpha=alpha, seed=convert.stream_seed(spec, work.index))
@@ -64,21 +69,26 @@ def load(work: control_pb2.StageWork, cache: LocalCache) -> tuple[StageJob, Toke
         lr_scale=work.lr_scale or 1.0,
         resume=checkpoint.load_state(resume) if resume is not None else None,
         optimizer_state=moments or None,
-        penalty=_penalty(work, model, parent, shards, context),
-        teacher=_teacher(work, model, parent),
+        penalty=_penalty(work, model, parent, shards, context, beat),
+        teacher=_teacher(work, model, parent, beat),
         acceleration=convert.acceleration(spec.compute, stage, gpus=torch.cuda.is_available()),
     )
     return job, tokenizer
 
 
-def _model(work: control_pb2.StageWork, folder: Path | None, tokenizer: Tokenizer) -> Llama:
+def _model(work: control_pb2.StageWork, folder: Path | None, tokenizer: Tokenizer, beat: Callable[[], None]) -> Llama:
     if folder is not None:
-        return load_pretrained(folder / checkpoint.MODEL_FOLDER)
+        return load_pretrained(folder / checkpoint.MODEL_FOLDER, beat=beat)
     return Llama(convert.model_config(work.spec, vocab_size=tokenizer.vocab_size), seed=work.spec.seed)
 
 
 def _penalty(
-    work: control_pb2.StageWork, model: Llama, parent: Path | None, shards: dict[str, TokenShard], context: int
+    work: control_pb2.StageWork,
+    model: Llama,
+    parent: Path | None,
+    shards: dict[str, TokenShard],
+    context: int,
+    beat: Callable[[], None],
 ) -> Penalties | None:
     """What the stage asks for, or None. Made anew from the parent on every attempt: a resume needs no state of it."""
     asked = work.spec.stages[work.index].penalty
@@ -88,7 +98,7 @@ def _penalty(
         raise BadConfig("penalty", "a stage that starts from random weights", "a stage with a parent")
     if work.spec.stages[work.index].lora.rank:
         raise BadConfig("penalty", "a penalty and low-rank adapters", "one of the two")
-    old = load_pretrained(parent / checkpoint.MODEL_FOLDER).to(next(model.parameters()).device)
+    old = load_pretrained(parent / checkpoint.MODEL_FOLDER, beat=beat).to(next(model.parameters()).device)
     held, penalties = parent_weights(old), []
     if asked.l2_sp:
         penalties.append(QuadraticPenalty(model, held, strength=asked.l2_sp))
@@ -100,12 +110,15 @@ def _penalty(
         text = {names[0]: shards[names[0]]}
         batch = BatchStream(text, target=names[0], shares={}, seed=seed, context=context, rows=FISHER_ROWS).next_batch()
         segments = batch.segments_RT if batch.segments_RT is not None else [None] * FISHER_ROWS
-        importance = fisher(old, zip(batch.inputs_RT, batch.targets_RT, segments, strict=True))
+        rows = zip(batch.inputs_RT, batch.targets_RT, segments, strict=True)
+        importance = fisher(old, beating(rows, beat))
         penalties.append(QuadraticPenalty(model, held, strength=asked.ewc, importance=importance))
     return Penalties(*penalties)
 
 
-def _teacher(work: control_pb2.StageWork, model: Llama, parent: Path | None) -> Distillation | None:
+def _teacher(
+    work: control_pb2.StageWork, model: Llama, parent: Path | None, beat: Callable[[], None]
+) -> Distillation | None:
     """The parent, where the stage asks for its word on replayed text."""
     strength = work.spec.stages[work.index].penalty.distill
     if not strength:
@@ -114,5 +127,5 @@ def _teacher(work: control_pb2.StageWork, model: Llama, parent: Path | None) -> 
         raise BadConfig(
             "penalty.distill", "a stage without a parent or replay", "a stage that replays its parent's text"
         )
-    old = load_pretrained(parent / checkpoint.MODEL_FOLDER).to(next(model.parameters()).device)
+    old = load_pretrained(parent / checkpoint.MODEL_FOLDER, beat=beat).to(next(model.parameters()).device)
     return Distillation(old, strength=strength)

@@ -5,7 +5,8 @@ stage begins within seconds of the end of the one before: imports, process group
 the parent's checkpoint lies in the local cache.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,20 @@ from model.errors import RetainModelError
 from model.stage import Verdict
 from model.team import Team
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
-from services.common.errors import RetainError, Stale, Unavailable
+from services.common.errors import FailedPrecondition, RetainError, Stale, Unavailable
 from services.common.logging import configure_logging, get_logger
 from services.common.minio_store import MinioStore
+from services.worker import leaving
+from services.worker.beats import BeatReceiver, BeatSender, counters_of
 from services.worker.cache import LocalCache
+from services.worker.cache_root import default_root
+from services.worker.computing import computing
 from services.worker.control_client import ControlClient
+from services.worker.leaving import ToldToLeave
 from services.worker.prepare_runner import PrepareRunner
+from services.worker.present import Present
 from services.worker.progress import PREPARING, ProgressReporter
-from services.worker.stage_runner import Lead, run_stage
+from services.worker.stage_runner import Lead, interrupted, run_stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +66,15 @@ def work_loop(config: Mapping[str, Any]) -> None:
     keep_freed_memory()
     team = Team.current()
     store = MinioStore.from_env()
-    cache = LocalCache(store, worker.cache or LocalCache.default_root())
-    lead = start_lead(worker, store, cache) if team.leads else None
+    root = worker.cache or default_root()
+    lead = start_lead(worker, store) if team.leads else None
     try:
-        while serve(team, store=store, cache=cache, lead=lead):
-            pass
+        cache = open_cache(root, store, team, lead)
+        if cache is None:
+            return
+        with Present(cache.content, run_id=worker.run_id), relayed(team, store=store, cache=cache, lead=lead):
+            while serve(team, store=store, cache=cache, lead=lead):
+                pass
     finally:
         if lead is not None:
             lead.progress.close()
@@ -71,13 +82,60 @@ def work_loop(config: Mapping[str, Any]) -> None:
         store.close()
 
 
-def start_lead(worker: WorkerConfig, store: MinioStore, cache: LocalCache) -> Lead:
+def start_lead(worker: WorkerConfig, store: MinioStore) -> Lead:
     """The first rank's lines to the orchestrator."""
-    control = ControlClient.from_env(run_id=worker.run_id, submission=worker.submission)
+    control = ControlClient.from_env(run_id=worker.run_id, submission=worker.submission, leaving=leaving.PROCESS)
     progress = ProgressReporter(control.report_progress)
-    store.on_retry = progress.upload_failed
-    cache.beat = progress.beat
+    store.on_retry, store.on_waiting = progress.upload_failed, progress.waiting
     return Lead(control=control, progress=progress)
+
+
+def open_cache(root: Path, store: MinioStore, team: Team, lead: Lead | None) -> LocalCache | None:
+    """The cache of this machine; None when its folder is not ours to use, which the run is told."""
+    try:
+        return team.together(lambda: LocalCache(store, root))
+    except FailedPrecondition as error:
+        get_logger().error("no local cache", error=str(error))
+        refused = error
+    try:
+        work = ask(team, lead)
+    except (Stale, ToldToLeave):
+        return None
+    kind = work.WhichOneof("work")
+    if lead is not None and kind != "release":
+        given = work.prepare if kind == "prepare" else work.stage
+        index = -1 if kind == "prepare" else work.stage.index
+        lead.control.end_stage(
+            control_pb2.EndStageRequest(
+                attempt=given.attempt,
+                stage_index=index,
+                outcome=control_pb2.END_OUTCOME_FAILED,
+                reason=refused.reason,
+                message=str(refused),
+            )
+        )
+    return None
+
+
+@contextmanager
+def relayed(team: Team, *, store: MinioStore, cache: LocalCache, lead: Lead | None) -> Iterator[None]:
+    """Every sign of work of every rank becomes one of the group's, and every rank's being told to leave too."""
+    counters = counters_of(team)
+    relay: BeatSender | BeatReceiver | None = None
+    if lead is not None:
+        cache.content.beat, cache.content.told = lead.progress.beat, lead.progress.waiting
+        if counters is not None:
+            relay = BeatReceiver(counters, beat=lead.progress.beat, leave=leaving.PROCESS.ask)
+    elif counters is not None:
+        relay = BeatSender(counters, told=lambda: leaving.PROCESS.asked)
+        cache.content.beat = store.on_retry = relay.beat
+    cache.check, cache.content.pause = leaving.PROCESS.check, leaving.PROCESS.pause
+    store.on_bytes = cache.content.work_done
+    try:
+        yield
+    finally:
+        if relay is not None:
+            relay.close()
 
 
 def serve(team: Team, *, store: MinioStore, cache: LocalCache, lead: Lead | None) -> bool:
@@ -88,18 +146,25 @@ def serve(team: Team, *, store: MinioStore, cache: LocalCache, lead: Lead | None
     except Stale as stale:
         log.info("this worker group is not the present one", error=str(stale))
         return False
+    except ToldToLeave:
+        log.info("left while waiting for work")
+        return False
     kind = work.WhichOneof("work")
     if kind == "release":
         log.info("released", reason=work.release.reason)
         return False
     try:
-        if kind == "prepare":
-            team.from_lead(lambda: run_prepare(work.prepare, store=store, cache=cache, lead=lead))
-            return True
-        outcome = run_stage(work.stage, store=store, cache=cache, team=team, lead=lead)
+        with cache.assignment():
+            if kind == "prepare":
+                team.from_lead(lambda: run_prepare(work.prepare, store=store, cache=cache, lead=lead))
+                return True
+            outcome = run_stage(work.stage, store=store, cache=cache, team=team, lead=lead)
     except Stale as stale:
         log.warning("the attempt is over", error=str(stale))
         return True
+    except ToldToLeave as told:
+        log.warning("left", error=str(told))
+        return False
     return outcome is None or outcome.directive is None or outcome.directive.verdict is not Verdict.STOP
 
 
@@ -120,11 +185,16 @@ def run_prepare(work: control_pb2.PrepareWork, *, store: MinioStore, cache: Loca
     request = control_pb2.EndStageRequest(attempt=work.attempt, stage_index=-1)
     with lead.progress.attempt(attempt=work.attempt, stage_index=-1, phase=PREPARING):
         try:
-            prepared = PrepareRunner(store=store, cache=cache, progress=lead.progress).run(work)
+            with computing(lead.progress.beat):
+                runner = PrepareRunner(store=store, cache=cache, progress=lead.progress, leaving=lead.control.leaving)
+                prepared = runner.run(work)
             request.outcome = control_pb2.END_OUTCOME_COMPLETED
             request.prepared.CopyFrom(prepared)
             log.info("prepared", parameters=prepared.parameters)
         except (Stale, Unavailable):
+            raise
+        except ToldToLeave as told:
+            lead.control.end_stage(interrupted(work.attempt, -1, told))
             raise
         except (RetainModelError, RetainError) as error:
             log.error("preparing failed", reason=error.reason, error=str(error))

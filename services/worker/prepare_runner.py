@@ -15,10 +15,10 @@ stage names for its role, whatever later stages replay.
 
 import hashlib
 import json
-import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from model import checkpoint
 from model.apart.tokenizer import ApartTokenizer
@@ -31,15 +31,21 @@ from model.split import HoldOut
 from model.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import spec_pb2, values_pb2
+from services.common.disk_space import when_there_is_room
 from services.common.errors import Stale
 from services.common.logging import get_logger
 from services.common.object_store import ObjectStore, put_folder, s3_uri
 from services.worker import convert
 from services.worker.base_model import Base, take_base
 from services.worker.cache import LocalCache
+from services.worker.damage import DAMAGED, DamagedData
 from services.worker.data_sources import CappedSource, open_role
+from services.worker.leaving import Leaving
 from services.worker.progress import ProgressReporter
 from services.worker.streams import measure_length
+
+T = TypeVar("T")
+log = get_logger(__name__)
 
 # More text than this does not change the merges of a byte-level BPE, only the time that training it takes.
 TOKENIZER_BYTES = 50_000_000
@@ -48,23 +54,25 @@ TOKENIZER_BYTES = 50_000_000
 class PrepareRunner:
     """Prepares one run. Raises RetainModelError (a fault of the spec or its data) and the store's errors."""
 
-    def __init__(self, *, store: ObjectStore, cache: LocalCache, progress: ProgressReporter) -> None:
+    def __init__(
+        self, *, store: ObjectStore, cache: LocalCache, progress: ProgressReporter, leaving: Leaving | None = None
+    ) -> None:
         self._store, self._cache, self._progress = store, cache, progress
+        self._leaving = leaving or Leaving()
         self._done, self._parts = 0, 1
-        self._log = get_logger()
 
     def run(self, work: control_pb2.PrepareWork) -> control_pb2.PreparedData:
-        """Everything, in order."""
+        """Everything, in order. Raises ToldToLeave as soon as it is told to."""
         sources = first_sources(work)
         self._parts = 2 + len({(role, uri) for stage in work.stages for role, uri in stage.sources.items()})
-        folder = self._cache.work_folder()
-        try:
-            base = take_base(work, store=self._store, cache=self._cache, beat=self._progress.beat)
+        with self._cache.work_folder() as folder:
+            base = self._room(lambda: take_base(work, store=self._store, cache=self._cache, beat=self._alive))
             self._part_done()
-            tokenizer = self._tokenizer(work, base, folder)
+            tokenizer = self._room(lambda: self._tokenizer(work, base, folder))
             self._part_done()
             data = control_pb2.PreparedData(
-                tokenizer=self._put_tokenizer(tokenizer), parameters=parameters_of(work.spec, base, tokenizer)
+                tokenizer=self._room(lambda: self._put_tokenizer(tokenizer)),
+                parameters=parameters_of(work.spec, base, tokenizer),
             )
             if base is not None:
                 data.base.CopyFrom(base.reference)
@@ -72,7 +80,11 @@ class PrepareRunner:
             with ApartTokenizer(tokenizer, waiting=self._alive) as bounded:
                 for stage in work.stages:
                     for role, uri in stage.sources.items():
-                        records[stage.index, role] = self._prepare(work, stage.index, role, uri, bounded, folder)
+                        index = stage.index
+                        records[index, role] = self._room(
+                            lambda i=index, r=role, u=uri: self._prepare(work, i, r, u, bounded, folder)  # type: ignore[misc]
+                        )
+                        self._part_done()
             for stage in work.stages:
                 made = _prepared_stage(stage, records, sources)
                 self._measure_length(work.spec, stage, made)
@@ -80,8 +92,13 @@ class PrepareRunner:
             for role, index in sources.items():
                 data.overlap.update({f"{role}/{part}": s for part, s in records[index, role]["overlap"].items()})
             return data
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+
+    def _room(self, part: Callable[[], T]) -> T:
+        """A part of the work, begun anew when there was no room on the disk."""
+        content = self._cache.content
+        return when_there_is_room(
+            part, content.root, told=self._progress.waiting, pause=self._leaving.pause, free=content.free
+        )
 
     def _tokenizer(self, work: control_pb2.PrepareWork, base: Base | None, folder: Path) -> Tokenizer:
         """The base's, or one trained on the first general source (without any: on the first source there is)."""
@@ -99,14 +116,17 @@ class PrepareRunner:
             reference = values_pb2.PreparedFolder(
                 uri=s3_uri(self._store, f"tokenizers/{known['digest']}"), digest=known["digest"]
             )
-            return self._cache.tokenizer(reference)
+            try:
+                return self._cache.tokenizer(reference)
+            except DamagedData as error:
+                log.warning("the stored tokenizer is damaged and trained again", error=str(error))
         texts = training_texts(source, hold_out(work.spec), limit_bytes=TOKENIZER_BYTES)
         tokenizer = train_apart(
             texts,
             vocab_size,
             waiting=self._alive,
             progress=lambda done: self._part_progress(done, TOKENIZER_BYTES),
-            say=lambda note: self._log.info("tokenizer", note=note),
+            say=lambda note: log.info("tokenizer", note=note),
         )
         self._put_tokenizer(tokenizer)
         self._write(record, {"digest": tokenizer.digest})
@@ -125,11 +145,11 @@ class PrepareRunner:
         recipe = _sha256([*content, spec.model.context])
         record = f"prepared/recipes/{recipe}.json"
         known = self._read(record)
-        if known is None:
+        if known is None or not self._is_there(known):
             prepared = prepare(
                 source,
                 tokenizer,
-                self._cache.root / "prepare",
+                folder / "prepare",
                 context=spec.model.context,
                 hold_out=rule,
                 name=role,
@@ -137,10 +157,19 @@ class PrepareRunner:
             )
             known = self._put(prepared)
             self._write(record, known)
+            self._cache.keep_shard(prepared.shard, prepared.digest)
             for note in source.notes():
-                self._log.info("source", role=role, note=note)
-        self._part_done()
+                log.info("source", role=role, note=note)
         return known
+
+    def _is_there(self, known: dict[str, Any]) -> bool:
+        """Whether what a record names is still in the store, and nobody found it damaged."""
+        keys = [f"prepared/{known['digest']}", *(f"evalsets/{digest}" for digest, _ in known["sets"].values())]
+        return all(self._whole(key) for key in keys)
+
+    def _whole(self, key: str, marker: str = "meta.json") -> bool:
+        there = self._store.stat(f"{key}/{marker}") is not None
+        return there and self._store.stat(f"{key}/{DAMAGED}") is None
 
     def _measure_length(
         self, spec: spec_pb2.PipelineSpec, stage: control_pb2.PrepareStage, made: control_pb2.PreparedStage
@@ -150,7 +179,7 @@ class PrepareRunner:
             return
         shards = {folder.name: self._cache.shard(folder) for folder in made.shards}
         steps, passes = measure_length(
-            spec, stage.index, shards, target=stage.target, shares=stage.shares, beat=self._progress.beat
+            spec, stage.index, shards, target=stage.target, shares=stage.shares, beat=self._alive
         )
         made.steps = steps
         if passes is not None:
@@ -187,19 +216,19 @@ class PrepareRunner:
         }
 
     def _put_once(self, folder: Path, key: str) -> None:
-        if self._store.stat(f"{key}/meta.json") is None:
-            put_folder(self._store, folder, key, last="meta.json")
-        self._progress.beat()
+        self._put_folder(folder, key, marker="meta.json")
+
+    def _put_folder(self, folder: Path, key: str, *, marker: str) -> None:
+        if not self._whole(key, marker):
+            put_folder(self._store, folder, key, last=marker)
+            self._store.delete(f"{key}/{DAMAGED}")
+        self._alive()
 
     def _put_tokenizer(self, tokenizer: Tokenizer) -> values_pb2.PreparedFolder:
         key = f"tokenizers/{tokenizer.digest}"
-        if self._store.stat(f"{key}/tokenizer.json") is None:
-            folder = self._cache.work_folder()
-            try:
-                tokenizer.save(folder)
-                put_folder(self._store, folder, key, last="tokenizer.json")
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+        with self._cache.work_folder() as folder:
+            tokenizer.save(folder)
+            self._put_folder(folder, key, marker="tokenizer.json")
         return values_pb2.PreparedFolder(name="tokenizer", uri=s3_uri(self._store, key), digest=tokenizer.digest)
 
     def _read(self, key: str) -> dict[str, Any] | None:
@@ -209,12 +238,15 @@ class PrepareRunner:
         self._store.put_bytes(key, json.dumps(record, indent=1).encode(), content_type="application/json")
 
     def _alive(self) -> None:
-        """While a child is waited for. Raises Stale when the attempt is somebody else's by now."""
+        """A bit of work was done, here or in a child that is waited for. Raises ToldToLeave, and Stale when the attempt
+        is somebody else's by now."""
+        self._leaving.check()
         self._progress.beat()
         if self._progress.fenced:
             raise Stale("the attempt was fenced off while it prepared")
 
     def _part_done(self) -> None:
+        self._leaving.check()
         self._done += 1
         self._progress.prepared(min(1.0, self._done / self._parts))
 

@@ -128,6 +128,19 @@ class ProgressReporter:
             request.curriculum_level = int(progress.curriculum_level)
             request.wait_seconds, request.stall_seconds = progress.wait_seconds, progress.stall_seconds
 
+    def waiting(self, text: str) -> None:
+        """What the work waits for ("disk full at /var/retain"), for people; "" when it goes on. A try that failed is a
+        sign that nobody hangs."""
+        with self._lock:
+            self._heartbeat += 1
+            if self._request is not None:
+                changed = self._request.waiting_for != text
+                self._request.waiting_for = text
+                if changed:
+                    self._wake.set()
+        if text:
+            self._log.warning("waiting", waiting_for=text)
+
     def start_at(self, *, step: int, tokens: int) -> None:
         """Where the attempt begins, so that the tokens of its first step are not counted from zero."""
         with self._lock:

@@ -2,11 +2,10 @@
 
 Written to a local folder (manifest last), uploaded (manifest last), registered with ReportCheckpoint: from then on it
 exists. The training thread only made the copies; with a decision lag of 1 it trains on meanwhile. A store or an
-orchestrator that is away is waited for; what cannot be mended comes out of `flush` on the training thread. `abandon`
-makes the thread stop before its next file: after the fence nothing more is written.
+orchestrator that is away is waited for, and so is room on a full disk; what cannot be mended comes out of `flush` on
+the training thread. `abandon` makes the thread stop before its next file: after the fence nothing more is written.
 """
 
-import shutil
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from model.stage import Snapshot
 from model.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import values_pb2
+from services.common.disk_space import when_there_is_room
 from services.common.errors import Stale
 from services.common.logging import get_logger
 from services.common.object_store import PARALLEL_FILES, ObjectStore, key_of
@@ -77,9 +77,26 @@ class Publisher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _publish(self, snapshot: Snapshot) -> None:
+        """A full disk makes the whole of it begin anew, in a new folder, once there is room."""
+        when_there_is_room(
+            lambda: self._write_and_register(snapshot),
+            self._cache.content.root,
+            told=self._progress.waiting,
+            pause=self._pause,
+            free=self._cache.content.free,
+        )
+
+    def _pause(self, seconds: float) -> None:
+        self._check()
+        self._control.leaving.pause(seconds)  # told to leave: there will be no room in time
+
+    def _check(self) -> None:
+        if self._abandoned.is_set() or self._progress.fenced:
+            raise Stale("the attempt was given up while its checkpoint was on its way")
+
+    def _write_and_register(self, snapshot: Snapshot) -> None:
         started = time.perf_counter()
-        folder = self._cache.work_folder()
-        try:
+        with self._cache.work_folder() as folder:
             manifest = checkpoint.write(
                 folder,
                 model=snapshot.model,
@@ -88,6 +105,7 @@ class Publisher:
                 state=snapshot.state,
                 parent=self._parent,
                 spec_digest=self._lineage.spec_digest,
+                beat=self._progress.beat,
             )
             uri = f"{self._lineage.output_uri}/step-{snapshot.state.step:09d}"
             self._upload(manifest, folder, key_of(self._store, uri))
@@ -97,15 +115,16 @@ class Publisher:
             self._cache.keep_checkpoint(folder, manifest.sha256)
             self._parent = manifest.sha256
             self._log.info(
-                "checkpoint registered", step=snapshot.state.step, boundary=snapshot.boundary, upload_seconds=seconds
+                "checkpoint registered",
+                step=snapshot.state.step,
+                boundary=snapshot.boundary,
+                interim=snapshot.interim,
+                upload_seconds=seconds,
             )
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _upload(self, manifest: Manifest, folder: Path, key: str) -> None:
         def put(name: str) -> None:
-            if self._abandoned.is_set() or self._progress.fenced:
-                raise Stale("the attempt was given up while its checkpoint was on its way")
+            self._check()
             self._store.put_file(f"{key}/{name}", folder / name)
             self._progress.beat()
 
@@ -133,5 +152,6 @@ class Publisher:
             stall_seconds=snapshot.stall_seconds,
             shares=snapshot.state.shares,
             learning_rate=snapshot.learning_rate,
+            interim=snapshot.interim,
         )
         self._control.report_checkpoint(request)

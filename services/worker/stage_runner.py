@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from model.errors import NonFinite, RetainModelError
-from model.stage import StageJob, StageOutcome, Verdict
+from model.stage import Interruption, StageJob, StageOutcome, Verdict
 from model.team import Team
 from model.tokenizer import Tokenizer
 from model.train_stage import train_stage
@@ -13,7 +13,10 @@ from services.common.logging import get_logger
 from services.common.object_store import ObjectStore
 from services.worker import convert
 from services.worker.cache import LocalCache
+from services.worker.computing import ComputingWatch, computing
 from services.worker.control_client import ControlClient
+from services.worker.damage import DamagedCheckpoint
+from services.worker.leaving import ToldToLeave
 from services.worker.loading import load
 from services.worker.progress import LOADING, TRAINING, ProgressReporter
 from services.worker.publisher import Lineage, Publisher
@@ -31,8 +34,9 @@ class Lead:
 def run_stage(
     work: control_pb2.StageWork, *, store: ObjectStore, cache: LocalCache, team: Team, lead: Lead | None
 ) -> StageOutcome | None:
-    """Run the attempt; None when it ended in a fault that was reported. Raises Stale when it was fenced off, and
-    Unavailable when a server stayed away for longer than anybody waits."""
+    """Run the attempt; None when it ended in a fault that was reported. Raises Stale when it was fenced off,
+    ToldToLeave when the group is to leave, which was reported too, and Unavailable when a server stayed away for longer
+    than anybody waits."""
     if lead is None:
         return _attempt(work, store=store, cache=cache, team=team, lead=None)
     with lead.progress.attempt(attempt=work.attempt, stage_index=work.index, phase=LOADING):
@@ -44,30 +48,60 @@ def _attempt(
 ) -> StageOutcome | None:
     log = get_logger().bind(attempt=work.attempt, stage=work.name)
     try:
-        job, tokenizer = team.together(lambda: load(work, cache))
+        job, tokenizer = team.together(lambda: _load(work, cache))
         log.info("loaded", step=job.resume.step if job.resume else 0, total_steps=job.total_steps)
         outcome = _train(work, job, tokenizer, store=store, cache=cache, team=team, lead=lead)
     except (Stale, Unavailable):
         raise
+    except ToldToLeave as told:
+        _tell(team, lead, interrupted(work.attempt, work.index, told))
+        raise
+    except DamagedCheckpoint as damage:
+        log.error("a checkpoint is damaged", checkpoint=damage.checkpoint.uri, error=str(damage))
+        request = interrupted(work.attempt, work.index, damage)
+        request.damaged.CopyFrom(damage.checkpoint)
+        _tell(team, lead, request)
+        return None
     except (RetainModelError, RetainError) as error:
         # The same on every rank: errors of loading and of ports are shared, those of training follow from shared
         # numbers.
         reason = "NON_FINITE_LOSS" if isinstance(error, NonFinite) else error.reason
         log.error("the attempt failed", reason=reason, error=str(error))
-        _end(work, team, lead, failed=True, reason=reason, message=str(error))
+        request = control_pb2.EndStageRequest(
+            attempt=work.attempt,
+            stage_index=work.index,
+            outcome=control_pb2.END_OUTCOME_FAILED,
+            reason=reason,
+            message=str(error),
+        )
+        _tell(team, lead, request)
         return None
     log.info(
         "the attempt ended",
         step=outcome.step,
-        verdict=outcome.directive.verdict if outcome.directive else "interrupted",
+        verdict=outcome.directive.verdict if outcome.directive else outcome.interruption.name,
         stall_seconds=round(outcome.stall_seconds, 3),
         wait_seconds=round(outcome.wait_seconds, 3),
     )
     if outcome.directive is None:
-        raise Stale("the attempt was fenced off")
+        if outcome.interruption is Interruption.FENCED:
+            raise Stale("the attempt was fenced off")
+        left = ToldToLeave(f"the workers were told to leave at step {outcome.step}")
+        _tell(team, lead, interrupted(work.attempt, work.index, left))
+        raise left
     if outcome.directive.verdict is Verdict.ACCEPT:
-        _end(work, team, lead, failed=False)
+        done = control_pb2.END_OUTCOME_COMPLETED
+        _tell(team, lead, control_pb2.EndStageRequest(attempt=work.attempt, stage_index=work.index, outcome=done))
     return outcome
+
+
+def _load(work: control_pb2.StageWork, cache: LocalCache) -> tuple[StageJob, Tokenizer]:
+    def beat() -> None:
+        cache.check()
+        cache.content.beat()
+
+    with computing(cache.content.beat):
+        return load(work, cache, beat=beat)
 
 
 def _train(
@@ -92,12 +126,15 @@ def _train(
     publisher = Publisher(
         lineage, store=store, cache=cache, control=lead.control, progress=lead.progress, tokenizer=tokenizer
     )
+    # The first step may compile for minutes: until it is done, computing is the sign of work.
+    first_step = ComputingWatch(lead.progress.beat).start()
     ports = ServicePorts(
         attempt=work.attempt,
         stage_index=work.index,
         publisher=publisher,
         control=lead.control,
         progress=lead.progress,
+        first_step_done=first_step.stop,
     )
     if job.resume is not None:
         lead.progress.start_at(step=job.resume.step, tokens=job.resume.tokens)
@@ -105,17 +142,22 @@ def _train(
     try:
         return train_stage(job, ports, team)
     finally:
+        first_step.stop()
         publisher.abandon()
 
 
-def _end(
-    work: control_pb2.StageWork, team: Team, lead: Lead | None, *, failed: bool, reason: str = "", message: str = ""
-) -> None:
-    outcome = control_pb2.END_OUTCOME_FAILED if failed else control_pb2.END_OUTCOME_COMPLETED
-    request = control_pb2.EndStageRequest(
-        attempt=work.attempt, stage_index=work.index, outcome=outcome, reason=reason, message=message
+def interrupted(attempt: int, stage_index: int, why: RetainError) -> control_pb2.EndStageRequest:
+    """The attempt ended, through no fault of the stage: another one goes on."""
+    return control_pb2.EndStageRequest(
+        attempt=attempt,
+        stage_index=stage_index,
+        outcome=control_pb2.END_OUTCOME_INTERRUPTED,
+        reason=why.reason,
+        message=str(why),
     )
 
+
+def _tell(team: Team, lead: Lead | None, request: control_pb2.EndStageRequest) -> None:
     def tell() -> None:
         if lead is not None:
             lead.control.end_stage(request)

@@ -48,6 +48,7 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
         self.resume: dict[int, values_pb2.CheckpointRef] = {}
         self.mix: dict[int, tuple[dict[str, float], float]] = {}
         self.ended: list[pb.EndStageRequest] = []
+        self.damaged: list[values_pb2.CheckpointRef] = []
         self.progress: list[pb.ReportProgressRequest] = []
         self.begun: list[tuple[int, int]] = []
         self.calls: list[str] = []
@@ -114,6 +115,8 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
                 self.ended.append(request)
                 if request.outcome == pb.END_OUTCOME_FAILED:
                     self.failed = True
+                elif request.outcome == pb.END_OUTCOME_INTERRUPTED:
+                    self._go_on_from_newest(request)
                 elif request.stage_index == -1:
                     self.prepared, self.stage = request.prepared, 0
                 else:
@@ -126,6 +129,27 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
 
     def accepted(self, stage: int) -> values_pb2.CheckpointRef:
         return self.checkpoints[stage][-1].checkpoint
+
+    def _go_on_from_newest(self, request: pb.EndStageRequest) -> None:
+        """The newest checkpoint of the stage that nobody found damaged, interim ones too."""
+        if request.stage_index < 0:
+            return
+        if request.HasField("damaged"):
+            self.damaged.append(request.damaged)
+        bad = {ref.manifest_sha256 for ref in self.damaged}
+        known = [c.checkpoint for c in self.checkpoints[request.stage_index]]
+        good = [ref for ref in known if ref.manifest_sha256 not in bad]
+        self.resume.pop(request.stage_index, None)
+        if good:
+            self.resume[request.stage_index] = good[-1]
+        if any(ref.manifest_sha256 in bad for ref in (self._parent(request.stage_index),) if ref is not None):
+            self.failed = True
+
+    def _parent(self, stage: int) -> values_pb2.CheckpointRef | None:
+        if stage > 0:
+            return self.accepted(stage - 1)
+        has_base = self.prepared is not None and self.prepared.HasField("base")
+        return self.prepared.base if self.prepared is not None and has_base else None
 
     def _work(self) -> pb.BeginAttemptResponse:
         if self.failed or self.stage >= len(self.stages):
@@ -154,10 +178,9 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
             steps_per_boundary=plan.steps_per_boundary,
             decision_lag=self.lag,
         )
-        if self.stage > 0:
-            work.parent.CopyFrom(self.accepted(self.stage - 1))
-        elif self.prepared.HasField("base"):
-            work.parent.CopyFrom(self.prepared.base)
+        parent = self._parent(self.stage)
+        if parent is not None:
+            work.parent.CopyFrom(parent)
         if self.stage in self.resume:
             work.resume.CopyFrom(self.resume[self.stage])
         return pb.BeginAttemptResponse(stage=work)

@@ -258,30 +258,6 @@ def test_a_loss_that_is_not_finite_is_told_as_such(
     assert [e.reason for e in control.ended] == ["", "NON_FINITE_LOSS"]
 
 
-def test_a_checkpoint_that_somebody_changed_is_not_trained_on(
-    server: Server, store: MinioStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last accepted checkpoint is tampered with in the store; a worker with an empty cache is to resume from it."""
-    control = FakeStageControl(small_spec(stages=1), small_stages(1))
-
-    def tamper(request: pb.ReportCheckpointRequest) -> None:
-        if request.boundary == 1 and control.attempt == request.attempt:
-            key = key_of(store, request.checkpoint.uri) + "/model/model.safetensors"
-            data = bytearray(store.get_bytes(key))
-            data[-1] ^= 1
-            store.put_bytes(key, bytes(data))
-            control.resume[0] = request.checkpoint
-            control.submission += 1
-
-    control.on_checkpoint = tamper
-    run(monkeypatch, server, tmp_path / "one", control)
-    assert [e.stage_index for e in control.ended] == [-1]
-    run(monkeypatch, server, tmp_path / "two", control)
-    assert control.ended[-1].outcome == pb.END_OUTCOME_FAILED
-    assert control.ended[-1].reason == "BAD_CHECKPOINT"
-    assert "sha256" in control.ended[-1].message
-
-
 def test_an_imported_model_becomes_a_checkpoint_and_a_parent(
     server: Server, store: MinioStore, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

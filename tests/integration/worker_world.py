@@ -8,6 +8,7 @@ import pytest
 
 from retain.types.v1 import spec_pb2
 from services.common.minio_store import MinioStore
+from services.worker import leaving
 from services.worker.loop import WorkerConfig, work_loop
 from tests.contract.object_store_servers import ACCESS_KEY, SECRET_KEY, Server
 from tests.fakes.stage_control import FakeStageControl, StagePlan
@@ -74,5 +75,6 @@ def point_worker_at(
 
 
 def work(config: WorkerConfig) -> None:
-    """The train function, in this process and without Ray."""
+    """The train function, in this process and without Ray. What was told to leave before is forgotten."""
+    leaving.PROCESS.reset()
     work_loop(config.as_dict())

@@ -12,7 +12,7 @@ import torch.multiprocessing as mp
 from model import checkpoint
 from model.acceleration import Acceleration
 from model.errors import BadConfig, NonFinite
-from model.stage import Directive, Verdict
+from model.stage import Directive, Interruption, Verdict
 from model.team import Team
 from model.train_stage import train_stage
 from tests.ports import free_port
@@ -36,6 +36,7 @@ def everything(team: Team, folder: Path) -> None:
     undisturbed(team, folder)
     dist.barrier()
     from_first_checkpoint(team, folder)
+    told_to_leave(team, folder)
     smaller_and_larger(team, folder)
     in_pieces(team, folder)
     errors_are_shared(team)
@@ -50,6 +51,20 @@ def undisturbed(team: Team, folder: Path) -> None:
     if team.leads:
         (folder / "losses").write_text(json.dumps(ports.losses))
         write_snapshot(ports.snapshots[1], folder / "checkpoint-1")
+
+
+def told_to_leave(team: Team, folder: Path) -> None:
+    """The first rank is told in the midst of a step: every rank finishes it, and the stage goes on from there."""
+    ports = ListPorts(last=3, directives=ADJUST, leave_at_step=5)
+    outcome = train_stage(make_job(), ports, team)
+    assert (outcome.interruption, outcome.step) == (Interruption.LEAVE, 6)
+    assert (ports.interim is not None) is team.leads
+    if ports.interim is not None:
+        write_snapshot(ports.interim, folder / "interim")
+    dist.barrier()
+    job = resumed(folder / "interim")
+    train_stage(job, ListPorts(last=3, directives=ADJUST), team)
+    (folder / f"sha-after-leaving-{team.rank}").write_text(weights_sha256(job.model, folder / f"left-{team.rank}"))
 
 
 def from_first_checkpoint(team: Team, folder: Path) -> None:
@@ -119,6 +134,7 @@ def test_a_team_trains_as_one_and_resumes_bit_for_bit(team: tuple[int, Path]) ->
     ended = {(folder / f"sha-{rank}").read_text() for rank in range(size)}
     assert len(ended) == 1
     assert {(folder / f"sha-resumed-{rank}").read_text() for rank in range(size)} == ended
+    assert {(folder / f"sha-after-leaving-{rank}").read_text() for rank in range(size)} == ended
 
 
 def test_fewer_workers_go_on_where_more_stopped(team: tuple[int, Path]) -> None:

@@ -16,7 +16,7 @@ from model.hf import load_pretrained
 from model.llama import Llama
 from model.optim import OptimizerSettings
 from model.schedules import Schedule, ScheduleKind
-from model.stage import Directive, Snapshot, StageJob, StepProgress, Verdict
+from model.stage import Directive, Interruption, Snapshot, StageJob, StepProgress, Verdict
 
 CONFIG = ModelConfig(vocab_size=61, context=16, width=16, layers=2, heads=2, kv_heads=1, ffn_width=32)
 ROWS = 4
@@ -84,6 +84,9 @@ class ListPorts:
     directives: dict[int, Directive] = field(default_factory=dict)
     kill_at_step: int | None = None
     interrupt_at_step: int | None = None
+    leave_at_step: int | None = None
+    leave_at_boundary: int | None = None
+    interim: Snapshot | None = None
     beats: int = 0
     losses: list[float] = field(default_factory=list)
     steps: list[StepProgress] = field(default_factory=list)
@@ -99,15 +102,24 @@ class ListPorts:
         self.steps.append(progress)
         self.losses.append(progress.loss_nats)
 
-    def interrupted(self) -> bool:
-        return self.interrupt_at_step is not None and len(self.steps) >= self.interrupt_at_step
+    def interrupted(self) -> Interruption:
+        if self.interrupt_at_step is not None and len(self.steps) >= self.interrupt_at_step:
+            return Interruption.FENCED
+        told = self.leave_at_step is not None and len(self.steps) >= self.leave_at_step
+        return Interruption.LEAVE if told else Interruption.NONE
+
+    def leave(self, snapshot: Snapshot | None) -> None:
+        self.log.append("leave")
+        self.interim = snapshot
 
     def publish(self, snapshot: Snapshot) -> None:
         self.log.append(f"publish {snapshot.boundary}")
         self.snapshots[snapshot.boundary] = snapshot
 
-    def directive(self, boundary: int) -> Directive:
+    def directive(self, boundary: int) -> Directive | None:
         self.log.append(f"directive {boundary}")
+        if boundary == self.leave_at_boundary:
+            return None
         default = Verdict.ACCEPT if boundary == self.last else Verdict.CONTINUE
         return self.directives.get(boundary, Directive(verdict=default))
 

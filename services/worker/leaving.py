@@ -1,0 +1,66 @@
+"""Told to leave: a machine is drained, a spot instance is taken back, a pod is deleted. SIGTERM says so.
+
+Whoever waits or is about to begin something leaves at once, with `ToldToLeave`; who trains finishes the step and stores
+an interim checkpoint first (model/train_stage.py). Being told is no fault: the orchestrator hears INTERRUPTED, which
+counts neither as a retry nor as a restart, and the next group goes on from there.
+"""
+
+import os
+import signal
+import threading
+from types import FrameType
+
+from services.common.errors import RetainError
+from services.common.logging import get_logger
+
+
+class ToldToLeave(RetainError):
+    """The workers were told to leave; what is under way is given up, or was stored as an interim checkpoint."""
+
+    code = "UNAVAILABLE"
+    reason = "TOLD_TO_LEAVE"
+
+
+class Leaving:
+    """Whether this process was told. Thread-safe; `ask` may be called from a signal handler."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+
+    def ask(self) -> None:
+        """Tell it."""
+        self._asked.set()
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was told."""
+        return self._asked.is_set()
+
+    def check(self) -> None:
+        """Raise ToldToLeave if it was told."""
+        if self.asked:
+            raise ToldToLeave("the workers were told to leave")
+
+    def pause(self, seconds: float) -> None:
+        """Sleep; raises ToldToLeave as soon as it is told."""
+        self._asked.wait(seconds)
+        self.check()
+
+    def reset(self) -> None:
+        """A new group in an old process (tests): nobody has told it anything."""
+        self._asked.clear()
+
+
+# One process is told once, whoever asks in it: the signal handler is set up before the train function begins.
+PROCESS = Leaving()
+
+
+def leave_on_sigterm() -> None:
+    """Let SIGTERM tell this process. Only the main thread may call this; on Ray that is where actor calls run, not the
+    train function (services/worker/ray_backend.py)."""
+
+    def told(number: int, frame: FrameType | None) -> None:
+        PROCESS.ask()
+
+    signal.signal(signal.SIGTERM, told)
+    get_logger(__name__).info("SIGTERM will be heard", pid=os.getpid())
