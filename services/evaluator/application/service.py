@@ -116,5 +116,5 @@ class EvaluatorService:
         return await self.working.thread.run(call, *arguments)
 
     async def _enqueue(self, evaluation: Evaluation) -> None:
+        self._line.put(evaluation.id)  # first: what is told of is in the line, whatever telling comes to
         await self._live.tell(evaluation)
-        self._line.put(evaluation.id)

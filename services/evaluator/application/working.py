@@ -67,17 +67,15 @@ class Working:
 
     async def _take_up(self, evaluation: Evaluation) -> None:
         """What the loop died of must neither stay RUNNING nor kill it for ever."""
-        self._at = None
         deaths = self._deaths[evaluation.id] = self._deaths.get(evaluation.id, 0) + 1
         now = self.live.get(evaluation.id)
-        if now is None:
-            return
-        if deaths < MOST_DEATHS:
-            await self.live.tell(now.to(State.PENDING, now_s=self.clock()))
+        if now is not None and deaths < MOST_DEATHS:
             self.line.put(now.id)
-            return
-        text = f"the evaluator's working task died of it {deaths} times; its log has the tracebacks"
-        await self._end(now.to(State.FAILED, now_s=self.clock(), error=text, error_reason="INTERNAL"))
+            await self.live.tell(now.to(State.PENDING, now_s=self.clock()))
+        elif now is not None:
+            text = f"the evaluator's working task died of it {deaths} times; its log has the tracebacks"
+            await self._end(now.to(State.FAILED, now_s=self.clock(), error=text, error_reason="INTERNAL"))
+        self._at = None
 
     async def _evaluate(self, evaluation: Evaluation) -> None:
         began_s = time.monotonic()
@@ -102,10 +100,13 @@ class Working:
         tries = self._tries[running.id] = self._tries.get(running.id, 0) + 1
         pause_s = min(self.longest_retry_s, self.retry_s * 2 ** min(tries - 1, 20))
         log.warning("evaluation waits", evaluation=running.id, waits_for=error.message, again_in_s=pause_s)
-        await self.live.tell(running.to(State.PENDING, now_s=self.clock(), waiting_for=error.message))
         self.line.put(running.id, after_s=pause_s)
+        await self.live.tell(running.to(State.PENDING, now_s=self.clock(), waiting_for=error.message))
         if isinstance(error, StorageFull):
-            await self.thread.run(self.answering.measurer.make_room)
+            try:
+                await self.thread.run(self.answering.measurer.make_room)
+            except (OSError, RetainError) as fault:  # on a full disk even deleting may need room
+                log.warning("no room could be made", error=repr(fault))
 
     async def _answered(self, running: Evaluation, *, with_base: bool) -> tuple[Evaluation, Answer | None]:
         """The ended evaluation. Raises Unavailable, which is no fault; anything else fails this evaluation only."""

@@ -119,7 +119,7 @@ class World:
     async def serving(self) -> AsyncIterator[EvaluatorService]:
         """A service at work; at the end it stops as a process does."""
         service = self.service()
-        await service.start()
+        await self.begin(service)
         supervisor = Supervisor(on_change=self._told, first_pause_s=0.01)
         supervisor.keep("measuring", service.working.run)
         try:
@@ -127,6 +127,10 @@ class World:
         finally:
             await supervisor.stop()
             service.stop()
+
+    async def begin(self, service: EvaluatorService) -> None:
+        """What a process does first."""
+        await service.start()
 
     async def _told(self, name: str, alive: bool) -> None:
         self.exporter.task(name, alive=alive)
