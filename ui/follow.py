@@ -76,7 +76,8 @@ def outcome_line(run: Run) -> str:
     style = STATE_STYLES.get(run.state, "default")
     why = f": {escape(run.status.message or run.status.reason)}" if run.status.message or run.status.reason else ""
     hint = f"; `retain approve {run.id} --accept` or `--continue` lets it go on" if run.state == "SUSPENDED" else ""
-    return f"[{style}]{run.state}[/{style}] {run.id}{why}{hint}"
+    waits = f"; waits for: {escape(run.status.waiting_for)}" if run.status.waiting_for else ""
+    return f"[{style}]{run.state}[/{style}] {run.id}{why}{waits}{hint}"
 
 
 def stage_detail(stage: Stage) -> str:
@@ -137,6 +138,8 @@ class TerminalView:
                 detail = f"{PHASES.get(run.status.phase, '')}  {detail}"
             elif stage.state == "SUSPENDED":
                 detail = f"waits for a person  {detail}"
+            if stage.state == "RUNNING" and run.status.waiting_for:
+                detail = f"waits for: {run.status.waiting_for}  {detail}"
             self._bar(
                 stage.name,
                 stage.step,
@@ -148,6 +151,8 @@ class TerminalView:
     def _where(self, run: Run) -> str:
         if run.state == "PENDING":
             return f"place {run.status.queue_position} in the queue" if run.status.queue_position else "pending"
+        if run.status.waiting_for:
+            return f"waits for: {run.status.waiting_for}"
         return PHASES.get(run.status.phase, "")
 
     def _bar(self, name: str, done: float, total: float | None, detail: str, *, waiting: bool) -> None:
@@ -175,7 +180,8 @@ class PlainView:
 
     def show(self, run: Run) -> None:
         stage = next((stage for stage in run.stages if stage.state == "RUNNING"), None)
-        mark = (run.state, stage.name if stage else "", stage.attempt if stage else 0, stage.latest if stage else None)
+        at = (stage.name, stage.attempt, stage.latest) if stage else ("", 0, None)
+        mark = (run.state, *at, run.status.waiting_for)
         if mark == self._last and self._clock() - self._said_s < LINE_EVERY_S:
             return
         self._last, self._said_s = mark, self._clock()
@@ -184,6 +190,8 @@ class PlainView:
             where = f" {PHASES.get(run.status.phase, '')} {run.status.prepare_progress:.0%}"
         elif stage and run.status.phase != "TRAINING":
             where += f"  {PHASES.get(run.status.phase, '')}"
+        if run.status.waiting_for:
+            where += f"  waits for: {run.status.waiting_for}"
         self._console.print(f"{run.state}{where}".rstrip(), soft_wrap=True, highlight=False)
 
     def decided(self, decision: Decision) -> None:

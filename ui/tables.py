@@ -148,6 +148,10 @@ def decisions_table(decisions: Sequence[Decision]) -> Table:
     return table
 
 
+# What may be gone on from is plain, what was accepted stands out, what was set aside warns, what is gone is dim.
+CHECKPOINT_STYLES = {"ACCEPTED": "green", "DAMAGED": "red", "VOID": "dim", "PRUNING": "dim", "PRUNED": "dim"}
+
+
 def checkpoints_table(checkpoints: Sequence[Checkpoint]) -> Table:
     table = _table(
         "Checkpoints",
@@ -160,13 +164,13 @@ def checkpoints_table(checkpoints: Sequence[Checkpoint]) -> Table:
         "Size",
         right=["Forgetting", "Loss", "Size"],
     )
-    _narrow(table, may_break=["Checkpoint"])
+    _narrow(table, may_break=["Checkpoint", "State"])
     for row in checkpoints:
         table.add_row(
             row.id,
             row.ref.manifest_sha256[:8],
             row.parent[:8] or "-",
-            row.state.lower(),
+            Text(row.standing, CHECKPOINT_STYLES.get(row.state, "")),
             words.percent(row.forgetting),
             f"{row.train_loss_nats:.3f}" if row.train_loss_nats else "-",
             words.file_size(row.bytes),

@@ -32,6 +32,11 @@ def answer(world: World, evaluation_id: str, request: resources.EvaluationReques
         id=evaluation_id, request=request, state=resources.EVALUATION_STATE_SUCCEEDED, sequence=2
     )
     evaluation.create_time.GetCurrentTime()
+    if request.checkpoint.uri in world.unreadable:
+        evaluation.state, evaluation.error_reason = resources.EVALUATION_STATE_FAILED, "CHECKPOINT_DAMAGED"
+        evaluation.error = "model/model.safetensors is cut"
+        evaluation.damaged.CopyFrom(request.checkpoint)
+        return evaluation
     evaluation.end_time.GetCurrentTime()
     for ref in request.sets:
         loss = now.get(ref.name, START_NATS)

@@ -192,6 +192,12 @@ class FakePlatform(
         self._enter(context, "GetCheckpoint")
         return checkpoint_pb.GetCheckpointResponse(checkpoint=self._checkpoint(request.checkpoint_id, context))
 
+    def VoidCheckpoint(self, request, context):
+        self._enter(context, "VoidCheckpoint")
+        found = self._checkpoint(request.checkpoint_id, context)
+        found.state, found.message = res.CHECKPOINT_STATE_DAMAGED, f"set aside by a person: {request.reason}"
+        return checkpoint_pb.VoidCheckpointResponse(checkpoint=found)
+
     def ImportCheckpoint(self, request, context):
         self._enter(context, "ImportCheckpoint")
         digest = hashlib.sha256(request.uri.encode()).hexdigest()

@@ -1,6 +1,7 @@
 """A worker group that speaks StageControlService over real gRPC and trains in `World`: for tests of the orchestrator.
 
-`killed` ends it as a crash would, `paused` lets it hang. tests/fakes/launcher.py starts it as a job.
+`killed` ends it as a crash would, `paused` lets it hang, `leave` is what a draining machine says.
+tests/fakes/launcher.py starts it as a job.
 """
 
 import hashlib
@@ -37,6 +38,7 @@ class FakeWorker:
     store: ObjectStore
     killed: threading.Event = field(default_factory=threading.Event)
     paused: threading.Event = field(default_factory=threading.Event)
+    leave: threading.Event = field(default_factory=threading.Event)
     log: list[str] = field(default_factory=list)
     steps_done: list[tuple[str, int, int]] = field(default_factory=list)
     fail_prepare: tuple[str, str] | None = None
@@ -56,7 +58,7 @@ class FakeWorker:
                     time.sleep(min(work.wait.seconds, 0.2))
                 elif kind == "prepare":
                     self._prepare(work.prepare)
-                elif self._stage(work.stage) == res.VERDICT_STOP:
+                elif self._stage(work.stage) == res.VERDICT_STOP or self.leave.is_set():
                     return
 
     def call(self, method, request, tries: int = 400):
@@ -114,12 +116,15 @@ class FakeWorker:
 
     def _stage(self, work) -> int:
         start = work.resume if work.HasField("resume") else work.parent
+        if start.uri in self.world.unreadable:
+            self._interrupted(work, damaged=start, message="model/model.safetensors is cut")
+            return res.VERDICT_ROLL_BACK
         losses = self.world.losses_of(start.weights_digest) or {work.target: START_NATS}
         shares, lr_scale = dict(work.shares), work.lr_scale
         step, lag = work.resume.step, work.decision_lag
         parent = start.manifest_sha256
         boundaries = -(-work.total_steps // work.steps_per_boundary)
-        boundary = -(-step // work.steps_per_boundary)
+        boundary = boundaries if step == work.total_steps else step // work.steps_per_boundary
         while True:
             if boundary > 0:
                 reply = self._directive(work, boundary)
@@ -132,17 +137,31 @@ class FakeWorker:
                 shares, lr_scale = dict(reply.shares), reply.lr_scale
             assert boundary < boundaries, "the last boundary is accepted, rolled back or stopped"
             boundary += 1
+            begun, before = step, losses
             end = min(boundary * work.steps_per_boundary, work.total_steps)
-            fraction = (end - step) / work.total_steps
-            losses = self.world.train(losses, target=work.target, shares=shares, lr_scale=lr_scale, fraction=fraction)
-            self._train(work, step, end, losses, shares, lr_scale)
-            step = end
+            trained = {"target": work.target, "shares": shares, "lr_scale": lr_scale}
+            losses = self.world.train(before, **trained, fraction=(end - begun) / work.total_steps)
+            step = self._train(work, step, end, losses, shares, lr_scale)
+            if step < end:
+                losses = self.world.train(before, **trained, fraction=(step - begun) / work.total_steps)
+                self._checkpoint(work, boundary - 1, step, losses, shares, parent, interim=True)
+                self._interrupted(work, message="the machine drains")
+                return res.VERDICT_STOP
             parent = self._checkpoint(work, boundary, step, losses, shares, parent)
             assert lag in (0, 1)
 
-    def _train(self, work, step: int, end: int, losses, shares, lr_scale: float) -> None:
+    def _interrupted(self, work, **said) -> None:
+        outcome = pb.END_OUTCOME_INTERRUPTED
+        self.call(
+            self.stub.EndStage, pb.EndStageRequest(**self._fence(work.attempt, work.index), outcome=outcome, **said)
+        )
+
+    def _train(self, work, step: int, end: int, losses, shares, lr_scale: float) -> int:
+        """The step that was reached: `end`, or one before it when the machine drains."""
         stage = work.spec.stages[work.index]
         while step < end:
+            if self.leave.is_set() and step % work.steps_per_boundary:
+                return step
             pace = max(1, min(end - step, int(self.world.steps_per_s * 0.1)))
             step += pace
             self.steps_done.append((work.name, work.attempt, step))
@@ -158,6 +177,7 @@ class FakeWorker:
                 shares=shares,
             )
             time.sleep(pace / self.world.steps_per_s)
+        return end
 
     def _report(self, work, phase, **figures) -> None:
         self.call(
@@ -167,7 +187,7 @@ class FakeWorker:
             ),
         )
 
-    def _checkpoint(self, work, boundary: int, step: int, losses, shares, parent: str) -> str:
+    def _checkpoint(self, work, boundary: int, step: int, losses, shares, parent: str, *, interim: bool = False) -> str:
         uri = f"{work.output_uri}/step-{step:09d}"
         weights = self.world.remember(losses, self.run_id, work.name)
         data = json.dumps(losses, sort_keys=True).encode()
@@ -185,6 +205,7 @@ class FakeWorker:
             pb.ReportCheckpointRequest(
                 **self._fence(work.attempt, work.index),
                 boundary=boundary,
+                interim=interim,
                 checkpoint=values_pb2.CheckpointRef(
                     uri=uri, manifest_sha256=sha, weights_digest=weights, step=step, tokens=tokens
                 ),

@@ -19,11 +19,13 @@ LEARNT = "*"  # mark of the loss that a set had when it was last learnt
 
 @dataclass
 class World:
-    """Losses in nats by weights digest. `strength`: how much is forgotten; `steps_per_s`: speed of the fake workers."""
+    """Losses in nats by weights digest. `strength`: how much is forgotten; `steps_per_s`: speed of the fake workers;
+    `unreadable`: checkpoints' URIs whose files nobody can read."""
 
     strength: float = 0.012
     steps_per_s: float = 400.0
     losses: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def losses_of(self, digest: str) -> dict[str, float]:

@@ -169,6 +169,11 @@ class RetainClient:
         request = checkpoint_pb.GetCheckpointRequest(checkpoint_id=checkpoint_id)
         return to_view(views.Checkpoint, self._call(self._checkpoints.GetCheckpoint, request).checkpoint)
 
+    def void_checkpoint(self, checkpoint_id: str, *, reason: str = "") -> views.Checkpoint:
+        """Sets a checkpoint aside: nothing goes on from it any more. One that others build on is refused."""
+        request = checkpoint_pb.VoidCheckpointRequest(checkpoint_id=checkpoint_id, reason=reason)
+        return to_view(views.Checkpoint, self._call(self._checkpoints.VoidCheckpoint, request).checkpoint)
+
     def import_checkpoint(self, uri: str, *, name: str) -> views.Checkpoint:
         """Registers an uploaded Hugging Face folder as a base."""
         request = checkpoint_pb.ImportCheckpointRequest(uri=uri, name=name)

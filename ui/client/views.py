@@ -129,6 +129,7 @@ class RunStatus:
     prepare_progress: float
     prepared: tuple[PreparedFolder, ...]
     overlap: dict[str, float]
+    waiting_for: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,12 +192,14 @@ class Decision:
     time: datetime | None
     actor: str
     recommendations: tuple[str, ...]
+    suspicious: bool
     resource: dict[str, Any] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """One checkpoint in the lineage; `parent` is the manifest digest of the one that it grew from."""
+    """One checkpoint in the lineage; `parent` is the manifest digest of the one that it grew from, `message` why it was
+    set aside. `interim`: taken between two boundaries by workers that had to leave."""
 
     id: str
     ref: CheckpointRef
@@ -211,7 +214,15 @@ class Checkpoint:
     create_time: datetime | None
     kind: str
     domain: str
+    message: str
+    interim: bool
     resource: dict[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def standing(self) -> str:
+        """Its state in words, with what there is to say about it."""
+        state = f"{self.state.lower()}, interim" if self.interim else self.state.lower()
+        return f"{state}: {self.message}" if self.message else state
 
 
 @dataclass(frozen=True, kw_only=True)

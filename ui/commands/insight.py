@@ -20,13 +20,19 @@ def status(
 
     with connect() as client:
         if run_id:
-            rows = progress.of_run(client.get_run(run_id))
+            runs = [client.get_run(run_id)]
+            rows = progress.of_run(runs[0])
         else:
-            rows = progress.of_house(client.checkpoints(), client.list_runs(states=("PENDING", "RUNNING", "SUSPENDED")))
+            runs = client.list_runs(states=("PENDING", "RUNNING", "SUSPENDED"))
+            rows = progress.of_house(client.checkpoints(), runs)
+    waiting = {run.id: run.status.waiting_for for run in runs if run.status.waiting_for}
     if json:
-        emit({"stages": rows})
-    else:
-        console().print(progress_table(rows))
+        emit({"stages": rows, "waiting": waiting})
+        return
+    out = console()
+    out.print(progress_table(rows))
+    for waiting_run, why in waiting.items():
+        out.print(f"{waiting_run} waits for: {why}", soft_wrap=True, highlight=False, markup=False)
 
 
 def decisions(run_id: RunArgument, json: JsonFlag = False) -> None:

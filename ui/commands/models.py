@@ -54,6 +54,22 @@ def export(
         console().print(str(target), soft_wrap=True, highlight=False, markup=False)
 
 
+def void(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="Its id, its s3:// URI, or 8 or more digits of its digest.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Set a checkpoint aside: nothing goes on from it, and the newest good one before it takes its place."""
+    with connect() as client:
+        row = client.void_checkpoint(checkpoint, reason=reason)
+    if json:
+        emit(_named(row))
+    else:
+        console().print(f"{row.id} is {row.standing}", soft_wrap=True, highlight=False, markup=False)
+
+
 def import_model(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Hugging Face folder of the Llama family.")],
     name: Annotated[str, typer.Option("--name", help="Name for people; default: the folder's.")] = "",
@@ -147,7 +163,7 @@ def _child(module: str, arguments: list[str]) -> None:
 def register(app: typer.Typer) -> None:
     """Adds the verbs of this file."""
     panel = "Models"
-    for verb in (checkpoints, export, sample):
+    for verb in (checkpoints, export, void, sample):
         app.command(rich_help_panel=panel)(verb)
     app.command("import", rich_help_panel=panel)(import_model)
     app.command("eval", rich_help_panel=panel)(evaluate)

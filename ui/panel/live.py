@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 
 from ui.client.errors import ClientError
-from ui.client.views import Decision, ForgettingRecord, Run
+from ui.client.views import Checkpoint, Decision, ForgettingRecord, Run
 
 FIRST_LOOK_S = 2.0
 IDLE_S = 60.0  # a run that nobody looks at any more is not watched
@@ -22,6 +22,7 @@ class Snapshot:
 
     run: Run | None = None
     decisions: tuple[Decision, ...] = field(default_factory=tuple)
+    checkpoints: tuple[Checkpoint, ...] = field(default_factory=tuple)
     history: tuple[ForgettingRecord, ...] = field(default_factory=tuple)
     error: str | None = None
 
@@ -81,6 +82,7 @@ class LiveRuns:
         changes: dict = {"run": run, "error": None}
         try:
             changes["decisions"] = tuple(self._client.decisions(run.id))
+            changes["checkpoints"] = tuple(self._client.checkpoints(run_id=run.id))
             changes["history"] = tuple(self._client.history(run.id))
         except ClientError as error:
             changes["error"] = error.message

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from ui import words
-from ui.client.views import Decision, Run
+from ui.client.views import Checkpoint, Decision, Run
 from ui.dual import DualRow
 from ui.follow import PHASES
 from ui.panel.charts import draw, stage_starts
@@ -96,6 +96,31 @@ def decisions(made: Sequence[Decision]) -> None:
         if made[-1].recommendations:
             st.markdown("**Recommendations**")
             st.markdown("\n".join(f"- {line}" for line in made[-1].recommendations))
+
+
+def lineage(checkpoints: Sequence[Checkpoint]) -> None:
+    """Every checkpoint of the run with its state, newest first: also those that were set aside, and why."""
+    if not checkpoints:
+        return
+    with st.container(border=True):
+        st.subheader("Checkpoints")
+        st.dataframe(
+            [
+                {
+                    "Stage": f"{row.stage} ({row.attempt})",
+                    "Step": row.ref.step,
+                    "State": row.standing,
+                    "Forgetting": words.percent(row.forgetting),
+                    "Size": words.file_size(row.bytes),
+                    "Checkpoint": row.id,
+                }
+                for row in checkpoints
+            ],
+            hide_index=True,
+            key="lineage",
+            column_config={"State": st.column_config.TextColumn(width="medium")},
+            alt="Checkpoints of the run, newest first",
+        )
 
 
 def report(run: Run, thresholds: Thresholds) -> None:

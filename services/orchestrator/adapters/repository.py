@@ -111,6 +111,11 @@ class SqlRepository(Records, Repository):
                 upsert(connection, garbage, {"uri": uri}, key="uri")
         self._set_right("run", run_id)
 
+    def building_on(self, uri: str) -> tuple[str, ...]:
+        query = sa.select(runs.c.id).where(runs.c.base_uri == uri, runs.c.status != RunStatus.SUCCEEDED.value)
+        with self._begin() as connection:
+            return tuple(row.id for row in connection.execute(query.order_by(runs.c.number)))
+
     def list_runs(
         self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
     ) -> Page[RunState | UnreadableRun]:

@@ -113,10 +113,10 @@ class Library:
                 f"{checkpoint.id} is {checkpoint.status}: nothing goes on from it; allowed are LIVE and ACCEPTED ones",
                 reason="CHECKPOINT_GONE",
             )
-        users = await self._engine.read(self._engine.repository.runs_based_on, checkpoint.ref.uri)
+        users = await self._engine.read(self._engine.repository.building_on, checkpoint.ref.uri)
         if users:
             raise FailedPrecondition(
-                f"run {users[0]} builds on {checkpoint.id}; its deletion unlocks this",
+                f"run {users[0]} builds on {checkpoint.id}; its success or deletion unlocks this",
                 reason="CHECKPOINT_IN_USE",
             )
         if not checkpoint.run_id:

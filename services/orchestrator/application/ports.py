@@ -127,6 +127,10 @@ class Repository(Protocol):
         """
         ...
 
+    def building_on(self, uri: str) -> tuple[str, ...]:
+        """Ids of runs that start from this checkpoint and have not succeeded: they may go on, or be let go on."""
+        ...
+
     def list_runs(
         self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
     ) -> Page[RunState | UnreadableRun]:

@@ -42,7 +42,7 @@ def on_voided(state: RunState, event: CheckpointVoided) -> Outcome:
                 "it; allowed is a checkpoint that nothing builds on (a new run may start from an earlier one)",
                 reason="CHECKPOINT_IN_USE",
             )
-    said = f"set aside by {event.actor}" + (f": {event.reason}" if event.reason else "")
+    said = f"set aside by a {event.actor}" + (f": {event.reason}" if event.reason else "")
     return set_aside(state, event.checkpoint, actor=event.actor, message=said, now_s=event.now_s)
 
 

@@ -89,3 +89,24 @@ def test_env_leaves_secrets_out(retain, monkeypatch) -> None:
     outcome = retain("env", "--json")
     assert "hunter2" not in outcome.out
     assert outcome.json["environment"]["RETAIN_TOKEN"] == "(set)"
+
+
+def test_a_checkpoint_is_set_aside_and_the_lineage_says_why(retain, platform: FakePlatform) -> None:
+    story.finished(platform, "r")
+    name = retain("checkpoints", "r", "--json").json[0]["checkpoint"]
+    row = retain("void", name, "--reason", "a file is cut", "--json").json
+    assert (row["checkpoint"], row["state"]) == (name, "CHECKPOINT_STATE_DAMAGED")
+    assert row["message"] == "set aside by a person: a file is cut"
+    said = retain("void", name, "--reason", "a file is cut").out
+    assert said.strip() == f"{name} is damaged: set aside by a person: a file is cut"
+    shown = " ".join(retain("checkpoints", "r").out.split())
+    assert "damaged:" in shown
+    assert retain("void", "no-such-checkpoint").code != 0
+
+
+def test_what_a_run_waits_for_is_printed(retain, platform: FakePlatform) -> None:
+    run = story.suspended(platform, "r")
+    run.status.waiting_for = "disk full at /var/retain"
+    for verb in (("show", "r"), ("status", "r"), ("status",)):
+        assert "waits for: disk full at /var/retain" in retain(*verb).out
+    assert retain("status", "r", "--json").json["waiting"] == {"r": "disk full at /var/retain"}

@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui import words
 from ui.client import ClientError
-from ui.client.views import Run
+from ui.client.views import Checkpoint, Run
 from ui.dual import dual_rows
 from ui.panel import run_view
 from ui.panel.shared import client, errors_shown, live, show_error, state_badge
@@ -60,6 +60,30 @@ def _buttons(run: Run) -> None:
             button("Retry", "replay", "retry", "retry")
 
 
+def _void(run: Run) -> None:
+    """Sets the chosen checkpoint aside, with the reason as it stands."""
+    chosen = st.session_state.get("aside")
+    if not chosen:
+        return
+    try:
+        client().void_checkpoint(chosen, reason=st.session_state.get("aside_reason", ""))
+        live().forget(run.id)
+    except ClientError as error:
+        st.session_state["failure"] = error
+
+
+def _set_aside(run: Run, checkpoints: tuple[Checkpoint, ...]) -> None:
+    """What a person may do about a checkpoint that should not be gone on from."""
+    usable = [row.id for row in checkpoints if row.state in {"LIVE", "ACCEPTED"}]
+    if not usable:
+        return
+    with st.expander("Set a checkpoint aside"):
+        st.caption("Nothing goes on from it any more; the newest good one before it takes its place.")
+        st.selectbox("Checkpoint", usable, index=None, key="aside", placeholder="Choose a checkpoint")
+        st.text_input("Why, for the record", key="aside_reason")
+        st.button("Set aside", icon=":material/block:", key="void", on_click=_void, args=(run,))
+
+
 def page(run_id: str, refreshing: bool) -> None:
     """Everything about the run, from the newest snapshot."""
     snapshot = live().look(run_id)
@@ -80,12 +104,16 @@ def page(run_id: str, refreshing: bool) -> None:
         st.markdown(f"**{run.name}**, created {words.moment(run.create_time)}")
     if run.status.message or run.status.reason:
         (st.error if run.state == "FAILED" else st.warning)(run.status.message or run.status.reason)
+    if run.status.waiting_for:
+        st.info(f"Waits for: {run.status.waiting_for}", icon=":material/hourglass_top:")
     _buttons(run)
     thresholds = Thresholds.of_spec(run.resource["spec"])
     rows = dual_rows(snapshot.history, snapshot.decisions, thresholds)
     run_view.stages(run, thresholds)
     run_view.charts(run, rows, thresholds)
     run_view.decisions(snapshot.decisions)
+    run_view.lineage(snapshot.checkpoints)
+    _set_aside(run, snapshot.checkpoints)
     run_view.report(run, thresholds)
 
 
