@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ui import words
-from ui.client.views import Checkpoint, Decision, Plan, Run, Stage
+from ui.client.views import Checkpoint, Decision, Garbage, Plan, Run, Stage
 from ui.dual import DualRow
 from ui.progress import ProgressRow
 from ui.severity import MARKS
@@ -242,3 +242,21 @@ def _time(stage: Stage) -> str:
     taken = words.duration(stage.wall_seconds) if stage.wall_seconds else "-"
     left = stage.time_left_seconds
     return taken if left is None or stage.state != "RUNNING" else f"{taken}\n{words.duration(left)} left"
+
+
+def garbage_table(garbage: Garbage) -> Table:
+    """What nothing in the store refers to, and why."""
+    title = "Nothing refers to" if garbage.dry_run else "Deleted"
+    table = _table(title, "What", "Where", "Objects", "Size", "Newest", "Why", right=["Objects", "Size"])
+    _narrow(table, may_break=["Where", "Why"])
+    for item in garbage.items:
+        where = item.uri.split("/", 3)[-1]
+        table.add_row(
+            item.kind.replace("_", " "),
+            where,
+            str(item.objects),
+            words.file_size(item.bytes),
+            words.moment(item.update_time),
+            item.reason,
+        )
+    return table

@@ -118,6 +118,9 @@ PIPELINE_RUNS = _gauge("retain_pipeline_runs", ("state",), "Pipeline runs by sta
 UNREADABLE_RECORDS = _gauge(
     "retain_unreadable_records", ("kind",), "Stored runs, checkpoints and decisions that are set aside, found so far."
 )
+GARBAGE_FREED_BYTES = _counter(
+    "retain_garbage_freed_bytes_total", ("kind",), "Bytes in the store that nothing referred to and that were deleted."
+)
 STAGE_ATTEMPTS = _counter("retain_stage_attempts_total", ("stage",), "Attempts begun, by name of the stage.")
 DECISIONS = _counter("retain_decisions_total", ("decision",), "Decisions of the gate or of a person, by verdict.")
 TRAIN_LOSS_NATS = _gauge("retain_train_loss_nats", _STAGE, "Training loss in nats a token, as last reported.")
@@ -221,6 +224,7 @@ class OrchestratorMetrics(_Group):
     _members: ClassVar = {
         "pipeline_runs": PIPELINE_RUNS,
         "unreadable_records": UNREADABLE_RECORDS,
+        "garbage_freed_bytes": GARBAGE_FREED_BYTES,
         "stage_attempts": STAGE_ATTEMPTS,
         "decisions": DECISIONS,
         "train_loss_nats": TRAIN_LOSS_NATS,

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tenacity
 import urllib3
@@ -232,12 +232,15 @@ class MinioStore:
         found = self._try(prefix, lambda: [*self._client.list_objects(self.bucket, prefix=prefix, recursive=True)])
         for item in sorted(found, key=lambda item: item.object_name or ""):
             if not item.is_dir:
-                yield ObjectInfo(
-                    key=item.object_name or "",
-                    size_bytes=item.size or 0,
-                    etag=item.etag or "",
-                    modified=item.last_modified,
-                )
+                yield _info(item)
+
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        pages = iter(self._client.list_objects(self.bucket, prefix=prefix, recursive=True))
+        # Never tried again: a listing that has failed is over for Python, and would pass for a whole one.
+        what = f"the listing of {prefix or self.bucket}"
+        while (item := self._try(what, lambda: next(pages, None), once=True)) is not None:
+            if not item.is_dir:
+                yield _info(item)
 
     def delete(self, key: str) -> None:
         self._try(key, lambda: self._client.remove_object(self.bucket, key))
@@ -248,14 +251,15 @@ class MinioStore:
     def presign_put(self, key: str, *, expires_s: int = 3600) -> str:
         return self._signer.presigned_put_object(self.bucket, key, expires=timedelta(seconds=expires_s))
 
-    def _try(self, what: str, call: Callable[[], T]) -> T:
-        """Run `call`, repeating what a later try may mend, and translate what remains into the services' errors."""
+    def _try(self, what: str, call: Callable[[], T], *, once: bool = False) -> T:
+        """Run `call`, repeating what a later try may mend unless it is to run `once`, and translate what remains into
+        the services' errors."""
         waits = tenacity.stop_after_delay(self.patience_s)
         waiting = False
 
         def stop(state: tenacity.RetryCallState) -> bool:
             full = self.on_waiting is not None and is_full(_error_of(state))
-            return self._closing.is_set() or (not full and waits(state))
+            return once or self._closing.is_set() or (not full and waits(state))
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
             nonlocal waiting
@@ -308,3 +312,9 @@ class MinioStore:
 
 def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
+
+
+def _info(item: Any) -> ObjectInfo:
+    return ObjectInfo(
+        key=item.object_name or "", size_bytes=item.size or 0, etag=item.etag or "", modified=item.last_modified
+    )

@@ -29,6 +29,11 @@ class ObjectInfo:
     etag: str
     modified: datetime | None = None
 
+    @property
+    def modified_s(self) -> float | None:
+        """When it was written, in Unix seconds."""
+        return None if self.modified is None else self.modified.timestamp()
+
 
 class ObjectStore(Protocol):
     """What is asked of an object store. Writing a key replaces it; readers see the old object or the new one, whole."""
@@ -65,6 +70,11 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key starts with `prefix`, in the order of the keys."""
+        ...
+
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Every object, page by page in the store's own order, in which those of one folder follow one another: for
+        listings that do not fit into memory. Raises Unavailable in the middle when the store goes away."""
         ...
 
     def delete(self, key: str) -> None:

@@ -14,6 +14,7 @@ from services.common.metrics import OrchestratorMetrics
 from services.common.object_store import ObjectStore
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.exporter import Exporter
+from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.effects import Effects
 from services.orchestrator.application.ending import end
 from services.orchestrator.application.engine import Clock, RunEngine, SystemClock
@@ -53,6 +54,14 @@ class Ports:
     bases: BaseReader | None = None  # None reads config files from the store and from folders that this machine sees
 
 
+@dataclass(frozen=True, kw_only=True)
+class GarbageSchedule:
+    """How often garbage is collected, and how old it must be, in seconds."""
+
+    every_s: float
+    older_than_s: float
+
+
 class Orchestrator:
     """The assembled service: `start`, then `stop`."""
 
@@ -65,6 +74,7 @@ class Orchestrator:
         timing: Timing,
         hold_s: float = HOLD_S,
         evaluation_poll_s: float = 0.25,
+        garbage: GarbageSchedule | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self.engine = RunEngine(ports.repository, ports.executor, ports.clock)
@@ -92,7 +102,9 @@ class Orchestrator:
         )
         library = Library(self.engine, ports.store)
         logs = LogService(self.engine, ports.launcher)
-        self._closing = (effects, self.runs, library, logs)
+        self.collector = Collector(self.engine, ports.store, ports.evaluator, self.exporter)
+        self._garbage = garbage
+        self._closing = (effects, self.runs, library, logs, self.collector)
         package = "retain.orchestrator.v1"
         self.server = GrpcServer(
             bind=bind,
@@ -107,7 +119,7 @@ class Orchestrator:
                 ),
                 f"{package}.CheckpointService": (
                     checkpoint_grpc.add_CheckpointServiceServicer_to_server,
-                    CheckpointServicer(library),
+                    CheckpointServicer(library, self.collector),
                 ),
             },
             registry=self.registry,
@@ -119,6 +131,9 @@ class Orchestrator:
         await self.reconciler.start()
         port = await self.server.start()
         self._tasks = [asyncio.create_task(self.reconciler.run()), asyncio.create_task(self._sweep())]
+        if self._garbage is not None:
+            schedule = self.collector.on_schedule(self._garbage.every_s, self._garbage.older_than_s)
+            self._tasks.append(asyncio.create_task(schedule))
         return port
 
     async def broke(self) -> None:

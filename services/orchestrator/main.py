@@ -19,7 +19,7 @@ from services.orchestrator.adapters.grafana_notifier import GrafanaNotifier
 from services.orchestrator.adapters.ray_jobs import RayJobs, environment, job_env
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.adapters.settings import Settings
-from services.orchestrator.app import Orchestrator, Ports
+from services.orchestrator.app import GarbageSchedule, Orchestrator, Ports
 from services.orchestrator.application.ports import NoNotifier, Notifier
 from services.orchestrator.application.reconciler import Timing
 
@@ -52,6 +52,9 @@ async def serve(settings: Settings, store: MinioStore) -> None:
                 start_timeout_s=settings.start_timeout_s,
                 max_restarts=settings.max_job_restarts,
             ),
+            garbage=GarbageSchedule(every_s=settings.garbage_every_s, older_than_s=settings.garbage_older_than_s)
+            if settings.garbage_every_s
+            else None,
         )
         ProcessCollector(registry=orchestrator.registry)
         PlatformCollector(registry=orchestrator.registry)

@@ -8,7 +8,7 @@ effect and then raise, which is what a lost reply looks like from outside.
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,6 +76,17 @@ class FakeObjectStore(ObjectStore):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         keys = self._do("list", prefix, lambda: sorted(key for key in self.objects if key.startswith(prefix)))
         return iter([self._info(key) for key in keys])
+
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        for key in self._do("scan", prefix, lambda: sorted(key for key in self.objects if key.startswith(prefix))):
+            if key in self.objects:
+                yield self._info(key)
+
+    def age(self, seconds: float) -> None:
+        """Let everything that is there be older by so much."""
+        with self._lock:
+            for key in self._modified:
+                self._modified[key] -= timedelta(seconds=seconds)
 
     def delete(self, key: str) -> None:
         self._do("delete", key, lambda: self.objects.pop(key, None))

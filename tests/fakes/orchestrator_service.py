@@ -41,6 +41,8 @@ class FakePlatform(
         self.decisions: dict[str, list[res.Decision]] = {}
         self.records: dict[str, list[evaluator_resources.ForgettingRecord]] = {}
         self.checkpoints: list[res.Checkpoint] = []
+        self.garbage = checkpoint_pb.CollectGarbageResponse()
+        self.garbage_asked: list[checkpoint_pb.CollectGarbageRequest] = []
         self.requests: dict[str, str] = {}
         self.violations: list[tuple[str, str]] = []
         self.calls: list[str] = []
@@ -197,6 +199,14 @@ class FakePlatform(
         found = self._checkpoint(request.checkpoint_id, context)
         found.state, found.message = res.CHECKPOINT_STATE_DAMAGED, f"set aside by a person: {request.reason}"
         return checkpoint_pb.VoidCheckpointResponse(checkpoint=found)
+
+    def CollectGarbage(self, request, context):
+        self._enter(context, "CollectGarbage")
+        self.garbage_asked.append(request)
+        reply = checkpoint_pb.CollectGarbageResponse()
+        reply.CopyFrom(self.garbage)
+        reply.dry_run = request.dry_run
+        return reply
 
     def ImportCheckpoint(self, request, context):
         self._enter(context, "ImportCheckpoint")

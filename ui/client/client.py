@@ -22,6 +22,7 @@ from ui.client.errors import BadInput, Unreachable, Violation
 from ui.client.spec import to_message
 
 DEADLINE_S = 20.0
+GARBAGE_DEADLINE_S = 1800.0  # the whole store is listed, and what is deleted goes object by object
 STREAM_DEADLINE_S = 300.0  # a stream is opened anew after so long, so that a half-dead connection is noticed
 PATIENCE_S = 120.0  # how long a stream keeps looking for a server that went away
 PAGE_SIZE = 500
@@ -187,6 +188,12 @@ class RetainClient:
             checkpoint_id=checkpoint_id, with_training_state=with_training_state
         )
         return to_view(views.Export, self._call(self._checkpoints.ExportCheckpoint, request))
+
+    def collect_garbage(self, *, dry_run: bool, older_than_s: int = 0) -> views.Garbage:
+        """What nothing in the store refers to: listed, or deleted. 0: what is older than a day."""
+        request = checkpoint_pb.CollectGarbageRequest(dry_run=dry_run, older_than_seconds=older_than_s)
+        reply = self._call(self._checkpoints.CollectGarbage, request, deadline_s=GARBAGE_DEADLINE_S)
+        return to_view(views.Garbage, reply)
 
     # --- the evaluator
 

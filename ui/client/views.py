@@ -226,6 +226,30 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GarbageItem:
+    """Something in the store that nothing refers to, and why nothing does."""
+
+    uri: str
+    kind: str
+    objects: int
+    bytes: int
+    update_time: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Garbage:
+    """What was, or with `dry_run` would be, deleted; `notes` say what was left alone and why. `items` are the first
+    10,000 of `total_items`."""
+
+    items: tuple[GarbageItem, ...]
+    bytes: int
+    dry_run: bool
+    notes: tuple[str, ...]
+    total_items: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportedFile:
     """One file of a checkpoint: where to get it and what it must be."""
 

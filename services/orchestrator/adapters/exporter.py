@@ -51,6 +51,10 @@ class Exporter(Observer):
         """Take away the series of runs that ended some minutes ago."""
         self._series.sweep(now_s=self._clock.monotonic_s())
 
+    def freed(self, kind: str, freed_bytes: int) -> None:
+        """Garbage is gone."""
+        self._metrics.garbage_freed_bytes.labels(kind=kind).inc(freed_bytes)
+
     def deleted(self, run_id: str, status: RunStatus) -> None:
         """A run is gone."""
         self._counts[status] -= 1

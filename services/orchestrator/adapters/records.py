@@ -14,9 +14,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from services.common.errors import Corrupt, InvalidInput, NotFound, Unavailable, Violation
 from services.common.logging import get_logger
 from services.orchestrator.adapters import codec
-from services.orchestrator.adapters.tables import checkpoints, decisions, garbage, uploads
+from services.orchestrator.adapters.tables import checkpoints, decisions, facts, garbage, uploads
 from services.orchestrator.application.ports import Page, Upload
 from services.orchestrator.domain.decision import Decision, Severity, Verdict
+from services.orchestrator.domain.garbage import References, names_in
 from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus
 from services.orchestrator.domain.spec import Domain, StageKind
 from services.orchestrator.domain.values import CheckpointRef
@@ -101,6 +102,7 @@ class Records:
             "file_name": upload.file_name,
             "sha256": upload.sha256,
             "bytes": upload.bytes,
+            "asked_s": upload.asked_s,
         }
         with self._begin() as connection:
             upsert(connection, uploads, values, key="folder,file_name")
@@ -109,7 +111,39 @@ class Records:
         query = sa.select(uploads).where(uploads.c.folder == folder).order_by(uploads.c.file_name)
         with self._begin() as connection:
             rows = connection.execute(query).all()
-        return tuple(Upload(folder=r.folder, file_name=r.file_name, sha256=r.sha256, bytes=r.bytes) for r in rows)
+        return tuple(
+            Upload(folder=r.folder, file_name=r.file_name, sha256=r.sha256, bytes=r.bytes, asked_s=r.asked_s)
+            for r in rows
+        )
+
+    def checkpoint_references(self, *, limit: int, after_number: int = 0) -> tuple[References, int | None]:
+        query = sa.select(checkpoints).where(checkpoints.c.number > after_number).order_by(checkpoints.c.number)
+        with self._begin() as connection:
+            rows = connection.execute(query.limit(limit)).all()
+        for row in rows:
+            codec.loads(Checkpoint, row.body)  # a text that is cut off may have lost what it names
+        found = References(
+            steps=frozenset(row.uri for row in rows),
+            named=frozenset().union(*(names_in(row.body) | names_in(row.uri) for row in rows)),
+        )
+        return found, rows[-1].number if rows else None
+
+    def upload_references(self, *, asked_since_s: float) -> References:
+        query = sa.select(uploads.c.folder).where(uploads.c.asked_s >= asked_since_s).distinct()
+        with self._begin() as connection:
+            return References(named=frozenset(row.folder for row in connection.execute(query)))
+
+    def forget_uploads(self, folder: str) -> None:
+        with self._begin() as connection:
+            connection.execute(uploads.delete().where(uploads.c.folder == folder))
+
+    def fact(self, name: str, value: str) -> str:
+        query = sa.select(facts.c.value).where(facts.c.name == name)
+        with self._begin() as connection:
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            connection.execute(insert(facts).values(name=name, value=value).on_conflict_do_nothing())
+            stored: str = connection.execute(query).scalar_one()
+        return stored
 
     def garbage(self) -> tuple[str, ...]:
         with self._begin() as connection:

@@ -23,6 +23,7 @@ from services.orchestrator.application.ports import (
 )
 from services.orchestrator.domain.decision import Decision
 from services.orchestrator.domain.due import needs_attention
+from services.orchestrator.domain.garbage import References, names_in, references_of
 from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, RunState, RunStatus
 
 _rows = sa.select(runs.c.id, runs.c.version, runs.c.status, runs.c.body, runs.c.number)
@@ -158,6 +159,22 @@ class SqlRepository(Records, Repository):
             "attention": needs_attention(state),
             "body": codec.dumps(state),
         }
+
+    def run_references(
+        self, *, limit: int, after_number: int = 0, only_at_work: bool = False
+    ) -> tuple[References, int | None]:
+        query = _rows.where(runs.c.number > after_number).order_by(runs.c.number)
+        if only_at_work:
+            query = query.where(runs.c.attention.is_(True))
+        with self._begin() as connection:
+            rows = connection.execute(query.limit(limit)).all()
+        found = References(named=frozenset().union(*(names_in(row.body) for row in rows)))
+        for row in rows:
+            state = self._state(row)
+            if isinstance(state, UnreadableRun):
+                raise RunUnreadable(state)
+            found = found.merged(references_of(state))
+        return found, rows[-1].number if rows else None
 
     def _hold_base(self, connection: sa.Connection, uri: str) -> None:
         """Keep a base from being deleted until the run that names it is committed."""

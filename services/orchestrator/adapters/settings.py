@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     start_timeout_s: float = Field(default=600.0, gt=0)
     job_poll_s: float = Field(default=2.0, gt=0)
     max_job_restarts: int = Field(default=5, ge=0)
+    garbage_every_s: float = Field(default=86_400.0, ge=0)  # 0: only when it is asked for (retain gc)
+    garbage_older_than_s: float = Field(default=86_400.0, gt=0)
     drain_s: float = Field(default=5.0, ge=0)
 
     @property

@@ -53,7 +53,11 @@ uploads = Table(
     Column("file_name", String(255), primary_key=True),
     Column("sha256", String(64), nullable=False),
     Column("bytes", BigInteger, nullable=False),
+    Column("asked_s", Float, nullable=False, server_default="0"),
 )
+
+# What is known of this installation as a whole: whose the bucket is.
+facts = Table("facts", metadata, Column("name", String(64), primary_key=True), Column("value", Text, nullable=False))
 
 # Prefixes in the store that nobody refers to any more; the reconcile loop deletes what is under them.
 garbage = Table("garbage", metadata, Column("uri", String(512), primary_key=True))

@@ -75,6 +75,8 @@ class RunEngine:
         # Held by whoever uses or awaits one, so that a lock is gone with its last user, also that of an unknown run.
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._listening: list[News] = []
+        # Held while a run, an upload or an import comes to refer to shared data, and while such data is thrown away.
+        self.choosing = asyncio.Lock()
         self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     def observe(self, observer: Observer) -> None:

@@ -145,11 +145,18 @@ class Library:
             raise InvalidInput(faults)
         place = f"uploads/{folder}/model" if folder else f"uploads/{sha256}"
         key = f"{place}/{file_name}"
-        present = await self._files(self._store.stat, key)
         known = {u.file_name: u for u in await self._engine.read(self._engine.repository.uploads, folder or sha256)}
         same = file_name in known and known[file_name].sha256 == sha256
-        upload = Upload(folder=folder or sha256, file_name=file_name, sha256=sha256, bytes=size_bytes)
-        await self._engine.read(self._engine.repository.put_upload, upload)
+        upload = Upload(
+            folder=folder or sha256,
+            file_name=file_name,
+            sha256=sha256,
+            bytes=size_bytes,
+            asked_s=self._engine.clock.now_s(),
+        )
+        async with self._engine.choosing:  # after it the collection of garbage knows of this upload
+            await self._engine.read(self._engine.repository.put_upload, upload)
+            present = await self._files(self._store.stat, key)
         there = present is not None and present.size_bytes == size_bytes and same
         url = "" if there else await self._files(self._store.presign_put, key, expires_s=URL_LIVES_S)
         return UploadTicket(
@@ -160,6 +167,10 @@ class Library:
 
     async def import_model(self, uri: str, name: str) -> Checkpoint:
         """Register an uploaded Hugging Face folder as a base. Importing the same files again is the same checkpoint."""
+        async with self._engine.choosing:
+            return await self._import(uri, name)
+
+    async def _import(self, uri: str, name: str) -> Checkpoint:
         folder = await self._files(self._folder_of, uri)
         uploads = await self._engine.read(self._engine.repository.uploads, folder)
         manifest = await self._files(self._commit_import, folder, uploads)

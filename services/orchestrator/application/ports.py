@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from services.common.errors import Corrupt
 from services.orchestrator.domain.actions import Evaluate, WritePoint
 from services.orchestrator.domain.decision import Decision
+from services.orchestrator.domain.garbage import References
 from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus
 from services.orchestrator.domain.spec import ComputeSpec
 from services.orchestrator.domain.values import CheckpointRef, Measurement
@@ -84,12 +85,13 @@ class Overview:
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A file that a client was given an upload URL for."""
+    """A file that a client was given an upload URL for, last at `asked_s` (Unix seconds)."""
 
     folder: str
     file_name: str
     sha256: str
     bytes: int
+    asked_s: float = 0.0
 
 
 class Repository(Protocol):
@@ -171,6 +173,29 @@ class Repository(Protocol):
 
     def uploads(self, folder: str) -> tuple[Upload, ...]:
         """Uploads of a folder."""
+        ...
+
+    def run_references(
+        self, *, limit: int, after_number: int = 0, only_at_work: bool = False
+    ) -> tuple[References, int | None]:
+        """What the next runs (with `only_at_work` those that the reconcile loop looks at) after a number refer to, and
+        the number of the last one; None at the end. Raises RunUnreadable: what such a run refers to nobody can tell."""
+        ...
+
+    def checkpoint_references(self, *, limit: int, after_number: int = 0) -> tuple[References, int | None]:
+        """What the next checkpoints after a number are and refer to. Raises Corrupt for one that cannot be read."""
+        ...
+
+    def upload_references(self, *, asked_since_s: float) -> References:
+        """Folders that a client asked to upload to since then (Unix seconds)."""
+        ...
+
+    def forget_uploads(self, folder: str) -> None:
+        """The files of a folder are gone."""
+        ...
+
+    def fact(self, name: str, value: str) -> str:
+        """A fact about this installation: what is stored under a name, or this value from now on."""
         ...
 
     def garbage(self) -> tuple[str, ...]:
@@ -278,6 +303,14 @@ class EvaluatorPort(Protocol):
 
     async def delete_run_records(self, run_id: str) -> None:
         """Delete evaluations, history and series of a run that was deleted. Again is no error."""
+        ...
+
+
+class GarbageMeter(Protocol):
+    """Counts what was thrown away."""
+
+    def freed(self, kind: str, freed_bytes: int) -> None:
+        """An item of a kind is gone."""
         ...
 
 

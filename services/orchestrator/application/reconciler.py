@@ -165,7 +165,8 @@ class Reconciler(Observer):
         while (run_id := self._queue.head()) is not None:
             before = self._queue.position(run_id)
             try:
-                await self._engine.apply(run_id, Admitted(now_s=self._engine.clock.now_s()))
+                async with self._engine.choosing:  # from here on it may use what others have prepared
+                    await self._engine.apply(run_id, Admitted(now_s=self._engine.clock.now_s()))
             except (NotFound, Corrupt) as error:
                 self._queue.forget(run_id)  # it must not keep the others waiting
                 get_logger().error("a run that waits cannot be admitted", run=run_id, error=str(error))

@@ -106,7 +106,8 @@ class RunService:
             base_uri=checked.base.ref.uri if checked.base else None,
         )
         try:
-            await self._engine.read(self._engine.repository.create, new)
+            async with self._engine.choosing:
+                await self._engine.read(self._engine.repository.create, new)
         except AlreadyExists:
             # Two copies of one request at the same time: the other one was first.
             if request_id and (known := await self._answered(request_id, digest, spec)):

@@ -4,18 +4,22 @@ from typing import Any
 
 from retain.orchestrator.v1 import checkpoint_service_pb2 as pb
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as pb_grpc
+from services.common.errors import InvalidInput, Violation
+from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.library import Library
 from services.orchestrator.transport.paging import number_of, page_size, token_of
 from services.orchestrator.transport.present import present_checkpoint, timestamp
 
 Context = Any
+LARGEST_ANSWER = 10_000  # items in one answer, which has to fit into a message
 
 
 class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
     """The lineage, for users."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, collector: Collector) -> None:
         self._library = library
+        self._collector = collector
 
     async def ListCheckpoints(self, request: Any, context: Context) -> Any:  # noqa: N802
         of = f"checkpoints{request.run_id}"
@@ -46,3 +50,27 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
         return pb.ExportCheckpointResponse(
             checkpoint=present_checkpoint(export.checkpoint), files=files, expire_time=timestamp(export.expire_s)
         )
+
+    async def CollectGarbage(self, request: Any, context: Context) -> Any:  # noqa: N802
+        if request.older_than_seconds < 0:
+            said = f"came {request.older_than_seconds}; allowed is 0 (a day) or more"
+            raise InvalidInput([Violation(field="older_than_seconds", description=said)])
+        collected = await self._collector.collect(
+            dry_run=request.dry_run, older_than_s=float(request.older_than_seconds)
+        )
+        response = pb.CollectGarbageResponse(
+            bytes=collected.bytes,
+            dry_run=collected.dry_run,
+            notes=collected.notes,
+            total_items=len(collected.items),
+        )
+        for item in collected.items[:LARGEST_ANSWER]:
+            response.items.add(
+                uri=item.uri,
+                kind=item.kind.value,
+                objects=item.objects,
+                bytes=item.bytes,
+                update_time=timestamp(item.modified_s),
+                reason=item.reason,
+            )
+        return response

@@ -107,14 +107,18 @@ class CollectGarbageRequest(_message.Message):
     def __init__(self, dry_run: _Optional[bool] = ..., older_than_seconds: _Optional[int] = ...) -> None: ...
 
 class CollectGarbageResponse(_message.Message):
-    __slots__ = ("items", "bytes", "dry_run")
+    __slots__ = ("items", "bytes", "dry_run", "notes", "total_items")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_ITEMS_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[GarbageItem]
     bytes: int
     dry_run: bool
-    def __init__(self, items: _Optional[_Iterable[_Union[GarbageItem, _Mapping]]] = ..., bytes: _Optional[int] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    total_items: int
+    def __init__(self, items: _Optional[_Iterable[_Union[GarbageItem, _Mapping]]] = ..., bytes: _Optional[int] = ..., dry_run: _Optional[bool] = ..., notes: _Optional[_Iterable[str]] = ..., total_items: _Optional[int] = ...) -> None: ...
 
 class GarbageItem(_message.Message):
     __slots__ = ("uri", "kind", "objects", "bytes", "update_time", "reason")
