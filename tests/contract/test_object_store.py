@@ -7,7 +7,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -110,6 +112,34 @@ def test_list_gives_all_keys_under_a_prefix_in_order(store: ObjectStore, prefix:
     ]
     store.delete(f"{prefix}/a/1")
     assert [info.key for info in store.list(f"{prefix}/a/")] == [f"{prefix}/a/2"]
+
+
+def test_a_scan_gives_every_object_once_and_those_of_a_folder_together(store: ObjectStore, prefix: str) -> None:
+    """More than the 1,000 of one page, among them names that sort in another way as paths than as text."""
+    keys = [f"{prefix}/{folder}/{number:03d}" for folder in ("a", "a-b", "a.c", "ab") for number in range(300)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda key: store.put_bytes(key, b"x"), keys))
+    found = list(store.scan(f"{prefix}/"))
+    assert sorted(info.key for info in found) == sorted(keys)
+    assert {info.size_bytes for info in found} == {1}
+    assert all(info.modified_s is not None and abs(info.modified_s - time.time()) < 600 for info in found)
+    folders = [info.key.rpartition("/")[0] for info in found]
+    assert len([name for name, _ in groupby(folders)]) == 4
+    assert next(iter(store.scan(f"{prefix}/none/")), None) is None
+
+
+def test_a_scan_that_fails_in_the_middle_never_passes_for_a_whole_one(
+    real: MinioStore, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **kwargs: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(object_name="a", size=1, etag="", last_modified=None, is_dir=False)
+        raise ConnectionError("the store went away")
+
+    monkeypatch.setattr(real._client, "list_objects", broken)
+    scan = real.scan(prefix)
+    assert next(scan).key == "a"
+    with pytest.raises(Unavailable, match="went away"):
+        next(scan)
 
 
 def test_a_file_of_several_parts_comes_back_bit_for_bit(store: ObjectStore, prefix: str, tmp_path: Path) -> None:

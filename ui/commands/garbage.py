@@ -38,10 +38,8 @@ def gc(
     more = found.total_items - len(found.items)
     many = f"{found.total_items} item" + ("s" if found.total_items != 1 else "")
     size = words.file_size(found.bytes)
-    say(
-        f"{many}, {size}{f' (the last {more} are not listed)' if more else ''}, "
-        + ("deleted" if yes else "not deleted")
-    )
+    unlisted = f" (the last {more} are not listed)" if more else ""
+    say(f"{many}, {size}{unlisted}, {'deleted' if yes else 'not deleted'}")
     for note in found.notes:
         say(note)
     if found.items and not yes:
