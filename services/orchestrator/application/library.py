@@ -105,6 +105,10 @@ class Library:
     async def void(self, key: str, reason: str) -> Checkpoint:
         """Set a checkpoint aside: nothing goes on from it any more. The same again changes nothing; one that others
         build on, or whose files are gone anyway, is refused."""
+        async with self._engine.choosing:  # no run comes to build on it in the middle
+            return await self._void(key, reason)
+
+    async def _void(self, key: str, reason: str) -> Checkpoint:
         checkpoint = await self.get(key)
         if checkpoint.status is CheckpointStatus.DAMAGED:
             return checkpoint

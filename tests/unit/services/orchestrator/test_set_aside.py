@@ -9,6 +9,7 @@ import pytest
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from services.common.errors import Corrupt, FailedPrecondition, InvalidTransition, Unavailable
+from services.orchestrator.application.library import Library
 from services.orchestrator.domain.run_state import CheckpointStatus, RunState
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
 from tests.contract.test_repository import checkpoint
@@ -153,5 +154,25 @@ async def test_a_parent_is_not_deleted_under_a_cancelled_child(world: Offline) -
         await world.app.runs.delete(parent.id, "")
     await world.app.runs.delete(child.id, "")
     await world.app.runs.delete(parent.id, "")
+    with pytest.raises(FailedPrecondition):
+        await world.app.runs.create(given, "", digest="d")
+
+
+async def test_a_checkpoint_that_a_run_builds_on_is_not_voided_and_an_imported_one_that_is_void_is_no_base(
+    world: Offline,
+) -> None:
+    library = Library(world.app.engine, world.store)
+    base = replace(checkpoint("", 1), id="imported/1", status=CheckpointStatus.ACCEPTED)
+    world.repository.put_checkpoint(base)
+    code = replace(spec().stages[1], data=replace(spec().stages[1].data, general="sample://docs"))
+    given = spec(stages=(code,), tokenizer=replace(spec().tokenizer, train=None))
+    given = replace(given, model=replace(given.model, preset=None, checkpoint=base.ref.uri, context=64))
+    child = await world.app.runs.create(given, "", digest="d")
+    with pytest.raises(FailedPrecondition, match=f"run {child.id} builds on"):
+        await library.void(base.id, "")
+    await ended(world, child)
+    await world.app.runs.delete(child.id, "")
+    for _ in range(2):
+        assert (await library.void(base.id, "bad")).status is CheckpointStatus.DAMAGED
     with pytest.raises(FailedPrecondition):
         await world.app.runs.create(given, "", digest="d")
