@@ -4,7 +4,8 @@ A loss is -ln p(next token), in nats. Perplexity is e^(mean loss): as uncertain 
 The sum over the bytes of the text, as bits per byte, lets models with different tokenizers be compared. The mean is
 over all tokens of the set; a mean of batch means would weigh the tokens of a short last batch more.
 
-`python -m model.evaluate MODEL_DIR --data FILE...` measures a Hugging Face folder without any server.
+`python -m model.evaluate MODEL_DIR --data FILE...` measures a Hugging Face folder without any server; with `--rolling`
+as lm-evaluation-harness does (`model.rolling`).
 """
 
 import math

@@ -12,14 +12,29 @@ from typing import Any
 
 import torch
 
-from model.errors import BadSource, RetainModelError
+from model.errors import RetainModelError
 from model.evalset import EvalSet
 from model.evaluate import SetResult, evaluate_set
 from model.hf import check_vocabulary, load_pretrained
-from model.sources import open_source
+from model.measured import measured_documents
+from model.rolling import evaluate_rolling
 from model.tokenizer import Tokenizer
 
 BAD_INPUT = 2
+BYTES_PER_TOKEN = 4  # about, for the length of a progress bar
+# What a figure means: --rolling or not.
+METHODS: dict[bool, dict[str, str]] = {
+    False: {
+        "name": "joined",
+        "says": "Documents joined, each with what the tokenizer puts in front, in windows that do not overlap; the "
+        "first token of a set is not predicted. lm-evaluation-harness reads each document alone: --rolling does so.",
+    },
+    True: {
+        "name": "rolling",
+        "says": "Each document alone, its first token predicted from BOS (without one: EOS), as lm-evaluation-harness "
+        "has it (loglikelihood_rolling).",
+    },
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,16 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             limit=options.limit,
             batch_rows=options.batch_rows,
             device=options.device,
+            rolling=options.rolling,
         )
     except RetainModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     if options.output is not None:
         print(f"written: {write_results(Path(options.output), options, results)}", file=sys.stderr)
+    method = METHODS[options.rolling]
     if options.json:
-        print(json.dumps({"sets": [result.summary() for result in results]}))
+        print(json.dumps({"sets": [result.summary() for result in results], "method": method}))
     else:
         print(table(results))
+        print(method["says"])
     return 0
 
 
@@ -54,19 +72,24 @@ def run(
     limit: int | None = None,
     batch_rows: int | None = None,
     device: str | None = None,
+    rolling: bool = False,
 ) -> list[SetResult]:
-    """One result per file (or other source), measured in windows of `context` tokens (default: the model's)."""
+    """One result per file (or other source), measured in windows of `context` tokens (default: the model's).
+
+    rolling: each document alone, see `model.rolling`.
+    """
     model, tokenizer = load_pretrained(folder), Tokenizer.load(folder)
     check_vocabulary(model.config, tokenizer)
     if device is not None:
         model.to(device)
-    sets = []
-    for uri in data:
-        source = open_source(uri, options={} if limit is None else {"limit_documents": limit})
-        documents = list(source)
-        if not documents:
-            raise BadSource(uri, "no documents", "at least one document")
-        sets.append(EvalSet.build(_name(uri, data), documents, tokenizer, context or model.config.context))
+    window = context or model.config.context
+    texts = [(_name(uri, data), measured_documents(uri, limit=limit)) for uri in data]
+    if rolling:
+        size = sum(len(d.plain_text().encode("utf-8", "surrogatepass")) for _, documents in texts for d in documents)
+        with _progress(size // BYTES_PER_TOKEN) as advance:
+            options: dict[str, Any] = {"context": window, "batch_rows": batch_rows, "on_tokens": advance}
+            return [evaluate_rolling(model, tokenizer, name, found, **options) for name, found in texts]
+    sets = [EvalSet.build(name, documents, tokenizer, window) for name, documents in texts]
     with _progress(sum(len(s.tokens_N) for s in sets)) as advance:
         return [evaluate_set(model, s, batch_rows=batch_rows, on_tokens=advance) for s in sets]
 
@@ -82,6 +105,7 @@ def write_results(folder: Path, options: argparse.Namespace, results: Sequence[S
         },
         "n-samples": {r.name: {"original": r.documents, "effective": r.documents} for r in results},
         "config": {"model": "retain", "model_args": f"pretrained={options.model}", "limit": options.limit},
+        "method": METHODS[options.rolling],
         "date": time.time(),
         "model_name": str(options.model),
         "torch_version": torch.__version__,
@@ -129,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=_positive, help="first N documents of each file")
     parser.add_argument("--batch-rows", type=_positive, help="windows per forward pass")
     parser.add_argument("--device", help="cpu, cuda, ... (default: cpu)")
+    parser.add_argument("--rolling", action="store_true", help="each document alone, as lm-evaluation-harness has it")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument("--output", help="folder for results_{date}.json")
     return parser

@@ -9,6 +9,7 @@ likeliest (greedy). top_k leaves only the k likeliest in the draw (Fan et al. 20
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -58,10 +59,11 @@ def generate(
 ) -> Iterator[str]:
     """Pieces of text that continue a prompt (a text, or a conversation for the chat template) as they are made.
 
-    Ends at an end-of-text token, after max_new_tokens, or when the model's context is full. The same arguments give the
-    same text. Raises BadConfig for settings out of range or a prompt that leaves no room, NonFinite for NaN logits.
+    Ends at an end-of-text token, after max_new_tokens, or when the model's context is full. Ids that the tokenizer has
+    no token for (an embedding is often wider than its vocabulary) are never drawn. The same arguments give the same
+    text. Raises BadConfig for settings out of range or a prompt that leaves no room, NonFinite for NaN logits.
     """
-    ids = tokenizer.encode(prompt) if isinstance(prompt, str) else tokenizer.encode_prompt(prompt)
+    ids = tokenizer.encode_open(prompt) if isinstance(prompt, str) else tokenizer.encode_prompt(prompt)
     step = tokenizer.decode_stream(ids)
     for token_id in generate_ids(
         model,
@@ -71,6 +73,7 @@ def generate(
         top_k=top_k,
         seed=seed,
         stop_ids=end_ids(model, tokenizer),
+        never_ids=[i for i in range(model.config.vocab_size) if i not in tokenizer.ids],
     ):
         piece = step(token_id)
         if piece:
@@ -86,9 +89,12 @@ def generate_ids(
     top_k: int | None = 50,
     seed: int = 0,
     stop_ids: frozenset[int] = frozenset(),
+    never_ids: Sequence[int] = (),
 ) -> Iterator[int]:
-    """Token ids that continue the prompt; see `generate`. A stop id ends it and is not yielded."""
+    """Token ids that continue the prompt; see `generate`. A stop id ends it and is not yielded; never_ids are not
+    drawn."""
     _check(model, prompt_ids, max_new_tokens, temperature, top_k)
+    never = torch.tensor(sorted(never_ids), dtype=torch.int64)
     parameter = next(model.parameters())
     capacity = min(model.config.context, len(prompt_ids) + max_new_tokens)
     cache = KeyValueCache(model.config, capacity, like=parameter)
@@ -99,7 +105,7 @@ def generate_ids(
             tokens_BT = torch.tensor([new_ids], device=parameter.device)
             hidden_BTE = model.hidden(tokens_BT, cache=cache)
             logits_V = model.lm_head(hidden_BTE[0, -1]).float().cpu()
-        token_id = _pick(logits_V, temperature, top_k, generator)
+        token_id = _pick(logits_V, never, temperature, top_k, generator)
         if token_id in stop_ids:
             return
         yield token_id
@@ -107,14 +113,15 @@ def generate_ids(
 
 
 def end_ids(model: Llama, tokenizer: Tokenizer) -> frozenset[int]:
-    """Tokens that end a text: the model's and the tokenizer's."""
+    """Tokens that end a text: those that the model names, as transformers has it; without any, the tokenizer's end."""
     own = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
-    return frozenset((*model.config.eos_ids, *own))
+    return frozenset(model.config.eos_ids or own)
 
 
-def _pick(logits_V: Tensor, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
+def _pick(logits_V: Tensor, never: Tensor, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
     if not bool(torch.isfinite(logits_V).all()):
         raise NonFinite("logits", "NaN or infinity", "finite logits")
+    logits_V = logits_V.index_fill(0, never, -math.inf)
     if temperature == 0:
         return int(logits_V.argmax())
     if top_k is not None and top_k < len(logits_V):
@@ -143,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_vocabulary(model.config, tokenizer)
         prompt = [{"role": "user", "content": options.prompt}] if options.chat else options.prompt
         pieces = generate(
-            model, tokenizer, prompt, options.max_new_tokens, options.temperature, options.top_k, options.seed
+            model, tokenizer, prompt, options.max_new_tokens, options.temperature, options.top_k or None, options.seed
         )
         if options.json:
             print(json.dumps({"prompt": options.prompt, "text": "".join(pieces)}, ensure_ascii=False))
@@ -165,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--chat", action="store_true", help="put the prompt into the chat template as the user's turn")
     parser.add_argument("--max-new-tokens", type=int, default=100)
     parser.add_argument("--temperature", type=float, default=0.8, help="0 is greedy")
-    parser.add_argument("--top-k", type=int, default=50)
+    parser.add_argument("--top-k", type=int, default=50, help="only the likeliest so many; 0 is all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     return parser

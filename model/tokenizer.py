@@ -98,7 +98,8 @@ class Tokenizer:
             (t.content for t in backend.get_added_tokens_decoder().values() if t.special), key=len
         )
         self.all_special.reverse()  # longest first, for matching
-        self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
+        self.ids = frozenset(backend.get_vocab(with_added_tokens=True).values())
+        self.vocab_size = max(self.ids) + 1
         self._templated = backend  # finds special tokens in the text of a rendered template
         self._backend = _text_only(backend)  # takes all text as ordinary
         self._guarded: dict[int, Backend] = {}
@@ -236,6 +237,15 @@ class Tokenizer:
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a document, with what the post-processor adds (usually the BOS in front)."""
         return self.encode_batch([text], add_special_tokens=add_special_tokens)[0]
+
+    def encode_open(self, text: str) -> list[int]:
+        """Token ids of a text that goes on: with what the post-processor puts in front of a document, without what it
+        puts behind."""
+        inner = self.encode(text, add_special_tokens=False)
+        probe = "a" if not inner else text
+        alone, whole = self.encode(probe, add_special_tokens=False), self.encode(probe)
+        front = next((n for n in range(len(whole) - len(alone) + 1) if whole[n : n + len(alone)] == alone), 0)
+        return [*whole[:front], *inner]
 
     def encode_batch(self, texts: Sequence[str], *, add_special_tokens: bool = True) -> list[list[int]]:
         """Token ids of several documents, on all cores. Raises BadSource for text that is not valid Unicode."""

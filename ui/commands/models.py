@@ -101,6 +101,9 @@ def evaluate(
         int | None, typer.Option("--limit", min=1, help="Only the first so many documents of each file.")
     ] = None,
     batch_rows: Annotated[int | None, typer.Option("--batch-rows", min=1, help="Windows in a forward pass.")] = None,
+    rolling: Annotated[
+        bool, typer.Option("--rolling", help="Each document alone, as lm-evaluation-harness measures it.")
+    ] = False,
     output: Annotated[
         str | None, typer.Option("--output", metavar="DIR", help="Also write results_{date}.json there.")
     ] = None,
@@ -110,7 +113,7 @@ def evaluate(
     arguments = [str(_local_model(model)), "--data", *data, *(more or [])]
     for flag, value in (("--context", context), ("--limit", limit), ("--batch-rows", batch_rows), ("--output", output)):
         arguments += [flag, str(value)] if value is not None else []
-    _child("model.evaluate", arguments + (["--json"] if json else []))
+    _child("model.evaluate", arguments + ["--rolling"] * rolling + ["--json"] * json)
 
 
 def sample(
