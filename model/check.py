@@ -112,7 +112,7 @@ def _count(dataset: Source, bounded: BoundedSource, facts: dict[str, Any], fault
     fit = True
     try:
         for document in dataset:
-            parts[split_of(document.origin)] += 1
+            parts[split_of(document)] += 1
             facts["documents"] += 1
             facts["bytes"] += len(document.plain_text().encode("utf-8", "surrogatepass"))
             facts["assistant_turns"] += sum(turn["role"] == "assistant" for turn in document.messages or ())

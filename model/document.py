@@ -29,8 +29,9 @@ class Document:
     text        plain text (pre-training, mid-training), or None for a conversation
     messages    the turns of a conversation in the form of `model.conversations.normalise`, or None for plain text
     tools       the tools that a conversation's assistant may call, each as a JSON schema; empty for most
-    origin      stable id of where it comes from; hashed to choose the split, so that everything with the same origin
-                (all pieces of one library file, the documentation and the code of one file) lands on the same side
+    origin      stable id of where it comes from, for messages
+    group       what it is held out together with: all documents of a group (the pieces of one book, the documentation
+                and the code of one library file) land on the same side of the split. None: the content decides
     difficulty  1 (easy) to 5 (hard), or None when the source does not say
     meta        further facts (file, row, field of science, language), for messages and reports only
     """
@@ -39,6 +40,7 @@ class Document:
     messages: tuple[Message, ...] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     origin: str
+    group: str | None = None
     difficulty: float | None = None
     meta: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 

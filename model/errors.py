@@ -5,7 +5,8 @@
     ├── UnsupportedArchitecture a checkpoint of a family that this core does not compute
     ├── BadCheckpoint           a model folder that is broken, unsafe, or does not fit its own config
     ├── BadSource               training or evaluation text that cannot be used
-    │   └── EmptyBatch          a batch without a single target token
+    │   ├── EmptyBatch          a batch without a single target token
+    │   └── NothingToPack       documents without a single token
     └── NonFinite               NaN or infinity where a number was due
 
 Each error names the thing at fault in `field`, so that a service can map it onto the path of a request, and `reason` is
@@ -67,6 +68,10 @@ class EmptyBatch(BadSource):
     """A batch without target tokens: its mean loss would be 0/0, and a mask of all zeros is a bug somewhere else."""
 
     reason = "EMPTY_BATCH"
+
+
+class NothingToPack(BadSource):
+    """Documents in which there is no token at all: an empty source, or one of which nothing may be trained on."""
 
 
 class NonFinite(RetainModelError):

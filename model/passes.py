@@ -18,7 +18,7 @@ from model.batches import BatchStream
 from model.curriculum import Strategy
 from model.errors import BadConfig
 
-MOST_ROWS = 2_000_000
+MOST_ROWS = 1_000_000
 _BATCHES_A_BEAT = 200
 
 

@@ -6,6 +6,7 @@
         offsets.bin     int64 [documents + 1]: document d is tokens[offsets[d] : offsets[d + 1]]
         mask.bin        uint8, 1 = the token bears loss (conversations only)
         difficulty.bin  float32 [documents], 1..5 (only when the source says)
+        held_out.json   what the shard was kept clean of (model.heldout), for the checkpoints of who trains on it
         meta.json       written last, with the size and SHA-256 of every file
 
 Memory mapping means that a shard of any size costs no resident memory of its own: the system loads the pages that a
@@ -28,7 +29,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from model.errors import BadSource
+from model.errors import BadSource, NothingToPack
 
 FORMAT = 1
 META = "meta.json"
@@ -196,11 +197,15 @@ class ShardWriter:
         self._difficulties.append(np.array([np.nan if d is None else d for d in difficulties], dtype="<f4"))
         self.text_bytes += text_bytes
 
+    def attach(self, name: str, content: bytes) -> None:
+        """A further file that goes with the shard."""
+        self._append(name, np.frombuffer(content, dtype=np.uint8))
+
     def finish(self, *, source: str = "", digest: str = "", facts: Mapping[str, Any] | None = None) -> ShardMeta:
         """Writes offsets, difficulties and meta.json, and moves the folder to its place. Raises BadSource if empty."""
         lengths = np.concatenate(self._lengths) if self._lengths else np.zeros(0, dtype=np.int64)
         if not lengths.sum():
-            raise BadSource(
+            raise NothingToPack(
                 field=source or str(self.folder), came="no tokens", allowed="at least one document with text"
             )
         offsets = np.zeros(len(lengths) + 1, dtype="<i8")

@@ -3,9 +3,11 @@
 What: every document belongs to exactly one of three parts. `train` is trained on. `control` steers (the forgetting
 gate, interpolation, every choice). `report` gives the figures that people quote, and nothing is ever chosen by it.
 
-Why by hash: the part depends on the document's origin alone, not on its place in a file, on how many other documents
-there are or on the machine, so it never changes when a source grows, is shuffled, or is used again by a later stage.
-A random permutation with a seed has none of these properties.
+Why by hash: the part depends on what the document says alone (`model.content`: line ends, surrounding white space, ids
+and metadata do not count), or on the group that it is held out with where its source names one. So it depends neither
+on the form or name of its file, nor on its place in it, on how many other documents there are or on the machine; it
+never changes when a source grows, is shuffled, or is used again by a later stage. A random permutation with a seed has
+none of these properties.
 
 The caps bound the size of the evaluation sets without touching the rule: a held-out document over the cap is used for
 nothing. It is still never trained on, because another stage with another cap may evaluate on it.
@@ -18,8 +20,10 @@ import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from model.content import Content, content_key
 from model.document import Document
 from model.errors import BadConfig
+from model.heldout import HeldOut
 
 TRAIN, CONTROL, REPORT = "train", "control", "report"
 PARTS = (TRAIN, CONTROL, REPORT)
@@ -29,7 +33,7 @@ PARTS = (TRAIN, CONTROL, REPORT)
 class HoldOut:
     """How much to hold out.
 
-    fraction        of all origins, half of it for control and half for report
+    fraction        of all contents (or groups), half of it for control and half for report
     control_units   most units (documents, or 2,048-token segments of longer ones) of the control set. 160 units of
                     clean stories give an interval of about +-0.9 points of forgetting
     control_tokens  most tokens of the control set, so that an evaluation costs at most 5 % of a stage
@@ -46,7 +50,7 @@ class HoldOut:
     report_units: int = 1_000
     report_tokens: int = 200_000
     shorten_to: int | None = 200
-    salt: str = "retain-split-1"
+    salt: str = "retain-split-2"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.fraction <= 0.5:
@@ -58,16 +62,21 @@ class HoldOut:
             raise BadConfig(field="hold_out.shorten_to", came=self.shorten_to, allowed="at least 16, or nothing")
 
 
-def origin_hash(origin: str, salt: str = HoldOut.salt) -> float:
-    """A number in [0, 1) that depends on the origin and the salt only."""
-    digest = hashlib.sha256(f"{salt}\x00{origin}".encode("utf-8", "surrogatepass")).digest()
+def key_hash(key: str, salt: str = HoldOut.salt) -> float:
+    """A number in [0, 1) that depends on the key and the salt only."""
+    digest = hashlib.sha256(f"{salt}\x00{key}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2.0**64
 
 
-def split_of(origin: str, hold_out: HoldOut | None = None) -> str:
-    """The part that a document with this origin belongs to: `train`, `control` or `report`."""
+def split_of(document: Document, hold_out: HoldOut | None = None) -> str:
+    """The part that a document belongs to: `train`, `control` or `report`."""
+    return part_of(document.group or content_key(document), hold_out)
+
+
+def part_of(key: str, hold_out: HoldOut | None = None) -> str:
+    """The part of everything with this key, a group or a content."""
     rule = hold_out or HoldOut()
-    position = origin_hash(origin, rule.salt)
+    position = key_hash(key, rule.salt)
     if position < rule.fraction / 2:
         return REPORT
     return CONTROL if position < rule.fraction else TRAIN
@@ -75,38 +84,58 @@ def split_of(origin: str, hold_out: HoldOut | None = None) -> str:
 
 @dataclass
 class Reservoir:
-    """Keeps the `capacity` held-out documents with the smallest hash of a stream of any length, in bounded memory.
+    """Keeps the `capacity` held-out contents with the smallest hash of a stream of any length, in bounded memory.
 
-    The hash here covers origin and place within it, so that a source with many pieces per origin is not represented by
-    one single origin.
+    Each content is kept once, however often it comes, and which ones are kept does not depend on their order: the same
+    texts in another file make the same evaluation sets.
     """
 
     capacity: int
     salt: str
-    seen: int = 0
-    _heap: list[tuple[int, int, Document]] = field(default_factory=list, init=False)
+    _heap: list[tuple[int, str]] = field(default_factory=list, init=False)
+    _kept: dict[str, Document] = field(default_factory=dict, init=False)
 
     def add(self, document: Document) -> None:
-        place = hashlib.sha256(f"{self.salt}\x00{document.origin}\x00{self.seen}".encode("utf-8", "surrogatepass"))
-        # The largest hash is on top of a min-heap of negated values; the index breaks ties.
-        entry = (-int.from_bytes(place.digest()[:8], "big"), -self.seen, document)
-        self.seen += 1
+        key = content_key(document)
+        if key in self._kept:
+            return
+        place = hashlib.sha256(f"{self.salt}\x00{key}".encode()).digest()
+        self._kept[key] = document
+        # The largest hash is on top of a min-heap of negated values; the key breaks ties.
+        entry = (-int.from_bytes(place[:8], "big"), key)
         if len(self._heap) < self.capacity:
             heapq.heappush(self._heap, entry)
         else:
-            heapq.heappushpop(self._heap, entry)
+            del self._kept[heapq.heappushpop(self._heap, entry)[1]]
 
-    def by_hash(self) -> list[tuple[int, Document]]:
-        """(place in the stream, document), the smallest hash first: a prefix of it is a fair sample of any size."""
-        ordered = sorted(self._heap, key=lambda entry: (-entry[0], -entry[1]))
-        return [(-index, document) for _, index, document in ordered]
+    def by_hash(self) -> list[Document]:
+        """The documents kept, the smallest hash first: a prefix of it is a fair sample of any size."""
+        return [self._kept[key] for _, key in sorted(self._heap, key=lambda entry: (-entry[0], entry[1]))]
 
 
 def route(documents: Iterable[Document], hold_out: HoldOut, held: dict[str, Reservoir]) -> Iterator[Document]:
     """Yields the training documents and puts the others into `held[CONTROL]` and `held[REPORT]`, in one pass."""
     for document in documents:
-        part = split_of(document.origin, hold_out)
+        part = split_of(document, hold_out)
         if part == TRAIN:
             yield document
         else:
             held[part].add(document)
+
+
+class Training:
+    """The documents of a source that may be trained on: those of the training part that hold nothing of `exam`."""
+
+    def __init__(self, documents: Iterable[Document], hold_out: HoldOut, exam: HeldOut) -> None:
+        self._documents, self._hold_out, self._exam = documents, hold_out, exam
+        self.left_out = 0  # documents of the training part that were not taken
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in self._documents:
+            content = Content(document)
+            if part_of(document.group or content.key, self._hold_out) != TRAIN:
+                continue
+            if self._exam.finds(content):
+                self.left_out += 1
+            else:
+                yield document

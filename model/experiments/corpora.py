@@ -28,7 +28,7 @@ from model.evalset import EvalSet
 from model.prepare import pack
 from model.shards import TokenShard
 from model.sources import open_source
-from model.split import TRAIN, HoldOut, origin_hash, split_of
+from model.split import TRAIN, HoldOut, key_hash, split_of
 from model.tokenizer import Tokenizer
 
 BASE_MODEL = "models/stories260K-hf"
@@ -134,7 +134,7 @@ def _length(document: Document, tokenizer: Tokenizer) -> int:
 
 
 def _place(document: Document) -> float:
-    return origin_hash(content_origin(document.plain_text()), SALT)
+    return key_hash(content_origin(document.plain_text()), SALT)
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -196,7 +196,7 @@ def _code(shared: Path) -> Texts:
     texts = Texts(train=[], held=[])
     rule = HoldOut(fraction=0.1, salt=SALT)
     for document in open_source("sample://code", options={"document_bytes": CODE_BYTES}):
-        (texts.train if split_of(document.origin, rule) == TRAIN else texts.held).append(replace(document, meta={}))
+        (texts.train if split_of(document, rule) == TRAIN else texts.held).append(replace(document, meta={}))
     return texts
 
 

@@ -56,15 +56,17 @@ class ApartSource(Source):
         for header, blob in self._ask("read"):
             self._facts = header.get("facts", self._facts)
             begin = 0
-            for origin, difficulty, meta, content in header.get("documents", ()):
+            for origin, group, difficulty, meta, content in header.get("documents", ()):
                 self._last = str(meta.get("row") or meta.get("file") or self.uri)
                 if isinstance(content, int):
                     text = str(blob[begin : begin + content], "utf-8")
                     begin += content
-                    yield Document(text=text, origin=origin, difficulty=difficulty, meta=meta)
+                    yield Document(text=text, origin=origin, group=group, difficulty=difficulty, meta=meta)
                 else:
                     messages, tools = map(tuple, content)
-                    yield Document(messages=messages, tools=tools, origin=origin, difficulty=difficulty, meta=meta)
+                    yield Document(
+                        messages=messages, tools=tools, origin=origin, group=group, difficulty=difficulty, meta=meta
+                    )
 
     def __iter__(self) -> Iterator[Document]:
         return self.documents()

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from model.content import normal_lines
 from model.document import Document, content_origin
 from model.errors import BadSource
 from model.sources.base import Source, checked_options, whole_number
@@ -153,6 +154,14 @@ class FileSource(Source):
             return csv_rows(path, on_fault=broken, pulse=self._pulse)
         return None
 
+    def _group_of(self, path: Path) -> str:
+        """What the pieces of a file are held out by: what the file says, whatever its name and its line ends."""
+        digest = hashlib.sha256()
+        for piece in pieces_of(path, self.options["document_bytes"], self._pulse):
+            for line in normal_lines(piece):
+                digest.update(line + b"\n")
+        return f"file:{digest.hexdigest()}"
+
     def _text_documents(self, path: Path) -> Iterator[Document]:
         name = self._name(path)
         meta = {"file": name}
@@ -160,9 +169,9 @@ class FileSource(Source):
         if language:
             meta["language"] = language
         found = False
+        group = self._group_of(path) if self.options["hold_out"] == "file" else None
         for piece in pieces_of(path, self.options["document_bytes"], self._pulse):
             found = True
-            by_file = self.options["hold_out"] == "file"
-            yield Document(text=piece, origin=f"file:{name}" if by_file else content_origin(piece, "text"), meta=meta)
+            yield Document(text=piece, origin=content_origin(piece, "text"), group=group, meta=meta)
         if not found and not (language and path != self.path):
             raise BadSource(field=str(path), came="only blank lines", allowed="text")

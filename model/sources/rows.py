@@ -33,6 +33,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from model.content import content_key
 from model.conversations import BESIDE, Messages, is_chat, normalise, tools_of
 from model.difficulty import code_difficulty, gsm8k_calculations, math_level, readability_difficulty
 from model.document import Document, content_origin
@@ -67,14 +68,15 @@ def document_of(row: Any, where: str, options: Mapping[str, Any]) -> Document:
 
 
 def bearable(document: Document, where: str, cut: dict[str, int]) -> Iterator[Document]:
-    """The document, or one of more than LONGEST_CHARACTERS as several of the same origin, noted in `cut` by place."""
+    """The document, or one of more than LONGEST_CHARACTERS as several of one group, noted in `cut` by place."""
     if document.text is None or len(document.text) <= LONGEST_CHARACTERS:
         yield document
         return
     pieces = [piece for piece in cut_text(document.text, LONGEST_CHARACTERS) if piece.strip()]
     cut[where] = len(pieces)
+    group = document.group or f"content:{content_key(document)}"
     for number, piece in enumerate(pieces):
-        yield replace(document, text=piece, meta={**document.meta, "piece": number})
+        yield replace(document, text=piece, group=group, meta={**document.meta, "piece": number})
 
 
 def notes_of_cuts(uri: str, cut: Mapping[str, int]) -> tuple[str, ...]:
@@ -91,11 +93,9 @@ def row_document(row: Any, *, where: str, options: Mapping[str, Any]) -> Documen
     given, row = row, {name: _decoded(value) for name, value in row.items() if value is not None}
     if not row:
         raise BadSource(field=where, came=f"nulls only, in {_names(given)}", allowed="a row with a text or messages")
-    origin = (
-        f"field:{_needed(row, options['origin_field'], where, given)}"
-        if options.get("origin_field")
-        else content_origin(dict(row))
-    )
+    named_by = options.get("origin_field")
+    group = f"field:{_needed(row, named_by, where, given)}" if named_by else None
+    origin = group or content_origin(dict(row))
     meta = {name: row[name] for name in _META_FIELDS if isinstance(row.get(name), str | int)} | {"row": where}
     wanted = bool(options.get("difficulty", True))
     explicit = options.get("fields") or options.get("template")
@@ -105,7 +105,7 @@ def row_document(row: Any, *, where: str, options: Mapping[str, Any]) -> Documen
         tools = tools_of(row, where=where)
         _check_turns(messages, tools, where)
         stated = _stated(row, where, options, given)
-        return Document(messages=messages, tools=tools, origin=origin, difficulty=stated, meta=meta)
+        return Document(messages=messages, tools=tools, origin=origin, group=group, difficulty=stated, meta=meta)
     if explicit is not None:
         text, difficulty = _explicit(row, where, options, given), None
     else:
@@ -113,7 +113,9 @@ def row_document(row: Any, *, where: str, options: Mapping[str, Any]) -> Documen
     if not text.strip():
         raise BadSource(field=where, came="an empty text", allowed="text")
     stated = _stated(row, where, options, given)
-    return Document(text=text, origin=origin, difficulty=difficulty if stated is None else stated, meta=meta)
+    return Document(
+        text=text, origin=origin, group=group, difficulty=difficulty if stated is None else stated, meta=meta
+    )
 
 
 def _decoded(value: Any) -> Any:

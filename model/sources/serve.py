@@ -95,7 +95,7 @@ class Reader:
             return
         texts = [b"" if document.text is None else document.text.encode() for document in batch]
         rows = [
-            [d.origin, d.difficulty, dict(d.meta), [d.messages, d.tools] if d.text is None else len(text)]
+            [d.origin, d.group, d.difficulty, dict(d.meta), [d.messages, d.tools] if d.text is None else len(text)]
             for d, text in zip(batch, texts, strict=True)
         ]
         parent.send({"documents": rows, "faults": self._faults or []}, b"".join(texts))

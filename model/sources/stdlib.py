@@ -6,7 +6,7 @@ docs  the documentation of the standard library: the docstrings of its modules, 
 code  the source of the same files with docstrings and comments taken out, so that the code corpus does not rehearse
       the documentation. Training on code then really moves a model away from docs, and forgetting can be seen.
 
-All pieces of one file have the same origin ("stdlib:json/decoder.py"), in docs and in code alike, so that a file is
+All pieces of one file are of one group ("stdlib:json/decoder.py"), in docs and in code alike, so that a file is
 held out on both sides or on neither. The text differs between Python versions; tests that compare with fixed numbers
 use the generators (math, science, chat) instead.
 """
@@ -86,10 +86,11 @@ def _file_documents(what: str, name: str, path: Path, about_bytes: int) -> tuple
     origin = f"stdlib:{name}"
     if what == "docs":
         pieces = _joined(_documentation(tree, name, source), about_bytes, _PARAGRAPH)
-        return tuple(Document(text=piece, origin=origin, meta=_META["docs"]) for piece in pieces)
+        return tuple(Document(text=piece, origin=origin, group=origin, meta=_META["docs"]) for piece in pieces)
     pieces = _joined(_statements(_bare_code(source, tree)), about_bytes, "\n")
     return tuple(
-        Document(text=piece, origin=origin, difficulty=code_difficulty(piece), meta=_META["code"]) for piece in pieces
+        Document(text=piece, origin=origin, group=origin, difficulty=code_difficulty(piece), meta=_META["code"])
+        for piece in pieces
     )
 
 

@@ -29,12 +29,17 @@ def asked(path: Path, role: str = "general", place: str = "stages[0]", **stage: 
     }
 
 
+def greeting(number: int) -> list[dict[str, str]]:
+    """Conversations that differ: equal ones are one document to the split."""
+    return [{"role": "user", "content": f"Hello {number:03d}?"}, {"role": "assistant", "content": "Yes."}]
+
+
 def faults(*sources: dict) -> list[tuple[str, str]]:
     return [(fault["field"], fault["description"]) for fault in check({"sources": sources})["violations"]]
 
 
 def test_a_process_without_torch_says_what_is_there_and_what_is_wrong(tmp_path):
-    good = write(tmp_path / "good.jsonl", *({"messages": [*TALK, *TALK], "n": n} for n in range(400)))
+    good = write(tmp_path / "good.jsonl", *({"messages": [*greeting(n), *TALK]} for n in range(400)))
     texts = write(tmp_path / "texts.jsonl", {"text": "a"}, '{"text": ', {"txt": "b"}, "[1]", {"text": "c"})
     question = {"sources": [asked(good, "chat", "stages[2]"), asked(texts)]}
     code = (
@@ -49,7 +54,7 @@ def test_a_process_without_torch_says_what_is_there_and_what_is_wrong(tmp_path):
     answer = json.loads(done.stdout)
     chat, text = answer["sources"]
     assert (chat["kind"], chat["documents"], chat["assistant_turns"], chat["complete"]) == ("chat", 400, 800, True)
-    assert chat["bytes"] == 400 * len("Hello?\nYes.\nHello?\nYes.")
+    assert chat["bytes"] == 400 * len("Hello 000?\nYes.\nHello?\nYes.")
     assert (text["kind"], text["documents"]) == ("text", 2)
     assert [fault["field"] for fault in answer["violations"]] == ["stages[0].data.general"] * 3
     places = [fault["description"].partition(": came ")[0] for fault in answer["violations"]]

@@ -16,7 +16,7 @@ from model.overlap import measure_overlap
 from model.prepare import open_prepared, pack, prepare, shard_digest, training_texts
 from model.shards import TokenShard
 from model.sources import open_source
-from model.split import CONTROL, REPORT, TRAIN, HoldOut, split_of
+from model.split import CONTROL, REPORT, TRAIN, HoldOut, part_of, split_of
 from tests.unit.model.data_helpers import byte_tokenizer
 
 
@@ -33,18 +33,18 @@ def texts(*contents):
 
 
 def test_the_parts_have_their_sizes_and_never_change():
-
-    parts = [split_of(f"row:{i}") for i in range(20_000)]
+    parts = [part_of(f"row:{i}") for i in range(20_000)]
     assert parts.count(REPORT) / 20_000 == pytest.approx(0.025, abs=0.004)
     assert parts.count(CONTROL) / 20_000 == pytest.approx(0.025, abs=0.004)
-    assert parts == [split_of(f"row:{i}") for i in range(20_000)]
+    assert parts == [part_of(f"row:{i}") for i in range(20_000)]
 
 
 @given(st.text(), st.floats(0.0, 0.5), st.floats(0.0, 0.5))
-def test_a_larger_fraction_never_returns_a_held_out_document_to_training(origin, small, large):
+def test_a_larger_fraction_never_returns_a_held_out_document_to_training(text, small, large):
     small, large = sorted((small, large))
-    if split_of(origin, HoldOut(fraction=small)) != TRAIN:
-        assert split_of(origin, HoldOut(fraction=large)) != TRAIN
+    document = Document(text=text, origin="o")
+    if split_of(document, HoldOut(fraction=small)) != TRAIN:
+        assert split_of(document, HoldOut(fraction=large)) != TRAIN
 
 
 def test_impossible_hold_outs_are_refused():

@@ -127,8 +127,24 @@ def test_text_is_cut_at_blank_lines_and_loses_nothing_else(tmp_path):
     assert len(documents) > 5
     assert "\n\n".join(d.text.strip() for d in documents).split() == " ".join(paragraphs).split()
     assert len({d.origin for d in documents}) == len(documents)
-    whole = open_source(str(tmp_path / "book.txt"), options={"document_bytes": 500, "hold_out": "file"})
-    assert {d.origin for d in whole} == {"file:book.txt"}
+    assert {d.group for d in documents} == {None}
+
+
+def test_a_file_held_out_as_a_whole_is_known_by_what_it_says(tmp_path):
+    """Its name, line ends and the size of its pieces do not count."""
+    paragraphs = [f"Paragraph {i}. " + "word " * 30 for i in range(40)]
+    (tmp_path / "book.txt").write_bytes("\n\n".join(paragraphs).encode())
+    (tmp_path / "copy.md").write_bytes("\r\n\r\n".join(paragraphs).encode() + b"\r\n")
+    (tmp_path / "other.txt").write_bytes("\n\n".join(paragraphs[1:]).encode())
+
+    def groups(name: str, size: int) -> set[str | None]:
+        return {
+            d.group for d in open_source(str(tmp_path / name), options={"document_bytes": size, "hold_out": "file"})
+        }
+
+    (group,) = groups("book.txt", 500)
+    assert groups("copy.md", 500) == groups("book.txt", 900) == {group}
+    assert groups("other.txt", 500) != {group}
 
 
 @pytest.mark.parametrize(
@@ -276,10 +292,12 @@ def test_chat_answers_additions_right():
 
 
 def test_docs_and_code_of_one_library_file_fall_on_the_same_side():
-    docs = {d.origin for d in open_source("sample://docs", options={"limit_documents": 60})}
-    code = {d.origin for d in open_source("sample://code", options={"limit_documents": 60})}
-    assert docs & code
-    assert all(origin.startswith("stdlib:") and split_of(origin) for origin in docs | code)
+    part_of_group: dict[str, set[str]] = {}
+    for kind in ("docs", "code"):
+        for document in open_source(f"sample://{kind}"):
+            part_of_group.setdefault(document.group, set()).add(split_of(document))
+    assert all(group.startswith("stdlib:") and len(parts) == 1 for group, parts in part_of_group.items())
+    assert set.union(*part_of_group.values()) == {"train", "control", "report"}
 
 
 def test_docs_read_as_english():
