@@ -132,6 +132,7 @@ async def serve(settings: Settings, store: ObjectStore) -> bool:
         log.info("evaluator ends")
         await parts.server.stop(settings.drain_s)
         await supervisor.stop()
+        await parts.service.leave()
         parts.service.stop()
         parts.sampling.stop()
         metrics_server.shutdown()

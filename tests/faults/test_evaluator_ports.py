@@ -27,7 +27,8 @@ STORE = "services.common.object_store.ObjectStore"
 TRIES = 40
 NOT_REACHED = {
     Call(f"{PORTS}.PointWriter", "write"): "one call, one answer: a fault is the caller's; test_point_writer.py",
-    Call(f"{PORTS}.Sampler", "sample"): "one call, one stream: a fault is the caller's; test_servicer.py",
+    Call(f"{PORTS}.Sampler", "sample"): "one call, one stream: a fault is the caller's; test_sampling.py",
+    Call(f"{PORTS}.Evaluations", "leave"): "called at an end in good order; test_working.py",
     Call(f"{PORTS}.Measurer", "make_room"): "called when a disk is full only; test_working.py",
     Call(f"{PORTS}.Measurer", "release"): "called after a minute without work; below",
     Call(STORE, "get_file"): "the measurer's, which is a fake here; covered in test_worker_ports.py",

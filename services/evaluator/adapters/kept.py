@@ -6,7 +6,7 @@
     evaluator/runs/{run}/{ms}-{id}      names the evaluations of a run; "-" for those of none. Written before the
                                         evaluation and deleted after it, so that none is without
     evaluator/unfinished/{id}           marks what a restart must take up: written after the question, deleted after the
-                                        answer
+                                        answer; holds how many processes began to measure it
     evaluator/damaged/...               a document that could not be read, put aside
 
 There is one evaluator, so a document has one writer; every write replaces a whole object. Histories: kept_history.py.
@@ -60,6 +60,7 @@ class StoredEvaluations(Evaluations):
 
     def __init__(self, store: ObjectStore, aside: Aside) -> None:
         self._store, self._aside = store, aside
+        self._begun: dict[str, int] = {}  # unfinished evaluation -> processes that began it
 
     def create(self, evaluation: Evaluation) -> Evaluation:
         kept = self.load(evaluation.id)
@@ -77,6 +78,17 @@ class StoredEvaluations(Evaluations):
         self._store.put_bytes(_key(evaluation.id), data, content_type="application/json")
         if evaluation.state.ended:
             self._store.delete(_UNFINISHED + evaluation.id)
+            self._begun.pop(evaluation.id, None)
+
+    def begin(self, evaluation_id: str) -> int:
+        count = self._begun.get(evaluation_id, 0) + 1
+        self._store.put_bytes(_UNFINISHED + evaluation_id, str(count).encode())
+        self._begun[evaluation_id] = count
+        return count
+
+    def leave(self, evaluation_id: str) -> None:
+        if self._begun.get(evaluation_id):
+            self._store.put_bytes(_UNFINISHED + evaluation_id, str(self._begun[evaluation_id] - 1).encode())
 
     def load(self, evaluation_id: str) -> Evaluation | None:
         key = _key(evaluation_id)
@@ -98,6 +110,8 @@ class StoredEvaluations(Evaluations):
                 self._store.delete(info.key)  # the answer was written and the mark not yet deleted, or put aside
             else:
                 found.append(evaluation)
+                mark = self._store.get_bytes(info.key)
+                self._begun[evaluation.id] = int(mark) if mark.isdigit() and len(mark) < 10 else 0
         return sorted(found, key=lambda evaluation: evaluation.create_time_s)
 
     def keys(self, run: str | None) -> Sequence[EvaluationKey]:

@@ -98,6 +98,14 @@ class Evaluations(Protocol):
         """Those that must be taken up again, oldest first."""
         ...
 
+    def begin(self, evaluation_id: str) -> int:
+        """Counts that a process began to measure it, and returns how many did, this one included."""
+        ...
+
+    def leave(self, evaluation_id: str) -> None:
+        """The process ends in good order: its beginning does not count."""
+        ...
+
     def keys(self, run: str | None) -> Sequence[EvaluationKey]: ...
 
     def delete_run(self, run: str) -> None:

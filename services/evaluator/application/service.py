@@ -35,6 +35,10 @@ class EvaluatorService:
         for evaluation in await self._calls(self._evaluations.unfinished):
             await self._enqueue(evaluation.to(State.PENDING, now_s=self._clock()))
 
+    async def leave(self) -> None:
+        """Call before `stop` when the process ends in good order and the working task has ended."""
+        await self.working.leave()
+
     def stop(self) -> None:
         """Ends at once; what was being measured is measured again after the next start."""
         self.working.thread.stop()

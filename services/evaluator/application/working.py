@@ -3,7 +3,7 @@
 A store that is away and a disk that is full are no faults: the evaluation says what it waits for and is tried again
 after a pause that grows, while others have their turn. Anything else fails one evaluation and nothing more. The loop
 itself may die of a fault of its own; begun again it takes up what it was at, and fails an evaluation that it died of
-three times.
+three times. So it is with the whole process (its memory ran out, say): what five processes died of is failed.
 """
 
 import asyncio
@@ -26,7 +26,8 @@ from services.evaluator.domain.question import CheckpointRef, Question
 
 RETRY_S, LONGEST_RETRY_S = 2.0, 60.0  # before a question is taken up again whose store was away
 RELEASE_AFTER_S = 60.0  # idle seconds after which models are dropped from memory
-MOST_DEATHS = 3
+MOST_DEATHS = 3  # of the loop
+MOST_BEGINNINGS = 5  # by processes that did not end in good order
 log = get_logger(__name__)
 
 
@@ -49,6 +50,7 @@ class Working:
     release_after_s: float = RELEASE_AFTER_S
     records: asyncio.Lock = field(default_factory=asyncio.Lock)
     _at: Evaluation | None = None
+    _begun: set[str] = field(default_factory=set)
     _tries: dict[str, int] = field(default_factory=dict)
     _deaths: dict[str, int] = field(default_factory=dict)
 
@@ -82,6 +84,8 @@ class Working:
         running = evaluation.to(State.RUNNING, now_s=self.clock())
         await self.live.tell(running)
         try:
+            if await self._deadly(running):
+                return
             with_base = await self._lacks_base(running.question)
             ended, answer = await self._answered(running, with_base=with_base)
             await self._keep(ended, answer)
@@ -89,9 +93,31 @@ class Working:
             await self._put_off(running, error)
             return
         self._tries.pop(ended.id, None)
+        self._begun.discard(ended.id)
         self._deaths.pop(ended.id, None)
         self.exporter.count(succeeded=ended.state is State.SUCCEEDED, duration_s=time.monotonic() - began_s)
         await self.live.drop(ended.id)
+
+    async def leave(self) -> None:
+        """The process ends in good order: what it had begun is not held against the evaluations."""
+        for evaluation_id in self._begun:
+            try:
+                await self.calls(self.evaluations.leave, evaluation_id)
+            except RetainError as error:
+                log.warning("a beginning stays counted", evaluation=evaluation_id, error=error.message)
+
+    async def _deadly(self, running: Evaluation) -> bool:
+        """Ends an evaluation that one process after the other died of."""
+        if running.id in self._begun:
+            return False
+        beginnings = await self.calls(self.evaluations.begin, running.id)
+        self._begun.add(running.id)
+        if beginnings <= MOST_BEGINNINGS:
+            return False
+        text = f"{beginnings - 1} processes of the evaluator ended while they measured it (is there memory enough?)"
+        await self._end(running.to(State.FAILED, now_s=self.clock(), error=text, error_reason="EVALUATOR_DIED"))
+        self._begun.discard(running.id)
+        return True
 
     async def _put_off(self, running: Evaluation, error: Unavailable) -> None:
         if self.live.get(running.id) is None:

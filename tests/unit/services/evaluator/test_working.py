@@ -178,3 +178,36 @@ async def test_a_damaged_checkpoint_is_named_whichever_it_is(world: World, which
         failed = await ended(service, "e1")
         assert (failed.state, failed.error_reason, failed.damaged) == (State.FAILED, "CHECKPOINT_DAMAGED", ref)
         assert (await service.get("e1")).damaged == ref, "also when it is read from the store"
+
+
+async def test_what_one_process_after_the_other_dies_of_fails_in_the_end(world: World):
+    """`serving` leaves without a word, as a process does whose memory runs out."""
+    world.measurer.gate.clear()
+    for number in range(5):
+        async with world.serving() as service:
+            if not number:
+                await service.create("deadly", question())
+            await until(lambda: service.working.live.get("deadly").state is State.RUNNING)
+            begun = str(number + 1).encode()
+            await until(lambda begun=begun: world.store.objects["evaluator/unfinished/deadly"] == begun)
+    async with world.serving() as service:
+        failed = await ended(service, "deadly")
+        assert (failed.state, failed.error_reason) == (State.FAILED, "EVALUATOR_DIED")
+        assert failed.error.startswith("5 processes of the evaluator ended while they measured it")
+        world.measurer.gate.set()
+        await service.create("next", question("good"))
+        assert (await ended(service, "next")).state is State.SUCCEEDED
+
+
+async def test_processes_that_end_in_good_order_are_not_counted(world: World):
+    world.measurer.gate.clear()
+    for number in range(8):
+        async with world.serving() as service:
+            if not number:
+                await service.create("e1", question())
+            await until(lambda: world.store.objects["evaluator/unfinished/e1"] == b"1")
+            await service.leave()
+            assert world.store.objects["evaluator/unfinished/e1"] == b"0"
+    world.measurer.gate.set()
+    async with world.serving() as service:
+        assert (await ended(service, "e1")).state is State.SUCCEEDED
