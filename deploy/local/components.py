@@ -1,6 +1,5 @@
 """The five programs of the local stack: how each is started, how one sees that it is ready, how it is ended."""
 
-import json
 import os
 import shutil
 import sys
@@ -8,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.local.home import Home, write_private
+from deploy.local import seaweedfs
+from deploy.local.home import Home
 from deploy.local.ports import LOOPBACK
 from deploy.local.probes import bucket_ready, grpc_ready, http_ready
 
@@ -150,7 +150,17 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
 
 def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment without keys for other places and without settings that would redirect a program."""
-    dropped = ("AWS_", "RAY_", "RETAIN_S3_", "RETAIN_TOKEN", "RETAIN_TLS_", "RETAIN_SERVER", "RETAIN_STACK_MEMBER")
+    dropped = (
+        "AWS_",
+        "RAY_",
+        "WEED_",
+        "MINIO_",
+        "RETAIN_S3_",
+        "RETAIN_TOKEN",
+        "RETAIN_TLS_",
+        "RETAIN_SERVER",
+        "RETAIN_STACK_MEMBER",
+    )
     kept = ("AWS_CA_BUNDLE",)
     return {name: value for name, value in env.items() if name in kept or not name.startswith(dropped)}
 
@@ -161,25 +171,23 @@ def object_store(
     """MinIO when it is on PATH and the data are not SeaweedFS's, else SeaweedFS. The probe makes the bucket."""
     minio = shutil.which("minio")
     endpoint = credentials["RETAIN_S3_ENDPOINT"]
+    keys = credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"]
     weed_data, minio_data = home.objects / "seaweedfs", home.objects / "minio"
     if minio and not weed_data.exists():
         command = [minio, "server", str(minio_data), "--address", f"{LOOPBACK}:{ports['object_store']}"]
         command += ["--console-address", f"{LOOPBACK}:{ports['store_master']}", "--quiet"]
         env = {
             **env,
-            "MINIO_ROOT_USER": credentials["AWS_ACCESS_KEY_ID"],
-            "MINIO_ROOT_PASSWORD": credentials["AWS_SECRET_ACCESS_KEY"],
+            "MINIO_ROOT_USER": keys[0],
+            "MINIO_ROOT_PASSWORD": keys[1],
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
         }
         folder, prepare = minio_data, None
     else:
-        identities = home.path / "seaweedfs.json"
-        keys = {"accessKey": credentials["AWS_ACCESS_KEY_ID"], "secretKey": credentials["AWS_SECRET_ACCESS_KEY"]}
-        actions = ["Admin", "Read", "Write", "List", "Tagging"]
-        config = json.dumps({"identities": [{"name": "retain", "credentials": [keys], "actions": actions}]})
-        command = seaweedfs_command(home, ports, weed_data, identities)
-        folder, prepare = weed_data, lambda: write_private(identities, config)
+        command = seaweedfs.command(program("weed"), home, ports, weed_data)
+        env = {**env, **seaweedfs.environment(home)}
+        folder, prepare = weed_data, lambda: seaweedfs.prepare(home, access_key=keys[0], secret_key=keys[1])
 
     def make_ready() -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -197,47 +205,8 @@ def object_store(
         # SeaweedFS has its data on disk within a second and then waits a quarter of a minute for nothing.
         grace_s=2.5,
         prepare=make_ready,
-        tidy=lambda: remove_sockets(ports),
+        tidy=lambda: seaweedfs.remove_sockets(ports),
     )
-
-
-def seaweedfs_command(home: Home, ports: Mapping[str, int], data: Path, identities: Path) -> list[str]:
-    """All parts of SeaweedFS in one process, on loopback, without its usage reports."""
-    return [
-        program("weed"),
-        "-logtostderr=true",
-        "server",
-        f"-dir={data}",
-        f"-ip={LOOPBACK}",
-        f"-ip.bind={LOOPBACK}",
-        f"-master.port={ports['store_master']}",
-        f"-master.port.grpc={ports['store_master_grpc']}",
-        "-master.telemetry=false",
-        # Alone, it need not wait ten seconds for others before it elects itself.
-        "-master.electionTimeout=1s",
-        "-master.volumeSizeLimitMB=1024",
-        f"-volume.port={ports['store_volume']}",
-        f"-volume.port.grpc={ports['store_volume_grpc']}",
-        "-volume.max=0",
-        "-volume.preStopSeconds=1",
-        "-filer",
-        f"-filer.port={ports['store_filer']}",
-        f"-filer.port.grpc={ports['store_filer_grpc']}",
-        f"-filer.localSocket={home.scratch / 'filer.sock'}",
-        "-s3",
-        f"-s3.port={ports['object_store']}",
-        f"-s3.port.grpc={ports['store_s3_grpc']}",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-        f"-s3.config={identities}",
-        f"-s3.localSocket={home.scratch / 's3.sock'}",
-    ]
-
-
-def remove_sockets(ports: Mapping[str, int]) -> None:
-    """SeaweedFS leaves its gRPC sockets in /tmp, named by port."""
-    for part in ("master", "volume", "filer", "s3"):
-        Path(f"/tmp/seaweedfs-{part}-grpc-{ports[f'store_{part}_grpc']}.sock").unlink(missing_ok=True)
 
 
 def ray_head(home: Home, ports: Mapping[str, int], env: Mapping[str, str], token: str) -> Component:

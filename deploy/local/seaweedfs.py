@@ -1,0 +1,101 @@
+"""SeaweedFS as the object store of one machine: all its parts in one process, and no door but S3's, which wants keys.
+
+Its master, volume and filer servers listen on ports of their own, on loopback, where every user and every web page of
+the machine can knock. By default they serve whoever comes, past the keys of S3. So here
+
+- their gRPC ports speak mutual TLS, with an authority made for this start of the program and known to nobody else;
+- the HTTP interfaces of master and filer are off (S3 speaks gRPC with both);
+- that of the volume server, through which S3 reads and writes data, wants a signature (JWT) for reads and writes.
+
+What stays open is reading of no content: the master's and the volume server's status pages (counts and sizes).
+"""
+
+import json
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.local.certificates import Authority
+from deploy.local.home import Home, write_private
+from deploy.local.ports import LOOPBACK
+
+SIGNED = ("JWT_SIGNING", "JWT_SIGNING_READ", "JWT_FILER_SIGNING", "JWT_FILER_SIGNING_READ")
+SPEAK_TLS = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
+ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
+
+
+def command(program: str, home: Home, ports: Mapping[str, int], data: Path) -> list[str]:
+    """All parts of SeaweedFS in one process, on loopback, without its usage reports."""
+    return [
+        program,
+        "-logtostderr=true",
+        "server",
+        f"-dir={data}",
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}",
+        "-disableHttp",  # the master's; the filer has a switch of its own
+        f"-master.port={ports['store_master']}",
+        f"-master.port.grpc={ports['store_master_grpc']}",
+        "-master.telemetry=false",
+        # Alone, it need not wait ten seconds for others before it elects itself.
+        "-master.electionTimeout=1s",
+        "-master.volumeSizeLimitMB=1024",
+        f"-volume.port={ports['store_volume']}",
+        f"-volume.port.grpc={ports['store_volume_grpc']}",
+        "-volume.max=0",
+        "-volume.preStopSeconds=1",
+        "-filer",
+        "-filer.disableHttp",
+        f"-filer.port={ports['store_filer']}",
+        f"-filer.port.grpc={ports['store_filer_grpc']}",
+        f"-filer.localSocket={home.scratch / 'filer.sock'}",
+        "-s3",
+        f"-s3.port={ports['object_store']}",
+        f"-s3.port.grpc={ports['store_s3_grpc']}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-s3.config={_identities(home)}",
+        f"-s3.localSocket={home.scratch / 's3.sock'}",
+    ]
+
+
+def environment(home: Home) -> dict[str, str]:
+    """What closes the doors: it wins over every security.toml that lies on the machine."""
+    folder = _tls(home)
+    certificates = {
+        f"WEED_GRPC_{part}_{what}": str(folder / file)
+        for part in SPEAK_TLS
+        for what, file in (("CERT", "certificate.pem"), ("KEY", "key.pem"))
+    }
+    keys = {f"WEED_{name}_KEY": secrets.token_hex(32) for name in SIGNED}
+    return {**keys, **certificates, "WEED_GRPC_CA": str(folder / "authority.pem")}
+
+
+def prepare(home: Home, *, access_key: str, secret_key: str) -> None:
+    """Before each start: the keys of S3, and a new authority with one certificate, for the parts among themselves."""
+    keys = {"accessKey": access_key, "secretKey": secret_key}
+    identity = {"name": "retain", "credentials": [keys], "actions": list(ACTIONS)}
+    write_private(_identities(home), json.dumps({"identities": [identity]}))
+    folder = _tls(home)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    authority = Authority.new("object store of this start")
+    pair = authority.issue("store")
+    write_private(folder / "authority.pem", authority.pem.decode())
+    write_private(folder / "certificate.pem", pair.certificate.decode())
+    write_private(folder / "key.pem", pair.key.decode())
+
+
+def remove_sockets(ports: Mapping[str, int]) -> None:
+    """It leaves its gRPC sockets in /tmp, named by port."""
+    for part in ("master", "volume", "filer", "s3"):
+        Path(f"/tmp/seaweedfs-{part}-grpc-{ports[f'store_{part}_grpc']}.sock").unlink(missing_ok=True)
+
+
+def _identities(home: Home) -> Path:
+    return home.path / "seaweedfs.json"
+
+
+def _tls(home: Home) -> Path:
+    return home.path / "seaweedfs-tls"
