@@ -154,8 +154,9 @@ def check_model(one: Mapping[str, Any]) -> tuple[dict[str, Any], list[RetainMode
     """(what a local model folder holds, every fault that shows without loading a weight)."""
     folder = Path(one["path"])
     config: ModelConfig | None = None
+    notes: list[str] = []
     try:
-        config, faults = folder_faults(folder, pickles=not one.get("sent", False))
+        config, faults = folder_faults(folder, pickles=not one.get("sent", False), notes=notes)
     except OSError as error:
         faults = [_unreadable(error, str(folder))]
     facts = {
@@ -164,8 +165,10 @@ def check_model(one: Mapping[str, Any]) -> tuple[dict[str, Any], list[RetainMode
         "path": str(folder),
         "role": "model",
         "kind": "model",
-        "parameters": config.parameter_count() if config is not None else 0,
-        "vocab_size": config.vocab_size if config is not None else 0,
+        # Beside a fault nothing is known: a config that contradicts its weights counts what is not there.
+        "parameters": config.parameter_count() if config is not None and not faults else None,
+        "vocab_size": config.vocab_size if config is not None and not faults else None,
+        "notes": [note.replace(str(folder), one["uri"]) for note in notes],
         "bytes_on_disk": sum(file.stat().st_size for file in _files(folder)),
         "complete": True,
     }

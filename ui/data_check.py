@@ -43,6 +43,17 @@ def check_local(tree: Any, spec_path: str, *, sent: bool) -> LocalCheck:
     asked, missing = _questions(_mapping(tree), spec_path, sent)
     if not asked["sources"] and not asked["models"]:
         return LocalCheck(violations=tuple(missing))
+    return _asked(asked, missing)
+
+
+def check_model_folder(folder: str) -> LocalCheck:
+    """Looks at one model folder that is to be uploaded. Raises ClientError when the check itself does not run."""
+    model = {"field": "DIR", "uri": folder, "path": folder, "sent": True}
+    return _asked({"sources": [], "models": [model]}, [])
+
+
+def _asked(asked: dict[str, list[dict[str, Any]]], missing: list[Violation]) -> LocalCheck:
+    """The answer of `model.check`."""
     # -P: no folder here shadows the module.
     command = [sys.executable, "-P", "-m", "model.check"]
     done = subprocess.run(command, input=json.dumps(asked, default=str), capture_output=True, text=True, check=False)
@@ -151,8 +162,11 @@ def _line(facts: dict[str, Any]) -> str:
     place = ", ".join([facts["field"], *facts["also"]])
     if facts["kind"] == "model":
         size = f"{_megabytes(facts['bytes_on_disk'])} of files"
+        if facts["parameters"] is None:
+            return f"{place}: {facts['uri']}: model that cannot be used as it is, {size}"
         what = f"{facts['parameters']:,} parameters, vocabulary of {facts['vocab_size']:,}"
-        return f"{place}: {facts['uri']}: model, {what}, {size}"
+        notes = "".join(f"; note: {note}" for note in facts["notes"])
+        return f"{place}: {facts['uri']}: model, {what}, {size}{notes}"
     if not facts["kind"]:
         return f"{place}: {facts['uri']}: nothing could be read of {_megabytes(facts['bytes_on_disk'])}"
     chat = facts["kind"] == "chat"

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model import checkpoint, hf
-from model.errors import BadCheckpoint, BadConfig
+from model.errors import BadCheckpoint, BadConfig, RetainModelError
 from model.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import values_pb2
 from services.common.errors import NotFound
+from services.common.logging import get_logger
 from services.common.object_store import ObjectStore, get_folder, parse_s3_uri, put_folder, s3_uri
 from services.worker.cache import LocalCache
 
@@ -43,7 +44,11 @@ def take_base(
         folder, reference = import_model(model.huggingface, store=store, cache=cache, beat=beat)
     else:
         raise BadCheckpoint("model.checkpoint", model.checkpoint, "a checkpoint that the orchestrator knows")
-    return Base(reference=reference, folder=folder, tokenizer=Tokenizer.load(folder / checkpoint.MODEL_FOLDER))
+    files = folder / checkpoint.MODEL_FOLDER
+    tokenizer = Tokenizer.load(files)
+    # People know the model by what the spec calls it, not by the place of our copy.
+    tokenizer.template_place = tokenizer.template_place.replace(str(files), model.huggingface or model.checkpoint)
+    return Base(reference=reference, folder=folder, tokenizer=tokenizer)
 
 
 def import_model(
@@ -53,8 +58,14 @@ def import_model(
     with cache.work_folder() as work:
         source = _source_folder(place, store, work / "source")
         beat()
-        model, tokenizer = hf.load_pretrained(source, beat=beat), Tokenizer.load(source)
-        hf.check_vocabulary(model.config, tokenizer)
+        notes: list[str] = []
+        try:
+            model, tokenizer = hf.load_pretrained(source, beat=beat, notes=notes), Tokenizer.load(source)
+            hf.check_vocabulary(model.config, tokenizer)
+        except RetainModelError as error:  # under the name that the spec has
+            raise type(error)(error.field.replace(str(source), place), error.came, error.allowed) from error
+        for note in notes:
+            get_logger().info("model", note=note.replace(str(source), place))
         made = work / "checkpoint"
         made.mkdir()
         manifest = checkpoint.write_imported(made, model=model, tokenizer=tokenizer, beat=beat)

@@ -76,10 +76,17 @@ def import_model(
     json: JsonFlag = False,
 ) -> None:
     """Upload a Hugging Face folder as a base to train on."""
+    from ui.client.errors import BadInput
+    from ui.data_check import check_model_folder
     from ui.hugging_face import model_files
     from ui.transfer import upload_files
 
     files = model_files(folder)
+    found = check_model_folder(str(folder))
+    if found.violations:
+        raise BadInput(list(found.violations))
+    for line in found.lines():
+        say(line)
     with connect() as client:
         uri = upload_files(client, {entry.name: entry for entry in files}, say=say)
         made = client.import_checkpoint(uri, name=name or folder.resolve().name)

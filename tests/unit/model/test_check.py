@@ -224,6 +224,21 @@ def test_models_of_other_families_and_without_weights(llama):
     ]
 
 
+def test_beside_a_fault_no_facts_are_invented_and_notes_are_told(llama):
+    one = {"field": "model.huggingface", "uri": "m", "path": str(llama)}
+    config = json.loads((llama / "config.json").read_text())
+    (llama / "config.json").write_text(json.dumps({**config, "pad_token_id": -1}))
+    answer = check({"models": [one]})
+    assert answer["violations"] == []
+    (note,) = answer["sources"][0]["notes"]
+    assert note.startswith("m/config.json: pad_token_id: got -1")
+    for changes in ({"num_hidden_layers": 7}, {"hidden_size": "64"}, {"eos_token_id": ["a"]}):
+        (llama / "config.json").write_text(json.dumps({**config, **changes}))
+        answer = check({"models": [one]})
+        assert answer["violations"]
+        assert (answer["sources"][0]["parameters"], answer["sources"][0]["vocab_size"]) == (None, None)
+
+
 def test_weights_of_another_size_than_the_config_says(llama):
     config = json.loads((llama / "config.json").read_text())
     (llama / "config.json").write_text(json.dumps({**config, "vocab_size": 511}))

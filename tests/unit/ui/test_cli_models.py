@@ -19,12 +19,28 @@ def test_checkpoints_export_import(retain, platform: FakePlatform, tmp_path: Pat
     made = retain("export", row["checkpoint"], str(tmp_path / "out"), "--json").json
     assert (made["digest"], made["files"]) == (row["digest"], ["model/config.json"])
     assert (tmp_path / "out" / "config.json").read_bytes() == b"{}"
-    for name in ("tokenizer.json", "model.safetensors"):
-        (tmp_path / "out" / name).write_text("{}")
-    imported = retain("import", str(tmp_path / "out"), "--json").json
-    assert imported["checkpoint"].startswith("imported/")
-    assert sum(key.startswith("/uploads/") for key in platform.store.objects) == 3
     assert retain("import", str(tmp_path / "absent")).code == 2
+
+
+def test_import_looks_at_the_folder_first(retain, platform: FakePlatform, shared_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in (shared_data / "models" / "stories260K-hf").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 7, "eos_token_id": ["a"]}))
+    outcome = retain("import", str(folder), "--json")
+    assert outcome.code == 2
+    assert "config.json: eos_token_id[0]: came 'a'" in outcome.out + outcome.err
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 7}))
+    assert "missing tensors" in retain("import", str(folder)).err
+    assert not any(key.startswith("/uploads/") for key in platform.store.objects)
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": -1}))
+    imported = retain("import", str(folder), "--json")
+    assert imported.json["checkpoint"].startswith("imported/")
+    assert "pad_token_id: got -1" in imported.err
+    sent = {key.rpartition("/")[2] for key in platform.store.objects if key.startswith("/uploads/")}
+    assert {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"} <= sent
 
 
 def test_eval_and_sample_run_the_model_as_a_child(retain, monkeypatch, tmp_path: Path) -> None:
