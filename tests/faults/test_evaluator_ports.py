@@ -34,6 +34,7 @@ NOT_REACHED = {
     Call(STORE, "get_file"): "the measurer's, which is a fake here; covered in test_worker_ports.py",
     Call(STORE, "put_file"): "the point writer's; covered in test_worker_ports.py",
     Call(STORE, "ensure_bucket"): "the composition root's, before it serves; test_main.py",
+    Call(STORE, "scan"): "the collector's; covered in test_orchestrator_ports.py",
     Call(STORE, "presign_get"): "the orchestrator's; covered in test_orchestrator_ports.py",
     Call(STORE, "presign_put"): "the orchestrator's; covered in test_orchestrator_ports.py",
 }
@@ -101,18 +102,20 @@ async def session(world: FaultyWorld) -> dict[str, Any]:
         first = await answered(service, "r1-50", question(sets=sets, base="base", step=50))
         await answered(service, "r2-50", question("good", sets=sets, base="base", run="r2", step=50))
     async with world.serving() as service:
-        upkeep = world.upkeep(r1=False, r2=True)
-        await again(lambda: asyncio.to_thread(upkeep.restore))
+        restoring, upkeep = world.upkeep(r1=False, r2=False), world.upkeep(r1=False, r2=True)
+        await again(lambda: asyncio.to_thread(restoring.restore))
         second = await answered(service, "r1-100", question("good", sets=sets, base="base", step=100))
         for _ in range(3):
             await again(lambda: asyncio.to_thread(upkeep.sweep))
             world.now_s += 601
+        read, read_again = [await again(lambda: service.get(first.id)) for _ in range(2)]
         rows = await again(lambda: service.history("r1", None))
         shown = sorted(await again(lambda: asyncio.to_thread(world.exporter.exported_runs)))
         await again(lambda: service.delete_run("r2"))
         keys = await again(lambda: service.keys("r1"))
         left = [key for key in world.store.objects if "r2" in key]
     return {
+        "read again": [found.state for found in (read, read_again)],
         "ratios": [round(found.scores[0].ratio, 9) for found in (first, second)],
         "rows": [(row.baseline, row.step, round(row.scores[0].ratio, 9)) for row in rows],
         "shown": shown,
