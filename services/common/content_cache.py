@@ -226,7 +226,10 @@ class ContentCache:
         except WRONG as error:
             log.warning("a folder of the local cache is damaged and fetched again", folder=name, error=str(error))
             return False
-        Stamp.of(path, name).write(self._stamp(name))
+        try:
+            Stamp.of(path, name).write(self._stamp(name))
+        except OSError as error:  # a full disk: it is verified once more the next time
+            log.warning("a verified folder could not be stamped", folder=name, error=str(error))
         return True
 
     def _put_in_place(self, name: str, folder: Path, path: Path) -> None:

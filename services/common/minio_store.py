@@ -25,7 +25,7 @@ from services.common.errors import InvalidInput, NotFound, Refused, StorageFull,
 from services.common.heart import beat
 from services.common.object_store import ObjectInfo
 from services.common.store_connection import PIECE_BYTES, steady_pools, store_address
-from services.common.store_full import Full, code_of, is_full, says_full
+from services.common.store_full import Full, answers_failure, code_of, is_full, says_full
 
 T = TypeVar("T")
 
@@ -34,6 +34,8 @@ PARALLEL_PARTS = 4
 # A server that takes requests and does not answer must be noticed, and counted as a failed try, well before the stall
 # timeout of a worker (45 s by default), which otherwise would pass for hung.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 20.0
+# A server that fails for a moment is not worth a word to people.
+SHORT_S = 5.0
 
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound", "ResourceNotFound"}
 _REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
@@ -156,6 +158,7 @@ class MinioStore:
             lambda: self._client.fput_object(
                 self.bucket, key, str(path), part_size=PART_BYTES, num_parallel_uploads=PARALLEL_PARTS
             ),
+            writes=True,
         )
 
     def get_file(self, key: str, path: Path) -> None:
@@ -184,6 +187,7 @@ class MinioStore:
         self._try(
             key,
             lambda: self._client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type=content_type),
+            writes=True,
         )
 
     def get_bytes(self, key: str) -> bytes:
@@ -212,7 +216,7 @@ class MinioStore:
                 raise ServerError(f"PUT {key}: {response.status}", 503)
             return response.status
 
-        status = self._try(key, put)
+        status = self._try(key, put, writes=True)
         if status == 200:
             return True
         if status == 412:
@@ -251,23 +255,32 @@ class MinioStore:
     def presign_put(self, key: str, *, expires_s: int = 3600) -> str:
         return self._signer.presigned_put_object(self.bucket, key, expires=timedelta(seconds=expires_s))
 
-    def _try(self, what: str, call: Callable[[], T], *, once: bool = False) -> T:
+    def _try(self, what: str, call: Callable[[], T], *, once: bool = False, writes: bool = False) -> T:
         """Run `call`, repeating what a later try may mend unless it is to run `once`, and translate what remains into
-        the services' errors."""
-        waits = tenacity.stop_after_delay(self.patience_s)
+        the services' errors. `writes`: a server that fails may have a full disk."""
+        patience = tenacity.stop_after_delay(self.patience_s)
         waiting = False
 
+        def endless(error: BaseException | None) -> bool:
+            """Whether people must make room, and the caller waits for that."""
+            return self.on_waiting is not None and (is_full(error) or (writes and answers_failure(error)))
+
         def stop(state: tenacity.RetryCallState) -> bool:
-            full = self.on_waiting is not None and is_full(_error_of(state))
-            return once or self._closing.is_set() or (not full and waits(state))
+            return once or self._closing.is_set() or (not endless(_error_of(state)) and patience(state))
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
             nonlocal waiting
+            error = _error_of(state)
             if self.on_retry is not None:
                 self.on_retry()
-            if self.on_waiting is not None and is_full(_error_of(state)):
+            if self.on_waiting is None or not endless(error):
+                return
+            if is_full(error):
                 waiting = True
                 self.on_waiting(f"object store full at {self.endpoint}")
+            elif (state.seconds_since_start or 0.0) >= SHORT_S:
+                waiting = True
+                self.on_waiting(f"object store at {self.endpoint} fails to write: its disk may be full")
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_worth_another_try),

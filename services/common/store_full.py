@@ -29,6 +29,14 @@ def is_full(error: BaseException | None) -> bool:
     return isinstance(error, Full) or (isinstance(error, ServerError) and error.status_code == STATUS)
 
 
+def answers_failure(error: BaseException | None) -> bool:
+    """Whether a server that is there answers that something is wrong with it. SeaweedFS says no more than that when its
+    disk is full."""
+    if isinstance(error, S3Error):
+        return error.response.status >= 500 and error.code != "SlowDown"
+    return isinstance(error, ServerError) and error.status_code >= 500
+
+
 def says_full(status: int, body: bytes) -> bool:
     """Whether an answer says so."""
     text = body[:4096].decode(errors="replace").lower()

@@ -3,14 +3,16 @@
 `python -m services.worker.drain` reads them to tell the processes of a machine to leave. The lock says whether a
 process lives, not its number, which the system may have given to another one since.
 
-    {cache}/workers/{pid}.json      pid, run, and the process's namespace of numbers
+    {cache}/workers/{namespace of numbers}.{pid}.{run}
+
+All is in the name, and the file is empty: a full disk keeps nobody from being found.
 """
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import quote, unquote
 
 from services.common.cache_folder import claim
 from services.common.content_cache import ContentCache
@@ -34,8 +36,8 @@ class Present:
     """This process is at work, inside the block."""
 
     def __init__(self, content: ContentCache, *, run_id: str) -> None:
-        self._path = claim(content.root, FOLDER)[0] / f"{namespace()}-{os.getpid()}.json"
-        self._run_id = run_id
+        name = f"{namespace()}.{os.getpid()}.{quote(run_id, safe='')}"
+        self._path = claim(content.root, FOLDER)[0] / name
         self._held: FileLock | None = None
 
     def __enter__(self) -> "Present":
@@ -43,9 +45,6 @@ class Present:
         if held is None:
             raise Stale(f"{self._path} is held: this process has a worker already")
         self._held = held
-        text = json.dumps({"pid": os.getpid(), "run_id": self._run_id, "namespace": namespace()})
-        os.ftruncate(held.descriptor, 0)
-        os.write(held.descriptor, text.encode())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -56,17 +55,14 @@ class Present:
 def present(root: Path) -> list[Worker]:
     """The workers that live now and whose numbers mean something here; what dead ones left is removed."""
     found = []
-    for path in sorted((root / FOLDER).glob("*.json")):
+    for path in sorted((root / FOLDER).glob("*")):
         dead = try_lock(path)
         if dead is not None:
             dead.release(remove=True)
             continue
-        try:
-            raw = json.loads(path.read_text())
-            if raw["namespace"] == namespace():
-                found.append(Worker(pid=int(raw["pid"]), run_id=str(raw["run_id"]), path=path))
-        except (OSError, ValueError, KeyError):
-            continue  # it has only just begun, or has left meanwhile
+        there, pid, run_id = path.name.split(".", 2)
+        if there == namespace():
+            found.append(Worker(pid=int(pid), run_id=unquote(run_id), path=path))
     return found
 
 

@@ -24,6 +24,7 @@ from services.common.logging import get_logger
 from services.common.object_store import PARALLEL_FILES, ObjectStore, key_of
 from services.worker.cache import LocalCache
 from services.worker.control_client import ControlClient
+from services.worker.leaving import ToldToLeave
 from services.worker.progress import ProgressReporter
 
 
@@ -112,8 +113,8 @@ class Publisher:
             seconds = time.perf_counter() - started
             self.upload_seconds += seconds
             self._report(snapshot, manifest, uri, seconds)
-            self._cache.keep_checkpoint(folder, manifest.sha256)
             self._parent = manifest.sha256
+            self._keep(folder, manifest)
             self._log.info(
                 "checkpoint registered",
                 step=snapshot.state.step,
@@ -121,6 +122,13 @@ class Publisher:
                 interim=snapshot.interim,
                 upload_seconds=seconds,
             )
+
+    def _keep(self, folder: Path, manifest: Manifest) -> None:
+        """Into the local cache. It is registered: without a copy here it will be fetched."""
+        try:
+            self._cache.keep_checkpoint(folder, manifest.sha256)
+        except (OSError, ToldToLeave) as error:
+            self._log.warning("the checkpoint is not kept here", error=str(error))
 
     def _upload(self, manifest: Manifest, folder: Path, key: str) -> None:
         def put(name: str) -> None:

@@ -9,9 +9,11 @@ import pytest
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from services.common.minio_store import MinioStore
 from services.common.object_store import key_of
+from services.worker.cache import LocalCache
 from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
 from tests.integration.worker_world import connect, orchestrator, point_worker_at, small_spec, small_stages, work
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.integration
 BUCKET = "retain"
@@ -157,6 +159,53 @@ def test_a_flipped_bit_of_the_local_copy_never_becomes_weights(
     run(monkeypatch, server, cache, control)
     assert not control.failed
     assert control.damaged == []
+    assert control.accepted(0).weights_digest == undisturbed.accepted(0).weights_digest
+
+
+@pytest.mark.parametrize("full_while", ["preparing", "loading", "saving"])
+def test_a_full_disk_is_waited_for_in_every_phase(
+    full_while: str, undisturbed: FakeStageControl, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker's disk fills up; it says so, goes on when there is room, and ends with the same bits."""
+    control = one_stage()
+    with small_disk(tmp_path / "disk", megabytes=64) as disk:
+        filled: list[Path] = []
+
+        def fill() -> None:
+            if not filled:
+                filled.append(disk.fill())
+
+        usual_progress, usual_end, usual_directive = control.ReportProgress, control.EndStage, control.GetDirective
+
+        def progress(request: pb.ReportProgressRequest, context) -> pb.ReportProgressResponse:
+            if request.waiting_for and filled[0].exists():
+                filled[0].unlink()
+            return usual_progress(request, context)
+
+        def end(request: pb.EndStageRequest, context) -> pb.EndStageResponse:
+            if full_while == "loading":
+                fill()
+            return usual_end(request, context)
+
+        def directive(request: pb.GetDirectiveRequest, context) -> pb.GetDirectiveResponse:
+            if full_while == "saving":  # after the first checkpoint; the second finds no room
+                fill()
+            return usual_directive(request, context)
+
+        monkeypatch.setattr(control, "ReportProgress", progress)
+        monkeypatch.setattr(control, "EndStage", end)
+        monkeypatch.setattr(control, "GetDirective", directive)
+        cache = disk.folder / "cache"
+        if full_while == "preparing":
+            LocalCache(connect(server, BUCKET), cache)  # the folders; then nothing fits any more
+            fill()
+        run(monkeypatch, server, cache, control)
+        assert len(filled) == 1
+    assert not control.failed
+    said = {p.waiting_for for p in control.progress}
+    assert said == {"", f"disk full at {cache}"}
+    assert control.progress[-1].waiting_for == ""
+    assert [c.boundary for c in control.checkpoints[0]] == [1, 2, 3]
     assert control.accepted(0).weights_digest == undisturbed.accepted(0).weights_digest
 
 

@@ -211,7 +211,7 @@ class Player:
             step=at_step,
         )
         return e.CheckpointReported(
-            boundary=at_step // 10 if interim else math.ceil(at_step / 10),
+            boundary=int(options.get("after", at_step // 10)) if interim else math.ceil(at_step / 10),
             interim=interim,
             checkpoint=ref,
             parent="",
