@@ -6,6 +6,8 @@ Below a floor a score is too good to be true, and is marked as that in place of 
 import math
 from dataclasses import dataclass
 
+from ui.client.views import Decision
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
@@ -26,6 +28,12 @@ MARKS = {
     "IMPOSSIBLE": Mark(sign="✗", word="Invalid", style="red", hex_colour="#d23f31"),
     "": Mark(sign="-", word="no score", style="dim", hex_colour="#888888"),
 }
+
+
+def mark_of(decision: Decision) -> Mark:
+    """The mark of a decision; a score that is too good to be true is never shown as OK."""
+    praised = decision.suspicious and decision.severity in {"OK", "MINOR", ""}
+    return MARKS["SUSPICIOUS" if praised else decision.severity]
 
 
 SUSPICIOUS_BELOW = -0.5  # of specs that were stored before they said it

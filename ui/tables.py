@@ -10,7 +10,7 @@ from ui import words
 from ui.client.views import Checkpoint, Decision, Garbage, Plan, Run, Stage
 from ui.dual import DualRow
 from ui.progress import ProgressRow
-from ui.severity import MARKS
+from ui.severity import MARKS, mark_of
 
 STATUS = {
     "COMPLETE": ("✓ Complete", "green"),
@@ -124,7 +124,7 @@ def dual_table(rows: Sequence[DualRow]) -> Table:
 
 def decision_line(decision: Decision) -> Text:
     """One decision on one line: what, where, why."""
-    mark = MARKS[decision.severity]
+    mark = mark_of(decision)
     verdict = decision.verdict.replace("_", " ").lower()
     text = Text(f"{mark.sign} ", mark.style)
     text.append(f"{decision.stage} step {decision.step}: ", "bold")
@@ -142,7 +142,7 @@ def decisions_table(decisions: Sequence[Decision]) -> Table:
             str(decision.number),
             f"{decision.stage} ({decision.attempt})",
             str(decision.step),
-            Text(decision.verdict.replace("_", " ").lower(), MARKS[decision.severity].style),
+            Text(decision.verdict.replace("_", " ").lower(), mark_of(decision).style),
             decision.message if decision.actor in {"", "gate"} else f"{decision.actor}: {decision.message}",
         )
     return table

@@ -69,9 +69,9 @@ def alerts(parameters: Parameters) -> tuple[Alert, ...]:
         _forgetting("Stop", p.stop, "0s", "critical", "Retain rolls back to the last good checkpoint.", p),
         Alert(
             name="RetainForgettingSuspicious",
-            value=_score(),
+            value=_doubtful(p.suspicious_below),
             comparison="<",
-            threshold=p.suspicious_below,
+            threshold=0,
             hold="0s",
             keep=p.keep_firing_for,
             severity="warning",
@@ -147,6 +147,14 @@ def _forgetting(level: str, threshold: float, hold: str, severity: str, then: st
         labels=("run", "stage", "retention_set"),
         percent=True,
     )
+
+
+def _doubtful(floor: float) -> str:
+    """Scores that the orchestrator holds for too good to be true, by the floor of their own run; and those below the
+    usual floor, whoever is there to say so."""
+    labels = "run, stage, retention_set"
+    flag = f"max by ({labels}) ({metrics.FORGETTING_SUSPICIOUS.name}) > 0"
+    return f"(({_score()}) and on ({labels}) ({flag})) or (({_score()}) < {floor:g})"
 
 
 def _score() -> str:

@@ -93,6 +93,11 @@ FORGETTING_NATS_CI_HIGH = _gauge("retain_forgetting_nats_ci_high", _SCORE, "Uppe
 PERPLEXITY = _gauge("retain_perplexity", _SET, "exp(nats / tokens) of the last checkpoint; role: target or retention.")
 LOSS_NATS = _gauge("retain_loss_nats", _SET, "Mean loss of the last checkpoint in nats a token.")
 BASELINE_PERPLEXITY = _gauge("retain_baseline_perplexity", _SET, "Perplexity that a retention set is compared with.")
+FORGETTING_SUSPICIOUS = _gauge(
+    "retain_forgetting_suspicious",
+    _SCORE,
+    "1 while the last score is too good to be true (below its run's forgetting.suspicious_below, or below -1), else 0.",
+)
 EVALUATIONS = _counter("retain_evaluations_total", ("outcome",), "Evaluations that ended: succeeded or failed.")
 EVALUATION_DURATION = _histogram(
     "retain_evaluation_duration_seconds", (), "Seconds from taking an evaluation up to its end."
@@ -227,6 +232,7 @@ class OrchestratorMetrics(_Group):
         "garbage_freed_bytes": GARBAGE_FREED_BYTES,
         "stage_attempts": STAGE_ATTEMPTS,
         "decisions": DECISIONS,
+        "forgetting_suspicious": FORGETTING_SUSPICIOUS,
         "train_loss_nats": TRAIN_LOSS_NATS,
         "train_tokens": TRAIN_TOKENS,
         "train_tokens_per_second": TRAIN_TOKENS_PER_SECOND,

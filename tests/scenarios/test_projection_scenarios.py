@@ -25,7 +25,7 @@ def test_the_decision_shows_the_raw_score_the_projection_and_its_severity() -> N
     by_hand = math.log(1.13) - (math.log(1.16) - math.log(1.13)) * 0.49 / 0.15
     assert decision.projected == pytest.approx(math.expm1(by_hand), rel=1e-9)
     assert (decision.forgetting, decision.severity) == (0.13, "ACTION"), "alerts use the raw score"
-    assert "+13.00% (projected to the end +3.73%): at or over action now, below it at the end" in decision.message
+    assert "+13.00% (projected to the end +3.73%): at or over action (10%) now, below it at the end" in decision.message
 
 
 @pytest.mark.parametrize("kind", list(ModelKind))

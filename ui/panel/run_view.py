@@ -11,7 +11,7 @@ from ui.follow import PHASES
 from ui.panel.charts import draw, stage_starts
 from ui.panel.shared import STATUS_LABELS
 from ui.progress import TITLES
-from ui.severity import MARKS, Thresholds
+from ui.severity import MARKS, Thresholds, mark_of
 
 
 def stages(run: Run, thresholds: Thresholds) -> None:
@@ -77,7 +77,7 @@ def decisions(made: Sequence[Decision]) -> None:
                     "#": decision.number,
                     "Stage": f"{decision.stage} ({decision.attempt})",
                     "Step": decision.step,
-                    "Verdict": f"{MARKS[decision.severity].sign} {decision.verdict.replace('_', ' ').lower()}",
+                    "Verdict": f"{mark_of(decision).sign} {decision.verdict.replace('_', ' ').lower()}",
                     "Forgetting": words.percent(decision.forgetting),
                     "Of": decision.worst_set,
                     "Threshold": words.percent(decision.threshold, signed=False) if decision.threshold else "-",

@@ -8,6 +8,7 @@ from services.orchestrator.application.ports import Overview
 from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.directive import judged_at
 from services.orchestrator.domain.events import CheckpointReported
+from services.orchestrator.domain.gate import Limits
 from services.orchestrator.domain.run_state import CheckpointStatus, Phase, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.time_left import time_left_s
 
@@ -109,6 +110,11 @@ class Exporter(Observer):
 
     def _export_stage(self, state: RunState, stage: StageRun) -> None:
         labels = {"run": state.id, "stage": stage.plan.name}
+        limits = Limits.of(state.spec.forgetting)
+        doubtful = {s.retention_set for s in (*stage.scores, *stage.report_scores) if limits.doubtful(s.ratio)}
+        for score in stage.scores:
+            flag = self._metrics.forgetting_suspicious.labels(**labels, retention_set=score.retention_set)
+            flag.set(1 if score.retention_set in doubtful else 0)
         kind = {**labels, "kind": stage.plan.kind.value}
         metrics = self._metrics
         if stage.status is not StageStatus.RUNNING:

@@ -18,7 +18,7 @@ from services.orchestrator.domain.interpolation import unmeasured as unmeasured_
 from services.orchestrator.domain.interpolation import wanted as line_wanted
 from services.orchestrator.domain.projection import note
 from services.orchestrator.domain.recommend import recommendations
-from services.orchestrator.domain.rollback import begin_rollback, choose_rollback
+from services.orchestrator.domain.rollback import begin_rollback, choose_rollback, measured_anew
 from services.orchestrator.domain.run_state import (
     Checkpoint,
     RunState,
@@ -98,8 +98,11 @@ def _decide(
     stage = replace(stage, watched=stage.watched + 1 if judgement.in_doubt else 0)
 
     if judgement.ruling in (Ruling.GO_BACK, Ruling.HOLD):
-        rollback, changed = choose_rollback(stage, checkpoint, judgement.act_on, lag=lag)
-        rollback, changed = raised(state.spec, stage, rollback, changed)
+        if judgement.impossible:
+            rollback, changed = measured_anew(stage, checkpoint)
+        else:
+            rollback, changed = choose_rollback(stage, checkpoint, judgement.act_on, lag=lag)
+            rollback, changed = raised(state.spec, stage, rollback, changed)
         mix = rollback.mix
         allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries
         if judgement.ruling is Ruling.GO_BACK and stage.retries < allowed:
@@ -134,8 +137,9 @@ def _decide(
         target=target,
         message=message,
         time_s=now_s,
-        recommendations=recommendations(judgement.severity, limits),
+        recommendations=recommendations(judgement.severity, limits, judgement.doubted, replayed=replayed_in(stage)),
         points=points,
+        suspicious=judgement.doubted is not None,
     )
     state = replace(state, decisions=decision.number)
     actions += (RecordDecision(decision=decision),)
@@ -181,4 +185,10 @@ def _boundary(state: RunState, stage: StageRun, checkpoint: Checkpoint, measured
         not_finite=not_finite(stage, checkpoint, measured),
         watched=stage.watched,
         may_climb=checkpoint.ref.step > stage.adjusted_step,
+        replayed=replayed_in(stage),
     )
+
+
+def replayed_in(stage: StageRun) -> frozenset[str]:
+    """Sets whose text is trained on beside what the stage is to learn."""
+    return frozenset(name for name, share in stage.mix.shares.items() if share > 0)

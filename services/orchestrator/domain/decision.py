@@ -31,7 +31,8 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """One decision. `forgetting` is the worst score, `projected` the one that was compared where it differs."""
+    """One decision. `forgetting` is the worst score, `projected` the one that was compared where it differs.
+    `suspicious`: a score is too good to be true."""
 
     run_id: str
     number: int
@@ -54,3 +55,4 @@ class Decision:
     actor: str = "gate"
     recommendations: tuple[str, ...] = ()
     points: tuple[LinePoint, ...] = ()
+    suspicious: bool = False

@@ -29,6 +29,7 @@ LEARNING_RATES: Mapping[StageKind, float] = {
 }
 GENERAL_SHARE = 0.1  # of a mid-training, as in the seed
 REPLAY_SHARE = 0.05  # of each retention set that has no share of its own
+SUSPICIOUS_BELOW = -0.5  # half the perplexity gone: rather a broken baseline than a model that got so much better
 LONGEST_DEFAULT_CONTEXT = 2048  # an imported model may allow 128k tokens; nobody means to train on that by default
 
 
@@ -140,6 +141,7 @@ def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
         mitigate=True if given.mitigate is None else given.mitigate,
         max_retries=2 if given.max_retries is None else given.max_retries,
         controller=controller,
+        suspicious_below=_or(given.suspicious_below, SUSPICIOUS_BELOW),
     )
 
 

@@ -15,10 +15,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from services.orchestrator.domain.decision import Severity
+from services.orchestrator.domain.defaults import SUSPICIOUS_BELOW
 from services.orchestrator.domain.spec import ForgettingSpec
 from services.orchestrator.domain.values import ForgettingScore
 
 UNSETTLED_STOP_FACTOR = 3.0
+LEAST_RATIO = -1.0  # a perplexity cannot fall by more than all of it
+IMPOSSIBLE_SCORE = "IMPOSSIBLE_SCORE"
 
 
 class Ruling(StrEnum):
@@ -46,6 +49,7 @@ class Limits:
     settle: float
     confirm: int
     mitigate: bool
+    suspicious_below: float = SUSPICIOUS_BELOW
 
     @classmethod
     def of(cls, rules: ForgettingSpec) -> "Limits":
@@ -61,7 +65,18 @@ class Limits:
             settle=settle,
             confirm=rules.confirm or 0,
             mitigate=rules.mitigate is not False,
+            # Specs that were stored before there was a floor have none.
+            suspicious_below=SUSPICIOUS_BELOW if rules.suspicious_below is None else rules.suspicious_below,
         )
+
+    @property
+    def unsettled_stop(self) -> float:
+        """What acts before settling: 3 x 0.2 is 0.6, not a hair above."""
+        return round(UNSETTLED_STOP_FACTOR * self.stop, 12)
+
+    def doubtful(self, ratio: float) -> bool:
+        """Whether a score is too good to be true: below the floor, or below -1, which is impossible."""
+        return math.isfinite(ratio) and (ratio < self.suspicious_below or ratio < LEAST_RATIO)
 
     def severity(self, ratio: float) -> Severity:
         """How bad a score is; not finite is STOP."""
@@ -75,7 +90,8 @@ class Limits:
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
     """What the gate looks at. `not_finite` names what is NaN, infinite or missing; `watched` counts boundaries on which
-    a score was watched already; `may_climb` is False for a verdict on a checkpoint at or before an adjustment's step.
+    a score was watched already; `may_climb` is False for a verdict on a checkpoint at or before an adjustment's step;
+    `replayed` are the sets whose text is being trained on.
     """
 
     progress: float
@@ -86,6 +102,7 @@ class Boundary:
     not_finite: str = ""
     watched: int = 0
     may_climb: bool = True
+    replayed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +110,8 @@ class Judgement:
     """What a boundary calls for, with the evidence: the worst score, what was compared, the threshold. `act_on` names
     the set whose compared score is the highest: the one that more replay is for. `in_doubt`: a score whose interval
     spans a threshold was let pass this once. `hold_reason`: why a person is asked, where that is not for want of
-    retries."""
+    retries. `doubted`: the score that is too good to be true, if there is one. The message names each threshold that it
+    speaks of with its value; `threshold` is the one that was compared with."""
 
     ruling: Ruling
     severity: Severity
@@ -103,7 +121,13 @@ class Judgement:
     act_on: str = ""
     in_doubt: bool = False
     hold_reason: str = ""
+    doubted: ForgettingScore | None = None
     message: str
+
+    @property
+    def impossible(self) -> bool:
+        """Whether the doubt is no doubt: the measurement is wrong."""
+        return self.doubted is not None and self.doubted.ratio < LEAST_RATIO
 
 
 def worst_of(scores: Sequence[ForgettingScore]) -> ForgettingScore | None:
@@ -113,6 +137,41 @@ def worst_of(scores: Sequence[ForgettingScore]) -> ForgettingScore | None:
 
 def judge(at: Boundary, limits: Limits) -> Judgement:
     """The judgement on one boundary."""
+    doubted = min((*at.scores, *at.report_scores), key=_lowest, default=None)
+    if doubted is None or not limits.doubtful(doubted.ratio):
+        return _judge(at, limits)
+    if doubted.ratio < LEAST_RATIO and not at.not_finite and all(score.finite for score in at.scores):
+        return _impossible(at, doubted, limits)
+    judgement = _judge(at, limits)
+    what = f"{doubted.retention_set} {doubted.ratio:+.2%} is suspicious (below {_percent(limits.suspicious_below)})"
+    if doubted.retention_set in at.replayed:
+        why = "that text is replayed, so that text is being learned"
+    else:
+        why = "the baseline or the set is in doubt"
+    return replace(judgement, doubted=doubted, message=f"{judgement.message}; {what}: {why}")
+
+
+def _lowest(score: ForgettingScore) -> float:
+    return score.ratio if score.finite else math.inf
+
+
+def _impossible(at: Boundary, doubted: ForgettingScore, limits: Limits) -> Judgement:
+    """A fault of the measurement, whatever the model is: nothing is decided by it, a person is asked."""
+    return Judgement(
+        ruling=Ruling.HOLD,
+        severity=Severity.STOP,
+        worst=worst_of(at.scores),
+        compared=doubted.ratio,
+        threshold=LEAST_RATIO,
+        act_on="",
+        hold_reason=IMPOSSIBLE_SCORE,
+        doubted=doubted,
+        message=f"{doubted.retention_set} {doubted.ratio:+.4g} is impossible (below {_percent(LEAST_RATIO)}): no "
+        "perplexity falls that far, so the baseline or the measurement is wrong",
+    )
+
+
+def _judge(at: Boundary, limits: Limits) -> Judgement:
     worst = worst_of(at.scores)
     if at.not_finite or (worst is not None and not worst.finite):
         what = at.not_finite or f"forgetting of {worst.retention_set if worst else ''}"
@@ -121,7 +180,7 @@ def judge(at: Boundary, limits: Limits) -> Judgement:
             severity=Severity.STOP,
             worst=worst,
             threshold=limits.stop,
-            message=f"{what} is not a finite number",
+            message=f"{what} is not a finite number: as at or over stop ({_percent(limits.stop)})",
         )
     if worst is None:
         ruling = Ruling.ACCEPT if at.last else Ruling.GO_ON
@@ -129,52 +188,81 @@ def judge(at: Boundary, limits: Limits) -> Judgement:
     if at.last:
         return _judge_last(at, worst, limits)
     if not limits.mitigate:
-        return _judgement(Ruling.GO_ON, worst, worst.ratio, limits.action, limits, "measured only: mitigate is off")
+        return _measured_only(Ruling.GO_ON, worst, limits)
     return _judge_between(at, worst, limits)
+
+
+def _measured_only(ruling: Ruling, worst: ForgettingScore, limits: Limits) -> Judgement:
+    """Nothing is done about it: the band that the score lies in is told."""
+    said, threshold = _band(worst.ratio, limits)
+    return _judgement(ruling, worst, worst.ratio, threshold, limits, f"{said}; measured only: mitigate is off")
+
+
+def _band(ratio: float, limits: Limits) -> tuple[str, float]:
+    """Where a score lies, with the threshold that says so."""
+    if ratio >= limits.stop:
+        return f"at or over stop ({_percent(limits.stop)})", limits.stop
+    if ratio >= limits.action:
+        return f"at or over action ({_percent(limits.action)})", limits.action
+    if ratio >= limits.minor:
+        return f"below action ({_percent(limits.action)})", limits.action
+    return f"below minor ({_percent(limits.minor)})", limits.minor
 
 
 def _judge_last(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judgement:
     """The end of a stage. The budget is a promise, also of a run that does not mitigate: then a person is asked."""
     if limits.mitigate and worst.ratio >= limits.action:
-        return _judgement(Ruling.GO_BACK, worst, worst.ratio, limits.action, limits, "the stage ends at or over action")
+        said = f"the stage ends at or over action ({_percent(limits.action)})"
+        return _judgement(Ruling.GO_BACK, worst, worst.ratio, limits.action, limits, said)
     report = worst_of(at.report_scores)
     if report is not None and not (report.finite and report.ratio < limits.budget):
-        said = f"the stage ends at or over its budget on the report set of {report.retention_set}"
+        budget = _percent(limits.budget)
+        said = f"the stage ends at or over its budget ({budget}) on the report set of {report.retention_set}"
         ruling = Ruling.GO_BACK if limits.mitigate else Ruling.HOLD
         judgement = _judgement(ruling, report, report.ratio, limits.budget, limits, said)
         return replace(judgement, hold_reason="" if limits.mitigate else "BUDGET_NOT_KEPT")
-    said = "within bounds at the stage's end" if limits.mitigate else "measured only: mitigate is off"
+    if not limits.mitigate:
+        return _measured_only(Ruling.ACCEPT, worst, limits)
+    said = f"the stage ends below action ({_percent(limits.action)})"
     return _judgement(Ruling.ACCEPT, worst, worst.ratio, limits.action, limits, said)
 
 
 def _judge_between(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judgement:
     if at.progress < limits.settle:
-        limit = round(UNSETTLED_STOP_FACTOR * limits.stop, 12)  # 3 x 0.2 is 0.6, not a hair above
+        limit = limits.unsettled_stop
+        named = f"{UNSETTLED_STOP_FACTOR:g} times stop ({_percent(limit)})"
         if worst.ratio >= limit:
-            said = f"at or over {UNSETTLED_STOP_FACTOR:g} times stop before settling"
+            said = f"at or over {named} before settling"
             return _judgement(Ruling.GO_BACK, worst, worst.ratio, limit, limits, said)
-        said = f"settling until {limits.settle:.0%} of the stage"
+        said = f"below {named}, settling until {_percent(limits.settle)} of the stage"
         return _judgement(Ruling.GO_ON, worst, worst.ratio, limit, limits, said)
+    stop, action = f"stop ({_percent(limits.stop)})", f"action ({_percent(limits.action)})"
     doubt = worst.ratio >= limits.stop and _unsure(at, worst, limits.stop, limits)
     if worst.ratio >= limits.stop and not doubt:
-        return _judgement(Ruling.GO_BACK, worst, worst.ratio, limits.stop, limits, "at or over stop")
+        return _judgement(Ruling.GO_BACK, worst, worst.ratio, limits.stop, limits, f"at or over {stop}")
     leading = max(at.scores, key=lambda score: _compared(at, score))
     compared = _compared(at, leading)
 
-    def ruled(ruling: Ruling, said: str, *, in_doubt: bool = doubt) -> Judgement:
-        judgement = _judgement(ruling, worst, compared, limits.action, limits, said, act_on=leading)
+    def ruled(ruling: Ruling, said: str, *, threshold: float = limits.action, in_doubt: bool = doubt) -> Judgement:
+        judgement = _judgement(ruling, worst, compared, threshold, limits, said, act_on=leading)
         return replace(judgement, in_doubt=in_doubt)
 
     if compared >= limits.action or not math.isfinite(compared):
         if not at.may_climb:
-            return ruled(Ruling.WATCH, "at or over action; the last adjustment is not in this checkpoint yet")
+            return ruled(Ruling.WATCH, f"at or over {action}; the last adjustment is not in this checkpoint yet")
         if _unsure(at, leading, limits.action, limits):
-            said = f"the interval spans action: watched, {at.watched + 1} of {limits.confirm}"
+            said = f"the interval spans {action}: watched, {at.watched + 1} of {limits.confirm}"
             return ruled(Ruling.WATCH, said, in_doubt=True)
-        return ruled(Ruling.MORE_REPLAY, "at or over action")
+        return ruled(Ruling.MORE_REPLAY, f"at or over {action}")
     if worst.ratio >= limits.action:
-        return ruled(Ruling.GO_ON, "at or over action now, below it at the end")
-    return ruled(Ruling.GO_ON, "below action" if worst.ratio >= limits.minor else "below minor")
+        return ruled(Ruling.GO_ON, f"at or over {action} now, below it at the end")
+    said, threshold = _band(worst.ratio, limits)
+    return ruled(Ruling.GO_ON, said, threshold=threshold)
+
+
+def _percent(ratio: float) -> str:
+    """A threshold as it was given: 5 %, not 5.0, and 4.88 % not 4.9."""
+    return f"{100 * ratio:.6g}%"
 
 
 def _compared(at: Boundary, score: ForgettingScore) -> float:
@@ -207,5 +295,5 @@ def _judgement(
         compared=compared,
         threshold=threshold,
         act_on=subject.retention_set,
-        message=f"{where}: {said} ({threshold:.1%})",
+        message=f"{where}: {said}",
     )

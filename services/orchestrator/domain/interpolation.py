@@ -20,7 +20,7 @@ import math
 from collections.abc import Sequence
 
 from services.orchestrator.domain.actions import Evaluate, WritePoint
-from services.orchestrator.domain.gate import Limits, worst_of
+from services.orchestrator.domain.gate import LEAST_RATIO, Limits, worst_of
 from services.orchestrator.domain.lineage import baselines, parent_of, sets_at
 from services.orchestrator.domain.run_state import Checkpoint, RunState, StageRun
 from services.orchestrator.domain.values import LinePoint, Measurement, SetRole, SetUse
@@ -64,6 +64,7 @@ def choose(points: Sequence[LinePoint], *, limit: float, least_gain_nats: float)
         if p.point != PARENT
         and p.forgetting is not None
         and math.isfinite(p.forgetting)
+        and p.forgetting >= LEAST_RATIO
         and p.forgetting < limit
         and gains(points, p.point, least_gain_nats)
     ]

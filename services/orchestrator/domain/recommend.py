@@ -1,11 +1,23 @@
 """What people are told to do about a score, by its severity."""
 
 from services.orchestrator.domain.decision import Severity
-from services.orchestrator.domain.gate import Limits
+from services.orchestrator.domain.gate import LEAST_RATIO, Limits
+from services.orchestrator.domain.values import ForgettingScore
 
 
-def recommendations(severity: Severity, limits: Limits) -> tuple[str, ...]:
-    """Lines for people; they name the learning rate too, which the ladder touches only after the replay share."""
+def recommendations(
+    severity: Severity,
+    limits: Limits,
+    doubted: ForgettingScore | None = None,
+    *,
+    replayed: frozenset[str] = frozenset(),
+) -> tuple[str, ...]:
+    """Lines for people; they name the learning rate too, which the ladder touches only after the replay share. A score
+    that is too good to be true is never praised."""
+    if doubted is not None:
+        doubts = _in_doubt(doubted, limits, replayed=doubted.retention_set in replayed)
+        worse = severity in (Severity.ACTION, Severity.STOP) and doubted.ratio >= LEAST_RATIO
+        return (*doubts, *(recommendations(severity, limits) if worse else ()))
     minor, action, stop = (f"{100 * limit:g}" for limit in (limits.minor, limits.action, limits.stop))
     if severity is Severity.STOP:
         return (
@@ -25,3 +37,26 @@ def recommendations(severity: Severity, limits: Limits) -> tuple[str, ...]:
     if severity is Severity.OK:
         return (f"✓ No significant forgetting (below {minor}%)",)
     return ()
+
+
+def _in_doubt(doubted: ForgettingScore, limits: Limits, *, replayed: bool) -> tuple[str, ...]:
+    found = f"{doubted.retention_set} {doubted.ratio:+.4g}"
+    again = "→ MEASURE the baseline again: the same frozen set, the checkpoint before the stage"
+    if doubted.ratio < LEAST_RATIO:
+        return (
+            f"✗ Impossible score ({found}): a perplexity cannot fall by more than 100%",
+            again,
+            "→ TRUST no score of this run until the baseline is a measured one",
+        )
+    below = f"{100 * limits.suspicious_below:g}%"
+    if replayed:
+        return (
+            f"? Suspicious score ({found}, below {below}): that text is replayed, so that text is being learned",
+            "→ READ it as training on that text; whether the model kept what it knew before, it does not say",
+            "→ LOWER the replay share if the text is not what is to be learned",
+        )
+    return (
+        f"? Suspicious score ({found}, below {below}): text that is not trained on does not get so much easier",
+        again,
+        "→ CHECK that no evaluation text stands in the training data",
+    )

@@ -42,6 +42,12 @@ def choose_rollback(stage: StageRun, failed: Checkpoint, worst_set: str, *, lag:
     return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
 
 
+def measured_anew(stage: StageRun, failed: Checkpoint) -> tuple[Rollback, str]:
+    """Where to go back to when a measurement is wrong: nothing is changed, for nothing is known to be bad."""
+    boundary, where = _target(stage, below=failed.boundary)
+    return Rollback(boundary=boundary, mix=stage.mix), f"{where} with nothing changed"
+
+
 def rollback_from_start(stage: StageRun) -> tuple[Rollback, str]:
     """Where to go back to when training itself failed (its loss is no number) after the newest checkpoint."""
     boundary, where = _target(stage, below=stage.plan.boundaries + 1)

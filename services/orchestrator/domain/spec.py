@@ -219,7 +219,8 @@ class InterpolationSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ForgettingSpec:
-    """Thresholds, inclusive, on (ppl_now - ppl_baseline) / ppl_baseline, and what is done about it."""
+    """Thresholds, inclusive, on (ppl_now - ppl_baseline) / ppl_baseline, and what is done about it. Below
+    `suspicious_below`, which is negative, a score is too good: baseline or set are in doubt."""
 
     minor: float | None = None
     action: float | None = None
@@ -232,6 +233,7 @@ class ForgettingSpec:
     controller: Controller = Controller.UNSPECIFIED
     interpolation: InterpolationSpec = InterpolationSpec()
     retention: Mapping[str, str] = field(default_factory=dict)
+    suspicious_below: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

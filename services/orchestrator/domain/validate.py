@@ -82,6 +82,8 @@ def _check_forgetting(faults: Faults, rules: ForgettingSpec) -> None:
     faults.expect(0 <= settle < 1, "forgetting.settle", settle, "0 up to, not including, 1")
     faults.at_least("forgetting.confirm", rules.confirm or 0, 0)
     faults.at_least("forgetting.max_retries", rules.max_retries or 0, 0)
+    floor = rules.suspicious_below if rules.suspicious_below is not None else -1.0
+    faults.expect(-1 <= floor < 0, "forgetting.suspicious_below", floor, "-1 up to, not including, 0")
     for index, point in enumerate(rules.interpolation.points):
         faults.expect(0 < point < 1, f"forgetting.interpolation.points[{index}]", point, "a number between 0 and 1")
     faults.at_least("forgetting.interpolation.least_gain_nats", rules.interpolation.least_gain_nats, 0)

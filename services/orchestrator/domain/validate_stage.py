@@ -54,7 +54,7 @@ def check_stage(faults: Faults, given: PipelineSpec, filled: PipelineSpec, index
     if stage.curriculum.strategy is CurriculumStrategy.STAGED:
         levels = stage.curriculum.levels
         faults.expect(2 <= levels <= 5, f"{path}.curriculum.levels", levels, "2 to 5")
-    _check_training(faults, path, stage, filled)
+    _check_training(faults, path, stage, filled, index)
 
 
 def _check_sources(faults: Faults, path: str, stage: StageSpec) -> None:
@@ -127,7 +127,7 @@ def _check_schedule(faults: Faults, path: str, schedule: ScheduleSpec) -> None:
         faults.expect(warmup + decay <= 1, f"{path}.warmup", warmup, f"up to 1 together with decay ({decay:g})")
 
 
-def _check_training(faults: Faults, path: str, stage: StageSpec, filled: PipelineSpec) -> None:
+def _check_training(faults: Faults, path: str, stage: StageSpec, filled: PipelineSpec, index: int) -> None:
     batch, workers = stage.batch, filled.compute.workers
     faults.at_least(f"{path}.batch.sequences", batch.sequences, 1)
     if batch.sequences >= 1 and workers >= 1:
@@ -142,6 +142,25 @@ def _check_training(faults: Faults, path: str, stage: StageSpec, filled: Pipelin
     faults.at_least(f"{path}.lora.rank", stage.lora.rank, 0)
     faults.at_least(f"{path}.lora.alpha", stage.lora.alpha, 0)
     _check_penalty(faults, f"{path}.penalty", stage, filled)
+    _check_kept_state(faults, path, filled, index)
+
+
+def _check_kept_state(faults: Faults, path: str, filled: PipelineSpec, index: int) -> None:
+    """The parent's moments fit a stage only where both train the same parameters: all, or adapters of one rank."""
+    stage, field = filled.stages[index], f"{path}.optimizer.keep_state"
+    if not stage.optimizer.keep_state:
+        return
+    before = filled.stages[index - 1] if index > 0 else None
+    if before is None:
+        if filled.model.checkpoint is None:
+            faults.add(field, "came true for a stage whose parent has no optimizer state; allowed is false")
+        elif stage.lora.rank:
+            came = f"came true beside lora.rank {stage.lora.rank}, and the checkpoint of another run is built on"
+            faults.add(field, f"{came}; allowed is false: its moments may be those of other parameters")
+        return
+    if before.lora.rank != stage.lora.rank:
+        came = f"came true with lora.rank {stage.lora.rank} after {before.name} with lora.rank {before.lora.rank}"
+        faults.add(field, f"{came}; allowed between stages that train the same parameters (equal lora.rank)")
 
 
 def _check_penalty(faults: Faults, path: str, stage: StageSpec, filled: PipelineSpec) -> None:

@@ -17,7 +17,7 @@ from ui.dual import dual_rows
 from ui.follow import PlainView, TerminalView, follow
 from ui.menu import Menu
 from ui.severity import Thresholds
-from ui.tables import dual_table
+from ui.tables import decision_line, dual_table
 
 SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
 
@@ -252,3 +252,13 @@ def _walk(client: RetainClient, answers: list[str]) -> str:
     Menu(client, console, ask=ask).main()
     assert not left
     return text(console)
+
+
+def test_a_decision_on_a_score_that_is_too_good_is_never_shown_as_ok(
+    platform: FakePlatform, client: RetainClient
+) -> None:
+    story.finished(platform, "r")
+    for decision in platform.decisions["r"]:
+        decision.suspicious, decision.severity = True, res.SEVERITY_OK
+    for decision in client.decisions("r"):
+        assert decision_line(decision).plain.startswith("? ")

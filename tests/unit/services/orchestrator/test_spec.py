@@ -22,6 +22,7 @@ from services.orchestrator.domain.spec import (
     IntervalSpec,
     LoraSpec,
     ModelSpec,
+    OptimizerSpec,
     PenaltySpec,
     ScheduleKind,
     ScheduleSpec,
@@ -161,6 +162,8 @@ def test_a_number_that_is_not_finite_is_refused_wherever_it_stands(value: float)
         ("forgetting.retention[code]", spec(forgetting=ForgettingSpec(retention={"code": "sample://code"}))),
         ("forgetting.budget", spec(forgetting=ForgettingSpec(budget=0.5))),
         ("forgetting.settle", spec(forgetting=ForgettingSpec(settle=1.0))),
+        ("forgetting.suspicious_below", spec(forgetting=ForgettingSpec(suspicious_below=0.0))),
+        ("forgetting.suspicious_below", spec(forgetting=ForgettingSpec(suspicious_below=-1.01))),
         ("evaluation.every", spec(evaluation=EvaluationSpec(every=IntervalSpec(tokens=0)))),
         ("stages[1].penalty.distill", spec(stages=(PRETRAIN, replace(MIDTRAIN, penalty=PenaltySpec(distill=-1))))),
         ("stages[0].penalty.distill", spec(stages=(replace(PRETRAIN, penalty=PenaltySpec(distill=1)),))),
@@ -185,6 +188,41 @@ def test_decay_counts_beside_the_warm_up_for_the_shape_that_has_one(kind: Schedu
         assert found == {"stages[0].schedule.warmup": "came 1.0; allowed is up to 1 together with decay (0.2)"}
     else:
         assert found == {}
+
+
+KEPT = OptimizerSpec(keep_state=True)
+
+
+def test_optimizer_state_is_kept_only_between_stages_that_train_the_same_parameters() -> None:
+    """Moments of adapters fit no full training, and the other way round: refused before anything is trained."""
+    adapted = replace(MIDTRAIN, lora=LoraSpec(rank=4))
+    for before, after in (
+        (MIDTRAIN, replace(FINETUNE, optimizer=KEPT, lora=LoraSpec(rank=4))),
+        (adapted, replace(FINETUNE, optimizer=KEPT)),
+        (adapted, replace(FINETUNE, optimizer=KEPT, lora=LoraSpec(rank=8))),
+    ):
+        found = fields(spec(stages=(PRETRAIN, before, after)))
+        assert list(found) == ["stages[2].optimizer.keep_state"]
+        ranks = f"lora.rank {after.lora.rank} after midtrain/code with lora.rank {before.lora.rank}"
+        assert ranks in found["stages[2].optimizer.keep_state"]
+    assert not fields(spec(stages=(PRETRAIN, MIDTRAIN, replace(FINETUNE, optimizer=KEPT))))
+    assert not fields(spec(stages=(PRETRAIN, adapted, replace(FINETUNE, optimizer=KEPT, lora=LoraSpec(rank=4)))))
+
+
+def test_there_is_no_optimizer_state_to_keep_without_a_parent_that_was_trained_here() -> None:
+    first = replace(PRETRAIN, optimizer=KEPT)
+    assert "stages[0].optimizer.keep_state" in fields(spec(stages=(first,)))
+    other = {"model": ModelSpec(checkpoint="s3://retain/runs/r/pretrain/attempt-1/step-1", context=64)}
+    kept = replace(MIDTRAIN, optimizer=KEPT, data=StageData(domain="sample://code", general="sample://docs"))
+    assert not fields(spec(stages=(kept,), tokenizer=TokenizerSpec(), **other))
+    adapted = replace(kept, lora=LoraSpec(rank=4))
+    assert "stages[0].optimizer.keep_state" in fields(spec(stages=(adapted,), tokenizer=TokenizerSpec(), **other))
+
+
+def test_the_floor_of_scores_has_a_default_and_may_be_chosen() -> None:
+    assert fill(spec()).forgetting.suspicious_below == -0.5
+    assert fill(spec(forgetting=ForgettingSpec(suspicious_below=-1.0))).forgetting.suspicious_below == -1.0
+    assert not fields(spec(forgetting=ForgettingSpec(suspicious_below=-1.0)))
 
 
 def test_what_holds_the_parent_is_allowed_where_there_is_one() -> None:
