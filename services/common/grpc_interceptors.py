@@ -47,7 +47,7 @@ async def _abort(error: Exception, context: grpc.aio.ServicerContext, method: st
     await context.abort_with_status(rpc_status.to_status(to_status(error)))
 
 
-def _wrap(
+def wrap(
     handler: grpc.RpcMethodHandler,
     unary: Callable[[Any], Any],
     stream: Callable[[Any], Any],
@@ -96,7 +96,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
             return call
 
-        return handler if handler is None else _wrap(handler, unary, stream)
+        return handler if handler is None else wrap(handler, unary, stream)
 
 
 class MetricsInterceptor(grpc.aio.ServerInterceptor):
@@ -144,4 +144,4 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
 
             return call
 
-        return handler if handler is None else _wrap(handler, unary, stream)
+        return handler if handler is None else wrap(handler, unary, stream)

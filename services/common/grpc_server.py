@@ -16,6 +16,7 @@ from services.common.logging import get_logger
 from services.common.reflection import MethodsToo
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+LIVE = "live"  # name of a health entry for probes that restart a process
 STOP_MARGIN_S = 10.0  # a call that was cut off after the grace and still does not end is not waited for longer
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -76,8 +77,12 @@ class GrpcServer:
         reflection.enable_server_reflection(names, self._server, pool=MethodsToo())
         self._tls = tls
 
-    async def start(self) -> int:
-        """Opens the port, reports SERVING and returns the port number. Raises Unavailable when the address is taken."""
+    async def start(self, *, serving: bool = True) -> int:
+        """Opens the port, reports SERVING (or, without `serving`, not yet) and returns the port number.
+
+        The health entry LIVE says SERVING from here on: the process lives, whether or not calls are welcome. Raises
+        Unavailable when the address is taken.
+        """
         try:
             if self._tls is None:
                 port = self._server.add_insecure_port(self._bind)
@@ -90,8 +95,9 @@ class GrpcServer:
                 port = self._server.add_secure_port(self._bind, credentials)
         except RuntimeError as error:
             raise Unavailable(f"cannot listen on {self._bind}: {error}", reason="ADDRESS_IN_USE") from error
+        await self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
+        await self.set_serving(serving)
         await self._server.start()
-        await self.set_serving(True)
         return port
 
     async def set_serving(self, serving: bool) -> None:

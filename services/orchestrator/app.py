@@ -12,6 +12,7 @@ from retain.orchestrator.v1 import stage_control_service_pb2_grpc as stage_grpc
 from services.common.grpc_server import GrpcServer
 from services.common.metrics import OrchestratorMetrics
 from services.common.object_store import ObjectStore
+from services.common.standby import StandbyInterceptor
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.exporter import Exporter
 from services.orchestrator.application.collector import Collector
@@ -106,6 +107,7 @@ class Orchestrator:
         self._garbage = garbage
         self._closing = (effects, self.runs, library, logs, self.collector)
         package = "retain.orchestrator.v1"
+        self._standby = StandbyInterceptor("this orchestrator waits: another one leads, or it is still starting")
         self.server = GrpcServer(
             bind=bind,
             services={
@@ -123,13 +125,22 @@ class Orchestrator:
                 ),
             },
             registry=self.registry,
+            interceptors=(self._standby,),
         )
+        self._port: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
+    async def listen(self) -> int:
+        """Open the port: health says NOT_SERVING, and calls are refused, until `start`. Returns the port."""
+        self._port = await self.server.start(serving=False)
+        return self._port
+
     async def start(self) -> int:
-        """Take over what is stored, open the port, begin to reconcile. Returns the port."""
+        """Take over what is stored, take calls, begin to reconcile. Returns the port."""
+        port = await self.listen() if self._port is None else self._port
         await self.reconciler.start()
-        port = await self.server.start()
+        self._standby.open = True
+        await self.server.set_serving(True)
         self._tasks = [asyncio.create_task(self.reconciler.run()), asyncio.create_task(self._sweep())]
         if self._garbage is not None:
             schedule = self.collector.on_schedule(self._garbage.every_s, self._garbage.older_than_s)
@@ -144,6 +155,7 @@ class Orchestrator:
 
     async def stop(self, grace_s: float) -> None:
         """Drain: no new calls, let those under way end, stop reconciling. Workers and their jobs go on."""
+        self._standby.open = False
         await self.server.stop(grace_s)
         await end(self._tasks)
         await self.reconciler.close()

@@ -13,13 +13,16 @@ from services.common.grafana_annotations import GrafanaAnnotations
 from services.common.grpc_server import CLIENT_OPTIONS
 from services.common.logging import configure_logging, get_logger
 from services.common.minio_store import MinioStore
-from services.orchestrator.adapters.database import connect, executor
+from services.orchestrator.adapters.database import executor, migrate, open_database
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.grafana_notifier import GrafanaNotifier
+from services.orchestrator.adapters.leadership import leadership_of
 from services.orchestrator.adapters.ray_jobs import RayJobs, environment, job_env
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.adapters.settings import Settings
 from services.orchestrator.app import GarbageSchedule, Orchestrator, Ports
+from services.orchestrator.application.ending import end
+from services.orchestrator.application.leading import Leading
 from services.orchestrator.application.ports import NoNotifier, Notifier
 from services.orchestrator.application.reconciler import Timing
 
@@ -32,13 +35,16 @@ async def serve(settings: Settings, store: MinioStore) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    engine = connect(settings.database)
+    asked = asyncio.create_task(stopping.wait())
+    engine = open_database(settings.database)
+    threads = executor(engine)
+    leading = Leading(leadership_of(engine.url))
     env = job_env(environment(), extra={"RETAIN_SERVER": settings.server})
     async with grpc.aio.insecure_channel(settings.evaluator, options=CLIENT_OPTIONS) as evaluator:
         orchestrator = Orchestrator(
             Ports(
                 repository=SqlRepository(engine),
-                executor=executor(engine),
+                executor=threads,
                 launcher=RayJobs(settings.ray_address, env=env, python=settings.worker_python),
                 evaluator=EvaluatorClient(evaluator, token=settings.token),
                 store=store,
@@ -59,18 +65,35 @@ async def serve(settings: Settings, store: MinioStore) -> None:
         ProcessCollector(registry=orchestrator.registry)
         PlatformCollector(registry=orchestrator.registry)
         metrics_server = serve_metrics(settings.metrics_bind, orchestrator.registry)
-        bound = await orchestrator.start()
-        log.info("orchestrator serves", port=bound, metrics=metrics_server.server_address[1])
-        broke = asyncio.create_task(orchestrator.broke())
-        asked = asyncio.create_task(stopping.wait())
-        await asyncio.wait({broke, asked}, return_when=asyncio.FIRST_COMPLETED)
-        log.info("orchestrator ends")
-        asked.cancel()
-        await orchestrator.stop(settings.drain_s)
-        metrics_server.shutdown()
-        if not stopping.is_set():
-            await broke  # a supervisor starts it again, and it goes on where the database says
+        bound = await orchestrator.listen()
+        log.info("orchestrator listens", port=bound, metrics=metrics_server.server_address[1])
+        leads = asyncio.create_task(leading.taken())
+        ends: set[asyncio.Task[None]] = set()
+        try:
+            await asyncio.wait({leads, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.is_set():
+                await leads
+                await asyncio.get_running_loop().run_in_executor(threads, migrate, engine)
+                await orchestrator.start()
+                log.info("orchestrator serves", port=bound)
+                ends = {asyncio.create_task(orchestrator.broke()), asyncio.create_task(_lost(leading))}
+                await asyncio.wait({asked, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            log.info("orchestrator ends")
+        finally:
+            # Who leads no more must not write any more; somebody else may have begun.
+            await orchestrator.stop(settings.drain_s if stopping.is_set() else 0.0)
+            leading.close()
+            metrics_server.shutdown()
+            await end({leads, asked, *(task for task in ends if not task.done())})
+        for task in ends:
+            if task.done() and not task.cancelled():
+                task.result()  # a supervisor starts it again, and it goes on where the database says
     engine.dispose()
+
+
+async def _lost(leading: Leading) -> None:
+    await leading.lost()
+    raise Unavailable("this orchestrator leads no more: its lock is lost", reason="LEADERSHIP_LOST")
 
 
 def notifier() -> Notifier:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from tests.ports import free_port
 
@@ -61,3 +62,13 @@ def server() -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+def fresh_database(url: str, name: str) -> str:
+    """URL of a new, empty database on the server that `url` names."""
+    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return url.rpartition("/")[0] + f"/{name}"

@@ -25,7 +25,7 @@ from services.orchestrator.domain.decision import Decision, Severity, Verdict
 from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, Job, RunState, RunStatus
 from services.orchestrator.domain.spec import Domain, StageKind
 from services.orchestrator.domain.values import CheckpointRef
-from tests.contract.postgres import server
+from tests.contract.postgres import fresh_database, server
 from tests.scenarios.play import run
 
 
@@ -40,13 +40,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'retain.db'}"
     else:
-        url = request.getfixturevalue("postgres_url")
-        admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.execute(sa.text("DROP DATABASE IF EXISTS suite"))
-            connection.execute(sa.text("CREATE DATABASE suite"))
-        admin.dispose()
-        url = url.rpartition("/")[0] + "/suite"
+        url = fresh_database(request.getfixturevalue("postgres_url"), "suite")
     engine = connect(url)
     yield engine
     engine.dispose()

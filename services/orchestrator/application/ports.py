@@ -310,6 +310,22 @@ class EvaluatorPort(Protocol):
         ...
 
 
+class Leadership(Protocol):
+    """Who of several orchestrators on one database leads. All methods block."""
+
+    def take(self) -> bool:
+        """Take the lead if nobody has it; whether this process has it now. Raises Unavailable."""
+        ...
+
+    def held(self) -> bool:
+        """Whether this process still has it."""
+        ...
+
+    def give_back(self) -> None:
+        """Let somebody else lead."""
+        ...
+
+
 class GarbageMeter(Protocol):
     """Counts what was thrown away."""
 
