@@ -22,7 +22,7 @@ class ConfigReader(BaseReader):
         try:
             text = self._text(uri)
             return None if text is None else context_of(json.loads(text))
-        except (RetainError, OSError, ValueError):
+        except (RetainError, OSError, ValueError, RecursionError):
             return None  # validation then asks for model.context and says why
 
     def _text(self, uri: str) -> Any:

@@ -246,7 +246,7 @@ class Library:
             return None
         try:
             return json.loads(self._store.get_bytes(key))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def _manifest_files(self, checkpoint: Checkpoint) -> Mapping[str, Mapping[str, Any]]:

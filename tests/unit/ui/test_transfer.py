@@ -113,6 +113,51 @@ def test_bytes_with_another_hash_are_not_kept(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_an_export_appears_whole_or_not_at_all(
+    platform: FakePlatform, client: RetainClient, tmp_path: Path, monkeypatch
+) -> None:
+    store_checkpoint(platform)
+    fetched: list[str] = []
+
+    def breaks_off(url: str, path: Path, *, sha256: str) -> None:
+        if fetched:
+            raise ClientError("the store went away", reason="OBJECT_STORE")
+        fetched.append(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half of it")
+
+    monkeypatch.setattr("ui.hugging_face.get_file", breaks_off)
+    for state in (False, True):
+        fetched.clear()
+        with pytest.raises(ClientError, match="went away"):
+            write_export(client, DIGEST, tmp_path / "out", with_training_state=state)
+        assert list((tmp_path / "out").iterdir()) == []
+    with pytest.raises(ClientError, match="went away"):
+        cached_model(client, client.checkpoint(DIGEST).ref, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    monkeypatch.undo()
+    (tmp_path / "out" / ".arriving").mkdir()  # what a killed export leaves
+    (tmp_path / "out" / ".arriving" / "config.json").write_text("half")
+    assert write_export(client, DIGEST, tmp_path / "out")[1] == tmp_path / "out"
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == {
+        "config.json": b"{}",
+        "model.safetensors": WEIGHTS,
+    }
+
+
+def test_two_commands_may_fill_the_cache_at_once(platform: FakePlatform, client: RetainClient, tmp_path: Path) -> None:
+    store_checkpoint(platform)
+    reference = client.checkpoint(DIGEST).ref
+
+    def other_is_faster(_: str) -> None:
+        if not (tmp_path / DIGEST).exists():
+            cached_model(client, reference, tmp_path)
+
+    assert cached_model(client, reference, tmp_path, say=other_is_faster) == tmp_path / DIGEST
+    assert [entry.name for entry in tmp_path.iterdir()] == [DIGEST]
+    assert (tmp_path / DIGEST / "model.safetensors").read_bytes() == WEIGHTS
+
+
 def test_a_folder_that_holds_something_is_not_written_into(
     platform: FakePlatform, client: RetainClient, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from retain.types.v1 import spec_pb2
 from services.common.errors import Corrupt, InvalidInput
 from services.orchestrator.adapters import codec
+from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.decision import Severity
 from services.orchestrator.domain.defaults import fill
@@ -185,6 +186,31 @@ def test_an_imported_model_is_data_and_nothing_else() -> None:
     ]
     assert [f for f, _ in faults_of_config(config | {"vocab_size": "many"})] == ["config.json.vocab_size"]
     assert len(list(faults_of_config(None))) == 1
+    for ids in ({"eos_token_id": ["a"]}, {"eos_token_id": 1}, {"eos_token_id": [0, True]}, {"bos_token_id": [0]}):
+        assert [f for f, _ in faults_of_config(config | ids)] == [f"config.json.{next(iter(ids))}"], ids
+    assert list(faults_of_config(config | {"eos_token_id": [0], "bos_token_id": None, "pad_token_id": -1})) == []
+    huge = list(faults_of_config(config | {"vocab_size": 10**400, "architectures": ["x" * 9_000]}))
+    assert len(huge) == 2
+    assert all(len(said) < 250 for _, said in huge)
     for bad in ("pytorch_model.bin", "modeling_x.py", "weights.pkl"):
         assert len(list(faults_of_files([*files, bad]))) == 1, bad
     assert len(list(faults_of_files([]))) == 3
+    index, shard = "model.safetensors.index.json", "model-00001-of-00002.safetensors"
+    assert list(faults_of_files([*files, index])) == []
+    assert list(faults_of_files([*files[:2], index, shard])) == []
+    assert len(list(faults_of_files([*files, index, shard]))) == 1
+
+
+def test_a_config_that_no_reader_gets_through_leaves_the_context_open(tmp_path) -> None:
+    reader = ConfigReader(store=None)  # type: ignore[arg-type]
+    texts = (
+        "[" * 90_000,
+        '{"max_position_embeddings": ' + "9" * 5_000 + "}",
+        '{"max_position_embeddings": true}',
+        "[]",
+    )
+    for text in (*texts, '{"max_position_embeddings": 99999999999}'):
+        (tmp_path / "config.json").write_text(text)
+        assert reader.context_of(str(tmp_path)) is None, text[:40]
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 512}')
+    assert reader.context_of(f"file://{tmp_path}") == 512
