@@ -50,11 +50,34 @@ def test_every_boundary_was_decided_once_and_measured(client: RetainClient, undi
     decisions = client.decisions(undisturbed.id)
     assert [(d.stage, d.step) for d in decisions] == boundaries()
     assert [(d.stage, d.step) for d in decisions if d.verdict == "ACCEPT"] == list(STEPS.items())
-    history = client.history(undisturbed.id)
+    history = [record for record in client.history(undisturbed.id) if not record.baseline]
     assert [(record.stage, record.step) for record in history] == boundaries()
     assert {score.retention_set for score in history[-1].scores} == {"general", "code"}
     losses = [record.train_loss_nats for record in history if record.stage == "pretrain"]
     assert losses[-1] < losses[0] < math.log(512) + 0.5, "it begins near the loss of guessing, and learns"
+
+
+def test_the_history_of_a_stage_begins_with_the_base_before_training(client: RetainClient, undisturbed: Run) -> None:
+    """Pre-training begins at random weights, nobody's baseline; what comes later begins at what came before."""
+    history = client.history(undisturbed.id)
+    firsts = {record.stage: record for record in reversed(history)}
+    assert {stage: (first.baseline, first.step) for stage, first in firsts.items()} == {
+        "pretrain": (False, 6),
+        "midtrain/code": (True, 0),
+        "finetune": (True, 0),
+    }
+    assert sum(record.baseline for record in history) == 2
+    base = firsts["midtrain/code"]
+    assert [score.ratio for score in base.scores] == [0.0]
+    assert {(result.set.name, result.set.role) for result in base.results} == {
+        ("general", "RETENTION"),
+        ("code", "TARGET"),
+    }
+    learned = {result.set.name: result.nats for result in history[-1].results}
+    before = {result.set.name: result.nats for result in firsts["finetune"].results}
+    assert learned["chat"] < before["chat"], "the target's loss before training is there, and it fell"
+    ended = next(record for record in reversed(history) if record.stage == "midtrain/code")
+    assert before["general"] == next(r.nats for r in ended.results if (r.set.name, r.set.use) == ("general", "CONTROL"))
 
 
 def boundaries() -> list[tuple[str, int]]:

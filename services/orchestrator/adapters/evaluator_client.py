@@ -19,12 +19,19 @@ from services.orchestrator.domain.values import CheckpointRef
 
 CALL_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 900.0  # both ends are read, and a whole model is written
+TOO_SLOW = "EVALUATOR_TOO_SLOW"
+NO_PROGRESS = "NO_PROGRESS"  # as services/evaluator/application/measuring_thread.py says it
 _AWAY = (
     grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 )
+
+
+def _worth_another_try(error: BaseException) -> bool:
+    """What took the whole time allowed is asked again by the loop that asked, after its pause, and not three times in a
+    row: writing a point may take a quarter of an hour."""
+    return isinstance(error, Unavailable) and error.reason != TOO_SLOW
 
 
 class EvaluatorClient(EvaluatorPort):
@@ -56,7 +63,7 @@ class EvaluatorClient(EvaluatorPort):
         await self._call(self._stub.DeleteRunRecords, pb.DeleteRunRecordsRequest(run_id=run_id))
 
     @tenacity.retry(
-        retry=tenacity.retry_if_exception_type(Unavailable),
+        retry=tenacity.retry_if_exception(_worth_another_try),
         stop=tenacity.stop_after_attempt(3),
         wait=tenacity.wait_exponential(multiplier=0.2, max=2.0),
         reraise=True,
@@ -71,20 +78,23 @@ class EvaluatorClient(EvaluatorPort):
 
 
 def translate(error: grpc.aio.AioRpcError) -> RetainError:
-    """A status of the evaluator as an error of ours."""
-    said = f"evaluator: {error.code().name}: {error.details()}"
-    if error.code() is grpc.StatusCode.DATA_LOSS:
-        info = error_info(error)
-        if info is not None and info.reason == CheckpointDamaged.reason:
-            return CheckpointDamaged(said, metadata=dict(info.metadata))
-        return FailedPrecondition(said, reason=info.reason if info is not None else "EVALUATION_REFUSED")
+    """A status of the evaluator as an error of ours: it is away, it knows no such thing, or what was asked cannot be
+    done, with the evaluator's own reason."""
+    said, info = f"evaluator: {error.code().name}: {error.details()}", error_info(error)
+    reason = info.reason if info is not None else ""
+    if reason == CheckpointDamaged.reason and info is not None:
+        return CheckpointDamaged(said, metadata=dict(info.metadata))
+    if reason == NO_PROGRESS:  # it answered that it gave up: asked again at once it would hang again
+        return FailedPrecondition(said, reason=reason)
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return Unavailable(said, reason=TOO_SLOW)
     if error.code() in _AWAY:
         return Unavailable(said, reason="EVALUATOR_UNAVAILABLE")
     if error.code() is grpc.StatusCode.NOT_FOUND:
         return NotFound(said)
     if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
         return Refused(said, reason="EVALUATOR_REFUSED")
-    return FailedPrecondition(said, reason="EVALUATION_REFUSED")
+    return FailedPrecondition(said, reason=reason or "EVALUATION_REFUSED")
 
 
 def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:

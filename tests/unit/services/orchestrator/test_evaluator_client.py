@@ -1,13 +1,23 @@
 """The client of the evaluator: what is damaged or waited for reaches the core, over a real connection."""
 
+import asyncio
+
 import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
-from services.common.errors import CheckpointDamaged, Corrupt, FailedPrecondition
+from services.common.errors import (
+    CheckpointDamaged,
+    Corrupt,
+    FailedPrecondition,
+    RetainError,
+    StorageFull,
+    Unavailable,
+)
 from services.common.grpc_server import GrpcServer
+from services.evaluator.application.measuring_thread import NoProgress
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.evaluator_messages import ref_message
 from services.orchestrator.application.effects import damaged_end
@@ -39,11 +49,14 @@ class Answers(service_pb2_grpc.EvaluatorServiceServicer):
         self.evaluation = resources.Evaluation(id="e")
         self.fault: Exception = Corrupt("a set differs", reason="SET_DIFFERS")
         self.deleted: list[str] = []
+        self.orders, self.delay_s = 0, 0.0
 
     async def GetEvaluation(self, request, context):
         return service_pb2.GetEvaluationResponse(evaluation=self.evaluation)
 
     async def WritePoint(self, request, context):
+        self.orders += 1
+        await asyncio.sleep(self.delay_s)
         raise self.fault
 
     async def DeleteRunRecords(self, request, context):
@@ -100,3 +113,32 @@ async def test_the_records_of_a_run_are_deleted_by_name(evaluator):
     answers, client = evaluator
     await client.delete_run_records("r1")
     assert answers.deleted == ["r1"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "reason", "orders"),
+    [
+        (StorageFull("disk full at /data"), Unavailable, "EVALUATOR_UNAVAILABLE", 3),
+        (NoProgress("no sign of life for 600 s"), FailedPrecondition, "NO_PROGRESS", 1),
+        (FailedPrecondition("taken", reason="PLACE_TAKEN"), FailedPrecondition, "PLACE_TAKEN", 1),
+    ],
+    ids=["full", "hangs", "taken"],
+)
+async def test_what_a_pause_mends_is_asked_again_and_the_rest_has_the_reason_of_the_evaluator(
+    evaluator, fault: Exception, raised: type[RetainError], reason: str, orders: int
+):
+    answers, client = evaluator
+    answers.fault = fault
+    with pytest.raises(raised, match=str(fault)) as caught:
+        await client.write_point(ORDER)
+    assert (caught.value.reason, answers.orders) == (reason, orders)
+
+
+async def test_what_took_the_whole_time_is_not_asked_three_times_in_a_row(evaluator, monkeypatch: pytest.MonkeyPatch):
+    answers, client = evaluator
+    monkeypatch.setattr("services.orchestrator.adapters.evaluator_client.WRITE_TIMEOUT_S", 0.05)
+    answers.delay_s = 30.0
+    with pytest.raises(Unavailable) as caught:
+        await client.write_point(ORDER)
+    assert caught.value.reason == "EVALUATOR_TOO_SLOW"
+    assert answers.orders <= 1
