@@ -12,11 +12,14 @@ One JSON object comes in on standard input:
                   "stage_field": "stages[1]",
                   "max_tokens": 0}],                     cap of the stage; 0 is none
      "models": [{"field": "model.huggingface", "uri": "llama", "path": "/home/me/llama",
-                 "sent": false}]}                        whether it is uploaded, without any pickles beside it
+                 "sent": false}],                        whether it is uploaded, without any pickles beside it
+     "template": "/home/me/llama"}                       whose chat template conversations get: that of a model folder,
+                                                         "preset" for our own, nothing for a model that is elsewhere
 
 and one goes out: `{"sources": [facts of each], "violations": [{"field", "description"}]}`. Of what is not on this
 machine only the options are looked at. Reading ends after LIMIT_BYTES of text or LIMIT_S seconds a source, and where a
-cap will end the worker's reading; `complete` says whether everything was read.
+cap will end the worker's reading; `complete` says whether everything was read. Conversations are rendered in their
+template as they are read, and the facts hold the first one: what the model reads, and which of it bears loss.
 """
 
 from __future__ import annotations
@@ -28,8 +31,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from model.apart.rendering import ApartRenderer, NotThrough, try_tokenizer
 from model.config import ModelConfig
+from model.document import Document
 from model.domain_datasets import DOMAINS, create_domain_dataset
+from model.encoding import place_of
 from model.errors import BadSource, RetainModelError
 from model.hf_folder import folder_faults
 from model.sources import Source, open_source
@@ -37,10 +43,13 @@ from model.sources.apart import ApartSource
 from model.sources.bounded import MOST_FAULTS, BoundedSource, Enough, Faults
 from model.sources.roles import StageText, as_role, domain_options, role_options
 from model.split import CONTROL, REPORT, TRAIN, HoldOut, split_of
+from model.tokenizer import TOKENIZER_FILE
 
 LIMIT_BYTES, LIMIT_S = 64_000_000, 10.0
 BYTES_PER_TOKEN = 4  # of English text in a vocabulary of usual size: about where a cap on tokens ends
 SHOWN_FAULTS = 5
+RENDERED_AT_ONCE = 64
+PRESET = "preset"
 BAD_INPUT = 2
 # What a fault of an option is called here -> where the spec has it, below its stage.
 _OPTIONS = {
@@ -55,22 +64,32 @@ def check(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to what was asked; see the module."""
     sources: list[dict[str, Any]] = []
     violations: list[dict[str, str]] = []
+    broken: set[str] = set()  # folders whose own faults say all
+    models = []
+    for one in asked.get("models", ()):
+        facts, faults = check_model(one)
+        models.append((facts, _violations(one, faults)))
+        broken |= {one["path"]} if faults else set()
+    template = asked.get("template")
     for one in asked.get("sources", ()):
         if one["path"]:
-            facts, faults = check_source(one)
+            facts, faults = check_source(one, template=None if template in broken else template)
             sources.append(facts)
         else:
             faults = check_options(one)
         violations += _violations(one, faults)
-    for one in asked.get("models", ()):
-        facts, faults = check_model(one)
+    for facts, said in models:
         sources.append(facts)
-        violations += _violations(one, faults)
+        violations += said
     return {"sources": sources, "violations": violations}
 
 
 def check_source(
-    one: Mapping[str, Any], *, limit_bytes: int = LIMIT_BYTES, limit_s: float = LIMIT_S
+    one: Mapping[str, Any],
+    *,
+    template: str | None = PRESET,
+    limit_bytes: int = LIMIT_BYTES,
+    limit_s: float = LIMIT_S,
 ) -> tuple[dict[str, Any], list[RetainModelError]]:
     """(what a local source holds, every fault of it), read within the bounds."""
     path, said, role = one["path"], stage_text(one), _role(one)
@@ -87,14 +106,27 @@ def check_source(
         "bytes_read": 0,
         "bytes_on_disk": 0,
         "complete": False,
+        "notes": [],
+        "example": None,
     }
     faults = Faults(limit_s=limit_s)
     try:
-        source = open_source(path, options=role_options(said, role, path) or None, on_fault=faults.add)
+        options = role_options(said, role, path) or None
+        source = open_source(path, options=options, on_fault=faults.add, waiting=faults.in_time)
         facts["bytes_on_disk"] = source.bytes_on_disk() if isinstance(source, ApartSource) else 0
+        facts["kind"] = source.kind
         bounded = BoundedSource(source, faults, limit_bytes=limit_bytes)
         cap_bytes = BYTES_PER_TOKEN * _whole_number(one.get("max_tokens"))
-        _count(as_role(said, role, bounded), bounded, facts, faults, cap_bytes)
+        dataset = as_role(said, role, bounded)
+        try:
+            if source.kind == "chat" and template is not None:
+                folder = None if template == PRESET else template
+                with ApartRenderer(folder) as renderer:
+                    _count(dataset, bounded, facts, faults, cap_bytes, Looked(renderer, faults, facts))
+            else:
+                _count(dataset, bounded, facts, faults, cap_bytes, None)
+        finally:
+            facts["notes"] += source.notes()
     except Enough:
         facts["complete"] = False
     except RetainModelError as error:
@@ -105,10 +137,50 @@ def check_source(
     return facts, faults.found
 
 
-def _count(dataset: Source, bounded: BoundedSource, facts: dict[str, Any], faults: Faults, cap_bytes: int) -> None:
+class Looked:
+    """Conversations as the model will read them, a batch at a time. Faults are noted, and so is the first example."""
+
+    def __init__(self, renderer: ApartRenderer, faults: Faults, facts: dict[str, Any]) -> None:
+        self._renderer, self._faults, self._facts = renderer, faults, facts
+        self._batch: list[Document] = []
+        self._through = True
+        self._notes: Counter[str] = Counter()
+
+    def add(self, document: Document) -> None:
+        """One more conversation."""
+        if not self._through:
+            return
+        self._batch.append(document)
+        if len(self._batch) >= RENDERED_AT_ONCE or self._facts["example"] is None:
+            self.flush()
+
+    def flush(self) -> None:
+        """Renders those that wait. A fault of the template itself is told once: `Faults` knows it by its words."""
+        batch, self._batch = self._batch, []
+        for document, rendered in zip(batch, self._renderer.render(batch) if batch else [], strict=False):
+            self._through = not isinstance(rendered.fault, NotThrough)
+            self._notes.update(rendered.notes)
+            if rendered.fault is not None:
+                self._faults.add(rendered.fault)
+            elif self._facts["example"] is None:
+                pieces = [{"text": text, "bears_loss": said} for text, said in rendered.pieces]
+                self._facts["example"] = {"place": place_of(document), "pieces": pieces}
+
+    def notes(self) -> list[str]:
+        """What the template leaves out by its own rules, each with a count."""
+        return [f"{count:,} of the conversations: {note}" for note, count in self._notes.most_common()]
+
+
+def _count(
+    dataset: Source,
+    bounded: BoundedSource,
+    facts: dict[str, Any],
+    faults: Faults,
+    cap_bytes: int,
+    looked: Looked | None,
+) -> None:
     """Reads and fills the facts in. What a part of the data does not hold the rest may, so that is no fault."""
     parts: Counter[str] = Counter()
-    facts["kind"] = bounded.kind
     fit = True
     try:
         for document in dataset:
@@ -116,9 +188,14 @@ def _count(dataset: Source, bounded: BoundedSource, facts: dict[str, Any], fault
             facts["documents"] += 1
             facts["bytes"] += len(document.plain_text().encode("utf-8", "surrogatepass"))
             facts["assistant_turns"] += sum(turn["role"] == "assistant" for turn in document.messages or ())
+            if looked is not None and document.kind == "chat":
+                looked.add(document)
             if cap_bytes and facts["bytes"] >= cap_bytes:
                 bounded.complete = False
                 break
+        if looked is not None:
+            looked.flush()
+            facts["notes"] += looked.notes()
     except BadSource:
         fit = False
         if bounded.complete:
@@ -156,9 +233,13 @@ def check_model(one: Mapping[str, Any]) -> tuple[dict[str, Any], list[RetainMode
     config: ModelConfig | None = None
     notes: list[str] = []
     try:
+        if (folder / TOKENIZER_FILE).is_file():
+            try_tokenizer(str(folder))
         config, faults = folder_faults(folder, pickles=not one.get("sent", False), notes=notes)
     except OSError as error:
         faults = [_unreadable(error, str(folder))]
+    except NotThrough as error:
+        faults = [error]
     facts = {
         "field": one["field"],
         "uri": one["uri"],
@@ -223,7 +304,7 @@ def _violations(one: Mapping[str, Any], faults: Sequence[RetainModelError]) -> l
         if error.field in _OPTIONS:
             made.append({"field": f"{one['stage_field']}.{_OPTIONS[error.field]}", "description": said})
             continue
-        where = error.field.replace(one["path"], one["uri"]) if one["path"] else error.field
+        where = error.field.replace(one["path"], one["uri"].rstrip("/")) if one["path"] else error.field
         made.append({"field": one["field"], "description": f"{where}: {said}"})
     if len(faults) > SHOWN_FAULTS:
         least = "at least " if len(faults) >= MOST_FAULTS else ""

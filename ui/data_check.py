@@ -15,6 +15,7 @@ from ui.client.errors import ClientError, Violation
 from ui.spec_file import find_local
 
 _ROLES = ("general", "domain", "chat")
+_SHOWN_CHARACTERS = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,11 @@ class LocalCheck:
     def lines(self) -> list[str]:
         """One line a source, for people."""
         return [_line(facts) for facts in self.sources]
+
+    def details(self) -> list[list[str]]:
+        """What else there is to know of each source: what was left out or cut, and of conversations the first one as
+        the model reads it, with the words that bear loss."""
+        return [_details(facts) for facts in self.sources]
 
 
 def check_local(tree: Any, spec_path: str, *, sent: bool) -> LocalCheck:
@@ -68,12 +74,10 @@ def _asked(asked: dict[str, list[dict[str, Any]]], missing: list[Violation]) -> 
     )
 
 
-def _questions(
-    tree: dict[str, Any], spec_path: str, sent: bool
-) -> tuple[dict[str, list[dict[str, Any]]], list[Violation]]:
+def _questions(tree: dict[str, Any], spec_path: str, sent: bool) -> tuple[dict[str, Any], list[Violation]]:
     """(what `model.check` is to look at, faults of paths that do not exist). The same file in the same role is asked
     for once; `also` holds the other fields that name it."""
-    asked: dict[str, list[dict[str, Any]]] = {"sources": [], "models": []}
+    asked: dict[str, Any] = {"sources": [], "models": [], "template": None}
     missing: list[Violation] = []
     known: dict[tuple[str, str, int], dict[str, Any]] = {}
     first: dict[str, tuple[str, int]] = {}
@@ -112,11 +116,14 @@ def _questions(
             "also": [],
         }
     asked["sources"] = list(known.values())
+    if _mapping(tree.get("model")).get("preset"):
+        asked["template"] = "preset"
     folder = _mapping(tree.get("model")).get("huggingface")
     if isinstance(folder, str) and folder:
         path = _found(folder, "model.huggingface", spec_path, missing)
         if path:
             asked["models"].append({"field": "model.huggingface", "uri": folder, "path": path, "sent": sent})
+            asked["template"] = path
     return asked, missing
 
 
@@ -182,6 +189,27 @@ def _line(facts: dict[str, Any]) -> str:
             f" the files have {_megabytes(facts['bytes_on_disk'])})"
         )
     return f"{place}: {facts['uri']}: {what}"
+
+
+def _details(facts: dict[str, Any]) -> list[str]:
+    uri = facts["uri"].rstrip("/")
+    if facts["kind"] == "model":
+        return []  # its line holds its notes
+    made = [f"  {note.replace(facts['path'], uri)}" for note in facts.get("notes", ())]
+    example = facts.get("example")
+    if example:
+        place = example["place"].replace(facts["path"], uri)
+        made.append(f"  {place} as the model reads it; `learns` marks what bears loss:")
+        made += [f"    {'learns' if p['bears_loss'] else 'reads '} | {_shown(p['text'])}" for p in example["pieces"]]
+    return made
+
+
+def _shown(text: str) -> str:
+    """A text on one line: line ends and other characters that nobody sees as escapes, the middle of a long one cut."""
+    if len(text) > _SHOWN_CHARACTERS:
+        half = _SHOWN_CHARACTERS // 2
+        text = f"{text[:half]} ... ({len(text) - 2 * half:,} more characters) ... {text[-half:]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _megabytes(count: int) -> str:

@@ -110,7 +110,8 @@ def plain(error: BaseException, memory_bytes: int = 0) -> dict[str, str]:
     """An error as plain data."""
     if isinstance(error, RetainModelError):
         allowed = error.allowed if isinstance(error.allowed, str) else ", ".join(map(str, _items(error.allowed)))
-        return {"kind": type(error).__name__, "field": error.field, "came": str(error.came), "allowed": allowed}
+        kind = next(base.__name__ for base in type(error).__mro__ if base.__module__ == RetainModelError.__module__)
+        return {"kind": kind, "field": error.field, "came": str(error.came), "allowed": allowed}
     if isinstance(error, MemoryError):
         most = f"{memory_bytes >> 20:,} MiB"
         return {"kind": "BadSource", "field": "", "came": f"what takes more than {most} of memory", "allowed": most}

@@ -1,6 +1,8 @@
 """The child that encodes and that trains tokenizers: their regular expressions and chat templates are foreign too.
 
-    {"op": "load", "folder", "place"}      the tokenizer of a folder
+    {"op": "load", "folder", "place"}      the tokenizer of a folder; place: where its template comes from, if not there
+    {"op": "preset"}                       no tokenizer, but our own chat template
+    {"op": "render", "documents"}          conversations -> text in pieces, each with whether it bears loss
     {"op": "texts", "lengths", "special"}  bytes of texts -> ids
     {"op": "chats", "documents"}           conversations -> ids and masks
     {"op": "decode", "special"}            ids -> text
@@ -16,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from model.apart.child import Parent, serve
+from model.apart.child import Parent, plain, serve
+from model.chat import render_example
 from model.document import Document
+from model.errors import RetainModelError
 from model.long_words import ShortWords
-from model.tokenizer import Tokenizer
+from model.tokenizer import Tokenizer, default_chat_format
 
 
 class Encoder:
@@ -27,13 +31,21 @@ class Encoder:
 
     def __init__(self) -> None:
         self._tokenizer: Tokenizer | None = None
+        self._format = default_chat_format()
 
     def answer(self, parent: Parent, asked: dict[str, Any], blob: bytes) -> None:
         """One request."""
         if asked["op"] == "load":
             self._tokenizer = Tokenizer.load(asked["folder"])
-            self._tokenizer.template_place = asked["place"]
+            if asked["place"] is not None:
+                self._tokenizer.template_place = asked["place"]
+            self._format = self._tokenizer.chat_format
             parent.send({"digest": self._tokenizer.digest})
+        elif asked["op"] == "preset":
+            self._format = default_chat_format()
+            parent.send({})
+        elif asked["op"] == "render":
+            parent.send({"rendered": [self._rendered(parent, *facts) for facts in asked["documents"]]})
         elif asked["op"] == "train":
             _train(parent, asked)
         elif self._tokenizer is None:
@@ -52,6 +64,15 @@ class Encoder:
             ids = np.frombuffer(blob, dtype="<u4").tolist()
             text = self._tokenizer.decode(ids, skip_special_tokens=asked["special"])
             parent.send({}, text.encode("utf-8", "surrogatepass"))
+
+    def _rendered(self, parent: Parent, messages: list, tools: list, meta: dict[str, Any]) -> dict[str, Any]:
+        document = Document(messages=tuple(messages), tools=tuple(tools), origin="", meta=meta)
+        parent.sign()
+        try:
+            example = render_example(self._format, document)
+        except RetainModelError as error:
+            return {"fault": plain(error)}
+        return {"pieces": example.pieces, "notes": example.notes}
 
 
 def cut_texts(blob: bytes, lengths: Sequence[int]) -> list[str]:

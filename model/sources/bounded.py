@@ -34,6 +34,12 @@ class Faults:
             self.complete = False
             raise Enough
 
+    def in_time(self) -> None:
+        """Raises Enough after the time, for those who wait."""
+        if self.is_late():
+            self.complete = False
+            raise Enough
+
     def is_late(self) -> bool:
         """Whether the time is over."""
         return time.monotonic() > self._deadline_s

@@ -33,8 +33,9 @@ def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = Fal
     tree = load_spec(spec, changes or [])
     local = check_local(tree, spec, sent=not Address.from_env().is_loopback)
     if not json:
-        for line in local.lines():
-            console().print(line, soft_wrap=True, highlight=False, markup=False)
+        for line, details in zip(local.lines(), local.details(), strict=True):
+            for text in (line, *details):
+                console().print(text, soft_wrap=True, highlight=False, markup=False)
     plan, faults = _judged(tree, local)
     if faults:
         if json:
@@ -88,8 +89,8 @@ def run(
     if local.violations:
         raise BadInput(_judged(tree, local)[1])
     for line, facts in zip(local.lines(), local.sources, strict=True):
-        if not facts["complete"]:
-            say(line)
+        for text in (*([] if facts["complete"] else [line]), *facts.get("notes", ())):
+            say(text)
     with connect() as client:
         place_local_sources(client, tree, spec, send=upload or not client.address.is_loopback, say=say)
         created = client.create_run(tree, request_id=request_id or None)

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from model.apart.tokenizer import ApartTokenizer
 from model.check import check, check_source
+from model.errors import RetainModelError
+from model.prepare import pack
+from model.sources import open_source
+from model.tokenizer import Tokenizer
 
 TALK = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Yes."}]
 
@@ -168,6 +173,105 @@ def test_reading_ends_at_its_bounds_and_says_so(tmp_path):
     array.write_text(json.dumps([{"text": "x" * 100}] * 200))
     facts, found = check_source(asked(array), limit_bytes=10_000)
     assert (facts["documents"], facts["complete"], found) == (100, False, [])
+
+
+CHATML = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "{{ '<|' ~ m.role ~ '|>' ~ m.content ~ '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def with_template(folder: Path, template: str) -> Tokenizer:
+    """A model folder, as far as conversations are concerned."""
+    tokenizer = Tokenizer.train_bpe(["Hello? Yes. " * 20], 300)
+    tokenizer.chat_template = template
+    tokenizer.save(folder)
+    return Tokenizer.load(folder)
+
+
+def test_a_conversation_is_shown_as_the_model_reads_it_with_what_bears_loss(tmp_path):
+    path = write(tmp_path / "chat.jsonl", *({"messages": TALK, "n": n} for n in range(400)))
+    facts, found = check_source(asked(path, "chat"))
+    assert found == []
+    assert facts["example"]["place"] == f"{path}:1"
+    pieces = [(piece["text"], piece["bears_loss"]) for piece in facts["example"]["pieces"]]
+    assert pieces == [("<|bos|><|user|>Hello?<|end|><|assistant|>", False), ("Yes.<|end|>", True)]
+    with_template(tmp_path / "model", CHATML)
+    facts, _ = check_source(asked(path, "chat"), template=str(tmp_path / "model"))
+    pieces = [(piece["text"], piece["bears_loss"]) for piece in facts["example"]["pieces"]]
+    assert pieces == [("<|user|>Hello?<|end|><|assistant|>", False), ("Yes.<|end|>", True)]
+
+
+@pytest.mark.parametrize(
+    ("template", "row", "said"),
+    [
+        (CHATML, {"messages": [{"role": "system", "content": "Be kind."}, *TALK]}, "no system"),
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", None, "not get through"),
+        (CHATML.replace("~ '<|end|>'", ""), None, "end"),
+    ],
+)
+def test_the_check_and_the_preparation_refuse_the_same_conversation(tmp_path, monkeypatch, template, row, said):
+    monkeypatch.setattr("model.apart.rendering.PATIENCE_S", 2.0)
+    tokenizer = with_template(tmp_path / "model", template)
+    rows = [{"messages": TALK, "n": n} for n in range(300)]
+    if row is not None:
+        rows[150] = row
+    path = write(tmp_path / "chat.jsonl", *rows)
+    facts, found = check_source(asked(path, "chat"), template=str(tmp_path / "model"), limit_s=60.0)
+    assert said in str(found[0])
+    if row is not None:
+        assert [error.field for error in found] == [f"{path}:151: messages"]
+        assert facts["example"]["place"] == f"{path}:1"
+    with ApartTokenizer(tokenizer, patience_s=2) as bounded, pytest.raises(RetainModelError) as caught:
+        pack(open_source(str(path)), bounded, tmp_path / "shard", context=64, kind="chat")
+    assert said in str(caught.value)
+    assert caught.value.field == found[0].field
+    assert isinstance(found[0], type(caught.value))
+
+
+def test_a_model_folder_whose_tokenizer_cannot_be_got_through_is_named(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    with_template(folder, CHATML)
+    real = subprocess.Popen
+
+    def started(command, **options):
+        return real([*command[:3], "tests.fakes.apart_hanging", *command[4:]], **options)
+
+    monkeypatch.setattr("model.apart.process.subprocess.Popen", started)
+    monkeypatch.setattr("model.apart.rendering.START_S", 1.0)
+    (said,) = model_faults(folder)
+    assert said.startswith(
+        "model/tokenizer.json: came a tokenizer that the reader does not get through: it gave no sign"
+    )
+
+
+def test_what_is_left_out_of_a_folder_is_told(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write(folder / "train.jsonl", *({"text": f"words {n}"} for n in range(300)))
+    (folder / "README.md").write_text("about")
+    (folder / "picture.png").write_bytes(b"x")
+    facts, found = check_source(asked(folder))
+    assert found == []
+    assert facts["notes"] == [
+        f"{folder}: left out: about the data: 1 (README.md)",
+        f"{folder}: left out: of other kinds: 1 (.png 1)",
+    ]
+
+
+@pytest.mark.parametrize("bad", ['{"text": ' + "[" * 100_000, '{"x": ' + "9" * 5_000 + "}", '{"text": "\\ud800"}'])
+def test_a_line_made_to_hurt_is_a_fault_of_that_line_and_the_answer_is_json(tmp_path, bad):
+    path = write(tmp_path / "d.jsonl", *({"text": f"a {n}"} for n in range(699)), bad, *[{"text": "b"}] * 300)
+    done = subprocess.run(
+        [sys.executable, "-m", "model.check"],
+        input=json.dumps({"sources": [asked(path)]}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (violation,) = json.loads(done.stdout)["violations"]
+    assert violation["description"].startswith("d.jsonl:700")
 
 
 def model_faults(folder: Path, *, sent: bool = False) -> list[str]:

@@ -46,6 +46,25 @@ def test_one_line_a_local_source_and_none_without(retain, platform: FakePlatform
     ]
 
 
+def test_a_masked_example_and_what_was_left_out_are_printed(
+    retain, platform: FakePlatform, spec: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    rows(folder / "train.jsonl", *({"messages": TALK, "n": n} for n in range(400)))
+    (folder / "README.md").write_text("about")
+    outcome = retain("validate", spec, "--set", "stages.2.data.chat=talks/")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.splitlines()[1:5] == [
+        "  talks: left out: about the data: 1 (README.md)",
+        "  talks/train.jsonl:1 as the model reads it; `learns` marks what bears loss:",
+        "    reads  | <|bos|><|user|>Hello?<|end|><|assistant|>",
+        "    learns | Yes.<|end|>",
+    ]
+    found = retain("validate", spec, "--set", "stages.2.data.chat=talks/", "--json").json
+    assert found["sources"][0]["example"]["pieces"][1] == {"text": "Yes.<|end|>", "bears_loss": True}
+
+
 def test_faults_here_and_on_the_server_come_together(
     retain, platform: FakePlatform, spec: str, tmp_path: Path, chat: str
 ) -> None:
