@@ -190,17 +190,22 @@ def with_template(folder: Path, template: str) -> Tokenizer:
     return Tokenizer.load(folder)
 
 
+def talk(number: int) -> list[dict]:
+    """A conversation like no other."""
+    return [{"role": "user", "content": f"Hello {number}?"}, TALK[1]]
+
+
 def test_a_conversation_is_shown_as_the_model_reads_it_with_what_bears_loss(tmp_path):
-    path = write(tmp_path / "chat.jsonl", *({"messages": TALK, "n": n} for n in range(400)))
+    path = write(tmp_path / "chat.jsonl", *({"messages": talk(n)} for n in range(400)))
     facts, found = check_source(asked(path, "chat"))
     assert found == []
     assert facts["example"]["place"] == f"{path}:1"
     pieces = [(piece["text"], piece["bears_loss"]) for piece in facts["example"]["pieces"]]
-    assert pieces == [("<|bos|><|user|>Hello?<|end|><|assistant|>", False), ("Yes.<|end|>", True)]
+    assert pieces == [("<|bos|><|user|>Hello 0?<|end|><|assistant|>", False), ("Yes.<|end|>", True)]
     with_template(tmp_path / "model", CHATML)
     facts, _ = check_source(asked(path, "chat"), template=str(tmp_path / "model"))
     pieces = [(piece["text"], piece["bears_loss"]) for piece in facts["example"]["pieces"]]
-    assert pieces == [("<|user|>Hello?<|end|><|assistant|>", False), ("Yes.<|end|>", True)]
+    assert pieces == [("<|user|>Hello 0?<|end|><|assistant|>", False), ("Yes.<|end|>", True)]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +219,7 @@ def test_a_conversation_is_shown_as_the_model_reads_it_with_what_bears_loss(tmp_
 def test_the_check_and_the_preparation_refuse_the_same_conversation(tmp_path, monkeypatch, template, row, said):
     monkeypatch.setattr("model.apart.rendering.PATIENCE_S", 2.0)
     tokenizer = with_template(tmp_path / "model", template)
-    rows = [{"messages": TALK, "n": n} for n in range(300)]
+    rows = [{"messages": talk(n)} for n in range(300)]
     if row is not None:
         rows[150] = row
     path = write(tmp_path / "chat.jsonl", *rows)

@@ -51,14 +51,14 @@ def test_a_masked_example_and_what_was_left_out_are_printed(
 ) -> None:
     folder = tmp_path / "talks"
     folder.mkdir()
-    rows(folder / "train.jsonl", *({"messages": TALK, "n": n} for n in range(400)))
+    rows(folder / "train.jsonl", *({"messages": [{**TALK[0], "content": f"Hello {n}?"}, TALK[1]]} for n in range(400)))
     (folder / "README.md").write_text("about")
     outcome = retain("validate", spec, "--set", "stages.2.data.chat=talks/")
     assert outcome.code == 0, outcome.err
     assert outcome.out.splitlines()[1:5] == [
         "  talks: left out: about the data: 1 (README.md)",
         "  talks/train.jsonl:1 as the model reads it; `learns` marks what bears loss:",
-        "    reads  | <|bos|><|user|>Hello?<|end|><|assistant|>",
+        "    reads  | <|bos|><|user|>Hello 0?<|end|><|assistant|>",
         "    learns | Yes.<|end|>",
     ]
     found = retain("validate", spec, "--set", "stages.2.data.chat=talks/", "--json").json
