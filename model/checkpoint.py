@@ -1,6 +1,7 @@
 """A checkpoint as a folder of plain files: what a stage goes on from, bit for bit.
 
-    model/               config.json, tokenizer.json, model*.safetensors: opens with transformers as it is
+    model/               config.json, tokenizer.json, model*.safetensors: opens with transformers as it is; and
+                         held_out.json: contents that whoever goes on from here must not train on (model/heldout.py)
     optimizer/           AdamW's state, by `{weight}.{moment}`, in safetensors shards
     trainer_state.json   step, tokens, RNG, a cursor per source, mix, LR scale, curriculum state
     manifest.json        written last: name, size and SHA-256 of each file; parent's manifest; spec digest
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from model import hf
 from model.errors import BadCheckpoint
+from model.heldout import HeldOut
 from model.llama import Llama
 from model.safetensors_file import PIECE_BYTES, save_file
 from model.tokenizer import Tokenizer
@@ -142,13 +144,16 @@ def write(
     state: TrainerState,
     parent: str = "",
     spec_digest: str = "",
+    held_out: HeldOut | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> Manifest:
-    """Write a checkpoint, the manifest last. The folder must not hold one yet. `beat` is called for every few megabytes
-    written or read back. Raises OSError when the disk is full."""
+    """Write a checkpoint, the manifest last. The folder must not hold one yet. `held_out`: what whoever goes on from it
+    must not train on. `beat` is called for every few megabytes written or read back. Raises OSError when the disk is
+    full."""
     if (folder / MANIFEST).exists():
         raise BadCheckpoint(str(folder), "a folder that holds a checkpoint already", "an empty folder")
     hf.save_pretrained(model, folder / MODEL_FOLDER, tokenizer, beat=beat)
+    (held_out or HeldOut()).write(folder / MODEL_FOLDER)
     save_tensors(folder / OPTIMIZER_FOLDER, optimizer, beat=beat)
     (folder / STATE).write_text(state.to_json(), encoding="utf-8")
     manifest = Manifest(
@@ -171,11 +176,13 @@ def write_imported(
     spec_digest: str = "",
     step: int = 0,
     tokens: int = 0,
+    held_out: HeldOut | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Weights that were not trained here, as a checkpoint of their own: no optimizer, no trainer state. An imported
     model has no parent; a point of the line between two checkpoints has its result's."""
     hf.save_pretrained(model, folder / MODEL_FOLDER, tokenizer, beat=beat)
+    (held_out or HeldOut()).write(folder / MODEL_FOLDER)
     manifest = Manifest(
         files=_entries(folder, beat),
         weights_digest=hf.model_digest(model, beat=beat),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from model import checkpoint, hf
 from model.errors import BadCheckpoint, BadConfig, RetainModelError
+from model.heldout import HeldOut
 from model.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import values_pb2
@@ -62,13 +63,14 @@ def import_model(
         try:
             model, tokenizer = hf.load_pretrained(source, beat=beat, notes=notes), Tokenizer.load(source)
             hf.check_vocabulary(model.config, tokenizer)
+            held_out = HeldOut.read(source)
         except RetainModelError as error:  # under the name that the spec has
             raise type(error)(error.field.replace(str(source), place), error.came, error.allowed) from error
         for note in notes:
             get_logger().info("model", note=note.replace(str(source), place))
         made = work / "checkpoint"
         made.mkdir()
-        manifest = checkpoint.write_imported(made, model=model, tokenizer=tokenizer, beat=beat)
+        manifest = checkpoint.write_imported(made, model=model, tokenizer=tokenizer, held_out=held_out, beat=beat)
         key = f"imports/{manifest.sha256}"
         if store.stat(f"{key}/{checkpoint.MANIFEST}") is None:
             put_folder(store, made, key, last=checkpoint.MANIFEST)

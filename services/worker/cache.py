@@ -70,12 +70,14 @@ class LocalCache:
         return TokenShard.open(self._prepared("shards", folder, verify))
 
     def tokenizer(self, folder: values_pb2.PreparedFolder) -> Tokenizer:
-        """A tokenizer, which must have the digest that it is asked for by. Raises DamagedData."""
+        """A tokenizer, which must have the fingerprint that it is asked for by (runs that were prepared before there
+        were fingerprints ask by the digest). Raises DamagedData."""
 
         def verify(place: Path) -> None:
-            found = Tokenizer.load(place).digest
-            if found != folder.digest:
-                raise Corrupt(f"the tokenizer at {folder.uri} has the digest {found}; it is to be {folder.digest}")
+            found = Tokenizer.load(place)
+            if folder.digest not in (found.fingerprint, found.digest):
+                said = f"the fingerprint {found.fingerprint}"
+                raise Corrupt(f"the tokenizer at {folder.uri} has {said}; it is to be {folder.digest}")
 
         return Tokenizer.load(self._prepared("tokenizers", folder, verify))
 

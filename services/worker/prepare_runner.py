@@ -1,22 +1,23 @@
 """Preparing a run, on the first rank: the base, the tokenizer, every stage's shards, every evaluation set.
 
 All of it goes into the store under its digest, and what is there already is not made again: a record under the digest
-of its recipe (source, tokenizer, options) says what came of it. A record is written last, so it never names what is
-missing.
+of its recipe (source, tokenizer, options, what the run is judged by) says what came of it. A record is written last, so
+it never names what is missing.
 
     imports/{manifest sha256}/   an imported model as a checkpoint of its own
-    tokenizers/{digest}/         and tokenizers/recipes/{recipe}.json for those trained here
+    tokenizers/{fingerprint}/    and tokenizers/recipes/{recipe}.json for those trained here
     prepared/{digest}/           shards, and prepared/recipes/{recipe}.json
     evalsets/{digest}/
 
 A retention set is frozen by the stage that introduces it: its evaluation sets are made from the first source that any
-stage names for its role, whatever later stages replay.
+stage names for its role, whatever later stages replay. All these sets together, and what the base was measured by, are
+what no source of the run may train on: each is read once to find the sets, and once more to be packed without them.
 """
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,8 +25,9 @@ from model import checkpoint
 from model.apart.tokenizer import ApartTokenizer
 from model.apart.training import train_apart
 from model.evalset import EvalSet
+from model.heldout import HeldOut
 from model.hf_config import read_config
-from model.prepare import PACKING, Prepared, open_prepared, prepare, training_texts
+from model.prepare import Exam, Held, Prepared, hold, open_prepared, prepare, training_texts, versions
 from model.sources import Source, source_digest
 from model.split import HoldOut
 from model.tokenizer import Tokenizer
@@ -51,6 +53,16 @@ log = get_logger(__name__)
 TOKENIZER_BYTES = 50_000_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Texts:
+    """What every source of a run is prepared with. `before`: what the base was measured by."""
+
+    work: control_pb2.PrepareWork
+    tokenizer: Tokenizer
+    before: HeldOut
+    folder: Path
+
+
 class PrepareRunner:
     """Prepares one run. Raises RetainModelError (a fault of the spec or its data) and the store's errors."""
 
@@ -60,11 +72,13 @@ class PrepareRunner:
         self._store, self._cache, self._progress = store, cache, progress
         self._leaving = leaving or Leaving()
         self._done, self._parts = 0, 1
+        self._opened: dict[tuple[Any, ...], Source] = {}
+        self._digests: dict[int, str] = {}
 
     def run(self, work: control_pb2.PrepareWork) -> control_pb2.PreparedData:
         """Everything, in order. Raises ToldToLeave as soon as it is told to."""
         sources = first_sources(work)
-        self._parts = 2 + len({(role, uri) for stage in work.stages for role, uri in stage.sources.items()})
+        self._parts = 3 + len({(role, uri) for stage in work.stages for role, uri in stage.sources.items()})
         with self._cache.work_folder() as folder:
             base = self._room(lambda: take_base(work, store=self._store, cache=self._cache, beat=self._alive))
             self._part_done()
@@ -76,21 +90,15 @@ class PrepareRunner:
             )
             if base is not None:
                 data.base.CopyFrom(base.reference)
-            records: dict[tuple[int, str], dict[str, Any]] = {}
+            before = HeldOut() if base is None else HeldOut.read(base.folder / checkpoint.MODEL_FOLDER)
             with ApartTokenizer(tokenizer, waiting=self._alive) as bounded:
-                for stage in work.stages:
-                    for role, uri in stage.sources.items():
-                        index = stage.index
-                        records[index, role] = self._room(
-                            lambda i=index, r=role, u=uri: self._prepare(work, i, r, u, bounded, folder)  # type: ignore[misc]
-                        )
-                        self._part_done()
+                records = self._texts(_Texts(work=work, tokenizer=bounded, before=before, folder=folder))
             for stage in work.stages:
                 made = _prepared_stage(stage, records, sources)
                 self._measure_length(work.spec, stage, made)
                 data.stages.append(made)
-            for role, index in sources.items():
-                data.overlap.update({f"{role}/{part}": s for part, s in records[index, role]["overlap"].items()})
+            data.overlap.update(_share_of_sets(records.values(), "exact"))
+            data.near_duplicates.update(_share_of_sets(records.values(), "near"))
             return data
 
     def _room(self, part: Callable[[], T]) -> T:
@@ -109,7 +117,8 @@ class PrepareRunner:
         index = sources[role]
         source = self._open(work, index, role, work.stages[index].sources[role], folder)
         vocab_size = work.spec.tokenizer.train.vocab_size
-        recipe = _sha256(["bpe", source_digest(source), vocab_size, asdict(hold_out(work.spec)), TOKENIZER_BYTES])
+        said = [*versions(), self._digest(source), vocab_size, asdict(hold_out(work.spec)), TOKENIZER_BYTES]
+        recipe = _sha256(["bpe", *said])
         record = f"tokenizers/recipes/{recipe}.json"
         known = self._read(record)
         if known is not None:
@@ -129,38 +138,88 @@ class PrepareRunner:
             say=lambda note: log.info("tokenizer", note=note),
         )
         self._put_tokenizer(tokenizer)
-        self._write(record, {"digest": tokenizer.digest})
+        self._write(record, {"digest": tokenizer.fingerprint})
         return tokenizer
 
+    def _texts(self, texts: "_Texts") -> dict[tuple[int, str], dict[str, Any]]:
+        """The record of every source of every stage. Nothing is read when all of them are known."""
+        work, first = texts.work, first_sources(texts.work)
+        sources = {
+            (stage.index, role): self._capped(texts, stage.index, role, uri)
+            for stage in work.stages
+            for role, uri in stage.sources.items()
+        }
+        judged = {role: sources[index, role] for role, index in first.items()}
+        recipes = {}
+        for (index, role), source in sources.items():
+            recipes[index, role] = self._recipe(texts, role, source, judged)
+        records: dict[str, dict[str, Any]] = {}
+        for recipe in recipes.values():
+            known = self._read(f"prepared/recipes/{recipe}.json")
+            if known is not None and self._is_there(known):
+                records[recipe] = known
+        held: dict[str, Held] = {}
+        if len(records) < len(set(recipes.values())):
+            held = self._room(lambda: self._hold(texts, judged))
+        self._part_done()
+        exam = Exam.of(held, texts.before)
+        for key, recipe in recipes.items():
+            if recipe not in records:
+                source, role = sources[key], key[1]
+                own = held[role] if source is judged[role] else Held()
+                records[recipe] = self._room(
+                    lambda s=source, r=role, o=own, c=recipe: self._prepare(texts, r, s, o, exam, c)  # type: ignore[misc]
+                )
+            self._part_done()
+        return {key: records[recipe] for key, recipe in recipes.items()}
+
+    def _capped(self, texts: "_Texts", index: int, role: str, uri: str) -> Source:
+        """The source of a role in a stage, with the stage's cap; the same one for stages that ask for the same."""
+        source = self._open(texts.work, index, role, uri, texts.folder)
+        most = texts.work.spec.stages[index].data.max_tokens
+        if not most:
+            return source
+        key = (id(source), most)
+        if key not in self._opened:
+            self._opened[key] = CappedSource(source, texts.tokenizer, most)
+        return self._opened[key]
+
+    def _recipe(self, texts: "_Texts", role: str, source: Source, judged: dict[str, Source]) -> str:
+        """Names what is made of a source in this run: by what goes in, so that nothing need be read to find it made."""
+        spec = texts.work.spec
+        exam = {name: self._digest(one) for name, one in judged.items()}
+        content = [*versions(), role, source is judged[role], self._digest(source), texts.tokenizer.fingerprint]
+        return _sha256([*content, asdict(hold_out(spec)), spec.model.context, exam, texts.before.digest])
+
+    def _hold(self, texts: "_Texts", judged: dict[str, Source]) -> dict[str, Held]:
+        """What each role's evaluation sets are made of."""
+        rule = hold_out(texts.work.spec)
+        return {role: hold(source, texts.tokenizer, rule, beat=self._alive) for role, source in judged.items()}
+
     def _prepare(
-        self, work: control_pb2.PrepareWork, index: int, role: str, uri: str, tokenizer: Tokenizer, folder: Path
+        self, texts: "_Texts", role: str, source: Source, held: Held, exam: Exam, recipe: str
     ) -> dict[str, Any]:
-        """Shards and sets of one source, as a record."""
-        spec = work.spec
-        source = self._open(work, index, role, uri, folder)
-        if spec.stages[index].data.max_tokens:
-            source = CappedSource(source, tokenizer, spec.stages[index].data.max_tokens)
-        rule = hold_out(spec)
-        content = [PACKING, role, source_digest(source), tokenizer.digest, tokenizer.chat_template, asdict(rule)]
-        recipe = _sha256([*content, spec.model.context])
-        record = f"prepared/recipes/{recipe}.json"
-        known = self._read(record)
-        if known is None or not self._is_there(known):
-            prepared = prepare(
-                source,
-                tokenizer,
-                folder / "prepare",
-                context=spec.model.context,
-                hold_out=rule,
-                name=role,
-                progress=self._part_progress,
-            )
-            known = self._put(prepared)
-            self._write(record, known)
-            self._cache.keep_shard(prepared.shard, prepared.digest)
-            for note in source.notes():
-                log.info("source", role=role, note=note)
-        return known
+        """The shard of one source and the sets that are made of it, as a record."""
+        spec = texts.work.spec
+        prepared = prepare(
+            source,
+            texts.tokenizer,
+            texts.folder / "prepare",
+            context=spec.model.context,
+            hold_out=hold_out(spec),
+            name=role,
+            held=held,
+            exam=exam,
+            progress=self._part_progress,
+        )
+        record = self._put(prepared)
+        self._write(f"prepared/recipes/{recipe}.json", record)
+        self._cache.keep_shard(prepared.shard, prepared.digest)
+        for note in source.notes():
+            log.info("source", role=role, note=note)
+        if prepared.left_out:
+            log.info("documents that hold text of an evaluation set", role=role, left_out=prepared.left_out)
+        return record
 
     def _is_there(self, known: dict[str, Any]) -> bool:
         """Whether what a record names is still in the store, and nobody found it damaged."""
@@ -190,7 +249,16 @@ class PrepareRunner:
         first = first_sources(work)[role]
         owner = first if work.stages[first].sources[role] == uri else index
         stage = work.spec.stages[owner]
-        return open_role(stage, role, uri, store=self._store, folder=folder, waiting=self._alive)
+        key = (owner, role, uri)
+        if key not in self._opened:
+            self._opened[key] = open_role(stage, role, uri, store=self._store, folder=folder, waiting=self._alive)
+        return self._opened[key]
+
+    def _digest(self, source: Source) -> str:
+        """Of a source, computed once: it reads whole files."""
+        if id(source) not in self._digests:
+            self._digests[id(source)] = source_digest(source)
+        return self._digests[id(source)]
 
     def _put(self, prepared: Prepared) -> dict[str, Any]:
         """Upload a shard and its sets; what the store has already is left alone."""
@@ -208,10 +276,10 @@ class PrepareRunner:
             "loss_tokens": shard.meta.loss_tokens,
             "documents": shard.meta.documents,
             "sets": {part: [digest, s3_uri(self._store, f"evalsets/{digest}")] for part, digest in sets.items()},
+            "left_out": prepared.left_out,
             "overlap": {
-                overlap.name: overlap.exact_documents / overlap.documents
+                overlap.name: {"documents": overlap.documents, "exact": overlap.exact, "near": overlap.near}
                 for overlap in prepared.overlap
-                if overlap.documents
             },
         }
 
@@ -225,11 +293,11 @@ class PrepareRunner:
         self._alive()
 
     def _put_tokenizer(self, tokenizer: Tokenizer) -> values_pb2.PreparedFolder:
-        key = f"tokenizers/{tokenizer.digest}"
+        key = f"tokenizers/{tokenizer.fingerprint}"
         with self._cache.work_folder() as folder:
             tokenizer.save(folder)
             self._put_folder(folder, key, marker="tokenizer.json")
-        return values_pb2.PreparedFolder(name="tokenizer", uri=s3_uri(self._store, key), digest=tokenizer.digest)
+        return values_pb2.PreparedFolder(name="tokenizer", uri=s3_uri(self._store, key), digest=tokenizer.fingerprint)
 
     def _read(self, key: str) -> dict[str, Any] | None:
         return None if self._store.stat(key) is None else json.loads(self._store.get_bytes(key))
@@ -290,6 +358,7 @@ def _prepared_stage(
             tokens=own["tokens"],
             loss_tokens=own["loss_tokens"],
             documents=own["documents"],
+            left_out=own["left_out"],
         )
         target = values_pb2.SET_ROLE_TARGET if role == stage.target else values_pb2.SET_ROLE_RETENTION
         for part, use in (("control", values_pb2.SET_USE_CONTROL), ("report", values_pb2.SET_USE_REPORT)):
@@ -297,6 +366,17 @@ def _prepared_stage(
                 digest, uri = frozen["sets"][part]
                 made.sets.add(name=role, uri=uri, digest=digest, role=target, use=use)
     return made
+
+
+def _share_of_sets(records: Iterable[dict[str, Any]], which: str) -> dict[str, float]:
+    """Of each evaluation set, the share of its documents that stands in any of the run's training texts."""
+    documents: dict[str, int] = {}
+    found: dict[str, set[int]] = {}
+    for record in records:
+        for name, facts in record["overlap"].items():
+            documents[name] = facts["documents"]
+            found.setdefault(name, set()).update(facts[which])
+    return {name: len(found[name]) / count for name, count in documents.items() if count}
 
 
 def _sha256(content: list[Any]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from model import checkpoint
 from model.checkpoint import MANIFEST, Manifest
+from model.heldout import HeldOut
 from model.stage import Snapshot
 from model.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
@@ -51,10 +52,11 @@ class Publisher:
         control: ControlClient,
         progress: ProgressReporter,
         tokenizer: Tokenizer,
+        held_out: HeldOut,
     ) -> None:
         self._lineage, self._parent = lineage, lineage.parent_sha256
         self._store, self._cache, self._control, self._progress = store, cache, control, progress
-        self._tokenizer = tokenizer
+        self._tokenizer, self._held_out = tokenizer, held_out
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self._pending: Future[None] | None = None
         self._abandoned = threading.Event()
@@ -106,6 +108,7 @@ class Publisher:
                 state=snapshot.state,
                 parent=self._parent,
                 spec_digest=self._lineage.spec_digest,
+                held_out=self._held_out,
                 beat=self._progress.beat,
             )
             uri = f"{self._lineage.output_uri}/step-{snapshot.state.step:09d}"

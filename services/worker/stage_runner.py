@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from model.errors import NonFinite, RetainModelError
+from model.heldout import HeldOut
 from model.stage import Interruption, StageJob, StageOutcome, Verdict
 from model.team import Team
 from model.tokenizer import Tokenizer
@@ -124,7 +125,13 @@ def _train(
         spec_digest=convert.spec_digest(work.spec),
     )
     publisher = Publisher(
-        lineage, store=store, cache=cache, control=lead.control, progress=lead.progress, tokenizer=tokenizer
+        lineage,
+        store=store,
+        cache=cache,
+        control=lead.control,
+        progress=lead.progress,
+        tokenizer=tokenizer,
+        held_out=HeldOut.union(HeldOut.read(cache.shard(folder).folder) for folder in work.shards),
     )
     # The first step may compile for minutes: until it is done, computing is the sign of work.
     first_step = ComputingWatch(lead.progress.beat).start()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from model.checkpoint import MANIFEST, FileEntry, Manifest, write_imported
 from model.errors import RetainModelError
+from model.heldout import HeldOut
 from model.tokenizer import Tokenizer
 from services.common.content_cache import ContentCache
 from services.common.disk_space import is_disk_full
@@ -53,7 +54,7 @@ class TorchPointWriter(PointWriter):
         weights = self._measurer.weights(order.model)
         with self._files.model_folder(result) as source:
             grown = read_manifest(source.parent, result)
-            tokenizer = Tokenizer.load(source)
+            tokenizer, held_out = Tokenizer.load(source), HeldOut.read(source)
         beat(f"writing {order.output_uri}")
         return write_imported(
             made,
@@ -63,6 +64,7 @@ class TorchPointWriter(PointWriter):
             spec_digest=grown.spec_digest,
             step=grown.step,
             tokens=grown.tokens,
+            held_out=held_out,
         )
 
     def _put(self, made: Path, key: str, manifest: Manifest) -> None:
