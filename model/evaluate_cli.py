@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from model.errors import RetainModelError
+from model.errors import BadConfig, RetainModelError
 from model.evalset import EvalSet
 from model.evaluate import SetResult, evaluate_set
 from model.hf import check_vocabulary, load_pretrained
@@ -22,18 +22,14 @@ from model.tokenizer import Tokenizer
 
 BAD_INPUT = 2
 BYTES_PER_TOKEN = 4  # about, for the length of a progress bar
-# What a figure means: --rolling or not.
-METHODS: dict[bool, dict[str, str]] = {
-    False: {
-        "name": "joined",
-        "says": "Documents joined, each with what the tokenizer puts in front, in windows that do not overlap; the "
-        "first token of a set is not predicted. lm-evaluation-harness reads each document alone: --rolling does so.",
-    },
-    True: {
-        "name": "rolling",
-        "says": "Each document alone, its first token predicted from BOS (without one: EOS), as lm-evaluation-harness "
-        "has it (loglikelihood_rolling).",
-    },
+# What a figure means.
+METHODS: dict[str, str] = {
+    "joined": "Documents joined, each with what the tokenizer puts in front, in windows that do not overlap; the first "
+    "token of a set is not predicted. lm-evaluation-harness reads each document alone: --rolling does so.",
+    "rolling": "Each document alone, its first token predicted from BOS (without one: EOS), as lm-evaluation-harness "
+    "has it (loglikelihood_rolling), with the tokens that the tokenizer adds.",
+    "rolling bare": "Each document alone, its first token predicted from BOS (without one: EOS), as "
+    "lm-evaluation-harness has it with add_bos_token=False: without the tokens that the tokenizer adds.",
 }
 
 
@@ -48,19 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             limit=options.limit,
             batch_rows=options.batch_rows,
             device=options.device,
-            rolling=options.rolling,
+            rolling=_method(options),
         )
     except RetainModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     if options.output is not None:
         print(f"written: {write_results(Path(options.output), options, results)}", file=sys.stderr)
-    method = METHODS[options.rolling]
     if options.json:
+        method = {"name": _method(options), "says": METHODS[_method(options)]}
         print(json.dumps({"sets": [result.summary() for result in results], "method": method}))
     else:
         print(table(results))
-        print(method["says"])
+        print(METHODS[_method(options)])
     return 0
 
 
@@ -72,11 +68,11 @@ def run(
     limit: int | None = None,
     batch_rows: int | None = None,
     device: str | None = None,
-    rolling: bool = False,
+    rolling: str = "joined",
 ) -> list[SetResult]:
     """One result per file (or other source), measured in windows of `context` tokens (default: the model's).
 
-    rolling: each document alone, see `model.rolling`.
+    rolling: one of METHODS; see `model.rolling`.
     """
     model, tokenizer = load_pretrained(folder), Tokenizer.load(folder)
     check_vocabulary(model.config, tokenizer)
@@ -84,10 +80,11 @@ def run(
         model.to(device)
     window = context or model.config.context
     texts = [(_name(uri, data), measured_documents(uri, limit=limit)) for uri in data]
-    if rolling:
+    if rolling != "joined":
         size = sum(len(d.plain_text().encode("utf-8", "surrogatepass")) for _, documents in texts for d in documents)
         with _progress(size // BYTES_PER_TOKEN) as advance:
-            options: dict[str, Any] = {"context": window, "batch_rows": batch_rows, "on_tokens": advance}
+            bare = rolling == "rolling bare"
+            options: dict[str, Any] = {"context": window, "bare": bare, "batch_rows": batch_rows, "on_tokens": advance}
             return [evaluate_rolling(model, tokenizer, name, found, **options) for name, found in texts]
     sets = [EvalSet.build(name, documents, tokenizer, window) for name, documents in texts]
     with _progress(sum(len(s.tokens_N) for s in sets)) as advance:
@@ -105,7 +102,7 @@ def write_results(folder: Path, options: argparse.Namespace, results: Sequence[S
         },
         "n-samples": {r.name: {"original": r.documents, "effective": r.documents} for r in results},
         "config": {"model": "retain", "model_args": f"pretrained={options.model}", "limit": options.limit},
-        "method": METHODS[options.rolling],
+        "method": {"name": _method(options), "says": METHODS[_method(options)]},
         "date": time.time(),
         "model_name": str(options.model),
         "torch_version": torch.__version__,
@@ -123,6 +120,13 @@ def table(results: Sequence[SetResult]) -> str:
         figures = f"{r.loss_nats:>10.4f} {r.perplexity:>10.3f} {r.bits_per_byte:>9.4f}"
         lines.append(f"{r.name:{width}} {r.documents:>9,} {r.tokens:>10,} {figures}")
     return "\n".join(lines)
+
+
+def _method(options: argparse.Namespace) -> str:
+    """Raises BadConfig for --bare alone."""
+    if options.bare and not options.rolling:
+        raise BadConfig("--bare", "without --rolling", "--rolling --bare")
+    return "rolling bare" if options.bare else "rolling" if options.rolling else "joined"
 
 
 def _name(uri: str, data: Sequence[str]) -> str:
@@ -154,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-rows", type=_positive, help="windows per forward pass")
     parser.add_argument("--device", help="cpu, cuda, ... (default: cpu)")
     parser.add_argument("--rolling", action="store_true", help="each document alone, as lm-evaluation-harness has it")
+    parser.add_argument("--bare", action="store_true", help="with --rolling: without the tokens the tokenizer adds")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument("--output", help="folder for results_{date}.json")
     return parser

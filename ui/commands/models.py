@@ -111,6 +111,9 @@ def evaluate(
     rolling: Annotated[
         bool, typer.Option("--rolling", help="Each document alone, as lm-evaluation-harness measures it.")
     ] = False,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="With --rolling: without the tokens that the tokenizer adds.")
+    ] = False,
     output: Annotated[
         str | None, typer.Option("--output", metavar="DIR", help="Also write results_{date}.json there.")
     ] = None,
@@ -120,7 +123,7 @@ def evaluate(
     arguments = [str(_local_model(model)), "--data", *data, *(more or [])]
     for flag, value in (("--context", context), ("--limit", limit), ("--batch-rows", batch_rows), ("--output", output)):
         arguments += [flag, str(value)] if value is not None else []
-    _child("model.evaluate", arguments + ["--rolling"] * rolling + ["--json"] * json)
+    _child("model.evaluate", arguments + ["--rolling"] * rolling + ["--bare"] * bare + ["--json"] * json)
 
 
 def sample(

@@ -38,12 +38,13 @@ def test_windows_by_hand(ids: list[int], context: int, windows: list[tuple[list[
     assert rolling_windows(ids, 0, context) == windows
 
 
-def test_the_sum_is_that_of_transformers_token_by_token(folder: Path) -> None:
+@pytest.mark.parametrize("bare", [False, True])
+def test_the_sum_is_that_of_transformers_token_by_token(folder: Path, bare: bool) -> None:
     texts = ["Once upon a time, there was a little girl.", "One day " * 60, "x"]
     theirs, words = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     context, expected = 64, []
     for text in texts:
-        ids = words(text, add_special_tokens=False)["input_ids"]
+        ids = words(text, add_special_tokens=not bare)["input_ids"]
         nats = 0.0
         for start in range(0, len(ids), context):
             end = min(start + context, len(ids))
@@ -56,7 +57,7 @@ def test_the_sum_is_that_of_transformers_token_by_token(folder: Path) -> None:
     documents = [Document(text=text, origin=text[:9]) for text in texts]
     model, tokenizer = load_pretrained(folder), Tokenizer.load(folder)
     for rows in (1, 3):
-        found = evaluate_rolling(model, tokenizer, "few", documents, context=context, batch_rows=rows)
+        found = evaluate_rolling(model, tokenizer, "few", documents, context=context, bare=bare, batch_rows=rows)
         assert [unit.nats for unit in found.units] == pytest.approx(expected, rel=1e-4)
         size = sum(len(text) for text in texts)
         assert found.bytes == size
@@ -71,7 +72,12 @@ def test_what_cannot_be_measured_alone_is_named(folder: Path) -> None:
     with pytest.raises(BadConfig, match="context: got 1024"):
         evaluate_rolling(model, tokenizer, "x", [Document(text="x", origin="o")], context=1024)
     with pytest.raises(BadSource, match="no token"):
-        evaluate_rolling(model, tokenizer, "x", [Document(text="", origin="o")], context=64)
+        evaluate_rolling(model, tokenizer, "x", [Document(text="", origin="o")], context=64, bare=True)
+
+
+def test_bare_alone_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(folder), "--data", "x.txt", "--bare"]) == 2
+    assert "--bare: got without --rolling" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -84,19 +90,20 @@ def test_a_text_is_measured_as_it_is(
 ) -> None:
     path = tmp_path / "story.txt"
     path.write_bytes(text.encode())
-    for extra in ([], ["--rolling"]):
+    names = {(): "joined", ("--rolling",): "rolling", ("--rolling", "--bare"): "rolling bare"}
+    for extra, name in names.items():
         assert main([str(folder), "--data", str(path), "--json", "--output", str(tmp_path / "out"), *extra]) == 0
         printed = json.loads(capsys.readouterr().out)
         (result,) = printed["sets"]
         assert result["bytes"] == len(text.encode())
         assert result["documents"] == 1
-        assert printed["method"]["name"] == ("rolling" if extra else "joined")
+        assert printed["method"]["name"] == name
     (row,) = measured_documents(str(path))
     assert row.text == text
     tokens = len(Tokenizer.load(folder).encode(text, add_special_tokens=False))
     assert result["tokens"] == tokens  # the first one too, and nothing that was invented
     written = [json.loads(file.read_text()) for file in sorted((tmp_path / "out").glob("results_*.json"))]
-    assert [report["method"]["name"] for report in written] == ["joined", "rolling"]
+    assert [report["method"]["name"] for report in written] == list(names.values())
     assert "lm-evaluation-harness" in written[0]["method"]["says"]
 
 
