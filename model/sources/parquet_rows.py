@@ -35,7 +35,7 @@ def parquet_rows(path: Path, pulse: Pulse = no_pulse) -> Iterator[Row]:
                 step = max(1, _BATCH_BYTES // _row_bytes(batch))
                 for begin in range(0, len(batch), step):
                     for row in batch.slice(begin, step).to_pylist():
-                        yield f"{path} row {index}", row
+                        yield f"{path} row {index}", {name: without_fill(value) for name, value in row.items()}
                         index += 1
     except MemoryError:
         raise
@@ -44,6 +44,16 @@ def parquet_rows(path: Path, pulse: Pulse = no_pulse) -> Iterator[Row]:
             raise
         came = f"a file that parquet cannot read from row {index} on ({type(error).__name__}: {error})"
         raise BadSource(field=str(path), came=came, allowed="parquet") from error
+
+
+def without_fill(value: Any) -> Any:
+    """A value of a column without the nulls of its objects: all objects of a column have the same keys, so what one
+    does not have is filled up with null. The same rows as JSON lines have no such keys, and are to read alike."""
+    if isinstance(value, dict):
+        return {key: without_fill(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_fill(item) for item in value]
+    return value
 
 
 def _row_bytes(batch: Any) -> int:

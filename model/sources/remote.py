@@ -39,6 +39,7 @@ from model.errors import BadSource
 from model.shards import file_sha256
 from model.sources.base import Source, checked_options
 from model.sources.opened import Pulse, no_pulse
+from model.sources.parquet_rows import without_fill
 from model.sources.rows import ROW_OPTIONS, bearable, document_of, notes_of_cuts
 
 Fetch = Callable[[str, Path], Path]
@@ -94,6 +95,8 @@ class HuggingFaceSource(Source):
         """One document a row."""
         for index, row in enumerate(self._rows()):
             where = f"{self.uri} row {index}"
+            if isinstance(row, Mapping):  # the library's columns of objects are those of parquet
+                row = {name: without_fill(value) for name, value in row.items()}
             yield from bearable(document_of(row, where, self.options), where, self._cut)
 
     def notes(self) -> tuple[str, ...]:

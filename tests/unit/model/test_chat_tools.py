@@ -4,6 +4,8 @@ import copy
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from transformers import AutoTokenizer
 
@@ -11,6 +13,7 @@ from model.chat import render_example
 from model.conversations import normalise, tools_of
 from model.document import Document
 from model.errors import BadSource
+from model.sources.files import FileSource
 from model.sources.rows import row_document
 from model.tokenizer import Tokenizer, default_chat_format
 from tests.unit.model.chat_templates import CALLS_ONLY, CHATML, TOOLS, TOOLS_BY_TURN, folder_with, tokenizer_with
@@ -102,6 +105,27 @@ def test_all_forms_of_tool_calls_give_the_same_ids() -> None:
     with_system = {**forms["sharegpt"], "conversations": [system, *forms["sharegpt"]["conversations"]]}
     as_column = {**forms["objects"], "system": "Be brief."}
     assert tokenizer.encode_document(document(with_system)) == tokenizer.encode_document(document(as_column))
+
+
+def test_a_column_of_objects_reads_as_json_lines_do(tmp_path: Path) -> None:
+    other = copy.deepcopy(WEATHER)
+    other["function"] |= {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+    adds = {"id": "x", "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
+    rows = [
+        {**ROW, "tools": [WEATHER, other]},
+        {
+            "messages": [TALK[0], {"role": "assistant", "content": "Let me see.", "tool_calls": [adds, CALL]}],
+            "tools": [],
+        },
+        {"messages": [TALK[0], TALK[3]], "tools": None},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "chat.parquet")
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines, column = (list(FileSource(tmp_path / f"chat.{end}")) for end in ("jsonl", "parquet"))
+    tokenizer = tokenizer_with(TOOLS)
+    for one, same in zip(lines, column, strict=True):
+        assert tokenizer.encode_document(one) == tokenizer.encode_document(same)
+        assert (one.messages, one.tools) == (same.messages, same.tools)
 
 
 def test_arguments_that_are_text_are_not_written_as_text_of_text(tmp_path: Path) -> None:
