@@ -26,6 +26,9 @@ class LazyTorch(Measurer, Sampler, PointWriter):
     def identify(self, model: Model) -> str:
         return self._torch()[0].identify(model)
 
+    def identify_set(self, ref: SetRef) -> str:
+        return self._torch()[0].identify_set(ref)
+
     def method(self) -> str:
         return self._torch()[0].method()
 

@@ -42,6 +42,7 @@ class TorchMeasurer(Measurer, Sampler):
         self._files, self._device, self._make_room = files, torch.device(device), make_room
         self._models: ModelCache[Weights] = ModelCache(MODELS_IN_MEMORY)
         self._digests: OrderedDict[tuple[str, str], str] = OrderedDict()  # (manifest, claim) -> computed
+        self._sets: OrderedDict[str, str] = OrderedDict()  # digest of a set -> computed, over its units too
         self._lock = threading.Lock()
         facts = {
             "arithmetic": ARITHMETIC,
@@ -60,6 +61,17 @@ class TorchMeasurer(Measurer, Sampler):
 
     def identify(self, model: Model) -> str:
         return model.digest([self._identified(end) for end in model.ends])
+
+    def identify_set(self, ref: SetRef) -> str:
+        with self._lock:
+            known = self._sets.get(ref.digest)
+        if known is None:
+            known = content_digest(self._files.eval_set(ref))
+            with self._lock:
+                self._sets[ref.digest] = known
+                while len(self._sets) > DIGESTS_IN_MEMORY:
+                    self._sets.popitem(last=False)
+        return known
 
     def measure(self, model: Model, ref: SetRef) -> Measurement:
         eval_set = self._files.eval_set(ref)
@@ -168,6 +180,16 @@ class TorchMeasurer(Measurer, Sampler):
         if found != eval_set.tokenizer_digest:
             came = f"it was made with tokenizer {eval_set.tokenizer_digest[:12]}, the model has {found[:12]}"
             raise FailedPrecondition(f"set {eval_set.name}: {came}", reason="TOKENIZER_DIFFERS")
+
+
+def content_digest(eval_set: EvalSet) -> str:
+    """SHA-256 (hex) over a set's digest and its units: whose nats are summed together, and where one conversation ends
+    for the attention, stands in files that the set's own digest leaves out."""
+    units = (eval_set.units_N, eval_set.unit_bytes_U, eval_set.unit_documents_U)
+    digest = hashlib.sha256(eval_set.digest.encode())
+    for array in units:
+        digest.update(len(array).to_bytes(8, "little") + array.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _not_finite(eval_set: EvalSet) -> Measurement:

@@ -65,8 +65,11 @@ class Answering:
     def _measured(self, model: Model, ref: SetRef, stopwatch: "_Stopwatch") -> Measurement:
         """Under the digest that was computed from the weights, never under one that somebody claims."""
         beat(f"measuring {model.checkpoint.uri} on {ref.name}")
-        digest = self.measurer.identify(model)
-        name = MeasurementName(weights_digest=digest, set_digest=ref.digest, method=self.measurer.method())
+        name = MeasurementName(
+            weights_digest=self.measurer.identify(model),
+            set_digest=self.measurer.identify_set(ref),
+            method=self.measurer.method(),
+        )
         known = self.results.get(name)
         if known is not None:
             return known

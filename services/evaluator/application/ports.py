@@ -18,6 +18,11 @@ class Measurer(Protocol):
         """Digest of the weights, computed from the weights themselves."""
         ...
 
+    def identify_set(self, ref: SetRef) -> str:
+        """Digest of everything in a set that changes a measurement, computed from its files: text, tokenizer, windows,
+        masks, and what belongs to which unit and document."""
+        ...
+
     def method(self) -> str:
         """Names all but weights and set that changes a bit of a measurement: dtype, device, threads, versions."""
         ...
@@ -54,8 +59,7 @@ class Statistics(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class MeasurementName:
-    """What a measurement was made of: the computed digest of the weights, the digest of the set (text, tokenizer,
-    context, windowing, masks), and the measurer's method."""
+    """What a measurement was made of: the computed digests of the weights and of the set, and the measurer's method."""
 
     weights_digest: str
     set_digest: str

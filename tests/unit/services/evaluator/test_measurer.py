@@ -1,11 +1,14 @@
 """Measuring real weights: named by what they are, damaged ones found, shared between threads without harm."""
 
 import errno
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -83,6 +86,23 @@ def test_two_manifests_with_one_claim_are_two_models_in_memory(here: TorchWorld)
     with pytest.raises(CheckpointDamaged):
         here.measurer.measure(Model(checkpoint=liar), general)
     assert here.measurer.measure(Model(checkpoint=honest), general) == before
+
+
+def test_a_set_is_named_by_its_units_too(here: TorchWorld):
+    """Somebody moves a boundary between documents and mends the hashes beside it: the set's own digest stays."""
+    ref = here.put_set("general")
+    before = here.measurer.identify_set(ref)
+    again = TorchWorld(here.root / "again", store=here.store)
+    assert again.measurer.identify_set(ref) == before, "the same files, the same name, wherever"
+    key = f"evalsets/{ref.digest}"
+    units = np.frombuffer(here.store.objects[f"{key}/unit_documents.bin"], dtype="<i4").copy()
+    units[1] = 0
+    meta = json.loads(here.store.objects[f"{key}/meta.json"])
+    meta["sha256"]["unit_documents"] = hashlib.sha256(units.tobytes()).hexdigest()
+    here.store.put_bytes(f"{key}/unit_documents.bin", units.tobytes())
+    here.store.put_bytes(f"{key}/meta.json", json.dumps(meta).encode())
+    moved = TorchWorld(here.root / "moved", store=here.store)
+    assert moved.measurer.identify_set(ref) != before
 
 
 def harm(here: TorchWorld, ref: CheckpointRef, name: str, change: Callable[[bytes], bytes | None]) -> None:

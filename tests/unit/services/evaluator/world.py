@@ -46,6 +46,9 @@ class FakeMeasurer(Measurer):
     def identify(self, model: Model) -> str:
         return model.digest([end.weights_digest for end in model.ends])
 
+    def identify_set(self, ref: SetRef) -> str:
+        return ref.digest
+
     def method(self) -> str:
         return METHOD
 
