@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from services.common.errors import Violation
+from services.orchestrator.domain.limits import COUNTS, NUMBERS
 
 SAMPLES = ("docs", "code", "math", "science", "chat")
 SCHEMES = ("sample://", "hf://", "s3://", "file://", "a path")
@@ -57,19 +58,24 @@ class Faults:
             known = scheme in ("hf", "s3", "file") and bool(rest.strip("/"))
             self.expect(known, field, uri, f"a source: {', '.join(SCHEMES)}")
 
-    def finite(self, value: Any, path: str = "") -> None:
-        """NaN or infinity anywhere in a tree of dataclasses, mappings and tuples."""
-        if isinstance(value, float):
+    def within_limits(self, value: Any, path: str = "", name: str = "") -> None:
+        """Numbers that are not finite or above their limit, lists and maps that are longer than theirs, anywhere in a
+        tree of dataclasses, mappings and tuples. `name` is the path without indexes, as in limits.py."""
+        if isinstance(value, bool | str) or value is None:
+            return
+        if isinstance(value, int | float):
             self.expect(math.isfinite(value), path, value, "a finite number")
+            self.expect(value <= NUMBERS[name], path, value, f"up to {NUMBERS[name]:.12g}")
         elif is_dataclass(value):
             for field in fields(value):
-                self.finite(getattr(value, field.name), f"{path}.{field.name}" if path else field.name)
-        elif isinstance(value, Mapping):
-            for key, item in value.items():
-                self.finite(item, f"{path}[{key}]")
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            for index, item in enumerate(value):
-                self.finite(item, f"{path}[{index}]")
+                here = f"{path}.{field.name}" if path else field.name
+                self.within_limits(getattr(value, field.name), here, f"{name}.{field.name}" if name else field.name)
+        elif isinstance(value, Mapping | Sequence):
+            if len(value) > COUNTS[name]:
+                self.add(path, f"came {len(value)} entries; allowed are {COUNTS[name]}")
+                return
+            for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+                self.within_limits(item, f"{path}[{key}]", name)
 
     def once_each(self) -> tuple[Violation, ...]:
         """The faults, at most one for each field: the first says most."""

@@ -5,6 +5,7 @@ import re
 from services.common.errors import Violation
 from services.orchestrator.domain.checks import Faults
 from services.orchestrator.domain.defaults import fill
+from services.orchestrator.domain.limits import COUNTS, LARGEST_TOKENS
 from services.orchestrator.domain.plan import slots_of
 from services.orchestrator.domain.spec import (
     PRESETS,
@@ -28,7 +29,9 @@ def validate(spec: PipelineSpec, *, base_context: int | None = None, slots: int 
     they are known. What depends on the lineage (is there a base?) is not a fault of the spec: see smart_locking.py.
     """
     faults = Faults()
-    faults.finite(spec)
+    faults.within_limits(spec)
+    if len(spec.stages) > COUNTS["stages"]:
+        return faults.once_each()  # nothing is filled in for what is too much anyway
     filled = fill(spec, base_context=base_context)
     faults.expect(_NAME.fullmatch(spec.name) is not None, "name", spec.name, "1 to 63 characters of a-z, 0-9 and '-'")
     _check_model(faults, spec, filled)
@@ -41,7 +44,17 @@ def validate(spec: PipelineSpec, *, base_context: int | None = None, slots: int 
     _check_evaluation(faults, spec, filled)
     _check_compute(faults, spec.compute, filled.compute, slots)
     faults.at_least("checkpoints.keep_last", filled.checkpoints.keep_last, 1)
+    _check_lengths(faults, filled)
     return faults.once_each()
+
+
+def _check_lengths(faults: Faults, filled: PipelineSpec) -> None:
+    """Each number may be within its limit, and the tokens that they come to be more than anybody can count."""
+    for index, stage in enumerate(filled.stages):
+        steps = stage.duration.steps
+        tokens = (steps or 0) * stage.batch.sequences * filled.model.context
+        allowed = f"steps x sequences x context up to {LARGEST_TOKENS:g} tokens"
+        faults.expect(tokens <= LARGEST_TOKENS, f"stages[{index}].duration.steps", steps, allowed)
 
 
 def _check_model(faults: Faults, spec: PipelineSpec, filled: PipelineSpec) -> None:

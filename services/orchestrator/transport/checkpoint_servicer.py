@@ -7,6 +7,8 @@ from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as pb_grpc
 from services.common.errors import InvalidInput, Violation
 from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.library import Library
+from services.orchestrator.domain.limits import LARGEST_COMMENT
+from services.orchestrator.transport.bounds import check_text
 from services.orchestrator.transport.paging import number_of, page_size, token_of
 from services.orchestrator.transport.present import present_checkpoint, timestamp
 
@@ -41,6 +43,7 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
         return pb.ImportCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
 
     async def VoidCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
+        check_text("reason", request.reason, LARGEST_COMMENT)
         checkpoint = await self._library.void(request.checkpoint_id, request.reason)
         return pb.VoidCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
 

@@ -1,7 +1,7 @@
 """OrchestratorService: convert, call, convert."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -15,8 +15,10 @@ from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.application.runs import RunService
 from services.orchestrator.domain.events import ApproveAction
+from services.orchestrator.domain.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.domain.run_state import RunState, RunStatus
 from services.orchestrator.domain.spec import PipelineSpec
+from services.orchestrator.transport.bounds import check_text, oversized
 from services.orchestrator.transport.generic import enum_name, to_domain
 from services.orchestrator.transport.paging import number_of, page_size, token_of
 from services.orchestrator.transport.present import Presenter, present_decision, present_plan, timestamp
@@ -41,7 +43,9 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         return self._presenter.run(state, queue_position=self._runs.queue_position(state.id))
 
     async def CreatePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
-        faults: list[Violation] = []
+        check_text("request_id", request.request_id, LARGEST_REQUEST_ID)
+        if faults := oversized(request.spec):
+            raise InvalidInput(faults, reason="INVALID_SPEC")
         spec = to_domain(request.spec, PipelineSpec, faults)
         digest = request_digest(request.spec)
         state = await self._runs.create(spec, request.request_id, digest=digest, faults=faults)
@@ -73,6 +77,7 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         if request.action not in _ACTIONS:
             said = f"came {request.action}; allowed is ACCEPT, CONTINUE"
             raise InvalidInput([Violation(field="action", description=said)])
+        check_text("comment", request.comment, LARGEST_COMMENT)
         state = await self._runs.approve(request.run_id, _ACTIONS[request.action], request.etag, request.comment)
         return pb.ApprovePipelineRunResponse(run=self._run(state))
 
@@ -84,15 +89,14 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         return pb.DeletePipelineRunResponse()
 
     async def ValidatePipelineSpec(self, request: Any, context: Context) -> Any:  # noqa: N802
-        faults: list[Violation] = []
+        if faults := oversized(request.spec):
+            return _violations(faults)
         checked = await self._runs.check(to_domain(request.spec, PipelineSpec, faults), faults)
         violations = [*checked.violations]
         if checked.locked and not violations:
             violations.append(Violation(field="stages[0]", description=checked.locked))
         if violations:
-            return pb.ValidatePipelineSpecResponse(
-                violations=[pb.SpecViolation(field=v.field, description=v.description) for v in violations]
-            )
+            return _violations(violations)
         return pb.ValidatePipelineSpecResponse(plan=present_plan(checked.spec, checked.stages))
 
     async def StreamLogs(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
@@ -115,6 +119,12 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
             sha256=request.sha256, file_name=request.file_name, size_bytes=request.bytes, folder=request.folder
         )
         return pb.CreateUploadResponse(url=ticket.url, uri=ticket.uri, expire_time=timestamp(ticket.expire_s))
+
+
+def _violations(violations: Sequence[Violation]) -> pb.ValidatePipelineSpecResponse:
+    return pb.ValidatePipelineSpecResponse(
+        violations=[pb.SpecViolation(field=v.field, description=v.description) for v in violations]
+    )
 
 
 def request_digest(spec: Message) -> str:

@@ -8,9 +8,11 @@ from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
 from services.common.errors import InvalidInput, Violation
 from services.orchestrator.application.stages import StageService
 from services.orchestrator.domain.events import CheckpointReported, ProgressReported, StageEnded
+from services.orchestrator.domain.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.domain.run_state import Phase, PreparedData
 from services.orchestrator.domain.values import CheckpointRef
 from services.orchestrator.domain.work import PrepareWork, ReleaseWork, StageWork, Work
+from services.orchestrator.transport.bounds import check_text
 from services.orchestrator.transport.generic import enum_name, enum_number, fill_message, to_domain
 from services.orchestrator.transport.present import spec_message
 
@@ -27,6 +29,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
     async def BeginAttempt(self, request: Any, context: Context) -> Any:  # noqa: N802
         if not request.request_id:
             raise InvalidInput([Violation(field="request_id", description="came none; allowed is a unique name")])
+        check_text("request_id", request.request_id, LARGEST_REQUEST_ID)
         return _work(await self._stages.begin_attempt(request.run_id, request.submission, request.request_id))
 
     async def ReportProgress(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -46,7 +49,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             wait_s=request.wait_seconds,
             stall_s=request.stall_seconds,
             upload_failures=request.upload_failures,
-            waiting_for=request.waiting_for,
+            waiting_for=request.waiting_for[:LARGEST_COMMENT],
         )
         await self._stages.report_progress(request.run_id, event, request.heartbeat)
         return pb.ReportProgressResponse()
@@ -103,8 +106,8 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             failed=outcome == "FAILED",
             interrupted=outcome == "INTERRUPTED",
             damaged=to_domain(request.damaged, CheckpointRef) if request.HasField("damaged") else None,
-            reason=request.reason,
-            message=request.message,
+            reason=request.reason[:LARGEST_REQUEST_ID],
+            message=request.message[:LARGEST_COMMENT],
             prepared=prepared,
         )
         await self._stages.end_stage(request.run_id, event)

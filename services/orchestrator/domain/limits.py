@@ -1,0 +1,79 @@
+"""How large each part of a spec may be: one table for all checks.
+
+Paths are those of the spec without indexes and keys. A number or list without a line here is a fault of this file,
+which a test finds. The upper ends are far above what anybody trains with today and far below what a 64-bit number, a
+message or a table on a screen holds; `LARGEST_TOKENS` bounds the products that a plan makes of them.
+"""
+
+from collections.abc import Mapping
+
+LARGEST_TOKENS = 10**15  # of one stage, also as steps times tokens a step
+LARGEST_TEXT = 4096  # characters of any text that has no line below
+LARGEST_KEY = 128  # characters of a name in a map
+LARGEST_REQUEST_ID = 128
+LARGEST_COMMENT = 4096
+
+NUMBERS: Mapping[str, float] = {
+    "seed": 2**63 - 1,
+    "model.context": 1_048_576,
+    "tokenizer.train.vocab_size": 262_144,
+    "stages.domain_options.difficulty": 5,
+    "stages.data.general_share": 1,
+    "stages.data.replay": 1,
+    "stages.data.max_tokens": 10**13,
+    "stages.duration.tokens": 10**13,
+    "stages.duration.epochs": 1000,
+    "stages.duration.steps": 10**9,
+    "stages.learning_rate": 10,
+    "stages.schedule.warmup": 1,
+    "stages.schedule.floor": 1,
+    "stages.schedule.decay": 1,
+    "stages.curriculum.levels": 5,
+    "stages.batch.sequences": 65_536,
+    "stages.batch.micro_sequences": 65_536,
+    "stages.optimizer.weight_decay": 100,
+    "stages.optimizer.beta1": 1,
+    "stages.optimizer.beta2": 1,
+    "stages.optimizer.clip": 10**6,
+    "stages.lora.rank": 4096,
+    "stages.lora.alpha": 10**6,
+    "stages.penalty.ewc": 10**9,
+    "stages.penalty.l2_sp": 10**9,
+    "stages.penalty.distill": 10**9,
+    "forgetting.minor": 1000,
+    "forgetting.action": 1000,
+    "forgetting.stop": 1000,
+    "forgetting.budget": 1000,
+    "forgetting.settle": 1,
+    "forgetting.confirm": 1000,
+    "forgetting.max_retries": 100,
+    "forgetting.suspicious_below": 0,
+    "forgetting.interpolation.points": 1,
+    "forgetting.interpolation.least_gain_nats": 1000,
+    "evaluation.every.tokens": 10**13,
+    "evaluation.every.steps": 10**9,
+    "evaluation.tokens_per_set": 10**9,
+    "evaluation.decision_lag": 1,
+    "compute.workers": 4096,
+    "compute.gpus_per_worker": 64,
+    "compute.cpus_per_worker": 4096,
+    "compute.min_workers": 4096,
+    "checkpoints.keep_last": 10_000,
+}
+
+# Entries of a list or map.
+COUNTS: Mapping[str, int] = {
+    "stages": 32,
+    "labels": 64,
+    "stages.domain_options.languages": 64,
+    "stages.domain_options.difficulty": 2,
+    "stages.domain_options.fields": 64,
+    "stages.data.replay": 32,
+    "stages.data.fields": 16,
+    "forgetting.retention": 16,
+    "forgetting.interpolation.points": 64,
+}
+
+# Characters of a text.
+TEXTS: Mapping[str, int] = {"name": 63, "labels": 1024, "stages.domain_options.languages": 64,
+                            "stages.domain_options.fields": 64, "stages.data.fields": 256}  # fmt: skip
