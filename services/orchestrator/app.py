@@ -89,6 +89,7 @@ class Orchestrator:
             store=ports.store,
             notifier=ports.notifier,
             evaluation_poll_s=evaluation_poll_s,
+            max_restarts=timing.max_restarts,
         )
         self.reconciler = Reconciler(self.engine, self.queue, effects, self.watchdog, timing)
         self.stages = StageService(self.engine, self.watchdog, hold_s=hold_s, on_upload=self.exporter.uploaded)

@@ -13,6 +13,7 @@ import ray
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
+from services.common.worker_environment import passed_on
 from services.worker.loop import WorkerConfig, work_loop
 from services.worker.ray_backend import LeavingTorchConfig
 
@@ -20,7 +21,6 @@ from services.worker.ray_backend import LeavingTorchConfig
 MAX_GROUP_FAILURES = 3
 # Ranks wait in a collective while the first one waits for a verdict: that may take as long as it takes.
 COLLECTIVE_TIMEOUT_S = 7 * 24 * 3600
-PASSED_ON = ("RETAIN_", "AWS_", "HF_", "OMP_", "GLOO_", "NCCL_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,5 +78,4 @@ def scaling(settings: GroupSettings) -> ScalingConfig:
 
 def worker_env(settings: GroupSettings) -> dict[str, str]:
     """What workers need of this process's environment; Ray starts them from its own."""
-    passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
-    return {**passed, "OMP_NUM_THREADS": str(settings.threads)}
+    return {**passed_on(os.environ), "OMP_NUM_THREADS": str(settings.threads)}

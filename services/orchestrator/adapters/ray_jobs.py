@@ -6,6 +6,7 @@ https://docs.ray.io/en/latest/cluster/running-applications/job-submission/rest.h
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,21 +16,13 @@ from typing import Any
 import urllib3
 
 from services.common.errors import FailedPrecondition, Refused, RetainError, Unavailable
+from services.common.worker_environment import passed_on
 from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
 
 TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)  # each read; a whole answer takes CALL_LIMIT_S at most
 CALL_LIMIT_S = 45.0
 PIECE_BYTES = 256 * 1024
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
-_PASSED_ON = ("RETAIN_", "AWS_", "HF_", "OMP_", "MLFLOW_", "WANDB_", "GLOO_", "NCCL_")
-# The last one is the mark of the local stack on this very program: with it, workers would be ended as its children.
-_KEPT_BACK = (
-    "RETAIN_DATABASE_URL",
-    "RETAIN_BIND",
-    "RETAIN_ORCHESTRATOR_BIND",
-    "RETAIN_METRICS_BIND",
-    "RETAIN_STACK_MEMBER",
-)
 
 
 class RayJobs(JobLauncher):
@@ -62,7 +55,7 @@ class RayJobs(JobLauncher):
         ]  # fmt: skip
         body = {
             "submission_id": request.job_id,
-            "entrypoint": " ".join(entry),
+            "entrypoint": shlex.join(entry),  # a shell takes it apart: folders may have blanks in their names
             "entrypoint_num_cpus": 0,
             "runtime_env": {"env_vars": self._env},
             "metadata": {"job_submission_id": request.job_id, **request.labels},
@@ -124,9 +117,8 @@ def environment() -> Mapping[str, str]:
 
 
 def job_env(environ: Mapping[str, str], *, extra: Mapping[str, str]) -> dict[str, str]:
-    """What workers need of this process's environment: our settings and those that users bring along."""
-    passed = {name: value for name, value in environ.items() if name.startswith(_PASSED_ON) and name not in _KEPT_BACK}
-    return passed | dict(extra)
+    """What workers find in their environment."""
+    return passed_on(environ) | dict(extra)
 
 
 def auth_headers(environ: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.orchestrator.domain.tries import MAX_RESTARTS
+
 
 class Settings(BaseSettings):
     """Each field is RETAIN_ and its name in upper case, e.g. RETAIN_DATABASE_URL. Times are in seconds."""
@@ -26,7 +28,7 @@ class Settings(BaseSettings):
     stall_timeout_s: float = Field(default=45.0, gt=0)
     start_timeout_s: float = Field(default=600.0, gt=0)
     job_poll_s: float = Field(default=2.0, gt=0)
-    max_job_restarts: int = Field(default=5, ge=0)
+    max_job_restarts: int = Field(default=MAX_RESTARTS, ge=0)
     garbage_every_s: float = Field(default=86_400.0, ge=0)  # 0: only when it is asked for (retain gc)
     garbage_older_than_s: float = Field(default=86_400.0, gt=0)
     drain_s: float = Field(default=5.0, ge=0)

@@ -38,6 +38,7 @@ from services.orchestrator.domain.events import (
     PointWritten,
 )
 from services.orchestrator.domain.run_state import RunState
+from services.orchestrator.domain.tries import MAX_RESTARTS
 from services.orchestrator.domain.values import CheckpointRef
 
 EVALUATION_POLL_S = 0.25
@@ -59,6 +60,7 @@ class Effects:
         store: ObjectStore,
         notifier: Notifier,
         evaluation_poll_s: float = EVALUATION_POLL_S,
+        max_restarts: int = MAX_RESTARTS,
     ) -> None:
         self._engine = engine
         self.launcher = launcher
@@ -66,6 +68,7 @@ class Effects:
         self._store = store
         self._notifier = notifier
         self._evaluation_poll_s = evaluation_poll_s
+        self._max_restarts = max_restarts
         self.jobs = Blocking("ray", threads=4, limit_s=JOB_CALL_LIMIT_S)
         self._files = Blocking("store", threads=4, limit_s=FILES_LIMIT_S)
         self._graphs = Blocking("grafana", threads=1, limit_s=JOB_CALL_LIMIT_S)
@@ -102,7 +105,10 @@ class Effects:
         except (Refused, FailedPrecondition) as error:
             # Trying the same again would not help for ever: counted like a job that died, so that the run ends with it.
             event: JobEnded | JobSubmitted = JobEnded(
-                submission=effect.submission, message=error.message, now_s=self._now_s()
+                submission=effect.submission,
+                message=error.message,
+                max_restarts=self._max_restarts,
+                now_s=self._now_s(),
             )
         else:
             event = JobSubmitted(submission=effect.submission, now_s=self._now_s())
@@ -117,7 +123,13 @@ class Effects:
         if view.state in (JobState.PENDING, JobState.RUNNING):
             raise Unavailable(f"the job {name} is still ending", reason="JOB_STOPPING")
         await self._engine.apply(
-            state.id, JobEnded(submission=effect.submission, message=view.message, now_s=self._now_s())
+            state.id,
+            JobEnded(
+                submission=effect.submission,
+                message=view.message,
+                max_restarts=self._max_restarts,
+                now_s=self._now_s(),
+            ),
         )
 
     async def _evaluate(self, state: RunState, question: Evaluate) -> None:

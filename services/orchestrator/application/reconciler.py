@@ -21,6 +21,7 @@ from services.orchestrator.domain.actions import Action, StopJob, name_of, wait_
 from services.orchestrator.domain.due import due, needs_attention
 from services.orchestrator.domain.events import Admitted, JobEnded, QueueMoved, WorkersHung
 from services.orchestrator.domain.run_state import JobStatus, RunState, RunStatus
+from services.orchestrator.domain.tries import MAX_RESTARTS
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 15.0
@@ -35,7 +36,7 @@ class Timing:
     job_poll_s: float = 2.0
     stall_timeout_s: float = 45.0
     start_timeout_s: float = 600.0
-    max_restarts: int = 5
+    max_restarts: int = MAX_RESTARTS
 
 
 GARBAGE = "garbage"  # first word of the names of what throws something away

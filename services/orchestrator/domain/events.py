@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.orchestrator.domain.run_state import Phase, PreparedData
+from services.orchestrator.domain.tries import MAX_EVALUATION_TRIES, MAX_RESTARTS
 from services.orchestrator.domain.values import CheckpointRef, Measurement
 
 
@@ -146,7 +147,7 @@ class EvaluationFailed(Event):
     reason: str
     message: str
     evaluation_id: str = ""
-    max_tries: int = 4
+    max_tries: int = MAX_EVALUATION_TRIES
     point: float | None = None
     of_the_line: bool = False
     damaged: CheckpointRef | None = None
@@ -192,8 +193,8 @@ class JobEnded(Event):
     """A job has ended, whatever its end is called, or the job server does not know it."""
 
     submission: int
+    max_restarts: int = MAX_RESTARTS
     message: str = ""
-    max_restarts: int = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +203,7 @@ class WorkersHung(Event):
 
     submission: int
     message: str
-    max_restarts: int = 5
+    max_restarts: int = MAX_RESTARTS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,113 @@
+"""Every setting reaches its use; what workers find in their environment is one list; blanks in folders do no harm."""
+
+import ast
+import inspect
+import os
+import shlex
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from services.common.errors import Refused
+from services.common.worker_environment import KEPT_BACK, PASSED_ON, passed_on
+from services.evaluator import main as evaluator_main
+from services.evaluator.adapters import settings as evaluator_settings
+from services.orchestrator import main as orchestrator_main
+from services.orchestrator.adapters import settings as orchestrator_settings
+from services.orchestrator.adapters.ray_jobs import RayJobs
+from services.orchestrator.application.ports import JobRequest
+from services.orchestrator.application.reconciler import Timing
+from services.orchestrator.domain.run_state import RunStatus
+from services.orchestrator.domain.spec import ComputeSpec
+from services.orchestrator.domain.tries import MAX_RESTARTS
+from tests.unit.services.orchestrator.offline import Offline
+from tests.unit.services.orchestrator.specs import spec
+
+
+def attributes(module: ModuleType, holder: str) -> set[str]:
+    """Names that are read of a variable anywhere in a module."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == holder
+    }
+
+
+@pytest.mark.parametrize(
+    ("main", "settings"),
+    [(orchestrator_main, orchestrator_settings), (evaluator_main, evaluator_settings)],
+    ids=["orchestrator", "evaluator"],
+)
+def test_every_setting_is_used_where_the_service_is_put_together(main: ModuleType, settings: ModuleType) -> None:
+    used = attributes(main, "settings")
+    names = set(settings.Settings.model_fields)
+    properties = {name for name, value in vars(settings.Settings).items() if isinstance(value, property)}
+    assert used & properties == properties, "every property is asked for"
+    through = attributes(settings, "self")
+    assert names - used - through == set(), "settings that nobody reads"
+    assert used - names - properties == set()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
+    offline = Offline(tmp_path, monkeypatch, timing=Timing(max_restarts=1))
+    await offline.app.reconciler.start()
+    yield offline
+    await offline.close()
+
+
+async def test_the_number_of_restarts_holds_for_groups_that_are_refused_too(
+    world: Offline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(request: JobRequest) -> None:
+        raise Refused("Ray refused to submit: 403", reason="RAY_REFUSED")
+
+    monkeypatch.setattr(world.jobs, "submit", refuse)
+    state = await world.app.runs.create(spec(), "", digest="d")
+    for _ in range(6):
+        await world.passed()
+        world.clock.at_s += 200.0
+    state = await world.app.engine.get(state.id)
+    assert (state.status, state.reason, state.submission) == (RunStatus.FAILED, "JOB_KEEPS_FAILING", 2)
+    assert Timing().max_restarts == orchestrator_settings.Settings().max_job_restarts == MAX_RESTARTS
+
+
+def test_workers_get_what_users_bring_along_and_not_what_is_meant_for_the_service() -> None:
+    environ = {f"{prefix}X": "1" for prefix in PASSED_ON} | dict.fromkeys(KEPT_BACK, "secret") | {"PATH": "p"}
+    assert set(passed_on(environ)) == {f"{prefix}X" for prefix in PASSED_ON}
+
+
+def test_a_group_passes_on_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    from services.worker.group import GroupSettings, worker_env
+
+    monkeypatch.setattr(
+        os, "environ", {"WANDB_PROJECT": "p", "MLFLOW_TRACKING_URI": "u", "RETAIN_BIND": "b", "HOME": "h"}
+    )
+    env = worker_env(GroupSettings(run_id="r", submission=1, cpus_per_worker=3.5))
+    assert env == {"WANDB_PROJECT": "p", "MLFLOW_TRACKING_URI": "u", "OMP_NUM_THREADS": "3"}
+
+
+def test_a_checkout_in_a_folder_with_blanks_and_quotes_starts_its_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job server hands the entrypoint to a shell. The Python of this checkout only says what it was called with."""
+    python = tmp_path / "My Projects" / "it's (mine) & $HOME" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    jobs, bodies = RayJobs("http://127.0.0.1:1", env={}, python=str(python)), []
+
+    def call(method: str, path: str, body: Any = None) -> tuple[int, str]:
+        bodies.append(body)
+        return 200, "{}"
+
+    monkeypatch.setattr(jobs, "_call", call)
+    jobs.submit(JobRequest(run_id="r1", submission=3, compute=ComputeSpec(workers=2, cpus_per_worker=0.5)))
+    entrypoint = bodies[0]["entrypoint"]
+    done = subprocess.run(entrypoint, shell=True, capture_output=True, check=True, text=True)
+    assert done.stdout.split("\n")[:6] == ["-m", "services.worker.main", "--run", "r1", "--submission", "3"]
+    assert shlex.split(entrypoint)[0] == str(python)
