@@ -21,7 +21,17 @@ PATIENCE_S = 60.0  # without a byte from a child that is waited for
 _TURN_S = 0.2
 _PIPE_BYTES = 1 << 20
 _SEEN = ("HF_", "PYTHON", "LC_", "LANG", "SSL_", "REQUESTS_CA", "CURL_CA")
-_SEEN_NAMES = {"PATH", "HOME", "TMPDIR", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "RETAIN_APART_PATIENCE_S"}
+_SEEN_NAMES = {
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TZ",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "RETAIN_APART_PATIENCE_S",
+    "RETAIN_HUB_TRIES",
+}
 _SOURCES = Path(__file__).resolve().parents[2]
 Waiting = Callable[[], None]
 

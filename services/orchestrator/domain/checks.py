@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from services.common.errors import Violation
+from services.orchestrator.domain.hub_uri import faults_of_hub_uri
 from services.orchestrator.domain.limits import COUNTS, NUMBERS
 
 SAMPLES = ("docs", "code", "math", "science", "chat")
@@ -57,6 +58,8 @@ class Faults:
         elif separator:
             known = scheme in ("hf", "s3", "file") and bool(rest.strip("/"))
             self.expect(known, field, uri, f"a source: {', '.join(SCHEMES)}")
+            for came, allowed in faults_of_hub_uri(rest) if known and scheme == "hf" else ():
+                self.add(field, f"came {came!r}; allowed is {allowed}")
 
     def within_limits(self, value: Any, path: str = "", name: str = "") -> None:
         """Numbers that are not finite or above their limit, lists and maps that are longer than theirs, anywhere in a
