@@ -6,21 +6,44 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from model.llama import Llama
 from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
 from services.evaluator.domain.question import CheckpointRef, Line, Model
 from tests.fakes.object_store import FakeObjectStore
+from tests.unit.model.data_helpers import byte_tokenizer
 from tests.unit.services.evaluator.torch_world import TorchWorld, tiny_model
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> TorchWorld:
     return TorchWorld(tmp_path)
+
+
+def test_a_text_is_never_of_ids_that_the_tokenizer_lacks(here: TorchWorld) -> None:
+    narrow, tokens = tiny_model(0), byte_tokenizer().vocab_size
+    wide = Llama(replace(narrow.config, vocab_size=tokens + 90, tied_embeddings=False))
+    with torch.no_grad():
+        wide.model.norm.weight.fill_(1.0)
+        wide.lm_head.weight[:tokens] *= 0.01
+        wide.lm_head.weight[tokens:] = 0.0  # likelier than half of the others, where their logits are below zero
+        wide.lm_head.weight[tokens:, 0::2], wide.lm_head.weight[tokens:, 1::2] = 9.0, -9.0
+    pieces = here.measurer.sample(
+        here.put("wide", wide),
+        prompt="Once",
+        max_new_tokens=20,
+        temperature=0.0,
+        top_k=None,
+        seed=1,
+        chat=False,
+    )
+    assert len("".join(pieces)) >= 5
 
 
 def test_many_threads_sample_and_measure_on_a_cache_that_holds_one_model(tmp_path: Path):
