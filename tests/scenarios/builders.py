@@ -4,6 +4,7 @@ import math
 
 from services.orchestrator.domain.defaults import fill
 from services.orchestrator.domain.on_lifecycle import new_run
+from services.orchestrator.domain.plan import PlannedStage
 from services.orchestrator.domain.run_state import PreparedData, PreparedStage, RunState
 from services.orchestrator.domain.spec import (
     BatchSpec,
@@ -42,6 +43,8 @@ def run(header: str = "") -> RunState:
     lag, share = int(given.pop("lag", "0")), given.pop("share", "0.1")
     controller = Controller(given.pop("controller", "UNSPECIFIED"))
     points = tuple(float(p) for p in given.pop("points", "").split(",") if p)
+    steps, every = int(given.pop("steps", "100")), int(given.pop("every", "10"))
+    chat = bool(int(given.pop("chat", "0")))
     gain, kept = float(given.pop("gain", "0")), int(given.pop("keep", "0"))
     rules: dict = {k: int(v) if k in INTEGERS else float(v) for k, v in given.items()}
     if "mitigate" in rules:
@@ -50,36 +53,50 @@ def run(header: str = "") -> RunState:
         kind=StageKind.MIDTRAIN,
         domain=Domain.CODE,
         data=StageData(domain="sample://code", general="sample://docs", general_share=float(share)),
-        duration=DurationSpec(steps=100),
+        duration=DurationSpec(steps=steps),
         batch=BatchSpec(sequences=4),
     )
     spec = PipelineSpec(
         name="scenario",
         model=ModelSpec(huggingface=f"{STORE}/uploads/base/model", context=64),
-        stages=(stage,),
+        stages=(stage, *((_chat(steps),) if chat else ())),
         forgetting=ForgettingSpec(
             controller=controller, interpolation=InterpolationSpec(points=points, least_gain_nats=gain), **rules
         ),
-        evaluation=EvaluationSpec(every=IntervalSpec(steps=10), decision_lag=lag),
+        evaluation=EvaluationSpec(every=IntervalSpec(steps=every), decision_lag=lag),
         checkpoints=CheckpointSpec(keep_last=kept),
     )
     return new_run("r1", fill(spec), store_uri=STORE, base=None, queue_number=1, now_s=1000.0)
 
 
+def _chat(steps: int) -> StageSpec:
+    """A stage that builds on the first."""
+    return StageSpec(
+        kind=StageKind.FINETUNE,
+        data=StageData(chat="sample://chat", general="sample://docs"),
+        duration=DurationSpec(steps=steps),
+        batch=BatchSpec(sequences=4),
+    )
+
+
 def prepared(state: RunState) -> PreparedData:
-    """What preparing makes for the scenario's stage."""
-    names = ("code", "general")
+    """What preparing makes for the scenario's stages."""
+    stages = tuple(_prepared_stage(stage.plan) for stage in state.stages)
+    return PreparedData(tokenizer=_folder("tokenizer"), stages=stages, base=BASE)
+
+
+def _prepared_stage(plan: PlannedStage) -> PreparedStage:
+    names = sorted(plan.sources, key=lambda name: (name != plan.target, name))
     sets = tuple(
         EvalSetRef(
             name=name, uri=f"{STORE}/evalsets/{name}-{use}", digest=f"{name}{use}", use=use,
-            role=SetRole.TARGET if name == "code" else SetRole.RETENTION,
+            role=SetRole.TARGET if name == plan.target else SetRole.RETENTION,
         )
         for name in names
         for use in SetUse
     )  # fmt: skip
     shards = tuple(_folder(name) for name in names)
-    stage = PreparedStage(index=0, shards=shards, sets=sets)
-    return PreparedData(tokenizer=_folder("tokenizer"), stages=(stage,), base=BASE)
+    return PreparedStage(index=plan.index, shards=shards, sets=sets)
 
 
 def _folder(name: str) -> PreparedFolder:
