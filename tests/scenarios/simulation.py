@@ -46,10 +46,11 @@ def trained(weights: str, mix: Mix) -> str:
 
 @dataclass
 class Worker:
-    """One worker group's first rank. `work` None: it asks next."""
+    """One worker group's first rank. `work` None: it asks next. `unheard`: the reply to its last request was lost."""
 
     submission: int
     requests: int = 0
+    unheard: bool = False
     work: StageWork | None = None
     weights: str = ""
     step: int = 0
@@ -72,6 +73,7 @@ class World:
     queue: Queue = field(default_factory=lambda: Queue(SLOTS))
     decisions: list[Decision] = field(default_factory=list)
     heard: list[e.Event] = field(default_factory=list)
+    refusal: str = "nothing was refused"
     now_s: float = 1000.0
 
     def __post_init__(self) -> None:
@@ -196,12 +198,13 @@ class World:
             else:
                 self._train(worker, worker.work)
         except RetainError as error:
-            worker.work = None
+            worker.work, self.refusal = None, str(error)
             if error.reason != "STALE_ATTEMPT":
                 self.workers.pop(worker.submission, None)
 
     def _ask(self, worker: Worker, *, lost: bool) -> None:
-        worker.requests += 0 if lost and worker.requests else 1
+        worker.requests += 0 if worker.unheard else 1
+        worker.unheard = lost
         request = f"{worker.submission}.{worker.requests}"
         self.apply(e.AttemptAsked(submission=worker.submission, request_id=request, now_s=self.now_s))
         self.ledger.handed_out(self.state, request)
@@ -334,4 +337,4 @@ class World:
             still = before == (self.state.sequence, [(w.step, w.asks, w.work) for w in self.workers.values()])
             if still and not self.outstanding():
                 return
-        raise AssertionError(f"no end in {rounds} rounds: {self.state.status} {self.state.message}")
+        raise AssertionError(f"no end in {rounds} rounds: {self.state.status} {self.state.message}; {self.refusal}")
