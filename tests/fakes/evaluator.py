@@ -151,6 +151,11 @@ class FakeEvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
     async def WritePoint(self, request, context):
         return written(self._world, request)
 
+    async def DeleteRunRecords(self, request, context):
+        for name in [name for name, e in self.known.items() if e.request.run_id == request.run_id]:
+            del self.known[name]
+        return pb.DeleteRunRecordsResponse()
+
     async def ListEvaluations(self, request, context):
         found = [e for e in self.known.values() if request.run_id in ("", e.request.run_id)]
         return pb.ListEvaluationsResponse(evaluations=found[::-1][: request.page_size or 50])

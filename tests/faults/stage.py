@@ -12,7 +12,7 @@ from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.app import Orchestrator, Ports
-from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, Notifier
+from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort, Notifier
 from services.orchestrator.application.reconciler import Timing
 from services.orchestrator.domain.actions import Evaluate
 from services.orchestrator.domain.decision import Decision
@@ -51,10 +51,12 @@ class Unhurried(FakeEvaluator):
 class Stage:
     """Everything around the orchestrator outlives it: database, store, job server, evaluator, as in reality."""
 
-    def __init__(self, folder: Path, injector: Injector) -> None:
+    def __init__(
+        self, folder: Path, injector: Injector, *, evaluator: Callable[[World], EvaluatorPort] = Unhurried
+    ) -> None:
         self.world = World(steps_per_s=2_000.0)
         self.store = FakeObjectStore()
-        self.evaluator = Unhurried(self.world)
+        self.evaluator = evaluator(self.world)
         self.port = free_port()
         self.launcher = FakeLauncher(lambda: f"127.0.0.1:{self.port}", self.world, self.store)
         self.notifier = Remembering()

@@ -1,0 +1,43 @@
+"""No port without a place in the matrix: what the code asks of the world is found in the code, not listed by hand."""
+
+import importlib
+
+from tests.faults import test_evaluator_ports, test_evaluator_wire, test_orchestrator_ports, test_worker_ports
+from tests.faults.ports import NO_EDGE, protocol_calls, rpc_calls
+
+MATRICES = (test_orchestrator_ports, test_worker_ports, test_evaluator_ports, test_evaluator_wire)
+
+
+# Not reached by a session, each with where its faults are tried, or why there is nothing to try.
+ELSEWHERE = {
+    "ObjectStore.ensure_bucket": "before anything is served: a fault is a process that its supervisor starts again",
+    "Evaluations.leave": "tests/unit/services/evaluator/test_working.py",
+    "Measurer.make_room": "tests/unit/services/evaluator/test_working.py",
+    "Measurer.release": "test_memory_that_cannot_be_given_back_ends_nothing in test_evaluator_ports.py",
+    "PointWriter.write": "EvaluatorPort.write_point and EvaluatorService.WritePoint stand for it",
+    "Sampler.sample": "a text for a person, who asks again",
+    "EvaluatorService.ListEvaluations": "for people",
+    "EvaluatorService.WatchEvaluation": "for people",
+    "EvaluatorService.GetForgettingHistory": "for people",
+    "EvaluatorService.SampleText": "for people",
+}
+
+
+def test_every_call_over_a_port_is_disturbed_somewhere() -> None:
+    covered = {call for matrix in MATRICES for call in matrix.calls()}
+    missing = {str(call) for call in (protocol_calls() | rpc_calls()) - covered}
+    assert missing == set(ELSEWHERE), "new calls over a port: let a session reach them, in a matrix beside this file"
+
+
+def test_what_one_matrix_does_not_reach_another_does() -> None:
+    covered = {call for matrix in MATRICES for call in matrix.calls()}
+    for matrix in MATRICES:
+        for call, why in matrix.NOT_REACHED.items():
+            assert call in protocol_calls() | rpc_calls(), f"{call} is no port any more"
+            assert call in covered or str(call) in ELSEWHERE, f"{call}: {why}"
+
+
+def test_what_is_said_to_be_no_edge_is_there() -> None:
+    for name in NO_EDGE:
+        module, _, cls = name.rpartition(".")
+        assert getattr(importlib.import_module(module), cls)._is_protocol
