@@ -287,6 +287,14 @@ class BatchStream:
                 name: [shard.meta.digest, shard.meta.documents, shard.meta.tokens]
                 for name, shard in self.sources.items()
             },
-            "curriculum": None if spec is None else [spec.strategy.value, spec.levels, spec.reverse],
+            "curriculum": None if spec is None else _curriculum_identity(spec),
             "epochs": self.epochs,
         }
+
+
+def _curriculum_identity(spec: CurriculumSpec) -> list[Any]:
+    """What of a curriculum decides over the order. The finer settings are named only where they were set, so that
+    states from before they were looked at are still taken."""
+    finer = [None if spec.ranges is None else [list(pair) for pair in spec.ranges], spec.initial, spec.full_at]
+    base: list[Any] = [spec.strategy.value, spec.levels, spec.reverse]
+    return base if finer == [None, None, CurriculumSpec.full_at] else base + finer

@@ -102,6 +102,24 @@ def shard_digest(source: Source, tokenizer: Tokenizer, options: Mapping[str, Any
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def prepared_digest(
+    source: Source,
+    tokenizer: Tokenizer,
+    *,
+    context: int,
+    hold_out: HoldOut | None = None,
+    overlap: bool = True,
+    exam: Exam | None = None,
+) -> str:
+    """The digest that `prepare` names its work by: it covers everything that changes a token, a mask, an order, a set
+    or a figure of it, and nothing else (no path, no file's name, no time)."""
+    rule = hold_out or HoldOut()
+    options: dict[str, Any] = {"context": context, "kind": source.kind, "hold_out": asdict(rule), "overlap": overlap}
+    # Its own sets follow from the source and the rule: then there is no need to read it in order to find it prepared.
+    options["exam"] = None if exam is None else [exam.contents.digest, sorted(exam.sets)]
+    return shard_digest(source, tokenizer, options)
+
+
 def versions() -> list[Any]:
     """What decides over prepared data beside source, tokenizer and options: this code's own rules, and the library that
     makes the ids."""
@@ -217,10 +235,7 @@ def prepare(
     """
     rule = hold_out or HoldOut()
     root = Path(root)
-    options: dict[str, Any] = {"context": context, "kind": source.kind, "hold_out": asdict(rule), "overlap": overlap}
-    # Its own sets follow from the source and the rule: then there is no need to read it in order to find it prepared.
-    options["exam"] = None if exam is None else [exam.contents.digest, sorted(exam.sets)]
-    digest = shard_digest(source, tokenizer, options)
+    digest = prepared_digest(source, tokenizer, context=context, hold_out=rule, overlap=overlap, exam=exam)
     record = root / "prepared" / f"{digest}.json"
     found = _read_record(record, root)
     if found is not None:

@@ -14,7 +14,6 @@ the field, the byte.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -95,14 +94,14 @@ class FileSource(Source):
         return sum(path.stat().st_size for path in self.files)
 
     def fingerprint(self) -> str:
-        """SHA-256 over names and contents of all files."""
+        """SHA-256 over the contents of all files in order and what they are read as; their names do not count."""
         digest = hashlib.sha256()
         for path in self.files:
             try:
                 content = self._sha256(path)
             except OSError as error:
                 raise unreadable(path, error) from None
-            digest.update(os.fsencode(self._name(path)) + f"\x00{content}\n".encode())
+            digest.update(f"{suffix_of(path)}\x00{content}\n".encode())
         return digest.hexdigest()
 
     def _sha256(self, path: Path) -> str:

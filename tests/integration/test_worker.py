@@ -91,7 +91,7 @@ def test_what_was_prepared_opens_and_is_named_by_role(
     get_folder(store, key_of(store, evalset.uri), tmp_path / "set")
     assert EvalSet.open(tmp_path / "set").digest == evalset.digest
     get_folder(store, key_of(store, prepared.tokenizer.uri), tmp_path / "tokenizer")
-    assert Tokenizer.load(tmp_path / "tokenizer").digest == prepared.tokenizer.digest
+    assert Tokenizer.load(tmp_path / "tokenizer").fingerprint == prepared.tokenizer.digest
 
 
 def test_a_checkpoint_in_the_store_is_what_the_design_says(

@@ -23,6 +23,7 @@ from services.worker.prepare_runner import PrepareRunner
 from services.worker.progress import ProgressReporter
 from tests.fakes.object_store import FakeObjectStore
 
+pytestmark = pytest.mark.slow
 CONTEXT = 64
 # Texts that one file has as rows, and another as one long text with the line ends of another system.
 TEXTS = [
