@@ -104,7 +104,8 @@ def test_a_checkpoint_in_the_store_is_what_the_design_says(
     manifest = checkpoint.verify(tmp_path, reported.checkpoint.manifest_sha256)
     names = {
         "model/config.json", "model/generation_config.json", "model/tokenizer.json", "model/tokenizer_config.json",
-        "model/chat_template.jinja", "model/model.safetensors", "optimizer/00001.safetensors", "trainer_state.json",
+        "model/chat_template.jinja", "model/model.safetensors", "model/held_out.json", "optimizer/00001.safetensors",
+        "trainer_state.json",
     }  # fmt: skip
     assert set(manifest.files) == names
     assert manifest.weights_digest == reported.checkpoint.weights_digest
