@@ -44,6 +44,21 @@ Text = Callable[[Sequence[Message], bool], str]  # (messages, with a generation 
 # Windows of private-use characters, in the last plane; the first window that a conversation does not use is taken.
 _WINDOWS = tuple(range(0x10C000, 0x0FFFFF, -0x2000))
 _WINDOW = 0x2000
+# Keys by which templates find their way; other ones are words of the people who wrote a call or a tool.
+_STRUCTURE = frozenset(
+    [
+        "role",
+        "content",
+        "name",
+        "tool_call_id",
+        "tool_calls",
+        "reasoning_content",
+        "reasoning",
+        "thinking",
+        "id",
+        "type",
+    ]
+) | frozenset(["function", "arguments", "description", "parameters", "properties", "required", "items", "enum"])
 _GUARDS, _MARKS = 2, 0x400  # places in a window, behind the two marks of a span; `model.tokenizer` has another half
 
 
@@ -162,9 +177,10 @@ def render_chat(
     _check(messages, assistant_needed=spans)
     window = free_window([messages, list(tools)])
     start, end = chr(window), chr(window + 1)
-    guards = {first: chr(window + _GUARDS + n) for n, first in enumerate(sorted({token[0] for token in all_special}))}
-    safe = [_guard(message, all_special, guards) for message in messages]
-    safe_tools = [_guard(tool, all_special, guards) for tool in tools]
+    names = [token for token in all_special if has_a_name(token)]
+    guards = {first: chr(window + _GUARDS + n) for n, first in enumerate(sorted({token[0] for token in names}))}
+    safe = [_guard(message, names, guards) for message in messages]
+    safe_tools = [_guard(tool, names, guards) for tool in tools]
     run = renderer(template, start, end)
 
     def rendered(given: Sequence[Message], offered: Sequence[Mapping[str, Any]], prompt: bool) -> str:
@@ -211,6 +227,12 @@ def free_window(values: Any) -> int:
     raise BadSource("messages", came, "text that leaves one of the ranges free")
 
 
+def has_a_name(token: str) -> bool:
+    """Whether a special token is a word of its own: a single character, and the byte tokens that stand for what a
+    vocabulary lacks, are parts that ordinary text is made of as well."""
+    return len(token) > 1 and re.fullmatch(r"<0x[0-9A-F]{2}>", token) is None
+
+
 def _check(messages: Sequence[Message], *, assistant_needed: bool) -> None:
     if not messages:
         raise BadSource("messages", "an empty conversation", "at least one message")
@@ -233,7 +255,10 @@ def _guard(value: Any, all_special: Sequence[str], guards: Mapping[str, str]) ->
                 value = value.replace(token, guards[token[0]] + token[1:])
         return value
     if isinstance(value, Mapping):
-        return {_guard(key, all_special, guards): _guard(item, all_special, guards) for key, item in value.items()}
+        return {
+            key if key in _STRUCTURE else _guard(key, all_special, guards): _guard(item, all_special, guards)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_guard(item, all_special, guards) for item in value]
     return value

@@ -23,6 +23,7 @@ from model.chat import (
     Message,
     RenderedChat,
     free_window,
+    has_a_name,
     has_generation_marks,
     render_chat,
     render_example,
@@ -44,6 +45,7 @@ TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, CHAT_TEMPLATE_FILE = (
 )
 TOOL_TEMPLATE_FILE = "additional_chat_templates/tool_use.jinja"
 NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
+MOST_SPECIAL = 0x1800
 STAND_INS = 0x800  # place in a window of private characters, behind those of `model.chat`
 # Raise it when the same template and messages give other ids or another mask than before.
 CHAT_RENDERING = 2
@@ -98,6 +100,8 @@ class Tokenizer:
             (t.content for t in backend.get_added_tokens_decoder().values() if t.special), key=len
         )
         self.all_special.reverse()  # longest first, for matching
+        if len(self.all_special) > MOST_SPECIAL:
+            raise BadConfig("tokenizer", f"{len(self.all_special):,} special tokens", f"up to {MOST_SPECIAL:,}")
         self.ids = frozenset(backend.get_vocab(with_added_tokens=True).values())
         self.vocab_size = max(self.ids) + 1
         self._templated = backend  # finds special tokens in the text of a rendered template
@@ -339,12 +343,13 @@ class Tokenizer:
 
     def _encode_guarded(self, chat: RenderedChat) -> tuple[list[int], list[tuple[int, int]]]:
         window = free_window(chat.text.translate(dict.fromkeys(map(ord, chat.guards)))) + STAND_INS
-        stand_in = {token: chr(window + n) for n, token in enumerate(self.all_special)}
+        names = [token for token in self.all_special if has_a_name(token)]
+        stand_in = {token: chr(window + n) for n, token in enumerate(names)}
         if window not in self._guarded:
             self._guarded[window] = _text_only(self._templated, stand_in)
         text: list[str] = []
         places = [0]  # of each character of the new text in the rendered one
-        for piece in re.split("(" + "|".join(map(re.escape, self.all_special)) + ")", chat.text):
+        for piece in re.split("(" + "|".join(map(re.escape, names)) + ")", chat.text):
             if piece in stand_in:
                 text.append(stand_in[piece])
                 places.append(places[-1] + len(piece))
@@ -403,11 +408,11 @@ def _text_only(backend: Backend, stand_ins: Mapping[str, str] | None = None) -> 
     among the added tokens as well as in the model's vocabulary, where Unigram, word models and some merges would find
     them. stand_ins: their new spellings, which are then looked for; by default spellings that nobody can guess."""
     raw = json.loads(backend.to_str())
-    special = {token["content"] for token in raw["added_tokens"] if token["special"]}
+    special = {token["content"] for token in raw["added_tokens"] if token["special"] and has_a_name(token["content"])}
     unguessable = secrets.token_hex(16)
     new = {token: f"{token}{unguessable}" for token in special} if stand_ins is None else stand_ins
     for token in raw["added_tokens"]:
-        if token["special"]:
+        if token["content"] in special:
             token["content"] = new[token["content"]]
             token["special"] = stand_ins is None
     model = raw["model"]

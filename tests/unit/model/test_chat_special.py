@@ -139,6 +139,28 @@ def test_private_use_characters_are_text_like_any_other() -> None:
         tokenizer.encode_chat([{"role": "assistant", "content": everywhere}])
 
 
+def test_characters_and_bytes_that_are_special_stay_parts_of_text() -> None:
+    tokens = ["<unk>", "<s>", "</s>", *IM, *(f"<0x{byte:02X}>" for byte in range(256)), "e"]
+    backend = Backend(models.BPE(unk_token="<unk>", byte_fallback=True))
+    backend.pre_tokenizer, backend.decoder = (
+        pre_tokenizers.Metaspace(prepend_scheme="first"),
+        decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]),
+    )
+    backend.train_from_iterator(
+        WORDS * 30, trainers.BpeTrainer(vocab_size=600, special_tokens=tokens, show_progress=False)
+    )
+    tokenizer = Tokenizer(backend, special_tokens={"eos_token": "</s>", "unk_token": "<unk>"}, chat_template=CHATML)
+    for text in ("he said here", "ζ 漢 never seen", "a </s> b <|im_end|> ζ here"):
+        ids = tokenizer.encode(text)
+        assert not {tokenizer.token_id(token) for token in ("<unk>", "</s>", "<|im_end|>")} & set(ids)
+        assert tokenizer.decode(ids, skip_special_tokens=False).strip() == text
+        talk = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
+        ids, mask = tokenizer.encode_chat(talk)
+        assert ids.count(tokenizer.token_id("<|im_end|>")) == 2
+        said = [i for i, m in zip(ids, mask, strict=True) if m]
+        assert tokenizer.decode(said, skip_special_tokens=False).strip() == f"{text}<|im_end|>"
+
+
 def test_special_tokens_in_tool_calls_and_roles_are_text() -> None:
     template = (
         "{% for m in messages %}<|im_start|>{{ m.role }}: {{ m.content }}"
