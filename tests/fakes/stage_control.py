@@ -55,6 +55,7 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
         self.faults: dict[str, list[grpc.StatusCode]] = defaultdict(list)
         self.lost_replies: dict[str, int] = defaultdict(int)
         self.on_checkpoint: Callable[[pb.ReportCheckpointRequest], None] = lambda request: None
+        self.on_progress: Callable[[pb.ReportProgressRequest], None] = lambda request: None
         self.failed = False
         self._requests: dict[str, pb.BeginAttemptResponse] = {}
         self._lock = threading.RLock()
@@ -86,9 +87,12 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
         return self._do("BeginAttempt", request, context, begin, fence=False)
 
     def ReportProgress(self, request: pb.ReportProgressRequest, context: Any) -> pb.ReportProgressResponse:
-        return self._do(
-            "ReportProgress", request, context, lambda: self.progress.append(request) or pb.ReportProgressResponse()
-        )
+        def report() -> pb.ReportProgressResponse:
+            self.progress.append(request)
+            self.on_progress(request)
+            return pb.ReportProgressResponse()
+
+        return self._do("ReportProgress", request, context, report)
 
     def ReportCheckpoint(self, request: pb.ReportCheckpointRequest, context: Any) -> pb.ReportCheckpointResponse:
         def report() -> pb.ReportCheckpointResponse:

@@ -15,6 +15,7 @@ import pytest
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from services.worker.loop import work_loop
 from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
@@ -142,3 +143,48 @@ def test_a_group_leaves_on_sigterm(
             assert alive == []
         finally:
             end(process)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_that_gets_sigterm_costs_no_step(
+    rank: int, server: Server, tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM to one of two workers in the midst of an interval, as a drained machine sends it: the whole group
+    finishes the step, stores an interim checkpoint and ends without a fault; the next group ends with the same
+    weights."""
+    spec, steps, apart = small_spec(stages=1), 60, 20
+    spec.stages[0].batch.sequences = 16  # steps long enough that the signal comes in the midst of them
+    kept = []
+    for told in (False, True):
+        control = FakeStageControl(spec, small_stages(1))
+        control.stages[0].steps, control.stages[0].steps_per_boundary = steps, apart
+        kept.append(control)
+        with orchestrator(control):
+            config = point_worker_at(
+                monkeypatch, endpoint=server.endpoint, bucket=BUCKET, control=control, cache=tmp_path / "cache"
+            )
+            if not told:
+                mp.spawn(two_without_ray, args=(free_port(), config.as_dict()), nprocs=2)
+                continue
+            process = start_group(ray_folder, workers=2)
+            signalled: list[int] = []
+
+            def strike(request, process=process, signalled=signalled) -> None:
+                if request.step > apart and not signalled:
+                    signalled.append(train_workers(process)[rank].pid)
+                    os.kill(signalled[0], signal.SIGTERM)
+
+            control.on_progress = strike
+            try:
+                assert process.wait(timeout=400) == 0, (ray_folder / "group.log").read_text()[-3000:]
+            finally:
+                end(process)
+            assert control.ended[-1].outcome == pb.END_OUTCOME_INTERRUPTED, control.ended[-1]
+            interim = control.checkpoints[0][-1]
+            assert interim.interim
+            assert 20 < interim.checkpoint.step <= 40
+            control.submission += 1
+            control.on_progress = lambda request: None
+            mp.spawn(two_without_ray, args=(free_port(), {**config.as_dict(), "submission": 2}), nprocs=2)
+    assert kept[0].accepted(0).weights_digest == kept[1].accepted(0).weights_digest
+    assert [c.boundary for c in kept[1].checkpoints[0] if not c.interim] == [1, 2, 3]
