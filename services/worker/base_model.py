@@ -19,6 +19,7 @@ from services.common.errors import NotFound
 from services.common.logging import get_logger
 from services.common.object_store import ObjectStore, get_folder, parse_s3_uri, put_folder, s3_uri
 from services.worker.cache import LocalCache
+from services.worker.local_files import check_local
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,7 @@ def import_model(
 
 def _source_folder(place: str, store: ObjectStore, folder: Path) -> Path:
     if not place.startswith("s3://"):
+        check_local("model.huggingface", place)
         path = Path(place).expanduser()
         if not path.is_dir():
             raise BadCheckpoint("model.huggingface", place, "a folder that the workers can see, or an s3:// prefix")

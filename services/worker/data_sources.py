@@ -12,6 +12,7 @@ from model.tokenizer import Tokenizer
 from retain.types.v1 import spec_pb2
 from services.common.errors import NotFound
 from services.common.object_store import ObjectStore, get_folder, inside, parse_s3_uri
+from services.worker.local_files import check_local
 
 DOMAIN_NAMES = {spec_pb2.DOMAIN_CODE: "code", spec_pb2.DOMAIN_MATH: "math", spec_pb2.DOMAIN_SCIENCE: "science"}
 
@@ -65,6 +66,7 @@ def open_role(
 
     folder: holds what is fetched from the store; waiting: called while the reader is waited for, and may end it.
     """
+    check_local(role, uri)
     said = stage_text(stage, uri)
     options = role_options(said, role, uri) or None
     source = open_source(uri, options=options, fetch=fetcher(store), cache=folder, waiting=waiting)
