@@ -18,6 +18,7 @@ from model.errors import RetainModelError
 from model.stage import Verdict
 from model.team import Team
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
+from services.common.disk_space import when_there_is_room
 from services.common.errors import FailedPrecondition, RetainError, Stale, Unavailable
 from services.common.logging import configure_logging, get_logger
 from services.common.minio_store import MinioStore
@@ -93,7 +94,9 @@ def start_lead(worker: WorkerConfig, store: MinioStore) -> Lead:
 def open_cache(root: Path, store: MinioStore, team: Team, lead: Lead | None) -> LocalCache | None:
     """The cache of this machine; None when its folder is not ours to use, which the run is told."""
     try:
-        return team.together(lambda: LocalCache(store, root))
+        return team.together(lambda: room_for_cache(store, root))
+    except ToldToLeave:
+        return None
     except FailedPrecondition as error:
         get_logger().error("no local cache", error=str(error))
         refused = error
@@ -115,6 +118,16 @@ def open_cache(root: Path, store: MinioStore, team: Team, lead: Lead | None) -> 
             )
         )
     return None
+
+
+def room_for_cache(store: MinioStore, root: Path) -> LocalCache:
+    """The cache; on a disk so full that not even its folders fit, once they do."""
+
+    def told(text: str) -> None:
+        if text:
+            get_logger().warning("waiting", waiting_for=text)
+
+    return when_there_is_room(lambda: LocalCache(store, root), root, told=told, pause=leaving.PROCESS.pause)
 
 
 @contextmanager

@@ -182,7 +182,7 @@ def test_a_worker_that_gets_sigterm_costs_no_step(
             assert control.ended[-1].outcome == pb.END_OUTCOME_INTERRUPTED, control.ended[-1]
             interim = control.checkpoints[0][-1]
             assert interim.interim
-            assert 20 < interim.checkpoint.step <= 40
+            assert interim.checkpoint.step > apart
             control.submission += 1
             control.on_progress = lambda request: None
             mp.spawn(two_without_ray, args=(free_port(), {**config.as_dict(), "submission": 2}), nprocs=2)
