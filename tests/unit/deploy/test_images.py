@@ -1,10 +1,15 @@
 """What the images hold: each of them can import what it starts."""
 
+import ast
 import re
 import subprocess
 import sys
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKER = ROOT / "deploy/docker"
@@ -29,3 +34,66 @@ def test_the_control_panel_s_image_can_look_at_data() -> None:
     installer = {"setuptools", "packaging"}
     assert {"numpy", "tokenizers"} <= found
     assert not found - required("core.in", "ui.in") - by_itself - installer
+
+
+def imported(*folders: str) -> dict[str, str]:
+    """Top-level names of other people's modules that the files import, also late, with a file that does."""
+    found: dict[str, str] = {}
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")) if (ROOT / folder).is_dir() else [ROOT / folder]:
+            for node in ast.walk(ast.parse(path.read_text())):
+                names: list[str] = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names = [node.module]
+                for name in names:
+                    found.setdefault(name.partition(".")[0], str(path.relative_to(ROOT)))
+    ours = {"deploy", "model", "protos", "retain", "services", "tests", "ui"}
+    return {name: file for name, file in found.items() if name not in sys.stdlib_module_names and name not in ours}
+
+
+def brought_by(packages: set[str]) -> set[str]:
+    """The packages and all that they require, as this environment has them."""
+    found: set[str] = set()
+    waiting = {canonicalize_name(name) for name in packages}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        try:
+            needs = [Requirement(text) for text in requires(name) or ()]
+        except PackageNotFoundError:
+            continue
+        extras = {"default", "train", "binary", ""}
+        for need in needs:
+            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting.add(canonicalize_name(need.name))
+        waiting -= found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lists", "code", "optional"),
+    [
+        (
+            ("core.in",),
+            ("services/orchestrator", "services/common", "deploy/healthcheck.py", "deploy/bootstrap.py"),
+            (),
+        ),
+        # Trackers are an installation's own choice.
+        (("core.in", "training.in"), ("services", "model"), ("mlflow", "wandb", "tensorboard")),
+        (("core.in", "ui.in"), ("ui",), ()),
+    ],
+    ids=["orchestrator", "evaluator and ray", "ui"],
+)
+def test_an_image_has_what_its_code_imports_also_late(
+    lists: tuple[str, ...], code: tuple[str, ...], optional: tuple[str, ...]
+) -> None:
+    present = brought_by(required(*lists))
+    distributions = packages_distributions()
+    missing = {}
+    for module, file in imported(*code).items():
+        names = {canonicalize_name(name) for name in distributions.get(module, [module])}
+        if not names & present and module not in optional:
+            missing[module] = file
+    assert missing == {}, "imported by this file, and brought by no package of the image"
