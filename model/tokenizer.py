@@ -434,6 +434,8 @@ def _text_only(backend: Backend, stand_ins: Mapping[str, str] | None = None) -> 
 def _chat_templates(folder: Path, config: Mapping[str, Any]) -> tuple[str | None, str | None, str]:
     """(chat template, the one for tools where there is another, where they are)."""
     path, for_tools = folder / CHAT_TEMPLATE_FILE, folder / TOOL_TEMPLATE_FILE
+    if not for_tools.is_file():  # an uploaded folder is flat
+        for_tools = folder / TOOL_TEMPLATE_FILE.replace("/", "__")
     where = f"{folder / TOKENIZER_CONFIG_FILE}: chat_template"
     given = config.get("chat_template")
     named: dict[str, Any] = {"default": given}

@@ -13,6 +13,7 @@ from ui.transfer import get_file
 
 # Pickled weights (.bin, .pt) are never sent and never opened.
 _SUFFIXES = {".json", ".safetensors", ".jinja", ".txt", ".model"}
+_TEMPLATES = "additional_chat_templates"
 _MODEL_PREFIX = "model/"
 _ARRIVING = ".arriving"  # holds an export until it is whole
 
@@ -47,6 +48,14 @@ def model_files(folder: Path) -> list[Path]:
     if faults:
         raise BadInput(faults)
     return files
+
+
+def upload_names(folder: Path) -> dict[str, Path]:
+    """What is uploaded of a model folder, by the names that it gets there. A stored folder is flat: further chat
+    templates, which lie in a folder of their own, have its name in front of theirs."""
+    names = {entry.name: entry for entry in model_files(folder)}
+    further = sorted(entry for entry in (folder / _TEMPLATES).glob("*.jinja") if entry.is_file())
+    return names | {f"{_TEMPLATES}__{entry.name}": entry for entry in further}
 
 
 def write_export(

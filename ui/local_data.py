@@ -6,7 +6,7 @@ from typing import Any
 
 from ui.client.errors import BadInput
 from ui.data_check import not_there
-from ui.hugging_face import model_files
+from ui.hugging_face import upload_names
 from ui.spec_file import find_local, local_sources
 from ui.transfer import UploadPort, upload, upload_files
 
@@ -31,5 +31,5 @@ def place_local_sources(
 def _sent(client: UploadPort, key: str, path: Path, say: Callable[[str], None]) -> str:
     """A model folder is sent as such, so that no pickled weights travel; data is sent whole."""
     if key == "huggingface":
-        return upload_files(client, {entry.name: entry for entry in model_files(path)}, say=say)
+        return upload_files(client, upload_names(path), say=say)
     return upload(client, path, say=say)

@@ -78,17 +78,17 @@ def import_model(
     """Upload a Hugging Face folder as a base to train on."""
     from ui.client.errors import BadInput
     from ui.data_check import check_model_folder
-    from ui.hugging_face import model_files
+    from ui.hugging_face import upload_names
     from ui.transfer import upload_files
 
-    files = model_files(folder)
+    files = upload_names(folder)
     found = check_model_folder(str(folder))
     if found.violations:
         raise BadInput(list(found.violations))
     for line in found.lines():
         say(line)
     with connect() as client:
-        uri = upload_files(client, {entry.name: entry for entry in files}, say=say)
+        uri = upload_files(client, files, say=say)
         made = client.import_checkpoint(uri, name=name or folder.resolve().name)
     emit(_named(made)) if json else console().print(f"{made.id}  {made.ref.uri}", soft_wrap=True, highlight=False)
 

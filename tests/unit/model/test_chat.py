@@ -226,6 +226,9 @@ def test_a_tokenizer_with_another_template_for_tools_uses_it(tmp_path: Path) -> 
             oracle = theirs.apply_chat_template(talk, tools=list(tools) or None)["input_ids"]
             assert tokenizer.encode_chat(talk, tools)[0] == oracle
         tokenizer.save(tmp_path / "again")
+    flat = tmp_path / "again" / "additional_chat_templates__tool_use.jinja"  # as an upload lays it out
+    (tmp_path / "again" / "additional_chat_templates" / "tool_use.jinja").rename(flat)
+    assert Tokenizer.load(tmp_path / "again").fingerprint == tokenizer.fingerprint
 
 
 @pytest.mark.parametrize("template", [7, [{"template": "x"}], ["x"], {"a": "b"}])

@@ -9,7 +9,7 @@ from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, ClientError
-from ui.hugging_face import cached_model, model_files, write_export
+from ui.hugging_face import cached_model, model_files, upload_names, write_export
 from ui.local_data import place_local_sources
 from ui.transfer import upload
 
@@ -190,3 +190,11 @@ def test_pickled_weights_are_neither_sent_nor_enough(tmp_path: Path) -> None:
         model_files(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(WEIGHTS)
     assert [path.name for path in model_files(tmp_path)] == ["config.json", "model.safetensors", "tokenizer.json"]
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}")
+    assert list(upload_names(tmp_path)) == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "additional_chat_templates__tool_use.jinja",
+    ]
