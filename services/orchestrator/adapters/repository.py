@@ -26,7 +26,9 @@ from services.orchestrator.domain.due import needs_attention
 from services.orchestrator.domain.garbage import References, names_in, references_of
 from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, RunState, RunStatus
 
-_rows = sa.select(runs.c.id, runs.c.version, runs.c.status, runs.c.body, runs.c.number)
+_keys = sa.select(runs.c.id, runs.c.version, runs.c.status, runs.c.number)  # without bodies, which are large
+_rows = _keys.add_columns(runs.c.body)
+IDS_AT_ONCE = 200  # in one query
 KEPT_STATES = 512  # decoded states kept at hand; a page of a list is up to 500
 
 
@@ -64,12 +66,11 @@ class SqlRepository(Records, Repository):
         return None if row is None else StoredRequest(run_id=row[0], request_digest=row[1])
 
     def get(self, run_id: str) -> RunState:
-        query = _rows.where(runs.c.id == run_id)
         with self._begin() as connection:
-            row = connection.execute(query).first()
-        if row is None:
+            found = self._fetch(connection, _keys.where(runs.c.id == run_id))
+        if not found:
             raise NotFound(f"there is no run {run_id!r}")
-        state = self._state(row)
+        (state, _) = found[0]
         if isinstance(state, UnreadableRun):
             raise RunUnreadable(state)
         return state
@@ -120,36 +121,35 @@ class SqlRepository(Records, Repository):
     def list_runs(
         self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
     ) -> Page[RunState | UnreadableRun]:
-        query = _rows.order_by(runs.c.number.desc())
+        query = _keys.order_by(runs.c.number.desc())
         if below_number is not None:
             query = query.where(runs.c.number < below_number)
         if statuses:
             query = query.where(runs.c.status.in_([status.value for status in statuses]))
         with self._begin() as connection:
-            rows = connection.execute(query.limit(limit + 1)).all()
-        more = rows[limit - 1].number if len(rows) > limit else None
-        return Page(items=tuple(self._state(row) for row in rows[:limit]), next_number=more)
+            found = self._fetch(connection, query.limit(limit + 1))
+        more = found[limit - 1][1] if len(found) > limit else None
+        return Page(items=tuple(state for state, _ in found[:limit]), next_number=more)
 
     def overview(self) -> Overview:
         counting = sa.select(runs.c.status, sa.func.count()).group_by(runs.c.status)
-        attention = _rows.where(runs.c.attention.is_(True)).order_by(runs.c.number)
+        attention = _keys.where(runs.c.attention.is_(True)).order_by(runs.c.number)
         pending = sa.select(runs.c.id, runs.c.queue_number).where(runs.c.status == RunStatus.PENDING.value)
         with self._begin() as connection:
             counts = {row[0]: row[1] for row in connection.execute(counting)}
-            rows = connection.execute(attention).all()
+            found = self._fetch(connection, attention)
             waiting = connection.execute(pending.order_by(runs.c.queue_number)).all()
         return Overview(
             counts={status: counts.get(status.value, 0) for status in RunStatus},
-            attention=self._readable(rows),
+            attention=_readable(found),
             waiting=tuple(Waiting(run_id=row.id, queue_number=row.queue_number) for row in waiting),
             unreadable=self._set_aside_counts(),
         )
 
     def pending(self) -> tuple[RunState, ...]:
-        query = _rows.where(runs.c.status == RunStatus.PENDING.value).order_by(runs.c.queue_number)
+        query = _keys.where(runs.c.status == RunStatus.PENDING.value).order_by(runs.c.queue_number)
         with self._begin() as connection:
-            rows = connection.execute(query).all()
-        return self._readable(rows)
+            return _readable(self._fetch(connection, query))
 
     def _columns(self, state: RunState) -> dict[str, Any]:
         return {
@@ -206,9 +206,19 @@ class SqlRepository(Records, Repository):
                 metadata={"run_id": child.id},
             )
 
-    def _readable(self, rows: Iterable[Any]) -> tuple[RunState, ...]:
-        states = (self._state(row) for row in rows)
-        return tuple(state for state in states if isinstance(state, RunState))
+    def _fetch(self, connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[RunState | UnreadableRun, int]]:
+        """States of the rows of a query of keys, with their numbers; bodies are read only of what is not at hand."""
+        keys = connection.execute(query).all()
+        states: dict[str, RunState | UnreadableRun] = {}
+        for key in keys:
+            known = self._states.get((key.id, key.version))
+            if known is not None:
+                states[key.id] = known
+        missing = [key.id for key in keys if key.id not in states]
+        for start in range(0, len(missing), IDS_AT_ONCE):
+            chosen = _rows.where(runs.c.id.in_(missing[start : start + IDS_AT_ONCE]))
+            states.update({row.id: self._state(row) for row in connection.execute(chosen)})
+        return [(states[key.id], key.number) for key in keys if key.id in states]  # one may be deleted in between
 
     def _state(self, row: Any) -> RunState | UnreadableRun:
         """The state of a row; decoded once, since a version of a run never changes."""
@@ -230,3 +240,7 @@ class SqlRepository(Records, Repository):
     def _keep(self, state: RunState) -> RunState:
         self._states[(state.id, state.sequence)] = state
         return state
+
+
+def _readable(found: Iterable[tuple[RunState | UnreadableRun, int]]) -> tuple[RunState, ...]:
+    return tuple(state for state, _ in found if isinstance(state, RunState))

@@ -62,9 +62,8 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
             below_number=number_of(request.page_token, of=of),
             statuses=statuses,
         )
-        return pb.ListPipelineRunsResponse(
-            runs=[self._run(state) for state in page.items], next_page_token=token_of(page.next_number, of=of)
-        )
+        places = ((state, self._runs.queue_position(state.id)) for state in page.items)
+        return self._presenter.page(places, token_of(page.next_number, of=of))
 
     async def WatchPipelineRun(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
         async for state in self._runs.watch(request.run_id, request.sequence):

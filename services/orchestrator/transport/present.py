@@ -1,7 +1,11 @@
 """The core's state as the messages that users see."""
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from collections.abc import Iterable
 
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy.util import LRUCache
+
+from retain.orchestrator.v1 import orchestrator_service_pb2 as service
 from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.types.v1 import spec_pb2
 from services.orchestrator.application.ports import UnreadableRun
@@ -17,36 +21,67 @@ _STAGE = resources.StageState.DESCRIPTOR
 _PHASE = resources.StagePhase.DESCRIPTOR
 _KIND = spec_pb2.StageKind.DESCRIPTOR
 _DOMAIN = spec_pb2.Domain.DESCRIPTOR
+
+
+def _varint(number: int) -> bytes:
+    """A length as it stands in front of a field (https://protobuf.dev/programming-guides/encoding)."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+# Tag of the repeated field `runs`: its number, and that a length and so many bytes follow.
+_RUNS_TAG = _varint(service.ListPipelineRunsResponse.DESCRIPTOR.fields_by_name["runs"].number << 3 | 2)
 KEPT_MESSAGES = 1024
 
 
 class Presenter:
-    """Makes messages of runs; one version of a run is presented once, since it never changes."""
+    """Makes messages of runs. One version of a run is presented once, since it never changes, and kept as bytes: a
+    page of a list is put together from them without a look into any run."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, int], resources.PipelineRun] = {}
+        self._kept: LRUCache[tuple[str, int, int], bytes] = LRUCache(KEPT_MESSAGES)
 
     def run(self, state: RunState | UnreadableRun, *, queue_position: int) -> resources.PipelineRun:
         """A run with everything that users see of it; one that cannot be shown says so, and hides no other."""
+        return resources.PipelineRun.FromString(self._bytes(state, queue_position))
+
+    def page(
+        self, runs: Iterable[tuple[RunState | UnreadableRun, int]], next_page_token: str
+    ) -> service.ListPipelineRunsResponse:
+        """Runs with their places in the queue, as one answer."""
+        pieces = []
+        for state, queue_position in runs:
+            data = self._bytes(state, queue_position)
+            pieces += [_RUNS_TAG, _varint(len(data)), data]
+        response = service.ListPipelineRunsResponse.FromString(b"".join(pieces))
+        response.next_page_token = next_page_token
+        return response
+
+    def _bytes(self, state: RunState | UnreadableRun, queue_position: int) -> bytes:
         if isinstance(state, UnreadableRun):
-            return present_unreadable(state)
-        key = (state.id, state.sequence)
-        message = self._kept.get(key)
-        if message is None:
-            try:
-                message = present_run(state)
-            except (ValueError, TypeError, OverflowError) as error:  # what the message's fields do not take
-                why = f"it cannot be shown: {error}"
-                message = present_unreadable(
-                    UnreadableRun(
-                        id=state.id, sequence=state.sequence, status=state.status, reason="CANNOT_BE_SHOWN", why=why
-                    )
-                )
-            while len(self._kept) >= KEPT_MESSAGES:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = message
-        message.status.queue_position = queue_position if state.status is RunStatus.PENDING else 0
-        return message
+            return present_unreadable(state).SerializeToString()
+        place = queue_position if state.status is RunStatus.PENDING else 0
+        key = (state.id, state.sequence, place)
+        known = self._kept.get(key)
+        if known is None:
+            self._kept[key] = known = _shown(state, place).SerializeToString()
+        return known
+
+
+def _shown(state: RunState, queue_position: int) -> resources.PipelineRun:
+    try:
+        message = present_run(state)
+    except (ValueError, TypeError, OverflowError) as error:  # what the message's fields do not take
+        why = f"it cannot be shown: {error}"
+        return present_unreadable(
+            UnreadableRun(id=state.id, sequence=state.sequence, status=state.status, reason="CANNOT_BE_SHOWN", why=why)
+        )
+    message.status.queue_position = queue_position
+    return message
 
 
 def present_unreadable(run: UnreadableRun) -> resources.PipelineRun:
