@@ -38,7 +38,7 @@ from model.heldout import HeldOut
 from model.overlap import Overlap, OverlapMeter
 from model.shards import ShardMeta, ShardWriter, TokenShard
 from model.sources import Source, source_digest
-from model.split import CONTROL, REPORT, TRAIN, HoldOut, Reservoir, Training, route, split_of
+from model.split import CONTROL, REPORT, TRAIN, HoldOut, Nearest, Reservoir, Training, key_of, route, split_of
 
 if TYPE_CHECKING:
     from model.tokenizer import Tokenizer
@@ -190,9 +190,11 @@ def hold(
     if rule.fraction == 0:
         return Held()
     held = {CONTROL: Reservoir(rule.control_units, rule.salt), REPORT: Reservoir(rule.report_units, rule.salt)}
-    for number, _ in enumerate(route(source, rule, held)):
+    nearest = Nearest(rule)
+    for number, _ in enumerate(route(source, rule, held, nearest)):
         if number % _DOCUMENTS_A_BEAT == 0:
             beat()
+    given_up = _fill_empty(source, rule, held, nearest, beat)
     chosen: dict[str, list[tuple[Document, Document]]] = {}
     caps = {CONTROL: (rule.control_units, rule.control_tokens), REPORT: (rule.report_units, rule.report_tokens)}
     contents = HeldOut()
@@ -207,11 +209,32 @@ def hold(
                 allowed=f"more documents, or a hold-out fraction above {rule.fraction:g} (or 0 for none)",
             )
         contents |= HeldOut.of(whole for whole, _ in chosen[part])
+    contents |= HeldOut.of(given_up)
     return Held(
         control=tuple(shown for _, shown in chosen[CONTROL]),
         report=tuple(shown for _, shown in chosen[REPORT]),
         contents=contents,
     )
+
+
+def _fill_empty(
+    source: Source, rule: HoldOut, held: dict[str, Reservoir], nearest: Nearest, beat: Callable[[], None]
+) -> list[Document]:
+    """Gives a set that the rule left empty the documents nearest to it, and returns them: none may be trained on."""
+    share = max(1, round(nearest.documents * rule.fraction / 2))
+    wanted = {part: nearest.take(share) for part in (CONTROL, REPORT) if not held[part].by_hash()}
+    if not any(wanted.values()):
+        return []
+    given_up: list[Document] = []
+    for number, document in enumerate(source):
+        if number % _DOCUMENTS_A_BEAT == 0:
+            beat()
+        key = key_of(document)
+        for part, keys in wanted.items():
+            if key in keys:
+                held[part].add(document)
+                given_up.append(document)
+    return given_up
 
 
 def prepare(

@@ -9,6 +9,10 @@ on the form or name of its file, nor on its place in it, on how many other docum
 never changes when a source grows, is shuffled, or is used again by a later stage. A random permutation with a seed has
 none of these properties.
 
+A source so small that the rule leaves one of its sets empty gives up the keys that lie nearest above the rule's bound
+(`Nearest`), as many as make the set's share of its documents. Which ones these are depends on what else the source
+holds; that none of them is trained on does not, since every content of a run's sets is kept out of all its training.
+
 The caps bound the size of the evaluation sets without touching the rule: a held-out document over the cap is used for
 nothing. It is still never trained on, because another stage with another cap may evaluate on it.
 """
@@ -70,7 +74,7 @@ def key_hash(key: str, salt: str = HoldOut.salt) -> float:
 
 def split_of(document: Document, hold_out: HoldOut | None = None) -> str:
     """The part that a document belongs to: `train`, `control` or `report`."""
-    return part_of(document.group or content_key(document), hold_out)
+    return part_of(key_of(document), hold_out)
 
 
 def part_of(key: str, hold_out: HoldOut | None = None) -> str:
@@ -113,14 +117,63 @@ class Reservoir:
         return [self._kept[key] for _, key in sorted(self._heap, key=lambda entry: (-entry[0], entry[1]))]
 
 
-def route(documents: Iterable[Document], hold_out: HoldOut, held: dict[str, Reservoir]) -> Iterator[Document]:
-    """Yields the training documents and puts the others into `held[CONTROL]` and `held[REPORT]`, in one pass."""
+class Nearest:
+    """The keys of training documents that lie nearest above the bound of the rule, with their numbers of documents."""
+
+    MOST = 256
+
+    def __init__(self, hold_out: HoldOut) -> None:
+        self._salt = hold_out.salt
+        self._counts: dict[str, int] = {}
+        self._heap: list[tuple[float, str]] = []  # the farthest on top
+        self.documents = self.keys = 0
+
+    def add(self, key: str) -> None:
+        """A training document has this key."""
+        self.documents += 1
+        if key in self._counts:
+            self._counts[key] += 1
+            return
+        self.keys += 1  # a key that comes again after it was pushed out counts twice: a bound, not a figure
+        self._counts[key] = 1
+        heapq.heappush(self._heap, (-key_hash(key, self._salt), key))
+        if len(self._heap) > self.MOST:
+            del self._counts[heapq.heappop(self._heap)[1]]
+
+    def take(self, documents: int) -> frozenset[str]:
+        """The nearest keys that hold so many documents, all but one key at most; they are not given again."""
+        taken: set[str] = set()
+        count = 0
+        for entry in sorted(self._heap, reverse=True):
+            if count >= documents or self.keys <= 1:
+                break
+            self._heap.remove(entry)
+            heapq.heapify(self._heap)
+            self.keys -= 1
+            count += self._counts.pop(entry[1])
+            taken.add(entry[1])
+        return frozenset(taken)
+
+
+def key_of(document: Document) -> str:
+    """What decides over the part of a document: the group that it is held out with, or what it says."""
+    return document.group or content_key(document)
+
+
+def route(
+    documents: Iterable[Document], hold_out: HoldOut, held: dict[str, Reservoir], nearest: Nearest | None = None
+) -> Iterator[Document]:
+    """Yields the training documents (and tells `nearest` of them), and puts the others into `held[CONTROL]` and
+    `held[REPORT]`, in one pass."""
     for document in documents:
-        part = split_of(document, hold_out)
-        if part == TRAIN:
-            yield document
-        else:
+        key = key_of(document)
+        part = part_of(key, hold_out)
+        if part != TRAIN:
             held[part].add(document)
+            continue
+        if nearest is not None:
+            nearest.add(key)
+        yield document
 
 
 class Training:

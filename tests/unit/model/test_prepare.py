@@ -13,10 +13,10 @@ from model.document import Document
 from model.errors import BadConfig, BadSource, EmptyBatch
 from model.evalset import EvalSet
 from model.overlap import measure_overlap
-from model.prepare import open_prepared, pack, prepare, shard_digest, training_texts
+from model.prepare import Exam, hold, open_prepared, pack, prepare, shard_digest, training_texts
 from model.shards import TokenShard
 from model.sources import open_source
-from model.split import CONTROL, REPORT, TRAIN, HoldOut, part_of, split_of
+from model.split import CONTROL, REPORT, TRAIN, HoldOut, Training, part_of, split_of
 from tests.unit.model.data_helpers import byte_tokenizer
 
 
@@ -149,8 +149,39 @@ def test_caps_bound_the_sets_and_long_documents_are_shortened(tmp_path, tokenize
     assert 7_800 < len(report.tokens_N) <= 8_000
 
 
+@pytest.mark.parametrize("count", [3, 5, 12, 40])
+def test_a_source_that_the_rule_leaves_without_a_set_gives_up_the_documents_nearest_to_it(tmp_path, tokenizer, count):
+    lines = [f"Text {number} says {number * number}, and nothing else does." for number in range(count)]
+    rule = HoldOut(fraction=0.0001)
+    trained = {}
+    for name, order in (("forward", lines), ("backward", lines[::-1])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in order))
+        source = open_source(str(tmp_path / f"{name}.jsonl"))
+        held = hold(source, tokenizer, rule)
+        assert len(held.control) == len(held.report) == 1
+        measured = {document.text for document in (*held.control, *held.report)}
+        exam = Exam.of({"": held})
+        trained[name] = {document.text for document in Training(source, rule, exam.contents)}
+        assert trained[name] == set(lines) - measured, "all else is trained on, and nothing of the sets"
+    assert trained["forward"] == trained["backward"]
+
+
+def test_what_is_held_out_together_is_given_up_together(tmp_path, tokenizer):
+    """Ten groups of four documents: two groups are given up, whole, though the sets hold less of them."""
+    documents = [
+        Document(text=f"Part {part} of book {book}, as it stands there.", origin=f"{book}.{part}", group=f"book {book}")
+        for book in range(10)
+        for part in range(4)
+    ]
+    rule = HoldOut(fraction=0.0001, control_units=1, report_units=1)
+    held = hold(documents, tokenizer, rule)
+    left = [d.group for d in Training(documents, rule, held.contents)]
+    assert sorted(set(map(left.count, left))) == [4]
+    assert len(left) == 32
+
+
 def test_a_source_too_small_to_hold_out_is_refused(tmp_path, tokenizer):
-    source = open_source("sample://math", options={"documents": 3})
+    source = open_source("sample://math", options={"documents": 2})
     with pytest.raises(BadSource, match="no document was held out"):
         prepare(source, tokenizer, tmp_path, context=32, hold_out=HoldOut(fraction=0.0001))
     assert prepare(source, tokenizer, tmp_path, context=32, hold_out=HoldOut(fraction=0)).control is None
