@@ -31,6 +31,7 @@ import numpy as np
 import torch
 
 from model.document import Document, said_by
+from model.encoding import encode_texts
 from model.errors import BadSource, EmptyBatch
 from model.shards import publish
 
@@ -93,7 +94,7 @@ class EvalSet:
             raise BadSource(field=f"evaluation set {name}: context", came=context, allowed="at least 1")
         if kinds == {"text"}:
             encoded: list[tuple[list[int], list[int] | None]]
-            encoded = [(ids, None) for ids in tokenizer.encode_batch([str(d.text) for d in documents])]
+            encoded = [(ids, None) for ids in encode_texts(tokenizer, documents)]
         else:
             encoded = [tokenizer.encode_document(document) for document in documents]
         tokens: list[np.ndarray] = []

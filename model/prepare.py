@@ -357,12 +357,14 @@ def _shortened(document: Document, tokenizer: Tokenizer, most: int | None) -> tu
     if document.text is None:
         return document, len(tokenizer.encode_document(document)[0])
     text = document.text
-    length = len(tokenizer.encode(text))
+    (ids,) = encode_texts(tokenizer, [document])
+    length = len(ids)
     while most is not None and length > most:
         target = len(text) * most // length
         cut = max(text.rfind(" ", 0, target), text.rfind("\n", 0, target))
         text = text[: cut if cut > target // 2 else max(1, target)].rstrip() or text[: max(1, target)]
-        length = len(tokenizer.encode(text))
+        (ids,) = encode_texts(tokenizer, [replace(document, text=text)])
+        length = len(ids)
         if target < 2:
             break
     return (document if text == document.text else replace(document, text=text)), length

@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from model.document import Document
+from model.encoding import batched, encode_plain
 from model.errors import BadSource
 from model.sources import Source, open_source
 from model.sources.roles import StageText, as_role, role_options
@@ -15,6 +16,9 @@ from services.common.object_store import ObjectStore, get_folder, inside, parse_
 from services.worker.local_files import check_local
 
 DOMAIN_NAMES = {spec_pb2.DOMAIN_CODE: "code", spec_pb2.DOMAIN_MATH: "math", spec_pb2.DOMAIN_SCIENCE: "science"}
+
+
+COUNTED_AT_ONCE = 64  # documents: of at most a megabyte each
 
 
 class CappedSource(Source):
@@ -32,12 +36,14 @@ class CappedSource(Source):
             yield from islice(self._source, self._count)
             return
         tokens = count = 0
-        for document in self._source:
-            tokens += len(self._tokenizer.encode(document.plain_text()))
-            if tokens > self._max_tokens:
-                break
-            count += 1
-            yield document
+        for batch in batched(self._source, COUNTED_AT_ONCE):
+            for document, ids in zip(batch, encode_plain(self._tokenizer, batch), strict=True):
+                tokens += len(ids)
+                if tokens > self._max_tokens:
+                    self._count = count
+                    return
+                count += 1
+                yield document
         self._count = count
 
     def place(self) -> str:

@@ -27,6 +27,7 @@ from model.apart.training import train_apart
 from model.evalset import EvalSet
 from model.heldout import HeldOut
 from model.hf_config import read_config
+from model.long_words import LONGEST_WORD
 from model.prepare import Exam, Held, Prepared, hold, open_prepared, prepare, training_texts, versions
 from model.sources import Source, source_digest
 from model.split import HoldOut
@@ -117,7 +118,14 @@ class PrepareRunner:
         index = sources[role]
         source = self._open(work, index, role, work.stages[index].sources[role], folder)
         vocab_size = work.spec.tokenizer.train.vocab_size
-        said = [*versions(), self._digest(source), vocab_size, asdict(hold_out(work.spec)), TOKENIZER_BYTES]
+        said = [
+            *versions(),
+            LONGEST_WORD,
+            self._digest(source),
+            vocab_size,
+            asdict(hold_out(work.spec)),
+            TOKENIZER_BYTES,
+        ]
         recipe = _sha256(["bpe", *said])
         record = f"tokenizers/recipes/{recipe}.json"
         known = self._read(record)
