@@ -17,10 +17,11 @@ class Line(NamedTuple):
     whole: bool
 
 
-def lines_of(path: Path, *, longest: int, pulse: Pulse = no_pulse) -> Iterator[Line]:
+def lines_of(path: Path, *, longest: int, pulse: Pulse = no_pulse, parts_matter: bool = True) -> Iterator[Line]:
     """The lines of a file; one of more than `longest` characters in parts of at most that. Raises BadSource.
 
-    Where a long line is cut depends on its text only, not on how the file was read or compressed.
+    Where a long line is cut depends on its text only, not on how the file was read or compressed. Where its parts do
+    not matter they come without their text, which is then never put together.
     """
     number = 1
     parts: list[str] = []
@@ -28,19 +29,20 @@ def lines_of(path: Path, *, longest: int, pulse: Pulse = no_pulse) -> Iterator[L
     for chunk in text_chunks(path, pulse):
         *lines, rest = chunk.split("\n")
         for line in lines:
-            if parts:
-                line, parts, size = "".join((*parts, line)), [], 0
-            if len(line) > longest:
-                *cut, line = cut_text(line, longest)
+            parts += (line, "\n")
+            line, parts, size = "".join(parts), [], 0
+            if len(line) > longest + 1:
+                *cut, line = cut_text(line[:-1], longest) if parts_matter else ("", "")
                 for part in cut:
                     yield Line(number, part, False)
-            yield Line(number, f"{line}\n", True)
+                line += "\n"
+            yield Line(number, line, True)
             number += 1
         if rest:
             parts.append(rest)
             size += len(rest)
         if size > longest:
-            *cut, rest = cut_text("".join(parts), longest)
+            *cut, rest = cut_text("".join(parts), longest) if parts_matter else ("", " ")
             for part in cut:
                 yield Line(number, part, False)
             parts, size = [rest], len(rest)

@@ -1,4 +1,4 @@
-"""Data side: tokenise and pack beside bare `tokenizers`, batches a second, memory on a gigabyte of shards.
+"""Data side: tokenise and pack beside bare `tokenizers`, reading by a child, batches a second, memory on a gigabyte.
 
 python -m tests.benchmarks data
 """
@@ -17,6 +17,7 @@ from model.prepare import pack
 from model.shards import ShardWriter, TokenShard
 from model.sources import open_source
 from model.tokenizer import Tokenizer
+from tests.benchmarks.reading import long_words, reader_memory, reader_speed
 
 TEXT_MB, ROUNDS, CONTEXT, ROWS = 12, 3, 256, 8
 SHARD_TOKENS, DOCUMENT_TOKENS, VOCABULARY = 512 * 1024 * 1024, 1_000, 4_096
@@ -25,6 +26,9 @@ SHARD_TOKENS, DOCUMENT_TOKENS, VOCABULARY = 512 * 1024 * 1024, 1_000, 4_096
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         pack_speed(Path(scratch))
+        reader_speed(Path(scratch))
+        reader_memory(Path(scratch))
+        long_words()
         batch_speed(Path(scratch))
 
 
