@@ -246,7 +246,7 @@ def test_a_file_without_text_and_a_damaged_checkpoint_end_their_runs_with_the_re
     weights = f"{key_of(store, accepted.uri)}/model/model.safetensors"
     whole = store.get_bytes(weights)
     # The copy that this machine's worker kept is verified already: what is in the store must be looked at again.
-    shutil.rmtree(stack.cache / "checkpoints" / accepted.manifest_sha256, ignore_errors=True)
+    shutil.rmtree(stack.cache / "content" / "checkpoints" / accepted.manifest_sha256, ignore_errors=True)
     store.put_bytes(weights, whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
         without_text = client.create_run(one_stage("empty", general=str(empty)))
