@@ -8,7 +8,10 @@ counts neither as a retry nor as a restart, and the next group goes on from ther
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from services.common.errors import RetainError
 from services.common.logging import get_logger
@@ -26,6 +29,16 @@ class Leaving:
 
     def __init__(self) -> None:
         self._asked = threading.Event()
+        self.working = False
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The train function runs: there may be something to finish."""
+        self.working = True
+        try:
+            yield
+        finally:
+            self.working = False
 
     def ask(self) -> None:
         """Tell it."""
@@ -57,10 +70,27 @@ PROCESS = Leaving()
 
 def leave_on_sigterm() -> None:
     """Let SIGTERM tell this process. Only the main thread may call this; on Ray that is where actor calls run, not the
-    train function (services/worker/ray_backend.py)."""
+    train function (services/worker/ray_backend.py).
 
-    def told(number: int, frame: FrameType | None) -> None:
-        PROCESS.ask()
-
-    signal.signal(signal.SIGTERM, told)
+    Outside of the train function there is nothing to finish: the signal then does what it did before, which is to end
+    the process.
+    """
+    global _before
+    usual = signal.getsignal(signal.SIGTERM)
+    if usual is not _told:
+        _before = usual
+    signal.signal(signal.SIGTERM, _told)
     get_logger(__name__).info("SIGTERM will be heard", pid=os.getpid())
+
+
+_before: Any = signal.SIG_DFL
+
+
+def _told(number: int, frame: FrameType | None) -> None:
+    PROCESS.ask()
+    if PROCESS.working:
+        return
+    if callable(_before):
+        _before(number, frame)
+    elif _before == signal.SIG_DFL:
+        raise SystemExit(128 + number)

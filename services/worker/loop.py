@@ -70,12 +70,13 @@ def work_loop(config: Mapping[str, Any]) -> None:
     root = worker.cache or default_root()
     lead = start_lead(worker, store) if team.leads else None
     try:
-        cache = open_cache(root, store, team, lead)
-        if cache is None:
-            return
-        with Present(cache.content, run_id=worker.run_id), relayed(team, store=store, cache=cache, lead=lead):
-            while serve(team, store=store, cache=cache, lead=lead):
-                pass
+        with leaving.PROCESS.at_work():
+            cache = open_cache(root, store, team, lead)
+            if cache is None:
+                return
+            with Present(cache.content, run_id=worker.run_id), relayed(team, store=store, cache=cache, lead=lead):
+                while serve(team, store=store, cache=cache, lead=lead):
+                    pass
     finally:
         if lead is not None:
             lead.progress.close()

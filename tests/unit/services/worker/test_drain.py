@@ -19,7 +19,7 @@ from services.common.content_cache import ContentCache
 from services.worker.leaving import PROCESS, leave_on_sigterm
 from services.worker.present import Present
 leave_on_sigterm()
-with Present(ContentCache(Path(sys.argv[1]), max_bytes=1), run_id="r1"):
+with Present(ContentCache(Path(sys.argv[1]), max_bytes=1), run_id="r1"), PROCESS.at_work():
     print("at work", flush=True)
     while not PROCESS.asked:
         time.sleep(0.05)
@@ -61,6 +61,23 @@ def test_its_patience_ends_and_it_says_so(tmp_path: Path) -> None:
         worker.stdout.close()
     assert present(tmp_path / "cache") == []  # killed: its lock went with it
     assert [*(tmp_path / "cache" / FOLDER).iterdir()] == []
+
+
+def test_outside_of_the_train_function_sigterm_ends_the_process() -> None:
+    code = (
+        "import time; from services.worker.leaving import leave_on_sigterm; leave_on_sigterm(); leave_on_sigterm();"
+        "print('idle', flush=True); time.sleep(600)"
+    )
+    idle = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert idle.stdout is not None
+        assert any(line == b"idle\n" for line in idle.stdout)
+        idle.terminate()
+        assert idle.wait(timeout=30) == 128 + 15
+    finally:
+        idle.kill()
+        idle.wait()
+        idle.stdout.close()
 
 
 def test_nobody_there_is_done(tmp_path: Path) -> None:
