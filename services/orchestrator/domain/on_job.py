@@ -14,6 +14,7 @@ from services.orchestrator.domain.on_lifecycle import next_group
 from services.orchestrator.domain.run_state import JobStatus, RunState, RunStatus
 
 Outcome = tuple[RunState, tuple[Action, ...]]
+LONGEST_PAUSE_S = 25.0  # before a group that follows a broken one: who waits for the reason learns it within a minute
 
 
 def on_job_submitted(state: RunState, event: JobSubmitted) -> Outcome:
@@ -71,4 +72,7 @@ def _replace_group(state: RunState, said: str, max_restarts: int, now_s: float) 
         message = f"{restarts} worker groups ended without a new checkpoint; the last: {said}"
         return end_run(state, RunStatus.FAILED, "JOB_KEEPS_FAILING", message, now_s, leave_after_s=0.0)
     message = f"worker group {state.submission} was replaced: {said}"
-    return next_group(replace(state, restarts=restarts, reason="WORKERS_REPLACED", message=message))
+    # The first at once; where nothing is gained between them a bad moment of the job server must not end a run.
+    pause = min(LONGEST_PAUSE_S, pause_s(restarts - 1))
+    state = next_group(replace(state, restarts=restarts, reason="WORKERS_REPLACED", message=message), after_s=pause)
+    return replace(state, workers_wait_for=f"the next workers start in {pause:g} s: {said}" if pause else "")

@@ -50,12 +50,19 @@ def on_attempt_asked(state: RunState, event: AttemptAsked) -> Outcome:
             prepare_progress=0.0,
         )
         return state, ()
-    # What was measured while no group was at work is decided now.
-    return decide_ready(
-        state.with_stage(_next_attempt(stage, event, lag=state.spec.evaluation.decision_lag)),
-        stage.plan.index,
-        event.now_s,
-    )
+    return _begin(state, stage, event)
+
+
+def _begin(state: RunState, stage: StageRun, event: AttemptAsked) -> Outcome:
+    """Begin an attempt of a stage. What was measured while no group was at work is decided now; where that completes
+    the stage, the attempt is one of the next."""
+    stage = _next_attempt(stage, event, lag=state.spec.evaluation.decision_lag)
+    state, actions = decide_ready(state.with_stage(stage), stage.plan.index, event.now_s)
+    following = state.current
+    if state.status is RunStatus.RUNNING and following is not None and following.plan.index != stage.plan.index:
+        state, more = _begin(state, following, event)
+        actions += more
+    return state, actions
 
 
 def _next_attempt(stage: StageRun, event: AttemptAsked, *, lag: int) -> StageRun:

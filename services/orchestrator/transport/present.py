@@ -153,7 +153,8 @@ def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
         wait_seconds=stage.earlier_wait_s + stage.wait_s,
     )
     if stage.started_s:
-        message.wall_seconds = (stage.ended_s or state.updated_s) - stage.started_s
+        # A wall clock that was put back between the two makes no time run backwards.
+        message.wall_seconds = max(0.0, (stage.ended_s or state.updated_s) - stage.started_s)
     left_s = time_left_s(stage)
     if left_s is not None:
         message.time_left_seconds = left_s
