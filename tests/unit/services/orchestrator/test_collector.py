@@ -117,7 +117,7 @@ async def test_what_runs_and_checkpoints_refer_to_stays(world: Offline) -> None:
     step = checkpoint(state.id, 10).ref.uri.removeprefix("s3://retain/")
     kept = [
         f"uploads/{A}/data.jsonl", f"tokenizers/{B}/tokenizer.json", f"{step}/manifest.json",
-        "evalsets/code-CONTROL/meta.json",
+        "evalsets/general-CONTROL/meta.json",
     ]  # fmt: skip
     old(world, *kept, f"tokenizers/{C}/tokenizer.json", f"evaluations/{'d' * 64}/{A}.json")
     assert keys(await collect(world)) == [f"evaluations/{'d' * 64}", f"tokenizers/{C}"]
