@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.document import Document
+from model.near import NearCopies
 
 N = 13
 _WORDS = re.compile(r"\w+")
@@ -32,7 +33,8 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 class Overlap:
     """Overlap of one evaluation set with the training text.
 
-    exact, near         places in the set of the documents that are in the training text as a whole, or nearly
+    exact, near         places in the set of the documents that are in the training text as a whole, or nearly (the
+                        exact ones of 13 words and more included)
     ngrams, shared      13-grams of the set (each occurrence counts), and how many occur in training
     touched_documents   documents with at least one shared 13-gram
     short_documents     documents with fewer than 13 words, for which only `exact` says something
@@ -67,6 +69,7 @@ class OverlapMeter:
         self._whole_of = {name: [_whole(words) for words in documents] for name, documents in words_of.items()}
         every = [grams for documents in self._grams_of.values() for grams in documents if len(grams)]
         self._wanted = np.unique(np.concatenate(every)) if every else np.zeros(0, dtype=np.uint64)
+        self._near = NearCopies(words_of)
         self._wanted_whole = {whole for documents in self._whole_of.values() for whole in documents}
         self._hit = np.zeros(len(self._wanted), dtype=bool)
         self._hit_whole: set[int] = set()
@@ -86,7 +89,10 @@ class OverlapMeter:
         grams = _grams(words)
         if len(grams) and len(self._wanted):
             places = np.minimum(np.searchsorted(self._wanted, grams), len(self._wanted) - 1)
-            self._hit[places[self._wanted[places] == grams]] = True
+            hits = places[self._wanted[places] == grams]
+            if len(hits):
+                self._hit[hits] = True
+                self._near.see(words)
 
     def result(self) -> dict[str, Overlap]:
         """The overlap of each set with everything that has passed."""
@@ -100,6 +106,7 @@ class OverlapMeter:
             name=name,
             documents=len(grams_of),
             exact=tuple(place for place, whole in enumerate(whole_of) if whole in self._hit_whole),
+            near=self._near.found(name),
             ngrams=sum(map(len, grams_of)),
             shared_ngrams=sum(shared),
             touched_documents=sum(count > 0 for count in shared),

@@ -92,8 +92,10 @@ def _report(prepared: Prepared) -> str:
     for found in prepared.overlap:
         lines.append(
             f"overlap of {found.name} with training: {found.exact_documents} of {found.documents} documents whole, "
-            f"{found.share:.2%} of its 13-grams"
+            f"{len(found.near)} nearly, {found.share:.2%} of its 13-grams"
         )
+    if prepared.left_out:
+        lines.append(f"left out {prepared.left_out:,} documents that hold text of an evaluation set")
     return "\n".join(lines)
 
 
