@@ -194,6 +194,7 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
             return
         made = client.decisions(run_id)
     from ui import words
+    from ui.data_facts import data_lines
     from ui.follow import outcome_line
     from ui.progress import of_run
     from ui.tables import decisions_table, progress_table, stages_table
@@ -203,6 +204,8 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
     out.print(f"{found.name}, created {words.moment(found.create_time)}", highlight=False)
     out.print(progress_table(of_run(found)))
     out.print(stages_table(found))
+    for line in data_lines(found.resource):
+        out.print(line, soft_wrap=True, highlight=False)
     if made:
         out.print(decisions_table(made))
 
