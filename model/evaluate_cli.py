@@ -152,7 +152,7 @@ def _progress(total_tokens: int) -> Iterator[Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model.evaluate", description=__doc__)
     parser.add_argument("model", help="folder in Hugging Face's layout")
-    parser.add_argument("--data", nargs="+", required=True, help="text, jsonl (text or messages) or parquet files")
+    parser.add_argument("--data", nargs="+", required=True, help="text, jsonl (text or messages), csv or parquet files")
     parser.add_argument("--context", type=_positive, help="tokens per window (default: the model's context)")
     parser.add_argument("--limit", type=_positive, help="first N documents of each file")
     parser.add_argument("--batch-rows", type=_positive, help="windows per forward pass")

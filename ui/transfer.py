@@ -75,13 +75,35 @@ def upload(client: UploadPort, path: Path, *, say: Callable[[str], None] = lambd
     """Uploads a file, or a folder of files, and returns its s3:// URI. What the store has already is not sent again."""
     if path.is_file():
         return _upload_file(client, path, path.name, "", sha256_of(path), say)
-    files = sorted(entry for entry in path.rglob("*") if entry.is_file() and not entry.name.startswith("."))
+    files = _files_of(path)
     if not files:
         raise BadInput(
             [Violation(field=str(path), description="is an empty folder; a file or a folder with files is allowed")]
         )
-    # A stored folder is flat: the folders in a name become part of it.
-    return upload_files(client, {"__".join(entry.relative_to(path).parts): entry for entry in files}, say=say)
+    # A stored folder is flat: the folders in a name become part of it. Bytes that are no UTF-8 become escapes.
+    names = {entry: "__".join(entry.relative_to(path).parts).encode("utf-8", "backslashreplace") for entry in files}
+    return upload_files(client, {name.decode(): entry for entry, name in names.items()}, say=say)
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """What the reader of a folder would look at: links are followed, no folder is entered twice, hidden ones never."""
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    folders, links = [folder], list[Path]()
+    while folders or links:
+        here = folders.pop() if folders else links.pop(0)
+        facts = here.stat()
+        if (facts.st_dev, facts.st_ino) in seen:
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        for entry in sorted(here.iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                (links if entry.is_symlink() else folders).append(entry)
+            elif entry.is_file():
+                found.append(entry)
+    return sorted(found)
 
 
 def upload_files(client: UploadPort, files: dict[str, Path], *, say: Callable[[str], None] = lambda _: None) -> str:

@@ -96,7 +96,7 @@ def import_model(
 def evaluate(
     model: ModelArgument,
     data: Annotated[
-        list[str], typer.Option("--data", metavar="FILE", help="Text, jsonl or parquet file. May be repeated.")
+        list[str], typer.Option("--data", metavar="FILE", help="Text, jsonl, csv or parquet file. May be repeated.")
     ],
     more: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE]...", help="Further files, as in --data a.jsonl b.jsonl.")

@@ -1,6 +1,7 @@
 """Bytes to and from the object store: sent once, checked on arrival, no pickles, nothing outside the folder."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,25 @@ def test_a_folder_is_named_by_its_content(platform: FakePlatform, client: Retain
     assert names == {"one.txt", "deep__two.txt"}
     (tmp_path / "a" / "one.txt").write_text("changed")
     assert upload(client, tmp_path / "a") != uri
+
+
+def test_links_of_a_folder_are_followed_once_and_nothing_hidden_is_sent(
+    platform: FakePlatform, client: RetainClient, tmp_path: Path
+) -> None:
+    data, blobs = tmp_path / "data", tmp_path / "blobs"
+    (data / ".git").mkdir(parents=True)
+    blobs.mkdir()
+    (data / ".git" / "HEAD.txt").write_text("ref")
+    (blobs / "0f3a").write_text("{}")
+    (data / "train.jsonl").symlink_to(blobs / "0f3a")
+    (data / "more").symlink_to(blobs)
+    (data / "up").symlink_to(tmp_path)
+    (data / "gone.txt").symlink_to(tmp_path / "nowhere")
+    Path(os.fsdecode(bytes(data) + b"/caf\xe9.txt")).write_text("x")
+    uri = upload(client, data)
+    prefix = "/" + uri.removeprefix("s3://retain/")
+    names = {key.rpartition("/")[2] for key in platform.store.objects if key.startswith(prefix)}
+    assert names == {"train.jsonl", "more__0f3a", r"caf\udce9.txt"}
 
 
 def test_local_paths_become_absolute_here_and_uploads_elsewhere(
