@@ -50,7 +50,7 @@ def set_aside(state: RunState, ref: CheckpointRef, *, actor: str, message: str, 
     """Use a checkpoint no more. `message` says what is wrong with it. The same again changes nothing; a run whose base
     or whose earlier stage's result it is ends with what can be done. Raises InvalidInput for an unknown one."""
     if state.base is not None and state.base.uri == ref.uri:
-        return _lost_base(state, f"the base {ref.uri}", actor, message, now_s), ()
+        return _lost_base(state, state.base, actor, message, now_s)
     for stage in state.stages:
         if any(c.ref.uri == ref.uri for c in (*stage.damaged, *stage.voided, *stage.pruning)):
             return state, ()
@@ -118,14 +118,33 @@ def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[Sta
     return stage, (*records, *(RecordCheckpoint(checkpoint=c) for c in void))
 
 
-def _lost_base(state: RunState, what: str, actor: str, message: str, now_s: float) -> RunState:
-    if state.status.ended:
-        return state
+def _lost_base(state: RunState, base: CheckpointRef, actor: str, message: str, now_s: float) -> Outcome:
+    stage = state.current
+    if state.status.ended or stage is None:
+        return state, ()
     said = (
-        f"{what} is damaged ({message}, says the {actor}), and this run builds on it: restore its files and Retry, or "
+        f"the base {base.uri} is damaged ({message}, says the {actor}), and this run builds on it: restore its files "
     )
-    said += "bring the model in again (retain import) and start a new run"
-    return end_run(state, RunStatus.FAILED, "BASE_DAMAGED", said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
+    said += "and Retry, or bring the model in again (retain import) and start a new run"
+    mix = stage.mix
+    decision = Decision(
+        run_id=state.id,
+        number=state.decisions + 1,
+        stage=stage.plan.name,
+        attempt=stage.attempt,
+        boundary=0,
+        step=0,
+        verdict=Verdict.STOP,
+        severity=Severity.UNSPECIFIED,
+        shares=mix.shares,
+        lr_scale=mix.lr_scale,
+        message=said,
+        time_s=now_s,
+        actor=actor,
+    )
+    state = replace(state, decisions=decision.number)
+    ended = end_run(state, RunStatus.FAILED, "BASE_DAMAGED", said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
+    return ended, (RecordDecision(decision=decision),)
 
 
 def _lost_result(state: RunState, stage: StageRun, actor: str, message: str, now_s: float) -> Outcome:
