@@ -278,6 +278,17 @@ def test_a_wait_for_room_can_be_ended(tmp_path: Path) -> None:
         cache_at(tmp_path / "cache", pause=leave).lease("kind/a", fetch=fetch, verify=lambda folder: None)
 
 
+def test_a_large_file_is_written_through_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stamps, "SYNC_BYTES", 1 << 20)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "large").write_bytes(b"x" * (5 * (1 << 20) + 1))
+    (tmp_path / "small").write_bytes(b"")
+    beats: list[None] = []
+    stamps.sync_folder(tmp_path, lambda: beats.append(None))
+    assert len(beats) == 6 + 4  # six pieces; two files and two folders
+    assert (tmp_path / "deep" / "large").read_bytes() == b"x" * (5 * (1 << 20) + 1)
+
+
 def test_a_lock_of_a_deleted_file_is_no_lock(tmp_path: Path) -> None:
     first = try_lock(tmp_path / "lock")
     assert first is not None
