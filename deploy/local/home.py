@@ -19,6 +19,7 @@ import psutil
 from deploy.local.processes import Identity
 
 AGAIN = "remove it and start again"
+ROOM_BYTES = 262_144  # for records and the first lines of logs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ class Home:
         return Path(tempfile.gettempdir()) / f"retain-{os.getuid()}-{digest}"
 
     def prepare(self) -> None:
-        """Make the folders, readable by their owner only."""
+        """Make the folders, for their owner only. Raises Damaged, or OSError that says where the disk is full."""
         for folder in (self.path, self.logs, self.objects, self.scratch):
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -85,6 +86,9 @@ class Home:
                 raise Damaged(f"{folder} is not a folder; set RETAIN_HOME to one, or move the file away") from None
         if self.scratch.is_symlink() or self.scratch.stat().st_uid != os.getuid():
             raise RuntimeError(f"{self.scratch} belongs to somebody else; set TMPDIR to a folder of your own")
+        # On a full disk no program could even say in its log why it ends.
+        write_private(self.path / "room", "." * ROOM_BYTES)
+        (self.path / "room").unlink(missing_ok=True)
 
     def mark(self, name: str) -> str:
         """What a program of this home carries in its environment: unique to home and program."""

@@ -1,6 +1,7 @@
 """up and down with real processes: whatever was killed or damaged, down leaves nothing of ours and all of others."""
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -214,6 +215,19 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(Damaged, match="home is not a folder; set RETAIN_HOME to one"):
         Home(path=tmp_path / "home").prepare()
+
+
+def test_a_disk_that_is_full_before_the_start_is_told_with_its_path(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="disk full") as caught:
+        up(home)
+    assert str(caught.value.filename).startswith(str(home.path))
+    assert ours(home) == set()
 
 
 def test_halves_of_a_killed_writer_are_removed_and_those_of_a_living_one_stay(home: Home) -> None:
