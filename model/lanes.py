@@ -74,7 +74,7 @@ def mixed_key(*parts: int) -> int:
 
 
 class Lane:
-    """See the module. `documents` are indices into the shard (None: all); `epochs` sets the limit at which the lane
+    """See the module. `documents`: rising indices into the shard (None: all); `epochs` sets the limit at which the lane
     rests (None: nowhere)."""
 
     def __init__(
@@ -156,11 +156,9 @@ class Lane:
     def passes(self) -> np.ndarray:
         """How often each document of the lane has been read whole, int64, in the order of their indices."""
         times = np.full(len(self._documents), self.epoch, dtype=np.int64)
-        place_of = {int(document): index for index, document in enumerate(self._documents)}
-        for document in self._ordered()[: self.place].tolist():
-            times[place_of[document]] += 1
-        for document, _ in self.pending:
-            times[place_of[document]] -= 1
+        times[np.searchsorted(self._documents, self._ordered()[: self.place])] += 1
+        for document, _ in self.pending:  # of two epochs perhaps, so one by one
+            times[np.searchsorted(self._documents, document)] -= 1
         return times
 
     def next_row(self) -> Row:
