@@ -115,7 +115,19 @@ def test_a_run_shows_its_stages_charts_and_decisions(platform: FakePlatform) -> 
     assert len(at.get("vega_lite_chart")) == 2
     decisions = at.dataframe[0].value
     assert list(decisions["Verdict"])[9] == "✗ roll back"
-    assert not at.button
+    assert {button.key for button in at.button} == {"void"}, "nothing is to be done about a run that is done"
+
+
+def test_a_checkpoint_is_set_aside_with_the_reason(platform: FakePlatform) -> None:
+    story.finished(platform, "done")
+    at = run_until(open_page("run", run_id="done"), "Accepted checkpoints")
+    chosen = at.selectbox(key="aside").options[0]
+    at.selectbox(key="aside").set_value(chosen)
+    at.text_input(key="aside_reason").set_value("its samples are noise")
+    at.button(key="void").click().run()
+    assert not at.exception
+    row = next(c for c in platform.checkpoints if c.id == chosen)
+    assert row.message == "set aside by a person: its samples are noise"
 
 
 def test_a_suspended_run_is_approved_with_what_was_seen(platform: FakePlatform) -> None:
