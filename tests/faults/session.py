@@ -69,6 +69,8 @@ class Session:
             story["files"] = await self.export(run.status.stages[0].accepted.uri)
             story["checkpoints"] = await self.lineage(run_id)
         story["imported"] = await self.bring_in()
+        story["aside"] = await self.set_aside(story["imported"][0])
+        story["garbage"] = await self.collect()
         story["second"] = await self.cancel_retry_delete(f"{name}-second")
         page = await self._try(lambda: self._runs.ListPipelineRuns(pb.ListPipelineRunsRequest(), timeout=10))
         story["listed"] = [r.spec.name for r in page.runs]
@@ -145,6 +147,18 @@ class Session:
     async def _logs(self, run_id: str) -> str:
         request = pb.StreamLogsRequest(run_id=run_id)
         return "".join([piece.text async for piece in self._runs.StreamLogs(request, timeout=20)])
+
+    async def set_aside(self, key: str) -> str:
+        """Void a checkpoint that nobody builds on."""
+        request = ck.VoidCheckpointRequest(checkpoint_id=key, reason="not the one that was meant")
+        reply = await self._try(lambda: self._checkpoints.VoidCheckpoint(request, timeout=10))
+        return res.CheckpointState.Name(reply.checkpoint.state)
+
+    async def collect(self) -> list[str]:
+        """Collect garbage: all there is is younger than a day, so nothing is taken."""
+        request = ck.CollectGarbageRequest(dry_run=False)
+        reply = await self._try(lambda: self._checkpoints.CollectGarbage(request, timeout=20))
+        return sorted(item.uri for item in reply.items)
 
     async def cancel_retry_delete(self, name: str) -> str:
         """A run that is stopped, goes on, is stopped again and deleted."""

@@ -52,9 +52,14 @@ class Stage:
     """Everything around the orchestrator outlives it: database, store, job server, evaluator, as in reality."""
 
     def __init__(
-        self, folder: Path, injector: Injector, *, evaluator: Callable[[World], EvaluatorPort] = Unhurried
+        self,
+        folder: Path,
+        injector: Injector,
+        *,
+        evaluator: Callable[[World], EvaluatorPort] = Unhurried,
+        timing: Timing = TIMING,
     ) -> None:
-        self.world = World(steps_per_s=2_000.0)
+        self.world, self._timing = World(steps_per_s=2_000.0), timing
         self.store = FakeObjectStore()
         self.evaluator = evaluator(self.world)
         self.port = free_port()
@@ -124,7 +129,7 @@ class Stage:
                 ),
                 bind=f"127.0.0.1:{self.port}",
                 slots=2,
-                timing=TIMING,
+                timing=self._timing,
                 hold_s=1.0,
                 evaluation_poll_s=0.02,
             )

@@ -11,6 +11,13 @@ MATRICES = (test_orchestrator_ports, test_worker_ports, test_evaluator_ports, te
 # Not reached by a session, each with where its faults are tried, or why there is nothing to try.
 ELSEWHERE = {
     "ObjectStore.ensure_bucket": "before anything is served: a fault is a process that its supervisor starts again",
+    "JobLauncher.stop": "test_a_group_that_hangs_is_stopped_whatever_happens_to_the_call",
+    "Leadership.take": "tests/contract/test_database.py: two real processes, a connection that ends",
+    "Leadership.held": "tests/contract/test_database.py",
+    "Leadership.give_back": "tests/contract/test_database.py",
+    "Repository.forget_uploads": "tests/unit/services/orchestrator/test_collector.py",
+    "Repository.runs_based_on": "tests/contract/test_repository.py",
+    "GarbageMeter.freed": "tests/unit/services/orchestrator/test_collector.py",
     "Evaluations.leave": "tests/unit/services/evaluator/test_working.py",
     "Measurer.make_room": "tests/unit/services/evaluator/test_working.py",
     "Measurer.release": "test_memory_that_cannot_be_given_back_ends_nothing in test_evaluator_ports.py",

@@ -5,6 +5,7 @@ part of `make test`.
 """
 
 import asyncio
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ import pytest
 
 from tests.faults.injector import Fault, Injector
 from tests.faults.ports import Call, protocol_calls
-from tests.faults.stage import STORE, Stage
+from tests.faults.stage import STORE, TIMING, Stage
 
 PORTS = "services.orchestrator.application.ports"
 # What the session's fake workers do with the store in place of the orchestrator, and what only a first start needs.
@@ -23,6 +24,15 @@ NOT_REACHED = {
     Call(STORE, "get_file"): "workers and evaluator download files; covered in test_worker_ports.py",
     Call(STORE, "put_if_absent"): "the evaluator's records; covered in test_evaluator_ports.py",
     Call(STORE, "ensure_bucket"): "the composition root's, before it serves",
+    Call(f"{PORTS}.JobLauncher", "stop"): "only for a group that does not leave by itself: below",
+    Call(f"{PORTS}.Leadership", "take"): "before anything is served; contract/test_database.py, two real processes",
+    Call(
+        f"{PORTS}.Leadership", "held"
+    ): "a connection that is lost is a leadership that is lost; contract/test_database.py",
+    Call(f"{PORTS}.Leadership", "give_back"): "at an end in good order; contract/test_database.py",
+    Call(f"{PORTS}.Repository", "forget_uploads"): "only where uploads are taken; unit test_collector.py",
+    Call(f"{PORTS}.Repository", "runs_based_on"): "contract/test_repository.py",
+    Call(f"{PORTS}.GarbageMeter", "freed"): "counts what was taken, in the same process; unit test_collector.py",
 }
 
 
@@ -64,6 +74,30 @@ def test_a_fault_of_one_call_changes_nothing(call: Call, fault: Fault, tmp_path:
     told = asyncio.run(Stage(tmp_path, injector).session("session"))
     assert injector.hits > 0, f"{call} was never called: the session has to reach it"
     assert told == undisturbed()
+
+
+@pytest.mark.parametrize("fault", [Fault.CALL_LOST, Fault.REPLY_LOST, Fault.REFUSED, Fault.UNFORESEEN], ids=str)
+def test_a_group_that_hangs_is_stopped_whatever_happens_to_the_call(fault: Fault, tmp_path: Path) -> None:
+    injector = Injector(f"{PORTS}.JobLauncher", "stop", fault)
+    stage = Stage(tmp_path, injector, timing=replace(TIMING, stall_timeout_s=1.0))
+
+    async def hang_once() -> None:
+        for _ in range(2_000):
+            if stage.launcher.workers:
+                next(iter(stage.launcher.workers.values())).paused.set()
+                return
+            await asyncio.sleep(0.01)
+
+    async def both() -> dict[str, Any]:
+        hanging = asyncio.create_task(hang_once())
+        told = await stage.run("hung")
+        await hanging
+        return told
+
+    told = asyncio.run(both())
+    assert injector.hits > 0
+    assert told["state"] == "RUN_STATE_SUCCEEDED"
+    assert len(stage.launcher.submissions) == 2, "one group was replaced"
 
 
 @pytest.mark.parametrize(
