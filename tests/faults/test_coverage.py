@@ -18,6 +18,7 @@ ELSEWHERE = {
     "Repository.forget_uploads": "tests/unit/services/orchestrator/test_collector.py",
     "Repository.runs_based_on": "tests/contract/test_repository.py",
     "GarbageMeter.freed": "tests/unit/services/orchestrator/test_collector.py",
+    "StagePorts.leave": "tests/integration/test_worker_leaving.py",
     "Evaluations.leave": "tests/unit/services/evaluator/test_working.py",
     "Measurer.make_room": "tests/unit/services/evaluator/test_working.py",
     "Measurer.release": "test_memory_that_cannot_be_given_back_ends_nothing in test_evaluator_ports.py",

@@ -17,6 +17,9 @@ NOT_REACHED = {
     Call(STORE, "presign_get"): "the orchestrator's, for users; covered in test_orchestrator_ports.py",
     Call(STORE, "presign_put"): "the orchestrator's, for users; covered in test_orchestrator_ports.py",
     Call(STORE, "delete"): "a worker deletes nothing; covered in test_orchestrator_ports.py",
+    Call(STORE, "get_bytes"): "a worker reads files; covered in test_orchestrator_ports.py",
+    Call(STORE, "scan"): "the collector's; covered in test_orchestrator_ports.py",
+    Call(STAGE_PORTS, "leave"): "only for workers that are told to leave; integration test_worker_leaving.py",
     Call(STORE, "put_if_absent"): "the evaluator's records; covered in test_evaluator_ports.py",
 }
 
