@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from model.apart.tokenizer import ApartTokenizer
 from model.apart.training import train_apart
@@ -23,21 +24,32 @@ BAD_INPUT, INTERRUPTED = 2, 130
 TOKENIZER_BYTES = 32 << 20  # text that a new tokenizer is trained on at most: more changes few of its pairs
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM. A class of its own: where a plain KeyboardInterrupt leaves a string that is being executed
+    (dataclasses are made by such), CPython notes it, and a program started by `-m` that caught it ends by SIGINT all
+    the same, with -2 in place of its exit code."""
+
+
+def _interrupted(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Interrupted
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 2 for bad input with the field, what came and what is allowed on standard error; 130 after Ctrl-C or
     SIGTERM, which end it at once and leave nothing half-written."""
     options = _parser().parse_args(arguments)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, _interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         print(_report(_run(options)))
     except RetainModelError as error:
         _say(f"error: {error}")
         return BAD_INPUT
-    except KeyboardInterrupt:
+    except Interrupted:
         _say("interrupted; what was finished before is kept, nothing is half-written")
         return INTERRUPTED
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
 
 

@@ -199,3 +199,19 @@ def test_an_interrupted_preparation_leaves_nothing_half_written(tmp_path, plain,
     assert [path for path in Path(out).rglob("*") if path.is_file()] == []
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []
+
+
+@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_inside_of_an_executed_string_has_the_same_exit_code(tmp_path, stop):
+    """Such strings are run whenever a module with dataclasses is imported, which preparation does where it needs it."""
+    (tmp_path / "interrupted.py").write_text(
+        "import os, signal, sys, time\n"
+        "from model import prepare_cli\n"
+        f"told = 'os.kill(os.getpid(), signal.{stop})\\ntime.sleep(20)'\n"
+        "prepare_cli._run = lambda options: exec(told, globals())\n"
+        "raise SystemExit(prepare_cli.main(['text.txt', '--out', 'out']))\n"
+    )
+    command = [sys.executable, "-m", "interrupted"]
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
+    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, timeout=60)
+    assert ended.returncode == 130, ended.stderr
