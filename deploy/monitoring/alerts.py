@@ -34,7 +34,7 @@ class Parameters:
     keep_firing_for: str = "10m"
     evaluator_job: str = "retain-evaluator"
     interval: str = "15s"
-    runbook: str = "deploy/monitoring/runbook.md"
+    runbook: str = "deploy/docs/runbook.md"
 
 
 @dataclass(frozen=True, kw_only=True)

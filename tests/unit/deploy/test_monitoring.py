@@ -99,7 +99,10 @@ def test_grafana_rules_have_the_keys_that_its_reader_knows():
 
 
 def test_every_alert_has_its_paragraph_in_the_runbook():
-    headings = {line.removeprefix("## ").lower() for line in (MONITORING / "runbook.md").read_text().splitlines()}
+    headings = {
+        line.removeprefix("## ").lower()
+        for line in (MONITORING.parent / "docs" / "runbook.md").read_text().splitlines()
+    }
     for rule in prometheus_rules(Parameters())["groups"][0]["rules"]:
         assert rule["annotations"]["runbook_url"].split("#")[1] in headings
 
