@@ -10,6 +10,7 @@ from pathlib import Path
 
 from model.errors import RetainModelError
 from model.experiments.catalogue import EXPERIMENTS, ORDER_OF_RUNS, TITLES, arms_of
+from model.experiments.gauges import measure_missing, read_gauges, with_gauges
 from model.experiments.pool import PROCESSES, read_rows, run_missing
 from model.experiments.tables import report, write_report
 
@@ -40,10 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not options.table_only:
             run_missing(every, shared=options.shared, root=options.out, gate=options.gate, processes=options.processes)
+            measure_missing(every, shared=options.shared, root=options.out, processes=options.processes)
     except RetainModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     made = report(plan, read_rows(options.out))
+    made = with_gauges(made, plan, read_rows(options.out), read_gauges(options.out))
     print(made.markdown)
     written = write_report(made, options.out)
     if options.plots:
