@@ -44,8 +44,8 @@ class TrainerState:
     curriculum), from which the next batch follows. rng: torch's generator state, base64.
 
     interim: taken between two boundaries. Then `shares` and `lr_scale` are what the directive of the last boundary
-    made of them, `interval_nats` and `interval_targets` are the sums since it, `learning_rate` is the last step's: what
-    the next boundary tells is what it would have told without the interruption.
+    made of them, `interval_nats` and `interval_targets` are the sums since it: what the next boundary tells is what
+    it would have told without the interruption.
     """
 
     step: int
@@ -59,7 +59,6 @@ class TrainerState:
     interim: bool = False
     interval_nats: float = 0.0
     interval_targets: int = 0
-    learning_rate: float = 0.0
 
     def to_json(self) -> str:
         """As written to trainer_state.json. Python writes floats so that they read back bit for bit."""

@@ -171,7 +171,6 @@ class Snapshot:
     optimizer: Mapping[str, Tensor]
     state: TrainerState
     loss_nats: float
-    learning_rate: float
     stall_seconds: float
     interim: bool = False
 

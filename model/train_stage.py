@@ -155,7 +155,6 @@ def _start(job: StageJob, optimizer: torch.optim.Optimizer) -> _Position:
             stored_step=resume.step - 1,  # taken at a boundary, it is not that boundary's checkpoint
             shares=dict(resume.shares),
             lr_scale=resume.lr_scale,
-            learning_rate=resume.learning_rate,
             interval_nats=resume.interval_nats,
             interval_targets=resume.interval_targets,
         )
@@ -252,7 +251,6 @@ def _interim(snapshot: Snapshot, at: _Position, job: StageJob) -> Snapshot:
         interim=True,
         interval_nats=at.interval_nats,
         interval_targets=at.interval_targets,
-        learning_rate=at.learning_rate,
     )
     return replace(snapshot, state=state, boundary=(at.step - 1) // job.steps_per_boundary, interim=True)
 
@@ -279,6 +277,5 @@ def _snapshot(at: _Position, job: StageJob, optimizer: torch.optim.Optimizer, te
         optimizer=moments,
         state=state,
         loss_nats=at.interval_nats / at.interval_targets,
-        learning_rate=at.learning_rate,
         stall_seconds=time.perf_counter() - started,
     )

@@ -95,16 +95,15 @@ class ControlClient:
         self._channel.close()
 
     def begin_attempt(self) -> control_pb2.BeginAttemptResponse:
-        """Ask for work until it is not to wait. One question has one id, so that asking again begins nothing new."""
+        """Ask for work. One question has one id, so that asking again begins nothing new."""
         request = control_pb2.BeginAttemptRequest(
             run_id=self.run_id, submission=self.submission, request_id=uuid.uuid4().hex
         )
-        while True:
-            self.leaving.check()
-            response = self._call("BeginAttempt", self._stub.BeginAttempt, request, CALL_TIMEOUT_S, waits=True)
-            if response.WhichOneof("work") != "wait":
-                return response
-            self._pause(max(response.wait.seconds, SHORTEST_POLL_S))
+        self.leaving.check()
+        response: control_pb2.BeginAttemptResponse = self._call(
+            "BeginAttempt", self._stub.BeginAttempt, request, CALL_TIMEOUT_S, waits=True
+        )
+        return response
 
     def report_progress(self, request: control_pb2.ReportProgressRequest) -> None:
         """Tell once, without another try: the next report says it better. Raises what it comes to."""

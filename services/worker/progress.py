@@ -123,8 +123,6 @@ class ProgressReporter:
             request.phase = TRAINING
             request.step, request.tokens = progress.step, progress.tokens
             request.learning_rate = progress.learning_rate
-            request.shares.clear()
-            request.shares.update(progress.shares)
             request.curriculum_level = int(progress.curriculum_level)
             request.wait_seconds, request.stall_seconds = progress.wait_seconds, progress.stall_seconds
 

@@ -161,8 +161,6 @@ class Publisher:
             train_loss_nats=snapshot.loss_nats,
             upload_seconds=upload_seconds,
             stall_seconds=snapshot.stall_seconds,
-            shares=snapshot.state.shares,
-            learning_rate=snapshot.learning_rate,
             interim=snapshot.interim,
         )
         self._control.report_checkpoint(request)

@@ -54,9 +54,13 @@ class ServicePorts:
         try:
             self._publisher.flush()
             self._progress.phase(WAITING)
-            answer = convert.directive(self._control.get_directive(request))
+            told = self._control.get_directive(request)
         except ToldToLeave:
             return None
+        answer = convert.directive(told)
+        get_logger(__name__).info(
+            "directive", boundary=boundary, verdict=answer.verdict.value, why=told.message, attempt=self._attempt
+        )
         if answer.goes_on:
             self._progress.phase(TRAINING)  # from here on a step's time runs again
         return answer

@@ -54,9 +54,7 @@ class FakeWorker:
                 self.log.append(f"work: {kind}")
                 if kind == "release":
                     return
-                if kind == "wait":
-                    time.sleep(min(work.wait.seconds, 0.2))
-                elif kind == "prepare":
+                if kind == "prepare":
                     self._prepare(work.prepare)
                 elif self._stage(work.stage) == res.VERDICT_STOP or self.leave.is_set():
                     return
@@ -141,13 +139,13 @@ class FakeWorker:
             end = min(boundary * work.steps_per_boundary, work.total_steps)
             trained = {"target": work.target, "shares": shares, "lr_scale": lr_scale}
             losses = self.world.train(before, **trained, fraction=(end - begun) / work.total_steps)
-            step = self._train(work, step, end, losses, shares, lr_scale)
+            step = self._train(work, step, end, losses, lr_scale)
             if step < end:
                 losses = self.world.train(before, **trained, fraction=(step - begun) / work.total_steps)
-                self._checkpoint(work, boundary - 1, step, losses, shares, parent, interim=True)
+                self._checkpoint(work, boundary - 1, step, losses, parent, interim=True)
                 self._interrupted(work, message="the machine drains")
                 return res.VERDICT_STOP
-            parent = self._checkpoint(work, boundary, step, losses, shares, parent)
+            parent = self._checkpoint(work, boundary, step, losses, parent)
             assert lag in (0, 1)
 
     def _interrupted(self, work, **said) -> None:
@@ -156,7 +154,7 @@ class FakeWorker:
             self.stub.EndStage, pb.EndStageRequest(**self._fence(work.attempt, work.index), outcome=outcome, **said)
         )
 
-    def _train(self, work, step: int, end: int, losses, shares, lr_scale: float) -> int:
+    def _train(self, work, step: int, end: int, losses, lr_scale: float) -> int:
         """The step that was reached: `end`, or one before it when the machine drains."""
         stage = work.spec.stages[work.index]
         while step < end:
@@ -174,7 +172,6 @@ class FakeWorker:
                 train_loss_nats=losses[work.target],
                 learning_rate=stage.learning_rate * lr_scale,
                 tokens_per_second=self.world.steps_per_s * stage.batch.sequences * work.spec.model.context,
-                shares=shares,
             )
             time.sleep(pace / self.world.steps_per_s)
         return end
@@ -187,7 +184,7 @@ class FakeWorker:
             ),
         )
 
-    def _checkpoint(self, work, boundary: int, step: int, losses, shares, parent: str, *, interim: bool = False) -> str:
+    def _checkpoint(self, work, boundary: int, step: int, losses, parent: str, *, interim: bool = False) -> str:
         uri = f"{work.output_uri}/step-{step:09d}"
         weights = self.world.remember(losses, self.run_id, work.name)
         data = json.dumps(losses, sort_keys=True).encode()
@@ -213,7 +210,6 @@ class FakeWorker:
                 bytes=len(data) + len(manifest),
                 train_loss_nats=losses[work.target],
                 upload_seconds=0.01,
-                shares=shares,
             ),
         )
         return sha

@@ -32,22 +32,14 @@ class BeginAttemptRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class BeginAttemptResponse(_message.Message):
-    __slots__ = ("prepare", "stage", "wait", "release")
+    __slots__ = ("prepare", "stage", "release")
     PREPARE_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
-    WAIT_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     prepare: PrepareWork
     stage: StageWork
-    wait: WaitWork
     release: ReleaseWork
-    def __init__(self, prepare: _Optional[_Union[PrepareWork, _Mapping]] = ..., stage: _Optional[_Union[StageWork, _Mapping]] = ..., wait: _Optional[_Union[WaitWork, _Mapping]] = ..., release: _Optional[_Union[ReleaseWork, _Mapping]] = ...) -> None: ...
-
-class WaitWork(_message.Message):
-    __slots__ = ("seconds",)
-    SECONDS_FIELD_NUMBER: _ClassVar[int]
-    seconds: float
-    def __init__(self, seconds: _Optional[float] = ...) -> None: ...
+    def __init__(self, prepare: _Optional[_Union[PrepareWork, _Mapping]] = ..., stage: _Optional[_Union[StageWork, _Mapping]] = ..., release: _Optional[_Union[ReleaseWork, _Mapping]] = ...) -> None: ...
 
 class ReleaseWork(_message.Message):
     __slots__ = ("reason",)
@@ -137,14 +129,7 @@ class StageWork(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., output_uri: _Optional[str] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., resume: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., target: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., total_steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., decision_lag: _Optional[int] = ...) -> None: ...
 
 class ReportProgressRequest(_message.Message):
-    __slots__ = ("run_id", "submission", "attempt", "stage_index", "phase", "step", "tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "shares", "curriculum_level", "prepare_progress", "heartbeat", "wait_seconds", "stall_seconds", "upload_failures", "waiting_for")
-    class SharesEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: float
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "phase", "step", "tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "curriculum_level", "prepare_progress", "heartbeat", "wait_seconds", "stall_seconds", "upload_failures", "waiting_for")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SUBMISSION_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -155,7 +140,6 @@ class ReportProgressRequest(_message.Message):
     TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
-    SHARES_FIELD_NUMBER: _ClassVar[int]
     CURRICULUM_LEVEL_FIELD_NUMBER: _ClassVar[int]
     PREPARE_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
@@ -173,7 +157,6 @@ class ReportProgressRequest(_message.Message):
     train_loss_nats: float
     learning_rate: float
     tokens_per_second: float
-    shares: _containers.ScalarMap[str, float]
     curriculum_level: int
     prepare_progress: float
     heartbeat: int
@@ -181,21 +164,14 @@ class ReportProgressRequest(_message.Message):
     stall_seconds: float
     upload_failures: int
     waiting_for: str
-    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., phase: _Optional[_Union[_resources_pb2.StagePhase, str]] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., curriculum_level: _Optional[int] = ..., prepare_progress: _Optional[float] = ..., heartbeat: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., upload_failures: _Optional[int] = ..., waiting_for: _Optional[str] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., phase: _Optional[_Union[_resources_pb2.StagePhase, str]] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., curriculum_level: _Optional[int] = ..., prepare_progress: _Optional[float] = ..., heartbeat: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., upload_failures: _Optional[int] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
 class ReportProgressResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ReportCheckpointRequest(_message.Message):
-    __slots__ = ("run_id", "submission", "attempt", "stage_index", "boundary", "checkpoint", "parent", "bytes", "train_loss_nats", "upload_seconds", "stall_seconds", "shares", "learning_rate", "interim")
-    class SharesEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: float
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "boundary", "checkpoint", "parent", "bytes", "train_loss_nats", "upload_seconds", "stall_seconds", "interim")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SUBMISSION_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -207,8 +183,6 @@ class ReportCheckpointRequest(_message.Message):
     TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
     STALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
-    SHARES_FIELD_NUMBER: _ClassVar[int]
-    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     INTERIM_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     submission: int
@@ -221,10 +195,8 @@ class ReportCheckpointRequest(_message.Message):
     train_loss_nats: float
     upload_seconds: float
     stall_seconds: float
-    shares: _containers.ScalarMap[str, float]
-    learning_rate: float
     interim: bool
-    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., boundary: _Optional[int] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., parent: _Optional[str] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., upload_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., learning_rate: _Optional[float] = ..., interim: _Optional[bool] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., boundary: _Optional[int] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., parent: _Optional[str] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., upload_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., interim: _Optional[bool] = ...) -> None: ...
 
 class ReportCheckpointResponse(_message.Message):
     __slots__ = ()

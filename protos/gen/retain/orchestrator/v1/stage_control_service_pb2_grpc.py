@@ -69,7 +69,7 @@ class StageControlServiceServicer:
     """
 
     def BeginAttempt(self, request, context):
-        """Asks for work. Begins a new attempt of the next stage, or tells the group to wait or to end.
+        """Asks for work. Begins a new attempt of the next stage, or tells the group to end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
