@@ -14,12 +14,14 @@ ROWS_VERSION = 1  # part of every digest: raise it when a run would come out dif
 BOUNDARIES = 10  # of every arm: the sets are measured at tenths of a stage
 CONTROLLERS = ("", "LADDER", "ANTICIPATE")
 PENALTIES = ("", "ewc", "l2_sp", "distill")
+STOPS = ("RAW", "PROJECTED")
 ORDERS = ("random", "easy_to_hard", "hard_to_easy")
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateRules:
-    """Who decides at the boundaries (empty: nobody, the mix is fixed) and by which thresholds on the ratio."""
+    """Who decides at the boundaries (empty: nobody, the mix is fixed), by which thresholds on the ratio, and which score
+    `stop` is compared with."""
 
     controller: str = ""
     budget: float = 0.10
@@ -27,10 +29,13 @@ class GateRules:
     stop: float = 0.20
     settle: float = 0.2
     max_retries: int = 4
+    stop_on: str = "RAW"
 
     def __post_init__(self) -> None:
         if self.controller not in CONTROLLERS:
             raise BadConfig("controller", self.controller, CONTROLLERS)
+        if self.stop_on not in STOPS:
+            raise BadConfig("stop_on", self.stop_on, STOPS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from services.orchestrator.domain.spec import (
     StageData,
     StageKind,
     StageSpec,
+    StopOn,
 )
 from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import (
@@ -149,6 +150,7 @@ def _new_state(arm: Arm) -> RunState:
             budget=rules.budget,
             action=rules.action,
             stop=rules.stop,
+            stop_on=StopOn(rules.stop_on),
             settle=rules.settle,
             max_retries=rules.max_retries,
         ),

@@ -21,6 +21,7 @@ from services.orchestrator.domain.spec import (
     StageData,
     StageKind,
     StageSpec,
+    StopOn,
 )
 from services.orchestrator.domain.values import (
     CheckpointRef,
@@ -42,6 +43,7 @@ def run(header: str = "") -> RunState:
     given = dict(word.split("=") for word in header.split())
     lag, share = int(given.pop("lag", "0")), given.pop("share", "0.1")
     controller = Controller(given.pop("controller", "UNSPECIFIED"))
+    stop_on = StopOn(given.pop("stop_on", "UNSPECIFIED"))
     points = tuple(float(p) for p in given.pop("points", "").split(",") if p)
     steps, every = int(given.pop("steps", "100")), int(given.pop("every", "10"))
     chat = bool(int(given.pop("chat", "0")))
@@ -61,7 +63,10 @@ def run(header: str = "") -> RunState:
         model=ModelSpec(huggingface=f"{STORE}/uploads/base/model", context=64),
         stages=(stage, *((_chat(steps),) if chat else ())),
         forgetting=ForgettingSpec(
-            controller=controller, interpolation=InterpolationSpec(points=points, least_gain_nats=gain), **rules
+            controller=controller,
+            stop_on=stop_on,
+            interpolation=InterpolationSpec(points=points, least_gain_nats=gain),
+            **rules,
         ),
         evaluation=EvaluationSpec(every=IntervalSpec(steps=every), decision_lag=lag),
         checkpoints=CheckpointSpec(keep_last=kept),

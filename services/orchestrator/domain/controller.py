@@ -27,7 +27,7 @@ from dataclasses import replace
 from services.orchestrator.domain.directive import mix_from
 from services.orchestrator.domain.gate import Judgement, Limits, Ruling
 from services.orchestrator.domain.ladder import LARGEST_REPLAY, RUNGS, climb
-from services.orchestrator.domain.projection import fall, projected_falls, rate_left
+from services.orchestrator.domain.projection import fall, projected_falls, rate_left, seen_to_the_end
 from services.orchestrator.domain.run_state import Checkpoint, Mix, Rollback, StageRun
 from services.orchestrator.domain.spec import Controller, PipelineSpec
 from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
@@ -81,16 +81,40 @@ def observe(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measure
 def project(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> dict[str, float]:
     """Scores projected to the stage's end under the present mix, of the sets for which something has been fitted. The
     ladder is only the net under the law: it acts where both the law and the fall that was seen end over action."""
+    falls = projected_falls(spec, stage)
     if spec.forgetting.controller is not Controller.ANTICIPATE:
-        return projected_falls(spec, stage)
+        return falls
+    by_law = _by_law(spec, stage, checkpoint, measured, stage.mix)
+    return falls | {name: min(ratio, falls.get(name, math.inf)) for name, ratio in by_law.items()}
+
+
+def project_onward(
+    spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement
+) -> dict[str, float]:
+    """Scores projected to the stage's end under the mix that is trained from here on, which `stop` may compare, of the
+    sets of which that much can be said. The law speaks of the shares that it would choose now: a stage that a higher
+    share still brings home has no reason to go back. The ladder cannot tell what its next rung will do: a fall that was
+    seen under the present one goes on, and what was seen not to fall stands as it is."""
+    scores, falls = _sane(measured), projected_falls(spec, stage)
+    if spec.forgetting.controller is not Controller.ANTICIPATE:
+        return seen_to_the_end(spec, stage, scores, falls=falls)
+    mix = _smallest_shares(spec, stage, checkpoint) if _may_change(spec, stage, checkpoint) else stage.mix
+    by_law = _by_law(spec, stage, checkpoint, measured, mix)
+    return falls | {name: min(ratio, falls.get(name, math.inf)) for name, ratio in by_law.items()}
+
+
+def _by_law(
+    spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, mix: Mix
+) -> dict[str, float]:
+    """Ratio at the stage's end by the law if it goes on with these shares, of each set with an estimate."""
     weight = _weight(spec, stage, checkpoint.ref.step, stage.plan.steps)
-    found = projected_falls(spec, stage)
+    found = {}
     for score in _sane(measured):
         name, c = score.retention_set, estimate(stage, score.retention_set)
         if c is not None:
             now = checkpoint.felt.get(name, 0.0)
-            at_end = now + weight * (stage.mix.shares.get(name, 0.0) - now)
-            found[name] = min(math.expm1(min(c / (at_end + OFFSET), MOST_NATS)), found.get(name, math.inf))
+            at_end = now + weight * (mix.shares.get(name, 0.0) - now)
+            found[name] = math.expm1(min(c / (at_end + OFFSET), MOST_NATS))
     return found
 
 
@@ -102,9 +126,8 @@ def estimate(stage: StageRun, set_name: str) -> float | None:
 
 def next_mix(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, judgement: Judgement) -> tuple[Mix, str]:
     """The mix from this boundary on, and what changed, or why nothing did, for people."""
-    may_change = checkpoint.ref.step > stage.adjusted_step and Limits.of(spec.forgetting).mitigate
     asked = judgement.ruling in (Ruling.GO_ON, Ruling.MORE_REPLAY)
-    if asked and may_change and stage.constants and _settled(spec, stage, checkpoint):
+    if asked and stage.constants and _may_change(spec, stage, checkpoint):
         mix = _smallest_shares(spec, stage, checkpoint)
         helps = mix.shares.get(judgement.act_on, 0.0) > stage.mix.shares.get(judgement.act_on, 0.0)
         if mix != stage.mix and (judgement.ruling is Ruling.GO_ON or helps):
@@ -166,6 +189,12 @@ def _weight(spec: PipelineSpec, stage: StageRun, start: int, end: int) -> float:
     schedule, steps = spec.stages[stage.plan.index].schedule, stage.plan.steps
     passed = rate_left(schedule, start / steps) - rate_left(schedule, end / steps)
     return -math.expm1(-passed / (LAG * rate_left(schedule, 0.0)))
+
+
+def _may_change(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> bool:
+    """Whether a share may be chosen anew on this checkpoint: the last change is in its weights already."""
+    changed_before = checkpoint.ref.step > stage.adjusted_step
+    return changed_before and Limits.of(spec.forgetting).mitigate and _settled(spec, stage, checkpoint)
 
 
 def _settled(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.complete import complete_stage, suspend
-from services.orchestrator.domain.controller import felt_by, next_mix, observe, project, raised
+from services.orchestrator.domain.controller import felt_by, next_mix, observe, project, project_onward, raised
 from services.orchestrator.domain.decision import Decision, Verdict
 from services.orchestrator.domain.directive import adjustment_step
 from services.orchestrator.domain.evidence import decided, not_finite, with_evidence
@@ -182,6 +182,7 @@ def _boundary(state: RunState, stage: StageRun, checkpoint: Checkpoint, measured
         scores=measured.scores_of(SetUse.CONTROL),
         report_scores=measured.scores_of(SetUse.REPORT),
         projected=project(state.spec, stage, checkpoint, measured),
+        onward=project_onward(state.spec, stage, checkpoint, measured),
         not_finite=not_finite(stage, checkpoint, measured),
         watched=stage.watched,
         may_climb=checkpoint.ref.step > stage.adjusted_step,

@@ -20,6 +20,7 @@ from services.orchestrator.domain.spec import (
     ScheduleSpec,
     StageKind,
     StageSpec,
+    StopOn,
 )
 
 LEARNING_RATES: Mapping[StageKind, float] = {
@@ -141,6 +142,7 @@ def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
         mitigate=True if given.mitigate is None else given.mitigate,
         max_retries=2 if given.max_retries is None else given.max_retries,
         controller=controller,
+        stop_on=StopOn.RAW if given.stop_on is StopOn.UNSPECIFIED else given.stop_on,
         suspicious_below=_or(given.suspicious_below, SUSPICIOUS_BELOW),
     )
 

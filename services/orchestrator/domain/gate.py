@@ -6,7 +6,10 @@ through.
 
 Before `settle` (a share of the stage) only NaN or three times `stop` acts: forgetting peaks while the learning rate is
 high and falls as it decays (measured: 23.6 % at a tenth of a stage, 12.2 % at its end). Afterwards `action` compares
-the score projected to the stage's end where there is a projection, `stop` the raw one.
+the score projected to the stage's end where there is a projection. `stop` compares the raw one, or, where the spec says
+so, the one projected under the mix that is trained from here on: a peak that passes is no reason to throw away what
+was trained. What has no projection yet is held to three times `stop`, as before settling. At a stage's end the raw
+score decides, always.
 """
 
 import math
@@ -16,7 +19,7 @@ from enum import StrEnum
 
 from services.orchestrator.domain.decision import Severity
 from services.orchestrator.domain.defaults import SUSPICIOUS_BELOW
-from services.orchestrator.domain.spec import ForgettingSpec
+from services.orchestrator.domain.spec import ForgettingSpec, StopOn
 from services.orchestrator.domain.values import ForgettingScore
 
 UNSETTLED_STOP_FACTOR = 3.0
@@ -50,6 +53,7 @@ class Limits:
     confirm: int
     mitigate: bool
     suspicious_below: float = SUSPICIOUS_BELOW
+    stop_projected: bool = False
 
     @classmethod
     def of(cls, rules: ForgettingSpec) -> "Limits":
@@ -67,6 +71,7 @@ class Limits:
             mitigate=rules.mitigate is not False,
             # Specs that were stored before there was a floor have none.
             suspicious_below=SUSPICIOUS_BELOW if rules.suspicious_below is None else rules.suspicious_below,
+            stop_projected=rules.stop_on is StopOn.PROJECTED,  # specs from before there was a choice meant the raw one
         )
 
     @property
@@ -90,8 +95,9 @@ class Limits:
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
     """What the gate looks at. `not_finite` names what is NaN, infinite or missing; `watched` counts boundaries on which
-    a score was watched already; `may_climb` is False for a verdict on a checkpoint at or before an adjustment's step;
-    `replayed` are the sets whose text is being trained on.
+    a score was watched already; `projected` are scores at the stage's end under the present mix, `onward` those under
+    the mix from here on, which `stop` may compare; `may_climb` is False for a verdict on a checkpoint at or before an
+    adjustment's step; `replayed` are the sets whose text is being trained on.
     """
 
     progress: float
@@ -99,6 +105,7 @@ class Boundary:
     scores: tuple[ForgettingScore, ...] = ()
     report_scores: tuple[ForgettingScore, ...] = ()
     projected: Mapping[str, float] = field(default_factory=dict)
+    onward: Mapping[str, float] = field(default_factory=dict)
     not_finite: str = ""
     watched: int = 0
     may_climb: bool = True
@@ -236,10 +243,12 @@ def _judge_between(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judg
             return _judgement(Ruling.GO_BACK, worst, worst.ratio, limit, limits, said)
         said = f"below {named}, settling until {_percent(limits.settle)} of the stage"
         return _judgement(Ruling.GO_ON, worst, worst.ratio, limit, limits, said)
-    stop, action = f"stop ({_percent(limits.stop)})", f"action ({_percent(limits.action)})"
-    doubt = worst.ratio >= limits.stop and _unsure(at, worst, limits.stop, limits)
-    if worst.ratio >= limits.stop and not doubt:
-        return _judgement(Ruling.GO_BACK, worst, worst.ratio, limits.stop, limits, f"at or over {stop}")
+    stopping = max((_stop_of(at, score, limits) for score in at.scores), key=lambda stop: stop.reach)
+    doubt = stopping.reached and _unsure(at, stopping.score, stopping.limit, limits)
+    if stopping.reached and not doubt:
+        said = f"at or over {stopping.named}"
+        return _judgement(Ruling.GO_BACK, worst, stopping.compared, stopping.limit, limits, said, act_on=stopping.score)
+    action = f"action ({_percent(limits.action)})"
     leading = max(at.scores, key=lambda score: _compared(at, score))
     compared = _compared(at, leading)
 
@@ -254,10 +263,42 @@ def _judge_between(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judg
             said = f"the interval spans {action}: watched, {at.watched + 1} of {limits.confirm}"
             return ruled(Ruling.WATCH, said, in_doubt=True)
         return ruled(Ruling.MORE_REPLAY, f"at or over {action}")
+    if worst.ratio >= limits.stop and limits.stop_projected:
+        stop = f"stop ({_percent(limits.stop)})"
+        return ruled(Ruling.GO_ON, f"at or over {stop} now, below {action} at the end")
     if worst.ratio >= limits.action:
         return ruled(Ruling.GO_ON, f"at or over {action} now, below it at the end")
     said, threshold = _band(worst.ratio, limits)
     return ruled(Ruling.GO_ON, said, threshold=threshold)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stop:
+    """What `stop` compares of one score, with which limit; `reach` orders several: from 1 on it acts."""
+
+    score: ForgettingScore
+    compared: float
+    limit: float
+    named: str
+
+    @property
+    def reached(self) -> bool:
+        return not self.compared < self.limit  # what cannot be compared acts too
+
+    @property
+    def reach(self) -> float:
+        return math.inf if math.isnan(self.compared) else self.compared / self.limit
+
+
+def _stop_of(at: Boundary, score: ForgettingScore, limits: Limits) -> _Stop:
+    stop = f"stop ({_percent(limits.stop)})"
+    if not limits.stop_projected:
+        return _Stop(score=score, compared=score.ratio, limit=limits.stop, named=stop)
+    at_end = at.onward.get(score.retention_set)
+    if at_end is None:
+        named = f"{UNSETTLED_STOP_FACTOR:g} times stop ({_percent(limits.unsettled_stop)}) with nothing projected yet"
+        return _Stop(score=score, compared=score.ratio, limit=limits.unsettled_stop, named=named)
+    return _Stop(score=score, compared=at_end, limit=limits.stop, named=f"{stop} at the end")
 
 
 def _percent(ratio: float) -> str:

@@ -16,12 +16,13 @@ left to raise, the ladder then waits for the stage's end, from which a rollback 
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from services.orchestrator.domain.gate import Limits
 from services.orchestrator.domain.run_state import Checkpoint, Scored, StageRun
 from services.orchestrator.domain.spec import PipelineSpec, ScheduleKind, ScheduleSpec
-from services.orchestrator.domain.values import Measurement, SetUse
+from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
 
 POINTS_KEPT = 2
 SLICES = 200  # of the sum that stands for the area
@@ -48,7 +49,7 @@ def projected_falls(spec: PipelineSpec, stage: StageRun) -> dict[str, float]:
     if len(stage.recent) < POINTS_KEPT:
         return {}
     (before, now), schedule = stage.recent, spec.stages[stage.plan.index].schedule
-    if before.step / stage.plan.steps < Limits.of(spec.forgetting).settle:
+    if not _settled(spec, stage, before):
         return {}
     left = rate_left(schedule, now.step / stage.plan.steps)
     used = rate_left(schedule, before.step / stage.plan.steps) - left
@@ -57,6 +58,22 @@ def projected_falls(spec: PipelineSpec, stage: StageRun) -> dict[str, float]:
         for name, nats in now.nats.items()
         if (fell := fall(stage, name)) > 0 and used > 0
     }
+
+
+def seen_to_the_end(
+    spec: PipelineSpec, stage: StageRun, scores: Sequence[ForgettingScore], *, falls: Mapping[str, float]
+) -> dict[str, float]:
+    """As `projected_falls`, whose result is given, with the raw ratio of each set that was seen twice under the present
+    rung and does not fall: a rise is not extended, and not forgiven either."""
+    if len(stage.recent) < POINTS_KEPT or not _settled(spec, stage, stage.recent[0]):
+        return {}
+    before, now = stage.recent
+    seen = before.nats.keys() & now.nats.keys()
+    return {score.retention_set: score.ratio for score in scores if score.retention_set in seen} | dict(falls)
+
+
+def _settled(spec: PipelineSpec, stage: StageRun, point: Scored) -> bool:
+    return point.step / stage.plan.steps >= Limits.of(spec.forgetting).settle
 
 
 def rate_left(schedule: ScheduleSpec, progress: float) -> float:

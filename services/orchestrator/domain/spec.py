@@ -75,6 +75,14 @@ class Controller(StrEnum):
     ANTICIPATE = "ANTICIPATE"
 
 
+class StopOn(StrEnum):
+    """Which score `stop` is compared with between `settle` and a stage's end; UNSPECIFIED is RAW."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    RAW = "RAW"
+    PROJECTED = "PROJECTED"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """Where the weights come from; exactly one source. `context` in tokens, 0: the source's own."""
@@ -234,6 +242,7 @@ class ForgettingSpec:
     interpolation: InterpolationSpec = InterpolationSpec()
     retention: Mapping[str, str] = field(default_factory=dict)
     suspicious_below: float | None = None
+    stop_on: StopOn = StopOn.UNSPECIFIED
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,12 @@ class Controller(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTROLLER_LADDER: _ClassVar[Controller]
     CONTROLLER_ANTICIPATE: _ClassVar[Controller]
 
+class StopOn(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STOP_ON_UNSPECIFIED: _ClassVar[StopOn]
+    STOP_ON_RAW: _ClassVar[StopOn]
+    STOP_ON_PROJECTED: _ClassVar[StopOn]
+
 class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PRECISION_UNSPECIFIED: _ClassVar[Precision]
@@ -69,6 +75,9 @@ CURRICULUM_STRATEGY_RANDOM: CurriculumStrategy
 CONTROLLER_UNSPECIFIED: Controller
 CONTROLLER_LADDER: Controller
 CONTROLLER_ANTICIPATE: Controller
+STOP_ON_UNSPECIFIED: StopOn
+STOP_ON_RAW: StopOn
+STOP_ON_PROJECTED: StopOn
 PRECISION_UNSPECIFIED: Precision
 PRECISION_FP32: Precision
 PRECISION_BF16: Precision
@@ -269,7 +278,7 @@ class PenaltySpec(_message.Message):
     def __init__(self, ewc: _Optional[float] = ..., l2_sp: _Optional[float] = ..., distill: _Optional[float] = ...) -> None: ...
 
 class ForgettingSpec(_message.Message):
-    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below")
+    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on")
     class RetentionEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +298,7 @@ class ForgettingSpec(_message.Message):
     INTERPOLATION_FIELD_NUMBER: _ClassVar[int]
     RETENTION_FIELD_NUMBER: _ClassVar[int]
     SUSPICIOUS_BELOW_FIELD_NUMBER: _ClassVar[int]
+    STOP_ON_FIELD_NUMBER: _ClassVar[int]
     minor: float
     action: float
     stop: float
@@ -301,7 +311,8 @@ class ForgettingSpec(_message.Message):
     interpolation: InterpolationSpec
     retention: _containers.ScalarMap[str, str]
     suspicious_below: float
-    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ...) -> None: ...
+    stop_on: StopOn
+    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ...) -> None: ...
 
 class InterpolationSpec(_message.Message):
     __slots__ = ("points", "least_gain_nats")
