@@ -20,8 +20,8 @@ ORDERS = ("random", "easy_to_hard", "hard_to_easy")
 
 @dataclass(frozen=True, kw_only=True)
 class GateRules:
-    """Who decides at the boundaries (empty: nobody, the mix is fixed), by which thresholds on the ratio, and which score
-    `stop` is compared with."""
+    """Who decides at the boundaries (empty: nobody, the mix is fixed), by which thresholds on the ratio, and which
+    score `stop` is compared with."""
 
     controller: str = ""
     budget: float = 0.10
