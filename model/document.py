@@ -16,7 +16,8 @@ from typing import Any
 
 from model.errors import BadSource
 
-# {"role": "system" | "user" | "assistant" | "tool", "content": text} and, with tools, what `model.conversations` names
+# {"role": "system" | "user" | "assistant" | "tool", "content": text} and, with tools, what
+# `model.tokenization.conversation_formats` names
 Message = Mapping[str, Any]
 
 DIFFICULTY_LOW, DIFFICULTY_HIGH = 1.0, 5.0
@@ -27,7 +28,8 @@ class Document:
     """One text or one conversation.
 
     text        plain text (pre-training, mid-training), or None for a conversation
-    messages    the turns of a conversation in the form of `model.conversations.normalise`, or None for plain text
+    messages    the turns of a conversation in the form of `model.tokenization.conversation_formats.normalise`, or None
+                for plain text
     tools       the tools that a conversation's assistant may call, each as a JSON schema; empty for most
     origin      stable id of where it comes from, for messages
     group       what it is held out together with: all documents of a group (the pieces of one book, the documentation

@@ -1,4 +1,4 @@
-"""The local data of a spec, looked at before anything is submitted: by `model.check`, in a process of its own.
+"""The local data of a spec, looked at before anything is submitted: by `model.cli.preflight`, in a process of its own.
 
 The server cannot see the files of this machine, and its workers would find their faults only when they prepare them.
 """
@@ -20,7 +20,7 @@ _SHOWN_CHARACTERS = 400
 
 @dataclass(frozen=True, kw_only=True)
 class LocalCheck:
-    """What was found: facts of every local source and model (see `model.check`), and every fault."""
+    """What was found: facts of every local source and model (see `model.cli.preflight`), and every fault."""
 
     sources: tuple[dict[str, Any], ...] = ()
     violations: tuple[Violation, ...] = ()
@@ -59,9 +59,9 @@ def check_model_folder(folder: str) -> LocalCheck:
 
 
 def _asked(asked: dict[str, list[dict[str, Any]]], missing: list[Violation]) -> LocalCheck:
-    """The answer of `model.check`."""
+    """The answer of `model.cli.preflight`."""
     # -P: no folder here shadows the module.
-    command = [sys.executable, "-P", "-m", "model.check"]
+    command = [sys.executable, "-P", "-m", "model.cli.preflight"]
     done = subprocess.run(command, input=json.dumps(asked, default=str), capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
@@ -75,8 +75,8 @@ def _asked(asked: dict[str, list[dict[str, Any]]], missing: list[Violation]) -> 
 
 
 def _questions(tree: dict[str, Any], spec_path: str, sent: bool) -> tuple[dict[str, Any], list[Violation]]:
-    """(what `model.check` is to look at, faults of paths that do not exist). The same file in the same role is asked
-    for once; `also` holds the other fields that name it."""
+    """(what `model.cli.preflight` is to look at, faults of paths that do not exist). The same file in the same role is
+    asked for once; `also` holds the other fields that name it."""
     asked: dict[str, Any] = {"sources": [], "models": [], "template": None}
     missing: list[Violation] = []
     known: dict[tuple[str, str, int], dict[str, Any]] = {}

@@ -20,16 +20,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model.conversations import normalise
-from model.difficulty import gsm8k_calculations
+from model.data.difficulty import gsm8k_calculations
+from model.data.eval_set import EvalSet
+from model.data.prepare import pack
+from model.data.shards import TokenShard
+from model.data.sources import open_source
+from model.data.split import TRAIN, HoldOut, key_hash, split_of
 from model.document import Document, content_origin
 from model.errors import BadSource
-from model.evalset import EvalSet
-from model.prepare import pack
-from model.shards import TokenShard
-from model.sources import open_source
-from model.split import TRAIN, HoldOut, key_hash, split_of
-from model.tokenizer import Tokenizer
+from model.tokenization.conversation_formats import normalise
+from model.tokenization.tokenizer import Tokenizer
 
 BASE_MODEL = "models/stories260K-hf"
 FIRST_RETENTION_ROW = 320

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from model.errors import BadConfig
 from model.experiments.arms import Arm
-from model.stage import Directive, Verdict
+from model.training.job import Directive, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

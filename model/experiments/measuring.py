@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from model.data.eval_set import EvalSet
 from model.errors import NonFinite
-from model.evalset import EvalSet
-from model.evaluate import SetResult, UnitResult, evaluate_set
+from model.evaluation.forgetting_score import bootstrap_interval
+from model.evaluation.perplexity import SetResult, UnitResult, evaluate_set
 from model.experiments.corpora import Corpus
 from model.experiments.gate import Measured
-from model.forgetting_score import bootstrap_interval
-from model.llama import Llama
+from model.nn.llama import Llama
 
 CONTROL, REPORT = "control", "report"
 

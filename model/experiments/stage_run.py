@@ -15,23 +15,23 @@ from typing import Any
 
 import torch
 
-from model.batches import BatchStream
-from model.curriculum import CurriculumSpec, Strategy
-from model.distillation import Distillation
+from model.checkpointing.hf import load_pretrained, save_pretrained
+from model.dataloader.batch_stream import BatchStream
+from model.dataloader.curriculum import CurriculumSpec, Strategy
 from model.errors import BadCheckpoint, NonFinite
 from model.experiments.arms import BOUNDARIES, Arm
 from model.experiments.corpora import BASE_MODEL, Corpus, Sizes, open_corpus
 from model.experiments.gate import Gate, GateFactory, gate_of
 from model.experiments.measuring import CONTROL, REPORT, Ruler, as_row, baseline
-from model.hf import load_pretrained, save_pretrained
-from model.interpolate import interpolate
-from model.llama import Llama
-from model.lora import add_lora
-from model.optim import OptimizerSettings
-from model.penalties import QuadraticPenalty, fisher, parent_weights
-from model.schedules import Schedule, ScheduleKind
-from model.stage import Directive, Interruption, Snapshot, StageJob, StepProgress
-from model.train_stage import train_stage
+from model.nn.interpolation import interpolate
+from model.nn.llama import Llama
+from model.nn.lora import add_lora
+from model.training.distillation import Distillation
+from model.training.job import Directive, Interruption, Snapshot, StageJob, StepProgress
+from model.training.loop import train_stage
+from model.training.lr_schedule import Schedule, ScheduleKind
+from model.training.optimizer import OptimizerSettings
+from model.training.regularizers import QuadraticPenalty, fisher, parent_weights
 
 FISHER_ROWS = 64
 POINTS = (0.6, 0.8, 0.9, 0.95)  # of the line from parent (0) to result (1) that are measured at the end

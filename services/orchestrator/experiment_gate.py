@@ -13,7 +13,7 @@ from typing import Any
 
 from model.experiments.arms import Arm
 from model.experiments.gate import Measured, Start
-from model.stage import Directive, Verdict
+from model.training.job import Directive, Verdict
 from services.orchestrator.domain import events as e
 from services.orchestrator.domain import fence
 from services.orchestrator.domain.actions import RecordDecision

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model import checkpoint, hf
+from model.checkpointing import checkpoint, hf
+from model.data.held_out import HeldOut
 from model.errors import BadCheckpoint, BadConfig, RetainModelError
-from model.heldout import HeldOut
-from model.tokenizer import Tokenizer
+from model.tokenization.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import values_pb2
 from services.common.errors import NotFound

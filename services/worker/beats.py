@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from model.team import Team
+from model.training.process_group import Team
 from services.common.logging import get_logger
 
 T = TypeVar("T")

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from model import checkpoint
+from model.checkpointing import checkpoint
+from model.data.shards import TokenShard
 from model.errors import RetainModelError
-from model.shards import TokenShard
-from model.tokenizer import Tokenizer
+from model.tokenization.tokenizer import Tokenizer
 from retain.types.v1 import values_pb2
 from services.common.content_cache import ContentCache, Lease
 from services.common.errors import Corrupt, InvalidInput, NotFound, Violation

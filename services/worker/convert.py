@@ -5,13 +5,13 @@ documents."""
 import hashlib
 from typing import Any
 
-from model.acceleration import Acceleration
-from model.config import ModelConfig, preset
-from model.curriculum import CurriculumSpec, Strategy
+from model.dataloader.curriculum import CurriculumSpec, Strategy
 from model.errors import BadConfig
-from model.optim import OptimizerSettings
-from model.schedules import Schedule, ScheduleKind
-from model.stage import Directive, Verdict
+from model.nn.config import ModelConfig, preset
+from model.training.acceleration import Acceleration
+from model.training.job import Directive, Verdict
+from model.training.lr_schedule import Schedule, ScheduleKind
+from model.training.optimizer import OptimizerSettings
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import spec_pb2

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from model.data.sources import Source, open_source
+from model.data.sources.roles import StageText, as_role, role_options
 from model.document import Document
-from model.encoding import batched, encode_plain
 from model.errors import BadSource
-from model.sources import Source, open_source
-from model.sources.roles import StageText, as_role, role_options
-from model.tokenizer import Tokenizer
+from model.tokenization.encoding import batched, encode_plain
+from model.tokenization.tokenizer import Tokenizer
 from retain.types.v1 import spec_pb2
 from services.common.errors import NotFound
 from services.common.object_store import ObjectStore, get_folder, inside, parse_s3_uri

@@ -1,7 +1,7 @@
 """Told to leave: a machine is drained, a spot instance is taken back, a pod is deleted. SIGTERM says so.
 
 Whoever waits or is about to begin something leaves at once, with `ToldToLeave`; who trains finishes the step and stores
-an interim checkpoint first (model/train_stage.py). Being told is no fault: the orchestrator hears INTERRUPTED, which
+an interim checkpoint first (model/training/loop.py). Being told is no fault: the orchestrator hears INTERRUPTED, which
 counts neither as a retry nor as a restart, and the next group goes on from there.
 """
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model import checkpoint
-from model.batches import BatchStream
-from model.distillation import Distillation
+from model.checkpointing import checkpoint
+from model.checkpointing.hf import load_pretrained
+from model.data.shards import TokenShard
+from model.dataloader.batch_stream import BatchStream
 from model.errors import BadConfig
-from model.hf import load_pretrained
-from model.llama import Llama
-from model.lora import add_lora, load_lora_state
-from model.penalties import Penalties, QuadraticPenalty, fisher, parent_weights
-from model.shards import TokenShard
-from model.stage import StageJob
-from model.tokenizer import Tokenizer
-from model.train_stage import ADAPTER
+from model.nn.llama import Llama
+from model.nn.lora import add_lora, load_lora_state
+from model.tokenization.tokenizer import Tokenizer
+from model.training.distillation import Distillation
+from model.training.job import StageJob
+from model.training.loop import ADAPTER
+from model.training.regularizers import Penalties, QuadraticPenalty, fisher, parent_weights
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.worker import convert
 from services.worker.beats import beating

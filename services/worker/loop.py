@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from model.allocator import keep_freed_memory
 from model.errors import RetainModelError
-from model.stage import Verdict
-from model.team import Team
+from model.training.job import Verdict
+from model.training.malloc import keep_freed_memory
+from model.training.process_group import Team
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.disk_space import when_there_is_room
 from services.common.errors import FailedPrecondition, RetainError, Stale, Unavailable

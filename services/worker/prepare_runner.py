@@ -21,17 +21,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from model import checkpoint
-from model.apart.tokenizer import ApartTokenizer
-from model.apart.training import train_apart
-from model.evalset import EvalSet
-from model.heldout import HeldOut
-from model.hf_config import read_config
-from model.long_words import LONGEST_WORD
-from model.prepare import Exam, Held, Prepared, hold, open_prepared, prepare, training_texts, versions
-from model.sources import Source, source_digest
-from model.split import HoldOut
-from model.tokenizer import Tokenizer
+from model.checkpointing import checkpoint
+from model.checkpointing.hf_config import read_config
+from model.child_process.tokenizer import ApartTokenizer
+from model.child_process.training import train_apart
+from model.data.eval_set import EvalSet
+from model.data.held_out import HeldOut
+from model.data.prepare import Exam, Held, Prepared, hold, open_prepared, prepare, training_texts, versions
+from model.data.sources import Source, source_digest
+from model.data.split import HoldOut
+from model.tokenization.long_words import LONGEST_WORD
+from model.tokenization.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import spec_pb2, values_pb2
 from services.common.disk_space import when_there_is_room

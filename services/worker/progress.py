@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from model.stage import StepProgress
+from model.training.job import StepProgress
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.errors import NotFound, RetainError, Stale

@@ -12,11 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from model import checkpoint
-from model.checkpoint import MANIFEST, Manifest
-from model.heldout import HeldOut
-from model.stage import Snapshot
-from model.tokenizer import Tokenizer
+from model.checkpointing import checkpoint
+from model.checkpointing.checkpoint import MANIFEST, Manifest
+from model.data.held_out import HeldOut
+from model.tokenization.tokenizer import Tokenizer
+from model.training.job import Snapshot
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import values_pb2
 from services.common.disk_space import when_there_is_room

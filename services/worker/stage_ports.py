@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from model.errors import RetainModelError
-from model.stage import Directive, Interruption, Snapshot, StepProgress
+from model.training.job import Directive, Interruption, Snapshot, StepProgress
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.errors import RetainError
 from services.common.logging import get_logger
@@ -15,7 +15,7 @@ from services.worker.publisher import Publisher
 
 
 class ServicePorts:
-    """StagePorts of one attempt (model/stage.py)."""
+    """StagePorts of one attempt (model/training/job.py)."""
 
     def __init__(
         self,

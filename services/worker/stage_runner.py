@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
+from model.data.held_out import HeldOut
 from model.errors import NonFinite, RetainModelError
-from model.heldout import HeldOut
-from model.stage import Interruption, StageJob, StageOutcome, Verdict
-from model.team import Team
-from model.tokenizer import Tokenizer
-from model.train_stage import train_stage
+from model.tokenization.tokenizer import Tokenizer
+from model.training.job import Interruption, StageJob, StageOutcome, Verdict
+from model.training.loop import train_stage
+from model.training.process_group import Team
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.errors import RetainError, Stale, Unavailable
 from services.common.logging import get_logger

@@ -3,9 +3,9 @@ counts beforehand how many steps the stage's epochs take."""
 
 from collections.abc import Callable, Mapping
 
-from model.batches import BatchStream
-from model.passes import Passes, count_passes, count_steps
-from model.shards import TokenShard
+from model.data.shards import TokenShard
+from model.dataloader.batch_stream import BatchStream
+from model.dataloader.passes import Passes, count_passes, count_steps
 from retain.types.v1 import spec_pb2
 from services.worker import convert
 

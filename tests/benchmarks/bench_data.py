@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from model.batches import BatchStream
+from model.data.prepare import pack
+from model.data.shards import ShardWriter, TokenShard
+from model.data.sources import open_source
+from model.dataloader.batch_stream import BatchStream
 from model.document import Document
-from model.prepare import pack
-from model.shards import ShardWriter, TokenShard
-from model.sources import open_source
-from model.tokenizer import Tokenizer
+from model.tokenization.tokenizer import Tokenizer
 from tests.benchmarks.reading import long_words, reader_memory, reader_speed
 
 TEXT_MB, ROUNDS, CONTEXT, ROWS = 12, 3, 256, 8

@@ -18,8 +18,8 @@ import psutil
 import torch
 from torch.nn import functional
 
-from model.evalset import EvalSet
-from model.llama import Llama
+from model.data.eval_set import EvalSet
+from model.nn.llama import Llama
 from tests.contract.object_store_servers import running, seaweedfs_server
 from tests.integration import evaluator_world as world
 

@@ -26,15 +26,15 @@ import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from model.acceleration import Acceleration
-from model.allocator import keep_freed_memory
-from model.config import preset
+from model.data.eval_set import EvalSet
 from model.document import Document
-from model.evalset import EvalSet
-from model.evaluate import ROWS_TOKENS, evaluate_set
-from model.llama import Llama
-from model.optim import OptimizerSettings, build_optimizer
-from model.tokenizer import Tokenizer
+from model.evaluation.perplexity import ROWS_TOKENS, evaluate_set
+from model.nn.config import preset
+from model.nn.llama import Llama
+from model.tokenization.tokenizer import Tokenizer
+from model.training.acceleration import Acceleration
+from model.training.malloc import keep_freed_memory
+from model.training.optimizer import OptimizerSettings, build_optimizer
 
 ROWS, SIZE = 8, "small"
 PEAK_SIZE, PEAK_PRODUCTS = 1024, 20
@@ -187,7 +187,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--no-allocator", action="store_true", help="do not keep freed memory (see model/allocator.py)")
+    parser.add_argument(
+        "--no-allocator", action="store_true", help="do not keep freed memory (see model/training/malloc.py)"
+    )
     parser.add_argument("--compile", action="store_true", help="also our layers under torch.compile (takes a minute)")
     parser.add_argument("--cpu-time", action="store_true", help="one thread, and the processor's seconds")
     folder = os.environ.get("RETAIN_NANOGPT")

@@ -119,9 +119,9 @@ def bare(work_file: Path, cache: Path) -> None:
     """Train the assignment's stage with nothing around it and print its tokens a second."""
     import torch
 
-    from model.allocator import keep_freed_memory
-    from model.stage import Directive, Snapshot, StepProgress, Verdict
-    from model.train_stage import train_stage
+    from model.training.job import Directive, Snapshot, StepProgress, Verdict
+    from model.training.loop import train_stage
+    from model.training.malloc import keep_freed_memory
     from services.worker.cache import LocalCache
     from services.worker.loading import load
     from tests.fakes.object_store import FakeObjectStore

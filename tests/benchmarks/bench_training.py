@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from model import checkpoint
-from model.allocator import keep_freed_memory
-from model.config import preset
-from model.llama import Llama
-from model.optim import OptimizerSettings, build_optimizer
-from model.schedules import Schedule, ScheduleKind
-from model.stage import Directive, Snapshot, StageJob, StepProgress, Verdict
-from model.train_stage import train_stage
+from model.checkpointing import checkpoint
+from model.nn.config import preset
+from model.nn.llama import Llama
+from model.training.job import Directive, Snapshot, StageJob, StepProgress, Verdict
+from model.training.loop import train_stage
+from model.training.lr_schedule import Schedule, ScheduleKind
+from model.training.malloc import keep_freed_memory
+from model.training.optimizer import OptimizerSettings, build_optimizer
 
 ROWS, CONTEXT = 8, 256
 GOAL_SHARE, GOAL_STALL = 0.98, 0.01

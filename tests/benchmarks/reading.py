@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 
-from model.apart.tokenizer import ApartTokenizer
-from model.apart.training import train_apart
+from model.child_process.tokenizer import ApartTokenizer
+from model.child_process.training import train_apart
+from model.data.prepare import pack
+from model.data.sources import apart, open_source
 from model.errors import BadSource
-from model.prepare import pack
-from model.sources import apart, open_source
-from model.tokenizer import Tokenizer
+from model.tokenization.tokenizer import Tokenizer
 
 FILE_MB, ROUNDS, VOCABULARY, CONTEXT = 24, 3, 4_096, 256
 GIGABYTE = 1_000_000_000

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from model.evalset import EvalSet
+from model.checkpointing.hf import weights_digest
+from model.data.eval_set import EvalSet
+from model.data.shards import TokenShard
 from model.experiments.arms import Arm
 from model.experiments.corpora import BASE_MODEL, READERS, Corpus, load_tokenizer
 from model.experiments.stage_run import Bench, run_arm
-from model.hf import weights_digest
-from model.shards import TokenShard
 from services.common.object_store import get_folder
 from services.worker.convert import stream_seed
 from tests.e2e.stack import Stack, until_ended

@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from model import checkpoint
+from model.checkpointing import checkpoint
 from retain.orchestrator.v1 import orchestrator_service_pb2 as orchestrator_pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
 from services.common.object_store import get_folder, key_of

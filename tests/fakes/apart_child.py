@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from model.apart.child import Parent, serve
+from model.child_process.child import Parent, serve
 from model.errors import BadConfig
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from model.apart.child import Parent, serve
+from model.child_process.child import Parent, serve
 
 
 def answer(parent: Parent, asked: dict, blob: bytes) -> None:

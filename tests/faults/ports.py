@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import services
-from model import stage
+from model.training import job as stage
 from retain.evaluator.v1 import service_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2
 from services.common import object_store

@@ -19,7 +19,7 @@ from tests.faults.ports import Call
 from tests.integration.worker_world import small_spec, small_stages
 
 STORE = "services.common.object_store.ObjectStore"
-STAGE_PORTS = "model.stage.StagePorts"
+STAGE_PORTS = "model.training.job.StagePorts"
 CONTROL = "retain.orchestrator.v1.StageControlService"
 STARTS = 12
 CODES = {

@@ -13,12 +13,12 @@ from pathlib import Path
 import grpc
 import torch
 
-from model.checkpoint import write_imported
+from model.checkpointing.checkpoint import write_imported
+from model.checkpointing.hf import load_pretrained
+from model.data.eval_set import EvalSet
 from model.document import Document
-from model.evalset import EvalSet
-from model.hf import load_pretrained
-from model.llama import Llama
-from model.tokenizer import Tokenizer
+from model.nn.llama import Llama
+from model.tokenization.tokenizer import Tokenizer
 from retain.evaluator.v1 import resources_pb2, service_pb2, service_pb2_grpc
 from retain.types.v1 import values_pb2
 from services.common.minio_store import MinioStore

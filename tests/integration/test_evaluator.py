@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import grpc
 import pytest
 
-from model.checkpoint import Manifest
-from model.evalset import EvalSet
-from model.evaluate import evaluate_set
+from model.checkpointing.checkpoint import Manifest
+from model.data.eval_set import EvalSet
+from model.evaluation.perplexity import evaluate_set
 from retain.evaluator.v1 import resources_pb2, service_pb2
 from retain.types.v1 import values_pb2
 from tests.contract.object_store_servers import running, seaweedfs_server

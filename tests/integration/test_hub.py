@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from model.domain_datasets import create_domain_dataset
+from model.data.domains import create_domain_dataset
+from model.data.sources import apart, open_source, source_digest
 from model.errors import BadSource
-from model.sources import apart, open_source, source_digest
 from tests.fakes.hub import Hub
 
 pytestmark = pytest.mark.integration

@@ -8,11 +8,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from model import checkpoint
-from model.evalset import EvalSet
-from model.hf import load_pretrained
-from model.shards import TokenShard
-from model.tokenizer import Tokenizer
+from model.checkpointing import checkpoint
+from model.checkpointing.hf import load_pretrained
+from model.data.eval_set import EvalSet
+from model.data.shards import TokenShard
+from model.tokenization.tokenizer import Tokenizer
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from services.common.minio_store import MinioStore

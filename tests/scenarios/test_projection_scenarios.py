@@ -9,8 +9,8 @@ import math
 
 import pytest
 
-from model.schedules import Schedule
-from model.schedules import ScheduleKind as ModelKind
+from model.training.lr_schedule import Schedule
+from model.training.lr_schedule import ScheduleKind as ModelKind
 from services.orchestrator.domain.actions import RecordDecision
 from services.orchestrator.domain.projection import rate_left
 from services.orchestrator.domain.spec import ScheduleKind, ScheduleSpec

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from model.errors import NonFinite
-from model.interpolate import interpolate
-from model.llama import Llama
-from model.optim import OptimizerSettings
-from model.schedules import Schedule, ScheduleKind
-from model.stage import Directive, Snapshot, StageJob, StepProgress, Verdict
-from model.train_stage import train_stage
+from model.nn.interpolation import interpolate
+from model.nn.llama import Llama
+from model.training.job import Directive, Snapshot, StageJob, StepProgress, Verdict
+from model.training.loop import train_stage
+from model.training.lr_schedule import Schedule, ScheduleKind
+from model.training.optimizer import OptimizerSettings
 from services.orchestrator.domain.actions import Evaluate
 from services.orchestrator.domain.directive import directive_at
 from services.orchestrator.domain.due import due

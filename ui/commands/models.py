@@ -123,7 +123,7 @@ def evaluate(
     arguments = [str(_local_model(model)), "--data", *data, *(more or [])]
     for flag, value in (("--context", context), ("--limit", limit), ("--batch-rows", batch_rows), ("--output", output)):
         arguments += [flag, str(value)] if value is not None else []
-    _child("model.evaluate", arguments + ["--rolling"] * rolling + ["--bare"] * bare + ["--json"] * json)
+    _child("model.cli.evaluate", arguments + ["--rolling"] * rolling + ["--bare"] * bare + ["--json"] * json)
 
 
 def sample(
@@ -148,7 +148,7 @@ def sample(
         str(temperature),
     ]
     arguments += ["--top-k", str(top_k), "--seed", str(seed)] + ["--chat"] * chat + ["--json"] * json
-    _child("model.sample", arguments)
+    _child("model.cli.generate", arguments)
 
 
 def _named(row) -> dict:

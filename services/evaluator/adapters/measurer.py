@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from model.data.eval_set import EvalSet
 from model.errors import BadCheckpoint, NonFinite, RetainModelError
-from model.evalset import EvalSet
-from model.evaluate import HEAD_LOGITS, ROWS_TOKENS, evaluate_set
-from model.interpolate import interpolate
-from model.llama import Llama
-from model.sample import generate
-from model.tokenizer import Tokenizer
+from model.evaluation.generate import generate
+from model.evaluation.perplexity import HEAD_LOGITS, ROWS_TOKENS, evaluate_set
+from model.nn.interpolation import interpolate
+from model.nn.llama import Llama
+from model.tokenization.tokenizer import Tokenizer
 from services.common.errors import FailedPrecondition
 from services.common.heart import beat
 from services.evaluator.adapters.model_cache import ModelCache

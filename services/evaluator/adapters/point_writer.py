@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from model.checkpoint import MANIFEST, FileEntry, Manifest, write_imported
+from model.checkpointing.checkpoint import MANIFEST, FileEntry, Manifest, write_imported
+from model.data.held_out import HeldOut
 from model.errors import RetainModelError
-from model.heldout import HeldOut
-from model.tokenizer import Tokenizer
+from model.tokenization.tokenizer import Tokenizer
 from services.common.content_cache import ContentCache
 from services.common.disk_space import is_disk_full
 from services.common.errors import FailedPrecondition, StorageFull

@@ -1,6 +1,6 @@
-"""The interval of a score, by the paired bootstrap of model/forgetting_score.py."""
+"""The interval of a score, by the paired bootstrap of model/evaluation/forgetting_score.py."""
 
-from model.forgetting_score import bootstrap_interval
+from model.evaluation.forgetting_score import bootstrap_interval
 from services.evaluator.application.ports import Statistics
 from services.evaluator.domain.answer import Measurement
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from model import checkpoint as files
+from model.checkpointing import checkpoint as files
+from model.data.eval_set import EvalSet
 from model.errors import RetainModelError
-from model.evalset import EvalSet
 from services.common.content_cache import ContentCache
 from services.common.errors import CheckpointDamaged, Corrupt, NotFound, Unavailable
 from services.common.heart import beat

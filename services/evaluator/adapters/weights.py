@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from model.checkpoint import MODEL_FOLDER, Manifest
-from model.hf import load_pretrained, tensors_digest, weight_files
-from model.llama import Llama
+from model.checkpointing.checkpoint import MODEL_FOLDER, Manifest
+from model.checkpointing.hf import load_pretrained, tensors_digest, weight_files
+from model.nn.llama import Llama
 from services.common.heart import beat
 
 # Of these every value is a float32 too, so that the file's tensor comes back from the loaded one bit for bit.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-# The Llama family that model/hf.py can load.
+# The Llama family that model/checkpointing/hf.py can load.
 ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"

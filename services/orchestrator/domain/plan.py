@@ -117,7 +117,7 @@ def steps_of_epochs(
     epochs: float, *, target_tokens: int, target_loss_tokens: int, replay_share: float, tokens_per_step: int
 ) -> int:
     """Steps in which a stage passes over its target text `epochs` times if every row were full, at least 1: what is
-    used when preparing did not count them (it does, see model/passes.py, by drawing the batches themselves).
+    used when preparing did not count them (it does, see model/dataloader/passes.py, by drawing the batches themselves).
 
     `replay_share` is of the tokens that bear loss. Where only some of the target's tokens do (d of them: the answers of
     a conversation), the target takes f = (1 - s) / (1 - s + s d) of all tokens for a replay share of s.

@@ -83,7 +83,7 @@ def rate_left(schedule: ScheduleSpec, progress: float) -> float:
 
 
 def rate_at(schedule: ScheduleSpec, progress: float) -> float:
-    """Share of the peak rate at a share of the stage: the shapes of model/schedules.py, which this layer cannot see."""
+    """Share of the peak rate at a share of the stage: the shapes of model/training/lr_schedule.py (not seen here)."""
     warmup, floor, decay = schedule.warmup or 0.0, schedule.floor or 0.0, schedule.decay or 0.0
     if progress < warmup:
         return progress / warmup

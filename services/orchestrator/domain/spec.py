@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-# Presets of model/config.py with their context in tokens. The domain may not import the model, so the names are data
+# Presets of model/nn/config.py with their context in tokens. The domain may not import the model, so the names are data
 # here; a test holds them equal to the model's.
 PRESETS: Mapping[str, int] = {
     "nano": 256,

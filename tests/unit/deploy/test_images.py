@@ -22,10 +22,10 @@ def required(*names: str) -> set[str]:
 
 
 def test_the_control_panel_s_image_can_look_at_data() -> None:
-    """`ui` runs `model.check` as a process: that needs `model`, and packages which the image has without torch."""
+    """`ui` runs `model.cli.preflight` as a process: that needs `model`, and packages that the image has, not torch."""
     target = (DOCKER / "Dockerfile").read_text().split(" AS ui\n")[1].split("FROM ")[0]
     assert "COPY model /app/model" in target
-    script = "import sys; import model.check; print(*{name.partition('.')[0] for name in sys.modules})"
+    script = "import sys; import model.cli.preflight; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     ours = {"retain"}
     distributions = packages_distributions()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken
 
-from model.tokenizer import Tokenizer
+from model.tokenization.tokenizer import Tokenizer
 
 IM = ["<|im_start|>", "<|im_end|>"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.shards import ShardWriter, TokenShard
-from model.tokenizer import Tokenizer
+from model.data.shards import ShardWriter, TokenShard
+from model.tokenization.tokenizer import Tokenizer
 
 VOCABULARY = 60_000
 

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model import checkpoint
-from model.checkpoint import TrainerState
-from model.config import ModelConfig
-from model.hf import load_pretrained
-from model.llama import Llama
-from model.optim import OptimizerSettings
-from model.schedules import Schedule, ScheduleKind
-from model.stage import Directive, Interruption, Snapshot, StageJob, StepProgress, Verdict
+from model.checkpointing import checkpoint
+from model.checkpointing.checkpoint import TrainerState
+from model.checkpointing.hf import load_pretrained
+from model.nn.config import ModelConfig
+from model.nn.llama import Llama
+from model.training.job import Directive, Interruption, Snapshot, StageJob, StepProgress, Verdict
+from model.training.lr_schedule import Schedule, ScheduleKind
+from model.training.optimizer import OptimizerSettings
 
 CONFIG = ModelConfig(vocab_size=61, context=16, width=16, layers=2, heads=2, kv_heads=1, ffn_width=32)
 ROWS = 4
@@ -164,7 +164,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> Path:
 
 def weights_sha256(model: Llama, folder: Path) -> str:
     """SHA-256 of the model.safetensors that the model is written to."""
-    from model.hf import save_pretrained
+    from model.checkpointing.hf import save_pretrained
 
     save_pretrained(copy.deepcopy(model), folder)
     return checkpoint.file_sha256(folder / "model.safetensors")

@@ -57,7 +57,7 @@ def test_eval_and_sample_run_the_model_as_a_child(retain, monkeypatch, tmp_path:
     assert outcome.code == 2
     assert calls[0][2:] == [
         "-m",
-        "model.evaluate",
+        "model.cli.evaluate",
         str(tmp_path),
         "--data",
         "a.jsonl",
@@ -69,7 +69,7 @@ def test_eval_and_sample_run_the_model_as_a_child(retain, monkeypatch, tmp_path:
         "--json",
     ]
     retain("sample", str(tmp_path), "--prompt", "-x", "--temperature", "0")
-    assert calls[1][2:6] == ["-m", "model.sample", str(tmp_path), "--prompt=-x"]
+    assert calls[1][2:6] == ["-m", "model.cli.generate", str(tmp_path), "--prompt=-x"]
 
 
 # --- texts

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from model.checkpointing.hf import load_pretrained
 from model.errors import BadCheckpoint, BadConfig
 from model.experiments.arms import Arm, GateRules
 from model.experiments.gate import Measured, Start, load_factory
 from model.experiments.pool import missing, read_rows, run_missing
 from model.experiments.stage_run import FISHER_ROWS, POINTS, Bench, run_arm
-from model.hf import load_pretrained
-from model.stage import Directive, Verdict
+from model.training.job import Directive, Verdict
 from tests.unit.model.experiments.tiny import SIZES, finished_row, tiny_shared, write_row
 
 ARM = Arm(domain="gsm8k", seed=0, general_share=0.25, steps=3, rows=2, context=32)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.llama import Llama
+from model.nn.llama import Llama
 from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
 from services.evaluator.domain.question import CheckpointRef, Line, Model
 from tests.fakes.object_store import FakeObjectStore

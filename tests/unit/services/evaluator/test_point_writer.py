@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import Manifest
+from model.checkpointing.checkpoint import Manifest
 from services.common.errors import FailedPrecondition, InvalidInput, StorageFull
 from services.evaluator.application.writing import Writing
 from services.evaluator.domain.question import CheckpointRef, Line, Model, PointOrder
@@ -111,7 +111,7 @@ def test_no_room_for_the_point_is_told_and_leaves_nothing(here: Here, monkeypatc
     def no_room(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("model.hf.save_file", no_room)
+    monkeypatch.setattr("model.checkpointing.hf.save_file", no_room)
     with pytest.raises(StorageFull, match=f"disk full at {here.root / 'cache'}"):
         here.writer.write(here.order)
     assert not [key for key in here.store.objects if "-point-" in key]

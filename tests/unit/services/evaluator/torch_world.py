@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from model import checkpoint as files
-from model.config import ModelConfig
+from model.checkpointing import checkpoint as files
+from model.data.eval_set import EvalSet
 from model.document import Document
-from model.evalset import EvalSet
-from model.llama import Llama
+from model.nn.config import ModelConfig
+from model.nn.llama import Llama
 from services.common.object_store import put_folder, s3_uri
 from services.evaluator.adapters.local_cache import open_cache
 from services.evaluator.adapters.measurer import TorchMeasurer

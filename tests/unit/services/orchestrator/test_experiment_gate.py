@@ -4,7 +4,7 @@ import math
 
 from model.experiments.arms import Arm, GateRules
 from model.experiments.gate import Measured, Start, load_factory
-from model.stage import Verdict
+from model.training.job import Verdict
 from services.orchestrator.experiment_gate import ExperimentGate, experiment_gate
 
 

@@ -40,13 +40,13 @@ def fields(faulty, **options) -> dict[str, str]:
 
 
 def test_presets_are_those_of_the_model_with_their_context() -> None:
-    from model import config
+    from model.nn import config
 
     assert dict(PRESETS) == {name: config.preset(name).context for name in config.PRESETS}
 
 
 def test_architectures_are_those_that_the_model_can_load() -> None:
-    from model import hf_config
+    from model.checkpointing import hf_config
     from services.orchestrator.domain.huggingface import ARCHITECTURES
 
     assert set(ARCHITECTURES) == set(hf_config.CLASSES.values())

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from model import checkpoint
-from model.llama import Llama
+from model.checkpointing import checkpoint
+from model.nn.llama import Llama
 from retain.types.v1 import values_pb2
 from services.common.errors import CheckpointDamaged, InvalidInput, NotFound, Unavailable
 from services.common.object_store import put_folder

@@ -2,12 +2,12 @@
 
 import pytest
 
-from model.acceleration import Acceleration
-from model.curriculum import Strategy
+from model.data.sources.roles import domain_options, role_options
+from model.dataloader.curriculum import Strategy
 from model.errors import BadConfig
-from model.schedules import ScheduleKind
-from model.sources.roles import domain_options, role_options
-from model.stage import Verdict
+from model.training.acceleration import Acceleration
+from model.training.job import Verdict
+from model.training.lr_schedule import ScheduleKind
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.types.v1 import spec_pb2

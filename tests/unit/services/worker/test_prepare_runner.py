@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from model import checkpoint
-from model.config import preset
-from model.content import Content
-from model.evalset import EvalSet
-from model.heldout import FILE, HeldOut
-from model.llama import Llama
-from model.shards import TokenShard
-from model.sources import open_source
-from model.tokenizer import Tokenizer
+from model.checkpointing import checkpoint
+from model.data.content import Content
+from model.data.eval_set import EvalSet
+from model.data.held_out import FILE, HeldOut
+from model.data.shards import TokenShard
+from model.data.sources import open_source
+from model.nn.config import preset
+from model.nn.llama import Llama
+from model.tokenization.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.types.v1 import spec_pb2, values_pb2
 from services.common.object_store import get_folder, key_of, put_folder, s3_uri

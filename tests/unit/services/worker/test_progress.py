@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from model.stage import StepProgress
+from model.training.job import StepProgress
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from services.common.errors import Stale, Unavailable
 from services.worker.progress import LOADING, PREPARING, TRAINING, WAITING, ProgressReporter

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from model.passes import Passes
+from model.dataloader.passes import Passes
 from retain.types.v1 import spec_pb2
 from services.worker.streams import measure_length, open_stream
 from tests.unit.model.data_helpers import make_shard, numbered

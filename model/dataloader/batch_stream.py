@@ -1,0 +1,300 @@
+# ruff: noqa: N815 (shape suffixes of names are upper case by convention)
+"""The stream of batches of a stage: every batch is a pure function of a small state.
+
+The state (a cursor per lane, the mixer's lags, the curriculum's draws, the progress) is plain JSON and goes into every
+checkpoint. Restoring it and asking for the next batch gives the batch that would have come: after a crash, after a
+rollback, on another number of workers. All ranks make the same global batch, which costs microseconds a row, and each
+takes its rows (`Batch.rows_of`); nothing about consumption depends on the world size.
+
+Epochs are whole: told how many, the stream hands out each document of the target so many times, no more and no less
+(of a fraction, the documents that come first in the order of the last epoch once more). The batch in which the last
+epoch ends is filled up with rows without targets, and `target_finished` says so. A curriculum keeps that promise when
+it shows everything equally often (`CurriculumSpec.whole_passes`): STAGED then goes on to its next stage when the
+documents of one are through, not when the clock says so.
+
+Shapes: R rows of the global batch, T = context.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from model.data.shards import TokenShard
+from model.dataloader.curriculum import CurriculumSpec, Strategy
+from model.dataloader.difficulty_buckets import BandSelector, make_bands
+from model.dataloader.mixture import ShareMixer, complete_shares
+from model.dataloader.packed_reader import Draw, Lane, Row, mixed_key
+from model.errors import BadConfig
+
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """A global batch.
+
+    inputs_RT, targets_RT  int64; targets are -100 where there is no loss
+    segments_RT            int32, or None when no source of the stream holds conversations
+    source_R               name of the source of each row
+    band_R                 band of difficulty of each row (0 without a curriculum)
+    loss_tokens_R          targets of each row that bear loss, at least 1; 0 in rows that fill up the end of an epoch,
+                           whose source is the target
+    """
+
+    inputs_RT: torch.Tensor
+    targets_RT: torch.Tensor
+    segments_RT: torch.Tensor | None
+    source_R: list[str]
+    band_R: list[int]
+    loss_tokens_R: list[int]
+
+    @property
+    def loss_tokens(self) -> int:
+        """Targets of the whole batch that bear loss: the denominator of its mean loss."""
+        return sum(self.loss_tokens_R)
+
+    def loss_tokens_by_source(self) -> dict[str, int]:
+        """Loss-bearing targets of each source in this batch."""
+        counts: dict[str, int] = {}
+        for name, tokens in zip(self.source_R, self.loss_tokens_R, strict=True):
+            counts[name] = counts.get(name, 0) + tokens
+        return counts
+
+    def rows_of(self, rank: int, world: int) -> Batch:
+        """The rows rank, rank + world, rank + 2 world, ... ; all ranks together have each row once."""
+        mine = slice(rank, None, world)
+        return Batch(
+            inputs_RT=self.inputs_RT[mine],
+            targets_RT=self.targets_RT[mine],
+            segments_RT=None if self.segments_RT is None else self.segments_RT[mine],
+            source_R=self.source_R[mine],
+            band_R=self.band_R[mine],
+            loss_tokens_R=self.loss_tokens_R[mine],
+        )
+
+
+class BatchStream:
+    """See the module. Raises BadConfig for shares, a target or a curriculum that do not fit, EmptyBatch for a source in
+    which no token bears loss."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, TokenShard],
+        *,
+        target: str,
+        shares: Mapping[str, float],
+        seed: int,
+        context: int,
+        rows: int,
+        curriculum: CurriculumSpec | None = None,
+        epochs: float | None = None,
+    ) -> None:
+        """epochs: passes over the target after which the stream fills up its batch (None: never). Ignored with a
+        curriculum that does not show every document equally often."""
+        for name, value in (("context", context), ("rows", rows)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise BadConfig(field=name, came=value, allowed="a whole number from 1")
+        self.sources = {name: sources[name] for name in sorted(sources)}
+        self.target, self.seed, self.context, self.rows = target, seed, context, rows
+        self.mixer = ShareMixer(complete_shares(target, shares, self.sources))
+        self.curriculum = curriculum if curriculum and curriculum.strategy is not Strategy.RANDOM else None
+        if epochs is not None and not (math.isfinite(epochs) and epochs > 0):
+            raise BadConfig(field="duration.epochs", came=epochs, allowed="a number above 0")
+        whole = self.curriculum is None or self.curriculum.whole_passes
+        self.epochs = epochs if whole else None
+        self.progress = 0.0
+        self.batches = 0
+        self.loss_tokens_seen = dict.fromkeys(self.sources, 0)
+        self._segmented = any(shard.mask_N is not None for shard in self.sources.values())
+        self._lanes = {name: self._make_lanes(name, index) for index, name in enumerate(self.sources)}
+        self._selector = None
+        if self.curriculum is not None:
+            band_tokens = [lane.tokens for lane in self._lanes[target]]
+            self._selector = BandSelector(self.curriculum, band_tokens, mixed_key(seed, 0x5E1EC7))
+        self._row_tokens = {
+            name: sum(lane.expected_loss_tokens for lane in lanes) / len(lanes) for name, lanes in self._lanes.items()
+        }
+
+    def _make_lanes(self, name: str, index: int) -> list[Lane]:
+        shard = self.sources[name]
+        bands: Sequence[np.ndarray | None] = [None]
+        if self.curriculum is not None and name == self.target:
+            bands = make_bands(shard, self.curriculum)
+        return [
+            Lane(
+                shard,
+                key=mixed_key(self.seed, index, number),
+                context=self.context,
+                documents=documents,
+                epochs=self.epochs if name == self.target else None,
+            )
+            for number, documents in enumerate(bands)
+        ]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The shares in force."""
+        return dict(self.mixer.shares)
+
+    @property
+    def curriculum_level(self) -> float:
+        """How far the curriculum is: number of the stage (STAGED), else the open part of the data times the levels."""
+        if self.curriculum is None:
+            return 0.0
+        if self.curriculum.strategy is Strategy.STAGED:
+            return 1.0 + (self.curriculum.stage_at(self.progress) if self.epochs is None else self._unfinished_band())
+        return self.curriculum.open_part(self.progress) * self.curriculum.levels
+
+    def set_progress(self, fraction: float) -> None:
+        """Tell the curriculum how much of the stage is done, 0 to 1 (step / total steps, before each batch)."""
+        if not 0.0 <= fraction <= 1.0:
+            raise BadConfig(field="progress", came=fraction, allowed="0 to 1")
+        self.progress = float(fraction)
+
+    def set_shares(self, shares: Mapping[str, float]) -> None:
+        """New shares of loss-bearing tokens from the next batch on; call it at a checkpoint boundary only."""
+        self.mixer.set_shares(complete_shares(self.target, shares, self.sources))
+
+    def next_batch(self) -> Batch:
+        """The next global batch; every row has at least one target, but for those that fill up after the last epoch."""
+        rows: list[Row] = []
+        names: list[str] = []
+        bands: list[int] = []
+        for name, band, draw in self._draw_batch():
+            rows.append(self._lanes[name][band].row(draw))
+            names.append(name)
+            bands.append(band)
+        segments = None
+        if self._segmented:
+            zeros = np.zeros(self.context, dtype=np.int32)
+            stacked = np.stack([zeros if row.segments_T is None else row.segments_T for row in rows])
+            segments = torch.from_numpy(stacked)
+        return Batch(
+            inputs_RT=torch.from_numpy(np.stack([row.inputs_T for row in rows])),
+            targets_RT=torch.from_numpy(np.stack([row.targets_T for row in rows])),
+            segments_RT=segments,
+            source_R=names,
+            band_R=bands,
+            loss_tokens_R=[row.loss_tokens for row in rows],
+        )
+
+    def skip_batch(self) -> int:
+        """Moves on by one batch without reading its tokens; returns how many of its rows bear loss."""
+        return sum(draw.loss_tokens > 0 for _, _, draw in self._draw_batch())
+
+    def _draw_batch(self) -> list[tuple[str, int, Draw]]:
+        """(source, band, what is in it) of each row."""
+        drawn: list[tuple[str, int, Draw]] = []
+        while len(drawn) < self.rows:
+            name = self.mixer.choose(self._row_tokens)
+            band = self._choose_band() if name == self.target else 0
+            lane = self._lanes[name][band]
+            draw = lane.draw()
+            if draw is not None:
+                self.mixer.record(name, draw.loss_tokens)
+                self.loss_tokens_seen[name] += draw.loss_tokens
+                drawn.append((name, band, draw))
+            # A batch that would hold nothing takes from the next epoch instead: every step must have a target.
+            if name == self.target and lane.resting and self.target_finished and drawn:
+                drawn += [(name, band, Draw(pieces=[], loss_tokens=0))] * (self.rows - len(drawn))
+        self.batches += 1
+        return drawn
+
+    def _choose_band(self) -> int:
+        if self._selector is None:
+            return 0
+        return self._selector.choose(self.progress) if self.epochs is None else self._unfinished_band()
+
+    def _unfinished_band(self) -> int:
+        """The first band of which something is left; the last one when there is none."""
+        lanes = self._lanes[self.target]
+        return next((band for band, lane in enumerate(lanes) if not lane.finished), len(lanes) - 1)
+
+    @property
+    def target_finished(self) -> bool:
+        """Whether the target was handed out as many times as `epochs` asks."""
+        return self.epochs is not None and all(lane.finished for lane in self._lanes[self.target])
+
+    def documents_drawn(self, name: str) -> int:
+        """Documents of a source that were taken up, over all epochs."""
+        return sum(lane.drawn for lane in self._lanes[name])
+
+    def documents_wanted(self, name: str) -> int:
+        """Documents of a source up to the end of its epochs, 0 for one without."""
+        return sum(lane.limit or 0 for lane in self._lanes[name])
+
+    def passes(self, name: str) -> np.ndarray:
+        """How often each document of a source was handed out whole, int64, band after band."""
+        return np.concatenate([lane.passes() for lane in self._lanes[name]])
+
+    def observe(self, batch: Batch, nats_R: Sequence[float]) -> None:
+        """Tell a self-paced curriculum the summed loss of every row of the global batch; all ranks the same numbers."""
+        if self._selector is not None and self._selector.spec.strategy is Strategy.SELF_PACED:
+            for name, band, nats, tokens in zip(batch.source_R, batch.band_R, nats_R, batch.loss_tokens_R, strict=True):
+                if name == self.target and tokens:
+                    self._selector.observe(band, float(nats), tokens)
+
+    def epochs_seen(self, name: str) -> float:
+        """Loss-bearing tokens handed out of a source / those it has."""
+        return self.loss_tokens_seen[name] / self.sources[name].meta.loss_tokens
+
+    def state(self) -> dict[str, Any]:
+        """All that the next batch depends on, as plain JSON."""
+        return {
+            "version": STATE_VERSION,
+            "data": self._identity(),
+            "batches": self.batches,
+            "progress": self.progress,
+            "loss_tokens_seen": dict(self.loss_tokens_seen),
+            "mix": self.mixer.state(),
+            "cursors": {name: [lane.cursor() for lane in lanes] for name, lanes in self._lanes.items()},
+            "curriculum": None if self._selector is None else self._selector.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Back to where `state()` was. Raises BadConfig for a state of other data, seed, context or curriculum."""
+        if state.get("version") != STATE_VERSION:
+            raise BadConfig(field="stream state: version", came=state.get("version"), allowed=STATE_VERSION)
+        identity = self._identity()
+        for field, expected in identity.items():
+            if field == "epochs" and field not in state["data"]:  # written before streams counted epochs
+                continue
+            if state["data"].get(field) != expected:
+                raise BadConfig(field=f"stream state: {field}", came=state["data"].get(field), allowed=repr(expected))
+        self.mixer.restore(state["mix"])
+        for name, lanes in self._lanes.items():
+            for lane, cursor in zip(lanes, state["cursors"][name], strict=True):
+                lane.seek(cursor)
+        if self._selector is not None:
+            self._selector.restore(state["curriculum"])
+        self.batches, self.progress = int(state["batches"]), float(state["progress"])
+        self.loss_tokens_seen = {name: int(count) for name, count in state["loss_tokens_seen"].items()}
+
+    def _identity(self) -> dict[str, Any]:
+        spec = self.curriculum
+        return {
+            "seed": self.seed,
+            "context": self.context,
+            "rows": self.rows,
+            "target": self.target,
+            "sources": {
+                name: [shard.meta.digest, shard.meta.documents, shard.meta.tokens]
+                for name, shard in self.sources.items()
+            },
+            "curriculum": None if spec is None else _curriculum_identity(spec),
+            "epochs": self.epochs,
+        }
+
+
+def _curriculum_identity(spec: CurriculumSpec) -> list[Any]:
+    """What of a curriculum decides over the order. The finer settings are named only where they were set, so that
+    states from before they were looked at are still taken."""
+    finer = [None if spec.ranges is None else [list(pair) for pair in spec.ranges], spec.initial, spec.full_at]
+    base: list[Any] = [spec.strategy.value, spec.levels, spec.reverse]
+    return base if finer == [None, None, CurriculumSpec.full_at] else base + finer

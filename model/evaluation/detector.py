@@ -1,0 +1,276 @@
+"""Catastrophic forgetting: what it is, how it is measured, and what to do about it.
+
+What it is. A network that is trained on something new loses what it knew before, because the gradient of the new data
+alone decides where the weights go (McCloskey & Cohen 1989; French 1999). A language model that is mid-trained on code
+gets better at code and, unwatched, worse at plain English.
+
+How it is measured. Dual perplexity: after each interval of training the model is evaluated on what it is to learn (the
+target set, which should fall) and on what it must keep (a retention set, which should stay). Against the baseline, the
+same model before the stage on the same frozen set:
+
+    forgetting ratio = (ppl_now - ppl_baseline) / ppl_baseline        0.10: general perplexity is 10 % worse
+    forgetting nats  = ln(ppl_now / ppl_baseline)                     adds up over stages: .05 + .05 = .10
+
+Positive is worse, negative means that the general text got easier. Neither is clamped, and an untouched model scores
+exactly 0. Three things go wrong in practice and are refused here: a baseline that nobody measured, a score that is not
+a number (`nan > 0.1` is False, so a gate that asks that lets a broken model through), and a set that changes.
+
+A score can also be too good. General text whose perplexity halves while a model learns code was rather measured
+against a damaged baseline; below -50 % a score is therefore flagged, never praised, and below -100 % it is impossible.
+Where the text is replayed a large fall says that the model is learning it, and nothing about what it kept.
+
+What to do. Replay: put some of the old data back into the batches (Ibrahim et al. 2024: 5 % replay removes most of the
+loss). A lower learning rate: slower, and costs more on the target. Going back to the last good checkpoint, when it is
+too late for both.
+
+    ratio            severity   what it asks for
+    below 5 %        OK         go on
+    5 % to 10 %      MINOR      watch; a little more general data
+    10 % to 20 %     ACTION     general share up (10 % -> 20 %), learning rate x 0.5
+    from 20 %        STOP       restore the last good checkpoint, then both of the above; also for NaN and infinity
+    below -50 %      (in doubt) measure the baseline again; replayed text: it is being learned
+
+    detector = ForgettingDetector(baseline_general_perplexity=25.0)
+    detector.record(ForgettingMetrics(epoch=0, train_loss=2.1, domain_perplexity=22.0, general_perplexity=25.2))
+    if detector.is_forgetting(threshold=0.10):
+        print(*detector.get_recommendations(), sep="\\n")
+
+`python -m model.cli.forgetting` shows it on a model that really forgets.
+"""
+
+import json
+import math
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+from model.errors import BadConfig, BadSource
+from model.evaluation.forgetting_score import (
+    MIN_UNITS,
+    Doubt,
+    Interval,
+    Severity,
+    Thresholds,
+    bootstrap_interval,
+    forgetting_nats,
+    forgetting_ratio,
+    perplexity,
+)
+
+__all__ = [
+    "MIN_UNITS",
+    "Doubt",
+    "ForgettingDetector",
+    "ForgettingMetrics",
+    "Interval",
+    "Severity",
+    "Thresholds",
+    "bootstrap_interval",
+    "forgetting_nats",
+    "forgetting_ratio",
+    "perplexity",
+]
+
+HISTORY_VERSION = 1
+_LABELS = {Severity.OK: "✓ OK", Severity.MINOR: "⚠ Minor", Severity.ACTION: "⚠ Action", Severity.STOP: "✗ Stop"}
+_DOUBTS = {Doubt.SUSPICIOUS: "? Suspect", Doubt.IMPOSSIBLE: "✗ Bad"}
+_WIDTH = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgettingMetrics:
+    """One evaluation: both perplexities after `epoch` (or any counter of boundaries). NaN and infinity may come in."""
+
+    epoch: int
+    train_loss: float  # nats a token
+    domain_perplexity: float  # target set, should fall
+    general_perplexity: float  # retention set, should stay
+
+    def __post_init__(self) -> None:
+        if self.epoch < 0:
+            raise BadConfig("epoch", self.epoch, "0 or more")
+
+
+class ForgettingDetector:
+    """Keeps the history of dual evaluations and says how much was forgotten.
+
+    baseline_general_perplexity: measured before the stage on the very set that is measured afterwards. There is no
+    default: a guessed baseline makes every score wrong. Raises BadConfig unless it is a positive finite number.
+    replayed: the general text is part of the training data (its training part; the set itself never is), so that a
+    large fall means that it is being learned.
+    """
+
+    def __init__(
+        self,
+        *,
+        baseline_general_perplexity: float | None,
+        thresholds: Thresholds | None = None,
+        replayed: bool = False,
+    ) -> None:
+        forgetting_ratio(1.0, baseline_general_perplexity)  # type: ignore[arg-type]  # refuses what was not measured
+        assert baseline_general_perplexity is not None
+        self.baseline_general_perplexity = float(baseline_general_perplexity)
+        self.thresholds = thresholds or Thresholds()
+        self.replayed = replayed
+        self.history: list[ForgettingMetrics] = []
+
+    def record(self, metrics: ForgettingMetrics) -> float:
+        """Adds an evaluation and returns its forgetting ratio."""
+        self.history.append(metrics)
+        return self.score(metrics)
+
+    def score(self, metrics: ForgettingMetrics) -> float:
+        """Forgetting ratio of one evaluation: signed, unclamped."""
+        return forgetting_ratio(metrics.general_perplexity, self.baseline_general_perplexity)
+
+    @property
+    def latest_score(self) -> float:
+        """Forgetting ratio of the last evaluation. Raises BadConfig without one: no news is not good news."""
+        if not self.history:
+            raise BadConfig("history", "no evaluation", "record one before asking what was forgotten")
+        return self.score(self.history[-1])
+
+    def severity(self) -> Severity:
+        """Severity of the last evaluation."""
+        return self.thresholds.severity(self.latest_score)
+
+    def doubt(self) -> Doubt:
+        """Whether the last score is too good to be true."""
+        return self.thresholds.doubt(self.latest_score)
+
+    def is_forgetting(self, threshold: float | None = None) -> bool:
+        """Whether the last score is at or over the threshold (default: `action`); one that is not finite always is."""
+        limit = self.thresholds.action if threshold is None else threshold
+        if not math.isfinite(limit):
+            raise BadConfig("threshold", threshold, "a finite number, e.g. 0.10 for ten per cent")
+        score = self.latest_score
+        return not math.isfinite(score) or score >= limit
+
+    def get_recommendations(self) -> list[str]:
+        """What to do about the last evaluation, worst first, in words for people."""
+        return recommendations(self.latest_score, self.thresholds, replayed=self.replayed)
+
+    def print_summary(self, file: TextIO | None = None) -> None:
+        """Prints the history as a table, and the recommendations under it."""
+        lines = [
+            "Catastrophic Forgetting Detection Summary",
+            "═" * _WIDTH,
+            f"Baseline General Perplexity: {self.baseline_general_perplexity:.1f}",
+            f"Total Epochs: {len(self.history)}",
+            "",
+            "Epoch  Domain PPL  General PPL  Forgetting    Status",
+            "─" * _WIDTH,
+        ]
+        for row in self.history:
+            score = self.score(row)
+            label = _DOUBTS.get(self.thresholds.doubt(score), _LABELS[self.thresholds.severity(score)])
+            row_text = f"{row.epoch:>5}{row.domain_perplexity:>12.1f}{row.general_perplexity:>13.1f}"
+            lines.append(f"{row_text}{round(score, 2) + 0.0:>12.2f}{label:>10}")  # + 0.0: no "-0.00"
+        if self.history:
+            lines += ["", "Recommendations:", *(f"  {text}" for text in self.get_recommendations())]
+        print("\n".join(lines), file=file or sys.stdout)
+
+    def save(self, path: Path) -> None:
+        """Writes baseline, thresholds and history as JSON. What is not finite becomes a string: JSON has no NaN."""
+        document = {
+            "version": HISTORY_VERSION,
+            "baseline_general_perplexity": self.baseline_general_perplexity,
+            "thresholds": asdict(self.thresholds),
+            "replayed": self.replayed,
+            "history": [
+                {name: _to_json(value) for name, value in asdict(row).items()}
+                | {
+                    "forgetting_ratio": _to_json(self.score(row)),
+                    "severity": self.thresholds.severity(self.score(row)),
+                    "doubt": self.thresholds.doubt(self.score(row)),
+                }
+                for row in self.history
+            ],
+        }
+        partial = path.with_name(path.name + ".part")
+        partial.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        partial.replace(path)  # a reader sees the old history or the new one, whole
+
+    @classmethod
+    def load(cls, path: Path) -> "ForgettingDetector":
+        """Reads what `save` wrote. Scores are computed again, so an edited score in the file changes nothing."""
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            detector = cls(
+                baseline_general_perplexity=document["baseline_general_perplexity"],
+                thresholds=Thresholds(**document["thresholds"]),
+                replayed=bool(document.get("replayed", False)),  # histories before this was kept have none
+            )
+            names = [field.name for field in fields(ForgettingMetrics)]
+            for row in document["history"]:
+                detector.history.append(ForgettingMetrics(**{name: _from_json(row[name]) for name in names}))
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise BadSource(str(path), repr(error), "a history that ForgettingDetector.save wrote") from error
+        return detector
+
+
+def recommendations(ratio: float, thresholds: Thresholds | None = None, *, replayed: bool = False) -> list[str]:
+    """What people are told to do at a score, by its severity. A score that is too good is told as that, never praised;
+    `replayed`: the text is part of the training data, so that a large fall means that it is being learned."""
+    limits = thresholds or Thresholds()
+    doubt = limits.doubt(ratio)
+    if doubt is not Doubt.NONE:
+        return _in_doubt(ratio, doubt, limits, replayed=replayed)
+    minor, action, stop = (f"{100 * limit:g}" for limit in (limits.minor, limits.action, limits.stop))
+    more_replay = "→ INCREASE the general data's share ({})"
+    lower_rate = "→ LOWER the learning rate by 50% (e.g. 1e-5 → 5e-6)"
+    match limits.severity(ratio):
+        case Severity.OK:
+            return [f"✓ No significant forgetting (below {minor}%)", "→ CONTINUE with the present settings"]
+        case Severity.MINOR:
+            return [
+                f"⚠ Minor forgetting detected ({minor}-{action}% degradation)",
+                "→ WATCH the next evaluations",
+                "→ CONSIDER a little more general data (e.g. 10% → 15%)",
+            ]
+        case Severity.ACTION:
+            return [
+                f"⚠ Moderate forgetting detected ({action}-{stop}% degradation)",
+                more_replay.format("e.g. 10% → 20%"),
+                lower_rate,
+            ]
+        case _:
+            found = f"≥{stop}% degradation" if math.isfinite(ratio) else f"the score is {ratio}: the model is broken"
+            return [
+                f"✗ Severe forgetting detected ({found})",
+                "→ STOP, and restore the last good checkpoint",
+                more_replay.format("to 20-30%"),
+                lower_rate,
+            ]
+
+
+def _in_doubt(ratio: float, doubt: Doubt, limits: Thresholds, *, replayed: bool) -> list[str]:
+    fall = f"{-100 * ratio:.4g}%"
+    check = "→ MEASURE the baseline again: the same frozen set, the checkpoint before the stage"
+    if doubt is Doubt.IMPOSSIBLE:
+        return [
+            f"✗ Impossible score ({ratio:+.4g}): a perplexity cannot fall by {fall}, at most by 100%",
+            check,
+            "→ TRUST no score of this history until the baseline is a measured one",
+        ]
+    floor = f"{100 * limits.suspicious_below:g}%"
+    if replayed:
+        return [
+            f"? General perplexity fell by {fall} (below {floor}): that text is replayed, and is being learned",
+            "→ READ it as training on that text; whether the model kept what it knew before, it does not say",
+            "→ LOWER the replay share if the text is not what is to be learned",
+        ]
+    return [
+        f"? Suspicious score ({ratio:+.4g}, below {floor}): text that is not trained on does not get so much easier",
+        check,
+        "→ CHECK that no evaluation text stands in the training data",
+    ]
+
+
+def _to_json(value: float) -> Any:
+    return value if math.isfinite(value) else str(value)
+
+
+def _from_json(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value
