@@ -4,7 +4,7 @@ A Llama-architecture decoder (Touvron et al. 2023, arXiv:2302.13971) is a stack 
 Most of the parameters of a large model sit in the layers (about 12 * width^2 each), most of those of a tiny one in the
 embedding (vocab_size * width), which is why tiny presets tie the input and output embedding (Press and Wolf 2017).
 
-`python -m model.config` prints the presets with their parameter counts.
+`python -m model.nn.config` prints the presets with their parameter counts.
 """
 
 import math
