@@ -21,8 +21,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from model.evalset import EvalSet
-from model.evaluate import SetResult, evaluate_set
+from model.data.eval_set import EvalSet
+from model.evaluation.forgetting_score import bootstrap_interval
+from model.evaluation.perplexity import SetResult, evaluate_set
 from model.experiments.arms import Arm
 from model.experiments.catalogue import NamedArm
 from model.experiments.corpora import load_tokenizer
@@ -31,7 +32,6 @@ from model.experiments.measuring import write_json
 from model.experiments.results import Finished, Plan, Row, finished
 from model.experiments.stage_run import Bench, one_thread
 from model.experiments.tables import Report
-from model.forgetting_score import bootstrap_interval
 from model.gauge import KINDS, gauge_texts, set_name
 
 NO_REPLAY = 1e-9  # a share up to here replays nothing

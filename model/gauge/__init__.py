@@ -15,11 +15,12 @@ They are not a sample of the web, and their perplexity is not to be compared wit
 changes from the baseline to now, on the same frozen text.
 
 How much they say: each kind has about a hundred documents of some 40 words, half of them for the control set and half
-for the report set, so that either half has the 50 units which an interval needs (`model.forgetting_score`). Units and
-not tokens make an interval narrow; short documents are cheap ones.
+for the report set, so that either half has the 50 units which an interval needs (`model.evaluation.forgetting_score`).
+Units and not tokens make an interval narrow; short documents are cheap ones.
 
 The documents of both halves are held out by content from everything that a run trains on, like those of every
-evaluation set (`model.heldout`). A change of the texts makes other sets with other digests: raise VERSION with it.
+evaluation set (`model.data.held_out`). A change of the texts makes other sets with other digests: raise VERSION with
+it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
-from model.content import content_key
+from model.data.content import content_key
 from model.document import Document
 from model.errors import BadSource
 

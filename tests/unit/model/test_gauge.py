@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 
-from model.content import Content, content_key
+from model.data.content import Content, content_key
+from model.data.held_out import HeldOut
 from model.document import Document
 from model.errors import BadSource
-from model.forgetting_score import MIN_UNITS
+from model.evaluation.forgetting_score import MIN_UNITS
 from model.gauge import KINDS, gauge_texts, kind_of, set_name
-from model.heldout import HeldOut
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,8 +10,9 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM
 
 from model.checkpointing.hf import load_pretrained, save_pretrained
+from model.cli.generate import main
 from model.errors import BadConfig, NonFinite
-from model.evaluation.generate import end_ids, generate, generate_ids, main
+from model.evaluation.generate import end_ids, generate, generate_ids
 from model.nn.config import preset
 from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
