@@ -6,7 +6,7 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-chaos test-faults up down bench experiments cluster-demo protos monitoring lint format lock clean
+.PHONY: help setup demo test test-unit test-chaos test-faults up down bench experiments cluster-demo wheel try-wheel protos monitoring lint format lock clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ experiments: .venv/.ready ## Measure forgetting on real data and write a table a
 cluster-demo: .venv/.ready ## Install the chart on a real one-node Kubernetes and run the demo pipeline through gRPC
 	@$(BIN)/python -m deploy.cluster_demo
 
+wheel: ## Build the wheel of the client and the command into dist, and print its size
+	@$(PYTHON) -m deploy.wheel build
+
+try-wheel: ## Install the wheel where nothing else is, print the time it took, run the command (ARGS="--extras panel")
+	@$(PYTHON) -m deploy.wheel try $(ARGS)
+
 protos: .venv/.ready ## Generate protos/gen from the .proto files
 	$(BIN)/python protos/generate.py
 	$(BIN)/buf lint protos
@@ -62,7 +68,7 @@ monitoring: .venv/.ready ## Generate the Prometheus rules, Grafana rules and das
 lint: .venv/.ready ## Check format, style, types and everything that is generated
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy services model
+	$(BIN)/mypy services model ui
 	$(BIN)/buf lint protos
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m deploy.monitoring.generate --check
@@ -79,4 +85,4 @@ lock: ## Resolve pyproject.toml into requirements.lock
 	rm -rf .venv-lock build
 
 clean: ## Remove what the targets made (not the state in .retain)
-	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

@@ -16,10 +16,11 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "retain"
+WRITTEN = ("__init__.py", "py.typed")  # of the package, by hand: they lie beside the .proto files and are copied
 
 
 def generate(target: Path) -> None:
-    """Writes *_pb2.py and *_pb2.pyi for every file, and *_pb2_grpc.py for those that hold services."""
+    """Writes *_pb2.py and *_pb2.pyi for every file, *_pb2_grpc.py for those that hold services, and the front door."""
     well_known = str(resources.files("grpc_tools") / "_proto")
     files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).rglob("*.proto"))
     services = [name for name in files if name.endswith("service.proto")]
@@ -30,9 +31,8 @@ def generate(target: Path) -> None:
     ):
         if protoc.main(arguments) != 0:
             raise SystemExit("protoc failed; its messages are above")
-    (target / PACKAGE / "__init__.py").write_text(
-        '"""Generated protobuf and gRPC code. Never edited: see protos/generate.py."""\n'
-    )
+    for name in WRITTEN:
+        shutil.copyfile(ROOT / PACKAGE / name, target / PACKAGE / name)
 
 
 def differences(made: Path, committed: Path) -> list[str]:
@@ -40,7 +40,7 @@ def differences(made: Path, committed: Path) -> list[str]:
     names = {
         str(path.relative_to(root))
         for root in (made, committed)
-        for path in root.rglob("*.py*")
+        for path in root.rglob("*.py*")  # .py, .pyi, py.typed
         if path.suffix != ".pyc"
     }
     return sorted(

@@ -5,7 +5,7 @@ SUSPENDED and waits for a person.
 """
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -25,6 +25,14 @@ class Verbs(TyperGroup):
             raise fail(ctx, error) from error
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ui.client.version import VERSION
+
+        typer.echo(f"retain {VERSION}")
+        raise typer.Exit
+
+
 def build() -> typer.Typer:
     """The command with all its verbs."""
     app = typer.Typer(
@@ -39,7 +47,12 @@ def build() -> typer.Typer:
     )
 
     @app.callback(invoke_without_command=True)
-    def entry(ctx: typer.Context) -> None:
+    def entry(
+        ctx: typer.Context,
+        version: Annotated[
+            bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+        ] = False,
+    ) -> None:
         if ctx.invoked_subcommand is not None:
             return
         if sys.stdin.isatty() and sys.stdout.isatty():

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ui.client.errors import ClientError, Violation
+from ui.client.errors import ClientError, MissingExtra, Violation
+from ui.extras import require
 from ui.spec_file import find_local
 
 _ROLES = ("general", "domain", "chat")
@@ -44,7 +45,8 @@ class LocalCheck:
 def check_local(tree: Any, spec_path: str, *, sent: bool) -> LocalCheck:
     """Looks at every local source and model folder of a spec. `sent`: they are uploaded, not read where they are.
 
-    Raises ClientError when the check itself does not run.
+    Raises MissingExtra where the packages that look at data are not installed, with the faults that were found without
+    them; ClientError when the check itself does not run.
     """
     asked, missing = _questions(_mapping(tree), spec_path, sent)
     if not asked["sources"] and not asked["models"]:
@@ -53,13 +55,18 @@ def check_local(tree: Any, spec_path: str, *, sent: bool) -> LocalCheck:
 
 
 def check_model_folder(folder: str) -> LocalCheck:
-    """Looks at one model folder that is to be uploaded. Raises ClientError when the check itself does not run."""
+    """Looks at one model folder that is to be uploaded. Raises like `check_local`."""
     model = {"field": "DIR", "uri": folder, "path": folder, "sent": True}
     return _asked({"sources": [], "models": [model]}, [])
 
 
 def _asked(asked: dict[str, list[dict[str, Any]]], missing: list[Violation]) -> LocalCheck:
     """The answer of `model.cli.preflight`."""
+    try:
+        require("looking at local data", "data")
+    except MissingExtra as error:
+        error.violations = tuple(missing)
+        raise
     # -P: no folder here shadows the module.
     command = [sys.executable, "-P", "-m", "model.cli.preflight"]
     done = subprocess.run(command, input=json.dumps(asked, default=str), capture_output=True, text=True, check=False)

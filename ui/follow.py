@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 from rich.console import Console, RenderableType
@@ -14,6 +14,7 @@ from ui import words
 from ui.client.errors import EXIT_DONE, EXIT_FAILED, EXIT_SUSPENDED
 from ui.client.views import Decision, Run, Stage
 from ui.tables import STATE_STYLES, decision_line
+from ui.updates import RunSource, updates
 
 LINE_EVERY_S = 30.0  # without a terminal: somebody who reads along sees that it moves, and a log stays short
 PHASES = {
@@ -24,13 +25,6 @@ PHASES = {
     "WAITING": "waiting for the verdict",
     "": "starting workers",
 }
-
-
-class RunSource(Protocol):
-    """The calls of the client that following needs."""
-
-    def watch(self, run_id: str, *, sequence: int = 0) -> Iterator[Run]: ...
-    def decisions(self, run_id: str) -> list[Decision]: ...
 
 
 class RunView(Protocol):
@@ -44,21 +38,13 @@ class RunView(Protocol):
 
 def follow(client: RunSource, run_id: str, view: RunView) -> Run:
     """Shows every change until the run has ended or waits for a person, and returns it as it then is."""
-    seen, last_mark = 0, None
     run: Run | None = None
     with view:
-        for run in client.watch(run_id):
-            # Decisions change what a stage's status says; asking only then keeps the traffic down.
-            mark = [(s.state, s.attempt, s.retries, s.forgetting, s.lr_scale, s.latest, s.accepted) for s in run.stages]
-            if mark != last_mark or run.is_settled:
-                last_mark = mark
-                for decision in client.decisions(run_id):
-                    if decision.number > seen:
-                        seen = decision.number
-                        view.decided(decision)
+        for update in updates(client, run_id):
+            run = update.run
+            for decision in update.decisions:
+                view.decided(decision)
             view.show(run)
-            if run.is_settled:
-                break
     if run is None:
         raise RuntimeError(f"the server closed the watch of {run_id} without telling how the run stands")
     return run

@@ -1,8 +1,7 @@
 """Bytes between this machine and the object store, through presigned URLs. Nothing here needs a key of the store."""
 
 import hashlib
-import os
-import shutil
+import http.client
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -36,29 +35,12 @@ def put_file(url: str, path: Path) -> None:
         request = urllib.request.Request(
             url, data=stream, method="PUT", headers={"Content-Length": size, "Content-Type": "application/octet-stream"}
         )
-        with _open(request):
+        with open_url(request):
             pass
 
 
-def get_file(url: str, path: Path, *, sha256: str) -> None:
-    """GETs a file; it stands at `path` only when its bytes have the hash that was promised."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with _open(urllib.request.Request(url)) as response, partial.open("wb") as stream:
-            shutil.copyfileobj(response, stream, CHUNK_BYTES)
-        came = sha256_of(partial)
-        if came != sha256:
-            raise ClientError(
-                f"{path.name}: the store sent bytes with SHA-256 {came}, the manifest says {sha256}",
-                reason="HASH_DIFFERS",
-            )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _open(request: urllib.request.Request) -> Any:
+def open_url(request: urllib.request.Request) -> Any:
+    """The response. Raises ClientError for a status that is an error (its cause is the HTTPError), else Unreachable."""
     host = urllib.parse.urlsplit(request.full_url).hostname or ""
     handlers = [urllib.request.ProxyHandler({})] if host in {"localhost", "::1"} or host.startswith("127.") else []
     try:
@@ -67,7 +49,7 @@ def _open(request: urllib.request.Request) -> Any:
         raise ClientError(
             f"the object store answered {error.code} {error.reason} to {request.get_method()}", reason="OBJECT_STORE"
         ) from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"the object store at {host} does not answer: {error}", reason="OBJECT_STORE") from error
 
 

@@ -5,26 +5,48 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FakeStore:
-    """An HTTP server that keeps what is PUT and gives it back on GET: the object store behind presigned URLs."""
+    """An HTTP server that keeps what is PUT and gives it back on GET: the object store behind presigned URLs.
+
+    The next GETs are answered with `statuses` in turn, and of a body at most the next of `cut_after` bytes are sent
+    before the connection is closed. `asked` holds (path, Range or "") of every GET.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
-        objects = self.objects
+        self.statuses: list[int] = []
+        self.cut_after: list[int] = []
+        self.asked: list[tuple[str, str]] = []
+        self.knows_ranges = True
+        store = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
-                objects[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+                store.objects[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
                 self._answer(200, b"")
 
             def do_GET(self) -> None:
-                body = objects.get(self.path)
-                self._answer(404 if body is None else 200, body or b"")
+                wanted = self.headers.get("Range", "")
+                store.asked.append((self.path, wanted))
+                if store.statuses and (status := store.statuses.pop(0)) != 200:
+                    self._answer(status, b"")
+                    return
+                body = store.objects.get(self.path)
+                if body is None:
+                    self._answer(404, b"")
+                elif wanted and store.knows_ranges:
+                    first = int(wanted.removeprefix("bytes=").removesuffix("-"))
+                    self._answer(206 if first < len(body) else 416, body[first:])
+                else:
+                    self._answer(200, body)
 
             def _answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                cut = store.cut_after.pop(0) if store.cut_after and self.command == "GET" else len(body)
+                self.wfile.write(body[:cut])
+                if cut < len(body):
+                    self.close_connection = True
 
             def log_message(self, format: str, *args: object) -> None:
                 return

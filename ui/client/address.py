@@ -32,6 +32,15 @@ def read_stack(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         ) from error
 
 
+def checked_server(value: str | None, field: str) -> str | None:
+    """The `host:port` that came, or None. Raises BadInput for anything else, such as a URL."""
+    host, _, port = (value or "").rpartition(":")
+    if value is not None and (not host or "/" in value or not port.isdecimal() or not 0 < int(port) < 65_536):
+        described = f"came {value!r}; host:port is allowed, as in 127.0.0.1:7070"
+        raise BadInput([Violation(field=field, description=described)])
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Address:
     """The two services that people talk to, and what it takes to be let in."""

@@ -1,5 +1,6 @@
 """RetainClient: every call that people make, with deadlines, retries, and streams that reconnect."""
 
+import math
 import threading
 import time
 import uuid
@@ -87,14 +88,16 @@ class RetainClient:
         request = orchestrator_pb.ListPipelineRunsRequest(states=wanted)
         return [to_view(views.Run, run) for run in self._pages(self._runs.ListPipelineRuns, request, "runs", limit)]
 
-    def watch(self, run_id: str, *, sequence: int = 0) -> Iterator[views.Run]:
-        """The run with every change, until it has ended. Reconnects with the last sequence that it saw."""
+    def watch(self, run_id: str, *, sequence: int = 0, timeout_s: float | None = None) -> Iterator[views.Run]:
+        """The run with every change, until it has ended or, with `timeout_s`, so many seconds are over. Reconnects with
+        the last sequence that it saw. Raises Unreachable when no server answers for longer than the patience."""
         lost_since: float | None = None
-        while not self._closed.is_set():
+        end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while not self._closed.is_set() and (left_s := end_s - time.monotonic()) > 0:
             request = orchestrator_pb.WatchPipelineRunRequest(run_id=run_id, sequence=sequence)
             try:
                 for response in self._runs.WatchPipelineRun(
-                    request, timeout=STREAM_DEADLINE_S, metadata=self._metadata
+                    request, timeout=min(STREAM_DEADLINE_S, left_s), metadata=self._metadata
                 ):
                     lost_since = None
                     if response.run.sequence <= sequence and sequence:
@@ -114,7 +117,7 @@ class RetainClient:
                     lost_since = lost_since or time.monotonic()
                     if time.monotonic() - lost_since > self._patience_s:
                         raise failure from error
-            self._closed.wait(0.5)
+            self._closed.wait(max(0.0, min(0.5, end_s - time.monotonic())))
 
     def cancel(self, run_id: str, *, etag: str = "") -> views.Run:
         request = orchestrator_pb.CancelPipelineRunRequest(run_id=run_id, etag=etag)

@@ -4,6 +4,7 @@
     |-- BadInput              2  the input is wrong: every fault with its field, what came, what is allowed
     |-- Unreachable           3  no server answers
     |-- RefusedByServer       4  no token, or a role that does not allow the call
+    |-- MissingExtra          1  this machine lacks packages that the call needs; the message names the extra
 
 Exit code 5 (a run that waits for a person) is no error of a call; the command gives it when it stops following.
 """
@@ -82,3 +83,7 @@ class RefusedByServer(ClientError):
     """The server does not let this caller do this."""
 
     exit_code = EXIT_REFUSED
+
+
+class MissingExtra(ClientError):
+    """Packages that the call needs are not installed here; the message names the extra that brings them."""

@@ -11,6 +11,7 @@ from ui.client import connect
 from ui.client.address import home_folder
 from ui.client.errors import EXIT_BAD_INPUT, EXIT_FAILED
 from ui.commands.output import JsonFlag, console, emit, say
+from ui.extras import require
 
 ModelArgument = Annotated[
     str,
@@ -44,7 +45,7 @@ def export(
     json: JsonFlag = False,
 ) -> None:
     """Write a checkpoint as a Hugging Face folder; every file is checked against its hash."""
-    from ui.hugging_face import write_export
+    from ui.export import write_export
 
     with connect() as client:
         made, target = write_export(client, checkpoint, folder, with_training_state=training_state, say=say)
@@ -76,17 +77,21 @@ def import_model(
     json: JsonFlag = False,
 ) -> None:
     """Upload a Hugging Face folder as a base to train on."""
-    from ui.client.errors import BadInput
+    from ui.client.errors import BadInput, MissingExtra
     from ui.data_check import check_model_folder
     from ui.hugging_face import upload_names
     from ui.transfer import upload_files
 
     files = upload_names(folder)
-    found = check_model_folder(str(folder))
-    if found.violations:
-        raise BadInput(list(found.violations))
-    for line in found.lines():
-        say(line)
+    try:
+        found = check_model_folder(str(folder))
+    except MissingExtra as error:
+        say(f"the folder is not checked before it is sent: {error.message}")
+    else:
+        if found.violations:
+            raise BadInput(list(found.violations))
+        for line in found.lines():
+            say(line)
     with connect() as client:
         uri = upload_files(client, files, say=say)
         made = client.import_checkpoint(uri, name=name or folder.resolve().name)
@@ -120,6 +125,7 @@ def evaluate(
     json: JsonFlag = False,
 ) -> None:
     """Measure a model on files: perplexity and bits per byte. Needs no server for a local folder."""
+    require("`retain eval`", "train")
     arguments = [str(_local_model(model)), "--data", *data, *(more or [])]
     for flag, value in (("--context", context), ("--limit", limit), ("--batch-rows", batch_rows), ("--output", output)):
         arguments += [flag, str(value)] if value is not None else []
@@ -139,6 +145,7 @@ def sample(
     json: JsonFlag = False,
 ) -> None:
     """Generate text with a model. Needs no server for a local folder."""
+    require("`retain sample`", "train")
     arguments = [
         str(_local_model(model)),
         f"--prompt={prompt}",
@@ -160,7 +167,7 @@ def _local_model(model: str) -> Path:
     """The folder itself, or a checkpoint's model from the cache."""
     if Path(model).is_dir():
         return Path(model)
-    from ui.hugging_face import cached_model
+    from ui.export import cached_model
 
     with connect() as client:
         return cached_model(client, client.checkpoint(model).ref, home_folder() / "cache" / "models", say=say)

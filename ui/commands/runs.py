@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ui.client import BadInput, ClientError, Violation, connect
-from ui.client.errors import EXIT_BAD_INPUT
+from ui.client.errors import EXIT_BAD_INPUT, EXIT_FAILED, MissingExtra
 from ui.client.views import Plan, Run
 from ui.commands.output import JsonFlag, RunArgument, console, emit, messages, plain, say, show_violations
 
@@ -27,11 +27,10 @@ EtagOption = Annotated[str, typer.Option("--etag", help="Act only if the run has
 def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = False) -> None:
     """Check a spec and its local data: the plan, or every fault at once."""
     from ui.client.address import Address
-    from ui.data_check import check_local
     from ui.spec_file import load_spec
 
     tree = load_spec(spec, changes or [])
-    local = check_local(tree, spec, sent=not Address.from_env().is_loopback)
+    local, unchecked = _looked_at(tree, spec, sent=not Address.from_env().is_loopback)
     if not json:
         for line, details in zip(local.lines(), local.details(), strict=True):
             for text in (line, *details):
@@ -44,11 +43,24 @@ def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = Fal
         show_violations(faults)
         raise typer.Exit(EXIT_BAD_INPUT)
     if json:
-        emit({**plain(plan), "sources": local.sources})
-    else:
+        emit({**plain(plan), "sources": local.sources, **({"unchecked": unchecked} if unchecked else {})})
+    elif plan:
         from ui.tables import plan_table
 
         console().print(plan_table(plan))
+    if unchecked:
+        say(f"error: the server accepts it, but its local data was not checked: {unchecked}")
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _looked_at(tree: dict, spec: str, *, sent: bool) -> tuple["LocalCheck", str]:
+    """What was found of the local data, and why nobody looked where the packages for it are not installed."""
+    from ui.data_check import LocalCheck, check_local
+
+    try:
+        return check_local(tree, spec, sent=sent), ""
+    except MissingExtra as error:
+        return LocalCheck(violations=error.violations), error.message
 
 
 def _judged(tree: dict, local: "LocalCheck") -> tuple[Plan | None, tuple[Violation, ...]]:
@@ -77,7 +89,6 @@ def run(
 ) -> None:
     """Submit a pipeline and follow it. Ctrl-C detaches; it never cancels."""
     from ui.client.address import Address
-    from ui.data_check import check_local
     from ui.local_data import place_local_sources
     from ui.spec_file import load_spec
 
@@ -85,9 +96,11 @@ def run(
         validate(spec, changes, json)
         return
     tree = load_spec(spec, changes or [])
-    local = check_local(tree, spec, sent=upload or not Address.from_env().is_loopback)
+    local, unchecked = _looked_at(tree, spec, sent=upload or not Address.from_env().is_loopback)
     if local.violations:
         raise BadInput(_judged(tree, local)[1])
+    if unchecked:
+        say(f"the local data is not checked before it is used: {unchecked}")
     for line, facts in zip(local.lines(), local.sources, strict=True):
         for text in (*([] if facts["complete"] else [line]), *facts.get("notes", ())):
             say(text)

@@ -11,6 +11,7 @@ import typer
 from ui.client.address import read_stack
 from ui.client.errors import EXIT_FAILED
 from ui.commands.output import JsonFlag, console, emit, say
+from ui.extras import require
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _PACKAGES = (
@@ -31,11 +32,14 @@ _SECRET = ("TOKEN", "KEY", "PASSWORD", "DATABASE_URL")
 
 def up(ctx: typer.Context, json: JsonFlag = False) -> None:
     """Start the local stack: object store, Ray, evaluator, orchestrator, panel. State stays in RETAIN_HOME."""
+    partly = any(word.partition("=")[0] == "--only" for word in ctx.args)  # what such a part lacks, it says itself
+    require("`retain up`", "server", *([] if partly else ["train", "panel"]))
     _launcher("up", [*ctx.args, *(["--json"] if json else [])], None)
 
 
 def down(ctx: typer.Context, json: JsonFlag = False) -> None:
     """Stop the local stack."""
+    require("`retain down`", "server")
     before = read_stack()
     _launcher("down", ctx.args, sys.stderr if json else None)
     if json:

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ui.client.errors import MissingExtra
+from ui.extras import require
+
 DEFAULT_PORT = "7074"
 APP = Path(__file__).parent / "app.py"
 
@@ -20,6 +23,10 @@ def bind(environ: Mapping[str, str]) -> tuple[str, str]:
 
 def main() -> None:
     """Becomes the Streamlit server, so that a signal to this process reaches it."""
+    try:
+        require("the control panel", "panel")
+    except MissingExtra as error:
+        sys.exit(f"error: {error.message}")
     host, port = bind(os.environ)
     flags = [
         "--server.headless=true",
