@@ -37,7 +37,6 @@ def mark_of(decision: Decision) -> Mark:
 
 
 SUSPICIOUS_BELOW = -0.5  # of specs that were stored before they said it
-DOUBTS = ("SUSPICIOUS", "IMPOSSIBLE")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,12 @@
     |   |-- InvalidTransition
     |-- Stale                 ABORTED              an old etag, an old attempt, an old submission: the fence
     |-- Unavailable           UNAVAILABLE          a server of ours cannot be reached now; worth another try
-    |-- Refused               PERMISSION_DENIED    the caller's role does not allow the call
     |   |-- StorageFull       UNAVAILABLE          a disk or a store is full: it goes on when there is room
+    |-- Refused               PERMISSION_DENIED    the caller's role does not allow the call
     |-- Corrupt               DATA_LOSS            a hash, a manifest or a stored record does not fit
     |   |-- CheckpointDamaged DATA_LOSS            the files of a checkpoint are not those of its manifest
-    |-- Exhausted             RESOURCE_EXHAUSTED   a limit is reached
 
-The second column is the gRPC status code that the one interceptor in services/common/grpc_server.py maps it to.
+The second column is the gRPC status code that the one interceptor in services/common/grpc_interceptors.py maps it to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -133,10 +132,3 @@ class CheckpointDamaged(Corrupt):
     `metadata` names it by `uri` and `manifest_sha256`. A store that is away damages nothing."""
 
     reason = "CHECKPOINT_DAMAGED"
-
-
-class Exhausted(RetainError):
-    """A limit is reached; the message names it and its value."""
-
-    code = "RESOURCE_EXHAUSTED"
-    reason = "EXHAUSTED"

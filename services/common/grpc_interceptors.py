@@ -11,10 +11,11 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 from services.common.errors import InvalidInput, RetainError, Violation
 from services.common.logging import get_logger
+from services.common.metrics import GrpcMetrics
 
 DOMAIN = "retain"
 LARGEST_ERROR_BYTES = 2048  # of the message and of the violations each; base64 makes a third more of them
@@ -123,13 +124,7 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
     """Counts and times calls under the names that gRPC dashboards know (grpc-ecosystem/go-grpc-middleware)."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        labels = ["grpc_service", "grpc_method"]
-        self._handled = Counter(
-            "grpc_server_handled", "Calls that ended, by status code.", [*labels, "grpc_code"], registry=registry
-        )
-        self._seconds = Histogram(
-            "grpc_server_handling_seconds", "Seconds from the start of a call to its end.", labels, registry=registry
-        )
+        self._metrics = GrpcMetrics(registry)
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -137,11 +132,12 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         _, service, method = handler_call_details.method.split("/")
 
-        def done(started: float, context: grpc.aio.ServicerContext) -> None:
+        def done(kind: str, started: float, context: grpc.aio.ServicerContext) -> None:
             code = context.code() or 0
             number = code if isinstance(code, int) else code.value[0]
-            self._handled.labels(service, method, code_pb2.Code.Name(number)).inc()
-            self._seconds.labels(service, method).observe(time.monotonic() - started)
+            call = {"grpc_type": kind, "grpc_service": service, "grpc_method": method}
+            self._metrics.handled.labels(**call, grpc_code=code_pb2.Code.Name(number)).inc()
+            self._metrics.handling_seconds.labels(**call).observe(time.monotonic() - started)
 
         def unary(behaviour: Any) -> Any:
             async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
@@ -149,7 +145,7 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
                 try:
                     return await behaviour(request, context)
                 finally:
-                    done(started, context)
+                    done("unary", started, context)
 
             return call
 
@@ -160,7 +156,7 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
                     async for response in behaviour(request, context):
                         yield response
                 finally:
-                    done(started, context)
+                    done("server_stream", started, context)
 
             return call
 

@@ -314,13 +314,11 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_hides_no_other(
     assert other.overview().unreadable["run"] == 1
 
 
-def test_runs_that_build_on_a_checkpoint_or_on_any_below_a_prefix(repository: SqlRepository) -> None:
+def test_runs_that_build_on_a_checkpoint(repository: SqlRepository) -> None:
     base = parent(repository, "a_b")
     repository.create(replace(new(2), base_uri=base))
-    assert repository.runs_based_on(base) == ("run-2",)
-    assert repository.runs_based_on(base[:-1]) == (), "another step, not the same with more digits"
-    assert repository.runs_based_on("s3://retain/runs/a_b/") == ("run-2",)
-    assert repository.runs_based_on("s3://retain/runs/axb/") == (), "an underscore is no wildcard"
+    assert repository.building_on(base) == ("run-2",)
+    assert repository.building_on(base[:-1]) == (), "another step, not the same with more digits"
 
 
 def test_uploads_are_remembered_by_folder(repository: SqlRepository) -> None:

@@ -16,7 +16,6 @@ ELSEWHERE = {
     "Leadership.held": "tests/contract/test_database.py",
     "Leadership.give_back": "tests/contract/test_database.py",
     "Repository.forget_uploads": "tests/unit/services/orchestrator/test_collector.py",
-    "Repository.runs_based_on": "tests/contract/test_repository.py",
     "GarbageMeter.freed": "tests/unit/services/orchestrator/test_collector.py",
     "StagePorts.leave": "tests/integration/test_worker_leaving.py",
     "Evaluations.leave": "tests/unit/services/evaluator/test_working.py",

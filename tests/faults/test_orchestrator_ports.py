@@ -31,7 +31,6 @@ NOT_REACHED = {
     ): "a connection that is lost is a leadership that is lost; contract/test_database.py",
     Call(f"{PORTS}.Leadership", "give_back"): "at an end in good order; contract/test_database.py",
     Call(f"{PORTS}.Repository", "forget_uploads"): "only where uploads are taken; unit test_collector.py",
-    Call(f"{PORTS}.Repository", "runs_based_on"): "contract/test_repository.py",
     Call(f"{PORTS}.GarbageMeter", "freed"): "counts what was taken, in the same process; unit test_collector.py",
 }
 

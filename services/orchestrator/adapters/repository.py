@@ -160,12 +160,6 @@ class SqlRepository(Records, Repository):
             "body": codec.dumps(state),
         }
 
-    def runs_based_on(self, uri: str) -> tuple[str, ...]:
-        below = runs.c.base_uri.startswith(uri, autoescape=True) if uri.endswith("/") else runs.c.base_uri == uri
-        query = sa.select(runs.c.id).where(below).order_by(runs.c.number)
-        with self._begin() as connection:
-            return tuple(row[0] for row in connection.execute(query))
-
     def run_references(
         self, *, limit: int, after_number: int = 0, only_at_work: bool = False
     ) -> tuple[References, int | None]:

@@ -147,10 +147,6 @@ class Repository(Protocol):
         """Runs that wait and can be read, in the order of the queue."""
         ...
 
-    def runs_based_on(self, uri: str) -> tuple[str, ...]:
-        """Ids of runs that start from a checkpoint, or from one below a prefix that ends with a slash."""
-        ...
-
     def list_decisions(self, run_id: str, *, limit: int, after_number: int = 0) -> Page[Decision]:
         """Decisions of a run, oldest first."""
         ...

@@ -28,7 +28,7 @@ from services.orchestrator.domain.run_state import (
 from services.orchestrator.domain.values import CheckpointRef
 
 Outcome = tuple[RunState, tuple[Action, ...]]
-PERSON, WORKER, EVALUATOR = "person", "worker", "evaluator"
+WORKER, EVALUATOR = "worker", "evaluator"
 REASON = "CHECKPOINT_DAMAGED"
 
 

@@ -78,8 +78,9 @@ async def test_a_stream_can_end_with_an_error_after_messages(served):
             received.append(message)
     assert len(received) == 1
     assert caught.value.code() is grpc.StatusCode.ABORTED
-    labels = {"grpc_service": NAME, "grpc_method": "WatchPipelineRun", "grpc_code": "ABORTED"}
-    assert registry.get_sample_value("grpc_server_handled_total", labels) == 1
+    call = {"grpc_type": "server_stream", "grpc_service": NAME, "grpc_method": "WatchPipelineRun"}
+    assert registry.get_sample_value("grpc_server_handled_total", {**call, "grpc_code": "ABORTED"}) == 1
+    assert registry.get_sample_value("grpc_server_handling_seconds_count", call) == 1
 
 
 async def test_health_by_service_and_not_serving_while_draining(served):
