@@ -13,7 +13,7 @@
     |-- Corrupt               DATA_LOSS            a hash, a manifest or a stored record does not fit
     |   |-- CheckpointDamaged DATA_LOSS            the files of a checkpoint are not those of its manifest
 
-The second column is the gRPC status code that the one interceptor in services/common/grpc_interceptors.py maps it to.
+The second column is the gRPC status code; services/common/status.py goes from one to the other and back.
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,60 +4,21 @@ A servicer converts, calls and converts; it raises the exceptions of services/co
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import code_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
-from services.common.errors import InvalidInput, RetainError, Violation
+from services.common.errors import RetainError
 from services.common.logging import get_logger
 from services.common.metrics import GrpcMetrics
+from services.common.status import to_status
 
-DOMAIN = "retain"
-LARGEST_ERROR_BYTES = 2048  # of the message and of the violations each; base64 makes a third more of them
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]]
 log = get_logger(__name__)
-
-
-def to_status(error: RetainError) -> status_pb2.Status:
-    """The `google.rpc.Status` of an error: code, message, ErrorInfo, and BadRequest for an invalid input (AIP-193)."""
-    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=_cut(error.message))
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    details: list[Any] = [info]
-    if isinstance(error, InvalidInput):
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
-            for v in _first(error.violations)
-        ]
-        details.append(error_details_pb2.BadRequest(field_violations=violations))
-    for detail in details:
-        packed = any_pb2.Any()
-        packed.Pack(detail)
-        status.details.append(packed)
-    return status
-
-
-def _cut(text: str) -> str:
-    """A message that fits into the metadata in which it travels (its limit is 8 KB, some of it is others')."""
-    if len(text.encode()) <= LARGEST_ERROR_BYTES:
-        return text
-    kept = text.encode()[:LARGEST_ERROR_BYTES].decode(errors="ignore")
-    return f"{kept}... ({len(text)} characters in all)"
-
-
-def _first(violations: Sequence[Violation]) -> Sequence[Violation]:
-    """As many violations as fit, and how many there are in all."""
-    left = LARGEST_ERROR_BYTES
-    for number, violation in enumerate(violations):
-        left -= len(violation.field.encode()) + len(violation.description.encode()) + 8
-        if left < 0:
-            said = f"{len(violations) - number} more faults are not listed; `retain validate` lists all of them"
-            return (*violations[:number], Violation(field="", description=said))
-    return violations
 
 
 async def _abort(error: Exception, context: grpc.aio.ServicerContext, method: str) -> None:

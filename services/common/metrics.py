@@ -160,7 +160,7 @@ CHECKPOINT_STALL_SECONDS = _histogram(
 )
 
 # ---- both ------------------------------------------------------------------------------------------------------------
-_CALL = ("grpc_type", "grpc_service", "grpc_method")  # type: unary or server_stream
+_CALL = ("grpc_type", "grpc_service", "grpc_method")  # unary or server_stream
 GRPC_HANDLED = _counter("grpc_server_handled_total", (*_CALL, "grpc_code"), "Calls completed, by status code.")
 GRPC_HANDLING_SECONDS = _histogram(
     "grpc_server_handling_seconds", _CALL, "Seconds until a call was completed.", _CALL_SECONDS

@@ -14,14 +14,13 @@ from typing import Any
 
 import grpc
 import tenacity
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as control_grpc
-from services.common.errors import Corrupt, FailedPrecondition, NotFound, Refused, RetainError, Stale, Unavailable
+from services.common.errors import Unavailable
 from services.common.grpc_server import CLIENT_OPTIONS
 from services.common.logging import get_logger
+from services.common.status import error_of
 from services.worker.leaving import Leaving, ToldToLeave
 
 CALL_TIMEOUT_S = 20.0
@@ -38,16 +37,6 @@ _AGAIN = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.INTERNAL,
-}
-_ERRORS: dict[grpc.StatusCode, type[RetainError]] = {
-    grpc.StatusCode.ABORTED: Stale,
-    grpc.StatusCode.NOT_FOUND: NotFound,
-    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
-    grpc.StatusCode.INVALID_ARGUMENT: FailedPrecondition,
-    grpc.StatusCode.ALREADY_EXISTS: FailedPrecondition,
-    grpc.StatusCode.PERMISSION_DENIED: Refused,
-    grpc.StatusCode.UNAUTHENTICATED: Refused,
-    grpc.StatusCode.DATA_LOSS: Corrupt,
 }
 
 
@@ -110,7 +99,7 @@ class ControlClient:
         try:
             self._stub.ReportProgress(self._ours(request), timeout=PROGRESS_TIMEOUT_S, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise translate(error) from error
+            raise error_of(error) from error
 
     def report_checkpoint(self, request: control_pb2.ReportCheckpointRequest) -> None:
         """Register a checkpoint; it exists from the return on."""
@@ -169,7 +158,7 @@ class ControlClient:
         try:
             return retrying(self._once, call, request, timeout_s, waits)
         except grpc.RpcError as error:
-            raise translate(error) from error
+            raise error_of(error) from error
 
     def _once(self, call: Any, request: Any, timeout_s: float, waits: bool) -> Any:
         if not waits:
@@ -189,15 +178,3 @@ class ControlClient:
 
 def _worth_another_try(error: BaseException) -> bool:
     return isinstance(error, grpc.RpcError) and error.code() in _AGAIN
-
-
-def translate(error: grpc.RpcError) -> RetainError:
-    """The services' error that a status stands for, with the reason that the server gave."""
-    code, message, reason = error.code(), error.details() or "", None
-    status = rpc_status.from_call(error)
-    for detail in status.details if status is not None else ():
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            info = error_details_pb2.ErrorInfo()
-            detail.Unpack(info)
-            reason = info.reason
-    return _ERRORS.get(code, Unavailable)(f"{code.name}: {message}", reason=reason)

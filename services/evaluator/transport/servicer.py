@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 import grpc
 
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
+from services.common.paging import page_of, page_size
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.service import EvaluatorService
 from services.evaluator.application.writing import Writing
 from services.evaluator.transport import convert
-from services.evaluator.transport.pages import page_of
 
 Context = grpc.aio.ServicerContext
+LARGEST_HISTORY = 1000  # rows of one response
 
 
 class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
@@ -38,7 +39,8 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
         self, request: service_pb2.ListEvaluationsRequest, context: Context
     ) -> service_pb2.ListEvaluationsResponse:
         keys = await self._service.keys(request.run_id or None)
-        page, token = page_of(keys, size=request.page_size, token=request.page_token, default=50, maximum=500)
+        of = f"evaluations{request.run_id}"
+        page, token = page_of(keys, size=page_size(request.page_size), token=request.page_token, of=of)
         found = [convert.evaluation_to(evaluation) for evaluation in await self._service.found(list(page))]
         return service_pb2.ListEvaluationsResponse(evaluations=found, next_page_token=token)
 
@@ -52,7 +54,9 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
         self, request: service_pb2.GetForgettingHistoryRequest, context: Context
     ) -> service_pb2.GetForgettingHistoryResponse:
         records = await self._service.history(request.run_id, request.stage or None)
-        page, token = page_of(records, size=request.page_size, token=request.page_token, default=1000, maximum=1000)
+        size = page_size(request.page_size, default=LARGEST_HISTORY, largest=LARGEST_HISTORY)
+        of = f"history{request.run_id}/{request.stage}"
+        page, token = page_of(records, size=size, token=request.page_token, of=of)
         rows = [convert.record_to(record) for record in page]
         return service_pb2.GetForgettingHistoryResponse(records=rows, next_page_token=token)
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import grpc
 import tenacity
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2 as pb
 from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
 from services.common.errors import CheckpointDamaged, FailedPrecondition, NotFound, Refused, RetainError, Unavailable
+from services.common.status import details_of, error_of
 from services.orchestrator.adapters.evaluator_messages import measurement_of, order_message, question_message, ref_of
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort
 from services.orchestrator.domain.actions import Evaluate, WritePoint
@@ -77,34 +76,23 @@ class EvaluatorClient(EvaluatorPort):
             raise translate(error) from error
 
 
-def translate(error: grpc.aio.AioRpcError) -> RetainError:
+def translate(error: grpc.RpcError) -> RetainError:
     """A status of the evaluator as an error of ours: it is away, it knows no such thing, or what was asked cannot be
     done, with the evaluator's own reason."""
-    said, info = f"evaluator: {error.code().name}: {error.details()}", error_info(error)
-    reason = info.reason if info is not None else ""
-    if reason == CheckpointDamaged.reason and info is not None:
-        return CheckpointDamaged(said, metadata=dict(info.metadata))
-    if reason == NO_PROGRESS:  # it answered that it gave up: asked again at once it would hang again
-        return FailedPrecondition(said, reason=reason)
+    found, (info, _) = error_of(error, server="evaluator"), details_of(error)
+    if found.reason == CheckpointDamaged.reason:
+        return CheckpointDamaged(found.message, metadata=found.metadata)
+    if found.reason == NO_PROGRESS:  # it answered that it gave up: asked again at once it would hang again
+        return FailedPrecondition(found.message, reason=NO_PROGRESS)
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return Unavailable(said, reason=TOO_SLOW)
+        return Unavailable(found.message, reason=TOO_SLOW)
     if error.code() in _AWAY:
-        return Unavailable(said, reason="EVALUATOR_UNAVAILABLE")
-    if error.code() is grpc.StatusCode.NOT_FOUND:
-        return NotFound(said)
-    if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
-        return Refused(said, reason="EVALUATOR_REFUSED")
-    return FailedPrecondition(said, reason=reason or "EVALUATION_REFUSED")
-
-
-def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
-    """Reason and metadata that the evaluator attached to a status."""
-    status = rpc_status.from_call(error)
-    for detail in status.details if status is not None else ():
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            return info
-    return None
+        return Unavailable(found.message, reason="EVALUATOR_UNAVAILABLE")
+    if isinstance(found, NotFound):
+        return found
+    if isinstance(found, Refused):
+        return Refused(found.message, reason="EVALUATOR_REFUSED")
+    return FailedPrecondition(found.message, reason=info.reason if info is not None else "EVALUATION_REFUSED")
 
 
 def view(evaluation: resources.Evaluation) -> EvaluationView:

@@ -10,6 +10,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.orchestrator.v1 import resources_pb2 as resources
 from services.common.errors import InvalidInput, Violation
+from services.common.paging import number_of, page_size, token_of
 from services.orchestrator.application.library import Library
 from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.ports import UnreadableRun
@@ -20,7 +21,6 @@ from services.orchestrator.domain.run_state import RunState, RunStatus
 from services.orchestrator.domain.spec import PipelineSpec
 from services.orchestrator.transport.bounds import check_text, oversized
 from services.orchestrator.transport.generic import enum_name, to_domain
-from services.orchestrator.transport.paging import number_of, page_size, token_of
 from services.orchestrator.transport.present import Presenter, present_decision, present_plan, timestamp
 
 Context = Any

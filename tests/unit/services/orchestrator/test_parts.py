@@ -1,4 +1,4 @@
-"""Smaller parts: ladder, recommendations, liveness, queue, codec, paging, conversion."""
+"""Smaller parts: ladder, recommendations, liveness, queue, codec, conversion."""
 
 import math
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from retain.types.v1 import spec_pb2
-from services.common.errors import Corrupt, InvalidInput
+from services.common.errors import Corrupt
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.application.queue import Queue
@@ -21,7 +21,6 @@ from services.orchestrator.domain.recommend import recommendations
 from services.orchestrator.domain.run_state import Job, JobStatus, Mix, Phase, RunState, RunStatus
 from services.orchestrator.domain.spec import ComputeSpec, PipelineSpec, StageKind
 from services.orchestrator.transport.generic import to_domain
-from services.orchestrator.transport.paging import number_of, page_size, token_of
 from services.orchestrator.transport.present import spec_message
 from tests.scenarios.play import training
 from tests.unit.services.orchestrator.specs import spec
@@ -129,19 +128,6 @@ def test_a_state_with_a_line_half_measured_survives_the_database() -> None:
 def test_a_row_that_does_not_fit_is_corrupt(text: str) -> None:
     with pytest.raises(Corrupt):
         codec.loads(RunState, text)
-
-
-def test_pages() -> None:
-    assert [page_size(n) for n in (0, 7, 500, 501)] == [50, 7, 500, 500]
-    with pytest.raises(InvalidInput):
-        page_size(-1)
-    token = token_of(42, of="runs")
-    assert number_of(token, of="runs") == 42
-    assert number_of("", of="runs") is None
-    assert token_of(None, of="runs") == ""
-    for bad in (token_of(42, of="other"), "garbage", "AAAA"):
-        with pytest.raises(InvalidInput):
-            number_of(bad, of="runs")
 
 
 def test_a_spec_goes_over_the_wire_and_back_unchanged() -> None:

@@ -10,7 +10,7 @@ import pytest
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.types.v1 import spec_pb2
-from services.common.errors import FailedPrecondition, NotFound, Refused, Stale, Unavailable
+from services.common.errors import FailedPrecondition, InvalidInput, NotFound, Refused, Stale, Unavailable
 from services.worker.control_client import ControlClient
 from tests.fakes.stage_control import FakeStageControl, StagePlan
 
@@ -55,7 +55,7 @@ def test_a_lost_reply_begins_nothing_twice(control: FakeStageControl, client: Co
         ("ABORTED", Stale),
         ("NOT_FOUND", NotFound),
         ("FAILED_PRECONDITION", FailedPrecondition),
-        ("INVALID_ARGUMENT", FailedPrecondition),
+        ("INVALID_ARGUMENT", InvalidInput),
         ("PERMISSION_DENIED", Refused),
         ("UNAUTHENTICATED", Refused),
     ],

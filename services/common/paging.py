@@ -1,19 +1,25 @@
-"""Pages: sizes, tokens, and what is refused."""
+"""Pages of a list, for every service: sizes, tokens, and what is refused (AIP-158).
+
+A token names the place to go on from and what the list was asked for: a token of another list is refused.
+"""
 
 import base64
 import binascii
+from collections.abc import Sequence
+from typing import TypeVar
 
 from services.common.errors import InvalidInput, Violation
 
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 500
+T = TypeVar("T")
 
 
-def page_size(given: int) -> int:
+def page_size(given: int, *, default: int = DEFAULT_SIZE, largest: int = LARGEST_SIZE) -> int:
     """0 is the default, more than the largest is the largest, negative is refused."""
     if given < 0:
-        raise InvalidInput([Violation(field="page_size", description=f"came {given}; allowed is 0 to {LARGEST_SIZE}")])
-    return min(given or DEFAULT_SIZE, LARGEST_SIZE)
+        raise InvalidInput([Violation(field="page_size", description=f"came {given}; allowed is 0 to {largest}")])
+    return min(given or default, largest)
 
 
 def token_of(number: int | None, *, of: str) -> str:
@@ -30,7 +36,14 @@ def number_of(token: str, *, of: str) -> int | None:
         found = int(number)
     except (ValueError, binascii.Error):
         found, asked = 0, "\0"
-    if asked != of:
+    if asked != of or found < 0:
         said = f"came {token!r}; allowed is the next_page_token of the same list"
         raise InvalidInput([Violation(field="page_token", description=said)])
     return found
+
+
+def page_of(items: Sequence[T], *, size: int, token: str, of: str) -> tuple[Sequence[T], str]:
+    """The part of a whole list that a token names, of at most `size` items, and the token of the next one."""
+    start = number_of(token, of=of) or 0
+    end = start + size
+    return items[start:end], token_of(end if end < len(items) else None, of=of)
