@@ -86,7 +86,7 @@ def _report(run: Run, thresholds: Thresholds, console: Console) -> None:
     """What the accepted checkpoints score on the report sets, which no decision looked at."""
     for stage in run.stages:
         for score in stage.report_scores:
-            mark = MARKS[thresholds.severity(score.ratio)]
+            mark = MARKS[thresholds.of_score(score)]
             line = f"{stage.name}: forgetting of {score.retention_set} on its report set {words.percent(score.ratio)}"
             if score.ratio_low is not None:
                 line += f" (95 %: {words.percent(score.ratio_low)} to {words.percent(score.ratio_high)})"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ui.client.views import Decision, ForgettingRecord, SetResult
+from ui.client.views import Decision, ForgettingRecord, ForgettingScore, SetResult
 from ui.severity import Thresholds
 
 BASE = "BASE"  # in place of a verdict: nothing was decided about the base before training
@@ -11,8 +11,9 @@ BASE = "BASE"  # in place of a verdict: nothing was decided about the base befor
 
 @dataclass(frozen=True, kw_only=True)
 class DualRow:
-    """One boundary. `forgetting` is the worst control score; None where nothing has to be kept yet. The first row of a
-    stage is its base before training: step 0, and `verdict` is BASE."""
+    """One boundary. `forgetting` is the worst control score; None where nothing has to be kept yet. `floor`: the noise
+    floor of its gauge, None where it is not known. The first row of a stage is its base before training: step 0, and
+    `verdict` is BASE."""
 
     stage: str
     attempt: int
@@ -24,6 +25,7 @@ class DualRow:
     forgetting: float | None
     forgetting_low: float | None
     forgetting_high: float | None
+    floor: float | None
     worst_set: str
     severity: str
     verdict: str
@@ -41,7 +43,7 @@ def dual_rows(
         general = _first(control, lambda result: result.set.name == "general")
         scores = [score for score in record.scores if score.use != "REPORT"]
         # A score that is not a number is the worst of all: max() alone would let it hide behind a number.
-        worst = max(scores, key=lambda score: score.ratio if score.ratio == score.ratio else float("inf"), default=None)
+        worst = max(scores, key=_badness, default=None)
         ratio = worst.ratio if worst else None
         rows.append(
             DualRow(
@@ -55,12 +57,20 @@ def dual_rows(
                 forgetting=ratio,
                 forgetting_low=worst.ratio_low if worst else None,
                 forgetting_high=worst.ratio_high if worst else None,
+                floor=worst.floor_ratio if worst else None,
                 worst_set=worst.retention_set if worst else "",
-                severity=thresholds.severity(ratio),
+                severity=thresholds.of_score(worst) if worst else "",
                 verdict=BASE if record.baseline else verdicts.get((record.stage, record.attempt, record.step), ""),
             )
         )
     return rows
+
+
+def _badness(score: ForgettingScore) -> float:
+    """How bad a score is beside others: one that is not a number is the worst, one that is not resolved counts as 0."""
+    if score.ratio != score.ratio:
+        return float("inf")
+    return score.ratio if score.resolved else 0.0
 
 
 def _first(results: Sequence[SetResult], wanted) -> SetResult | None:

@@ -1,12 +1,13 @@
 """How forgetting is shown: the marks and colours of the severities, in the command and in the panel alike.
 
-Below a floor a score is too good to be true, and is marked as that in place of OK.
+Below a bound a score is too good to be true, and is marked as that in place of OK. Within the noise floor of the gauge
+a score has neither verdict nor colour.
 """
 
 import math
 from dataclasses import dataclass
 
-from ui.client.views import Decision
+from ui.client.views import Decision, ForgettingScore, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +27,14 @@ MARKS = {
     "STOP": Mark(sign="✗", word="Stop", style="red", hex_colour="#d23f31"),
     "SUSPICIOUS": Mark(sign="?", word="Suspect", style="magenta", hex_colour="#8e44ad"),
     "IMPOSSIBLE": Mark(sign="✗", word="Invalid", style="red", hex_colour="#d23f31"),
+    "UNRESOLVED": Mark(sign="≈", word="Noise", style="dim", hex_colour="#888888"),
     "": Mark(sign="-", word="no score", style="dim", hex_colour="#888888"),
 }
 
 
 def mark_of(decision: Decision) -> Mark:
     """The mark of a decision; a score that is too good to be true is never shown as OK."""
-    praised = decision.suspicious and decision.severity in {"OK", "MINOR", ""}
+    praised = decision.suspicious and decision.severity in {"OK", "MINOR", "UNRESOLVED", ""}
     return MARKS["SUSPICIOUS" if praised else decision.severity]
 
 
@@ -60,11 +62,14 @@ class Thresholds:
             suspicious_below=float(forgetting.get("suspicious_below") or SUSPICIOUS_BELOW),
         )
 
-    def severity(self, ratio: float | None) -> str:
-        """Severity of a score. What is not a number is STOP: it fails closed. Below the floor it is SUSPICIOUS, below
-        -1, where no perplexity can fall, IMPOSSIBLE. Without a score the empty string."""
+    def severity(self, ratio: float | None, floor_ratio: float | None = None) -> str:
+        """Severity of a score; UNRESOLVED within the noise floor, where it is known. What is not a number is STOP: it
+        fails closed. Too low it is SUSPICIOUS, below -1, where no perplexity can fall, IMPOSSIBLE. Without a score the
+        empty string."""
         if ratio is None:
             return ""
+        if floor_ratio is not None and math.isfinite(ratio) and abs(ratio) <= floor_ratio:
+            return "UNRESOLVED"
         if not math.isfinite(ratio) or ratio >= self.stop:
             return "STOP"
         if ratio >= self.action:
@@ -72,6 +77,15 @@ class Thresholds:
         if ratio < self.suspicious_below or ratio < -1.0:
             return "IMPOSSIBLE" if ratio < -1.0 else "SUSPICIOUS"
         return "MINOR" if ratio >= self.minor else "OK"
+
+    def of_score(self, score: ForgettingScore) -> str:
+        """Severity of a score with its floor."""
+        return self.severity(score.ratio, score.floor_ratio)
+
+    def of_stage(self, stage: Stage) -> str:
+        """Severity of a stage's worst score."""
+        floors = [score.floor_ratio for score in stage.scores if score.retention_set == stage.worst_set]
+        return self.severity(stage.forgetting, floors[0] if floors else None)
 
     def doubt(self, ratio: float | None) -> str:
         """What people are told about a score that is too good to be true; empty for every other."""

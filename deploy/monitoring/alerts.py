@@ -1,6 +1,7 @@
 """The alerts, said once: Prometheus rules, Grafana-managed rules and the runbook's links are made from these.
 
-An alert is a value (PromQL), a comparison and a threshold. Thresholds are inclusive, and always judge the raw score.
+An alert is a value (PromQL), a comparison and a threshold. Thresholds are inclusive, and always judge the raw score. A
+score within the noise floor of its gauge is not resolved, and raises none; where no floor is known, every score counts.
 
 Prometheus and Grafana fail open: a series that is gone resolves its alert. A dead evaluator must not clear a page, so
 
@@ -158,11 +159,14 @@ def _doubtful(floor: float) -> str:
 
 
 def _score() -> str:
-    """The score now; where there is none although the stage runs, the last one seen."""
+    """The score now; where there is none although the stage runs, the last one seen. What its gauge does not resolve is
+    left out: `abs(NaN) <= floor` is false, so that a broken score stays."""
     ratio, by = metrics.FORGETTING_RATIO.name, "max by (run, stage, retention_set)"
     last = f"{by} (last_over_time({ratio}[{LAST_SEEN}]))"
     running = f"max by (run, stage) ({metrics.STAGE_RUNNING.name} == 1)"
-    return f"{by} ({ratio}) or ({last} and on (run, stage) {running})"
+    floor = f"{by} (last_over_time({metrics.FORGETTING_FLOOR_RATIO.name}[{LAST_SEEN}]))"
+    resolved = f"unless on (run, stage, retention_set) (abs({last}) <= on (run, stage, retention_set) {floor})"
+    return f"(({by} ({ratio}) {resolved}) or ({last} and on (run, stage) {running} {resolved}))"
 
 
 def _evaluator(job: str) -> str:

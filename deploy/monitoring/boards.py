@@ -1,7 +1,7 @@
 """What is on the dashboards."""
 
 from deploy.monitoring.alerts import Parameters
-from deploy.monitoring.charts import ORANGE, RED, RUN, YELLOW, Board, Chart, Curve
+from deploy.monitoring.charts import GREY, ORANGE, RED, RUN, YELLOW, Board, Chart, Curve
 from services.common import metrics as m
 
 SET, SCORE = "{{run}} {{stage}} {{set}}", "{{run}} {{stage}} {{retention_set}}"
@@ -25,11 +25,18 @@ def pipelines() -> Board:
         ),
         Chart(
             title="Worst forgetting",
-            about="Highest forgetting ratio of each running stage.",
-            curves=(Curve(expr=f"max by (run, stage) ({m.FORGETTING_RATIO.name}{RUN})"),),
+            about="Highest forgetting ratio of each running stage; none where no gauge can tell it from 0.",
+            curves=(Curve(expr=f"max by (run, stage) ({m.FORGETTING_RATIO.name}{RUN} unless {_within_floor()})"),),
             unit="percentunit",
             bands=((0.05, YELLOW), (0.10, ORANGE), (0.20, RED)),
             number=True,
+        ),
+        Chart(
+            title="Scores that are not resolved",
+            about="Retention sets whose score lies within the noise floor of its gauge: no verdict, no alert.",
+            curves=(Curve(expr=f"count by (run, stage) ({_within_floor()})"),),
+            number=True,
+            base=GREY,
         ),
         Chart(
             title="Seconds since the last progress",
@@ -59,11 +66,13 @@ def forgetting(parameters: Parameters) -> Board:
     charts = (
         Chart(
             title="Forgetting",
-            about="(ppl_now - ppl_baseline) / ppl_baseline on the control set, with its 95 % interval; 0 is untouched.",
+            about="(ppl_now - ppl_baseline) / ppl_baseline on the control set, with its 95 % interval; 0 is untouched. "
+            "Below its noise floor a score is not resolved.",
             curves=(
                 Curve(expr=f"{m.FORGETTING_RATIO.name}{RUN}", legend=SCORE),
                 Curve(expr=f"{m.FORGETTING_RATIO_CI_LOW.name}{RUN}", legend=f"{SCORE} low"),
                 Curve(expr=f"{m.FORGETTING_RATIO_CI_HIGH.name}{RUN}", legend=f"{SCORE} high"),
+                Curve(expr=f"{m.FORGETTING_FLOOR_RATIO.name}{RUN}", legend=f"{SCORE} noise floor"),
             ),
             unit="percentunit",
             bands=bands,
@@ -198,6 +207,13 @@ def services() -> Board:
     )
     about = "Calls, latency, evaluations and memory."
     return Board(uid="retain-services", title="Retain / Services", about=about, charts=charts, by_run=False)
+
+
+def _within_floor() -> str:
+    """Scores that their gauge does not resolve."""
+    labels = "run, stage, retention_set"
+    score, floor = f"{m.FORGETTING_RATIO.name}{RUN}", f"{m.FORGETTING_FLOOR_RATIO.name}{RUN}"
+    return f"({score} and on ({labels}) (abs({score}) <= on ({labels}) {floor}))"
 
 
 def _quantile(quantile: float, metric: m.Metric) -> str:

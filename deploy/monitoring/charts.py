@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 RUN = '{run=~"$run"}'
-GREEN, YELLOW, ORANGE, RED = "green", "yellow", "orange", "red"
+GREEN, YELLOW, ORANGE, RED, GREY = "green", "yellow", "orange", "red", "gray"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +17,14 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """One panel. `unit` is Grafana's name of it; `bands` are (from, colour) drawn behind the lines."""
+    """One panel. `unit` is Grafana's name of it; `bands` are (from, colour) drawn behind the lines, above `base`."""
 
     title: str
     about: str
     curves: tuple[Curve, ...]
     unit: str = "short"
     bands: tuple[tuple[float, str], ...] = ()
+    base: str = GREEN
     number: bool = False  # one big number instead of lines
     wide: bool = False
     logarithmic: bool = False

@@ -77,8 +77,8 @@ def _panel(chart: Chart) -> Any:
     for index, curve in enumerate(chart.curves):
         query = prometheus.Dataquery().expr(curve.expr).legend_format(curve.legend).ref_id(chr(ord("A") + index))
         panel = panel.with_target(query.instant() if chart.number else query.range())
-    if chart.bands:
-        steps = [models.Threshold(value=value, color=color) for value, color in ((None, GREEN), *chart.bands)]
+    if chart.bands or chart.base != GREEN:
+        steps = [models.Threshold(value=value, color=color) for value, color in ((None, chart.base), *chart.bands)]
         thresholds = build.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
         panel = panel.thresholds(thresholds)
     if not chart.number:

@@ -23,7 +23,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -167,11 +167,25 @@ class EvalSet:
         parts = [self.text_digest, self.tokenizer_digest, tokens, self.context, WINDOWING, UNIT_TOKENS, mask]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
+    @property
+    def window_count(self) -> int:
+        """Windows of `context` targets; the last one may be filled in part."""
+        return -(-(len(self.tokens_N) - 1) // self.context)
+
+    def part(self, first: int, count: int) -> EvalSet:
+        """At most `count` windows from window `first` on, as a set of its own with the same units. It may hold no
+        target; it is for measuring a part, and what belongs to the whole set (its digest, its bytes) is not its own."""
+        low = min(first * self.context, len(self.tokens_N) - 1)
+        high = min(low + count * self.context, len(self.tokens_N) - 1)
+        cut = slice(low, high + 1)
+        mask = None if self.mask_N is None else self.mask_N[cut]
+        return replace(self, tokens_N=self.tokens_N[cut], units_N=self.units_N[cut], mask_N=mask)
+
     def batches(self, rows: int) -> Iterator[EvalBatch]:
         """All windows in order, at most `rows` at a time, with the segments that keep conversations apart."""
         C = self.context
         N = len(self.tokens_N)
-        windows = -(-(N - 1) // C)
+        windows = self.window_count
         for first in range(0, windows, rows):
             count = min(rows, windows - first)
             low, high = first * C, min((first + count) * C, N - 1)

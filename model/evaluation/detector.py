@@ -29,6 +29,7 @@ too late for both.
     10 % to 20 %     ACTION     general share up (10 % -> 20 %), learning rate x 0.5
     from 20 %        STOP       restore the last good checkpoint, then both of the above; also for NaN and infinity
     below -50 %      (in doubt) measure the baseline again; replayed text: it is being learned
+    within the floor UNRESOLVED nothing: the gauge cannot tell it from 0 (model/evaluation/noise_floor.py)
 
     detector = ForgettingDetector(baseline_general_perplexity=25.0)
     detector.record(ForgettingMetrics(epoch=0, train_loss=2.1, domain_perplexity=22.0, general_perplexity=25.2))
@@ -56,6 +57,7 @@ from model.evaluation.forgetting_score import (
     forgetting_nats,
     forgetting_ratio,
     perplexity,
+    within_floor,
 )
 
 __all__ = [
@@ -70,10 +72,17 @@ __all__ = [
     "forgetting_nats",
     "forgetting_ratio",
     "perplexity",
+    "within_floor",
 ]
 
 HISTORY_VERSION = 1
-_LABELS = {Severity.OK: "✓ OK", Severity.MINOR: "⚠ Minor", Severity.ACTION: "⚠ Action", Severity.STOP: "✗ Stop"}
+_LABELS = {
+    Severity.OK: "✓ OK",
+    Severity.MINOR: "⚠ Minor",
+    Severity.ACTION: "⚠ Action",
+    Severity.STOP: "✗ Stop",
+    Severity.UNRESOLVED: "≈ 0",
+}
 _DOUBTS = {Doubt.SUSPICIOUS: "? Suspect", Doubt.IMPOSSIBLE: "✗ Bad"}
 _WIDTH = 60
 
@@ -99,6 +108,7 @@ class ForgettingDetector:
     default: a guessed baseline makes every score wrong. Raises BadConfig unless it is a positive finite number.
     replayed: the general text is part of the training data (its training part; the set itself never is), so that a
     large fall means that it is being learned.
+    floor_ratio: the noise floor of the gauge (`NoiseFloor.ratio`), if it was measured; within it there is no verdict.
     """
 
     def __init__(
@@ -107,12 +117,15 @@ class ForgettingDetector:
         baseline_general_perplexity: float | None,
         thresholds: Thresholds | None = None,
         replayed: bool = False,
+        floor_ratio: float | None = None,
     ) -> None:
+        if floor_ratio is not None and not 0.0 <= floor_ratio < math.inf:
+            raise BadConfig("floor_ratio", floor_ratio, "0 or more, finite")
         forgetting_ratio(1.0, baseline_general_perplexity)  # type: ignore[arg-type]  # refuses what was not measured
         assert baseline_general_perplexity is not None
         self.baseline_general_perplexity = float(baseline_general_perplexity)
         self.thresholds = thresholds or Thresholds()
-        self.replayed = replayed
+        self.replayed, self.floor_ratio = replayed, floor_ratio
         self.history: list[ForgettingMetrics] = []
 
     def record(self, metrics: ForgettingMetrics) -> float:
@@ -133,23 +146,24 @@ class ForgettingDetector:
 
     def severity(self) -> Severity:
         """Severity of the last evaluation."""
-        return self.thresholds.severity(self.latest_score)
+        return self.thresholds.severity(self.latest_score, self.floor_ratio)
 
     def doubt(self) -> Doubt:
         """Whether the last score is too good to be true."""
         return self.thresholds.doubt(self.latest_score)
 
     def is_forgetting(self, threshold: float | None = None) -> bool:
-        """Whether the last score is at or over the threshold (default: `action`); one that is not finite always is."""
+        """Whether the last score is at or over the threshold (default: `action`); one that is not finite always is, one
+        within the noise floor never."""
         limit = self.thresholds.action if threshold is None else threshold
         if not math.isfinite(limit):
             raise BadConfig("threshold", threshold, "a finite number, e.g. 0.10 for ten per cent")
         score = self.latest_score
-        return not math.isfinite(score) or score >= limit
+        return not math.isfinite(score) or (score >= limit and not within_floor(score, self.floor_ratio))
 
     def get_recommendations(self) -> list[str]:
         """What to do about the last evaluation, worst first, in words for people."""
-        return recommendations(self.latest_score, self.thresholds, replayed=self.replayed)
+        return recommendations(self.latest_score, self.thresholds, replayed=self.replayed, floor_ratio=self.floor_ratio)
 
     def print_summary(self, file: TextIO | None = None) -> None:
         """Prints the history as a table, and the recommendations under it."""
@@ -164,7 +178,8 @@ class ForgettingDetector:
         ]
         for row in self.history:
             score = self.score(row)
-            label = _DOUBTS.get(self.thresholds.doubt(score), _LABELS[self.thresholds.severity(score)])
+            severity = self.thresholds.severity(score, self.floor_ratio)
+            label = _DOUBTS.get(self.thresholds.doubt(score), _LABELS[severity])
             row_text = f"{row.epoch:>5}{row.domain_perplexity:>12.1f}{row.general_perplexity:>13.1f}"
             lines.append(f"{row_text}{round(score, 2) + 0.0:>12.2f}{label:>10}")  # + 0.0: no "-0.00"
         if self.history:
@@ -178,11 +193,12 @@ class ForgettingDetector:
             "baseline_general_perplexity": self.baseline_general_perplexity,
             "thresholds": asdict(self.thresholds),
             "replayed": self.replayed,
+            "floor_ratio": self.floor_ratio,
             "history": [
                 {name: _to_json(value) for name, value in asdict(row).items()}
                 | {
                     "forgetting_ratio": _to_json(self.score(row)),
-                    "severity": self.thresholds.severity(self.score(row)),
+                    "severity": self.thresholds.severity(self.score(row), self.floor_ratio),
                     "doubt": self.thresholds.doubt(self.score(row)),
                 }
                 for row in self.history
@@ -201,6 +217,7 @@ class ForgettingDetector:
                 baseline_general_perplexity=document["baseline_general_perplexity"],
                 thresholds=Thresholds(**document["thresholds"]),
                 replayed=bool(document.get("replayed", False)),  # histories before this was kept have none
+                floor_ratio=document.get("floor_ratio"),
             )
             names = [field.name for field in fields(ForgettingMetrics)]
             for row in document["history"]:
@@ -210,10 +227,15 @@ class ForgettingDetector:
         return detector
 
 
-def recommendations(ratio: float, thresholds: Thresholds | None = None, *, replayed: bool = False) -> list[str]:
+def recommendations(
+    ratio: float, thresholds: Thresholds | None = None, *, replayed: bool = False, floor_ratio: float | None = None
+) -> list[str]:
     """What people are told to do at a score, by its severity. A score that is too good is told as that, never praised;
-    `replayed`: the text is part of the training data, so that a large fall means that it is being learned."""
+    `replayed`: the text is part of the training data, so that a large fall means that it is being learned;
+    `floor_ratio`: within it there is no verdict."""
     limits = thresholds or Thresholds()
+    if within_floor(ratio, floor_ratio):
+        return [f"≈ Not resolved ({ratio:+.2g}): within ±{floor_ratio:.2g} this gauge cannot tell a score from 0"]
     doubt = limits.doubt(ratio)
     if doubt is not Doubt.NONE:
         return _in_doubt(ratio, doubt, limits, replayed=replayed)

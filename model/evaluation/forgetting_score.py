@@ -21,12 +21,14 @@ _CHUNK_CELLS = 4_000_000  # resamples are drawn in slices of at most so many cou
 
 
 class Severity(StrEnum):
-    """How bad a score is: below minor OK, from minor watch, from action act, from stop go back."""
+    """How bad a score is: below minor OK, from minor watch, from action act, from stop go back. UNRESOLVED is no
+    verdict: the score lies within the noise floor of the gauge (model/evaluation/noise_floor.py)."""
 
     OK = "ok"
     MINOR = "minor"
     ACTION = "action"
     STOP = "stop"
+    UNRESOLVED = "unresolved"
 
 
 class Doubt(StrEnum):
@@ -57,8 +59,11 @@ class Thresholds:
             came = f"minor {self.minor}, action {self.action}, stop {self.stop}"
             raise BadConfig("thresholds", came, "0 < minor <= action <= stop, finite")
 
-    def severity(self, ratio: float) -> Severity:
-        """Severity of a score. NaN and infinity are a stop: `nan >= 0.20` is False, so it must be asked for first."""
+    def severity(self, ratio: float, floor_ratio: float | None = None) -> Severity:
+        """Severity of a score. NaN and infinity are a stop: `nan >= 0.20` is False, so it must be asked for first.
+        `floor_ratio`: the noise floor of the gauge, where it is known."""
+        if within_floor(ratio, floor_ratio):
+            return Severity.UNRESOLVED
         if not math.isfinite(ratio) or ratio >= self.stop:
             return Severity.STOP
         if ratio >= self.action:
@@ -70,6 +75,12 @@ class Thresholds:
         if not math.isfinite(ratio) or ratio >= self.suspicious_below:
             return Doubt.NONE
         return Doubt.IMPOSSIBLE if ratio < -1.0 else Doubt.SUSPICIOUS
+
+
+def within_floor(ratio: float, floor_ratio: float | None) -> bool:
+    """Whether a score is not resolved: no further from 0 than the noise floor of the gauge. Never where no floor is
+    known, and never for what is not a number."""
+    return floor_ratio is not None and math.isfinite(ratio) and abs(ratio) <= floor_ratio
 
 
 def perplexity(nats: float, tokens: int) -> float:

@@ -90,6 +90,12 @@ FORGETTING_NATS = _gauge(
 )
 FORGETTING_NATS_CI_LOW = _gauge("retain_forgetting_nats_ci_low", _SCORE, "Lower end of the 95 % interval in nats.")
 FORGETTING_NATS_CI_HIGH = _gauge("retain_forgetting_nats_ci_high", _SCORE, "Upper end of the 95 % interval in nats.")
+FORGETTING_FLOOR_RATIO = _gauge(
+    "retain_forgetting_floor_ratio",
+    _SCORE,
+    "Noise floor of the ratio on this device: a score no further from 0 is not resolved, and is no alert; absent where "
+    "it is not known.",
+)
 PERPLEXITY = _gauge("retain_perplexity", _SET, "exp(nats / tokens) of the last checkpoint; role: target or retention.")
 LOSS_NATS = _gauge("retain_loss_nats", _SET, "Mean loss of the last checkpoint in nats a token.")
 BASELINE_PERPLEXITY = _gauge("retain_baseline_perplexity", _SET, "Perplexity that a retention set is compared with.")
@@ -210,6 +216,7 @@ class EvaluatorMetrics(_Group):
         "forgetting_nats": FORGETTING_NATS,
         "forgetting_nats_ci_low": FORGETTING_NATS_CI_LOW,
         "forgetting_nats_ci_high": FORGETTING_NATS_CI_HIGH,
+        "forgetting_floor_ratio": FORGETTING_FLOOR_RATIO,
         "perplexity": PERPLEXITY,
         "loss_nats": LOSS_NATS,
         "baseline_perplexity": BASELINE_PERPLEXITY,

@@ -23,7 +23,7 @@ from services.common.object_store import ObjectStore
 from services.common.supervision import Supervisor
 from services.evaluator.adapters.aside import Aside
 from services.evaluator.adapters.exporter import PrometheusExporter
-from services.evaluator.adapters.kept import StoredEvaluations, StoredResults
+from services.evaluator.adapters.kept import StoredEvaluations, StoredFloors, StoredResults
 from services.evaluator.adapters.kept_history import StoredHistory, StoredShownRuns
 from services.evaluator.adapters.lazy_torch import LazyTorch
 from services.evaluator.adapters.local_cache import open_cache
@@ -75,7 +75,12 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel) ->
     )
     calls = Blocking("store", threads=STORE_THREADS, limit_s=STORE_LIMIT_S)
     working = Working(
-        answering=Answering(measurer=torch, results=StoredResults(store, aside), statistics=Bootstrap()),
+        answering=Answering(
+            measurer=torch,
+            results=StoredResults(store, aside),
+            floors=StoredFloors(store, aside),
+            statistics=Bootstrap(),
+        ),
         evaluations=evaluations,
         history=history,
         shown=shown,

@@ -85,6 +85,7 @@ class EvaluatorProcess:
     port: int
     metrics_port: int
     server: str = "127.0.0.1:1"  # no orchestrator there
+    threads: int = 1
     process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -102,6 +103,7 @@ class EvaluatorProcess:
             "RETAIN_METRICS_BIND": f"127.0.0.1:{self.metrics_port}",
             "RETAIN_SERVER": self.server,
             "RETAIN_HOME": str(self.home),
+            "RETAIN_EVALUATOR_THREADS": str(self.threads),
         }
         with (self.home / "evaluator.log").open("ab") as log:
             command = [sys.executable, "-m", "services.evaluator.main"]

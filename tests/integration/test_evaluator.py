@@ -72,6 +72,34 @@ def test_a_disturbed_model_forgot_and_the_interval_says_how_surely(here):
     assert mine.perplexity == pytest.approx(before, rel=1e-6)
 
 
+def test_a_gauge_says_what_it_resolves_and_another_setting_of_it_lies_within(here):
+    """One checkpoint, measured with one thread, with two, and in this process in other batches: every score of it
+    against itself is within the floor, and exactly 0 where nothing differs."""
+    found = here.evaluator.evaluate("floor", world.request_for(here.base, [here.small], here.base, run="floor"))
+    assert found.state == SUCCEEDED, found.error
+    (score,) = found.scores
+    assert score.ratio == 0.0
+    assert 0.0 < score.floor_ratio < 1e-4  # a hundredth of a per cent: far below every threshold
+    line = 'retain_forgetting_floor_ratio{retention_set="general",run="floor",stage="midtrain/code"} '
+    shown = [row for row in here.evaluator.metrics().splitlines() if row.startswith(line)]
+    assert [float(row.removeprefix(line)) for row in shown] == [pytest.approx(score.floor_ratio)]
+    kept = [info.key for info in here.store.list("floors/")]
+    other = world.EvaluatorProcess.on(here.server.endpoint, here.folder / "two-threads")
+    other.threads = 2
+    other.start()
+    try:
+        again = other.evaluate("floor-2", world.request_for(here.base, [here.small], here.base, run="floor-2"))
+    finally:
+        other.stop()
+    assert again.state == SUCCEEDED, again.error
+    assert again.scores[0].ratio == 0.0
+    assert len(list(here.store.list("floors/"))) == len(kept) + 1  # another way of measuring has a floor of its own
+    eval_set = EvalSet.open(here.folder / "small")
+    mine = [evaluate_set(here.model, eval_set, batch_rows=rows).perplexity for rows in (1, 3, 64)]
+    for now in (again.results[0].perplexity, *mine):
+        assert abs(now / score.perplexity - 1) <= score.floor_ratio
+
+
 def test_asked_twice_is_measured_once_also_after_a_restart(here):
     request = world.request_for(here.worse, [here.small], here.base, run="twice")
     first = here.evaluator.evaluate("twice-1", request)

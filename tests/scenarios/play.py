@@ -6,10 +6,10 @@
 
 The stage under test is a mid-training on code, 100 steps with a boundary every 10, on top of an imported model; a
 header line sets what differs (`lag=1 max_retries=0 settle=0`). Words on the left: admit, ask GROUP REQUEST, prepared,
-progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report= for the interval and the report set), directive STEP,
-end, fail REASON, cancel, approve ACCEPT|CONTINUE, retry, job-ended GROUP, hung GROUP; of the line to the parent: point
-POINT SET=RATIO.., written POINT, unwritten POINT, and `score 100 at=POINT` for the written one. `@G.A` after a word
-speaks for attempt A of group G; without it for the present ones.
+progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report=, floor= for the interval, the report set, the noise
+floor), directive STEP, end, fail REASON, cancel, approve ACCEPT|CONTINUE, retry, job-ended GROUP, hung GROUP; of the
+line to the parent: point POINT SET=RATIO.., written POINT, unwritten POINT, and `score 100 at=POINT` for the written
+one. `@G.A` after a word speaks for attempt A of group G; without it for the present ones.
 """
 
 import math
@@ -223,7 +223,7 @@ class Player:
         at_step = int(words[1])
         values = {name: float(value) for name, value in (word.split("=") for word in words[2:])}
         low, report, point = values.pop("low", None), values.pop("report", None), values.pop("at", None)
-        target = values.pop("target", 2.0)
+        target, floor = values.pop("target", 2.0), values.pop("floor", None)
         checkpoints = [c for c in self.state.stages[0].checkpoints if c.ref.step == at_step]
         attempt = checkpoints[-1].attempt if checkpoints else self.state.stages[0].attempt
         scores = [score_of(name, ratio, SetUse.CONTROL, low) for name, ratio in values.items()]
@@ -232,6 +232,7 @@ class Player:
         results = [result_of("code", target, SetRole.TARGET), *(result_of(n, 2.0, SetRole.RETENTION) for n in values)]
         if report is not None:
             results.append(result_of("general", 2.0, SetRole.RETENTION, SetUse.REPORT))
+        scores = [replace(score, floor_ratio=floor) for score in scores]
         return e.EvaluationFinished(
             stage_index=0,
             attempt=attempt,

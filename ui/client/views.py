@@ -4,6 +4,7 @@ Field names are those of the protobuf messages (see protos/retain), so that `con
 optional value is None, an UNSPECIFIED enum value the empty string.
 """
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -54,7 +55,8 @@ class SetResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ForgettingScore:
-    """How much of one retention set was forgotten: `ratio` = (ppl_now - ppl_baseline) / ppl_baseline; > 0 is worse."""
+    """How much of one retention set was forgotten: `ratio` = (ppl_now - ppl_baseline) / ppl_baseline; > 0 is worse.
+    `floor_ratio`: the gauge's noise floor; no further from 0 a score is not resolved. None where it is not known."""
 
     retention_set: str
     ratio: float
@@ -64,6 +66,12 @@ class ForgettingScore:
     baseline_perplexity: float
     perplexity: float
     use: str
+    floor_ratio: float | None = None
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the gauge can tell the score from 0; what is not a finite number always is."""
+        return self.floor_ratio is None or not math.isfinite(self.ratio) or abs(self.ratio) > self.floor_ratio
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from ui.severity import MARKS, Thresholds
 GENERAL, TARGET = "#1f5fd0", "#c2410c"
 VERDICT_MARKS = {"ADJUST": "triangle-up", "ROLL_BACK": "triangle-down", "STOP": "cross", "ACCEPT": "diamond"}
 HEIGHT = 300
+LEAST_NAMED = 0.04  # of the axis: a thinner band has no room for its name
 TOP_SHARE = 1.15  # room over the highest score or the stop threshold
 
 
@@ -56,6 +57,8 @@ def frame(rows: Sequence[DualRow], begins: Sequence[tuple[str, int]]) -> pd.Data
                 "low": row.forgetting_low,
                 "high": row.forgetting_high,
                 "of": row.worst_set,
+                "floor": row.floor,
+                "colour": MARKS["UNRESOLVED"].hex_colour if row.severity == "UNRESOLVED" else GENERAL,
                 "verdict": row.verdict,
             }
             for row in rows
@@ -89,14 +92,18 @@ def perplexity_chart(data: pd.DataFrame) -> Any:
 
 
 def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds) -> Any:
-    """The score with its 95 % interval within the bands OK, minor, action, stop; what the gate did is marked."""
+    """The score with its 95 % interval within the bands OK, minor, action, stop; what the gate did is marked. What lies
+    within the noise floor has no colour."""
     scored = data.dropna(subset=["forgetting"])
     finite = [value for value in (*scored["forgetting"], *scored["high"].dropna()) if abs(value) != float("inf")]
     top = max([thresholds.stop, *finite]) * TOP_SHARE
     bottom = min([0.0, *finite, *scored["low"].dropna()]) * TOP_SHARE
     scale = alt.Scale(domain=[bottom, top], nice=False)
     y = alt.Y("forgetting:Q", title="Forgetting", axis=alt.Axis(format="+.0%"), scale=scale)
-    layers: list[Any] = [*_bands(thresholds, bottom, top, scale), _stage_rules(data)]
+    layers: list[Any] = [
+        *_bands(thresholds, bottom, top, _floor(scored), scale),
+        _stage_rules(data),
+    ]
     base = alt.Chart(scored).encode(x=_tokens_axis())
     layers.append(base.mark_errorbar().encode(y=alt.Y("low:Q", scale=scale, title="Forgetting"), y2="high:Q"))
     layers.append(base.mark_line(strokeWidth=2, color=GENERAL).encode(y=y, detail="line:N"))
@@ -108,6 +115,7 @@ def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds) -> Any:
         alt.Tooltip("forgetting:Q", format="+.1%"),
         alt.Tooltip("low:Q", format="+.1%"),
         alt.Tooltip("high:Q", format="+.1%"),
+        alt.Tooltip("floor:Q", format=".1e", title="noise floor"),
         "verdict:N",
     ]
     shape = alt.Shape(
@@ -118,9 +126,10 @@ def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds) -> Any:
     )
     quiet = base.transform_filter(~alt.FieldOneOfPredicate("verdict", list(VERDICT_MARKS)))
     acted = base.transform_filter(alt.FieldOneOfPredicate("verdict", list(VERDICT_MARKS)))
-    layers.append(quiet.mark_point(filled=True, size=36, color=GENERAL).encode(y=y, tooltip=tooltip))
+    colour = alt.Color("colour:N", scale=None, legend=None)
+    layers.append(quiet.mark_point(filled=True, size=36).encode(y=y, color=colour, tooltip=tooltip))
     layers.append(
-        acted.mark_point(filled=True, size=130, color=GENERAL, opacity=1).encode(y=y, shape=shape, tooltip=tooltip)
+        acted.mark_point(filled=True, size=130, opacity=1).encode(y=y, color=colour, shape=shape, tooltip=tooltip)
     )
     return alt.layer(*layers).properties(height=HEIGHT)
 
@@ -129,19 +138,31 @@ def _tokens_axis() -> alt.X:
     return alt.X("tokens_total:Q", title="Tokens trained, stage after stage", axis=alt.Axis(format="~s"))
 
 
-def _bands(thresholds: Thresholds, bottom: float, top: float, scale: alt.Scale) -> list[Any]:
-    """The severities as areas behind the line, each named at its right edge."""
-    floor = max(bottom, thresholds.suspicious_below)
+def _floor(scored: pd.DataFrame) -> float:
+    """The highest noise floor of what is drawn; 0 where none is known."""
+    known = pd.to_numeric(scored["floor"]).dropna()
+    return float(known.max()) if len(known) else 0.0
+
+
+def _bands(thresholds: Thresholds, bottom: float, top: float, floor: float, scale: alt.Scale) -> list[Any]:
+    """The severities as areas behind the line, each named at its right edge where it is high enough for its name."""
+    doubtful = max(bottom, thresholds.suspicious_below)
+    resolved = min(floor, thresholds.minor)
     bounds = [
-        *([("SUSPICIOUS", bottom, floor)] if bottom < floor else []),
-        ("OK", floor, thresholds.minor),
+        *([("SUSPICIOUS", bottom, doubtful)] if bottom < doubtful else []),
+        *_around_zero(doubtful, resolved, thresholds.minor),
         ("MINOR", thresholds.minor, thresholds.action),
         ("ACTION", thresholds.action, thresholds.stop),
         ("STOP", thresholds.stop, top),
     ]
     bands = pd.DataFrame(
         [
-            {"from": low, "to": high, "band": MARKS[name].word, "colour": MARKS[name].hex_colour}
+            {
+                "from": low,
+                "to": high,
+                "band": MARKS[name].word if high - low >= LEAST_NAMED * (top - bottom) else "",
+                "colour": MARKS[name].hex_colour,
+            }
             for name, low, high in bounds
         ]
     )
@@ -158,6 +179,14 @@ def _bands(thresholds: Thresholds, bottom: float, top: float, scale: alt.Scale) 
         color=alt.Color("colour:N", scale=None, legend=None),
     )
     return [area, names]
+
+
+def _around_zero(low: float, floor: float, minor: float) -> list[tuple[str, float, float]]:
+    """OK up to minor, but for what is not resolved on both sides of 0."""
+    if floor <= 0:
+        return [("OK", low, minor)]
+    bands = [("OK", low, -floor), ("UNRESOLVED", max(low, -floor), floor), ("OK", floor, minor)]
+    return [band for band in bands if band[1] < band[2]]
 
 
 def _stage_rules(data: pd.DataFrame) -> Any:

@@ -28,7 +28,7 @@ def stages(run: Run, thresholds: Thresholds) -> None:
             done = stage.step / stage.total_steps if stage.total_steps else 0.0
             phase = f", {PHASES.get(run.status.phase, '')}" if stage.state == "RUNNING" else ""
             st.progress(min(1.0, done), text=f"step {stage.step:,} of {stage.total_steps or 0:,}{phase}")
-            mark = MARKS[thresholds.severity(stage.forgetting)]
+            mark = MARKS[thresholds.of_stage(stage)]
             facts = [
                 ("Loss", f"{stage.train_loss_nats:.3f}" if stage.train_loss_nats else "-"),
                 ("Tokens/s", words.rate(stage.tokens_per_second) if stage.tokens_per_second else "-"),
@@ -133,7 +133,7 @@ def report(run: Run, thresholds: Thresholds) -> None:
         table = []
         for stage in accepted:
             scores = ", ".join(
-                f"{MARKS[thresholds.severity(score.ratio)].sign} {score.retention_set} {words.percent(score.ratio)}"
+                f"{MARKS[thresholds.of_score(score)].sign} {score.retention_set} {words.percent(score.ratio)}"
                 for score in stage.report_scores
             )
             table.append(

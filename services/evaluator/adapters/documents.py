@@ -8,7 +8,8 @@ one step by step when it is read, so that what an installation kept is read by e
 raises Corrupt, and whoever reads puts it aside. A folder of documents of every version is read by a test.
 
 A kept measurement carries the SHA-256 of what it says, and what it was measured on and how: one that was changed, or
-that lies under the name of another, is measured again. There is none of version 1: those had neither.
+that lies under the name of another, is measured again. There is none of version 1: those had neither. Noise floors are
+kept likewise.
 """
 
 import hashlib
@@ -20,12 +21,12 @@ from typing import Any, TypeVar
 
 from services.common.errors import Corrupt
 from services.common.versions import Versions, WrittenByNewer
-from services.evaluator.application.ports import MeasurementName
-from services.evaluator.domain.answer import Evaluation, Measurement, Record, Score, SetResult, State
+from services.evaluator.application.ports import FloorName, MeasurementName
+from services.evaluator.domain.answer import Evaluation, Measurement, NoiseFloor, Record, Score, SetResult, State
 from services.evaluator.domain.question import Baseline, CheckpointRef, Line, Model, Question, Role, SetRef, Use
 
 T = TypeVar("T")
-VERSION = 2
+VERSION = 3
 Document = dict[str, Any]
 
 
@@ -36,8 +37,7 @@ def encode_evaluation(value: Evaluation) -> bytes:
 
 def encode_measurement(value: Measurement, name: MeasurementName) -> bytes:
     """The document of a measurement, sealed."""
-    body = {"name": asdict(name), "measurement": _plain(asdict(value))}
-    return _json(_MEASUREMENTS.stamp({"sha256": _sha256(body), "body": body}))
+    return _sealed(_MEASUREMENTS, {"name": asdict(name), "measurement": _plain(asdict(value))})
 
 
 def decode_measurement(data: bytes, name: MeasurementName, where: str) -> Measurement:
@@ -45,14 +45,39 @@ def decode_measurement(data: bytes, name: MeasurementName, where: str) -> Measur
     name."""
 
     def build(document: Document) -> Measurement:
-        body = document["body"]
-        if _sha256(body) != document["sha256"]:
-            raise ValueError(f"its content has the SHA-256 {_sha256(body)}, it says {document['sha256']}")
-        if body["name"] != asdict(name):
-            raise ValueError(f"it is the measurement of {body['name']}")
-        return _measurement(body["measurement"])
+        return _measurement(_unsealed(document, asdict(name))["measurement"])
 
     return _decoded(build, data, where, _MEASUREMENTS)
+
+
+def encode_floor(value: NoiseFloor, name: FloorName) -> bytes:
+    """The document of a noise floor, sealed."""
+    return _sealed(_FLOORS, {"name": asdict(name), "floor": asdict(value)})
+
+
+def decode_floor(data: bytes, name: FloorName, where: str) -> NoiseFloor:
+    """Raises Corrupt when the document is not one that `encode_floor` wrote for this name."""
+
+    def build(document: Document) -> NoiseFloor:
+        floor = NoiseFloor(**_unsealed(document, asdict(name))["floor"])
+        if not 0.0 <= floor.nats < math.inf:
+            raise ValueError(f"a floor of {floor.nats} nats")
+        return floor
+
+    return _decoded(build, data, where, _FLOORS)
+
+
+def _sealed(versions: Versions, body: Document) -> bytes:
+    return _json(versions.stamp({"sha256": _sha256(body), "body": body}))
+
+
+def _unsealed(document: Document, name: Document) -> Document:
+    body: Document = document["body"]
+    if _sha256(body) != document["sha256"]:
+        raise ValueError(f"its content has the SHA-256 {_sha256(body)}, it says {document['sha256']}")
+    if body["name"] != name:
+        raise ValueError(f"it is the measurement of {body['name']}")
+    return body
 
 
 def decode_evaluation(data: bytes, where: str) -> Evaluation:
@@ -93,12 +118,20 @@ def _from_1(document: Document) -> Document:
     return _evaluation_1(document)
 
 
+def _from_2(document: Document) -> Document:
+    """Version 2 knew no noise floor: the scores of before have none."""
+    if "records" in document:
+        return document | {"records": [_from_2(row) for row in document["records"]]}
+    return document | {"scores": [score | {"floor_ratio": None} for score in document["scores"]]}
+
+
 def _no_seal(document: Document) -> Document:
     raise ValueError("version 1 of a measurement has no seal; it is measured again")
 
 
-_VERSIONS = Versions(current=VERSION, upcasters={1: _from_1})
-_MEASUREMENTS = Versions(current=VERSION, upcasters={1: _no_seal})
+_VERSIONS = Versions(current=VERSION, upcasters={1: _from_1, 2: _from_2})
+_MEASUREMENTS = Versions(current=2, upcasters={1: _no_seal})
+_FLOORS = Versions(current=1, upcasters={})
 # What reading something else than our own document raises: also too deep a nesting, and numbers without an end.
 _FAULTS = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 

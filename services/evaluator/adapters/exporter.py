@@ -56,6 +56,10 @@ class PrometheusExporter(Exporter):
                 (metrics.forgetting_ratio_ci_low, metrics.forgetting_nats_ci_low, score.ratio_low),
                 (metrics.forgetting_ratio_ci_high, metrics.forgetting_nats_ci_high, score.ratio_high),
             ]
+            if score.floor_ratio is None:
+                metrics.forgetting_floor_ratio.remove_by_labels(labels)
+            else:
+                metrics.forgetting_floor_ratio.labels(**labels).set(score.floor_ratio)
             for ratio_gauge, nats_gauge, end in ends:
                 if end is None:  # an interval that is no longer there must not stay beside the score
                     ratio_gauge.remove_by_labels(labels)

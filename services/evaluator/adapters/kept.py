@@ -2,6 +2,7 @@
 
     evaluations/{weights digest}/{set digest}.{method}.json
                                         a measurement with its units: asking twice measures once
+    floors/{set digest}/{name}.json     a noise floor, by shape of the model and method
     evaluator/evaluations/{id}.json     a question, and its answer once there is one
     evaluator/runs/{run}/{ms}-{id}      names the evaluations of a run; "-" for those of none. Written before the
                                         evaluation and deleted after it, so that none is without
@@ -19,8 +20,8 @@ from services.common.errors import Corrupt, NotFound
 from services.common.object_store import ObjectStore
 from services.evaluator.adapters import documents
 from services.evaluator.adapters.aside import Aside
-from services.evaluator.application.ports import EvaluationKey, Evaluations, MeasurementName, Results
-from services.evaluator.domain.answer import Evaluation, Measurement
+from services.evaluator.application.ports import EvaluationKey, Evaluations, FloorName, Floors, MeasurementName, Results
+from services.evaluator.domain.answer import Evaluation, Measurement, NoiseFloor
 
 _EVALUATIONS, _UNFINISHED, _RUNS = "evaluator/evaluations/", "evaluator/unfinished/", "evaluator/runs/"
 _NO_RUN = "-"
@@ -53,6 +54,35 @@ def result_key(name: MeasurementName) -> str:
     """Where a measurement lies. The method is in it by its hash: its text is in the document."""
     method = hashlib.sha256(name.method.encode()).hexdigest()[:16]
     return f"evaluations/{name.weights_digest}/{name.set_digest}.{method}.json"
+
+
+class StoredFloors(Floors):
+    """Noise floors. A damaged one is put aside and measured again."""
+
+    def __init__(self, store: ObjectStore, aside: Aside) -> None:
+        self._store, self._aside = store, aside
+
+    def get(self, name: FloorName) -> NoiseFloor | None:
+        key = floor_key(name)
+        try:
+            data = self._store.get_bytes(key)
+        except NotFound:
+            return None
+        try:
+            return documents.decode_floor(data, name, key)
+        except Corrupt as error:
+            self._aside.put(key, data, error, kind="floor")
+            return None
+
+    def put(self, name: FloorName, floor: NoiseFloor) -> None:
+        data = documents.encode_floor(floor, name)
+        self._store.put_bytes(floor_key(name), data, content_type="application/json")
+
+
+def floor_key(name: FloorName) -> str:
+    """Where a floor lies: below the digest of its set, so that it goes when nothing names the set any more."""
+    rest = hashlib.sha256(f"{name.shape} {name.set_content} {name.method}".encode()).hexdigest()
+    return f"floors/{name.set_digest}/{rest[:32]}.json"
 
 
 class StoredEvaluations(Evaluations):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from services.common.content_cache import ContentCache
 from services.common.object_store import ObjectStore
 from services.evaluator.application.ports import Measurer, PointWriter, Sampler
-from services.evaluator.domain.answer import Measurement
+from services.evaluator.domain.answer import Measurement, NoiseFloor
 from services.evaluator.domain.question import CheckpointRef, Model, PointOrder, SetRef, WrittenPoint
 
 if TYPE_CHECKING:
@@ -34,6 +34,15 @@ class LazyTorch(Measurer, Sampler, PointWriter):
 
     def measure(self, model: Model, ref: SetRef) -> Measurement:
         return self._torch()[0].measure(model, ref)
+
+    def shape(self, model: Model) -> str:
+        return self._torch()[0].shape(model)
+
+    def floor_method(self) -> str:
+        return self._torch()[0].floor_method()
+
+    def floor(self, model: Model, ref: SetRef) -> NoiseFloor:
+        return self._torch()[0].floor(model, ref)
 
     def release(self) -> None:
         if self._made is not None:

@@ -5,16 +5,21 @@ small.
 """
 
 import hashlib
+import json
 import math
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 
 import torch
 
 from model.data.eval_set import EvalSet
 from model.errors import BadCheckpoint, NonFinite, RetainModelError
 from model.evaluation.generate import generate
+from model.evaluation.noise_floor import measure_floor
 from model.evaluation.perplexity import HEAD_LOGITS, ROWS_TOKENS, evaluate_set
 from model.nn.interpolation import interpolate
 from model.nn.llama import Llama
@@ -25,13 +30,23 @@ from services.evaluator.adapters.model_cache import ModelCache
 from services.evaluator.adapters.verified import VerifiedFiles, damaged, read_manifest
 from services.evaluator.adapters.weights import Weights, claims, load
 from services.evaluator.application.ports import Measurer, Sampler
-from services.evaluator.domain.answer import Measurement
+from services.evaluator.domain.answer import Measurement, NoiseFloor
 from services.evaluator.domain.question import CheckpointRef, Model, SetRef
 
 MODELS_IN_MEMORY = 2  # both ends of a line
 DIGESTS_IN_MEMORY = 10_000
 # Raise it with every change to model/ that changes a bit of a measurement: what was kept before is measured again.
 ARITHMETIC = 1
+# The same of model/evaluation/noise_floor.py: floors that were kept before are measured again.
+FLOOR = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What was computed of a checkpoint when it was loaded: the digests of its weights and of its shape."""
+
+    digest: str
+    shape: str
 
 
 class TorchMeasurer(Measurer, Sampler):
@@ -41,7 +56,8 @@ class TorchMeasurer(Measurer, Sampler):
         torch.set_num_threads(threads)
         self._files, self._device, self._make_room = files, torch.device(device), make_room
         self._models: ModelCache[Weights] = ModelCache(MODELS_IN_MEMORY)
-        self._digests: OrderedDict[tuple[str, str], str] = OrderedDict()  # (manifest, claim) -> computed
+        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()  # by manifest and claim
+        self._one_pass = threading.Lock()  # held by whoever changes the number of threads, and by whoever samples
         self._sets: OrderedDict[str, str] = OrderedDict()  # digest of a set -> computed, over its units too
         self._lock = threading.Lock()
         facts = {
@@ -58,6 +74,40 @@ class TorchMeasurer(Measurer, Sampler):
 
     def method(self) -> str:
         return self._method
+
+    def shape(self, model: Model) -> str:
+        ref = model.checkpoint
+        with self._lock:
+            known = self._known.get((ref.manifest_sha256, ref.weights_digest))
+        return known.shape if known is not None else shape_of(self._loaded(ref).model)
+
+    def floor_method(self) -> str:
+        return f"{self._method} floor={FLOOR} cores={len(os.sched_getaffinity(0))}"
+
+    def floor(self, model: Model, ref: SetRef) -> NoiseFloor:
+        doing = f"measuring the noise floor on {ref.name}"
+        try:
+            found = measure_floor(
+                self.weights(model),
+                self._files.eval_set(ref),
+                device=self._device,
+                cores=len(os.sched_getaffinity(0)),
+                alone=self._alone,
+                on_tokens=lambda _: beat(doing),
+            )
+        except RetainModelError as error:
+            raise FailedPrecondition(f"noise floor of {ref.name}: {error}", reason=error.reason) from error
+        return NoiseFloor(nats=found.nats, repeats=found.repeats, tokens=found.tokens)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else computes meanwhile: the number of threads belongs to the process, and decides the last bits."""
+        while not self._one_pass.acquire(timeout=1.0):
+            beat()
+        try:
+            yield
+        finally:
+            self._one_pass.release()
 
     def identify(self, model: Model) -> str:
         return model.digest([self._identified(end) for end in model.ends])
@@ -117,7 +167,7 @@ class TorchMeasurer(Measurer, Sampler):
             with self._files.model_folder(checkpoint) as folder:
                 tokenizer = Tokenizer.load(folder)
             turns = [{"role": "user", "content": prompt}]
-            yield from generate(
+            pieces = generate(
                 model,
                 tokenizer,
                 turns if chat else prompt,
@@ -126,6 +176,12 @@ class TorchMeasurer(Measurer, Sampler):
                 top_k=top_k,
                 seed=seed,
             )
+            while True:
+                with self._alone():
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece
         except RetainModelError as error:
             raise FailedPrecondition(f"{checkpoint.uri}: {error}", reason=error.reason) from error
 
@@ -139,9 +195,9 @@ class TorchMeasurer(Measurer, Sampler):
 
     def _identified(self, ref: CheckpointRef) -> str:
         with self._lock:
-            known = self._digests.get((ref.manifest_sha256, ref.weights_digest))
+            known = self._known.get((ref.manifest_sha256, ref.weights_digest))
         if known is not None:
-            return known
+            return known.digest
         try:
             return self._loaded(ref).digest
         except NonFinite as error:
@@ -166,10 +222,11 @@ class TorchMeasurer(Measurer, Sampler):
             return weights
 
         weights = self._models.get(f"{ref.manifest_sha256} {ref.weights_digest}", load_it)
+        known = _Known(digest=weights.digest, shape=shape_of(weights.model))
         with self._lock:
-            self._digests[(ref.manifest_sha256, ref.weights_digest)] = weights.digest
-            while len(self._digests) > DIGESTS_IN_MEMORY:
-                self._digests.popitem(last=False)
+            self._known[(ref.manifest_sha256, ref.weights_digest)] = known
+            while len(self._known) > DIGESTS_IN_MEMORY:
+                self._known.popitem(last=False)
         return weights
 
     def _check_tokenizer(self, checkpoint: CheckpointRef, eval_set: EvalSet) -> None:
@@ -180,6 +237,12 @@ class TorchMeasurer(Measurer, Sampler):
         if found != eval_set.tokenizer_digest:
             came = f"it was made with tokenizer {eval_set.tokenizer_digest[:12]}, the model has {found[:12]}"
             raise FailedPrecondition(f"set {eval_set.name}: {came}", reason="TOKENIZER_DIFFERS")
+
+
+def shape_of(model: Llama) -> str:
+    """SHA-256 (hex) over a model's sizes and variants."""
+    canonical = json.dumps(asdict(model.config), sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def content_digest(eval_set: EvalSet) -> str:

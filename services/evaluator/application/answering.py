@@ -1,5 +1,6 @@
 """Answers one question: reads what was measured before, measures the rest, compares with the baselines."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,8 +8,8 @@ from dataclasses import dataclass
 from services.common.errors import RetainError, Unavailable
 from services.common.heart import beat
 from services.common.logging import get_logger
-from services.evaluator.application.ports import MeasurementName, Measurer, Results, Statistics
-from services.evaluator.domain.answer import Answer, Measurement, Rows, Score, SetResult, score
+from services.evaluator.application.ports import FloorName, Floors, MeasurementName, Measurer, Results, Statistics
+from services.evaluator.domain.answer import Answer, Measurement, NoiseFloor, Rows, Score, SetResult, score
 from services.evaluator.domain.question import Model, Question, Role, SetRef, Use
 
 log = get_logger(__name__)
@@ -20,6 +21,7 @@ class Answering:
 
     measurer: Measurer
     results: Results
+    floors: Floors
     statistics: Statistics
     clock: Callable[[], float] = time.perf_counter
 
@@ -59,8 +61,35 @@ class Answering:
             baseline = question.baseline_of(ref.name) if ref.role is Role.RETENTION else None
             if baseline is not None:
                 before = self._measured(Model(checkpoint=baseline), ref, stopwatch)
-                scores.append(score(ref, now, before, self.statistics.interval(now, before)))
+                floor = self._floor(Model(checkpoint=baseline), ref) if math.isfinite(before.perplexity) else None
+                scores.append(score(ref, now, before, self.statistics.interval(now, before), floor))
         return tuple(rows), tuple(scores)
+
+    def _floor(self, baseline: Model, ref: SetRef) -> NoiseFloor | None:
+        """Measured once for a device, a shape of models and a set. The first one stays: a verdict that is asked for
+        again must not change. One that cannot be measured costs the score its floor, and never the verdict."""
+        name = FloorName(
+            shape=self.measurer.shape(baseline),
+            set_digest=ref.digest,
+            set_content=self.measurer.identify_set(ref),
+            method=self.measurer.floor_method(),
+        )
+        known = self.floors.get(name)
+        if known is not None:
+            return known
+        beat(f"measuring the noise floor on {ref.name}")
+        began_s = self.clock()
+        try:
+            floor = self.measurer.floor(baseline, ref)
+        except Unavailable:
+            raise
+        except RetainError as error:
+            log.warning("the noise floor was not measured", set=ref.name, error=error.message)
+            return None
+        facts = {"ratio": floor.ratio, "repeats": floor.repeats, "tokens": floor.tokens}
+        log.info("noise floor", set=ref.name, use=ref.use, took_s=round(self.clock() - began_s, 3), **facts)
+        self.floors.put(name, floor)
+        return floor
 
     def _measured(self, model: Model, ref: SetRef, stopwatch: "_Stopwatch") -> Measurement:
         """Under the digest that was computed from the weights, never under one that somebody claims."""

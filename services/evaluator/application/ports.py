@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.evaluator.domain.answer import Evaluation, Measurement, Record
+from services.evaluator.domain.answer import Evaluation, Measurement, NoiseFloor, Record
 from services.evaluator.domain.question import CheckpointRef, Model, PointOrder, SetRef, WrittenPoint
 
 
@@ -29,6 +29,19 @@ class Measurer(Protocol):
 
     def measure(self, model: Model, ref: SetRef) -> Measurement:
         """Sums of the model on the set."""
+        ...
+
+    def shape(self, model: Model) -> str:
+        """Digest of the sizes and variants of a model: whatever of it, but for its weights, decides how is summed."""
+        ...
+
+    def floor_method(self) -> str:
+        """`method`, and all else that changes a noise floor: how often is repeated, and on how many cores."""
+        ...
+
+    def floor(self, model: Model, ref: SetRef) -> NoiseFloor:
+        """The noise floor of scores against this model on the set: its measurement repeated in other ways. Costs a
+        bounded number of tokens."""
         ...
 
     def release(self) -> None:
@@ -72,6 +85,26 @@ class Results(Protocol):
     def get(self, name: MeasurementName) -> Measurement | None: ...
 
     def put(self, name: MeasurementName, measured: Measurement) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloorName:
+    """What a noise floor was measured for: the shape of a model, a set (its own digest, and the one computed of it with
+    its units), a device and a way of measuring."""
+
+    shape: str
+    set_digest: str
+    set_content: str
+    method: str
+
+
+class Floors(Protocol):
+    """Noise floors by name, kept as long as anything names the set. One that cannot be read is put aside, and is
+    none."""
+
+    def get(self, name: FloorName) -> NoiseFloor | None: ...
+
+    def put(self, name: FloorName, floor: NoiseFloor) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

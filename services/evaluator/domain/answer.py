@@ -71,7 +71,10 @@ class SetResult:
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """Forgetting of one retention set: positive is worse. Infinite when the model's perplexity is not finite, so that
-    whoever compares it with a threshold stops. No interval with under 50 units."""
+    whoever compares it with a threshold stops. No interval with under 50 units.
+
+    `floor_ratio`: the noise floor of this gauge; a ratio no further from 0 is not resolved. None where it is not known.
+    """
 
     retention_set: str
     use: Use
@@ -81,9 +84,31 @@ class Score:
     ratio_high: float | None = None
     baseline_perplexity: float
     perplexity: float
+    floor_ratio: float | None = None
 
 
-def score(ref: SetRef, now: Measurement, baseline: Measurement, interval: tuple[float, float] | None) -> Score:
+@dataclass(frozen=True, kw_only=True)
+class NoiseFloor:
+    """How far from 0 a score of an untouched model may lie where only the way of measuring changes: in nats a token,
+    with the number of repeats and the tokens in each of them that it was found from."""
+
+    nats: float
+    repeats: int
+    tokens: int
+
+    @property
+    def ratio(self) -> float:
+        """The floor in the unit of `Score.ratio`."""
+        return math.expm1(self.nats)
+
+
+def score(
+    ref: SetRef,
+    now: Measurement,
+    baseline: Measurement,
+    interval: tuple[float, float] | None,
+    floor: NoiseFloor | None = None,
+) -> Score:
     """The score of a set against its baseline. Raises Corrupt when the two are not measurements of one set, or when the
     baseline is not a finite number (nothing can be compared with it)."""
     if now.unit_tokens != baseline.unit_tokens:
@@ -103,6 +128,7 @@ def score(ref: SetRef, now: Measurement, baseline: Measurement, interval: tuple[
         ratio_high=high,
         baseline_perplexity=baseline.perplexity,
         perplexity=now.perplexity,
+        floor_ratio=floor.ratio if floor is not None else None,
     )
 
 

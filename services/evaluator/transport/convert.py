@@ -150,6 +150,7 @@ def score_to(value: Score) -> values_pb2.ForgettingScore:
         baseline_perplexity=value.baseline_perplexity,
         perplexity=value.perplexity,
         use=_USES_OUT[value.use],
+        floor_ratio=value.floor_ratio,
     )
 
 

@@ -116,6 +116,7 @@ def _score(s: values_pb2.ForgettingScore) -> ForgettingScore:
         baseline_perplexity=s.baseline_perplexity,
         perplexity=s.perplexity,
         use=_use(s.use),
+        floor_ratio=s.floor_ratio if s.HasField("floor_ratio") else None,
     )
 
 

@@ -72,7 +72,7 @@ def observe(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measure
     progress = checkpoint.ref.step / stage.plan.steps
     constants = dict(stage.constants)
     for score in _sane(measured):
-        nats_at_end = math.log1p(score.ratio) * end_over_present(progress)
+        nats_at_end = math.log1p(score.resolved_ratio) * end_over_present(progress)
         c = nats_at_end * (checkpoint.felt.get(score.retention_set, 0.0) + OFFSET)
         constants[score.retention_set] = (*constants.get(score.retention_set, ()), c)[-BOUNDARIES_USED:]
     return replace(stage, constants=constants)

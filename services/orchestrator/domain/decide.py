@@ -9,7 +9,7 @@ from dataclasses import replace
 from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.complete import complete_stage, suspend
 from services.orchestrator.domain.controller import felt_by, next_mix, observe, project, project_onward, raised
-from services.orchestrator.domain.decision import Decision, Verdict
+from services.orchestrator.domain.decision import Decision, Severity, Verdict
 from services.orchestrator.domain.directive import adjustment_step
 from services.orchestrator.domain.evidence import decided, not_finite, with_evidence
 from services.orchestrator.domain.gate import Boundary, Judgement, Limits, Ruling, judge
@@ -88,7 +88,9 @@ def _decide(
     verdict, mix, message, target = Verdict.CONTINUE, stage.mix, judgement.message, None
     actions: tuple[Action, ...] = (RecordCheckpoint(checkpoint=checked),)
 
-    if judgement.ruling is Ruling.MORE_REPLAY or (judgement.ruling is Ruling.GO_ON and stage.plan.retention_sets):
+    resolved = judgement.severity is not Severity.UNRESOLVED
+    goes_on = judgement.ruling is Ruling.GO_ON and stage.plan.retention_sets and resolved
+    if judgement.ruling is Ruling.MORE_REPLAY or goes_on:
         mix, changed = next_mix(state.spec, stage, checkpoint, judgement)
         message = f"{message}; {changed}" if changed else message
         if mix != stage.mix:

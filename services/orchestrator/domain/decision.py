@@ -20,13 +20,15 @@ class Verdict(StrEnum):
 
 
 class Severity(StrEnum):
-    """How bad a score is: below minor, from minor (watch), from action (act), from stop or not finite (go back)."""
+    """How bad a score is: below minor, from minor (watch), from action (act), from stop or not finite (go back).
+    UNRESOLVED: within the noise floor of the gauge, so that there is no verdict on what was forgotten."""
 
     UNSPECIFIED = "UNSPECIFIED"
     OK = "OK"
     MINOR = "MINOR"
     ACTION = "ACTION"
     STOP = "STOP"
+    UNRESOLVED = "UNRESOLVED"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@
     evalsets/{digest}/  prepared/{digest}/  tokenizers/{digest}/  imports/{digest}/
     prepared/recipes/*.json  tokenizers/recipes/*.json   what was made from what: goes before what it names
     evaluations/{weights digest}/...              measurements
+    floors/{set digest}/...                       noise floors of a set
     evaluator/runs/{run}/...  history/{run}...    what the evaluator keeps of a run
     uploads/{folder}/                             files of clients
 
@@ -56,6 +57,7 @@ _FOLDERS: Mapping[str, GarbageKind] = {
     "tokenizers": GarbageKind.TOKENIZER,
     "imports": GarbageKind.IMPORT,
     "evaluations": GarbageKind.EVALUATION,
+    "floors": GarbageKind.EVALUATION_SET,
     "uploads": GarbageKind.UPLOAD,
 }
 RECIPES = ("prepared/recipes/", "tokenizers/recipes/")

@@ -2,7 +2,7 @@
 
 Thresholds are inclusive and compare `forgetting = (ppl_now - ppl_baseline) / ppl_baseline`, signed and unclamped. What
 is not finite, or missing where it must be, is a stop: `nan >= 0.2` is False, so a gate that only compares lets NaN
-through.
+through. What the gauge cannot tell from 0 is no forgetting: within the noise floor of a score there is no verdict.
 
 Before `settle` (a share of the stage) only NaN or three times `stop` acts: forgetting peaks while the learning rate is
 high and falls as it decays (measured: 23.6 % at a tenth of a stage, 12.2 % at its end). Afterwards `action` compares
@@ -138,12 +138,51 @@ class Judgement:
 
 
 def worst_of(scores: Sequence[ForgettingScore]) -> ForgettingScore | None:
-    """The score of a stage is the worst of its retention sets; one that is not finite is the worst of all."""
-    return max(scores, key=lambda s: s.ratio if math.isfinite(s.ratio) else math.inf, default=None)
+    """The score of a stage is the worst of its retention sets; one that is not finite is the worst of all, one that the
+    gauge does not resolve counts as 0."""
+    return max(scores, key=lambda s: s.resolved_ratio if math.isfinite(s.ratio) else math.inf, default=None)
 
 
 def judge(at: Boundary, limits: Limits) -> Judgement:
-    """The judgement on one boundary."""
+    """The judgement on one boundary. What the gauge does not resolve counts as 0: nothing is done about it, and where
+    it is the worst there is no verdict on what was forgotten."""
+    judgement = _judge_resolved(_as_resolved(at), limits)
+    given = (*at.scores, *at.report_scores)
+    found = judgement.worst and next((score for score in given if _same_set(score, judgement.worst)), None)
+    if found is None or found.resolved:
+        return judgement
+    if judgement.ruling not in (
+        Ruling.GO_ON,
+        Ruling.WATCH,
+        Ruling.ACCEPT,
+    ):  # for another reason, which its message says
+        return replace(judgement, worst=found)
+    said = f"{found.retention_set} {found.ratio:+.2g} is within the noise floor of the gauge (±{found.floor_ratio:.2g})"
+    message = f"{said}: not resolved, nothing is done about it"
+    if judgement.doubted is not None:
+        message += judgement.message[judgement.message.index("; ") :]
+    return replace(
+        judgement, severity=Severity.UNRESOLVED, worst=found, compared=found.ratio, act_on="", message=message
+    )
+
+
+def _as_resolved(at: Boundary) -> Boundary:
+    """What lies within its floor is 0, and nothing is projected from it."""
+    unresolved = {score.retention_set for score in at.scores if not score.resolved}
+    return replace(
+        at,
+        scores=tuple(replace(score, ratio=score.resolved_ratio) for score in at.scores),
+        report_scores=tuple(replace(score, ratio=score.resolved_ratio) for score in at.report_scores),
+        projected={name: ratio for name, ratio in at.projected.items() if name not in unresolved},
+        onward={name: ratio for name, ratio in at.onward.items() if name not in unresolved},
+    )
+
+
+def _same_set(one: ForgettingScore, other: ForgettingScore) -> bool:
+    return (one.retention_set, one.use) == (other.retention_set, other.use)
+
+
+def _judge_resolved(at: Boundary, limits: Limits) -> Judgement:
     doubted = min((*at.scores, *at.report_scores), key=_lowest, default=None)
     if doubted is None or not limits.doubtful(doubted.ratio):
         return _judge(at, limits)

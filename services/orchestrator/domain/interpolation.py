@@ -44,12 +44,13 @@ def unmeasured(state: RunState, stage: StageRun) -> tuple[float, ...]:
 
 
 def line_point(point: float, measured: Measurement) -> LinePoint:
-    """What was measured at a point. Whatever is missing is NaN, and a point with a NaN is never chosen."""
+    """What was measured at a point, as far as the gauge resolves it. Whatever is missing is NaN, and a point with a NaN
+    is never chosen."""
     worst = worst_of(measured.scores_of(SetUse.CONTROL))
     targets = [r.loss_nats for r in measured.results_of(SetUse.CONTROL) if r.set.role is SetRole.TARGET]
     return LinePoint(
         point=point,
-        forgetting=worst.ratio if worst is not None and point != PARENT else None,
+        forgetting=worst.resolved_ratio if worst is not None and point != PARENT else None,
         worst_set=worst.retention_set if worst is not None and point != PARENT else "",
         target_loss_nats=targets[0] if targets else math.nan,
     )

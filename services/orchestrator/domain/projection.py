@@ -31,7 +31,7 @@ SLICES = 200  # of the sum that stands for the area
 def note(stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> StageRun:
     """The stage with one boundary more; those of earlier rungs are forgotten."""
     step = checkpoint.ref.step
-    nats = {s.retention_set: math.log1p(s.ratio) for s in measured.scores_of(SetUse.CONTROL) if s.sane}
+    nats = {s.retention_set: math.log1p(s.resolved_ratio) for s in measured.scores_of(SetUse.CONTROL) if s.sane}
     same_rung = [point for point in stage.recent if point.step >= stage.adjusted_step]
     return replace(stage, recent=(*same_rung, Scored(step=step, nats=nats))[-POINTS_KEPT:])
 

@@ -34,6 +34,8 @@ def recommendations(
         )
     if severity is Severity.MINOR:
         return (f"⚠ Minor forgetting detected ({minor}-{action}% degradation)", "→ WATCH the next evaluations")
+    if severity is Severity.UNRESOLVED:
+        return ("≈ Not resolved: within its noise floor the gauge cannot tell a score from 0", "→ DO nothing about it")
     if severity is Severity.OK:
         return (f"✓ No significant forgetting (below {minor}%)",)
     return ()

@@ -115,7 +115,7 @@ class Checkpoint:
     @property
     def good(self) -> bool:
         """A finite verdict below `action`: what a rollback may go back to."""
-        return self.severity in (Severity.OK, Severity.MINOR)
+        return self.severity in (Severity.OK, Severity.MINOR, Severity.UNRESOLVED)
 
 
 @dataclass(frozen=True, kw_only=True)

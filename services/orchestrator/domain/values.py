@@ -84,7 +84,8 @@ class SetResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ForgettingScore:
-    """How much of one retention set was forgotten. `ratio` = (ppl_now - ppl_baseline) / ppl_baseline; > 0 is worse."""
+    """How much of one retention set was forgotten. `ratio` = (ppl_now - ppl_baseline) / ppl_baseline; > 0 is worse.
+    `floor_ratio`: the noise floor of the gauge that measured it, None where it is not known."""
 
     retention_set: str
     ratio: float
@@ -94,6 +95,17 @@ class ForgettingScore:
     baseline_perplexity: float
     perplexity: float
     use: SetUse
+    floor_ratio: float | None = None
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the gauge can tell the score from 0; what is not finite, or has no floor, always is."""
+        return self.floor_ratio is None or not self.finite or abs(self.ratio) > self.floor_ratio
+
+    @property
+    def resolved_ratio(self) -> float:
+        """The ratio as far as the gauge resolves it: 0 within the floor."""
+        return self.ratio if self.resolved else 0.0
 
     @property
     def finite(self) -> bool:

@@ -12,7 +12,7 @@ from ui.dual import dual_rows
 from ui.panel.__main__ import bind
 from ui.panel.charts import draw, forgetting_chart, frame, perplexity_chart, stage_starts
 from ui.panel.live import LiveRuns, Snapshot
-from ui.severity import Thresholds
+from ui.severity import MARKS, Thresholds
 
 SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
 
@@ -96,6 +96,29 @@ def test_a_score_that_is_too_good_lies_in_a_band_of_its_own(platform: FakePlatfo
     assert "Suspect" not in str(forgetting_chart(frame(*measured(client, "r")), SEED).to_dict())
     platform.records["r"][6].scores[0].ratio = -0.999
     assert "Suspect" in str(forgetting_chart(frame(*measured(client, "r")), SEED).to_dict())
+
+
+def test_within_the_noise_floor_the_chart_has_no_colour(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    grey, plain = MARKS["UNRESOLVED"].hex_colour, forgetting_chart(frame(*measured(client, "r")), SEED).to_dict()
+    assert grey not in str(plain)
+    assert _bands_of(plain) == ["OK", "Minor", "Action", "Stop"]
+    score = platform.records["r"][6].scores[0]
+    score.ratio, score.floor_ratio = 0.02, 0.03
+    data = frame(*measured(client, "r"))
+    assert list(data["colour"]).count(grey) == 1
+    drawn = forgetting_chart(data, SEED).to_dict()
+    assert _bands_of(drawn) == ["Noise", "OK", "Minor", "Action", "Stop"]
+    # a real floor is far too thin for a name
+    score.ratio, score.floor_ratio = 0.0, 1e-6
+    assert _bands_of(forgetting_chart(frame(*measured(client, "r")), SEED).to_dict()) == [
+        "", "OK", "Minor", "Action", "Stop",
+    ]  # fmt: skip
+
+
+def _bands_of(chart: dict) -> list[str]:
+    rows = next(rows for rows in chart["datasets"].values() if rows and "band" in rows[0])
+    return [row["band"] for row in rows]
 
 
 def test_a_score_without_bounds_still_draws(platform: FakePlatform, client: RetainClient) -> None:

@@ -16,7 +16,7 @@ from ui.demo import show
 from ui.dual import dual_rows
 from ui.follow import PlainView, TerminalView, follow
 from ui.menu import Menu
-from ui.severity import Thresholds
+from ui.severity import MARKS, Thresholds
 from ui.tables import decision_line, dual_table
 
 SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
@@ -146,6 +146,43 @@ def test_a_score_that_is_not_a_number_is_the_worst(platform: FakePlatform, clien
     record.scores.add(retention_set="code", ratio=math.nan)
     row = dual_rows(client.history("r"), [], SEED)[6]
     assert (row.worst_set, row.severity) == ("code", "STOP")
+
+
+def test_what_the_gauge_does_not_resolve_has_neither_verdict_nor_colour(
+    platform: FakePlatform, client: RetainClient
+) -> None:
+    assert SEED.severity(0.15, 0.15) == "UNRESOLVED"
+    assert SEED.severity(-0.6, 0.7) == "UNRESOLVED"
+    assert SEED.severity(0.151, 0.15) == "ACTION"
+    assert SEED.severity(0.0, 0.0) == "UNRESOLVED"
+    assert [SEED.severity(broken, math.inf) for broken in (math.inf, math.nan)] == ["STOP", "STOP"]
+    assert MARKS["UNRESOLVED"].style == "dim"
+    story.finished(platform, "r")
+    record = platform.records["r"][6]
+    record.scores[0].ratio, record.scores[0].floor_ratio = 0.02, 0.03
+    record.scores.add(retention_set="code", ratio=0.01, floor_ratio=1e-6)
+    row = dual_rows(client.history("r"), [], SEED)[6]
+    assert (row.worst_set, row.severity) == ("code", "OK")  # 0.02 of a coarse gauge counts as 0
+    record.scores[1].ratio = -0.01
+    row = dual_rows(client.history("r"), [], SEED)[6]
+    assert (row.worst_set, row.severity, row.floor) == ("general", "UNRESOLVED", 0.03)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(dual_table([row]))
+    assert "≈ Noise" in text(console)
+
+
+def test_a_stage_is_marked_with_the_floor_of_its_worst_set(platform: FakePlatform, client: RetainClient) -> None:
+    story.finished(platform, "r")
+    run = platform.runs["r"]
+    stage = run.status.stages[1]
+    stage.forgetting, stage.worst_set = 0.02, "general"
+    del stage.scores[:]
+    stage.scores.add(retention_set="general", ratio=0.02)
+    platform.put(run)
+    assert SEED.of_stage(client.get_run("r").stages[1]) == "OK"
+    stage.scores[0].floor_ratio = 0.05
+    platform.put(run)
+    assert SEED.of_stage(client.get_run("r").stages[1]) == "UNRESOLVED"
 
 
 def test_following_tells_each_decision_once(platform: FakePlatform, client: RetainClient) -> None:

@@ -6,6 +6,7 @@
 import contextlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,10 @@ import pytest
 from services.common.errors import Corrupt, Unavailable
 from services.evaluator.adapters import documents
 from services.evaluator.adapters.aside import Aside
-from services.evaluator.adapters.kept import StoredEvaluations, StoredResults, result_key
+from services.evaluator.adapters.kept import StoredEvaluations, StoredFloors, StoredResults, floor_key, result_key
 from services.evaluator.adapters.kept_history import StoredHistory
-from services.evaluator.application.ports import MeasurementName
-from services.evaluator.domain.answer import State
+from services.evaluator.application.ports import FloorName, MeasurementName
+from services.evaluator.domain.answer import NoiseFloor, State
 from services.evaluator.domain.question import Use
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.services.evaluator.builders import checkpoint, digest, measurement, question
@@ -24,6 +25,9 @@ from tests.unit.services.evaluator.world import World, ended
 
 STORED = Path(__file__).parent / "stored"
 VERSIONS = range(1, documents.VERSION + 1)
+FLOOR_NAME = FloorName(
+    shape=digest("shape"), set_digest=digest("general"), set_content=digest("units"), method="float32 on cpu"
+)
 NAME = MeasurementName(weights_digest=digest("now"), set_digest=digest("general"), method="float32 on cpu")
 
 
@@ -42,6 +46,7 @@ def test_evaluations_of_every_version_are_read(version: int):
     ]
     assert done.scores[0].ratio == pytest.approx(math.exp(0.1) - 1)
     assert done.scores[0].nats == pytest.approx(0.1)
+    assert [s.floor_ratio for s in done.scores] == [3e-6 if version >= 3 else None, None]
     pending = documents.decode_evaluation(stored(version, "evaluation-pending"), "pending")
     assert (pending.state, pending.question.model.line.weight) == (State.PENDING, 0.25)
     broken = documents.decode_evaluation(stored(version, "evaluation-broken"), "broken")
@@ -144,3 +149,28 @@ def test_evaluations_that_were_listed_by_nobody_cannot_be(world: World):
         store.fail_after(None)
         there = [key for key in store.objects if key.startswith("evaluator/evaluations/")]
         assert len(evaluations.keys("r1")) >= len(there)
+
+
+def test_a_floor_is_kept_under_what_it_was_measured_for():
+    floor = NoiseFloor(nats=3e-6, repeats=4, tokens=4096)
+    assert documents.decode_floor(stored(3, "floor"), FLOOR_NAME, "x") == floor
+    store = FakeObjectStore()
+    floors = StoredFloors(store, Aside(store, on_unreadable=lambda kind: None))
+    assert floors.get(FLOOR_NAME) is None
+    floors.put(FLOOR_NAME, floor)
+    assert floors.get(FLOOR_NAME) == floor
+    for other in (replace(FLOOR_NAME, shape=digest("wider")), replace(FLOOR_NAME, method="float32 on cuda")):
+        assert floors.get(other) is None
+    assert floor_key(FLOOR_NAME).startswith(f"floors/{digest('general')}/")
+
+
+@pytest.mark.parametrize("change", [("3e-06", "3e-09"), ('"repeats":4', '"repeats":5')])
+def test_a_changed_floor_is_put_aside_and_measured_again(change: tuple[str, str]):
+    told: list[str] = []
+    store = FakeObjectStore()
+    floors = StoredFloors(store, Aside(store, on_unreadable=told.append))
+    text = stored(3, "floor").decode()
+    assert change[0] in text
+    store.put_bytes(floor_key(FLOOR_NAME), text.replace(*change).encode())
+    assert floors.get(FLOOR_NAME) is None
+    assert told == ["floor"]

@@ -46,7 +46,7 @@ class TorchWorld:
 
     def begin(self) -> None:
         self.cache = open_cache(self.root / "cache", max_bytes=self.max_bytes)
-        verified = VerifiedFiles(self.store, self.cache)
+        self.files = verified = VerifiedFiles(self.store, self.cache)
         self.measurer = TorchMeasurer(verified, threads=1, device="cpu", make_room=self.cache.free)
         self.writer = TorchPointWriter(self.measurer, verified, self.store, self.cache)
 

@@ -13,7 +13,7 @@ from services.common.metrics import EvaluatorMetrics
 from services.common.supervision import Supervisor
 from services.evaluator.adapters.aside import Aside
 from services.evaluator.adapters.exporter import PrometheusExporter
-from services.evaluator.adapters.kept import StoredEvaluations, StoredResults
+from services.evaluator.adapters.kept import StoredEvaluations, StoredFloors, StoredResults
 from services.evaluator.adapters.kept_history import StoredHistory, StoredShownRuns
 from services.evaluator.adapters.statistics import Bootstrap
 from services.evaluator.application.answering import Answering
@@ -24,7 +24,7 @@ from services.evaluator.application.service import EvaluatorService
 from services.evaluator.application.upkeep import Upkeep
 from services.evaluator.application.waiting_line import WaitingLine
 from services.evaluator.application.working import Working
-from services.evaluator.domain.answer import Measurement
+from services.evaluator.domain.answer import Measurement, NoiseFloor
 from services.evaluator.domain.question import Model, SetRef
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.services.evaluator.builders import digest, measurement
@@ -42,6 +42,21 @@ class FakeMeasurer(Measurer):
         self.gate = threading.Event()
         self.gate.set()
         self.rooms = 0
+        self.floor_nats = 1e-6
+        self.floors: list[tuple[str, str]] = []
+        self.floor_faults: list[BaseException] = []
+
+    def shape(self, model: Model) -> str:
+        return digest("the one shape")
+
+    def floor_method(self) -> str:
+        return f"{METHOD}, often"
+
+    def floor(self, model: Model, ref: SetRef) -> NoiseFloor:
+        if self.floor_faults:
+            raise self.floor_faults.pop(0)
+        self.floors.append((self.identify(model), ref.name))
+        return NoiseFloor(nats=self.floor_nats, repeats=4, tokens=100)
 
     def identify(self, model: Model) -> str:
         return model.digest([end.weights_digest for end in model.ends])
@@ -93,7 +108,12 @@ class World:
         results = StoredResults(self.store, aside)
         return EvaluatorService(
             Working(
-                answering=Answering(measurer=self.measurer, results=results, statistics=Bootstrap()),
+                answering=Answering(
+                    measurer=self.measurer,
+                    results=results,
+                    floors=StoredFloors(self.store, aside),
+                    statistics=Bootstrap(),
+                ),
                 evaluations=StoredEvaluations(self.store, aside),
                 history=self.history,
                 shown=self.shown,

@@ -58,6 +58,7 @@ class Severity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SEVERITY_MINOR: _ClassVar[Severity]
     SEVERITY_ACTION: _ClassVar[Severity]
     SEVERITY_STOP: _ClassVar[Severity]
+    SEVERITY_UNRESOLVED: _ClassVar[Severity]
 
 class CheckpointState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -100,6 +101,7 @@ SEVERITY_OK: Severity
 SEVERITY_MINOR: Severity
 SEVERITY_ACTION: Severity
 SEVERITY_STOP: Severity
+SEVERITY_UNRESOLVED: Severity
 CHECKPOINT_STATE_UNSPECIFIED: CheckpointState
 CHECKPOINT_STATE_LIVE: CheckpointState
 CHECKPOINT_STATE_VOID: CheckpointState
