@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from services.common.logging import get_logger
+from services.common.tasks import end
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STEADY_S = 60.0  # what ran so long and then died is no task that cannot be begun
@@ -45,9 +46,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Ends all of them."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await end(self._tasks.values())
 
     async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         pause_s = self._first_pause_s

@@ -3,23 +3,22 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry
 
 from retain.evaluator.v1 import service_pb2_grpc
 from services.common.blocking import Blocking
 from services.common.errors import Unavailable
 from services.common.grpc_server import CLIENT_OPTIONS, GrpcServer
-from services.common.logging import configure_logging, get_logger
+from services.common.logging import get_logger
 from services.common.metrics import EvaluatorMetrics
-from services.common.minio_store import MinioStore
 from services.common.object_store import ObjectStore
+from services.common.process import run, serve_metrics, told_to_end
 from services.common.supervision import Supervisor
 from services.evaluator.adapters.aside import Aside
 from services.evaluator.adapters.exporter import PrometheusExporter
@@ -41,7 +40,6 @@ from services.evaluator.application.working import Working
 from services.evaluator.application.writing import Writing
 from services.evaluator.transport.servicer import EvaluatorServicer
 
-STORE_PATIENCE_S = 20.0  # the service itself tries again, and a caller should not wait for minutes
 STORE_THREADS, STORE_LIMIT_S = 8, 60.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 LAST_WORDS_S = 10.0  # a thread that does not end within so long after the drain is left behind
@@ -113,13 +111,9 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel) ->
 
 async def serve(settings: Settings, store: ObjectStore) -> bool:
     """Serves until SIGTERM or SIGINT, then drains. Returns whether every thread of its own has ended."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = told_to_end()
     with grpc.insecure_channel(settings.server, options=CLIENT_OPTIONS) as orchestrator:
         parts = build(settings, store, orchestrator)
-        ProcessCollector(registry=parts.registry)
-        PlatformCollector(registry=parts.registry)
         begun = (
             await patiently("the bucket", asyncio.to_thread, store.ensure_bucket, stopping=stopping)
             # Before the first scrape: an alert must not blink.
@@ -128,8 +122,7 @@ async def serve(settings: Settings, store: ObjectStore) -> bool:
         )
         if not begun:
             return True
-        host, _, port = settings.metrics_bind.rpartition(":")
-        metrics_server, _ = start_http_server(int(port), host, registry=parts.registry)
+        metrics_server = serve_metrics(settings.metrics_bind, parts.registry)
         bound = await parts.server.start()
         supervisor = supervised(parts)
         log.info("evaluator serves", port=bound, metrics=metrics_server.server_address[1])
@@ -179,12 +172,7 @@ def supervised(parts: Evaluator) -> Supervisor:
 
 def main() -> None:
     """Entry point."""
-    configure_logging("evaluator")
-    store = MinioStore.from_env(patience_s=STORE_PATIENCE_S)
-    try:
-        all_ended = asyncio.run(serve(Settings(), store))
-    finally:
-        store.close()
+    all_ended = run("evaluator", lambda store: serve(Settings(), store))
     if not all_ended:
         # A thread that hangs would hang the end of the interpreter too, or be torn down in the middle of torch.
         log.error("a measuring thread does not end; the process ends without it")

@@ -13,11 +13,11 @@ from services.common.grpc_server import GrpcServer
 from services.common.metrics import OrchestratorMetrics
 from services.common.object_store import ObjectStore
 from services.common.standby import StandbyInterceptor
+from services.common.tasks import end
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.exporter import Exporter
 from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.effects import Effects
-from services.orchestrator.application.ending import end
 from services.orchestrator.application.engine import Clock, RunEngine, SystemClock
 from services.orchestrator.application.library import Library
 from services.orchestrator.application.logs import LogService

@@ -1,18 +1,16 @@
 """Composition root of the orchestrator: `python -m services.orchestrator.main`. Settings: adapters/settings.py."""
 
 import asyncio
-import signal
-import sys
-from wsgiref.simple_server import WSGIServer
 
 import grpc
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
 
-from services.common.errors import RetainError, Unavailable
+from services.common.errors import Unavailable
 from services.common.grafana_annotations import GrafanaAnnotations
 from services.common.grpc_server import CLIENT_OPTIONS
-from services.common.logging import configure_logging, get_logger
+from services.common.logging import get_logger
 from services.common.minio_store import MinioStore
+from services.common.process import run, serve_metrics, told_to_end
+from services.common.tasks import end
 from services.orchestrator.adapters.database import executor, migrate, open_database
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.grafana_notifier import GrafanaNotifier
@@ -21,20 +19,15 @@ from services.orchestrator.adapters.ray_jobs import RayJobs, environment, job_en
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.adapters.settings import Settings
 from services.orchestrator.app import GarbageSchedule, Orchestrator, Ports
-from services.orchestrator.application.ending import end
 from services.orchestrator.application.leading import Leading
 from services.orchestrator.application.ports import NoNotifier, Notifier
 from services.orchestrator.application.reconciler import Timing
-
-STORE_PATIENCE_S = 20.0  # the reconcile loop itself tries again, and a caller should not wait for minutes
 
 
 async def serve(settings: Settings, store: MinioStore) -> None:
     """Serves until SIGTERM or SIGINT, then drains."""
     log = get_logger(__name__)
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = told_to_end()
     asked = asyncio.create_task(stopping.wait())
     engine = open_database(settings.database)
     threads = executor(engine)
@@ -62,8 +55,6 @@ async def serve(settings: Settings, store: MinioStore) -> None:
             if settings.garbage_every_s
             else None,
         )
-        ProcessCollector(registry=orchestrator.registry)
-        PlatformCollector(registry=orchestrator.registry)
         metrics_server = serve_metrics(settings.metrics_bind, orchestrator.registry)
         bound = await orchestrator.listen()
         log.info("orchestrator listens", port=bound, metrics=metrics_server.server_address[1])
@@ -102,28 +93,9 @@ def notifier() -> Notifier:
     return NoNotifier() if annotations is None else GrafanaNotifier(annotations)
 
 
-def serve_metrics(bind: str, registry: CollectorRegistry) -> WSGIServer:
-    """Serves `/metrics` on `host:port`. Raises Unavailable when the address is taken."""
-    host, _, port = bind.rpartition(":")
-    try:
-        server, _thread = start_http_server(int(port), host, registry=registry)
-    except OSError as error:
-        raise Unavailable(f"cannot listen on {bind} (metrics): {error}", reason="ADDRESS_IN_USE") from error
-    return server
-
-
 def main() -> None:
     """Entry point."""
-    configure_logging("orchestrator")
-    try:
-        store = MinioStore.from_env(patience_s=STORE_PATIENCE_S)
-        try:
-            asyncio.run(serve(Settings(), store))
-        finally:
-            store.close()
-    except RetainError as error:
-        get_logger(__name__).error("orchestrator cannot start", reason=error.reason, message=error.message)
-        sys.exit(1)
+    run("orchestrator", lambda store: serve(Settings(), store))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from typing import Any
 
 from services.common.errors import Corrupt, NotFound, RetainError, Unavailable
 from services.common.logging import get_logger
+from services.common.tasks import end
 from services.orchestrator.application.effects import Effects
-from services.orchestrator.application.ending import end
 from services.orchestrator.application.engine import Observer, RunEngine
 from services.orchestrator.application.ports import JobState, Overview, job_id
 from services.orchestrator.application.queue import Queue

@@ -11,8 +11,8 @@ import pytest
 
 from services.common.blocking import Blocking
 from services.common.errors import Unavailable
+from services.common.tasks import end
 from services.orchestrator.adapters.ray_jobs import RayJobs
-from services.orchestrator.application.ending import end
 from services.orchestrator.domain.events import Cancelled
 from services.orchestrator.domain.run_state import Job, JobStatus
 from tests.unit.services.orchestrator.offline import Offline

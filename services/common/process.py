@@ -1,0 +1,59 @@
+"""A service as a process: what it is told by signals, its metrics on a port of their own, and how it ends.
+
+    def main() -> None:
+        run("orchestrator", lambda store: serve(Settings(), store))
+
+`serve` opens a port, serves until `told_to_end()` is set, and drains.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
+
+from services.common.errors import RetainError, Unavailable
+from services.common.logging import configure_logging, get_logger
+from services.common.minio_store import MinioStore
+
+STORE_PATIENCE_S = 20.0  # a service's loop tries again by itself, and a caller should not wait for minutes
+T = TypeVar("T")
+
+
+def run(service: str, serve: Callable[[MinioStore], Coroutine[Any, Any, T]]) -> T:
+    """Logs, the object store of the environment, and `serve` until it returns. A RetainError is logged with its reason
+    and ends the process with exit code 1: its supervisor starts it again."""
+    configure_logging(service)
+    try:
+        store = MinioStore.from_env(patience_s=STORE_PATIENCE_S)
+        try:
+            return asyncio.run(serve(store))
+        finally:
+            store.close()
+    except RetainError as error:
+        get_logger(__name__).error(f"{service} ends", reason=error.reason, message=error.message)
+        sys.exit(1)
+
+
+def told_to_end() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT from here on."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
+
+
+def serve_metrics(bind: str, registry: CollectorRegistry) -> WSGIServer:
+    """Serves `/metrics` on `host:port` (port 0 takes a free one), with the figures of the process and the interpreter.
+    Raises Unavailable when the address is taken."""
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    host, _, port = bind.rpartition(":")
+    try:
+        server, _thread = start_http_server(int(port), host, registry=registry)
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {bind} (metrics): {error}", reason="ADDRESS_IN_USE") from error
+    return server
