@@ -201,7 +201,7 @@ def hold(
     for part, (units, tokens) in caps.items():
         # A report set shares nothing with the control set, by which everything was chosen.
         documents = [document for document in held[part].by_hash() if not contents.finds(Content(document))]
-        chosen[part] = _within_caps(documents, tokenizer, units=units, tokens=tokens, shorten_to=rule.shorten_to)
+        chosen[part] = within_caps(documents, tokenizer, units=units, tokens=tokens, shorten_to=rule.shorten_to)
         if not chosen[part]:
             raise BadSource(
                 field=f"{source.uri}: {part} set",
@@ -336,7 +336,7 @@ def _batches(documents: Iterable[Document], kind: str) -> Iterator[tuple[list[Do
         yield batch, size
 
 
-def _within_caps(
+def within_caps(
     by_hash: list[Document], tokenizer: Tokenizer, *, units: int, tokens: int, shorten_to: int | None
 ) -> list[tuple[Document, Document]]:
     """(whole, as it is measured) of the first documents by hash that stay within both caps, at least one."""

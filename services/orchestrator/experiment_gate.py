@@ -29,6 +29,7 @@ from services.orchestrator.domain.spec import (
     DurationSpec,
     EvaluationSpec,
     ForgettingSpec,
+    GaugeSpec,
     IntervalSpec,
     ModelSpec,
     PipelineSpec,
@@ -153,6 +154,7 @@ def _new_state(arm: Arm) -> RunState:
             stop_on=StopOn(rules.stop_on),
             settle=rules.settle,
             max_retries=rules.max_retries,
+            gauges=GaugeSpec(off=True),  # the experiments measure them afterwards (model/experiments/gauges.py)
         ),
         evaluation=EvaluationSpec(every=IntervalSpec(steps=arm.steps_per_boundary), decision_lag=0),
     )

@@ -10,8 +10,9 @@ it never names what is missing.
     evalsets/{digest}/
 
 A retention set is frozen by the stage that introduces it: its evaluation sets are made from the first source that any
-stage names for its role, whatever later stages replay. All these sets together, and what the base was measured by, are
-what no source of the run may train on: each is read once to find the sets, and once more to be packed without them.
+stage names for its role, whatever later stages replay. Gauge sets have no source: their texts come with the model
+package (model/gauge), all of them for measuring. All these sets together, and what the base was measured by, are what
+no source of the run may train on: each is read once to find the sets, and once more to be packed without them.
 """
 
 import hashlib
@@ -43,6 +44,7 @@ from services.worker.base_model import Base, take_base
 from services.worker.cache import LocalCache
 from services.worker.damage import DAMAGED, DamagedData
 from services.worker.data_sources import CappedSource, open_role
+from services.worker.gauge_sets import gauge_digests, held_gauges, write_gauges
 from services.worker.leaving import Leaving
 from services.worker.progress import ProgressReporter
 from services.worker.streams import measure_length
@@ -93,9 +95,12 @@ class PrepareRunner:
                 data.base.CopyFrom(base.reference)
             before = HeldOut() if base is None else HeldOut.read(base.folder / checkpoint.MODEL_FOLDER)
             with ApartTokenizer(tokenizer, waiting=self._alive) as bounded:
-                records = self._texts(_Texts(work=work, tokenizer=bounded, before=before, folder=folder))
+                texts = _Texts(work=work, tokenizer=bounded, before=before, folder=folder)
+                records = self._texts(texts)
+                gauges = self._room(lambda: self._gauges(texts))
             for stage in work.stages:
                 made = _prepared_stage(stage, records, sources)
+                made.sets.extend(one for name in stage.never_replayed for one in gauges[name])
                 self._measure_length(work.spec, stage, made)
                 data.stages.append(made)
             data.overlap.update(_share_of_sets(records.values(), "exact"))
@@ -170,7 +175,7 @@ class PrepareRunner:
         if len(records) < len(set(recipes.values())):
             held = self._room(lambda: self._hold(texts, judged))
         self._part_done()
-        exam = Exam.of(held, texts.before)
+        exam = Exam.of(held | held_gauges(work), texts.before)
         for key, recipe in recipes.items():
             if recipe not in records:
                 source, role = sources[key], key[1]
@@ -195,7 +200,7 @@ class PrepareRunner:
     def _recipe(self, texts: "_Texts", role: str, source: Source, judged: dict[str, Source]) -> str:
         """Names what is made of a source in this run: by what goes in, so that nothing need be read to find it made."""
         spec = texts.work.spec
-        exam = {name: self._digest(one) for name, one in judged.items()}
+        exam = {name: self._digest(one) for name, one in judged.items()} | gauge_digests(texts.work)
         content = [*versions(), role, source is judged[role], self._digest(source), texts.tokenizer.fingerprint]
         return _sha256([*content, asdict(hold_out(spec)), spec.model.context, exam, texts.before.digest])
 
@@ -228,6 +233,17 @@ class PrepareRunner:
         if prepared.left_out:
             log.info("documents that hold text of an evaluation set", role=role, left_out=prepared.left_out)
         return record
+
+    def _gauges(self, texts: "_Texts") -> dict[str, list[values_pb2.EvalSetRef]]:
+        """The sets of every gauge that a stage is measured by, in the store."""
+        made: dict[str, list[values_pb2.EvalSetRef]] = {}
+        rule, role = hold_out(texts.work.spec), values_pb2.SET_ROLE_RETENTION
+        for name, use, folder in write_gauges(texts.work, texts.tokenizer, rule, texts.folder / "gauges"):
+            self._put_once(folder, f"evalsets/{folder.name}")
+            uri = s3_uri(self._store, f"evalsets/{folder.name}")
+            ref = values_pb2.EvalSetRef(name=name, uri=uri, digest=folder.name, role=role, use=use)
+            made.setdefault(name, []).append(ref)
+        return made
 
     def _is_there(self, known: dict[str, Any]) -> bool:
         """Whether what a record names is still in the store, and nobody found it damaged."""

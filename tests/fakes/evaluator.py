@@ -62,6 +62,7 @@ def answer(world: World, evaluation_id: str, request: resources.EvaluationReques
                 baseline_perplexity=math.exp(base),
                 perplexity=math.exp(loss),
                 use=ref.use or values_pb2.SET_USE_CONTROL,
+                baseline_bits_per_byte=base * TOKENS / math.log(2) / BYTES,
             )
     return evaluation
 

@@ -236,6 +236,11 @@ def prepared_data(work, bucket: str) -> pb.PreparedData:
             for use in (values_pb2.SET_USE_CONTROL, values_pb2.SET_USE_REPORT):
                 place = folder(name, "evalsets", bucket, source, use)
                 made.sets.add(name=name, uri=place.uri, digest=place.digest, role=role, use=use)
+        for name in stage.never_replayed:
+            for use in (values_pb2.SET_USE_CONTROL, values_pb2.SET_USE_REPORT):
+                place = folder(name, "evalsets", bucket, use)
+                role = values_pb2.SET_ROLE_RETENTION
+                made.sets.add(name=name, uri=place.uri, digest=place.digest, role=role, use=use)
     prepared.overlap.update({"general": 0.0})
     return prepared
 

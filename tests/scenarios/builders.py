@@ -14,6 +14,8 @@ from services.orchestrator.domain.spec import (
     DurationSpec,
     EvaluationSpec,
     ForgettingSpec,
+    GaugeKind,
+    GaugeSpec,
     InterpolationSpec,
     IntervalSpec,
     ModelSpec,
@@ -48,6 +50,7 @@ def run(header: str = "") -> RunState:
     steps, every = int(given.pop("steps", "100")), int(given.pop("every", "10"))
     chat = bool(int(given.pop("chat", "0")))
     gain, kept = float(given.pop("gain", "0")), int(given.pop("keep", "0"))
+    kinds = tuple(GaugeKind(kind.upper()) for kind in given.pop("gauges", "").split(",") if kind)
     rules: dict = {k: int(v) if k in INTEGERS else float(v) for k, v in given.items()}
     if "mitigate" in rules:
         rules["mitigate"] = bool(rules["mitigate"])
@@ -63,6 +66,7 @@ def run(header: str = "") -> RunState:
         model=ModelSpec(huggingface=f"{STORE}/uploads/base/model", context=64),
         stages=(stage, *((_chat(steps),) if chat else ())),
         forgetting=ForgettingSpec(
+            gauges=GaugeSpec(off=not kinds, kinds=kinds),
             controller=controller,
             stop_on=stop_on,
             interpolation=InterpolationSpec(points=points, least_gain_nats=gain),
@@ -97,7 +101,7 @@ def _prepared_stage(plan: PlannedStage) -> PreparedStage:
             name=name, uri=f"{STORE}/evalsets/{name}-{use}", digest=f"{name}{use}", use=use,
             role=SetRole.TARGET if name == plan.target else SetRole.RETENTION,
         )
-        for name in names
+        for name in (*names, *plan.never_replayed)
         for use in SetUse
     )  # fmt: skip
     shards = tuple(_folder(name) for name in names)
@@ -108,10 +112,11 @@ def _folder(name: str) -> PreparedFolder:
     return PreparedFolder(name=name, uri=f"{STORE}/prepared/{name}", digest=name, tokens=1000, loss_tokens=1000)
 
 
-def score_of(name: str, ratio: float, use: SetUse, low: float | None) -> ForgettingScore:
+def score_of(name: str, ratio: float, use: SetUse, low: float | None, bits: float | None = None) -> ForgettingScore:
     return ForgettingScore(
         retention_set=name, ratio=ratio, nats=0.0, ratio_low=low, ratio_high=None if low is None else 2 * ratio - low,
         baseline_perplexity=10.0, perplexity=10.0 * (1 + ratio), use=use,
+        baseline_bits_per_byte=bits,
     )  # fmt: skip
 
 

@@ -6,10 +6,10 @@
 
 The stage under test is a mid-training on code, 100 steps with a boundary every 10, on top of an imported model; a
 header line sets what differs (`lag=1 max_retries=0 settle=0`). Words on the left: admit, ask GROUP REQUEST, prepared,
-progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report=, floor= for the interval, the report set, the noise
-floor), directive STEP, end, fail REASON, cancel, approve ACCEPT|CONTINUE, retry, job-ended GROUP, hung GROUP; of the
-line to the parent: point POINT SET=RATIO.., written POINT, unwritten POINT, and `score 100 at=POINT` for the written
-one. `@G.A` after a word speaks for attempt A of group G; without it for the present ones.
+progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report=, floor=, bits= for the interval, the report set, the
+noise floor, the gauges' baseline), directive STEP, end, fail REASON, cancel, approve ACCEPT|CONTINUE, retry, job-ended
+GROUP, hung GROUP; of the line to the parent: point POINT SET=RATIO.., written POINT, unwritten POINT, and `score 100
+at=POINT` for the written one. `@G.A` after a word speaks for attempt A of group G; without it for the present ones.
 """
 
 import math
@@ -32,6 +32,7 @@ from services.orchestrator.domain.actions import (
 )
 from services.orchestrator.domain.directive import directive_at
 from services.orchestrator.domain.due import due, evaluation_of
+from services.orchestrator.domain.gauges import is_gauge
 from services.orchestrator.domain.interpolation import questions
 from services.orchestrator.domain.run_state import Mix, Phase, RunState
 from services.orchestrator.domain.step import step
@@ -224,11 +225,14 @@ class Player:
         values = {name: float(value) for name, value in (word.split("=") for word in words[2:])}
         low, report, point = values.pop("low", None), values.pop("report", None), values.pop("at", None)
         target, floor = values.pop("target", 2.0), values.pop("floor", None)
+        bits = values.pop("bits", None)
+        gauges = [name for name in values if is_gauge(name)]
         checkpoints = [c for c in self.state.stages[0].checkpoints if c.ref.step == at_step]
         attempt = checkpoints[-1].attempt if checkpoints else self.state.stages[0].attempt
-        scores = [score_of(name, ratio, SetUse.CONTROL, low) for name, ratio in values.items()]
+        scores = [score_of(name, ratio, SetUse.CONTROL, low, bits) for name, ratio in values.items()]
         if report is not None:
             scores.append(score_of("general", report, SetUse.REPORT, None))
+            scores += [score_of(name, values[name], SetUse.REPORT, None, bits) for name in gauges]
         results = [result_of("code", target, SetRole.TARGET), *(result_of(n, 2.0, SetRole.RETENTION) for n in values)]
         if report is not None:
             results.append(result_of("general", 2.0, SetRole.RETENTION, SetUse.REPORT))

@@ -74,6 +74,8 @@ class Score:
     whoever compares it with a threshold stops. No interval with under 50 units.
 
     `floor_ratio`: the noise floor of this gauge; a ratio no further from 0 is not resolved. None where it is not known.
+    `baseline_bits_per_byte`: how well the baseline knew the text; None for a set without bytes, and in records from
+    before it was told.
     """
 
     retention_set: str
@@ -85,6 +87,7 @@ class Score:
     baseline_perplexity: float
     perplexity: float
     floor_ratio: float | None = None
+    baseline_bits_per_byte: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +132,7 @@ def score(
         baseline_perplexity=baseline.perplexity,
         perplexity=now.perplexity,
         floor_ratio=floor.ratio if floor is not None else None,
+        baseline_bits_per_byte=baseline.bits_per_byte if baseline.bytes else None,
     )
 
 

@@ -151,6 +151,7 @@ def score_to(value: Score) -> values_pb2.ForgettingScore:
         perplexity=value.perplexity,
         use=_USES_OUT[value.use],
         floor_ratio=value.floor_ratio,
+        baseline_bits_per_byte=value.baseline_bits_per_byte,
     )
 
 

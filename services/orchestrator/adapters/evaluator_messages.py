@@ -117,6 +117,7 @@ def _score(s: values_pb2.ForgettingScore) -> ForgettingScore:
         perplexity=s.perplexity,
         use=_use(s.use),
         floor_ratio=s.floor_ratio if s.HasField("floor_ratio") else None,
+        baseline_bits_per_byte=s.baseline_bits_per_byte if s.HasField("baseline_bits_per_byte") else None,
     )
 
 

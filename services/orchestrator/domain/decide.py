@@ -13,6 +13,7 @@ from services.orchestrator.domain.decision import Decision, Severity, Verdict
 from services.orchestrator.domain.directive import adjustment_step
 from services.orchestrator.domain.evidence import decided, not_finite, with_evidence
 from services.orchestrator.domain.gate import Boundary, Judgement, Limits, Ruling, judge
+from services.orchestrator.domain.gauges import counting, is_gauge
 from services.orchestrator.domain.interpolation import RESULT, choose, gains, limit_of, line_point, told
 from services.orchestrator.domain.interpolation import unmeasured as unmeasured_points
 from services.orchestrator.domain.interpolation import wanted as line_wanted
@@ -45,7 +46,7 @@ def decide_ready(state: RunState, stage_index: int, now_s: float) -> Outcome:
         looks_at_line = line_wanted(state, stage, checkpoint) and not not_finite(stage, checkpoint, measured)
         if looks_at_line and unmeasured_points(state, stage):
             break
-        points = (*stage.line, line_point(RESULT, measured)) if looks_at_line else ()
+        points = (*stage.line, line_point(RESULT, measured, state.spec.forgetting)) if looks_at_line else ()
         state, made = _decide(state, stage, checkpoint, measured, points, now_s)
         actions += made
     return state, actions
@@ -139,7 +140,13 @@ def _decide(
         target=target,
         message=message,
         time_s=now_s,
-        recommendations=recommendations(judgement.severity, limits, judgement.doubted, replayed=replayed_in(stage)),
+        recommendations=recommendations(
+            judgement.severity,
+            limits,
+            judgement.doubted,
+            replayed=replayed_in(stage),
+            never_replayed=judgement.worst is not None and is_gauge(judgement.worst.retention_set),
+        ),
         points=points,
         suspicious=judgement.doubted is not None,
     )
@@ -181,8 +188,8 @@ def _boundary(state: RunState, stage: StageRun, checkpoint: Checkpoint, measured
     return Boundary(
         progress=checkpoint.ref.step / stage.plan.steps,
         last=checkpoint.boundary >= stage.plan.boundaries,
-        scores=measured.scores_of(SetUse.CONTROL),
-        report_scores=measured.scores_of(SetUse.REPORT),
+        scores=counting(state.spec.forgetting, measured.scores_of(SetUse.CONTROL)),
+        report_scores=counting(state.spec.forgetting, measured.scores_of(SetUse.REPORT)),
         projected=project(state.spec, stage, checkpoint, measured),
         onward=project_onward(state.spec, stage, checkpoint, measured),
         not_finite=not_finite(stage, checkpoint, measured),

@@ -7,6 +7,7 @@ hundred million parameters; for the tiny presets they are small, and templates f
 from collections.abc import Mapping
 from dataclasses import replace
 
+from services.orchestrator.domain.gauges import KINDS, MOST_BITS_PER_BYTE
 from services.orchestrator.domain.spec import (
     PRESETS,
     Controller,
@@ -14,6 +15,7 @@ from services.orchestrator.domain.spec import (
     DomainOptions,
     EvaluationSpec,
     ForgettingSpec,
+    GaugeSpec,
     IntervalSpec,
     PipelineSpec,
     ScheduleKind,
@@ -144,6 +146,15 @@ def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
         controller=controller,
         stop_on=StopOn.RAW if given.stop_on is StopOn.UNSPECIFIED else given.stop_on,
         suspicious_below=_or(given.suspicious_below, SUSPICIOUS_BELOW),
+        gauges=_fill_gauges(given.gauges or GaugeSpec()),
+    )
+
+
+def _fill_gauges(given: GaugeSpec) -> GaugeSpec:
+    if given.off:
+        return given
+    return replace(
+        given, kinds=given.kinds or KINDS, most_bits_per_byte=_or(given.most_bits_per_byte, MOST_BITS_PER_BYTE)
     )
 
 

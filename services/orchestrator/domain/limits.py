@@ -48,6 +48,7 @@ NUMBERS: Mapping[str, float] = {
     "forgetting.confirm": 1000,
     "forgetting.max_retries": 100,
     "forgetting.suspicious_below": 0,
+    "forgetting.gauges.most_bits_per_byte": 64,
     "forgetting.interpolation.points": 1,
     "forgetting.interpolation.least_gain_nats": 1000,
     "evaluation.every.tokens": 10**13,
@@ -71,6 +72,7 @@ COUNTS: Mapping[str, int] = {
     "stages.data.replay": 32,
     "stages.data.fields": 16,
     "forgetting.retention": 16,
+    "forgetting.gauges.kinds": 16,
     "forgetting.interpolation.points": 64,
 }
 

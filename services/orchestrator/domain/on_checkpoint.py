@@ -144,7 +144,7 @@ def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcom
     if checkpoint is None:
         return state, ()
     if event.of_the_line and event.point is not None:
-        stage = replace(stage, line=(*stage.line, line_point(event.point, event.measurement)))
+        stage = replace(stage, line=(*stage.line, line_point(event.point, event.measurement, state.spec.forgetting)))
         return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
     measured = replace(checkpoint, measurement=event.measurement)
     if checkpoint.point is None and checkpoint.boundary <= stage.decided_boundary:

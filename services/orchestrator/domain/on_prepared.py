@@ -65,11 +65,12 @@ def _fault(state: RunState, prepared: PreparedData | None) -> tuple[str, str] | 
 def _fault_of_stage(plan: PlannedStage, made: PreparedStage) -> tuple[str, str] | None:
     shards = {shard.name: shard for shard in made.shards}
     names = {use: {s.name for s in made.sets if s.use is use} for use in SetUse}
-    for name in plan.sources:
+    for name, uri in plan.sources.items():
         if name not in shards:
             return "PREPARED_DATA_INCOMPLETE", f"{plan.name}: the source {name} was not prepared"
         if shards[name].tokens <= 0 or shards[name].loss_tokens <= 0:
-            return "EMPTY_DATA", f"{plan.name}: the source {name} ({plan.sources[name]}) has no tokens to learn from"
+            return "EMPTY_DATA", f"{plan.name}: the source {name} ({uri}) has no tokens to learn from"
+    for name in (*plan.sources, *plan.never_replayed):
         if name not in names[SetUse.CONTROL]:
             return "PREPARED_DATA_INCOMPLETE", f"{plan.name}: there is no control set for {name}"
         if name in plan.retention_sets and name not in names[SetUse.REPORT]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.orchestrator.domain.defaults import domains_of
+from services.orchestrator.domain.gauges import gauge_names, warnings_of
 from services.orchestrator.domain.spec import ComputeSpec, Domain, IntervalSpec, PipelineSpec, StageKind, StageSpec
 from services.orchestrator.domain.values import Passes
 
@@ -15,7 +16,7 @@ class PlannedStage:
 
     `sources` maps a role (`general`, a domain's name, `chat`, a further retention set) to a URI; `target` is the role
     that is learned, `retention_sets` those that must be kept; `shares` gives each of these its part of the tokens that
-    bear loss.
+    bear loss, but for those in `never_replayed`, which have neither a source nor a share.
     """
 
     index: int
@@ -25,6 +26,7 @@ class PlannedStage:
     target: str
     sources: Mapping[str, str]
     retention_sets: tuple[str, ...] = ()
+    never_replayed: tuple[str, ...] = ()
     shares: Mapping[str, float] = field(default_factory=dict)
     learning_rate: float
     base: str
@@ -45,6 +47,11 @@ def plan(spec: PipelineSpec) -> tuple[PlannedStage, ...]:
     return tuple(_plan_stage(spec, index) for index in range(len(spec.stages)))
 
 
+def warnings(stages: tuple[PlannedStage, ...]) -> tuple[str, ...]:
+    """What people should know about a plan before they start it."""
+    return tuple(said for stage in stages for said in warnings_of(stage.name, stage.retention_sets, stage.shares))
+
+
 def _plan_stage(spec: PipelineSpec, index: int) -> PlannedStage:
     stage, earlier = spec.stages[index], spec.stages[:index]
     target = target_of(stage)
@@ -52,6 +59,8 @@ def _plan_stage(spec: PipelineSpec, index: int) -> PlannedStage:
     shares = dict(stage.data.replay)
     for name in shares:
         sources[name] = _replay_source(spec, stage, earlier, name)
+    # Pre-training has nothing to keep: there, as for every other set, nothing is measured beside the target.
+    never_replayed = () if stage.kind is StageKind.PRETRAIN else gauge_names(spec.forgetting)
     tokens_per_step = stage.batch.sequences * spec.model.context
     steps = 0
     if stage.duration.steps is not None:
@@ -66,7 +75,8 @@ def _plan_stage(spec: PipelineSpec, index: int) -> PlannedStage:
         domain=stage.domain,
         target=target,
         sources=sources,
-        retention_sets=tuple(shares),
+        retention_sets=(*shares, *never_replayed),
+        never_replayed=never_replayed,
         shares=shares,
         learning_rate=stage.learning_rate,
         base=base_of(spec, index),

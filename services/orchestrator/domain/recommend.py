@@ -11,26 +11,27 @@ def recommendations(
     doubted: ForgettingScore | None = None,
     *,
     replayed: frozenset[str] = frozenset(),
+    never_replayed: bool = False,
 ) -> tuple[str, ...]:
-    """Lines for people; they name the learning rate too, which the ladder touches only after the replay share. A score
-    that is too good to be true is never praised."""
+    """Lines for people about the worst score; they name the learning rate too, which the ladder touches only after the
+    replay share, and it alone for a set that replay cannot help (`never_replayed`). A score that is too good to be true
+    is never praised."""
     if doubted is not None:
         doubts = _in_doubt(doubted, limits, replayed=doubted.retention_set in replayed)
         worse = severity in (Severity.ACTION, Severity.STOP) and doubted.ratio >= LEAST_RATIO
-        return (*doubts, *(recommendations(severity, limits) if worse else ()))
+        more = recommendations(severity, limits, never_replayed=never_replayed) if worse else ()
+        return (*doubts, *more)
     minor, action, stop = (f"{100 * limit:g}" for limit in (limits.minor, limits.action, limits.stop))
     if severity is Severity.STOP:
         return (
             f"✗ Severe forgetting detected ({stop}% degradation or more, or not a finite number)",
             "→ STOP and restore the last good checkpoint",
-            "→ INCREASE general data mix ratio (e.g., 10% → 30%)",
-            "→ LOWER learning rate by 50% (e.g., 1e-5 → 5e-6)",
+            *_remedies(never_replayed, share="30%"),
         )
     if severity is Severity.ACTION:
         return (
             f"⚠ Moderate forgetting detected ({action}-{stop}% degradation)",
-            "→ INCREASE general data mix ratio (e.g., 10% → 20%)",
-            "→ LOWER learning rate by 50% (e.g., 1e-5 → 5e-6)",
+            *_remedies(never_replayed, share="20%"),
         )
     if severity is Severity.MINOR:
         return (f"⚠ Minor forgetting detected ({minor}-{action}% degradation)", "→ WATCH the next evaluations")
@@ -39,6 +40,13 @@ def recommendations(
     if severity is Severity.OK:
         return (f"✓ No significant forgetting (below {minor}%)",)
     return ()
+
+
+def _remedies(never_replayed: bool, *, share: str) -> tuple[str, ...]:
+    slower = "→ LOWER learning rate by 50% (e.g., 1e-5 → 5e-6)"
+    if never_replayed:
+        return (f"{slower}: text of this kind is not replayed, and more replay protects what it replays",)
+    return f"→ INCREASE general data mix ratio (e.g., 10% → {share})", slower
 
 
 def _in_doubt(doubted: ForgettingScore, limits: Limits, *, replayed: bool) -> tuple[str, ...]:

@@ -83,6 +83,16 @@ class StopOn(StrEnum):
     PROJECTED = "PROJECTED"
 
 
+class GaugeKind(StrEnum):
+    """A kind of general text that comes with Retain and is never trained on."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    ENCYCLOPAEDIC = "ENCYCLOPAEDIC"
+    NARRATIVE = "NARRATIVE"
+    CODE = "CODE"
+    CONVERSATION = "CONVERSATION"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """Where the weights come from; exactly one source. `context` in tokens, 0: the source's own."""
@@ -226,6 +236,16 @@ class InterpolationSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GaugeSpec:
+    """Retention sets that no stage replays. `kinds`: empty is all of them. `most_bits_per_byte`: a kind for which the
+    baseline needs more is shown and decides nothing."""
+
+    off: bool = False
+    kinds: tuple[GaugeKind, ...] = ()
+    most_bits_per_byte: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ForgettingSpec:
     """Thresholds, inclusive, on (ppl_now - ppl_baseline) / ppl_baseline, and what is done about it. Below
     `suspicious_below`, which is negative, a score is too good: baseline or set are in doubt."""
@@ -243,6 +263,7 @@ class ForgettingSpec:
     retention: Mapping[str, str] = field(default_factory=dict)
     suspicious_below: float | None = None
     stop_on: StopOn = StopOn.UNSPECIFIED
+    gauges: GaugeSpec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

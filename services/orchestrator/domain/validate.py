@@ -5,12 +5,14 @@ import re
 from services.common.errors import Violation
 from services.orchestrator.domain.checks import Faults
 from services.orchestrator.domain.defaults import fill
+from services.orchestrator.domain.gauges import KINDS, PREFIX
 from services.orchestrator.domain.limits import COUNTS, LARGEST_TOKENS
 from services.orchestrator.domain.plan import slots_of
 from services.orchestrator.domain.spec import (
     PRESETS,
     ComputeSpec,
     ForgettingSpec,
+    GaugeSpec,
     IntervalSpec,
     PipelineSpec,
 )
@@ -41,6 +43,7 @@ def validate(spec: PipelineSpec, *, base_context: int | None = None, slots: int 
     for index, stage in enumerate(filled.stages):
         check_stage(faults, spec, filled, index, stage)
     _check_forgetting(faults, filled.forgetting)
+    _check_gauges(faults, spec.forgetting.gauges or GaugeSpec())
     _check_evaluation(faults, spec, filled)
     _check_compute(faults, spec.compute, filled.compute, slots)
     faults.at_least("checkpoints.keep_last", filled.checkpoints.keep_last, 1)
@@ -102,9 +105,21 @@ def _check_forgetting(faults: Faults, rules: ForgettingSpec) -> None:
     faults.at_least("forgetting.interpolation.least_gain_nats", rules.interpolation.least_gain_nats, 0)
     for name, uri in rules.retention.items():
         path = f"forgetting.retention[{name}]"
-        fine = _SET_NAME.fullmatch(name) is not None and name not in RESERVED_SETS
-        faults.expect(fine, path, name, f"a-z, 0-9, '-', '_', and none of {', '.join(RESERVED_SETS)}")
+        fine = _SET_NAME.fullmatch(name) is not None and name not in RESERVED_SETS and not name.startswith(PREFIX)
+        taken = f"none of {', '.join(RESERVED_SETS)}, and nothing that begins with {PREFIX}"
+        faults.expect(fine, path, name, f"a-z, 0-9, '-', '_', {taken}")
         faults.source(path, uri)
+
+
+def _check_gauges(faults: Faults, gauges: GaugeSpec) -> None:
+    path = "forgetting.gauges"
+    if gauges.off and gauges.kinds:
+        faults.add(f"{path}.kinds", f"came {len(gauges.kinds)} beside off; allowed is one of the two")
+    for index, kind in enumerate(gauges.kinds):
+        fine = kind in KINDS and kind not in gauges.kinds[:index]
+        faults.expect(fine, f"{path}.kinds[{index}]", str(kind), f"each of {', '.join(KINDS)} once")
+    if gauges.most_bits_per_byte is not None:
+        faults.positive(f"{path}.most_bits_per_byte", gauges.most_bits_per_byte)
 
 
 def _check_evaluation(faults: Faults, spec: PipelineSpec, filled: PipelineSpec) -> None:

@@ -96,6 +96,7 @@ class ForgettingScore:
     perplexity: float
     use: SetUse
     floor_ratio: float | None = None
+    baseline_bits_per_byte: float | None = None
 
     @property
     def resolved(self) -> bool:

@@ -19,6 +19,7 @@ class PrepareStage:
     sources: Mapping[str, str]
     target: str
     shares: Mapping[str, float]
+    never_replayed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,7 @@ def work_of(state: RunState) -> Work:
                     sources=s.plan.sources,
                     target=s.plan.target,
                     shares=s.plan.shares,
+                    never_replayed=s.plan.never_replayed,
                 )
                 for s in state.stages
             ),

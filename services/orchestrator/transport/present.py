@@ -10,7 +10,7 @@ from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.types.v1 import spec_pb2
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.domain.decision import Decision
-from services.orchestrator.domain.plan import PlannedStage
+from services.orchestrator.domain.plan import PlannedStage, warnings
 from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.spec import Domain, PipelineSpec, StageKind
 from services.orchestrator.domain.time_left import time_left_s
@@ -207,7 +207,7 @@ def present_checkpoint(checkpoint: Checkpoint) -> resources.Checkpoint:
 
 def present_plan(spec: PipelineSpec, stages: tuple[PlannedStage, ...]) -> resources.PipelinePlan:
     """What would be done."""
-    message = resources.PipelinePlan(spec=spec_message(spec))
+    message = resources.PipelinePlan(spec=spec_message(spec), warnings=warnings(stages))
     for stage in stages:
         fill_message(message.stages.add(), stage)
     return message

@@ -246,11 +246,12 @@ def test_the_plan_counts_steps_and_boundaries() -> None:
     assert (first.steps, first.steps_per_boundary, first.boundaries) == (489, 24, 21)
     assert first.boundary_step(20) == 480
     assert first.boundary_step(21) == 489
+    gauges = ("gauge-encyclopaedic", "gauge-narrative", "gauge-code", "gauge-conversation")
     assert (second.target, second.retention_sets, dict(second.sources)) == (
-        "code", ("general",), {"code": "sample://code", "general": "sample://docs"},
+        "code", ("general", *gauges), {"code": "sample://code", "general": "sample://docs"},
     )  # fmt: skip
     assert third.steps == 0
-    assert third.retention_sets == ("general", "code")
+    assert third.retention_sets == ("general", "code", *gauges)
     assert dict(third.sources) == {"chat": "sample://chat", "general": "sample://docs", "code": "sample://code"}
     assert [stage.base for stage in (first, second, third)] == ["nano (random weights)", "pretrain", "midtrain/code"]
 

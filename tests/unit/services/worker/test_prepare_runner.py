@@ -12,6 +12,7 @@ from model.data.eval_set import EvalSet
 from model.data.held_out import FILE, HeldOut
 from model.data.shards import TokenShard
 from model.data.sources import open_source
+from model.gauge import gauge_texts
 from model.nn.config import preset
 from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
@@ -209,3 +210,46 @@ def test_what_the_base_was_measured_by_is_not_trained_on(
     assert not {words(d.plain_text()) for d in documents[10:20]} & set(trained)
     held = HeldOut.read(tmp_path / "general")
     assert all(held.finds(Content(document)) for document in documents[10:20])
+
+
+def test_gauge_sets_are_made_of_the_bundled_texts_and_their_copies_are_not_trained_on(
+    data: Path, tmp_path: Path, progress: ProgressReporter
+) -> None:
+    """A source that holds twenty of the texts, within other words: they are left out of the training of every stage."""
+    copies = [document.plain_text() for document in gauge_texts("narrative").documents[:20]]
+    with (data / "general.jsonl").open("a") as rows:
+        for number, text in enumerate(copies):
+            rows.write(json.dumps({"id": f"copy {number}", "text": f"Found in a drawer.\n{text}\nThe end."}) + "\n")
+    work = asked(data)
+    work.stages[1].never_replayed.extend(["gauge-code", "gauge-narrative"])
+    store = FakeObjectStore()
+    made = PrepareRunner(store=store, cache=LocalCache(store, tmp_path / "cache"), progress=progress).run(work)
+    tokenizer = tokenizer_of(store, made, tmp_path / "tokenizer")
+    gauges = [ref for ref in made.stages[1].sets if ref.name.startswith("gauge-")]
+    uses = (values_pb2.SET_USE_CONTROL, values_pb2.SET_USE_REPORT)
+    assert [(ref.name, ref.use) for ref in gauges] == [
+        (f"gauge-{k}", use) for k in ("code", "narrative") for use in uses
+    ]
+    assert {ref.role for ref in gauges} == {values_pb2.SET_ROLE_RETENTION}
+    assert not [ref for ref in made.stages[0].sets if ref.name.startswith("gauge-")]
+    assert not [shard for stage in made.stages for shard in stage.shards if shard.name.startswith("gauge-")]
+    measured = {
+        text
+        for number, ref in enumerate(ref for ref in gauges if ref.name == "gauge-narrative")
+        for text in measured_by(store, ref, tokenizer, tmp_path / f"set-{number}")
+    }
+    assert len(measured) >= 100
+    trained = [
+        text
+        for stage in made.stages
+        for shard in stage.shards
+        for text in trained_on(store, shard, tokenizer, tmp_path / f"{stage.index}-{shard.name}")
+    ]
+    assert not [copy for copy in copies if any(words(copy) in text for text in trained)]
+    assert made.overlap["gauge-narrative/control"] == 0.0
+    # Asked again it is all there; asked without them the same sources are other work.
+    assert PrepareRunner(store=store, cache=LocalCache(store, tmp_path / "cache"), progress=progress).run(work) == made
+    without = PrepareRunner(store=store, cache=LocalCache(store, tmp_path / "other"), progress=progress).run(
+        asked(data)
+    )
+    assert without.stages[0].shards[0].digest != made.stages[0].shards[0].digest

@@ -349,17 +349,19 @@ class Checkpoint(_message.Message):
     def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., message: _Optional[str] = ..., interim: _Optional[bool] = ...) -> None: ...
 
 class PipelinePlan(_message.Message):
-    __slots__ = ("spec", "stages", "parameters")
+    __slots__ = ("spec", "stages", "parameters", "warnings")
     SPEC_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     spec: _spec_pb2.PipelineSpec
     stages: _containers.RepeatedCompositeFieldContainer[PlannedStage]
     parameters: int
-    def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PlannedStage, _Mapping]]] = ..., parameters: _Optional[int] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PlannedStage, _Mapping]]] = ..., parameters: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PlannedStage(_message.Message):
-    __slots__ = ("name", "kind", "domain", "tokens", "steps", "steps_per_boundary", "boundaries", "retention_sets", "sources", "learning_rate", "base")
+    __slots__ = ("name", "kind", "domain", "tokens", "steps", "steps_per_boundary", "boundaries", "retention_sets", "sources", "learning_rate", "base", "never_replayed")
     class SourcesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -378,6 +380,7 @@ class PlannedStage(_message.Message):
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
+    NEVER_REPLAYED_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: _spec_pb2.StageKind
     domain: _spec_pb2.Domain
@@ -389,4 +392,5 @@ class PlannedStage(_message.Message):
     sources: _containers.ScalarMap[str, str]
     learning_rate: float
     base: str
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., boundaries: _Optional[int] = ..., retention_sets: _Optional[_Iterable[str]] = ..., sources: _Optional[_Mapping[str, str]] = ..., learning_rate: _Optional[float] = ..., base: _Optional[str] = ...) -> None: ...
+    never_replayed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., boundaries: _Optional[int] = ..., retention_sets: _Optional[_Iterable[str]] = ..., sources: _Optional[_Mapping[str, str]] = ..., learning_rate: _Optional[float] = ..., base: _Optional[str] = ..., never_replayed: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -60,7 +60,7 @@ class PrepareWork(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PrepareStage, _Mapping]]] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
 
 class PrepareStage(_message.Message):
-    __slots__ = ("index", "name", "sources", "target", "shares")
+    __slots__ = ("index", "name", "sources", "target", "shares", "never_replayed")
     class SourcesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -80,12 +80,14 @@ class PrepareStage(_message.Message):
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     SHARES_FIELD_NUMBER: _ClassVar[int]
+    NEVER_REPLAYED_FIELD_NUMBER: _ClassVar[int]
     index: int
     name: str
     sources: _containers.ScalarMap[str, str]
     target: str
     shares: _containers.ScalarMap[str, float]
-    def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., sources: _Optional[_Mapping[str, str]] = ..., target: _Optional[str] = ..., shares: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    never_replayed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., sources: _Optional[_Mapping[str, str]] = ..., target: _Optional[str] = ..., shares: _Optional[_Mapping[str, float]] = ..., never_replayed: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StageWork(_message.Message):
     __slots__ = ("attempt", "index", "name", "spec", "output_uri", "parent", "resume", "target", "shards", "tokenizer", "shares", "lr_scale", "total_steps", "steps_per_boundary", "decision_lag")

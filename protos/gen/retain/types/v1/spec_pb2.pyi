@@ -49,6 +49,14 @@ class StopOn(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STOP_ON_RAW: _ClassVar[StopOn]
     STOP_ON_PROJECTED: _ClassVar[StopOn]
 
+class GaugeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GAUGE_KIND_UNSPECIFIED: _ClassVar[GaugeKind]
+    GAUGE_KIND_ENCYCLOPAEDIC: _ClassVar[GaugeKind]
+    GAUGE_KIND_NARRATIVE: _ClassVar[GaugeKind]
+    GAUGE_KIND_CODE: _ClassVar[GaugeKind]
+    GAUGE_KIND_CONVERSATION: _ClassVar[GaugeKind]
+
 class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PRECISION_UNSPECIFIED: _ClassVar[Precision]
@@ -78,6 +86,11 @@ CONTROLLER_ANTICIPATE: Controller
 STOP_ON_UNSPECIFIED: StopOn
 STOP_ON_RAW: StopOn
 STOP_ON_PROJECTED: StopOn
+GAUGE_KIND_UNSPECIFIED: GaugeKind
+GAUGE_KIND_ENCYCLOPAEDIC: GaugeKind
+GAUGE_KIND_NARRATIVE: GaugeKind
+GAUGE_KIND_CODE: GaugeKind
+GAUGE_KIND_CONVERSATION: GaugeKind
 PRECISION_UNSPECIFIED: Precision
 PRECISION_FP32: Precision
 PRECISION_BF16: Precision
@@ -278,7 +291,7 @@ class PenaltySpec(_message.Message):
     def __init__(self, ewc: _Optional[float] = ..., l2_sp: _Optional[float] = ..., distill: _Optional[float] = ...) -> None: ...
 
 class ForgettingSpec(_message.Message):
-    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on")
+    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on", "gauges")
     class RetentionEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +312,7 @@ class ForgettingSpec(_message.Message):
     RETENTION_FIELD_NUMBER: _ClassVar[int]
     SUSPICIOUS_BELOW_FIELD_NUMBER: _ClassVar[int]
     STOP_ON_FIELD_NUMBER: _ClassVar[int]
+    GAUGES_FIELD_NUMBER: _ClassVar[int]
     minor: float
     action: float
     stop: float
@@ -312,7 +326,18 @@ class ForgettingSpec(_message.Message):
     retention: _containers.ScalarMap[str, str]
     suspicious_below: float
     stop_on: StopOn
-    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ...) -> None: ...
+    gauges: GaugeSpec
+    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ..., gauges: _Optional[_Union[GaugeSpec, _Mapping]] = ...) -> None: ...
+
+class GaugeSpec(_message.Message):
+    __slots__ = ("off", "kinds", "most_bits_per_byte")
+    OFF_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    MOST_BITS_PER_BYTE_FIELD_NUMBER: _ClassVar[int]
+    off: bool
+    kinds: _containers.RepeatedScalarFieldContainer[GaugeKind]
+    most_bits_per_byte: float
+    def __init__(self, off: _Optional[bool] = ..., kinds: _Optional[_Iterable[_Union[GaugeKind, str]]] = ..., most_bits_per_byte: _Optional[float] = ...) -> None: ...
 
 class InterpolationSpec(_message.Message):
     __slots__ = ("points", "least_gain_nats")

@@ -1,0 +1,168 @@
+"""Gauge sets in spec and plan: on by default, chosen or off by a field, no source and no share of their own, and a
+warning where a stage is measured on replayed sources only."""
+
+from dataclasses import replace
+
+import pytest
+
+from model import gauge
+from retain.orchestrator.v1 import resources_pb2
+from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
+from retain.types.v1 import spec_pb2
+from services.orchestrator.domain.decision import Severity
+from services.orchestrator.domain.defaults import fill
+from services.orchestrator.domain.gate import Limits
+from services.orchestrator.domain.gauges import KINDS, MOST_BITS_PER_BYTE, PREFIX, counts
+from services.orchestrator.domain.on_lifecycle import new_run
+from services.orchestrator.domain.plan import plan, warnings
+from services.orchestrator.domain.recommend import recommendations
+from services.orchestrator.domain.run_state import RunStatus
+from services.orchestrator.domain.spec import ForgettingSpec, GaugeKind, GaugeSpec, PipelineSpec, StageData
+from services.orchestrator.domain.values import ForgettingScore, SetUse
+from services.orchestrator.domain.work import PrepareWork, work_of
+from services.orchestrator.transport.generic import fill_message, to_domain
+from services.orchestrator.transport.present import present_plan
+from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
+from tests.unit.services.orchestrator.test_spec import fields
+
+ALL = ("gauge-encyclopaedic", "gauge-narrative", "gauge-code", "gauge-conversation")
+
+
+def with_gauges(gauges: GaugeSpec | None, **rules: object) -> PipelineSpec:
+    return spec(forgetting=ForgettingSpec(gauges=gauges, **rules))  # type: ignore[arg-type]
+
+
+def score(name: str, bits: float | None, ratio: float = 0.3) -> ForgettingScore:
+    return ForgettingScore(
+        retention_set=name, ratio=ratio, nats=0.26, baseline_perplexity=10.0, perplexity=13.0, use=SetUse.CONTROL,
+        baseline_bits_per_byte=bits,
+    )  # fmt: skip
+
+
+def test_the_kinds_are_those_that_the_model_package_brings() -> None:
+    assert [PREFIX + kind.lower() for kind in KINDS] == [gauge.set_name(kind) for kind in gauge.KINDS]
+
+
+def test_every_stage_after_pretraining_has_them_by_default_without_source_or_share() -> None:
+    first, *later = plan(fill(spec()))
+    assert (first.retention_sets, first.never_replayed) == ((), ())
+    for stage in later:
+        assert stage.never_replayed == ALL
+        assert stage.retention_sets[-4:] == ALL
+        assert not {*ALL} & {*stage.sources, *stage.shares}
+
+
+@pytest.mark.parametrize(
+    ("gauges", "measured"),
+    [
+        (None, ALL),
+        (GaugeSpec(), ALL),
+        (GaugeSpec(off=True), ()),
+        (GaugeSpec(kinds=(GaugeKind.CODE, GaugeKind.NARRATIVE)), ("gauge-code", "gauge-narrative")),
+    ],
+)
+def test_a_field_chooses_them_or_switches_them_off(gauges: GaugeSpec | None, measured: tuple[str, ...]) -> None:
+    filled = fill(with_gauges(gauges))
+    assert plan(filled)[1].never_replayed == measured
+    assert fill(filled) == filled
+
+
+def test_a_spec_that_was_stored_before_there_were_any_is_measured_as_before() -> None:
+    filled = fill(spec())
+    stored = replace(filled, forgetting=replace(filled.forgetting, gauges=None))
+    assert plan(stored)[1].retention_sets == ("general",)
+
+
+@pytest.mark.parametrize(
+    ("gauges", "field"),
+    [
+        (GaugeSpec(off=True, kinds=(GaugeKind.CODE,)), "forgetting.gauges.kinds"),
+        (GaugeSpec(kinds=(GaugeKind.CODE, GaugeKind.CODE)), "forgetting.gauges.kinds[1]"),
+        (GaugeSpec(kinds=(GaugeKind.UNSPECIFIED,)), "forgetting.gauges.kinds[0]"),
+        (GaugeSpec(most_bits_per_byte=0.0), "forgetting.gauges.most_bits_per_byte"),
+        (GaugeSpec(most_bits_per_byte=float("nan")), "forgetting.gauges.most_bits_per_byte"),
+        (GaugeSpec(most_bits_per_byte=65.0), "forgetting.gauges.most_bits_per_byte"),
+    ],
+)
+def test_faults_are_named_by_their_field(gauges: GaugeSpec, field: str) -> None:
+    assert list(fields(with_gauges(gauges))) == [field]
+
+
+def test_nobody_else_may_take_their_names_or_replay_them() -> None:
+    taken = fields(with_gauges(None, retention={"gauge-legal": "sample://docs"}))
+    assert "nothing that begins with gauge-" in taken["forgetting.retention[gauge-legal]"]
+    replayed = replace(FINETUNE, data=replace(FINETUNE.data, replay={"gauge-code": 0.1}))
+    assert "stages[2].data.replay[gauge-code]" in fields(spec(stages=(PRETRAIN, MIDTRAIN, replayed)))
+
+
+def test_the_plan_warns_where_only_replayed_sources_are_measured() -> None:
+    """Of three stages, pre-training keeps nothing, mid-training keeps general, fine-tuning general and code."""
+    said = warnings(plan(fill(with_gauges(GaugeSpec(off=True)))))
+    assert [line.partition(" is measured on replayed sources only ")[0] for line in said] == [
+        "midtrain/code",
+        "finetune",
+    ]
+    assert "(general, code)" in said[1]
+    assert warnings(plan(fill(spec()))) == ()
+    assert list(
+        present_plan(fill(with_gauges(GaugeSpec(off=True))), plan(fill(with_gauges(GaugeSpec(off=True))))).warnings
+    ) == list(said)
+
+
+def test_a_set_that_is_kept_and_not_replayed_is_warning_enough_of_its_own() -> None:
+    data = StageData(domain="sample://code", replay={"legal": 0.0})
+    asked = with_gauges(GaugeSpec(off=True), retention={"legal": "sample://science"})
+    asked = replace(asked, stages=(PRETRAIN, replace(MIDTRAIN, data=data)))
+    assert warnings(plan(fill(asked))) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "counted"),
+    [
+        ("gauge-code", MOST_BITS_PER_BYTE, True),
+        ("gauge-code", 2.001, False),
+        ("gauge-code", None, True),
+        ("general", 9.0, True),
+        ("code", 9.0, True),
+    ],
+)
+def test_what_was_never_known_decides_nothing(name: str, bits: float | None, counted: bool) -> None:
+    assert counts(fill(spec()).forgetting, score(name, bits)) is counted
+
+
+def test_a_spec_says_from_where_on_a_text_is_known() -> None:
+    rules = fill(with_gauges(GaugeSpec(most_bits_per_byte=9.0))).forgetting
+    assert counts(rules, score("gauge-code", 8.9))
+    assert not counts(rules, score("gauge-code", 9.1))
+    assert counts(rules, score("gauge-code", 9.1, ratio=float("nan")))
+
+
+def test_people_are_told_that_replay_does_not_help_them() -> None:
+    limits = Limits.of(fill(spec()).forgetting)
+    for severity in (Severity.ACTION, Severity.STOP):
+        told = recommendations(severity, limits, never_replayed=True)
+        assert any("LOWER learning rate" in line for line in told)
+        assert not any("INCREASE general data" in line for line in told)
+        assert any("INCREASE general data" in line for line in recommendations(severity, limits))
+
+
+def test_over_the_wire_a_field_that_is_absent_is_the_default_and_off_stays_off() -> None:
+    message = spec_pb2.PipelineSpec()
+    assert to_domain(message, PipelineSpec).forgetting.gauges is None
+    message.forgetting.gauges.off = True
+    assert to_domain(message, PipelineSpec).forgetting.gauges == GaugeSpec(off=True)
+    chosen = fill(with_gauges(GaugeSpec(kinds=(GaugeKind.CONVERSATION,))))
+    written = fill_message(spec_pb2.PipelineSpec(), chosen)
+    assert list(written.forgetting.gauges.kinds) == [spec_pb2.GAUGE_KIND_CONVERSATION]  # type: ignore[attr-defined]
+    assert to_domain(written, PipelineSpec) == chosen
+
+
+def test_workers_are_told_which_sets_have_no_source() -> None:
+    state = new_run("r", fill(spec()), store_uri="s3://retain", base=None, queue_number=1, now_s=0.0)
+    work = work_of(replace(state, status=RunStatus.RUNNING))
+    assert isinstance(work, PrepareWork)
+    stages = [fill_message(control_pb2.PrepareStage(), stage) for stage in work.stages]
+    assert [tuple(stage.never_replayed) for stage in stages] == [(), ALL, ALL]  # type: ignore[attr-defined]
+    shown = present_plan(fill(spec()), plan(fill(spec())))
+    assert isinstance(shown, resources_pb2.PipelinePlan)
+    assert [tuple(stage.never_replayed) for stage in shown.stages] == [(), ALL, ALL]
