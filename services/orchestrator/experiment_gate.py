@@ -14,15 +14,16 @@ from typing import Any
 from model.experiments.arms import Arm
 from model.experiments.gate import Measured, Start
 from model.training.job import Directive, Verdict
-from services.orchestrator.domain import events as e
-from services.orchestrator.domain import fence
-from services.orchestrator.domain.actions import RecordDecision
-from services.orchestrator.domain.decision import Decision
-from services.orchestrator.domain.defaults import fill
-from services.orchestrator.domain.directive import directive_at
-from services.orchestrator.domain.on_lifecycle import new_run
-from services.orchestrator.domain.run_state import PreparedData, PreparedStage, RunState, RunStatus, StageStatus
-from services.orchestrator.domain.spec import (
+from services.orchestrator.domain.handlers.assignment import StageWork, work_of
+from services.orchestrator.domain.handlers.lifecycle import new_run
+from services.orchestrator.domain.run import events as e
+from services.orchestrator.domain.run import fence
+from services.orchestrator.domain.run.commands import RecordDecision
+from services.orchestrator.domain.run.decisions import Decision
+from services.orchestrator.domain.run.directives import directive_at
+from services.orchestrator.domain.run.state import PreparedData, PreparedStage, RunState, RunStatus, StageStatus
+from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.spec import (
     BatchSpec,
     Controller,
     Domain,
@@ -49,7 +50,6 @@ from services.orchestrator.domain.values import (
     SetRole,
     SetUse,
 )
-from services.orchestrator.domain.work import StageWork, work_of
 
 STORE = "s3://experiments"
 BASE = CheckpointRef(uri=f"{STORE}/base", manifest_sha256="0" * 64, weights_digest="base")

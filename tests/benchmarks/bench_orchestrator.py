@@ -25,7 +25,7 @@ from retain.types.v1 import spec_pb2
 from services.orchestrator.adapters.database import connect
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.application.ports import NewRun
-from services.orchestrator.domain.run_state import RunState, RunStatus
+from services.orchestrator.domain.run.state import RunState, RunStatus
 from services.orchestrator.transport.bounds import oversized
 from tests.fakes.platform import demo_spec
 from tests.ports import free_port

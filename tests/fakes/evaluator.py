@@ -14,7 +14,7 @@ from services.common.errors import Unavailable
 from services.orchestrator.adapters.evaluator_client import view
 from services.orchestrator.adapters.evaluator_messages import order_message, question_message
 from services.orchestrator.application.ports import EvaluationView, EvaluatorPort
-from services.orchestrator.domain.actions import Evaluate, WritePoint
+from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.values import CheckpointRef
 from tests.fakes.world import START_NATS, World
 

@@ -14,8 +14,8 @@ from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.app import Orchestrator, Ports
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort, Notifier
 from services.orchestrator.application.reconciler import Timing
-from services.orchestrator.domain.actions import Evaluate
-from services.orchestrator.domain.decision import Decision
+from services.orchestrator.domain.run.commands import Evaluate
+from services.orchestrator.domain.run.decisions import Decision
 from tests.fakes.evaluator import FakeEvaluator
 from tests.fakes.launcher import FakeLauncher
 from tests.fakes.object_store import FakeObjectStore

@@ -13,7 +13,7 @@ import pytest
 from services.common.errors import Refused, Unavailable
 from services.orchestrator.adapters.ray_jobs import RayJobs, auth_headers, job_env
 from services.orchestrator.application.ports import JobRequest, JobState
-from services.orchestrator.domain.spec import ComputeSpec
+from services.orchestrator.domain.spec.spec import ComputeSpec
 from tests.ports import free_port
 
 PRINTS_AND_WAITS = """#!/bin/sh

@@ -2,11 +2,11 @@
 
 import math
 
-from services.orchestrator.domain.defaults import fill
-from services.orchestrator.domain.on_lifecycle import new_run
-from services.orchestrator.domain.plan import PlannedStage
-from services.orchestrator.domain.run_state import PreparedData, PreparedStage, RunState
-from services.orchestrator.domain.spec import (
+from services.orchestrator.domain.handlers.lifecycle import new_run
+from services.orchestrator.domain.run.state import PreparedData, PreparedStage, RunState
+from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.plan import PlannedStage
+from services.orchestrator.domain.spec.spec import (
     BatchSpec,
     CheckpointSpec,
     Controller,

@@ -3,8 +3,10 @@ what the core orders and checks what must hold whatever happens."""
 
 from dataclasses import dataclass, field
 
-from services.orchestrator.domain import events as e
-from services.orchestrator.domain.actions import (
+from services.orchestrator.domain.due import due
+from services.orchestrator.domain.handlers.assignment import StageWork, work_of
+from services.orchestrator.domain.run import events as e
+from services.orchestrator.domain.run.commands import (
     Action,
     Annotate,
     Evaluate,
@@ -15,9 +17,7 @@ from services.orchestrator.domain.actions import (
     WritePoint,
     wait_of,
 )
-from services.orchestrator.domain.due import due
-from services.orchestrator.domain.run_state import CheckpointStatus, RunState, RunStatus, StageStatus
-from services.orchestrator.domain.work import StageWork, work_of
+from services.orchestrator.domain.run.state import CheckpointStatus, RunState, RunStatus, StageStatus
 
 
 @dataclass(kw_only=True)

@@ -16,9 +16,13 @@ import math
 from dataclasses import dataclass, field, replace
 
 from services.common.errors import RetainError
-from services.orchestrator.domain import events as e
-from services.orchestrator.domain import fence
-from services.orchestrator.domain.actions import (
+from services.orchestrator.domain.due import due, evaluation_of
+from services.orchestrator.domain.gauges import is_gauge
+from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, work_of
+from services.orchestrator.domain.handlers.interpolation import questions
+from services.orchestrator.domain.run import events as e
+from services.orchestrator.domain.run import fence
+from services.orchestrator.domain.run.commands import (
     Action,
     Annotate,
     Evaluate,
@@ -30,14 +34,10 @@ from services.orchestrator.domain.actions import (
     name_of,
     wait_of,
 )
-from services.orchestrator.domain.directive import directive_at
-from services.orchestrator.domain.due import due, evaluation_of
-from services.orchestrator.domain.gauges import is_gauge
-from services.orchestrator.domain.interpolation import questions
-from services.orchestrator.domain.run_state import Mix, Phase, RunState
+from services.orchestrator.domain.run.directives import directive_at
+from services.orchestrator.domain.run.state import Mix, Phase, RunState
 from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import CheckpointRef, Measurement, SetRole, SetUse
-from services.orchestrator.domain.work import PrepareWork, ReleaseWork, work_of
 from tests.scenarios.builders import BASE, STORE, prepared, result_of, run, score_of
 from tests.scenarios.ledger import Ledger
 

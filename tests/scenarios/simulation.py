@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from services.common.errors import RetainError, Stale
 from services.orchestrator.adapters import codec
 from services.orchestrator.application.queue import Queue
-from services.orchestrator.domain import events as e
-from services.orchestrator.domain import fence
-from services.orchestrator.domain.actions import (
+from services.orchestrator.domain.due import due
+from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, StageWork, work_of
+from services.orchestrator.domain.run import events as e
+from services.orchestrator.domain.run import fence
+from services.orchestrator.domain.run.commands import (
     Action,
     Effect,
     Evaluate,
@@ -24,13 +26,11 @@ from services.orchestrator.domain.actions import (
     SubmitJob,
     WritePoint,
 )
-from services.orchestrator.domain.decision import Decision, Verdict
-from services.orchestrator.domain.directive import directive_at
-from services.orchestrator.domain.due import due
-from services.orchestrator.domain.run_state import Mix, RunState
+from services.orchestrator.domain.run.decisions import Decision, Verdict
+from services.orchestrator.domain.run.directives import directive_at
+from services.orchestrator.domain.run.state import Mix, RunState
 from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import CheckpointRef, Measurement, SetRole, SetUse
-from services.orchestrator.domain.work import PrepareWork, ReleaseWork, StageWork, work_of
 from tests.scenarios.builders import BASE, prepared, result_of, run, score_of
 from tests.scenarios.ledger import Ledger
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from services.orchestrator.domain.controller import end_over_present, estimate
+from services.orchestrator.domain.policy.anticipation import end_over_present, estimate
 from tests.scenarios.play import training
 from tests.scenarios.tables import scenario
 

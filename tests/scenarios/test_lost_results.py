@@ -3,8 +3,8 @@
 import pytest
 
 from services.common.errors import FailedPrecondition
-from services.orchestrator.domain import events as e
-from services.orchestrator.domain.run_state import CheckpointStatus, RunStatus, StageStatus
+from services.orchestrator.domain.run import events as e
+from services.orchestrator.domain.run.state import CheckpointStatus, RunStatus, StageStatus
 from tests.scenarios.simulation import World
 
 SMALL = "steps=16 every=4 chat=1 settle=0"

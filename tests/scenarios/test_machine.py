@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 )
 
 from services.common.errors import RetainError
-from services.orchestrator.domain import events as e
-from services.orchestrator.domain.run_state import RunStatus, StageRun
+from services.orchestrator.domain.run import events as e
+from services.orchestrator.domain.run.state import RunStatus, StageRun
 from tests.scenarios.simulation import World
 
 QUICK = 25

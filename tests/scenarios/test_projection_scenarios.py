@@ -11,9 +11,9 @@ import pytest
 
 from model.training.lr_schedule import Schedule
 from model.training.lr_schedule import ScheduleKind as ModelKind
-from services.orchestrator.domain.actions import RecordDecision
-from services.orchestrator.domain.projection import rate_left
-from services.orchestrator.domain.spec import ScheduleKind, ScheduleSpec
+from services.orchestrator.domain.policy.projection import rate_left
+from services.orchestrator.domain.run.commands import RecordDecision
+from services.orchestrator.domain.spec.spec import ScheduleKind, ScheduleSpec
 from services.orchestrator.domain.step import step
 from tests.scenarios.tables import scenario
 

@@ -19,10 +19,10 @@ from model.training.job import Directive, Snapshot, StageJob, StepProgress, Verd
 from model.training.loop import train_stage
 from model.training.lr_schedule import Schedule, ScheduleKind
 from model.training.optimizer import OptimizerSettings
-from services.orchestrator.domain.actions import Evaluate
-from services.orchestrator.domain.directive import directive_at
 from services.orchestrator.domain.due import due
-from services.orchestrator.domain.run_state import RunStatus
+from services.orchestrator.domain.run.commands import Evaluate
+from services.orchestrator.domain.run.directives import directive_at
+from services.orchestrator.domain.run.state import RunStatus
 from tests.scenarios.play import Player, training
 from tests.unit.model.training_helpers import CONFIG, ListPorts, SyntheticStream, make_job
 

@@ -7,7 +7,7 @@ from typing import Any
 from services.common.errors import RetainError
 from services.common.object_store import ObjectStore, key_of
 from services.orchestrator.application.ports import BaseReader
-from services.orchestrator.domain.huggingface import context_of
+from services.orchestrator.domain.spec.huggingface import context_of
 
 LARGEST_CONFIG_BYTES = 1_000_000
 

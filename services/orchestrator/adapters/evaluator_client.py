@@ -13,7 +13,7 @@ from services.common.errors import CheckpointDamaged, FailedPrecondition, NotFou
 from services.common.status import details_of, error_of
 from services.orchestrator.adapters.evaluator_messages import measurement_of, order_message, question_message, ref_of
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort
-from services.orchestrator.domain.actions import Evaluate, WritePoint
+from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.values import CheckpointRef
 
 CALL_TIMEOUT_S = 10.0

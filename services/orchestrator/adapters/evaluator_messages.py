@@ -3,7 +3,7 @@
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2
 from retain.types.v1 import values_pb2
-from services.orchestrator.domain.actions import Evaluate, WritePoint
+from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.values import (
     CheckpointRef,
     EvalSetRef,

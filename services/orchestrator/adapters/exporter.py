@@ -5,12 +5,12 @@ from collections import Counter
 from services.common.metrics import OrchestratorMetrics, RunSeries
 from services.orchestrator.application.engine import Clock, News, Observer
 from services.orchestrator.application.ports import Overview
-from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
-from services.orchestrator.domain.directive import judged_at
-from services.orchestrator.domain.events import CheckpointReported
-from services.orchestrator.domain.gate import Limits
-from services.orchestrator.domain.run_state import CheckpointStatus, Phase, RunState, RunStatus, StageRun, StageStatus
-from services.orchestrator.domain.time_left import time_left_s
+from services.orchestrator.domain.policy.gate import Limits
+from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, RecordDecision
+from services.orchestrator.domain.run.directives import judged_at
+from services.orchestrator.domain.run.events import CheckpointReported
+from services.orchestrator.domain.run.state import CheckpointStatus, Phase, RunState, RunStatus, StageRun, StageStatus
+from services.orchestrator.domain.run.time_left import time_left_s
 
 
 class Exporter(Observer):

@@ -3,7 +3,7 @@
 from services.common.errors import Unavailable
 from services.common.grafana_annotations import GrafanaAnnotations
 from services.orchestrator.application.ports import Notifier
-from services.orchestrator.domain.decision import Decision
+from services.orchestrator.domain.run.decisions import Decision
 
 
 class GrafanaNotifier(Notifier):

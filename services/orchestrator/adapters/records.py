@@ -16,10 +16,10 @@ from services.common.logging import get_logger
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.tables import checkpoints, decisions, facts, garbage, uploads
 from services.orchestrator.application.ports import Page, Upload
-from services.orchestrator.domain.decision import Decision, Severity, Verdict
-from services.orchestrator.domain.garbage import References, names_in
-from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus
-from services.orchestrator.domain.spec import Domain, StageKind
+from services.orchestrator.domain.policy.garbage import References, names_in
+from services.orchestrator.domain.run.decisions import Decision, Severity, Verdict
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus
+from services.orchestrator.domain.spec.spec import Domain, StageKind
 from services.orchestrator.domain.values import CheckpointRef
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.orchestrator.domain.tries import MAX_RESTARTS
+from services.orchestrator.domain.run.tries import MAX_RESTARTS
 
 
 class Settings(BaseSettings):

@@ -1,4 +1,5 @@
-"""Collects garbage: what in the store nothing refers to (domain/garbage.py), asked for by a person or on a schedule.
+"""Collects garbage: what in the store nothing refers to (domain/policy/garbage), asked for by a person or on a
+schedule.
 
 Three things keep it from taking what is needed:
 
@@ -24,7 +25,7 @@ from services.common.logging import get_logger
 from services.common.object_store import ObjectInfo, ObjectStore
 from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import EvaluatorPort, GarbageMeter
-from services.orchestrator.domain.garbage import (
+from services.orchestrator.domain.policy.garbage import (
     RECIPES,
     GarbageKind,
     Item,

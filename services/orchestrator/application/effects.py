@@ -26,8 +26,8 @@ from services.orchestrator.application.ports import (
     Notifier,
     job_id,
 )
-from services.orchestrator.domain.actions import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob, WritePoint
-from services.orchestrator.domain.events import (
+from services.orchestrator.domain.run.commands import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob, WritePoint
+from services.orchestrator.domain.run.events import (
     CheckpointPruned,
     DecisionAnnotated,
     EvaluationFailed,
@@ -37,8 +37,8 @@ from services.orchestrator.domain.events import (
     JobSubmitted,
     PointWritten,
 )
-from services.orchestrator.domain.run_state import RunState
-from services.orchestrator.domain.tries import MAX_RESTARTS
+from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.run.tries import MAX_RESTARTS
 from services.orchestrator.domain.values import CheckpointRef
 
 EVALUATION_POLL_S = 0.25

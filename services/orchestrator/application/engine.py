@@ -12,9 +12,9 @@ from typing import Any, Protocol, TypeVar
 from services.common.errors import Stale, Unavailable
 from services.common.logging import get_logger
 from services.orchestrator.application.ports import Overview, Repository
-from services.orchestrator.domain.actions import Action, RecordCheckpoint, RecordDecision
-from services.orchestrator.domain.events import Event
-from services.orchestrator.domain.run_state import RunState
+from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, RecordDecision
+from services.orchestrator.domain.run.events import Event
+from services.orchestrator.domain.run.state import RunState
 from services.orchestrator.domain.step import step
 
 T = TypeVar("T")

@@ -12,10 +12,10 @@ from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, No
 from services.common.object_store import ObjectStore, key_of, s3_uri
 from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import Page, Upload
-from services.orchestrator.domain.events import CheckpointVoided
-from services.orchestrator.domain.huggingface import faults_of_config, faults_of_files
-from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus
-from services.orchestrator.domain.spec import Domain, StageKind
+from services.orchestrator.domain.run.events import CheckpointVoided
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus
+from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
+from services.orchestrator.domain.spec.spec import Domain, StageKind
 from services.orchestrator.domain.values import CheckpointRef
 
 URL_LIVES_S = 3600

@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from services.common.errors import Corrupt
-from services.orchestrator.domain.actions import Evaluate, WritePoint
-from services.orchestrator.domain.decision import Decision
-from services.orchestrator.domain.garbage import References
-from services.orchestrator.domain.run_state import Checkpoint, RunState, RunStatus
-from services.orchestrator.domain.spec import ComputeSpec
+from services.orchestrator.domain.policy.garbage import References
+from services.orchestrator.domain.run.commands import Evaluate, WritePoint
+from services.orchestrator.domain.run.decisions import Decision
+from services.orchestrator.domain.run.state import Checkpoint, RunState, RunStatus
+from services.orchestrator.domain.spec.spec import ComputeSpec
 from services.orchestrator.domain.values import CheckpointRef, Measurement
 
 Item = TypeVar("Item")

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from services.orchestrator.application.engine import News, Observer
 from services.orchestrator.application.ports import Overview
-from services.orchestrator.domain.actions import Action
-from services.orchestrator.domain.plan import slots_of
-from services.orchestrator.domain.run_state import RunState, RunStatus
+from services.orchestrator.domain.run.commands import Action
+from services.orchestrator.domain.run.state import RunState, RunStatus
+from services.orchestrator.domain.spec.plan import slots_of
 
 
 class Queue(Observer):

@@ -17,11 +17,11 @@ from services.orchestrator.application.engine import Observer, RunEngine
 from services.orchestrator.application.ports import JobState, Overview, job_id
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.application.watchdog import Watchdog
-from services.orchestrator.domain.actions import Action, StopJob, name_of, wait_of
 from services.orchestrator.domain.due import due, needs_attention
-from services.orchestrator.domain.events import Admitted, JobEnded, QueueMoved, WorkersHung
-from services.orchestrator.domain.run_state import JobStatus, RunState, RunStatus
-from services.orchestrator.domain.tries import MAX_RESTARTS
+from services.orchestrator.domain.run.commands import Action, StopJob, name_of, wait_of
+from services.orchestrator.domain.run.events import Admitted, JobEnded, QueueMoved, WorkersHung
+from services.orchestrator.domain.run.state import JobStatus, RunState, RunStatus
+from services.orchestrator.domain.run.tries import MAX_RESTARTS
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 15.0

@@ -17,15 +17,15 @@ from services.common.errors import (
 from services.orchestrator.application.engine import RunEngine, stale
 from services.orchestrator.application.ports import RECORDS, BaseReader, NewRun, Page, RunUnreadable, UnreadableRun
 from services.orchestrator.application.queue import Queue
-from services.orchestrator.domain.decision import Decision
-from services.orchestrator.domain.defaults import fill
-from services.orchestrator.domain.events import ApproveAction, Approved, Cancelled, Retried
-from services.orchestrator.domain.on_lifecycle import new_run
-from services.orchestrator.domain.plan import PlannedStage, plan
-from services.orchestrator.domain.run_state import Checkpoint, CheckpointStatus, RunState, RunStatus
-from services.orchestrator.domain.smart_locking import missing_base
-from services.orchestrator.domain.spec import PipelineSpec, StageKind
-from services.orchestrator.domain.validate import validate
+from services.orchestrator.domain.handlers.lifecycle import new_run
+from services.orchestrator.domain.run.decisions import Decision
+from services.orchestrator.domain.run.events import ApproveAction, Approved, Cancelled, Retried
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, RunStatus
+from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.locking import missing_base
+from services.orchestrator.domain.spec.plan import PlannedStage, plan
+from services.orchestrator.domain.spec.spec import PipelineSpec, StageKind
+from services.orchestrator.domain.spec.validate import validate
 
 READ_LIMIT_S = 45.0  # for the config.json of a model that a spec names
 _FIRST_DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -7,19 +7,19 @@ from dataclasses import replace
 from services.common.errors import Stale, Unavailable
 from services.orchestrator.application.engine import Observer, RunEngine
 from services.orchestrator.application.watchdog import Watchdog
-from services.orchestrator.domain import fence
-from services.orchestrator.domain.actions import Action
-from services.orchestrator.domain.decision import Verdict
-from services.orchestrator.domain.directive import Directive, directive_at
-from services.orchestrator.domain.events import (
+from services.orchestrator.domain.handlers.assignment import Work, work_of
+from services.orchestrator.domain.run import fence
+from services.orchestrator.domain.run.commands import Action
+from services.orchestrator.domain.run.decisions import Verdict
+from services.orchestrator.domain.run.directives import Directive, directive_at
+from services.orchestrator.domain.run.events import (
     AttemptAsked,
     CheckpointReported,
     ProgressReported,
     StageEnded,
     WorkerEvent,
 )
-from services.orchestrator.domain.run_state import Mix, RunState, RunStatus
-from services.orchestrator.domain.work import Work, work_of
+from services.orchestrator.domain.run.state import Mix, RunState, RunStatus
 
 HOLD_S = 5.0  # how long a question about a verdict is held open
 

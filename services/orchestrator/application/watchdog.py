@@ -3,8 +3,8 @@
 from collections.abc import Collection
 
 from services.orchestrator.application.engine import Clock
-from services.orchestrator.domain.events import ProgressReported
-from services.orchestrator.domain.liveness import Liveness
+from services.orchestrator.domain.run.events import ProgressReported
+from services.orchestrator.domain.run.liveness import Liveness
 
 
 class Watchdog:

@@ -1,10 +1,10 @@
 """What must be done in a state: derived, never queued, so that after a crash a look at the state is enough."""
 
-from services.orchestrator.domain.actions import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob
-from services.orchestrator.domain.interpolation import questions
-from services.orchestrator.domain.lineage import baselines, parent_of, sets_at
-from services.orchestrator.domain.retention import to_delete
-from services.orchestrator.domain.run_state import Checkpoint, JobStatus, RunState, RunStatus, StageRun
+from services.orchestrator.domain.handlers.interpolation import questions
+from services.orchestrator.domain.policy.retention import to_delete
+from services.orchestrator.domain.run.commands import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob
+from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
+from services.orchestrator.domain.run.state import Checkpoint, JobStatus, RunState, RunStatus, StageRun
 
 
 def due(state: RunState) -> tuple[Effect, ...]:

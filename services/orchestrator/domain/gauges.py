@@ -11,7 +11,7 @@ falls by half without a meaning.
 
 from collections.abc import Iterable, Mapping
 
-from services.orchestrator.domain.spec import ForgettingSpec, GaugeKind
+from services.orchestrator.domain.spec.spec import ForgettingSpec, GaugeKind
 from services.orchestrator.domain.values import ForgettingScore
 
 PREFIX = "gauge-"

@@ -8,17 +8,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from services.orchestrator.domain import events as e
-from services.orchestrator.domain.actions import Action, RecordCheckpoint, name_of
-from services.orchestrator.domain.damage import on_voided
 from services.orchestrator.domain.due import due
-from services.orchestrator.domain.on_checkpoint import on_checkpoint, on_evaluation_failed, on_evaluation_finished
-from services.orchestrator.domain.on_job import on_job_ended, on_job_submitted, on_workers_hung
-from services.orchestrator.domain.on_lifecycle import on_admitted, on_approved, on_cancelled, on_retried
-from services.orchestrator.domain.on_point import on_point_written
-from services.orchestrator.domain.on_worker import on_attempt_asked, on_progress, on_stage_ended
-from services.orchestrator.domain.retention import begin_pruning
-from services.orchestrator.domain.run_state import CheckpointStatus, RunState
+from services.orchestrator.domain.handlers.checkpoints import (
+    on_checkpoint,
+    on_evaluation_failed,
+    on_evaluation_finished,
+)
+from services.orchestrator.domain.handlers.damage import on_voided
+from services.orchestrator.domain.handlers.interpolation_point import on_point_written
+from services.orchestrator.domain.handlers.jobs import on_job_ended, on_job_submitted, on_workers_hung
+from services.orchestrator.domain.handlers.lifecycle import on_admitted, on_approved, on_cancelled, on_retried
+from services.orchestrator.domain.handlers.workers import on_attempt_asked, on_progress, on_stage_ended
+from services.orchestrator.domain.policy.retention import begin_pruning
+from services.orchestrator.domain.run import events as e
+from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, name_of
+from services.orchestrator.domain.run.state import CheckpointStatus, RunState
 
 Outcome = tuple[RunState, tuple[Action, ...]]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.common.errors import InvalidInput, Violation
-from services.orchestrator.domain.limits import COUNTS, LARGEST_KEY, LARGEST_TEXT, TEXTS
+from services.orchestrator.domain.spec.limits import COUNTS, LARGEST_KEY, LARGEST_TEXT, TEXTS
 
 SHOWN = 40  # characters of a text that is too long
 
@@ -11,7 +11,7 @@ SHOWN = 40  # characters of a text that is too long
 def oversized(message: Any, path: str = "", name: str = "") -> list[Violation]:
     """Lists, maps and texts of a message that are longer than allowed. `name` is the path without indexes.
 
-    What is too long is not looked into. Every list and map of the message needs a line in domain/limits.py.
+    What is too long is not looked into. Every list and map of the message needs a line in domain/spec/limits.py.
     """
     found: list[Violation] = []
     for field, value in message.ListFields():

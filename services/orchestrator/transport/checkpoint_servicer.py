@@ -8,7 +8,7 @@ from services.common.errors import InvalidInput, Violation
 from services.common.paging import number_of, page_size, token_of
 from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.library import Library
-from services.orchestrator.domain.limits import LARGEST_COMMENT
+from services.orchestrator.domain.spec.limits import LARGEST_COMMENT
 from services.orchestrator.transport.bounds import check_text
 from services.orchestrator.transport.present import present_checkpoint, timestamp
 

@@ -15,10 +15,10 @@ from services.orchestrator.application.library import Library
 from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.application.runs import RunService
-from services.orchestrator.domain.events import ApproveAction
-from services.orchestrator.domain.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
-from services.orchestrator.domain.run_state import RunState, RunStatus
-from services.orchestrator.domain.spec import PipelineSpec
+from services.orchestrator.domain.run.events import ApproveAction
+from services.orchestrator.domain.run.state import RunState, RunStatus
+from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
+from services.orchestrator.domain.spec.spec import PipelineSpec
 from services.orchestrator.transport.bounds import check_text, oversized
 from services.orchestrator.transport.generic import enum_name, to_domain
 from services.orchestrator.transport.present import Presenter, present_decision, present_plan, timestamp

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from services.orchestrator.domain.spec import (
+from services.orchestrator.domain.spec.spec import (
     Domain,
     DurationSpec,
     ModelSpec,

@@ -13,8 +13,8 @@ from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
 from services.common.object_store import ObjectInfo
 from services.orchestrator.application.collector import Collected
 from services.orchestrator.application.library import Library
-from services.orchestrator.domain.run_state import RunState
-from services.orchestrator.domain.spec import StageData
+from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.spec.spec import StageData
 from services.orchestrator.transport.checkpoint_servicer import CheckpointServicer
 from tests.contract.test_repository import checkpoint
 from tests.fakes.object_store import FakeObjectStore

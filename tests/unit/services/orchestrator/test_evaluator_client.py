@@ -22,7 +22,7 @@ from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.evaluator_messages import ref_message
 from services.orchestrator.application.effects import damaged_end
 from services.orchestrator.application.ports import EvaluationProgress
-from services.orchestrator.domain.actions import WritePoint
+from services.orchestrator.domain.run.commands import WritePoint
 from services.orchestrator.domain.values import CheckpointRef
 
 

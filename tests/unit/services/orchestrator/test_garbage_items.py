@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from services.orchestrator.domain.garbage import GarbageKind, Item, References, items, names_in, recipe_items
+from services.orchestrator.domain.policy.garbage import GarbageKind, Item, References, items, names_in, recipe_items
 
 NOW_S, DAY_S = 1_000_000.0, 86_400.0
 A, B, C = "a" * 64, "b" * 64, "c" * 64

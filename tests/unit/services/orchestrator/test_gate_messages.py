@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from services.orchestrator.domain.decision import Severity
-from services.orchestrator.domain.gate import Boundary, Limits, Ruling, judge
-from services.orchestrator.domain.recommend import recommendations
+from services.orchestrator.domain.policy.gate import Boundary, Limits, Ruling, judge
+from services.orchestrator.domain.policy.recommendations import recommendations
+from services.orchestrator.domain.run.decisions import Severity
 from services.orchestrator.domain.values import ForgettingScore, SetUse
 
 # No two thresholds are alike, so that a number stands for one name only.

@@ -9,17 +9,17 @@ from model import gauge
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import spec_pb2
-from services.orchestrator.domain.decision import Severity
-from services.orchestrator.domain.defaults import fill
-from services.orchestrator.domain.gate import Limits
 from services.orchestrator.domain.gauges import KINDS, MOST_BITS_PER_BYTE, PREFIX, counts
-from services.orchestrator.domain.on_lifecycle import new_run
-from services.orchestrator.domain.plan import plan, warnings
-from services.orchestrator.domain.recommend import recommendations
-from services.orchestrator.domain.run_state import RunStatus
-from services.orchestrator.domain.spec import ForgettingSpec, GaugeKind, GaugeSpec, PipelineSpec, StageData
+from services.orchestrator.domain.handlers.assignment import PrepareWork, work_of
+from services.orchestrator.domain.handlers.lifecycle import new_run
+from services.orchestrator.domain.policy.gate import Limits
+from services.orchestrator.domain.policy.recommendations import recommendations
+from services.orchestrator.domain.run.decisions import Severity
+from services.orchestrator.domain.run.state import RunStatus
+from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.plan import plan, warnings
+from services.orchestrator.domain.spec.spec import ForgettingSpec, GaugeKind, GaugeSpec, PipelineSpec, StageData
 from services.orchestrator.domain.values import ForgettingScore, SetUse
-from services.orchestrator.domain.work import PrepareWork, work_of
 from services.orchestrator.transport.generic import fill_message, to_domain
 from services.orchestrator.transport.present import present_plan
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec

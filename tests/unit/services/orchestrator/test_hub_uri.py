@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.orchestrator.domain.checks import Faults
+from services.orchestrator.domain.spec.checks import Faults
 
 FINE = [
     "hf://hendrycks/MATH",

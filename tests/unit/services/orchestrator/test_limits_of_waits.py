@@ -13,8 +13,8 @@ from services.common.blocking import Blocking
 from services.common.errors import Unavailable
 from services.common.tasks import end
 from services.orchestrator.adapters.ray_jobs import RayJobs
-from services.orchestrator.domain.events import Cancelled
-from services.orchestrator.domain.run_state import Job, JobStatus
+from services.orchestrator.domain.run.events import Cancelled
+from services.orchestrator.domain.run.state import Job, JobStatus
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import spec
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import NotFound, Unavailable
-from services.orchestrator.domain.events import ProgressReported
-from services.orchestrator.domain.run_state import Phase, RunState, RunStatus, StageStatus
+from services.orchestrator.domain.run.events import ProgressReported
+from services.orchestrator.domain.run.state import Phase, RunState, RunStatus, StageStatus
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import spec
 

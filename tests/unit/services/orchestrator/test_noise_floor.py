@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from retain.orchestrator.v1 import resources_pb2
-from services.orchestrator.domain.decision import Severity
-from services.orchestrator.domain.gate import Boundary, Limits, Ruling, judge, worst_of
-from services.orchestrator.domain.interpolation import line_point
-from services.orchestrator.domain.recommend import recommendations
-from services.orchestrator.domain.spec import ForgettingSpec
+from services.orchestrator.domain.handlers.interpolation import line_point
+from services.orchestrator.domain.policy.gate import Boundary, Limits, Ruling, judge, worst_of
+from services.orchestrator.domain.policy.recommendations import recommendations
+from services.orchestrator.domain.run.decisions import Severity
+from services.orchestrator.domain.spec.spec import ForgettingSpec
 from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
 from services.orchestrator.transport.generic import enum_number
 

@@ -10,16 +10,16 @@ from services.common.errors import Corrupt
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.application.queue import Queue
-from services.orchestrator.domain.decision import Severity
-from services.orchestrator.domain.defaults import fill
-from services.orchestrator.domain.gate import Limits
-from services.orchestrator.domain.huggingface import faults_of_config, faults_of_files
-from services.orchestrator.domain.ladder import climb
-from services.orchestrator.domain.liveness import Liveness
-from services.orchestrator.domain.on_lifecycle import new_run
-from services.orchestrator.domain.recommend import recommendations
-from services.orchestrator.domain.run_state import Job, JobStatus, Mix, Phase, RunState, RunStatus
-from services.orchestrator.domain.spec import ComputeSpec, PipelineSpec, StageKind
+from services.orchestrator.domain.handlers.lifecycle import new_run
+from services.orchestrator.domain.policy.gate import Limits
+from services.orchestrator.domain.policy.ladder import climb
+from services.orchestrator.domain.policy.recommendations import recommendations
+from services.orchestrator.domain.run.decisions import Severity
+from services.orchestrator.domain.run.liveness import Liveness
+from services.orchestrator.domain.run.state import Job, JobStatus, Mix, Phase, RunState, RunStatus
+from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
+from services.orchestrator.domain.spec.spec import ComputeSpec, PipelineSpec, StageKind
 from services.orchestrator.transport.generic import to_domain
 from services.orchestrator.transport.present import spec_message
 from tests.scenarios.play import training

@@ -9,10 +9,10 @@ import pytest
 
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.application.reconciler import Reconciler, Timing
-from services.orchestrator.domain.actions import Evaluate, StopJob, name_of
-from services.orchestrator.domain.backoff import pause_s
-from services.orchestrator.domain.complete import LEAVE_AFTER_STOP_S, dismiss
-from services.orchestrator.domain.run_state import RunState
+from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, dismiss
+from services.orchestrator.domain.run.backoff import pause_s
+from services.orchestrator.domain.run.commands import Evaluate, StopJob, name_of
+from services.orchestrator.domain.run.state import RunState
 from tests.scenarios.play import Player, training
 
 

@@ -10,7 +10,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from services.common.errors import Corrupt, FailedPrecondition, InvalidTransition, Unavailable
 from services.orchestrator.application.library import Library
-from services.orchestrator.domain.run_state import CheckpointStatus, RunState
+from services.orchestrator.domain.run.state import CheckpointStatus, RunState
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
 from tests.contract.test_repository import checkpoint
 from tests.unit.services.orchestrator.offline import Offline

@@ -21,9 +21,9 @@ from services.orchestrator.adapters import settings as orchestrator_settings
 from services.orchestrator.adapters.ray_jobs import RayJobs
 from services.orchestrator.application.ports import JobRequest
 from services.orchestrator.application.reconciler import Timing
-from services.orchestrator.domain.run_state import RunStatus
-from services.orchestrator.domain.spec import ComputeSpec
-from services.orchestrator.domain.tries import MAX_RESTARTS
+from services.orchestrator.domain.run.state import RunStatus
+from services.orchestrator.domain.run.tries import MAX_RESTARTS
+from services.orchestrator.domain.spec.spec import ComputeSpec
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import spec
 

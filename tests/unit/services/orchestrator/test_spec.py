@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.orchestrator.domain.defaults import fill
-from services.orchestrator.domain.plan import plan, slots_of, steps_of_epochs
-from services.orchestrator.domain.smart_locking import missing_base
-from services.orchestrator.domain.spec import (
+from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.locking import missing_base
+from services.orchestrator.domain.spec.plan import plan, slots_of, steps_of_epochs
+from services.orchestrator.domain.spec.spec import (
     PRESETS,
     BatchSpec,
     ComputeSpec,
@@ -31,7 +31,7 @@ from services.orchestrator.domain.spec import (
     TokenizerSpec,
     TrainTokenizer,
 )
-from services.orchestrator.domain.validate import validate
+from services.orchestrator.domain.spec.validate import validate
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
 
 
@@ -47,7 +47,7 @@ def test_presets_are_those_of_the_model_with_their_context() -> None:
 
 def test_architectures_are_those_that_the_model_can_load() -> None:
     from model.checkpointing import hf_config
-    from services.orchestrator.domain.huggingface import ARCHITECTURES
+    from services.orchestrator.domain.spec.huggingface import ARCHITECTURES
 
     assert set(ARCHITECTURES) == set(hf_config.CLASSES.values())
 

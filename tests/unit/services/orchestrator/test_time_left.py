@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.orchestrator.domain.run_state import StageStatus
-from services.orchestrator.domain.time_left import time_left_s
+from services.orchestrator.domain.run.state import StageStatus
+from services.orchestrator.domain.run.time_left import time_left_s
 from tests.scenarios.builders import run
 
 

@@ -1,0 +1,108 @@
+"""What a worker group that asks is told to do: derived from the state, so that a repeated question has one answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.orchestrator.domain.run.directives import mix_from
+from services.orchestrator.domain.run.lineage import parent_of
+from services.orchestrator.domain.run.state import Mix, RunState, RunStatus, StageRun
+from services.orchestrator.domain.spec.spec import PipelineSpec
+from services.orchestrator.domain.values import CheckpointRef, PreparedFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareStage:
+    """What one stage needs to be prepared."""
+
+    index: int
+    name: str
+    sources: Mapping[str, str]
+    target: str
+    shares: Mapping[str, float]
+    never_replayed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareWork:
+    """Prepare the tokenizer, every stage's shards and every evaluation set."""
+
+    attempt: int
+    spec: PipelineSpec
+    stages: tuple[PrepareStage, ...]
+    base: CheckpointRef | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageWork:
+    """Train a stage."""
+
+    attempt: int
+    index: int
+    name: str
+    spec: PipelineSpec
+    output_uri: str
+    parent: CheckpointRef | None
+    resume: CheckpointRef | None
+    target: str
+    shards: tuple[PreparedFolder, ...]
+    tokenizer: PreparedFolder
+    mix: Mix
+    total_steps: int
+    steps_per_boundary: int
+    decision_lag: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseWork:
+    """Nothing more: end the group."""
+
+    reason: str
+
+
+Work = PrepareWork | StageWork | ReleaseWork
+
+
+def work_of(state: RunState) -> Work:
+    """The present assignment of the present worker group."""
+    stage = state.current
+    if state.status is not RunStatus.RUNNING or stage is None:
+        return ReleaseWork(reason=f"the run is {state.status}")
+    if state.prepared is None:
+        return PrepareWork(
+            attempt=state.prepare_attempt,
+            spec=state.spec,
+            stages=tuple(
+                PrepareStage(
+                    index=s.plan.index,
+                    name=s.plan.name,
+                    sources=s.plan.sources,
+                    target=s.plan.target,
+                    shares=s.plan.shares,
+                    never_replayed=s.plan.never_replayed,
+                )
+                for s in state.stages
+            ),
+            base=state.base,
+        )
+    lag = state.spec.evaluation.decision_lag
+    return StageWork(
+        attempt=stage.attempt,
+        index=stage.plan.index,
+        name=stage.plan.name,
+        spec=state.spec,
+        output_uri=output_uri(state, stage),
+        parent=parent_of(state, stage),
+        resume=stage.resume,
+        target=stage.plan.target,
+        shards=state.prepared.stages[stage.plan.index].shards,
+        tokenizer=state.prepared.tokenizer,
+        mix=mix_from(stage, stage.resume_boundary, lag=lag),
+        total_steps=stage.plan.steps,
+        steps_per_boundary=stage.plan.steps_per_boundary,
+        decision_lag=lag,
+    )
+
+
+def output_uri(state: RunState, stage: StageRun) -> str:
+    """Where an attempt writes, and nobody else."""
+    return f"{state.store_uri}/runs/{state.id}/{stage.plan.name}/attempt-{stage.attempt}"

@@ -1,0 +1,215 @@
+"""Checkpoints and their evaluations."""
+
+from dataclasses import replace
+
+from services.common.errors import AlreadyExists, FailedPrecondition, InvalidInput, Violation
+from services.orchestrator.domain.due import evaluation_of
+from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
+from services.orchestrator.domain.handlers.damage import EVALUATOR, set_aside
+from services.orchestrator.domain.handlers.interpolation import line_point, questions
+from services.orchestrator.domain.handlers.verdicts import decide_ready, restated
+from services.orchestrator.domain.run import fence
+from services.orchestrator.domain.run.backoff import PASSING_REASONS, PAUSE_FOR_ROOM_S, pause_s
+from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, name_of
+from services.orchestrator.domain.run.events import CheckpointReported, EvaluationFailed, EvaluationFinished
+from services.orchestrator.domain.run.state import (
+    Checkpoint,
+    CheckpointStatus,
+    RunState,
+    RunStatus,
+    StageRun,
+    StageStatus,
+)
+
+Outcome = tuple[RunState, tuple[Action, ...]]
+
+
+def checkpoint_id(state: RunState, stage: StageRun, attempt: int, step: int) -> str:
+    """Identity in the lineage, and the path of its folder below runs/."""
+    return f"{state.id}/{stage.plan.name}/attempt-{attempt}/step-{step:09d}"
+
+
+def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
+    """Register a checkpoint; the same report again changes nothing."""
+    fence.check(state, event)
+    stage = fence.stage_of(state, event.stage_index)
+    at = (event.attempt, event.checkpoint.step)
+    interim = (stage.interim,) if stage.interim is not None else ()
+    registered = (*stage.checkpoints, *interim, *stage.voided, *stage.pruning, *stage.damaged)
+    known = next((c for c in registered if (c.attempt, c.ref.step) == at and c.point is None), None)
+    if known is not None:
+        if known.ref.manifest_sha256 != event.checkpoint.manifest_sha256:
+            raise AlreadyExists(f"{known.id} is registered with manifest {known.ref.manifest_sha256}")
+        return state, ()
+    _check_place(state, stage, event)
+    checkpoint = Checkpoint(
+        id=checkpoint_id(state, stage, event.attempt, event.checkpoint.step),
+        run_id=state.id,
+        stage_index=stage.plan.index,
+        stage=stage.plan.name,
+        kind=stage.plan.kind,
+        domain=stage.plan.domain,
+        attempt=event.attempt,
+        boundary=event.boundary,
+        ref=event.checkpoint,
+        parent=event.parent,
+        bytes=event.bytes,
+        train_loss_nats=event.train_loss_nats,
+        created_s=event.now_s,
+        interim=event.interim,
+    )
+    if stage.gives_up or stage.status is not StageStatus.RUNNING:
+        # The line has been given up while this one was under way.
+        checkpoint = replace(checkpoint, status=CheckpointStatus.VOID)
+        stage = replace(stage, voided=(*stage.voided, checkpoint))
+        return state.with_stage(stage), (RecordCheckpoint(checkpoint=checkpoint),)
+    stage = replace(
+        stage,
+        step=event.checkpoint.step,
+        tokens=event.checkpoint.tokens,
+        train_loss_nats=event.train_loss_nats,
+        reached=event.boundary,
+    )
+    state = replace(state, restarts=0, interruptions=0)
+    if event.interim:
+        return _keep_interim(state, stage, checkpoint)
+    checkpoint = _made_again(stage, checkpoint)
+    stage = replace(
+        stage,
+        checkpoints=(*stage.checkpoints, checkpoint),
+        checkpoint_count=max(stage.checkpoint_count, event.boundary),
+    )
+    return state.with_stage(stage), (RecordCheckpoint(checkpoint=checkpoint),)
+
+
+def _keep_interim(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Outcome:
+    """One interim checkpoint is kept: the newest. The one before it goes the way of what retention gives up."""
+    records: tuple[Action, ...] = (RecordCheckpoint(checkpoint=checkpoint),)
+    if stage.interim is not None:
+        given_up = replace(stage.interim, status=CheckpointStatus.PRUNING)
+        stage = replace(stage, pruning=(*stage.pruning, given_up))
+        records = (RecordCheckpoint(checkpoint=given_up), *records)
+    return state.with_stage(replace(stage, interim=checkpoint)), records
+
+
+def _made_again(stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint in the place of one that was set aside. With the same weights what was decided about them holds;
+    with others (another world size) it is measured, and the verdict of the boundary stands all the same."""
+    twins = [c for c in stage.damaged if c.boundary == checkpoint.boundary and c.point is None and not c.interim]
+    same = [c for c in twins if c.ref.weights_digest == checkpoint.ref.weights_digest and c.severity is not None]
+    if checkpoint.boundary > stage.decided_boundary or not same:
+        return checkpoint
+    twin = same[-1]
+    return replace(
+        checkpoint,
+        severity=twin.severity,
+        forgetting=twin.forgetting,
+        target_loss_nats=twin.target_loss_nats,
+        felt=twin.felt,
+    )
+
+
+def _check_place(state: RunState, stage: StageRun, event: CheckpointReported) -> None:
+    if state.status.ended or stage.status is StageStatus.COMPLETE:
+        raise FailedPrecondition(f"run {state.id} is {state.status}, stage {stage.plan.name} {stage.status}")
+    reached = max(stage.newest_trained.boundary if stage.newest_trained else 0, stage.reached)
+    expected = reached if event.interim else reached + 1
+    lost_line = stage.gives_up or stage.status is not StageStatus.RUNNING
+    faults = []
+    if not lost_line and event.boundary != expected:
+        faults.append(Violation(field="boundary", description=f"came {event.boundary}; allowed is {expected}"))
+    step, came = stage.plan.boundary_step(event.boundary), event.checkpoint.step
+    after = stage.plan.boundary_step(event.boundary + 1)
+    # At the next boundary's own step when the workers left before the verdict that it waits for was known.
+    if event.interim and not step < came <= after:
+        said = f"came {came}; an interim checkpoint after boundary {event.boundary} lies in steps {step + 1} to {after}"
+        faults.append(Violation(field="checkpoint.step", description=said))
+    if not event.interim and came != step:
+        said = f"came {came}; boundary {event.boundary} lies at step {step}"
+        faults.append(Violation(field="checkpoint.step", description=said))
+    prefix = f"{state.store_uri}/runs/{state.id}/{stage.plan.name}/attempt-{event.attempt}/"
+    if not event.checkpoint.uri.startswith(prefix):
+        said = f"came {event.checkpoint.uri!r}; this attempt writes below {prefix}"
+        faults.append(Violation(field="checkpoint.uri", description=said))
+    if len(event.checkpoint.manifest_sha256) != 64:
+        said = f"came {event.checkpoint.manifest_sha256!r}; allowed are 64 hex digits"
+        faults.append(Violation(field="checkpoint.manifest_sha256", description=said))
+    if faults:
+        raise InvalidInput(faults)
+
+
+def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcome:
+    """Keep a measurement and decide what can be decided. The answer about a voided checkpoint changes nothing."""
+    stage, checkpoint = _waiting(state, event)
+    if checkpoint is None:
+        return state, ()
+    if event.of_the_line and event.point is not None:
+        stage = replace(stage, line=(*stage.line, line_point(event.point, event.measurement, state.spec.forgetting)))
+        return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
+    measured = replace(checkpoint, measurement=event.measurement)
+    if checkpoint.point is None and checkpoint.boundary <= stage.decided_boundary:
+        measured = restated(state, stage, measured)
+    stage = replace(stage, checkpoints=tuple(measured if c.id == measured.id else c for c in stage.checkpoints))
+    return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
+
+
+def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
+    """Ask again under another name, and end the run when that does not help: an unmeasured model is never accepted."""
+    stage, checkpoint = _waiting(state, event)
+    if checkpoint is None:
+        return state, ()
+    if event.damaged is not None:
+        return set_aside(state, event.damaged, actor=EVALUATOR, message=event.message, now_s=event.now_s)
+    what, passes = checkpoint.id, event.reason in PASSING_REASONS
+    if event.of_the_line:
+        what = f"the point {event.point:g} before {what}"
+        tries = stage.line_tries + (0 if passes else 1)
+        pause = PAUSE_FOR_ROOM_S if passes else pause_s(tries)
+        stage = replace(stage, line_tries=tries, line_failed=stage.line_failed + 1, line_pause_s=pause)
+    else:
+        tries = checkpoint.evaluation_tries + (0 if passes else 1)
+        pause = PAUSE_FOR_ROOM_S if passes else pause_s(tries)
+        tried = replace(
+            checkpoint,
+            evaluation_tries=tries,
+            evaluations_failed=checkpoint.evaluations_failed + 1,
+            evaluation_pause_s=pause,
+        )
+        stage = replace(stage, checkpoints=tuple(tried if c.id == tried.id else c for c in stage.checkpoints))
+    state = _said_to_wait(state.with_stage(stage), stage, what, event, pause)
+    if passes or tries < event.max_tries or state.status not in (RunStatus.RUNNING, RunStatus.PENDING):
+        return state, ()
+    not_done = "measured or written" if event.of_the_line else "measured"
+    message = f"{what} could not be {not_done} ({event.max_tries} tries): {event.message}"
+    reason = event.reason or "EVALUATION_FAILED"
+    return end_run(state, RunStatus.FAILED, reason, message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S), ()
+
+
+def _said_to_wait(state: RunState, stage: StageRun, what: str, event: EvaluationFailed, pause: float) -> RunState:
+    """The state with what is waited for until the next try, under the names of what is asked then."""
+    if event.of_the_line:
+        names = [str(name_of(question)[1]) for question in questions(state, stage)]
+    else:
+        at = (event.attempt, event.step)
+        names = [
+            evaluation_of(state, stage, c).evaluation_id for c in stage.checkpoints if (c.attempt, c.ref.step) == at
+        ]
+    said = f"{what} could not be measured ({event.message}): it is tried again in {pause:g} s"
+    return replace(state, evaluations_wait={**state.evaluations_wait, **dict.fromkeys(names, said)})
+
+
+def _waiting(state: RunState, event: EvaluationFinished | EvaluationFailed) -> tuple[StageRun, Checkpoint | None]:
+    """The stage, and the checkpoint that waits for this answer (of the line: the result that it belongs to)."""
+    stage = fence.stage_of(state, event.stage_index)
+    named = event.evaluation_id if isinstance(event, EvaluationFailed) else ""
+    for checkpoint in stage.checkpoints:
+        if checkpoint.attempt != event.attempt or checkpoint.ref.step != event.step:
+            continue
+        if event.of_the_line:
+            asked = {(q.point, q.attempt) for q in questions(state, stage) if named in ("", name_of(q)[1])}
+            return stage, checkpoint if (event.point, event.attempt) in asked else None
+        if checkpoint.point == event.point:
+            undecided = checkpoint.severity is None and checkpoint.measurement is None
+            present = named in ("", evaluation_of(state, stage, checkpoint).evaluation_id)
+            return stage, checkpoint if undecided and present else None
+    return stage, None

@@ -1,0 +1,214 @@
+"""Checkpoints whose files are not those of their manifest, and those that a person sets aside.
+
+Training is a pure function of what it starts from and of the mixes that it is told, and every verdict is stored before
+its first reply. So a damaged checkpoint costs work and nothing else: the newest good one before it is gone on from,
+under the mixes that held there, and the same bits come out again.
+
+What becomes of the line: a verdict that was made on the damaged checkpoint stands, for its weights were read well then.
+Where there is none yet, the line is cut there: what was trained from it is given up, and the workers begin again before
+it. Neither is a retry of the gate nor a restart of a group.
+"""
+
+from dataclasses import replace
+
+from services.common.errors import FailedPrecondition, InvalidInput, Violation
+from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
+from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, RecordDecision
+from services.orchestrator.domain.run.decisions import Decision, Severity, Verdict
+from services.orchestrator.domain.run.directives import mix_from
+from services.orchestrator.domain.run.events import CheckpointVoided
+from services.orchestrator.domain.run.state import (
+    Checkpoint,
+    CheckpointStatus,
+    RunState,
+    RunStatus,
+    StageRun,
+    StageStatus,
+)
+from services.orchestrator.domain.values import CheckpointRef
+
+Outcome = tuple[RunState, tuple[Action, ...]]
+WORKER, EVALUATOR = "worker", "evaluator"
+REASON = "CHECKPOINT_DAMAGED"
+
+
+def on_voided(state: RunState, event: CheckpointVoided) -> Outcome:
+    """A person sets a checkpoint aside; one that others build on is refused."""
+    for stage in state.stages[:-1]:
+        if stage.accepted is not None and stage.accepted.uri == event.checkpoint.uri:
+            later = state.stages[stage.plan.index + 1].plan.name
+            raise FailedPrecondition(
+                f"{event.checkpoint.uri} is the result of {stage.plan.name}, and {later} of run {state.id} builds on "
+                "it; allowed is a checkpoint that nothing builds on (a new run may start from an earlier one)",
+                reason="CHECKPOINT_IN_USE",
+            )
+    said = f"set aside by a {event.actor}" + (f": {event.reason}" if event.reason else "")
+    return set_aside(state, event.checkpoint, actor=event.actor, message=said, now_s=event.now_s)
+
+
+def set_aside(state: RunState, ref: CheckpointRef, *, actor: str, message: str, now_s: float) -> Outcome:
+    """Use a checkpoint no more. `message` says what is wrong with it. The same again changes nothing; a run whose base
+    or whose earlier stage's result it is ends with what can be done. Raises InvalidInput for an unknown one."""
+    if state.base is not None and state.base.uri == ref.uri:
+        return _lost_base(state, state.base, actor, message, now_s)
+    for stage in state.stages:
+        if any(c.ref.uri == ref.uri for c in (*stage.damaged, *stage.voided, *stage.pruning)):
+            return state, ()
+        if stage.accepted is not None and stage.accepted.uri == ref.uri:
+            return _lost_result(state, stage, actor, message, now_s)
+        for checkpoint in (*stage.checkpoints, *((stage.interim,) if stage.interim else ())):
+            if checkpoint.ref.uri == ref.uri:
+                return _take_out(state, stage, checkpoint, actor, message, now_s)
+    known = [c.ref.uri for stage in state.stages for c in stage.checkpoints]
+    said = f"came {ref.uri!r}; allowed is a checkpoint that run {state.id} uses: {', '.join(known) or 'there is none'}"
+    raise InvalidInput([Violation(field="damaged", description=said)])
+
+
+def _take_out(
+    state: RunState, stage: StageRun, checkpoint: Checkpoint, actor: str, message: str, now_s: float
+) -> Outcome:
+    before = stage.resume_point
+    stage, records = _without(stage, checkpoint, message)
+    after = stage.resume_point
+    where = f"step {after.ref.step}" if after else "the stage's start"
+    said = f"{checkpoint.id} was set aside ({message})"
+    at_work = stage.status is StageStatus.RUNNING and not stage.gives_up and actor != WORKER
+    goes_back = before != after and not at_work
+    if before == after:
+        said += "; nothing has to be trained again"
+    else:
+        said += f"; the next attempt goes on from {where}" if at_work else f"; the stage goes on from {where}"
+    decision = _decision(
+        state, stage, checkpoint, Verdict.ROLL_BACK if goes_back else Verdict.CONTINUE, said, actor, now_s
+    )
+    decision = replace(decision, target=after.ref if goes_back and after else None)
+    state = replace(state.with_stage(stage), decisions=decision.number)
+    return state, (*records, RecordDecision(decision=decision))
+
+
+def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[StageRun, tuple[Action, ...]]:
+    """The stage without a checkpoint, and without what was trained from it where it has no verdict."""
+    aside = replace(checkpoint, status=CheckpointStatus.DAMAGED, message=message, measurement=None)
+    stage = replace(stage, damaged=(*stage.damaged, aside))
+    records: tuple[Action, ...] = (RecordCheckpoint(checkpoint=aside),)
+    if checkpoint.interim:
+        return replace(stage, interim=None), records
+    rest = tuple(c for c in stage.checkpoints if c.id != checkpoint.id)
+    if checkpoint.point is not None or checkpoint.boundary <= stage.decided_boundary:
+        # A point is written again from the ends of its line; a verdict that was made stands.
+        return replace(stage, checkpoints=rest, checkpoint_count=max((c.boundary for c in rest), default=0)), records
+    kept = tuple(c for c in rest if c.boundary < checkpoint.boundary)
+    lost = [c for c in rest if c.boundary > checkpoint.boundary]
+    if stage.interim is not None and stage.interim.boundary >= checkpoint.boundary:
+        lost.append(stage.interim)
+        stage = replace(stage, interim=None)
+    void = tuple(replace(c, status=CheckpointStatus.VOID, measurement=None) for c in lost)
+    under_way = stage.status is StageStatus.RUNNING and stage.pending_rollback is None
+    stage = replace(
+        stage,
+        checkpoints=kept,
+        voided=(*stage.voided, *void),
+        checkpoint_count=checkpoint.boundary - 1,
+        cut=checkpoint.boundary if under_way else stage.cut,
+        line=(),
+        line_tries=0,
+        line_pause_s=0.0,
+        chosen_point=None,
+    )
+    return stage, (*records, *(RecordCheckpoint(checkpoint=c) for c in void))
+
+
+def _lost_base(state: RunState, base: CheckpointRef, actor: str, message: str, now_s: float) -> Outcome:
+    stage = state.current
+    if state.status.ended or stage is None:
+        return state, ()
+    said = (
+        f"the base {base.uri} is damaged ({message}, says the {actor}), and this run builds on it: restore its files "
+    )
+    said += "and Retry, or bring the model in again (retain import) and start a new run"
+    mix = stage.mix
+    decision = Decision(
+        run_id=state.id,
+        number=state.decisions + 1,
+        stage=stage.plan.name,
+        attempt=stage.attempt,
+        boundary=0,
+        step=0,
+        verdict=Verdict.STOP,
+        severity=Severity.UNSPECIFIED,
+        shares=mix.shares,
+        lr_scale=mix.lr_scale,
+        message=said,
+        time_s=now_s,
+        actor=actor,
+    )
+    state = replace(state, decisions=decision.number)
+    ended = end_run(state, RunStatus.FAILED, "BASE_DAMAGED", said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
+    return ended, (RecordDecision(decision=decision),)
+
+
+def _lost_result(state: RunState, stage: StageRun, actor: str, message: str, now_s: float) -> Outcome:
+    """A stage's accepted checkpoint. Where later stages build on it the run ends; the result of the whole run is made
+    again when somebody asks for a retry."""
+    result = next((c for c in stage.checkpoints if stage.accepted and c.ref.uri == stage.accepted.uri), None)
+    assert result is not None, "an accepted checkpoint is kept"
+    if result.status is CheckpointStatus.DAMAGED:
+        return state, ()
+    last = stage.plan.index == len(state.stages) - 1
+    aside = replace(result, status=CheckpointStatus.DAMAGED, message=message)
+    if last:
+        verdicts = tuple(v for v in stage.verdicts if v.boundary < min(result.boundary, stage.plan.boundaries))
+        stage = replace(stage, status=StageStatus.FAILED, accepted=None, accepted_boundary=0, verdicts=verdicts)
+        stage, records = _without(stage, result, message)
+        said = f"{result.id}, the result, was set aside ({message}); Retry makes it again from the newest one before it"
+    else:
+        stage = replace(stage, checkpoints=tuple(aside if c.id == aside.id else c for c in stage.checkpoints))
+        records = (RecordCheckpoint(checkpoint=aside),)
+        good = [c for c in stage.checkpoints if c.good and c.id != aside.id]
+        earlier = f"from {good[-1].id}, the newest good one before it" if good else "of this stage"
+        said = (
+            f"{result.id}, the result of {stage.plan.name}, is damaged ({message}, says the {actor}), and later stages "
+            f"build on it: restore its files and Retry, or start a new run {earlier}"
+        )
+    decision = _decision(state, stage, result, Verdict.STOP, said, actor, now_s)
+    state = replace(state.with_stage(stage), decisions=decision.number)
+    if not state.status.ended or last:
+        state = end_run(state, RunStatus.FAILED, REASON, said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
+    return state, (*records, RecordDecision(decision=decision))
+
+
+def restored(state: RunState) -> Outcome:
+    """A retry presumes that a person restored what earlier stages left; a worker that finds otherwise says so again."""
+    records: list[Action] = []
+    for stage in state.stages:
+        if stage.status is StageStatus.COMPLETE and any(not c.status.usable for c in stage.checkpoints):
+            good = tuple(
+                c if c.status.usable else replace(c, status=CheckpointStatus.ACCEPTED, message="")
+                for c in stage.checkpoints
+            )
+            records += [RecordCheckpoint(checkpoint=c) for c in good if c not in stage.checkpoints]
+            state = state.with_stage(replace(stage, checkpoints=good))
+    return state, tuple(records)
+
+
+def _decision(
+    state: RunState, stage: StageRun, checkpoint: Checkpoint, verdict: Verdict, message: str, actor: str, now_s: float
+) -> Decision:
+    boundary = min(checkpoint.boundary, stage.plan.boundaries)
+    mix = mix_from(stage, boundary, lag=state.spec.evaluation.decision_lag)
+    return Decision(
+        run_id=state.id,
+        number=state.decisions + 1,
+        stage=stage.plan.name,
+        attempt=stage.attempt,
+        boundary=boundary,
+        step=checkpoint.ref.step,
+        verdict=verdict,
+        severity=Severity.UNSPECIFIED,
+        forgetting=checkpoint.forgetting,
+        shares=mix.shares,
+        lr_scale=mix.lr_scale,
+        message=message,
+        time_s=now_s,
+        actor=actor,
+    )

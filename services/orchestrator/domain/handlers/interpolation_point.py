@@ -1,0 +1,46 @@
+"""A point of the line between parent and result has been written: it takes its place in the lineage."""
+
+from dataclasses import replace
+
+from services.orchestrator.domain.handlers.interpolation import questions
+from services.orchestrator.domain.run import fence
+from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
+from services.orchestrator.domain.run.events import PointWritten
+from services.orchestrator.domain.run.state import RunState
+
+
+def on_point_written(state: RunState, event: PointWritten) -> tuple[RunState, tuple[Action, ...]]:
+    """Register the chosen point, once: an answer that nobody waits for (again, or after a rollback) changes nothing.
+
+    It stands one boundary after the result, from which it was made; training never goes on from it.
+    """
+    stage = fence.stage_of(state, event.stage_index)
+    result = stage.at_boundary(stage.plan.boundaries)
+    asked = {(q.point, q.attempt) for q in questions(state, stage)}
+    if result is None or stage.chosen_point != event.point or (event.point, event.attempt) not in asked:
+        return state, ()
+    written = replace(
+        result,
+        id=f"{result.id}-point-{event.point:g}",
+        boundary=result.boundary + 1,
+        ref=replace(event.checkpoint, step=result.ref.step, tokens=result.ref.tokens),
+        parent=result.ref.manifest_sha256,
+        bytes=event.bytes,
+        forgetting=None,
+        severity=None,
+        target_loss_nats=None,
+        measurement=None,
+        evaluation_tries=0,
+        evaluations_failed=0,
+        evaluation_pause_s=0.0,
+        created_s=event.now_s,
+        point=event.point,
+    )
+    stage = replace(
+        stage,
+        checkpoints=(*stage.checkpoints, written),
+        checkpoint_count=stage.checkpoint_count + 1,
+        line_tries=0,
+        line_pause_s=0.0,
+    )
+    return state.with_stage(stage), (RecordCheckpoint(checkpoint=written),)

@@ -1,0 +1,157 @@
+"""What people do to a run, and its turn in the queue."""
+
+from dataclasses import replace
+
+from services.common.errors import FailedPrecondition, InvalidTransition
+from services.orchestrator.domain.handlers.completion import complete_stage, end_run
+from services.orchestrator.domain.handlers.damage import restored
+from services.orchestrator.domain.handlers.rollback import begin_rollback
+from services.orchestrator.domain.run.commands import Action, RecordDecision
+from services.orchestrator.domain.run.decisions import Verdict
+from services.orchestrator.domain.run.events import Admitted, ApproveAction, Approved, Cancelled, Retried
+from services.orchestrator.domain.run.evidence import decision_of_person
+from services.orchestrator.domain.run.state import (
+    Job,
+    Mix,
+    Phase,
+    RunState,
+    RunStatus,
+    StageRun,
+    StageStatus,
+)
+from services.orchestrator.domain.spec.plan import plan
+from services.orchestrator.domain.spec.spec import PipelineSpec
+from services.orchestrator.domain.values import CheckpointRef
+
+Outcome = tuple[RunState, tuple[Action, ...]]
+
+
+def new_run(
+    run_id: str,
+    spec: PipelineSpec,
+    *,
+    store_uri: str,
+    base: CheckpointRef | None,
+    queue_number: int,
+    now_s: float,
+) -> RunState:
+    """A run as it is created: PENDING, every stage locked until the one before it is complete."""
+    stages = tuple(StageRun(plan=planned, mix=Mix(shares=dict(planned.shares))) for planned in plan(spec))
+    return RunState(
+        id=run_id,
+        spec=spec,
+        store_uri=store_uri,
+        stages=stages,
+        base=base,
+        queue_number=queue_number,
+        sequence=1,
+        created_s=now_s,
+        updated_s=now_s,
+    )
+
+
+def on_admitted(state: RunState, event: Admitted) -> Outcome:
+    """The workers fit: the next worker group is wanted."""
+    if state.status is not RunStatus.PENDING:
+        return state, ()
+    state = replace(state, status=RunStatus.RUNNING, reason="", message="", queue_number=0, restarts=0, interruptions=0)
+    return next_group(state), ()
+
+
+def next_group(state: RunState, *, after_s: float = 0.0) -> RunState:
+    """Want a worker group with the next number; everything that older ones say is refused from here on."""
+    submission = state.submission + 1
+    jobs = (*state.jobs, Job(submission=submission, submit_after_s=after_s))
+    return replace(state, submission=submission, jobs=jobs, phase=Phase.UNSPECIFIED, workers_wait_for="")
+
+
+def on_cancelled(state: RunState, event: Cancelled) -> Outcome:
+    """End a run. Cancelling a cancelled one changes nothing."""
+    if state.status is RunStatus.CANCELLED:
+        return state, ()
+    if state.status.ended:
+        raise InvalidTransition("cancel", state=state.status, allowed=["PENDING", "RUNNING", "SUSPENDED"])
+    return end_run(
+        state, RunStatus.CANCELLED, "CANCELLED", f"cancelled by {event.actor}", event.now_s, leave_after_s=0.0
+    ), ()
+
+
+def on_approved(state: RunState, event: Approved) -> Outcome:
+    """A person accepts a suspended stage's checkpoint as it is, or grants one more retry."""
+    if state.status is not RunStatus.SUSPENDED:
+        raise InvalidTransition("approve", state=state.status, allowed=["SUSPENDED"])
+    stage = state.current
+    assert stage is not None, "a suspended run has a stage that is not complete"
+    said = f": {event.comment}" if event.comment else ""
+    if event.action is ApproveAction.ACCEPT:
+        newest = stage.newest
+        if newest is not None and newest.boundary < stage.decided_boundary:
+            raise FailedPrecondition(
+                f"the checkpoint at boundary {stage.decided_boundary} of {stage.plan.name}, which was decided about, "
+                "was set aside; allowed is CONTINUE or Cancel",
+                reason="NOTHING_TO_ACCEPT",
+            )
+        if newest is None or newest.severity is None or (newest.forgetting is None and stage.plan.retention_sets):
+            raise FailedPrecondition(
+                f"stage {stage.plan.name} has no measured checkpoint to accept; allowed is CONTINUE or Cancel",
+                reason="NOTHING_TO_ACCEPT",
+            )
+        if not _finite(stage):
+            raise FailedPrecondition(
+                f"{newest.id} has a loss or score that is not a finite number; allowed is CONTINUE or Cancel",
+                reason="NOT_FINITE",
+            )
+        decision = decision_of_person(
+            state, stage, verdict=Verdict.ACCEPT, mix=stage.mix, message=f"accepted as it is{said}",
+            actor=event.actor, now_s=event.now_s,
+        )  # fmt: skip
+        state = replace(
+            state, decisions=decision.number, status=RunStatus.PENDING, reason="", message="",
+            queue_number=event.queue_number,
+        )  # fmt: skip
+        state, actions = complete_stage(state, replace(stage, held_rollback=None), newest, event.now_s)
+        return state, (RecordDecision(decision=decision), *actions)
+    state, stage, actions = _continue(state, stage)
+    decision = decision_of_person(
+        state, stage, verdict=Verdict.ROLL_BACK, mix=stage.mix, message=f"one more retry{said}",
+        actor=event.actor, now_s=event.now_s,
+    )  # fmt: skip
+    state = replace(
+        state, decisions=decision.number, status=RunStatus.PENDING, reason="", message="",
+        queue_number=event.queue_number,
+    )  # fmt: skip
+    return state, (RecordDecision(decision=decision), *actions)
+
+
+def on_retried(state: RunState, event: Retried) -> Outcome:
+    """A failed or cancelled run waits for its turn again; its stage goes on at the last checkpoint."""
+    if state.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
+        raise InvalidTransition("retry", state=state.status, allowed=["FAILED", "CANCELLED"])
+    state, given_back = restored(state)
+    stage, actions = state.current, ()  # type: tuple[StageRun | None, tuple[Action, ...]]
+    if stage is not None and stage.held_rollback is not None:
+        state, stage, actions = _continue(state, stage)
+    elif stage is not None:
+        ready = StageStatus.READY if stage.status is StageStatus.FAILED else stage.status
+        checkpoints = tuple(replace(c, evaluation_tries=0, evaluation_pause_s=0.0) for c in stage.checkpoints)
+        stage = replace(stage, status=ready, ended_s=0.0, checkpoints=checkpoints, line_tries=0, line_pause_s=0.0)
+        state = state.with_stage(stage)
+    return replace(
+        state, status=RunStatus.PENDING, reason="", message="", queue_number=event.queue_number, restarts=0, ended_s=0.0
+    ), (*given_back, *actions)
+
+
+def _continue(state: RunState, stage: StageRun) -> tuple[RunState, StageRun, tuple[Action, ...]]:
+    """Carry out the rollback that was held back, with one retry more."""
+    rollback = stage.held_rollback
+    stage = replace(
+        stage, status=StageStatus.READY, held_rollback=None, extra_retries=stage.extra_retries + 1, ended_s=0.0
+    )
+    if rollback is None:
+        return state.with_stage(stage), stage, ()
+    state, actions = begin_rollback(state, stage, rollback)
+    return state, state.stages[stage.plan.index], actions
+
+
+def _finite(stage: StageRun) -> bool:
+    return all(r.finite for r in stage.results) and all(s.finite for s in stage.scores) and bool(stage.results)

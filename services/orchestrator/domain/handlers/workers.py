@@ -1,0 +1,183 @@
+"""What worker groups say: they ask for work, tell how far they are, and end an attempt."""
+
+import math
+from dataclasses import replace
+
+from services.common.errors import FailedPrecondition, Stale
+from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run, suspend
+from services.orchestrator.domain.handlers.damage import WORKER, set_aside
+from services.orchestrator.domain.handlers.jobs import on_told_to_leave
+from services.orchestrator.domain.handlers.preparation import on_prepared
+from services.orchestrator.domain.handlers.rollback import begin_rollback, enter_line, rollback_from_start
+from services.orchestrator.domain.handlers.verdicts import decide_ready
+from services.orchestrator.domain.policy.gate import Limits
+from services.orchestrator.domain.policy.recommendations import recommendations
+from services.orchestrator.domain.run import fence
+from services.orchestrator.domain.run.backoff import PASSING_REASONS
+from services.orchestrator.domain.run.commands import Action, RecordDecision
+from services.orchestrator.domain.run.decisions import Severity, Verdict
+from services.orchestrator.domain.run.events import AttemptAsked, ProgressReported, StageEnded
+from services.orchestrator.domain.run.evidence import decision_of_person
+from services.orchestrator.domain.run.state import Phase, RunState, RunStatus, StageRun, StageStatus
+
+Outcome = tuple[RunState, tuple[Action, ...]]
+REMEMBERED_REQUESTS = 64
+# Reasons with which a worker says that its loss is no number: a stop of the gate, not a fault of the run.
+NOT_FINITE_REASONS = ("NON_FINITE_LOSS", "NON_FINITE")
+
+
+def on_attempt_asked(state: RunState, event: AttemptAsked) -> Outcome:
+    """Begin an attempt of what comes next. A repeated request changes nothing and so gets the same answer."""
+    fence.check_submission(state, event.submission)
+    stage = state.current
+    if state.status is not RunStatus.RUNNING or stage is None:
+        return state, ()
+    present = state.prepare_request_id if state.prepared is None else stage.request_id
+    if event.request_id and event.request_id == present:
+        return state, ()
+    if event.request_id in state.used_requests:
+        # A late copy of an old request must not fence off the attempt that is at work now.
+        raise Stale(f"run {state.id}: request {event.request_id} has been answered before", reason="STALE_REQUEST")
+    used = (*state.used_requests, event.request_id)[-REMEMBERED_REQUESTS:]
+    jobs = tuple(replace(j, excused=False) if j.submission == event.submission else j for j in state.jobs)
+    state = replace(state, used_requests=used, phase=Phase.LOADING, workers_wait_for="", jobs=jobs)
+    if state.prepared is None:
+        state = replace(
+            state,
+            phase=Phase.PREPARING,
+            prepare_attempt=state.prepare_attempt + 1,
+            prepare_request_id=event.request_id,
+            prepare_progress=0.0,
+        )
+        return state, ()
+    return _begin(state, stage, event)
+
+
+def _begin(state: RunState, stage: StageRun, event: AttemptAsked) -> Outcome:
+    """Begin an attempt of a stage. What was measured while no group was at work is decided now; where that completes
+    the stage, the attempt is one of the next."""
+    stage = _next_attempt(stage, event, lag=state.spec.evaluation.decision_lag)
+    state, actions = decide_ready(state.with_stage(stage), stage.plan.index, event.now_s)
+    following = state.current
+    if state.status is RunStatus.RUNNING and following is not None and following.plan.index != stage.plan.index:
+        state, more = _begin(state, following, event)
+        actions += more
+    return state, actions
+
+
+def _next_attempt(stage: StageRun, event: AttemptAsked, *, lag: int) -> StageRun:
+    stage = enter_line(stage, lag=lag)
+    resume = stage.resume_point
+    return replace(
+        stage,
+        status=StageStatus.RUNNING,
+        attempt=stage.attempt + 1,
+        request_id=event.request_id,
+        resume=resume.ref if resume else None,
+        resume_boundary=resume.boundary if resume else 0,
+        reached=resume.boundary if resume else 0,
+        step=resume.ref.step if resume else 0,
+        tokens=resume.ref.tokens if resume else 0,
+        started_s=stage.started_s or event.now_s,
+        earlier_wait_s=stage.earlier_wait_s + stage.wait_s,
+        earlier_stall_s=stage.earlier_stall_s + stage.stall_s,
+        wait_s=0.0,
+        stall_s=0.0,
+        upload_failures=0,
+    )
+
+
+def on_progress(state: RunState, event: ProgressReported) -> Outcome:
+    """Keep the last figures. They are for people: nothing is decided by them."""
+    fence.check(state, event)
+    if state.status is not RunStatus.RUNNING:
+        return state, ()
+    state = replace(state, phase=event.phase, workers_wait_for=event.waiting_for)
+    if event.stage_index == fence.PREPARING:
+        return replace(state, prepare_progress=min(1.0, max(0.0, event.prepare_progress))), ()
+    stage = fence.stage_of(state, event.stage_index)
+    if stage.status is not StageStatus.RUNNING:
+        return state, ()
+    moved = event.step >= stage.step and not stage.gives_up
+    return state.with_stage(
+        replace(
+            stage,
+            step=event.step if moved else stage.step,
+            tokens=event.tokens if moved else stage.tokens,
+            train_loss_nats=event.train_loss_nats,
+            learning_rate=event.learning_rate,
+            tokens_per_second=event.tokens_per_second,
+            pace=event.tokens_per_second or stage.pace,
+            curriculum_level=event.curriculum_level,
+            wait_s=event.wait_s,
+            stall_s=event.stall_s,
+            upload_failures=event.upload_failures,
+        )
+    ), ()
+
+
+def on_stage_ended(state: RunState, event: StageEnded) -> Outcome:
+    """An attempt ended: preparing is done, a stage is done, one of them cannot be done, or the workers had to leave."""
+    if event.interrupted and any(j.submission == event.submission and j.told_to_leave for j in state.jobs):
+        return state, ()
+    fence.check(state, event)
+    if state.status is not RunStatus.RUNNING:
+        return state, ()
+    if event.damaged is not None:
+        message = event.message or "its files are not those of its manifest"
+        state, actions = set_aside(state, event.damaged, actor=WORKER, message=message, now_s=event.now_s)
+        jobs = tuple(replace(j, excused=True) if j.submission == event.submission else j for j in state.jobs)
+        return replace(state, jobs=jobs), actions
+    if event.interrupted or (event.failed and event.reason in PASSING_REASONS):
+        return on_told_to_leave(state, event), ()
+    if event.stage_index == fence.PREPARING:
+        return on_prepared(state, event)
+    stage = fence.stage_of(state, event.stage_index)
+    if not event.failed:
+        if stage.status is not StageStatus.COMPLETE:
+            raise FailedPrecondition(
+                f"stage {stage.plan.name} is {stage.status}: it is complete once its last checkpoint is accepted",
+                reason="STAGE_NOT_ACCEPTED",
+            )
+        return state, ()
+    if stage.status is not StageStatus.RUNNING or stage.gives_up:
+        return state, ()
+    if event.reason in NOT_FINITE_REASONS:
+        return _not_finite(state, stage, event)
+    reason = event.reason or "STAGE_FAILED"
+    ended = end_run(state, RunStatus.FAILED, reason, event.message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S)
+    return ended, ()
+
+
+def _not_finite(state: RunState, stage: StageRun, event: StageEnded) -> Outcome:
+    """Training itself came to NaN: the same as a stop at a boundary, back with a smaller learning rate."""
+    rollback, changed = rollback_from_start(stage)
+    allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries
+    goes_back = stage.retries < allowed and math.isfinite(rollback.mix.lr_scale)
+    at = stage.at_boundary(rollback.boundary)
+    message = f"{event.message}; {changed}"
+    if not goes_back:
+        message += f"; all {allowed} retries are used: Approve (ACCEPT or CONTINUE) or Cancel"
+    decision = replace(
+        decision_of_person(
+            state,
+            stage,
+            verdict=Verdict.ROLL_BACK if goes_back else Verdict.STOP,
+            mix=rollback.mix,
+            message=message,
+            actor="gate",
+            now_s=event.now_s,
+        ),
+        severity=Severity.STOP,
+        step=stage.step,
+        forgetting=None,
+        target=at.ref if goes_back and at else None,
+        recommendations=recommendations(Severity.STOP, Limits.of(state.spec.forgetting)),
+    )
+    state = replace(state, decisions=decision.number)
+    record = RecordDecision(decision=decision)
+    if not goes_back:
+        held = replace(stage, held_rollback=rollback)
+        return suspend(state, held, "RETRIES_USED_UP", message, event.now_s), (record,)
+    state, actions = begin_rollback(state, stage, rollback)
+    return state, (record, *actions)

@@ -1,0 +1,72 @@
+"""What people are told to do about a score, by its severity."""
+
+from services.orchestrator.domain.policy.gate import LEAST_RATIO, Limits
+from services.orchestrator.domain.run.decisions import Severity
+from services.orchestrator.domain.values import ForgettingScore
+
+
+def recommendations(
+    severity: Severity,
+    limits: Limits,
+    doubted: ForgettingScore | None = None,
+    *,
+    replayed: frozenset[str] = frozenset(),
+    never_replayed: bool = False,
+) -> tuple[str, ...]:
+    """Lines for people about the worst score; they name the learning rate too, which the ladder touches only after the
+    replay share, and it alone for a set that replay cannot help (`never_replayed`). A score that is too good to be true
+    is never praised."""
+    if doubted is not None:
+        doubts = _in_doubt(doubted, limits, replayed=doubted.retention_set in replayed)
+        worse = severity in (Severity.ACTION, Severity.STOP) and doubted.ratio >= LEAST_RATIO
+        more = recommendations(severity, limits, never_replayed=never_replayed) if worse else ()
+        return (*doubts, *more)
+    minor, action, stop = (f"{100 * limit:g}" for limit in (limits.minor, limits.action, limits.stop))
+    if severity is Severity.STOP:
+        return (
+            f"✗ Severe forgetting detected ({stop}% degradation or more, or not a finite number)",
+            "→ STOP and restore the last good checkpoint",
+            *_remedies(never_replayed, share="30%"),
+        )
+    if severity is Severity.ACTION:
+        return (
+            f"⚠ Moderate forgetting detected ({action}-{stop}% degradation)",
+            *_remedies(never_replayed, share="20%"),
+        )
+    if severity is Severity.MINOR:
+        return (f"⚠ Minor forgetting detected ({minor}-{action}% degradation)", "→ WATCH the next evaluations")
+    if severity is Severity.UNRESOLVED:
+        return ("≈ Not resolved: within its noise floor the gauge cannot tell a score from 0", "→ DO nothing about it")
+    if severity is Severity.OK:
+        return (f"✓ No significant forgetting (below {minor}%)",)
+    return ()
+
+
+def _remedies(never_replayed: bool, *, share: str) -> tuple[str, ...]:
+    slower = "→ LOWER learning rate by 50% (e.g., 1e-5 → 5e-6)"
+    if never_replayed:
+        return (f"{slower}: text of this kind is not replayed, and more replay protects what it replays",)
+    return f"→ INCREASE general data mix ratio (e.g., 10% → {share})", slower
+
+
+def _in_doubt(doubted: ForgettingScore, limits: Limits, *, replayed: bool) -> tuple[str, ...]:
+    found = f"{doubted.retention_set} {doubted.ratio:+.4g}"
+    again = "→ MEASURE the baseline again: the same frozen set, the checkpoint before the stage"
+    if doubted.ratio < LEAST_RATIO:
+        return (
+            f"✗ Impossible score ({found}): a perplexity cannot fall by more than 100%",
+            again,
+            "→ TRUST no score of this run until the baseline is a measured one",
+        )
+    below = f"{100 * limits.suspicious_below:g}%"
+    if replayed:
+        return (
+            f"? Suspicious score ({found}, below {below}): that text is replayed, so that text is being learned",
+            "→ READ it as training on that text; whether the model kept what it knew before, it does not say",
+            "→ LOWER the replay share if the text is not what is to be learned",
+        )
+    return (
+        f"? Suspicious score ({found}, below {below}): text that is not trained on does not get so much easier",
+        again,
+        "→ CHECK that no evaluation text stands in the training data",
+    )

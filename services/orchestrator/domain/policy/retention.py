@@ -1,0 +1,76 @@
+"""Which checkpoints' files may be deleted. Their rows and manifests stay, so that the lineage stays whole.
+
+Kept are, of each stage: the newest `keep_last`, the best, the accepted one, the last good one (a rollback's target),
+one good one of each power of two of boundaries (a rollback that goes at most half as far into the stage finds one),
+and whatever an evaluation waits for, a rollback was decided to go to, or a worker may be loading. An interim checkpoint
+is kept until the next boundary's takes its place.
+
+Two phases: what is not kept is PRUNING in the stored state first, where no rule chooses it any more; its files are
+deleted afterwards. So a deletion under way, or its record that is late, never meets a rollback to the same checkpoint.
+"""
+
+import math
+from dataclasses import replace
+
+from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, StageRun, StageStatus
+
+
+def begin_pruning(state: RunState) -> tuple[RunState, tuple[Action, ...]]:
+    """Give up what is not kept: from here on nothing is gone on from it, and its files may be deleted."""
+    records: list[Action] = []
+    for stage in state.stages:
+        newest, interim = stage.newest_trained, stage.interim
+        if interim is not None and newest is not None and newest.ref.step >= interim.ref.step:
+            given_up = replace(interim, status=CheckpointStatus.PRUNING)
+            stage = replace(stage, interim=None, pruning=(*stage.pruning, given_up))
+            state = state.with_stage(stage)
+            records.append(RecordCheckpoint(checkpoint=given_up))
+        kept = kept_ids(stage, state.spec.checkpoints.keep_last)
+        pruned = tuple(
+            replace(c, status=CheckpointStatus.PRUNING, measurement=None) for c in stage.checkpoints if c.id not in kept
+        )
+        if pruned:
+            rest = tuple(c for c in stage.checkpoints if c.id in kept)
+            state = state.with_stage(replace(stage, checkpoints=rest, pruning=(*stage.pruning, *pruned)))
+            records += [RecordCheckpoint(checkpoint=c) for c in pruned]
+    return state, tuple(records)
+
+
+def to_delete(state: RunState) -> tuple[Checkpoint, ...]:
+    """Checkpoints whose files are to be deleted: nothing goes on from them any more."""
+    return tuple(c for stage in state.stages for c in (*stage.voided, *stage.pruning))
+
+
+def kept_ids(stage: StageRun, keep_last: int) -> frozenset[str]:
+    """Ids of the checkpoints of one stage that stay."""
+    kept = {c.id for c in stage.checkpoints[-keep_last:]}
+    kept |= {c.id for c in stage.checkpoints if c.severity is None or not c.status.usable}
+    good = [c for c in stage.checkpoints if c.good]
+    kept |= {c.id for c in good[-1:]}
+    best = best_of(stage)
+    kept |= {best.id} if best else set()
+    if stage.status is StageStatus.COMPLETE:
+        kept |= {c.id for c in stage.checkpoints if stage.accepted and c.ref.uri == stage.accepted.uri}
+    else:
+        kept |= {c.id for c in way_back(good)}
+        targets = {r.boundary for r in (stage.pending_rollback, stage.held_rollback) if r is not None}
+        kept |= {c.id for c in stage.checkpoints if c.boundary in targets}
+    if stage.resume is not None:
+        kept |= {c.id for c in stage.checkpoints if c.ref.uri == stage.resume.uri}
+    return frozenset(kept)
+
+
+def way_back(good: list[Checkpoint]) -> list[Checkpoint]:
+    """The first good checkpoint from each power of two of boundaries on. Once kept it stays, so that to every boundary
+    there is one that lies between a quarter and half as far into the stage, as far as there were good ones."""
+    first: dict[int, Checkpoint] = {}
+    for checkpoint in good:
+        first.setdefault(checkpoint.boundary.bit_length(), checkpoint)
+    return list(first.values())
+
+
+def best_of(stage: StageRun) -> Checkpoint | None:
+    """The checkpoint with the lowest loss on the target among those with a good verdict."""
+    good = [c for c in stage.checkpoints if c.good and c.target_loss_nats is not None]
+    return min(good, key=lambda c: c.target_loss_nats if c.target_loss_nats is not None else math.inf, default=None)

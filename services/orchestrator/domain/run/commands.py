@@ -1,0 +1,129 @@
+"""What the core asks for. Records are written together with the new state; effects are carried out afterwards.
+
+Every effect may be carried out twice: the other side knows it by its name (submission number, evaluation id, key).
+`after_s`: seconds to wait from the moment that the effect is first seen to be due (domain/run/backoff.py).
+"""
+
+from dataclasses import dataclass
+
+from services.orchestrator.domain.run.decisions import Decision
+from services.orchestrator.domain.run.state import Checkpoint
+from services.orchestrator.domain.values import CheckpointRef, EvalSetRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordDecision:
+    """Write a decision in the same transaction as the state."""
+
+    decision: Decision
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordCheckpoint:
+    """Write or overwrite a checkpoint's row in the same transaction as the state."""
+
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitJob:
+    """Start the worker group with this number."""
+
+    submission: int
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopJob:
+    """Stop a worker group unless it has ended by itself within `after_s`."""
+
+    submission: int
+    after_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """What a retention set is compared with."""
+
+    set_name: str
+    checkpoint: CheckpointRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Have a checkpoint measured, and wait for the answer. `point`: the one that a written checkpoint lies at, or with
+    `parent` the one to be measured of the line. `base`: what the stage begins at, the first row of its history; None is
+    random weights."""
+
+    evaluation_id: str
+    stage_index: int
+    stage: str
+    attempt: int
+    checkpoint: CheckpointRef
+    sets: tuple[EvalSetRef, ...]
+    baselines: tuple[Baseline, ...]
+    train_loss_nats: float
+    point: float | None = None
+    parent: CheckpointRef | None = None
+    base: CheckpointRef | None = None
+    after_s: float = 0.0
+
+    @property
+    def of_the_line(self) -> bool:
+        """Whether a point of the line from `parent` to `checkpoint` is asked about, not the checkpoint itself."""
+        return self.parent is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritePoint:
+    """Have a point of the line from `parent` to `result` written to `uri` as a checkpoint. `order_id` names this try,
+    `checkpoint_id` what is written: the same bytes whenever it is tried."""
+
+    order_id: str
+    checkpoint_id: str
+    stage_index: int
+    attempt: int
+    point: float
+    result: CheckpointRef
+    parent: CheckpointRef
+    uri: str
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotate:
+    """Show a decision to people where they look at graphs."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prune:
+    """Delete a checkpoint's files, all but its manifest."""
+
+    checkpoint_id: str
+    uri: str
+
+
+Effect = SubmitJob | StopJob | Evaluate | WritePoint | Annotate | Prune
+Action = RecordDecision | RecordCheckpoint | Effect
+
+
+def name_of(effect: Effect) -> tuple[str, str | int]:
+    """What tells one effect of a run from another: its kind, and the name that the other side knows it by."""
+    match effect:
+        case SubmitJob() | StopJob():
+            return type(effect).__name__, effect.submission
+        case Evaluate():
+            return type(effect).__name__, effect.evaluation_id
+        case WritePoint():
+            return type(effect).__name__, effect.order_id
+        case Annotate():
+            return type(effect).__name__, effect.number
+        case Prune():
+            return type(effect).__name__, effect.checkpoint_id
+
+
+def wait_of(effect: Effect) -> float:
+    """Seconds to wait from the moment that the effect is first seen to be due."""
+    return getattr(effect, "after_s", 0.0)

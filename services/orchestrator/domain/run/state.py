@@ -1,0 +1,378 @@
+"""State of a run: everything the pure core needs to decide, and nothing else.
+
+A run's state is one frozen tree. `step(state, event)` makes the next one; the repository stores it as it is. What must
+be done is never stored as a queue of orders: `due(state)` derives it, so that after a crash a look at the state is
+enough to go on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from services.orchestrator.domain.run.decisions import Severity, Verdict
+from services.orchestrator.domain.spec.plan import PlannedStage
+from services.orchestrator.domain.spec.spec import Domain, PipelineSpec, StageKind
+from services.orchestrator.domain.values import (
+    CheckpointRef,
+    EvalSetRef,
+    ForgettingScore,
+    LinePoint,
+    Measurement,
+    Passes,
+    PreparedFolder,
+    SetResult,
+)
+
+
+class RunStatus(StrEnum):
+    """State of a run; transitions are drawn in protos/retain/orchestrator/v1/resources.proto."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more happens unless a person asks for it."""
+        return self in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class StageStatus(StrEnum):
+    """State of a stage."""
+
+    LOCKED = "LOCKED"
+    READY = "READY"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+
+
+class Phase(StrEnum):
+    """What a worker group is doing."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    PREPARING = "PREPARING"
+    LOADING = "LOADING"
+    TRAINING = "TRAINING"
+    SAVING = "SAVING"
+    WAITING = "WAITING"
+
+
+class CheckpointStatus(StrEnum):
+    """State of a checkpoint in the lineage."""
+
+    LIVE = "LIVE"
+    VOID = "VOID"
+    ACCEPTED = "ACCEPTED"
+    PRUNED = "PRUNED"
+    PRUNING = "PRUNING"
+    DAMAGED = "DAMAGED"
+
+    @property
+    def usable(self) -> bool:
+        """Whether its files are there and may be gone on from, exported or built on."""
+        return self in (CheckpointStatus.LIVE, CheckpointStatus.ACCEPTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A registered checkpoint. `severity` is None until the gate has decided on it; `measurement` waits for that.
+    `point`: where it lies on the line between parent and result; None for one that was trained. `felt`: the replay
+    share of each set that its weights have felt (domain/policy/anticipation.py). `evaluation_tries` failed since a
+    person last let the run go on, `evaluations_failed` in all (a name is never used twice); `evaluation_pause_s` before
+    the next. `interim`: taken between two boundaries because the workers were told to leave. `message`: why it was set
+    aside."""
+
+    id: str
+    run_id: str
+    stage_index: int
+    stage: str
+    kind: StageKind
+    domain: Domain
+    attempt: int
+    boundary: int
+    ref: CheckpointRef
+    parent: str
+    status: CheckpointStatus = CheckpointStatus.LIVE
+    bytes: int = 0
+    train_loss_nats: float = 0.0
+    forgetting: float | None = None
+    severity: Severity | None = None
+    target_loss_nats: float | None = None
+    measurement: Measurement | None = None
+    evaluation_tries: int = 0
+    evaluations_failed: int = 0
+    evaluation_pause_s: float = 0.0
+    created_s: float = 0.0
+    point: float | None = None
+    felt: Mapping[str, float] = field(default_factory=dict)
+    interim: bool = False
+    message: str = ""
+
+    @property
+    def good(self) -> bool:
+        """A finite verdict below `action`: what a rollback may go back to."""
+        return self.severity in (Severity.OK, Severity.MINOR, Severity.UNRESOLVED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """What a directive tells the workers: share of each replay source, factor on the learning rate."""
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    lr_scale: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictRecord:
+    """Verdict on one boundary with the mix that holds from it on. Written once, never changed in its line."""
+
+    boundary: int
+    verdict: Verdict
+    mix: Mix
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollback:
+    """A rollback that was decided: the boundary to go back to (0: the stage's start) and the mix from there on."""
+
+    boundary: int
+    mix: Mix
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixFrom:
+    """The mix that held from a boundary on."""
+
+    boundary: int
+    mix: Mix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Scores of one boundary in nats, by retention set."""
+
+    step: int
+    nats: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRun:
+    """How one stage stands.
+
+    A *line* is the chain of checkpoints that counts. It starts at `line_boundary` with `line_mix` (the stage's start,
+    or the target of the last rollback) and goes on over job restarts; `verdicts` are those of the present line. `mix`
+    is the newest decided one. `pending_rollback` is carried out by the next BeginAttempt; `held_rollback` waits for a
+    person; `rollback_steps` are the targets of those carried out. `recent` are the last boundaries under the present
+    rung. `line` is what was measured between parent and result, `chosen_point` the one that is written in the result's
+    place; `line_tries`, `line_failed` and `line_pause_s` are for its points what a checkpoint has for its evaluation.
+
+    `tokens_per_second` is 0 while nothing moves, `pace` the last rate that was measured.
+
+    `checkpoints` are those of the line whose files are there. Those in `pruning` (being deleted), in `voided` (given
+    up, to be deleted) and in `damaged` (set aside; their files stay as they are) are chosen by no rule. `trail` are the
+    mixes that held before the line's start, for an attempt that has to begin there. `interim` was taken after the
+    newest boundary by workers that had to leave; `reached` is the last boundary that the present attempt has reached.
+    From boundary `cut` on the present attempt's work does not count: its checkpoint was set aside without a verdict.
+    """
+
+    plan: PlannedStage
+    status: StageStatus = StageStatus.LOCKED
+    attempt: int = 0
+    request_id: str = ""
+    resume: CheckpointRef | None = None
+    resume_boundary: int = 0
+    step: int = 0
+    tokens: int = 0
+    train_loss_nats: float = 0.0
+    learning_rate: float = 0.0
+    tokens_per_second: float = 0.0
+    pace: float = 0.0
+    curriculum_level: int = 0
+    wait_s: float = 0.0
+    stall_s: float = 0.0
+    upload_failures: int = 0
+    earlier_wait_s: float = 0.0
+    earlier_stall_s: float = 0.0
+    mix: Mix = Mix()
+    line_boundary: int = 0
+    line_mix: Mix = Mix()
+    verdicts: tuple[VerdictRecord, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    voided: tuple[Checkpoint, ...] = ()
+    pruning: tuple[Checkpoint, ...] = ()
+    damaged: tuple[Checkpoint, ...] = ()
+    interim: Checkpoint | None = None
+    reached: int = 0
+    cut: int | None = None
+    trail: tuple[MixFrom, ...] = ()
+    checkpoint_count: int = 0
+    adjusted_step: int = -1
+    watched: int = 0
+    retries: int = 0
+    extra_retries: int = 0
+    pending_rollback: Rollback | None = None
+    held_rollback: Rollback | None = None
+    rollback_steps: tuple[int, ...] = ()
+    recent: tuple[Scored, ...] = ()
+    line: tuple[LinePoint, ...] = ()
+    line_tries: int = 0
+    line_failed: int = 0
+    line_pause_s: float = 0.0
+    chosen_point: float | None = None
+    constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    forgetting: float | None = None
+    worst_set: str = ""
+    scores: tuple[ForgettingScore, ...] = ()
+    results: tuple[SetResult, ...] = ()
+    report_scores: tuple[ForgettingScore, ...] = ()
+    report_results: tuple[SetResult, ...] = ()
+    accepted: CheckpointRef | None = None
+    accepted_boundary: int = 0
+    started_s: float = 0.0
+    ended_s: float = 0.0
+
+    @property
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint that counts."""
+        return self.checkpoints[-1] if self.checkpoints else None
+
+    @property
+    def newest_trained(self) -> Checkpoint | None:
+        """The newest checkpoint that training can go on from."""
+        return next((c for c in reversed(self.checkpoints) if c.point is None), None)
+
+    @property
+    def resume_point(self) -> Checkpoint | None:
+        """What the next attempt goes on from: the newest checkpoint, or the interim one that was taken after it."""
+        newest, interim = self.newest_trained, self.interim
+        if interim is not None and (newest is None or interim.ref.step > newest.ref.step):
+            return interim
+        return newest
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether what the present attempt makes does not count any more: the next one begins elsewhere."""
+        return self.pending_rollback is not None or self.cut is not None
+
+    def known_at(self, boundary: int) -> Checkpoint | None:
+        """The checkpoint at a boundary, also when its files are not used any more."""
+        here = (c for c in (*reversed(self.damaged), *reversed(self.pruning)) if c.boundary == boundary)
+        return self.at_boundary(boundary) or next((c for c in here if not c.interim), None)
+
+    def at_boundary(self, boundary: int) -> Checkpoint | None:
+        """The checkpoint that counts at a boundary."""
+        return next((c for c in self.checkpoints if c.boundary == boundary), None)
+
+    @property
+    def decided_boundary(self) -> int:
+        """The last boundary of the present line that has a verdict."""
+        return self.verdicts[-1].boundary if self.verdicts else self.line_boundary
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedStage:
+    """What preparing made for one stage. `steps` is 0 where no epochs were asked for, and where they were not counted
+    batch by batch."""
+
+    index: int
+    shards: tuple[PreparedFolder, ...]
+    sets: tuple[EvalSetRef, ...]
+    steps: int = 0
+    passes: Passes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedData:
+    """What preparing made."""
+
+    tokenizer: PreparedFolder
+    stages: tuple[PreparedStage, ...]
+    overlap: Mapping[str, float] = field(default_factory=dict)
+    parameters: int = 0
+    base: CheckpointRef | None = None
+    near_duplicates: Mapping[str, float] = field(default_factory=dict)
+
+
+class JobStatus(StrEnum):
+    """Where a worker group's Ray job is, as far as we know."""
+
+    WANTED = "WANTED"
+    SUBMITTED = "SUBMITTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A Ray job that is wanted or may still live. `submit_after_s`: a pause before it is submitted. `stop_after_s`: how
+    long it may take to end by itself, from when that is first seen; None while it is to go on. `told_to_leave`: by its
+    machine (drain, spot, preemption). `excused`: it found a damaged checkpoint, and its end is no restart."""
+
+    submission: int
+    status: JobStatus = JobStatus.WANTED
+    submit_after_s: float = 0.0
+    stop_after_s: float | None = None
+    told_to_leave: bool = False
+    excused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """How a run stands. Times are Unix seconds; `store_uri` is the bucket's URI, `s3://retain`. `restarts` counts
+    groups that ended, `interruptions` those that were told to leave, both without a new checkpoint between them.
+    `evaluations_wait`: what evaluations wait for, by their names."""
+
+    id: str
+    spec: PipelineSpec
+    store_uri: str
+    status: RunStatus = RunStatus.PENDING
+    reason: str = ""
+    message: str = ""
+    stages: tuple[StageRun, ...] = ()
+    base: CheckpointRef | None = None
+    queue_number: int = 0
+    submission: int = 0
+    jobs: tuple[Job, ...] = ()
+    restarts: int = 0
+    interruptions: int = 0
+    workers_wait_for: str = ""
+    evaluations_wait: Mapping[str, str] = field(default_factory=dict)
+    used_requests: tuple[str, ...] = ()
+    phase: Phase = Phase.UNSPECIFIED
+    prepare_attempt: int = 0
+    prepare_request_id: str = ""
+    prepare_progress: float = 0.0
+    prepared: PreparedData | None = None
+    decisions: int = 0
+    annotated: int = 0
+    sequence: int = 0
+    created_s: float = 0.0
+    updated_s: float = 0.0
+    ended_s: float = 0.0
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change."""
+        return f"{self.id}.{self.sequence}"
+
+    @property
+    def waiting_for(self) -> str:
+        """What the run waits for, for people; empty while nothing is waited for."""
+        if self.status.ended:
+            return ""
+        said = (self.workers_wait_for, *self.evaluations_wait.values())
+        return "; ".join(dict.fromkeys(filter(None, said)))
+
+    @property
+    def current(self) -> StageRun | None:
+        """The first stage that is not complete, or None when all are."""
+        return next((stage for stage in self.stages if stage.status is not StageStatus.COMPLETE), None)
+
+    def with_stage(self, stage: StageRun) -> "RunState":
+        """The state with one stage replaced."""
+        index = stage.plan.index
+        return replace(self, stages=(*self.stages[:index], stage, *self.stages[index + 1 :]))

@@ -1,0 +1,169 @@
+"""Fills in what a spec leaves out, so that every later reader finds plain values.
+
+Learning rates and the general share are the seed's ladder: 3e-4 / 1e-5 / 1e-6 and 0.1. The rates suit models of some
+hundred million parameters; for the tiny presets they are small, and templates for those name larger ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from services.orchestrator.domain.gauges import KINDS, MOST_BITS_PER_BYTE
+from services.orchestrator.domain.spec.spec import (
+    PRESETS,
+    Controller,
+    CurriculumStrategy,
+    DomainOptions,
+    EvaluationSpec,
+    ForgettingSpec,
+    GaugeSpec,
+    IntervalSpec,
+    PipelineSpec,
+    ScheduleKind,
+    ScheduleSpec,
+    StageKind,
+    StageSpec,
+    StopOn,
+)
+
+LEARNING_RATES: Mapping[StageKind, float] = {
+    StageKind.PRETRAIN: 3e-4,
+    StageKind.MIDTRAIN: 1e-5,
+    StageKind.FINETUNE: 1e-6,
+}
+GENERAL_SHARE = 0.1  # of a mid-training, as in the seed
+REPLAY_SHARE = 0.05  # of each retention set that has no share of its own
+SUSPICIOUS_BELOW = -0.5  # half the perplexity gone: rather a broken baseline than a model that got so much better
+LONGEST_DEFAULT_CONTEXT = 2048  # an imported model may allow 128k tokens; nobody means to train on that by default
+
+
+def fill(spec: PipelineSpec, *, base_context: int | None = None) -> PipelineSpec:
+    """The spec with every default filled in. `base_context`: longest sequence of an imported model, in tokens."""
+    context = spec.model.context or PRESETS.get(spec.model.preset or "", 0)
+    if not context and base_context:
+        context = min(base_context, LONGEST_DEFAULT_CONTEXT)
+    stages: list[StageSpec] = []
+    for stage in spec.stages:
+        stages.append(_fill_stage(stage, earlier=tuple(stages), extra=tuple(spec.forgetting.retention)))
+    compute = spec.compute
+    return replace(
+        spec,
+        model=replace(spec.model, context=context),
+        stages=tuple(stages),
+        forgetting=_fill_forgetting(spec.forgetting),
+        evaluation=_fill_evaluation(spec.evaluation),
+        compute=replace(
+            compute,
+            workers=compute.workers or 1,
+            cpus_per_worker=compute.cpus_per_worker or 1.0,
+            min_workers=compute.min_workers or compute.workers or 1,
+        ),
+        checkpoints=replace(spec.checkpoints, keep_last=spec.checkpoints.keep_last or 3),
+    )
+
+
+def domains_of(stages: tuple[StageSpec, ...]) -> tuple[str, ...]:
+    """Names of the retention sets that mid-trainings introduced: code, math, science."""
+    return tuple(stage.domain.lower() for stage in stages if stage.kind is StageKind.MIDTRAIN)
+
+
+def replay_of(stage: StageSpec, *, earlier: tuple[StageSpec, ...], extra: tuple[str, ...]) -> dict[str, float]:
+    """Share of each retention set that a stage replays, with `domain` spelt out as the sets that it stands for."""
+    if stage.kind is StageKind.PRETRAIN:
+        return {}
+    given = dict(stage.data.replay)
+    every_domain = given.pop("domain", None)
+    general = given.get("general", stage.data.general_share)
+    if general is None:
+        general = GENERAL_SHARE if stage.kind is StageKind.MIDTRAIN else REPLAY_SHARE
+    shares = {"general": general}
+    for name in domains_of(earlier):
+        shares[name] = given.get(name, REPLAY_SHARE if every_domain is None else every_domain)
+    for name in extra:
+        shares[name] = given.get(name, REPLAY_SHARE)
+    return shares | {name: share for name, share in given.items() if name not in shares}
+
+
+def _fill_stage(stage: StageSpec, *, earlier: tuple[StageSpec, ...], extra: tuple[str, ...]) -> StageSpec:
+    first_general = next((s.data.general for s in earlier if s.data.general), "")
+    shares = replay_of(stage, earlier=earlier, extra=extra)
+    general_share = shares.get("general") if stage.kind is StageKind.MIDTRAIN else stage.data.general_share
+    options = stage.domain_options
+    if stage.name == "midtrain/code" and not options.languages:
+        options = DomainOptions(languages=("python",), difficulty=options.difficulty, fields=options.fields)
+    curriculum = stage.curriculum
+    if curriculum.strategy is CurriculumStrategy.STAGED:
+        curriculum = replace(curriculum, levels=curriculum.levels or 3)
+    lora = replace(stage.lora, alpha=stage.lora.alpha or 2.0 * stage.lora.rank) if stage.lora.rank else stage.lora
+    adam = stage.optimizer
+    return replace(
+        stage,
+        data=replace(
+            stage.data, general=stage.data.general or first_general, general_share=general_share, replay=shares
+        ),
+        domain_options=options,
+        learning_rate=stage.learning_rate or LEARNING_RATES.get(stage.kind, 0.0),
+        schedule=_fill_schedule(stage.schedule, stage.kind),
+        curriculum=curriculum,
+        batch=replace(stage.batch, sequences=stage.batch.sequences or 16),
+        optimizer=replace(
+            adam,
+            weight_decay=_or(adam.weight_decay, 0.1),
+            beta1=_or(adam.beta1, 0.9),
+            beta2=_or(adam.beta2, 0.95),
+            clip=_or(adam.clip, 1.0),
+        ),
+        lora=lora,
+    )
+
+
+def _fill_schedule(schedule: ScheduleSpec, kind: StageKind) -> ScheduleSpec:
+    first = kind is StageKind.PRETRAIN
+    shape = schedule.kind
+    if shape is ScheduleKind.UNSPECIFIED:
+        shape = ScheduleKind.COSINE if first else ScheduleKind.LINEAR
+    return ScheduleSpec(
+        kind=shape,
+        warmup=_or(schedule.warmup, 0.05),
+        floor=_or(schedule.floor, 0.1 if first else 0.0),
+        decay=_or(schedule.decay, 0.2),
+    )
+
+
+def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
+    action = _or(given.action, 0.10)
+    budget = given.budget if given.mitigate is False else _or(given.budget, action)
+    controller = Controller.LADDER if given.controller is Controller.UNSPECIFIED else given.controller
+    return replace(
+        given,
+        minor=_or(given.minor, 0.05),
+        action=action,
+        stop=_or(given.stop, 0.20),
+        budget=budget,
+        settle=_or(given.settle, 0.2),
+        confirm=0 if given.confirm is None else given.confirm,
+        mitigate=True if given.mitigate is None else given.mitigate,
+        max_retries=2 if given.max_retries is None else given.max_retries,
+        controller=controller,
+        stop_on=StopOn.RAW if given.stop_on is StopOn.UNSPECIFIED else given.stop_on,
+        suspicious_below=_or(given.suspicious_below, SUSPICIOUS_BELOW),
+        gauges=_fill_gauges(given.gauges or GaugeSpec()),
+    )
+
+
+def _fill_gauges(given: GaugeSpec) -> GaugeSpec:
+    if given.off:
+        return given
+    return replace(
+        given, kinds=given.kinds or KINDS, most_bits_per_byte=_or(given.most_bits_per_byte, MOST_BITS_PER_BYTE)
+    )
+
+
+def _fill_evaluation(given: EvaluationSpec) -> EvaluationSpec:
+    every = given.every
+    if every.tokens is None and every.steps is None:
+        every = IntervalSpec(tokens=100_000)
+    return replace(given, every=every, tokens_per_set=given.tokens_per_set or 15_000)
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
