@@ -6,7 +6,7 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-chaos test-faults up down bench experiments cluster-demo wheel try-wheel protos monitoring lint format lock clean
+.PHONY: help setup demo test test-unit test-chaos test-faults up down bench experiments cluster-demo wheel try-wheel protos monitoring lint format docs lock clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,14 @@ format: .venv/.ready ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.venv-docs/.ready: deploy/site/requirements.txt
+	@test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+docs: .venv-docs/.ready ## Build the guides into a static site that can be searched: build/site
+	@.venv-docs/bin/python -m deploy.site
+
 lock: ## Resolve pyproject.toml into requirements.lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet '.[dev]'
@@ -85,4 +93,4 @@ lock: ## Resolve pyproject.toml into requirements.lock
 	rm -rf .venv-lock build
 
 clean: ## Remove what the targets made (not the state in .retain)
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-docs build dist .pytest_cache .mypy_cache .ruff_cache

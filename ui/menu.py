@@ -151,12 +151,18 @@ class Menu:
             self._console.print(f"[red]{error.message}[/red]")
 
     def _learn(self) -> None:
-        guides = library.guides()
-        for number, entry in enumerate(guides, start=1):
-            self._console.print(f"{number}  {entry.title}", highlight=False)
-        answer = self._ask("Read (b: back)", [str(number) for number in range(1, len(guides) + 1)] + ["b"])
-        if answer != "b":
-            self._console.print(Markdown(guides[int(answer) - 1].text))
+        index, *records = library.decisions()
+        chosen = self._choose([*library.guides(), index])
+        if chosen == index:
+            chosen = self._choose(records)
+        if chosen is not None:
+            self._console.print(Markdown(chosen.text))
+
+    def _choose(self, texts: list[library.Entry]) -> library.Entry | None:
+        for number, entry in enumerate(texts, start=1):
+            self._console.print(f"{number}  {entry.title}", highlight=False, markup=False)
+        answer = self._ask("Read (b: back)", [str(number) for number in range(1, len(texts) + 1)] + ["b"])
+        return None if answer == "b" else texts[int(answer) - 1]
 
     def _lines(self, *lines: str) -> None:
         for line in lines:

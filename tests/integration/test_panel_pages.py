@@ -159,3 +159,11 @@ def test_the_guides_are_there(platform: FakePlatform) -> None:
     assert "Production language models are not trained once" in said(at)
     at.get_by_key("guide").set_value("Catastrophic forgetting").run()
     assert "perplexity of the baseline" in said(at)
+
+
+def test_decision_records_are_there(platform: FakePlatform) -> None:
+    at = open_page("learn")
+    at.get_by_key("guide").set_value("Ten decisions, and why").run()
+    assert "A process that was taken for dead" in said(at)
+    at.get_by_key("decision").set_value("3. A pure step, and a loop that looks").run()
+    assert "has a gap there" in said(at)

@@ -59,13 +59,13 @@ def schema(json: JsonFlag = False) -> None:
 
 def learn(
     topic: Annotated[
-        str | None, typer.Argument(metavar="[TOPIC]", help="Name of a guide; without it they are listed.")
+        str | None, typer.Argument(metavar="[TOPIC]", help="Name of a guide or decision; without it they are listed.")
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Read the guides: why three stages, hands on mid-training, forgetting."""
+    """Read the guides: why three stages, hands on mid-training, forgetting; and why Retain is as it is."""
     if topic is None:
-        entries = library.guides()
+        entries = [*library.guides(), *library.decisions()]
         if json:
             emit([{"name": entry.name, "title": entry.title} for entry in entries])
             return

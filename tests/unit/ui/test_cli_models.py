@@ -99,6 +99,26 @@ def test_schema_env_and_learn(retain) -> None:
     assert retain("learn", "nothing").code == 2
 
 
+def test_decision_records_are_listed_after_the_guides_and_read_by_their_numbers(retain) -> None:
+    names = [row["name"] for row in retain("learn", "--json").json]
+    assert names[0] == "pipeline"
+    records = sorted(name for name in names if name.startswith("decisions/"))
+    assert names[-len(records) - 1 :] == ["decisions", *records]
+    assert records[:2] == ["decisions/0001", "decisions/0002"]
+    for name in records:
+        text = retain("learn", name, "--json").json["markdown"]
+        headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+        assert headings == ["Context", "Decision", "Consequences", "What else was weighed"], name
+        assert f"(`retain learn {name}`)" in retain("learn", "decisions", "--json").json["markdown"]
+    assert "allowed: pipeline" in retain("learn", "decisions/9999").err
+
+
+def test_links_between_guides_read_as_commands_in_a_terminal(retain) -> None:
+    shown = retain("learn", "architecture").out
+    assert "retain learn decisions/0002" in " ".join(shown.split())
+    assert ".md)" not in shown
+
+
 def test_env_leaves_secrets_out(retain, monkeypatch) -> None:
     monkeypatch.setenv("RETAIN_TOKEN", "hunter2")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")

@@ -10,7 +10,7 @@ from rich.console import Console
 from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes import story
 from tests.fakes.orchestrator_service import FakePlatform
-from ui import progress, words
+from ui import library, progress, words
 from ui.client.client import RetainClient
 from ui.demo import show
 from ui.dual import dual_rows
@@ -250,6 +250,9 @@ def test_the_menu_lets_a_person_decide(platform: FakePlatform, client: RetainCli
 
 def test_the_menu_teaches(platform: FakePlatform, client: RetainClient) -> None:
     assert "three-stage pipeline" in _walk(client, ["l", "1", "q"])
+    number = str(len(library.guides()) + 1)
+    assert "A process that was taken for dead" in _walk(client, ["l", number, "1", "q"])
+    assert "A process that was taken for dead" not in _walk(client, ["l", number, "b", "q"])
 
 
 def test_the_demo_tells_the_whole_story(platform: FakePlatform, client: RetainClient) -> None:

@@ -6,7 +6,8 @@ from ui import library
 from ui.progress import TITLES
 from ui.stage_spec import LESSONS
 
-GUIDES = {entry.title: entry for entry in library.guides()}
+INDEX, *RECORDS = library.decisions()
+GUIDES = {entry.title: entry for entry in [*library.guides(), INDEX]}
 
 st.title("Learn")
 for column, (kind, lesson) in zip(st.columns(len(LESSONS)), LESSONS.items(), strict=True):
@@ -14,5 +15,10 @@ for column, (kind, lesson) in zip(st.columns(len(LESSONS)), LESSONS.items(), str
         st.markdown(f"**{TITLES[kind]}**")
         st.caption(lesson)
 title = st.segmented_control("Guide", list(GUIDES), default=next(iter(GUIDES)), key="guide", required=True)
+text = GUIDES[title]
+if text == INDEX:
+    st.caption("What somebody who knows PyTorch and gRPC, but not Retain, would question first.")
+    records = {entry.title: entry for entry in RECORDS}
+    text = records[st.selectbox("Decision", list(records), key="decision")]
 with st.container(border=True):
-    st.markdown(GUIDES[title].text.partition("\n")[2])
+    st.markdown(text.text.partition("\n")[2])
