@@ -67,7 +67,7 @@ def outcome_line(run: Run) -> str:
 
 
 def stage_detail(stage: Stage) -> str:
-    """What is known of a running stage: loss, speed, forgetting, shares, LR factor."""
+    """What is known of a running stage: loss, speed, cost of boundaries, forgetting, shares, LR factor."""
     parts = []
     if stage.train_loss_nats:
         parts.append(f"loss {stage.train_loss_nats:.3f}")
@@ -75,6 +75,8 @@ def stage_detail(stage: Stage) -> str:
         parts.append(f"{words.rate(stage.tokens_per_second)} tok/s")
     if stage.time_left_seconds is not None and stage.state == "RUNNING":
         parts.append(f"{words.duration(stage.time_left_seconds)} left")
+    if stage.boundary_share is not None:
+        parts.append(f"boundaries {words.percent(stage.boundary_share, signed=False)} of the time")
     if stage.forgetting is not None:
         parts.append(f"forgetting {words.percent(stage.forgetting)} {stage.worst_set}".rstrip())
     if stage.shares:

@@ -14,7 +14,15 @@ from ui.follow import follow, outcome_line, view_for
 from ui.interrupt import insistent
 from ui.progress import TITLES, ProgressRow
 from ui.stage_spec import DOMAINS, LESSONS, stage_spec
-from ui.tables import checkpoints_table, decisions_table, plan_table, progress_table, runs_table, stages_table
+from ui.tables import (
+    checkpoints_table,
+    cost_lines,
+    decisions_table,
+    plan_table,
+    progress_table,
+    runs_table,
+    stages_table,
+)
 
 KINDS = tuple(TITLES)
 Ask = Callable[[str, list[str]], str]
@@ -99,6 +107,8 @@ class Menu:
         if plan is None:
             raise BadInput(faults)
         self._console.print(plan_table(plan))
+        for line in (*cost_lines(plan), *(f"warning: {text}" for text in plan.warnings)):
+            self._console.print(line, highlight=False, markup=False)
         if self._ask("Start it?", ["y", "n"]) == "n":
             return
         run = self._client.create_run(tree)

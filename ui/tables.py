@@ -204,6 +204,27 @@ def plan_table(plan: Plan) -> Table:
     return table
 
 
+def cost_lines(plan: Plan) -> list[str]:
+    """What the boundaries of each stage will cost, what that rests on, and what would be cheaper; empty where it cannot
+    be estimated yet."""
+    lines: list[str] = []
+    basis: tuple[str, ...] = ()
+    for stage in plan.stages:
+        cost = stage.boundary_cost
+        if cost is None:
+            continue
+        each = f"upload {words.file_size(cost.checkpoint_bytes)} in {words.seconds(cost.upload_seconds)}"
+        each += (
+            f", verdict on {words.amount(cost.evaluation_tokens)} tokens in {words.seconds(cost.evaluation_seconds)}"
+        )
+        share = words.percent(cost.share, signed=False)
+        lines.append(f"{stage.name}: boundaries about {share} of the time; each: {each}")
+        basis = cost.basis
+    if basis:
+        lines.append(f"An estimate: {'; '.join(basis)}")
+    return lines
+
+
 def stages_table(run: Run) -> Table:
     """Numbers of each stage: how far, how fast, how good, how much was forgotten."""
     right = ["Step", "Tokens", "Loss", "Tok/s", "Forgetting", "Retries"]
@@ -238,10 +259,13 @@ def stages_table(run: Run) -> Table:
 
 
 def _time(stage: Stage) -> str:
-    """How long it has taken, and below it how long it will still take."""
-    taken = words.duration(stage.wall_seconds) if stage.wall_seconds else "-"
-    left = stage.time_left_seconds
-    return taken if left is None or stage.state != "RUNNING" else f"{taken}\n{words.duration(left)} left"
+    """How long it has taken, below it how long it will still take, and the share of its boundaries."""
+    lines = [words.duration(stage.wall_seconds) if stage.wall_seconds else "-"]
+    if stage.time_left_seconds is not None and stage.state == "RUNNING":
+        lines.append(f"{words.duration(stage.time_left_seconds)} left")
+    if stage.boundary_share is not None:
+        lines.append(f"boundaries {words.percent(stage.boundary_share, signed=False)}")
+    return "\n".join(lines)
 
 
 def garbage_table(garbage: Garbage) -> Table:

@@ -7,6 +7,11 @@ from datetime import datetime
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
+def seconds(value: float) -> str:
+    """`0.4 s` below ten seconds, then as a duration."""
+    return f"{value:.1f} s" if value < 10 else duration(value)
+
+
 def percent(ratio: float | None, *, signed: bool = True) -> str:
     """`+12.3 %` of 0.123; `-` without a value. What is not finite is said as it is."""
     if ratio is None:

@@ -121,6 +121,12 @@ def training() -> Board:
     charts = (
         chart("Training loss", "Nats a token, as last reported.", m.TRAIN_LOSS_NATS),
         chart("Tokens a second", "Training speed.", m.TRAIN_TOKENS_PER_SECOND),
+        chart(
+            "Time at boundaries",
+            "Share of a stage's time that went to uploads, verdicts and copies; over a tenth is worth a change.",
+            m.STAGE_BOUNDARY_RATIO,
+            unit="percentunit",
+        ),
         chart("Learning rate", "After schedule and control loop.", m.LEARNING_RATE, unit="sci", logarithmic=True),
         chart("General share", "Share of general text in the batches.", m.GENERAL_SHARE, unit="percentunit"),
         chart("Curriculum level", "From 1; 0 without a curriculum.", m.CURRICULUM_LEVEL),

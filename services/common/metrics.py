@@ -142,6 +142,11 @@ TRAIN_TOKENS_PER_SECOND = _gauge(
 STAGE_TIME_LEFT = _gauge(
     "retain_stage_time_left_seconds", _STAGE, "Time to the stage's end at the present pace, boundaries included."
 )
+STAGE_BOUNDARY_RATIO = _gauge(
+    "retain_stage_boundary_ratio",
+    _STAGE,
+    "Share of the stage's time in which workers waited for uploads and verdicts or stood still for copies.",
+)
 LEARNING_RATE = _gauge("retain_learning_rate", _STAGE, "Learning rate now.")
 GENERAL_SHARE = _gauge("retain_general_share", _STAGE, "Share of general text among the tokens that bear loss.")
 CURRICULUM_LEVEL = _gauge("retain_curriculum_level", _STAGE, "Curriculum level, from 1; 0 without a curriculum.")
@@ -244,6 +249,7 @@ class OrchestratorMetrics(_Group):
         "train_tokens": TRAIN_TOKENS,
         "train_tokens_per_second": TRAIN_TOKENS_PER_SECOND,
         "stage_time_left": STAGE_TIME_LEFT,
+        "stage_boundary_ratio": STAGE_BOUNDARY_RATIO,
         "learning_rate": LEARNING_RATE,
         "general_share": GENERAL_SHARE,
         "curriculum_level": CURRICULUM_LEVEL,

@@ -151,6 +151,7 @@ class ProgressReporter:
                 return None
             if self._interval.targets:
                 self._request.train_loss_nats = self._interval.nats / self._interval.targets
+            self._request.train_seconds = self._rate.train_s
             self._request.tokens_per_second = self._rate.tokens_per_second(time.monotonic())
             self._interval = _Interval()
             self._request.heartbeat = self._heartbeat

@@ -15,6 +15,7 @@ class StepRate:
     """Steps as they end; times are monotonic seconds."""
 
     def __init__(self) -> None:
+        self.train_s = 0.0  # of all steps, their own time
         self._steps: deque[tuple[int, float]] = deque()  # tokens, own seconds
         self._since_s: float | None = None
 
@@ -29,6 +30,7 @@ class StepRate:
     def step(self, tokens: int, now_s: float) -> None:
         """A step of so many tokens has ended; the next one begins."""
         if self._since_s is not None and now_s > self._since_s:
+            self.train_s += now_s - self._since_s
             self._steps.append((tokens, now_s - self._since_s))
             while sum(seconds for _, seconds in self._steps) - self._steps[0][1] >= WINDOW_S:
                 self._steps.popleft()

@@ -45,6 +45,7 @@ class FakePlatform(
         self.garbage_asked: list[checkpoint_pb.CollectGarbageRequest] = []
         self.requests: dict[str, str] = {}
         self.violations: list[tuple[str, str]] = []
+        self.costs: dict[str, res.BoundaryCost] = {}  # of planned stages, by name
         self.calls: list[str] = []
         self.unavailable_calls = 0
         self.on_create: Callable[[res.PipelineRun], object] | None = None
@@ -111,6 +112,10 @@ class FakePlatform(
                 tokens=stage.duration.tokens,
                 learning_rate=stage.learning_rate,
             )
+        for stage in plan.stages:
+            if stage.name in self.costs:
+                stage.boundary_cost.CopyFrom(self.costs[stage.name])
+                plan.warnings.append(stage.boundary_cost.warning)
         return (
             pb.ValidatePipelineSpecResponse(violations=faults) if faults else pb.ValidatePipelineSpecResponse(plan=plan)
         )

@@ -6,10 +6,11 @@
 
 The stage under test is a mid-training on code, 100 steps with a boundary every 10, on top of an imported model; a
 header line sets what differs (`lag=1 max_retries=0 settle=0`). Words on the left: admit, ask GROUP REQUEST, prepared,
-progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report=, floor=, bits= for the interval, the report set, the
-noise floor, the gauges' baseline), directive STEP, end, fail REASON, cancel, approve ACCEPT|CONTINUE, retry, job-ended
-GROUP, hung GROUP; of the line to the parent: point POINT SET=RATIO.., written POINT, unwritten POINT, and `score 100
-at=POINT` for the written one. `@G.A` after a word speaks for attempt A of group G; without it for the present ones.
+progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report=, floor=, bits=, took= for the interval, the report set,
+the noise floor, the gauges' baseline, the seconds), directive STEP, end, fail REASON, cancel, approve ACCEPT|CONTINUE,
+retry, job-ended GROUP, hung GROUP; of the line to the parent: point POINT SET=RATIO.., written POINT, unwritten POINT,
+and `score 100 at=POINT` for the written one. `@G.A` after a word speaks for attempt A of group G; without it for the
+present ones.
 """
 
 import math
@@ -217,6 +218,8 @@ class Player:
             checkpoint=ref,
             parent="",
             train_loss_nats=float(options.get("loss", 2.0)),
+            bytes=int(options.get("bytes", 0)),
+            upload_s=float(options.get("upload", 0.0)),
             **at,
         )
 
@@ -227,6 +230,7 @@ class Player:
         target, floor = values.pop("target", 2.0), values.pop("floor", None)
         bits = values.pop("bits", None)
         gauges = [name for name in values if is_gauge(name)]
+        took_s = values.pop("took", 0.0)
         checkpoints = [c for c in self.state.stages[0].checkpoints if c.ref.step == at_step]
         attempt = checkpoints[-1].attempt if checkpoints else self.state.stages[0].attempt
         scores = [score_of(name, ratio, SetUse.CONTROL, low, bits) for name, ratio in values.items()]
@@ -241,7 +245,7 @@ class Player:
             stage_index=0,
             attempt=attempt,
             step=at_step,
-            measurement=Measurement(results=tuple(results), scores=tuple(scores)),
+            measurement=Measurement(results=tuple(results), scores=tuple(scores), measure_s=took_s),
             point=point,
             now_s=self.now_s,
         )

@@ -121,6 +121,7 @@ class Stage:
     wall_seconds: float
     stall_seconds: float
     wait_seconds: float
+    boundary_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,6 +302,24 @@ class ForgettingRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BoundaryCost:
+    """What the boundaries of a stage are estimated to cost: seconds of one upload, one verdict and the training between
+    two, of all boundaries and of all training; `basis` says what the figures rest on, `warning` is empty up to a
+    tenth."""
+
+    checkpoint_bytes: int
+    upload_seconds: float
+    evaluation_tokens: int
+    evaluation_seconds: float
+    interval_seconds: float
+    boundary_seconds: float
+    training_seconds: float
+    share: float
+    basis: tuple[str, ...]
+    warning: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlannedStage:
     """One stage as it would be done; 0 tokens or steps: known only once the data is prepared."""
 
@@ -315,14 +334,17 @@ class PlannedStage:
     sources: dict[str, str]
     learning_rate: float
     base: str
+    boundary_cost: BoundaryCost | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a spec would do, with every default filled in (`resource["spec"]`)."""
+    """What a spec would do, with every default filled in (`resource["spec"]`); `warnings` are worth a change before it
+    begins."""
 
     stages: tuple[PlannedStage, ...]
     parameters: int
+    warnings: tuple[str, ...]
     resource: dict[str, Any] = field(repr=False, compare=False)
 
 

@@ -45,9 +45,13 @@ def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = Fal
     if json:
         emit({**plain(plan), "sources": local.sources, **({"unchecked": unchecked} if unchecked else {})})
     elif plan:
-        from ui.tables import plan_table
+        from ui.tables import cost_lines, plan_table
 
         console().print(plan_table(plan))
+        for line in cost_lines(plan):
+            console().print(line, soft_wrap=True, highlight=False, markup=False)
+    for warning in plan.warnings if plan else ():
+        say(f"warning: {warning}")
     if unchecked:
         say(f"error: the server accepts it, but its local data was not checked: {unchecked}")
         raise typer.Exit(EXIT_FAILED)
@@ -106,6 +110,9 @@ def run(
             say(text)
     with connect() as client:
         place_local_sources(client, tree, spec, send=upload or not client.address.is_loopback, say=say)
+        plan, _ = client.validate(tree)  # faults are told by the call that creates
+        for warning in plan.warnings if plan else ():
+            say(f"warning: {warning}")
         created = client.create_run(tree, request_id=request_id or None)
         if detach:
             emit({"run_id": created.id, "state": created.state}) if json else console().print(created.id)

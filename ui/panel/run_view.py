@@ -34,6 +34,12 @@ def stages(run: Run, thresholds: Thresholds) -> None:
                 ("Tokens/s", words.rate(stage.tokens_per_second) if stage.tokens_per_second else "-"),
                 ("Time left", "-" if stage.time_left_seconds is None else words.duration(stage.time_left_seconds)),
                 (
+                    "Boundaries",
+                    "-"
+                    if stage.boundary_share is None
+                    else f"{words.percent(stage.boundary_share, signed=False)} of the time",
+                ),
+                (
                     "Forgetting",
                     f"{mark.sign} {words.percent(stage.forgetting)} {stage.worst_set}"
                     if stage.forgetting is not None

@@ -8,6 +8,7 @@ from services.common.errors import RetainError
 from services.common.object_store import ObjectStore, key_of
 from services.orchestrator.application.ports import BaseReader
 from services.orchestrator.domain.spec.huggingface import context_of
+from services.orchestrator.domain.spec.model_size import parameters_of_config
 
 LARGEST_CONFIG_BYTES = 1_000_000
 
@@ -19,11 +20,17 @@ class ConfigReader(BaseReader):
         self._store = store
 
     def context_of(self, uri: str) -> int | None:
+        return context_of(self._config(uri))  # without one validation asks for model.context and says why
+
+    def parameters_of(self, uri: str) -> int | None:
+        return parameters_of_config(self._config(uri))
+
+    def _config(self, uri: str) -> Any:
         try:
             text = self._text(uri)
-            return None if text is None else context_of(json.loads(text))
+            return None if text is None else json.loads(text)
         except (RetainError, OSError, ValueError, RecursionError):
-            return None  # validation then asks for model.context and says why
+            return None
 
     def _text(self, uri: str) -> Any:
         if uri.startswith("s3://"):

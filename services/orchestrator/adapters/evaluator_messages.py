@@ -83,7 +83,9 @@ def set_message(ref: EvalSetRef) -> values_pb2.EvalSetRef:
 def measurement_of(evaluation: resources.Evaluation) -> Measurement:
     """What was measured. A field that the evaluator left out stays 0 and never passes for a score: scores are rows."""
     return Measurement(
-        results=tuple(_result(r) for r in evaluation.results), scores=tuple(_score(s) for s in evaluation.scores)
+        results=tuple(_result(r) for r in evaluation.results),
+        scores=tuple(_score(s) for s in evaluation.scores),
+        measure_s=evaluation.measure_seconds,
     )
 
 

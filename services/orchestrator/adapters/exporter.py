@@ -6,6 +6,7 @@ from services.common.metrics import OrchestratorMetrics, RunSeries
 from services.orchestrator.application.engine import Clock, News, Observer
 from services.orchestrator.application.ports import Overview
 from services.orchestrator.domain.policy.gate import Limits
+from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.run.directives import judged_at
 from services.orchestrator.domain.run.events import CheckpointReported
@@ -134,6 +135,9 @@ class Exporter(Observer):
         left_s = time_left_s(stage)
         if left_s is not None:
             metrics.stage_time_left.labels(**labels).set(left_s)
+        share = boundary_share(stage)
+        if share is not None:
+            metrics.stage_boundary_ratio.labels(**labels).set(share)
         metrics.learning_rate.labels(**labels).set(stage.learning_rate)
         metrics.curriculum_level.labels(**labels).set(stage.curriculum_level)
         share = stage.mix.shares.get("general", 1.0 if stage.plan.target == "general" else 0.0)
@@ -143,7 +147,11 @@ class Exporter(Observer):
         """A stage does not run (any more)."""
         for gauge in (self._metrics.stage_running, self._metrics.stage_last_progress, self._metrics.stage_verdicts_due):
             gauge.remove_by_labels({"run": run_id, "stage": name, "kind": kind})
-        for gauge in (self._metrics.train_tokens_per_second, self._metrics.stage_time_left):
+        for gauge in (
+            self._metrics.train_tokens_per_second,
+            self._metrics.stage_time_left,
+            self._metrics.stage_boundary_ratio,
+        ):
             gauge.remove_by_labels({"run": run_id, "stage": name})
         running = self._running.get(run_id, set())
         running.discard((name, kind))

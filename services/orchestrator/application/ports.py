@@ -351,3 +351,7 @@ class BaseReader(Protocol):
     def context_of(self, uri: str) -> int | None:
         """Longest sequence of the model in tokens, or None when this server cannot read it."""
         ...
+
+    def parameters_of(self, uri: str) -> int | None:
+        """About how many parameters the model has, or None when this server cannot read it."""
+        ...

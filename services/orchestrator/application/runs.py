@@ -18,15 +18,18 @@ from services.orchestrator.application.engine import RunEngine, stale
 from services.orchestrator.application.ports import RECORDS, BaseReader, NewRun, Page, RunUnreadable, UnreadableRun
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.handlers.lifecycle import new_run
+from services.orchestrator.domain.policy.boundary_cost import BoundaryCost, boundary_cost, measured_speeds
 from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.events import ApproveAction, Approved, Cancelled, Retried
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, RunStatus
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.locking import missing_base
+from services.orchestrator.domain.spec.model_size import parameters_of_preset
 from services.orchestrator.domain.spec.plan import PlannedStage, plan
 from services.orchestrator.domain.spec.spec import PipelineSpec, StageKind
 from services.orchestrator.domain.spec.validate import validate
 
+RUNS_LOOKED_AT = 20  # for the speeds that a plan's costs rest on
 READ_LIMIT_S = 45.0  # for the config.json of a model that a spec names
 _FIRST_DIGEST = re.compile(r"[0-9a-f]{64}")
 WATCH_EVERY_S = 30.0  # a watcher whose wake-up was lost looks again after so long
@@ -79,6 +82,15 @@ class RunService:
         locked = locked or missing_base(spec, base_kind=kind)
         filled = fill(spec, base_context=context)
         return Checked(spec=filled, stages=plan(filled), locked=locked, base=base)
+
+    async def costs(self, checked: Checked) -> tuple[int, tuple[BoundaryCost | None, ...]]:
+        """About how many parameters the model has (0: that cannot be known yet), and what the boundaries of each stage
+        will cost, by what the last runs measured."""
+        parameters = await self._parameters(checked) or 0
+        repository = self._engine.repository
+        page = await self._engine.read(repository.list_runs, limit=RUNS_LOOKED_AT, below_number=None, statuses=())
+        speeds = measured_speeds(run for run in page.items if isinstance(run, RunState))
+        return parameters, tuple(boundary_cost(checked.spec, stage, parameters, speeds) for stage in checked.stages)
 
     async def create(
         self, spec: PipelineSpec, request_id: str, *, digest: str, faults: Sequence[Violation] = ()
@@ -228,6 +240,13 @@ class RunService:
             return None
         uri = f"{base.ref.uri}/model" if base else spec.model.huggingface or ""
         return await self._reading(self._bases.context_of, uri)
+
+    async def _parameters(self, checked: Checked) -> int | None:
+        model, train = checked.spec.model, checked.spec.tokenizer.train
+        if model.preset:
+            return parameters_of_preset(model.preset, train.vocab_size if train else 0)
+        uri = f"{checked.base.ref.uri}/model" if checked.base else model.huggingface or ""
+        return await self._reading(self._bases.parameters_of, uri)
 
     def _now_s(self) -> float:
         return self._engine.clock.now_s()

@@ -132,10 +132,12 @@ class LinePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What an evaluation answered: a row per set, and a score per retention set that has a baseline."""
+    """What an evaluation answered: a row per set, and a score per retention set that has a baseline. `measure_s`:
+    seconds of measuring, 0 where all of it was known."""
 
     results: tuple[SetResult, ...]
     scores: tuple[ForgettingScore, ...]
+    measure_s: float = 0.0
 
     def scores_of(self, use: SetUse) -> tuple[ForgettingScore, ...]:
         """The scores on control or on report sets."""

@@ -96,7 +96,9 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
             violations.append(Violation(field="stages[0]", description=checked.locked))
         if violations:
             return _violations(violations)
-        return pb.ValidatePipelineSpecResponse(plan=present_plan(checked.spec, checked.stages))
+        parameters, costs = await self._runs.costs(checked)
+        plan = present_plan(checked.spec, checked.stages, parameters=parameters, costs=costs)
+        return pb.ValidatePipelineSpecResponse(plan=plan)
 
     async def StreamLogs(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
         async for piece in self._logs.stream(request.run_id, follow=request.follow):

@@ -1,6 +1,6 @@
 """The core's state as the messages that users see."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.util import LRUCache
@@ -9,6 +9,8 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as service
 from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.types.v1 import spec_pb2
 from services.orchestrator.application.ports import UnreadableRun
+from services.orchestrator.domain.policy.boundary_cost import BoundaryCost
+from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.state import Checkpoint, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.run.time_left import time_left_s
@@ -158,6 +160,9 @@ def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
     left_s = time_left_s(stage)
     if left_s is not None:
         message.time_left_seconds = left_s
+    share = boundary_share(stage)
+    if share is not None:
+        message.boundary_share = share
     if stage.forgetting is not None:
         message.forgetting = stage.forgetting
     for target, items in (
@@ -205,12 +210,37 @@ def present_checkpoint(checkpoint: Checkpoint) -> resources.Checkpoint:
     return message
 
 
-def present_plan(spec: PipelineSpec, stages: tuple[PlannedStage, ...]) -> resources.PipelinePlan:
-    """What would be done."""
-    message = resources.PipelinePlan(spec=spec_message(spec), warnings=warnings(stages))
+def present_plan(
+    spec: PipelineSpec,
+    stages: tuple[PlannedStage, ...],
+    *,
+    parameters: int = 0,
+    costs: Sequence[BoundaryCost | None] = (),
+) -> resources.PipelinePlan:
+    """What would be done, and what it would cost."""
+    said = (*warnings(stages), *(cost.warning for cost in costs if cost is not None and cost.warning))
+    message = resources.PipelinePlan(spec=spec_message(spec), parameters=parameters, warnings=said)
     for stage in stages:
         fill_message(message.stages.add(), stage)
+    for shown, cost in zip(message.stages, costs, strict=False):
+        if cost is not None:
+            shown.boundary_cost.CopyFrom(_present_cost(cost))
     return message
+
+
+def _present_cost(cost: BoundaryCost) -> resources.BoundaryCost:
+    return resources.BoundaryCost(
+        checkpoint_bytes=cost.checkpoint_bytes,
+        upload_seconds=cost.upload_s,
+        evaluation_tokens=cost.evaluation_tokens,
+        evaluation_seconds=cost.evaluation_s,
+        interval_seconds=cost.interval_s,
+        boundary_seconds=cost.boundary_s,
+        training_seconds=cost.training_s,
+        share=cost.share,
+        basis=cost.basis,
+        warning=cost.warning,
+    )
 
 
 def spec_message(spec: PipelineSpec) -> spec_pb2.PipelineSpec:

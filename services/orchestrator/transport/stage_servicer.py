@@ -48,6 +48,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             prepare_progress=request.prepare_progress,
             wait_s=request.wait_seconds,
             stall_s=request.stall_seconds,
+            train_s=request.train_seconds,
             upload_failures=request.upload_failures,
             waiting_for=request.waiting_for[:LARGEST_COMMENT],
         )

@@ -52,6 +52,44 @@ def test_validate_prints_the_plan(retain, platform: FakePlatform, spec: str) -> 
     assert "midtrain" in retain("validate", spec).out
 
 
+COST = res.BoundaryCost(
+    checkpoint_bytes=1_614_000_000,
+    upload_seconds=40.0,
+    evaluation_tokens=30_000,
+    evaluation_seconds=50.0,
+    interval_seconds=180.0,
+    boundary_seconds=900.0,
+    training_seconds=1800.0,
+    share=1 / 3,
+    basis=["training speed measured in earlier runs", "store assumed: 100 MB/s"],
+    warning="boundaries will take 33% of the time of midtrain: a longer interval costs less",
+)
+
+
+def test_validate_says_what_boundaries_will_cost_and_warns(retain, platform: FakePlatform, spec: str) -> None:
+    platform.costs["midtrain"] = COST
+    outcome = retain("validate", spec)
+    line = "midtrain: boundaries about 33.3 % of the time; each: upload 1.6 GB in 40 s, verdict on 30k tokens in 50 s"
+    assert line in outcome.out
+    assert "An estimate: training speed measured in earlier runs; store assumed: 100 MB/s" in outcome.out
+    assert f"warning: {COST.warning}" in outcome.err
+    told = retain("validate", spec, "--json")
+    assert told.json["stages"][1]["boundary_cost"]["share"] == pytest.approx(1 / 3)
+    assert "warning:" in told.err
+    platform.costs.clear()
+    silent = retain("validate", spec)
+    assert "boundaries about" not in silent.out
+    assert "warning" not in silent.err
+
+
+def test_run_warns_of_dear_boundaries_before_it_begins(retain, platform: FakePlatform, spec: str) -> None:
+    platform.costs["midtrain"] = COST
+    outcome = retain("run", spec, "-d", "--json")
+    assert outcome.code == 0
+    assert f"warning: {COST.warning}" in outcome.err
+    assert platform.calls.index("ValidatePipelineSpec") < platform.calls.index("CreatePipelineRun")
+
+
 def test_validate_lists_every_fault_one_a_line(retain, platform: FakePlatform, spec: str) -> None:
     platform.violations = [("stages[0].duration", "is missing"), ("forgetting.action", "came 0.3; above stop 0.2")]
     outcome = retain("validate", spec, "--json")

@@ -14,10 +14,10 @@ from ui import library, progress, words
 from ui.client.client import RetainClient
 from ui.demo import show
 from ui.dual import dual_rows
-from ui.follow import PlainView, TerminalView, follow
+from ui.follow import PlainView, TerminalView, follow, stage_detail
 from ui.menu import Menu
 from ui.severity import MARKS, Thresholds
-from ui.tables import decision_line, dual_table
+from ui.tables import decision_line, dual_table, stages_table
 
 SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
 
@@ -211,6 +211,18 @@ def test_without_a_terminal_a_long_interval_is_told_every_half_minute(
     lines = text(console).splitlines()
     assert len(lines) == 5, "at once, and after 30, 60, 90 and 120 seconds"
     assert all("28.4 tok/s" in line and "11 min 42 s left" in line for line in lines)
+
+
+def test_the_time_that_boundaries_took_is_told_with_the_rest(platform: FakePlatform, client: RetainClient) -> None:
+    run = story.suspended(platform, "r")
+    assert "boundaries" not in stage_detail(client.get_run("r").stages[1])
+    run.status.stages[1].boundary_share = 0.3333
+    platform.put(run)
+    known = client.get_run("r")
+    assert "boundaries 33.3 % of the time" in stage_detail(known.stages[1])
+    console = paper()
+    console.print(stages_table(known))
+    assert text(console).count("33.3 %") == 1
 
 
 def test_on_a_terminal_there_is_a_bar_for_each_stage(platform: FakePlatform, client: RetainClient) -> None:

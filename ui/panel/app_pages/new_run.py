@@ -8,6 +8,7 @@ from ui.data_check import check_local
 from ui.local_data import place_local_sources
 from ui.panel.shared import client, errors_shown, open_run, show_error, show_faults
 from ui.spec_file import STANDARD_INPUT, parse_yaml
+from ui.tables import cost_lines
 
 TEMPLATES = {entry.name: entry for entry in library.templates()}
 
@@ -54,6 +55,10 @@ def _plan(plan) -> None:
         hide_index=True,
         alt="The planned stages",
     )
+    for warning in plan.warnings:
+        st.warning(warning, icon=":material/hourglass:")
+    for line in cost_lines(plan):
+        st.caption(line)
 
 
 if check or start:

@@ -69,6 +69,8 @@ def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
         tokens=event.checkpoint.tokens,
         train_loss_nats=event.train_loss_nats,
         reached=event.boundary,
+        upload_s=stage.upload_s + event.upload_s,
+        upload_bytes=stage.upload_bytes + event.bytes,
     )
     state = replace(state, restarts=0, interruptions=0)
     if event.interim:
@@ -146,6 +148,13 @@ def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcom
     if event.of_the_line and event.point is not None:
         stage = replace(stage, line=(*stage.line, line_point(event.point, event.measurement, state.spec.forgetting)))
         return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
+    if event.measurement.measure_s > 0:  # what came from the store says nothing about speed
+        stage = replace(
+            stage,
+            evaluation_s=stage.evaluation_s + event.measurement.measure_s,
+            evaluation_tokens=stage.evaluation_tokens + sum(result.tokens for result in event.measurement.results),
+        )
+        state = state.with_stage(stage)
     measured = replace(checkpoint, measurement=event.measurement)
     if checkpoint.point is None and checkpoint.boundary <= stage.decided_boundary:
         measured = restated(state, stage, measured)

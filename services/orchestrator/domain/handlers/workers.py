@@ -81,8 +81,10 @@ def _next_attempt(stage: StageRun, event: AttemptAsked, *, lag: int) -> StageRun
         started_s=stage.started_s or event.now_s,
         earlier_wait_s=stage.earlier_wait_s + stage.wait_s,
         earlier_stall_s=stage.earlier_stall_s + stage.stall_s,
+        earlier_train_s=stage.earlier_train_s + stage.train_s,
         wait_s=0.0,
         stall_s=0.0,
+        train_s=0.0,
         upload_failures=0,
     )
 
@@ -111,6 +113,7 @@ def on_progress(state: RunState, event: ProgressReported) -> Outcome:
             curriculum_level=event.curriculum_level,
             wait_s=event.wait_s,
             stall_s=event.stall_s,
+            train_s=event.train_s,
             upload_failures=event.upload_failures,
         )
     ), ()

@@ -87,6 +87,7 @@ class ProgressReported(WorkerEvent):
     prepare_progress: float = 0.0
     wait_s: float = 0.0
     stall_s: float = 0.0
+    train_s: float = 0.0
     upload_failures: int = 0
     waiting_for: str = ""
 

@@ -172,7 +172,8 @@ class StageRun:
     rung. `line` is what was measured between parent and result, `chosen_point` the one that is written in the result's
     place; `line_tries`, `line_failed` and `line_pause_s` are for its points what a checkpoint has for its evaluation.
 
-    `tokens_per_second` is 0 while nothing moves, `pace` the last rate that was measured.
+    `tokens_per_second` is 0 while nothing moves, `pace` the last rate that was measured. `train_s` is the steps' own
+    time in this attempt. Uploads and evaluations are summed over all attempts, for what later plans say of their cost.
 
     `checkpoints` are those of the line whose files are there. Those in `pruning` (being deleted), in `voided` (given
     up, to be deleted) and in `damaged` (set aside; their files stay as they are) are chosen by no rule. `trail` are the
@@ -199,6 +200,12 @@ class StageRun:
     upload_failures: int = 0
     earlier_wait_s: float = 0.0
     earlier_stall_s: float = 0.0
+    train_s: float = 0.0
+    earlier_train_s: float = 0.0
+    upload_s: float = 0.0
+    upload_bytes: int = 0
+    evaluation_s: float = 0.0
+    evaluation_tokens: int = 0
     mix: Mix = Mix()
     line_boundary: int = 0
     line_mix: Mix = Mix()

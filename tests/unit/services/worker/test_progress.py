@@ -103,6 +103,7 @@ def test_steps_are_reported_with_their_mean_loss(wire: Wire) -> None:
     assert told.train_loss_nats == pytest.approx(2.0)
     assert (told.phase, told.tokens, told.curriculum_level) == (TRAINING, 400, 2)
     assert (told.stall_seconds, told.wait_seconds) == (0.5, 1.5)
+    assert told.train_seconds > 0
     assert 0 < told.tokens_per_second < 300 / 0.05
 
 

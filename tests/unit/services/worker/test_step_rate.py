@@ -50,3 +50,14 @@ def test_steps_that_end_before_training_was_said_to_begin_only_set_the_clock():
     assert rate.tokens_per_second(5.0) == 0.0
     rate.step(100, 7.0)
     assert rate.tokens_per_second(7.0) == pytest.approx(50.0)
+
+
+def test_the_own_time_of_all_steps_is_summed_without_what_lies_between():
+    rate = StepRate()
+    rate.training(0.0)
+    rate.step(100, 2.0)
+    rate.step(100, 5.0)
+    rate.paused()
+    rate.training(90.0)
+    rate.step(100, 94.0)
+    assert rate.train_s == pytest.approx(2.0 + 3.0 + 4.0)

@@ -173,7 +173,7 @@ class RunStatus(_message.Message):
     def __init__(self, state: _Optional[_Union[RunState, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageStatus, _Mapping]]] = ..., queue_position: _Optional[int] = ..., submission: _Optional[int] = ..., phase: _Optional[_Union[StagePhase, str]] = ..., prepare_progress: _Optional[float] = ..., prepared: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ..., waiting_for: _Optional[str] = ..., near_duplicates: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class StageStatus(_message.Message):
-    __slots__ = ("index", "name", "kind", "domain", "state", "attempt", "step", "total_steps", "tokens", "total_tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "shares", "lr_scale", "retries", "forgetting", "worst_set", "scores", "results", "report_scores", "report_results", "accepted", "latest", "checkpoints", "unlocked_by", "curriculum_level", "wall_seconds", "stall_seconds", "wait_seconds", "passes", "time_left_seconds")
+    __slots__ = ("index", "name", "kind", "domain", "state", "attempt", "step", "total_steps", "tokens", "total_tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "shares", "lr_scale", "retries", "forgetting", "worst_set", "scores", "results", "report_scores", "report_results", "accepted", "latest", "checkpoints", "unlocked_by", "curriculum_level", "wall_seconds", "stall_seconds", "wait_seconds", "passes", "time_left_seconds", "boundary_share")
     class SharesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +213,7 @@ class StageStatus(_message.Message):
     WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     PASSES_FIELD_NUMBER: _ClassVar[int]
     TIME_LEFT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARY_SHARE_FIELD_NUMBER: _ClassVar[int]
     index: int
     name: str
     kind: _spec_pb2.StageKind
@@ -245,7 +246,8 @@ class StageStatus(_message.Message):
     wait_seconds: float
     passes: _values_pb2.Passes
     time_left_seconds: float
-    def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., state: _Optional[_Union[StageState, str]] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., retries: _Optional[int] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., report_scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., report_results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., accepted: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., latest: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., checkpoints: _Optional[int] = ..., unlocked_by: _Optional[str] = ..., curriculum_level: _Optional[int] = ..., wall_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., wait_seconds: _Optional[float] = ..., passes: _Optional[_Union[_values_pb2.Passes, _Mapping]] = ..., time_left_seconds: _Optional[float] = ...) -> None: ...
+    boundary_share: float
+    def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., state: _Optional[_Union[StageState, str]] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., retries: _Optional[int] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., report_scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., report_results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., accepted: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., latest: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., checkpoints: _Optional[int] = ..., unlocked_by: _Optional[str] = ..., curriculum_level: _Optional[int] = ..., wall_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., wait_seconds: _Optional[float] = ..., passes: _Optional[_Union[_values_pb2.Passes, _Mapping]] = ..., time_left_seconds: _Optional[float] = ..., boundary_share: _Optional[float] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("run_id", "number", "stage", "attempt", "boundary", "step", "verdict", "severity", "forgetting", "projected", "threshold", "worst_set", "scores", "shares", "lr_scale", "target", "message", "time", "actor", "recommendations", "points", "suspicious")
@@ -361,7 +363,7 @@ class PipelinePlan(_message.Message):
     def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PlannedStage, _Mapping]]] = ..., parameters: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PlannedStage(_message.Message):
-    __slots__ = ("name", "kind", "domain", "tokens", "steps", "steps_per_boundary", "boundaries", "retention_sets", "sources", "learning_rate", "base", "never_replayed")
+    __slots__ = ("name", "kind", "domain", "tokens", "steps", "steps_per_boundary", "boundaries", "retention_sets", "sources", "learning_rate", "base", "never_replayed", "boundary_cost")
     class SourcesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -381,6 +383,7 @@ class PlannedStage(_message.Message):
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
     NEVER_REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARY_COST_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: _spec_pb2.StageKind
     domain: _spec_pb2.Domain
@@ -393,4 +396,29 @@ class PlannedStage(_message.Message):
     learning_rate: float
     base: str
     never_replayed: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., boundaries: _Optional[int] = ..., retention_sets: _Optional[_Iterable[str]] = ..., sources: _Optional[_Mapping[str, str]] = ..., learning_rate: _Optional[float] = ..., base: _Optional[str] = ..., never_replayed: _Optional[_Iterable[str]] = ...) -> None: ...
+    boundary_cost: BoundaryCost
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., boundaries: _Optional[int] = ..., retention_sets: _Optional[_Iterable[str]] = ..., sources: _Optional[_Mapping[str, str]] = ..., learning_rate: _Optional[float] = ..., base: _Optional[str] = ..., never_replayed: _Optional[_Iterable[str]] = ..., boundary_cost: _Optional[_Union[BoundaryCost, _Mapping]] = ...) -> None: ...
+
+class BoundaryCost(_message.Message):
+    __slots__ = ("checkpoint_bytes", "upload_seconds", "evaluation_tokens", "evaluation_seconds", "interval_seconds", "boundary_seconds", "training_seconds", "share", "basis", "warning")
+    CHECKPOINT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARY_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
+    WARNING_FIELD_NUMBER: _ClassVar[int]
+    checkpoint_bytes: int
+    upload_seconds: float
+    evaluation_tokens: int
+    evaluation_seconds: float
+    interval_seconds: float
+    boundary_seconds: float
+    training_seconds: float
+    share: float
+    basis: _containers.RepeatedScalarFieldContainer[str]
+    warning: str
+    def __init__(self, checkpoint_bytes: _Optional[int] = ..., upload_seconds: _Optional[float] = ..., evaluation_tokens: _Optional[int] = ..., evaluation_seconds: _Optional[float] = ..., interval_seconds: _Optional[float] = ..., boundary_seconds: _Optional[float] = ..., training_seconds: _Optional[float] = ..., share: _Optional[float] = ..., basis: _Optional[_Iterable[str]] = ..., warning: _Optional[str] = ...) -> None: ...

@@ -131,7 +131,7 @@ class StageWork(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., output_uri: _Optional[str] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., resume: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., target: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., total_steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., decision_lag: _Optional[int] = ...) -> None: ...
 
 class ReportProgressRequest(_message.Message):
-    __slots__ = ("run_id", "submission", "attempt", "stage_index", "phase", "step", "tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "curriculum_level", "prepare_progress", "heartbeat", "wait_seconds", "stall_seconds", "upload_failures", "waiting_for")
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "phase", "step", "tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "curriculum_level", "prepare_progress", "heartbeat", "wait_seconds", "stall_seconds", "upload_failures", "waiting_for", "train_seconds")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SUBMISSION_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +149,7 @@ class ReportProgressRequest(_message.Message):
     STALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_FAILURES_FIELD_NUMBER: _ClassVar[int]
     WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_SECONDS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     submission: int
     attempt: int
@@ -166,7 +167,8 @@ class ReportProgressRequest(_message.Message):
     stall_seconds: float
     upload_failures: int
     waiting_for: str
-    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., phase: _Optional[_Union[_resources_pb2.StagePhase, str]] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., curriculum_level: _Optional[int] = ..., prepare_progress: _Optional[float] = ..., heartbeat: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., upload_failures: _Optional[int] = ..., waiting_for: _Optional[str] = ...) -> None: ...
+    train_seconds: float
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., phase: _Optional[_Union[_resources_pb2.StagePhase, str]] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., curriculum_level: _Optional[int] = ..., prepare_progress: _Optional[float] = ..., heartbeat: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., upload_failures: _Optional[int] = ..., waiting_for: _Optional[str] = ..., train_seconds: _Optional[float] = ...) -> None: ...
 
 class ReportProgressResponse(_message.Message):
     __slots__ = ()

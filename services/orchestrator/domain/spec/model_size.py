@@ -1,0 +1,75 @@
+"""How many parameters a model will have, from its preset or its config.json: for what a plan says of costs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+BYTES_PER_PARAMETER = 12  # of a checkpoint: weights and both moments of AdamW, in float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Sizes of a decoder of the Llama family. `vocabulary` 0: that of its tokenizer."""
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    ffn_width: int
+    vocabulary: int = 0
+    head_width: int = 0
+    tied: bool = True
+
+    @property
+    def parameters(self) -> int:
+        """Weights of embedding, attention, feed-forward and norms; biases, which few models have, are left out."""
+        head_width = self.head_width or self.width // self.heads
+        attention = 2 * self.width * head_width * (self.heads + self.kv_heads)
+        layer = attention + 3 * self.width * self.ffn_width + 2 * self.width
+        embeddings = self.vocabulary * self.width * (1 if self.tied else 2)
+        return embeddings + self.layers * layer + self.width
+
+
+# The sizes of model/nn/config.py, which this layer does not import; a test holds the two together.
+PRESET_SIZES: Mapping[str, Sizes] = {
+    "nano": Sizes(layers=4, width=128, heads=4, kv_heads=2, ffn_width=256),
+    "micro": Sizes(layers=4, width=256, heads=4, kv_heads=4, ffn_width=688),
+    "small": Sizes(layers=6, width=384, heads=6, kv_heads=6, ffn_width=1024),
+    "135m": Sizes(layers=30, width=576, heads=9, kv_heads=3, ffn_width=1536, vocabulary=49_152),
+    "360m": Sizes(layers=32, width=960, heads=15, kv_heads=5, ffn_width=2560, vocabulary=49_152),
+    "1b": Sizes(layers=16, width=2048, heads=32, kv_heads=8, ffn_width=8192, vocabulary=128_256),
+    "7b": Sizes(layers=32, width=4096, heads=32, kv_heads=32, ffn_width=11_008, vocabulary=32_000, tied=False),
+}
+
+
+def parameters_of_preset(preset: str, vocabulary: int) -> int | None:
+    """Parameters of a preset with a vocabulary of so many tokens (0: its own); None for a name that is not known."""
+    sizes = PRESET_SIZES.get(preset)
+    if sizes is None or not (vocabulary or sizes.vocabulary):
+        return None
+    return replace(sizes, vocabulary=vocabulary or sizes.vocabulary).parameters
+
+
+def parameters_of_config(config: Any) -> int | None:
+    """Parameters of a model by its config.json; None when that does not say what is needed."""
+    if not isinstance(config, dict):
+        return None
+    heads = _whole(config, "num_attention_heads")
+    sizes = Sizes(
+        layers=_whole(config, "num_hidden_layers"),
+        width=_whole(config, "hidden_size"),
+        heads=heads,
+        kv_heads=_whole(config, "num_key_value_heads") or heads,
+        ffn_width=_whole(config, "intermediate_size"),
+        vocabulary=_whole(config, "vocab_size"),
+        head_width=_whole(config, "head_dim"),
+        tied=config.get("tie_word_embeddings") is True,
+    )
+    needed = (sizes.layers, sizes.width, sizes.heads, sizes.ffn_width, sizes.vocabulary)
+    return sizes.parameters if all(needed) else None
+
+
+def _whole(config: Mapping[str, Any], name: str) -> int:
+    """A positive whole number, 0 for anything else."""
+    value = config.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
