@@ -69,6 +69,8 @@ lint: .venv/.ready ## Check format, style, types and everything that is generate
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy services model ui
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tests.docstrings
 	$(BIN)/buf lint protos
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m deploy.monitoring.generate --check

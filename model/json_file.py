@@ -23,7 +23,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def parse_json_object(data: bytes, where: str) -> dict[str, Any]:
-    """The JSON object in some bytes; see `read_json_object`."""
+    """The JSON object in some bytes; see `read_json_object`. Raises BadCheckpoint."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)

@@ -37,7 +37,10 @@ class RunView(Protocol):
 
 
 def follow(client: RunSource, run_id: str, view: RunView) -> Run:
-    """Shows every change until the run has ended or waits for a person, and returns it as it then is."""
+    """Shows every change until the run has ended or waits for a person, and returns it as it then is.
+
+    Raises RuntimeError.
+    """
     run: Run | None = None
     with view:
         for update in updates(client, run_id):

@@ -10,7 +10,7 @@ _TEMPLATES = "additional_chat_templates"
 
 
 def model_files(folder: Path) -> list[Path]:
-    """The files of a model folder that are uploaded. What is missing is named."""
+    """The files of a model folder that are uploaded. What is missing is named. Raises BadInput."""
     if not folder.is_dir():
         raise BadInput(
             [Violation(field=str(folder), description="is not a folder; a Hugging Face model folder is allowed")]

@@ -14,7 +14,10 @@ from ui.transfer import UploadPort, upload, upload_files
 def place_local_sources(
     client: UploadPort, tree: dict[str, Any], spec_path: str, *, send: bool, say: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Makes the local paths of a spec readable by the workers: uploaded with `send`, else made absolute."""
+    """Makes the local paths of a spec readable by the workers: uploaded with `send`, else made absolute.
+
+    Raises BadInput.
+    """
     missing, found = [], []
     for holder, key, place in local_sources(tree):
         path = find_local(holder[key], spec_path)

@@ -29,7 +29,7 @@ def to_yaml(tree: Any) -> str:
 
 
 def load_spec(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The spec of a file (`-`: standard input), with the overrides applied."""
+    """The spec of a file (`-`: standard input), with the overrides applied. Raises BadInput."""
     tree = parse_yaml(_text_of(path), name=path)
     if not isinstance(tree, dict):
         raise BadInput(
@@ -62,7 +62,10 @@ def _text_of(path: str) -> str:
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:
-    """`stages.1.learning_rate=1e-5` (or `stages[1]...`) changes the tree in place; the value is read as YAML."""
+    """`stages.1.learning_rate=1e-5` (or `stages[1]...`) changes the tree in place; the value is read as YAML.
+
+    Raises BadInput.
+    """
     path, equals, value = override.partition("=")
     keys = [key for key in re.split(r"[.\[\]]+", path.strip()) if key]
     if not equals or not keys:
@@ -140,7 +143,10 @@ def _source_places(tree: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], 
 
 
 def find_local(value: str, spec_path: str) -> Path | None:
-    """The file or folder that a relative path means: from the current folder, else from the spec's own folder."""
+    """The file or folder that a relative path means: from the current folder, else from the spec's own folder.
+
+    Raises BadInput.
+    """
     try:
         candidates = [Path(value).expanduser()]
         if spec_path != STANDARD_INPUT and not candidates[0].is_absolute():

@@ -54,7 +54,10 @@ def open_url(request: urllib.request.Request) -> Any:
 
 
 def upload(client: UploadPort, path: Path, *, say: Callable[[str], None] = lambda _: None) -> str:
-    """Uploads a file, or a folder of files, and returns its s3:// URI. What the store has already is not sent again."""
+    """Uploads a file, or a folder of files, and returns its s3:// URI. What the store has already is not sent again.
+
+    Raises BadInput.
+    """
     if path.is_file():
         return _upload_file(client, path, path.name, "", sha256_of(path), say)
     files = _files_of(path)

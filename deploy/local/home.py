@@ -108,7 +108,7 @@ class Home:
         return "\n".join(text.splitlines()[-lines:])
 
     def credentials(self) -> Credentials:
-        """The secrets of this home, made at the first call."""
+        """The secrets of this home, made at the first call. Raises Damaged."""
         stored = self._read("credentials.json")
         if not stored:
             stored = {"access_key": f"retain-{secrets.token_hex(6)}", "secret_key": secrets.token_urlsafe(30)}

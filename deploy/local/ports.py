@@ -58,6 +58,7 @@ def choose(last: Mapping[str, int], in_use: frozenset[str] = frozenset()) -> dic
 
     `last` are the ports of the last start; `in_use` are the names whose program still runs and keeps its port.
     Otherwise the order is: the last port, the documented one, a spare one.
+    Raises RuntimeError.
     """
     chosen = {name: last[name] for name in in_use if name in last}
     spare = random.SystemRandom()

@@ -252,7 +252,7 @@ def check_file(path: Path, entry: FileEntry, *, beat: Callable[[], None] = lambd
 
 
 def load_state(folder: Path) -> TrainerState:
-    """trainer_state.json of a verified folder."""
+    """trainer_state.json of a verified folder. Raises BadCheckpoint."""
     path = folder / STATE
     if not path.is_file():
         raise BadCheckpoint(str(path), "no trainer state (an imported model has none)", "a checkpoint of a stage")
@@ -281,7 +281,10 @@ def save_tensors(
 
 
 def load_tensors(folder: Path, *, beat: Callable[[], None] = lambda: None) -> dict[str, Tensor]:
-    """All tensors of the shards in a folder; `beat` is called after each. Raises BadCheckpoint for a broken file."""
+    """All tensors of the shards in a folder; `beat` is called after each. Raises BadCheckpoint for a broken file.
+
+    By name, each of the shape that was written.
+    """
     found: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:
@@ -295,7 +298,7 @@ def load_tensors(folder: Path, *, beat: Callable[[], None] = lambda: None) -> di
 
 
 def load_optimizer(folder: Path, *, beat: Callable[[], None] = lambda: None) -> dict[str, Tensor]:
-    """The optimizer's state of a checkpoint folder."""
+    """The optimizer's state of a checkpoint folder. By name, each of its weight's shape."""
     return load_tensors(folder / OPTIMIZER_FOLDER, beat=beat)
 
 

@@ -123,7 +123,10 @@ def save_pretrained(
 
 
 def exported_state(model: Llama) -> dict[str, Tensor]:
-    """Weights under Hugging Face's names, sorted; a tied output embedding is left out, as transformers does."""
+    """Weights under Hugging Face's names, sorted; a tied output embedding is left out, as transformers does.
+
+    By name, each of the shape that transformers gives it.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
     if model.config.tied_embeddings:
         state.pop(HEAD)
@@ -145,7 +148,7 @@ def model_digest(model: Llama, *, beat: Callable[[], None] = lambda: None) -> st
 
 
 def tensors_digest(tensors: Iterable[tuple[str, Tensor]], *, beat: Callable[[], None] = lambda: None) -> str:
-    """SHA-256 (hex) of named tensors in the order given; `beat` is called after each."""
+    """SHA-256 (hex) of named tensors in the order given; `beat` is called after each. Tensors of any shape, by name."""
     digest = hashlib.sha256()
     for name, tensor in tensors:
         header = json.dumps([name, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)])

@@ -80,7 +80,10 @@ def generation_to_hf(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_hf(raw: Mapping[str, Any], path: str = "config.json", notes: list[str] | None = None) -> ModelConfig:
-    """ModelConfig of a parsed config.json; `path` names it in errors, notes gets what is taken as absent."""
+    """ModelConfig of a parsed config.json; `path` names it in errors, notes gets what is taken as absent.
+
+    Raises BadConfig.
+    """
     try:
         return _from_hf(raw, path, notes)
     except BadConfig as error:  # under the key that the file has

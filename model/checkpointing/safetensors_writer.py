@@ -31,7 +31,7 @@ def save_file(
     beat: Callable[[], None] = lambda: None,
 ) -> None:
     """Write named tensors (on the CPU). Raises OSError, with the path, when there is no room, and KeyError for a dtype
-    that the format does not know. `beat` is called after every few megabytes."""
+    that the format does not know. `beat` is called after every few megabytes. Tensors of any shape, by name."""
     order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     offset = 0

@@ -34,7 +34,7 @@ class Encoder:
         self._format = default_chat_format()
 
     def answer(self, parent: Parent, asked: dict[str, Any], blob: bytes) -> None:
-        """One request."""
+        """One request. Raises RuntimeError."""
         if asked["op"] == "load":
             self._tokenizer = Tokenizer.load(asked["folder"])
             if asked["place"] is not None:

@@ -34,10 +34,10 @@ from typing import Any
 from model.checkpointing.hf_files import folder_faults
 from model.child_process.rendering import ApartRenderer, NotThrough, try_tokenizer
 from model.data.domains import DOMAINS, create_domain_dataset
+from model.data.roles import StageText, as_role, domain_options, role_options
 from model.data.sources import Source, open_source
 from model.data.sources.apart import ApartSource
 from model.data.sources.bounded import MOST_FAULTS, BoundedSource, Enough, Faults
-from model.data.sources.roles import StageText, as_role, domain_options, role_options
 from model.data.split import CONTROL, REPORT, TRAIN, HoldOut, split_of
 from model.document import Document
 from model.errors import BadSource, RetainModelError

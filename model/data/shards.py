@@ -120,7 +120,7 @@ class TokenShard:
         return self.meta.documents
 
     def document(self, index: int) -> np.ndarray:
-        """The tokens of one document (a view, not a copy)."""
+        """The tokens of one document (a view, not a copy). A flat array."""
         return self.tokens_N[self.offsets[index] : self.offsets[index + 1]]
 
 

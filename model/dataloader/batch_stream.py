@@ -230,7 +230,10 @@ class BatchStream:
         return sum(lane.limit or 0 for lane in self._lanes[name])
 
     def passes(self, name: str) -> np.ndarray:
-        """How often each document of a source was handed out whole, int64, band after band."""
+        """How often each document of a source was handed out whole, int64, band after band.
+
+        Arrays are flat: an entry for each document.
+        """
         return np.concatenate([lane.passes() for lane in self._lanes[name]])
 
     def observe(self, batch: Batch, nats_R: Sequence[float]) -> None:

@@ -49,6 +49,7 @@ def stage_fractions(levels: int) -> tuple[float, ...]:
     """Lengths of the stages as parts of the training: 30 / 30 / 40 % for three.
 
     In general the last stage gets four shares and every other one three: what is hard needs the longest.
+    Raises BadConfig.
     """
     if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels <= 20:
         raise BadConfig(field="curriculum.levels", came=levels, allowed="a whole number from 1 to 20")

@@ -32,6 +32,7 @@ def make_bands(shard: TokenShard, spec: CurriculumSpec) -> list[np.ndarray]:
     """Document indices of each band, easy to hard (hard to easy with `reverse`).
 
     Raises BadConfig when the shard has no difficulties or a band would be empty.
+    Arrays are flat: the numbers of documents.
     """
     if shard.difficulty_D is None:
         raise BadConfig(

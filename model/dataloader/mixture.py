@@ -83,7 +83,10 @@ class ShareMixer:
         self.lag_tokens[name] -= loss_tokens
 
     def set_shares(self, shares: Mapping[str, float]) -> None:
-        """New shares from the next row on; the lags stay. A source that gets no share any more gives up its lag."""
+        """New shares from the next row on; the lags stay. A source that gets no share any more gives up its lag.
+
+        Raises BadConfig.
+        """
         if set(shares) != set(self.shares):
             raise BadConfig(field="shares", came=sorted(shares), allowed=sorted(self.shares))
         self.shares = dict(shares)

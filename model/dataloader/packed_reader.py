@@ -57,7 +57,7 @@ class Draw:
 
 
 def splitmix64(values: np.ndarray) -> np.ndarray:
-    """Well mixed 64-bit hashes of 64-bit numbers."""
+    """Well mixed 64-bit hashes of 64-bit numbers. Of the shape that came."""
     with np.errstate(over="ignore"):
         z = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -154,7 +154,10 @@ class Lane:
         return self.drawn == self.limit and not self.pending and self.offset == 0
 
     def passes(self) -> np.ndarray:
-        """How often each document of the lane has been read whole, int64, in the order of their indices."""
+        """How often each document of the lane has been read whole, int64, in the order of their indices.
+
+        A flat array: an entry for each document.
+        """
         times = np.full(len(self._documents), self.epoch, dtype=np.int64)
         times[np.searchsorted(self._documents, self._ordered()[: self.place])] += 1
         for document, _ in self.pending:  # of two epochs perhaps, so one by one

@@ -32,7 +32,7 @@ class Passes:
 
     @classmethod
     def of(cls, times: np.ndarray) -> Passes:
-        """times: passes of each document."""
+        """times: passes of each document. `times` is flat: an entry for each document."""
         return cls(least=float(times.min()), median=float(np.median(times)), most=float(times.max()))
 
     def __str__(self) -> str:

@@ -84,7 +84,10 @@ def within_floor(ratio: float, floor_ratio: float | None) -> bool:
 
 
 def perplexity(nats: float, tokens: int) -> float:
-    """exp(summed nats / tokens): the sum is divided once. Infinite where the exponent overflows, NaN when nats is."""
+    """exp(summed nats / tokens): the sum is divided once. Infinite where the exponent overflows, NaN when nats is.
+
+    Raises BadConfig.
+    """
     if tokens <= 0:
         raise BadConfig("tokens", tokens, "at least one token that bears loss")
     mean_nats = nats / tokens

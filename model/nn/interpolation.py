@@ -23,7 +23,7 @@ from model.nn.llama import Llama
 
 @torch.no_grad()
 def interpolate(parent: Llama, result: Llama, point: float) -> Llama:
-    """A new model at `point` of the line. Exactly the parent at 0 and exactly the result at 1."""
+    """A new model at `point` of the line. Exactly the parent at 0 and exactly the result at 1. Raises BadConfig."""
     if not 0.0 <= point <= 1.0:
         raise BadConfig("interpolation.points", point, "0 (the parent) to 1 (the result)")
     theirs = dict(parent.named_parameters())

@@ -204,7 +204,7 @@ class Llama(nn.Module):
     def hidden(
         self, tokens_BT: Tensor, *, segments_BT: Tensor | None = None, cache: KeyValueStore | None = None
     ) -> Tensor:
-        """What the output embedding sees: the residual stream behind the final norm, [B, T, E]."""
+        """What the output embedding sees: the residual stream behind the final norm, [B, T, E]. Raises BadConfig."""
         T, past = tokens_BT.shape[1], cache.length if cache is not None else 0
         if past + T > self.config.context:
             raise BadConfig(

@@ -22,7 +22,10 @@ def encode_texts(tokenizer: Tokenizer, documents: Sequence[Document]) -> list[li
 
 
 def encode_plain(tokenizer: Tokenizer, documents: Sequence[Document]) -> list[list[int]]:
-    """The same for texts, and of conversations the ids of what is said in them, without a template."""
+    """The same for texts, and of conversations the ids of what is said in them, without a template.
+
+    Raises BadSource.
+    """
     try:
         return tokenizer.encode_batch([document.plain_text() for document in documents])
     except BadSource as error:

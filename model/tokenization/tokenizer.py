@@ -308,7 +308,7 @@ class Tokenizer:
         return ids, mask
 
     def encode_prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
-        """Token ids of a conversation up to where the assistant is to answer."""
+        """Token ids of a conversation up to where the assistant is to answer. Raises BadConfig."""
         form = self.chat_format
         template = form.tool_template if tools and form.tool_template is not None else form.template
         if template is None:

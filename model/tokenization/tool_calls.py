@@ -70,7 +70,10 @@ def read_calls(turn: Mapping[str, Any], *, where: str) -> list[dict[str, Any]]:
 
 
 def read_sharegpt_call(value: Any, *, where: str) -> list[dict[str, Any]]:
-    """The calls in a `function_call` turn: {name, arguments} or a list of them, as JSON text or as it is."""
+    """The calls in a `function_call` turn: {name, arguments} or a list of them, as JSON text or as it is.
+
+    Raises BadSource.
+    """
     if isinstance(value, str):
         value = _json(value, where, "JSON of {name, arguments}, or of a list of them")
     calls = [value] if isinstance(value, Mapping) else value

@@ -109,12 +109,15 @@ class Sharded:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor of which this rank may hold a piece only; every rank must call it."""
+    """All of a tensor of which this rank may hold a piece only; every rank must call it.
+
+    Of the whole weight's shape.
+    """
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def pieces_like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """This rank's piece of a whole tensor, cut as the parameter is."""
+    """This rank's piece of a whole tensor, cut as the parameter is. `tensor` has the whole weight's shape."""
     if not isinstance(parameter, DTensor):
         return tensor
     return distribute_tensor(tensor, parameter.device_mesh, parameter.placements)

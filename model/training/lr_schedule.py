@@ -63,6 +63,7 @@ class Schedule:
 
         Warm-up rises by equal amounts and its last step has the whole peak. The decay reaches the floor at
         `total_steps`, one step after the last, so that no step is spent at a rate of zero.
+        Raises BadConfig.
         """
         if not 0 <= step < self.total_steps:
             raise BadConfig("step", step, f"0 to {self.total_steps - 1}")

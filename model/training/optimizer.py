@@ -71,7 +71,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def state_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
     """Copies of the optimizer's state on the CPU, by `{weight}.{moment}`; empty before the first step.
 
-    Of a sharded model every rank must ask."""
+    Of a sharded model every rank must ask. By name, each of its weight's shape; `step` is a scalar."""
     return {
         f"{name}.{moment}": whole(optimizer.state[parameter][moment].detach()).to("cpu", copy=True)
         for name, parameter in model.named_parameters()

@@ -43,7 +43,7 @@ class Team:
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def sum_in_place(self, tensor: Tensor) -> None:
-        """Replace the tensor by its sum over all ranks."""
+        """Replace the tensor by its sum over all ranks. A tensor of any shape, the same on every rank."""
         if self.size > 1:
             dist.all_reduce(tensor)
 

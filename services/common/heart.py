@@ -86,7 +86,7 @@ def beat(doing: str | None = None) -> None:
 
 
 def pause(seconds: float) -> None:
-    """Sleeps, unless the work is given up meanwhile. A pause is no sign of life."""
+    """Sleeps, unless the work is given up meanwhile. A pause is no sign of life. Raises GivenUp."""
     end_s, heart = time.monotonic() + seconds, heart_here()
     while (left_s := end_s - time.monotonic()) > 0:
         if heart is not None and heart.given_up:

@@ -119,7 +119,7 @@ class MinioStore:
     def from_env(cls, *, patience_s: float = 600.0, on_retry: Callable[[], None] | None = None) -> "MinioStore":
         """Read RETAIN_S3_ENDPOINT, RETAIN_S3_BUCKET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
         RETAIN_STORE_TIMEOUT_S, the seconds after which a server that does not answer is asked again, and
-        RETAIN_S3_PUBLIC_ENDPOINT, the address in signed URLs."""
+        RETAIN_S3_PUBLIC_ENDPOINT, the address in signed URLs. Raises InvalidInput."""
         needed = ("RETAIN_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         missing = [name for name in needed if not os.environ.get(name)]
         if missing:
@@ -202,6 +202,7 @@ class MinioStore:
         return self._try(key, read)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
+        """See the port. Raises Refused for a server that does not know how."""
         tries = 0
 
         def put() -> int:

@@ -138,7 +138,10 @@ def get_folder(store: ObjectStore, key: str, folder: Path) -> list[str]:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """`folder / name`, refused when the name would leave the folder: names from the store are not trusted."""
+    """`folder / name`, refused when the name would leave the folder: names from the store are not trusted.
+
+    Raises InvalidInput.
+    """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InvalidInput([Violation(field="key", description=f"came {name!r}; allowed are names inside the folder")])

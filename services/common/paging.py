@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def page_size(given: int, *, default: int = DEFAULT_SIZE, largest: int = LARGEST_SIZE) -> int:
-    """0 is the default, more than the largest is the largest, negative is refused."""
+    """0 is the default, more than the largest is the largest, negative is refused. Raises InvalidInput."""
     if given < 0:
         raise InvalidInput([Violation(field="page_size", description=f"came {given}; allowed is 0 to {largest}")])
     return min(given or default, largest)

@@ -38,7 +38,7 @@ class Supervisor:
         return all(self._alive.values())
 
     def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Begins `work` and begins it again whenever it ends, until `stop`."""
+        """Begins `work` and begins it again whenever it ends, until `stop`. Raises ValueError."""
         if name in self._tasks:
             raise ValueError(f"a supervised task: got {name!r} twice; allowed: each name once")
         self._alive[name] = False

@@ -168,7 +168,7 @@ def twice(fetch: Callable[[], object]) -> None:
 
 
 def default_max_bytes(root: Path) -> int:
-    """RETAIN_CACHE_BYTES, or a share of the file system."""
+    """RETAIN_CACHE_BYTES, or a share of the file system. Raises InvalidInput."""
     said = os.environ.get("RETAIN_CACHE_BYTES")
     if said:
         if not said.isdigit() or not int(said):

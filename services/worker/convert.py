@@ -100,7 +100,7 @@ def penalised(stage: spec_pb2.StageSpec) -> bool:
 
 
 def directive(response: control_pb2.GetDirectiveResponse) -> Directive:
-    """A directive off the wire. An LR scale of 0 is a field that was not set: as before."""
+    """A directive off the wire. An LR scale of 0 is a field that was not set: as before. Raises BadConfig."""
     if response.verdict not in _VERDICTS:
         raise BadConfig("directive.verdict", response.verdict, sorted(_VERDICTS.values()))
     return Directive(

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from model.data.roles import StageText, as_role, role_options
 from model.data.sources import Source, open_source
-from model.data.sources.roles import StageText, as_role, role_options
 from model.document import Document
 from model.errors import BadSource
 from model.tokenization.encoding import batched, encode_plain

@@ -20,7 +20,7 @@ def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def read_stack(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Endpoints of the running local stack by name; empty when none was started."""
+    """Endpoints of the running local stack by name; empty when none was started. Raises BadInput."""
     path = home_folder(environ) / STACK_FILE
     try:
         return {str(name): str(value) for name, value in json.loads(path.read_text()).items() if value}
@@ -56,6 +56,7 @@ class Address:
 
         An evaluator is taken from the stack file only together with its orchestrator: with RETAIN_SERVER set, the
         evaluator of a local stack would be another house's.
+        Raises BadInput.
         """
         server = environ.get("RETAIN_SERVER")
         stack = {} if server else read_stack(environ)

@@ -56,7 +56,10 @@ HF_OPTIONS: dict[str, Any] = {**ROW_OPTIONS, "name": None, "split": "train", "re
 
 
 def fetched(uri: str, *, fetch: Fetch | None, cache: Path | None) -> Path:
-    """Where the objects under an s3 URI lie, after `fetch` has put them into a folder of the cache."""
+    """Where the objects under an s3 URI lie, after `fetch` has put them into a folder of the cache.
+
+    Raises BadSource.
+    """
     if fetch is None or cache is None:
         raise BadSource(
             field=uri, came="an s3:// source without a way to fetch it", allowed="a fetch function and a cache"

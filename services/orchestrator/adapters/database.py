@@ -38,7 +38,7 @@ def connect(url: str) -> sa.Engine:
 
 
 def open_database(url: str) -> sa.Engine:
-    """An engine; nothing is connected yet."""
+    """An engine; nothing is connected yet. Raises InvalidInput."""
     try:
         parsed = sa.make_url(url)
     except exc.ArgumentError as error:

@@ -122,7 +122,10 @@ def job_env(environ: Mapping[str, str], *, extra: Mapping[str, str]) -> dict[str
 
 
 def auth_headers(environ: Mapping[str, str]) -> dict[str, str]:
-    """Ray's bearer token, found as Ray finds it: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token."""
+    """Ray's bearer token, found as Ray finds it: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
+
+    Raises Refused.
+    """
     if environ.get("RAY_AUTH_MODE", "").lower() != "token":
         return {}
     token = environ.get("RAY_AUTH_TOKEN", "").strip()

@@ -76,6 +76,7 @@ class Records:
         return Page(items=items, next_number=rows[limit - 1].number if len(rows) > limit else None)
 
     def find_checkpoint(self, key: str) -> Checkpoint:
+        """See the port. Raises NotFound, and InvalidInput for a digest's beginning that several have."""
         conditions = [checkpoints.c.id == key, checkpoints.c.uri == key.rstrip("/")]
         if _DIGEST.fullmatch(key):
             conditions.append(checkpoints.c.manifest_sha256.startswith(key))

@@ -80,7 +80,7 @@ class Library:
         return await self._engine.read(self._engine.repository.find_checkpoint, key)
 
     async def export(self, key: str, *, with_training_state: bool) -> Export:
-        """Presigned URLs of a checkpoint's files, as its manifest names them."""
+        """Presigned URLs of a checkpoint's files, as its manifest names them. Raises FailedPrecondition."""
         checkpoint = await self.get(key)
         if not checkpoint.status.usable:
             raise FailedPrecondition(
@@ -133,7 +133,10 @@ class Library:
         return await self.get(checkpoint.id)
 
     async def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str) -> UploadTicket:
-        """A URL to upload one file to. Files of a model folder share `folder` and lie side by side."""
+        """A URL to upload one file to. Files of a model folder share `folder` and lie side by side.
+
+        Raises InvalidInput.
+        """
         faults = []
         if not _SHA256.fullmatch(sha256):
             faults.append(Violation(field="sha256", description=f"came {sha256!r}; allowed are 64 hex digits"))

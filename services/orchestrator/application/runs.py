@@ -95,7 +95,10 @@ class RunService:
     async def create(
         self, spec: PipelineSpec, request_id: str, *, digest: str, faults: Sequence[Violation] = ()
     ) -> RunState:
-        """A new run, or the one that this request made before. `digest` names the request's content."""
+        """A new run, or the one that this request made before. `digest` names the request's content.
+
+        Raises FailedPrecondition or InvalidInput.
+        """
         if request_id and (known := await self._answered(request_id, digest, spec)):
             return known
         checked = await self.check(spec, faults)
@@ -173,7 +176,10 @@ class RunService:
         return await self._engine.apply(run_id, event, etag=etag)
 
     async def delete(self, run_id: str, etag: str) -> None:
-        """Delete a run that has ended, unless a run that may still go on builds on it. Its files go later."""
+        """Delete a run that has ended, unless a run that may still go on builds on it. Its files go later.
+
+        Raises InvalidTransition.
+        """
         state = await self.get(run_id)
         present = f"{state.id}.{state.sequence}"
         if etag and etag != present:

@@ -30,7 +30,7 @@ def checkpoint_id(state: RunState, stage: StageRun, attempt: int, step: int) -> 
 
 
 def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
-    """Register a checkpoint; the same report again changes nothing."""
+    """Register a checkpoint; the same report again changes nothing. Raises AlreadyExists."""
     fence.check(state, event)
     stage = fence.stage_of(state, event.stage_index)
     at = (event.attempt, event.checkpoint.step)

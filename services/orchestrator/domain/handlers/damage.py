@@ -33,7 +33,7 @@ REASON = "CHECKPOINT_DAMAGED"
 
 
 def on_voided(state: RunState, event: CheckpointVoided) -> Outcome:
-    """A person sets a checkpoint aside; one that others build on is refused."""
+    """A person sets a checkpoint aside; one that others build on is refused. Raises FailedPrecondition."""
     for stage in state.stages[:-1]:
         if stage.accepted is not None and stage.accepted.uri == event.checkpoint.uri:
             later = state.stages[stage.plan.index + 1].plan.name

@@ -66,7 +66,7 @@ def next_group(state: RunState, *, after_s: float = 0.0) -> RunState:
 
 
 def on_cancelled(state: RunState, event: Cancelled) -> Outcome:
-    """End a run. Cancelling a cancelled one changes nothing."""
+    """End a run. Cancelling a cancelled one changes nothing. Raises InvalidTransition."""
     if state.status is RunStatus.CANCELLED:
         return state, ()
     if state.status.ended:
@@ -77,7 +77,10 @@ def on_cancelled(state: RunState, event: Cancelled) -> Outcome:
 
 
 def on_approved(state: RunState, event: Approved) -> Outcome:
-    """A person accepts a suspended stage's checkpoint as it is, or grants one more retry."""
+    """A person accepts a suspended stage's checkpoint as it is, or grants one more retry.
+
+    Raises FailedPrecondition or InvalidTransition.
+    """
     if state.status is not RunStatus.SUSPENDED:
         raise InvalidTransition("approve", state=state.status, allowed=["SUSPENDED"])
     stage = state.current
@@ -124,7 +127,10 @@ def on_approved(state: RunState, event: Approved) -> Outcome:
 
 
 def on_retried(state: RunState, event: Retried) -> Outcome:
-    """A failed or cancelled run waits for its turn again; its stage goes on at the last checkpoint."""
+    """A failed or cancelled run waits for its turn again; its stage goes on at the last checkpoint.
+
+    Raises InvalidTransition.
+    """
     if state.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
         raise InvalidTransition("retry", state=state.status, allowed=["FAILED", "CANCELLED"])
     state, given_back = restored(state)

@@ -27,7 +27,10 @@ NOT_FINITE_REASONS = ("NON_FINITE_LOSS", "NON_FINITE")
 
 
 def on_attempt_asked(state: RunState, event: AttemptAsked) -> Outcome:
-    """Begin an attempt of what comes next. A repeated request changes nothing and so gets the same answer."""
+    """Begin an attempt of what comes next. A repeated request changes nothing and so gets the same answer.
+
+    Raises Stale.
+    """
     fence.check_submission(state, event.submission)
     stage = state.current
     if state.status is not RunStatus.RUNNING or stage is None:
@@ -120,7 +123,10 @@ def on_progress(state: RunState, event: ProgressReported) -> Outcome:
 
 
 def on_stage_ended(state: RunState, event: StageEnded) -> Outcome:
-    """An attempt ended: preparing is done, a stage is done, one of them cannot be done, or the workers had to leave."""
+    """An attempt ended: preparing is done, a stage is done, one of them cannot be done, or the workers had to leave.
+
+    Raises FailedPrecondition.
+    """
     if event.interrupted and any(j.submission == event.submission and j.told_to_leave for j in state.jobs):
         return state, ()
     fence.check(state, event)

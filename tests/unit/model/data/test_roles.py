@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from model.data.roles import StageText, as_role, field_options, role_options
 from model.data.sources import open_source
 from model.data.sources.base import Source
-from model.data.sources.roles import StageText, as_role, field_options, role_options
 from model.document import Document
 from model.errors import BadSource
 

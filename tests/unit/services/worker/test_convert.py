@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.data.sources.roles import domain_options, role_options
+from model.data.roles import domain_options, role_options
 from model.dataloader.curriculum import Strategy
 from model.errors import BadConfig
 from model.training.acceleration import Acceleration

@@ -76,7 +76,10 @@ def as_role(said: StageText, role: str, source: Source) -> Source:
 
 
 def field_options(fields: Mapping[str, str], role: str, uri: str) -> dict[str, Any]:
-    """Options of a source of rows from the spec's map of field names. Samples have no columns to name."""
+    """Options of a source of rows from the spec's map of field names. Samples have no columns to name.
+
+    Raises BadSource.
+    """
     if not fields or uri.startswith("sample://"):
         return {}
     names = dict(fields)
