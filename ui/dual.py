@@ -41,7 +41,7 @@ def dual_rows(
         control = [result for result in record.results if result.set.use != "REPORT"]
         target = _first(control, lambda result: result.set.role == "TARGET")
         general = _first(control, lambda result: result.set.name == "general")
-        scores = [score for score in record.scores if score.use != "REPORT"]
+        scores = [score for score in record.scores if score.use != "REPORT" and not score.shown_only]
         # A score that is not a number is the worst of all: max() alone would let it hide behind a number.
         worst = max(scores, key=_badness, default=None)
         ratio = worst.ratio if worst else None

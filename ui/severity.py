@@ -79,8 +79,8 @@ class Thresholds:
         return "MINOR" if ratio >= self.minor else "OK"
 
     def of_score(self, score: ForgettingScore) -> str:
-        """Severity of a score with its floor."""
-        return self.severity(score.ratio, score.floor_ratio)
+        """Severity of a score with its floor; none of one that decides nothing."""
+        return "" if score.shown_only else self.severity(score.ratio, score.floor_ratio)
 
     def of_stage(self, stage: Stage) -> str:
         """Severity of a stage's worst score."""

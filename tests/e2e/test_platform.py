@@ -27,6 +27,7 @@ from ui.client.views import Run
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 STEPS = {"pretrain": 96, "midtrain/code": 72, "finetune": 48}
+GAUGES = ("gauge-code", "gauge-conversation", "gauge-encyclopaedic", "gauge-narrative")
 SERVICE = "retain.orchestrator.v1.OrchestratorService"
 
 
@@ -52,9 +53,30 @@ def test_every_boundary_was_decided_once_and_measured(client: RetainClient, undi
     assert [(d.stage, d.step) for d in decisions if d.verdict == "ACCEPT"] == list(STEPS.items())
     history = [record for record in client.history(undisturbed.id) if not record.baseline]
     assert [(record.stage, record.step) for record in history] == boundaries()
-    assert {score.retention_set for score in history[-1].scores} == {"general", "code"}
+    assert {score.retention_set for score in history[-1].scores} == {"general", "code", *GAUGES}
     losses = [record.train_loss_nats for record in history if record.stage == "pretrain"]
     assert losses[-1] < losses[0] < math.log(512) + 0.5, "it begins near the loss of guessing, and learns"
+
+
+def test_text_that_nothing_replays_is_measured_beside_the_rest(client: RetainClient, undisturbed: Run) -> None:
+    """Every stage after pre-training has the bundled sets, at the boundaries and in its report. This tiny model has read
+    a little documentation and no other text: it knows none of the kinds, so that they are shown and decide nothing."""
+    history = client.history(undisturbed.id)
+    for stage in undisturbed.stages[1:]:
+        scored = [row for row in history if row.stage == stage.name and not row.baseline]
+        assert all({*GAUGES} <= {s.retention_set for s in row.scores if s.use == "CONTROL"} for row in scored)
+        report = {score.retention_set: score for score in stage.report_scores}
+        for name in GAUGES:
+            last = next(s for s in stage.scores if s.retention_set == name)
+            assert math.isfinite(last.ratio)
+            assert last.ratio != 0.0, "a stage moved the model"
+            assert last.baseline_bits_per_byte is not None
+            assert last.shown_only == (last.baseline_bits_per_byte > 2.0)
+            assert name in report
+            assert name not in stage.shares
+        assert stage.worst_set not in {s.retention_set for s in stage.scores if s.shown_only}
+    assert {s.retention_set: s.shown_only for s in history[-1].scores}["gauge-code"]
+    print({s.retention_set: (round(s.ratio, 4), s.baseline_bits_per_byte) for s in undisturbed.stages[1].scores})
 
 
 def test_the_history_of_a_stage_begins_with_the_base_before_training(client: RetainClient, undisturbed: Run) -> None:
@@ -68,10 +90,11 @@ def test_the_history_of_a_stage_begins_with_the_base_before_training(client: Ret
     }
     assert sum(record.baseline for record in history) == 2
     base = firsts["midtrain/code"]
-    assert [score.ratio for score in base.scores] == [0.0]
+    assert [score.ratio for score in base.scores] == [0.0] * (1 + len(GAUGES))
     assert {(result.set.name, result.set.role) for result in base.results} == {
         ("general", "RETENTION"),
         ("code", "TARGET"),
+        *((name, "RETENTION") for name in GAUGES),
     }
     learned = {result.set.name: result.nats for result in history[-1].results}
     before = {result.set.name: result.nats for result in firsts["finetune"].results}

@@ -27,6 +27,7 @@ def answer(world: World, evaluation_id: str, request: resources.EvaluationReques
     if request.HasField("interpolation"):
         ends = request.parent.weights_digest, request.checkpoint.weights_digest
         now = world.between(*ends, request.interpolation)
+    most = {b.set_name: b.most_bits_per_byte for b in request.baselines if b.HasField("most_bits_per_byte")}
     baselines = {b.set_name: world.losses_of(b.checkpoint.weights_digest) for b in request.baselines}
     evaluation = resources.Evaluation(
         id=evaluation_id, request=request, state=resources.EVALUATION_STATE_SUCCEEDED, sequence=2
@@ -62,7 +63,8 @@ def answer(world: World, evaluation_id: str, request: resources.EvaluationReques
                 baseline_perplexity=math.exp(base),
                 perplexity=math.exp(loss),
                 use=ref.use or values_pb2.SET_USE_CONTROL,
-                baseline_bits_per_byte=base * TOKENS / math.log(2) / BYTES,
+                baseline_bits_per_byte=(bits := base * TOKENS / math.log(2) / BYTES),
+                shown_only=bits > most.get(ref.name, math.inf),
             )
     return evaluation
 

@@ -119,7 +119,9 @@ async def test_every_fault_of_a_spec_in_one_answer(tmp_path: Path) -> None:
         assert {v.field for v in details.field_violations} == fields
         fine = await client.runs.ValidatePipelineSpec(pb.ValidatePipelineSpecRequest(spec=demo_spec()))
         assert [stage.name for stage in fine.plan.stages] == ["pretrain", "midtrain/code", "finetune"]
-        assert list(fine.plan.stages[2].retention_sets) == ["general", "code"]
+        gauges = ["gauge-encyclopaedic", "gauge-narrative", "gauge-code", "gauge-conversation"]
+        assert list(fine.plan.stages[2].retention_sets) == ["general", "code", *gauges]
+        assert list(fine.plan.stages[2].never_replayed) == gauges
 
 
 async def test_runs_wait_in_line_and_are_told_their_place(tmp_path: Path) -> None:

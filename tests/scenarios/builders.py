@@ -112,11 +112,11 @@ def _folder(name: str) -> PreparedFolder:
     return PreparedFolder(name=name, uri=f"{STORE}/prepared/{name}", digest=name, tokens=1000, loss_tokens=1000)
 
 
-def score_of(name: str, ratio: float, use: SetUse, low: float | None, bits: float | None = None) -> ForgettingScore:
+def score_of(name: str, ratio: float, use: SetUse, low: float | None, unknown: bool = False) -> ForgettingScore:
     return ForgettingScore(
         retention_set=name, ratio=ratio, nats=0.0, ratio_low=low, ratio_high=None if low is None else 2 * ratio - low,
         baseline_perplexity=10.0, perplexity=10.0 * (1 + ratio), use=use,
-        baseline_bits_per_byte=bits,
+        shown_only=unknown,
     )  # fmt: skip
 
 

@@ -6,8 +6,9 @@
 
 The stage under test is a mid-training on code, 100 steps with a boundary every 10, on top of an imported model; a
 header line sets what differs (`lag=1 max_retries=0 settle=0`). Words on the left: admit, ask GROUP REQUEST, prepared,
-progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report=, floor=, bits=, took= for the interval, the report set,
-the noise floor, the gauges' baseline, the seconds), directive STEP, end, fail REASON, cancel, approve ACCEPT|CONTINUE,
+progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report=, floor=, unknown=, took= for the interval, the report
+set, the noise floor, gauges that the baseline did not know, the seconds), directive STEP, end, fail REASON, cancel,
+approve ACCEPT|CONTINUE,
 retry, job-ended GROUP, hung GROUP; of the line to the parent: point POINT SET=RATIO.., written POINT, unwritten POINT,
 and `score 100 at=POINT` for the written one. `@G.A` after a word speaks for attempt A of group G; without it for the
 present ones.
@@ -228,15 +229,17 @@ class Player:
         values = {name: float(value) for name, value in (word.split("=") for word in words[2:])}
         low, report, point = values.pop("low", None), values.pop("report", None), values.pop("at", None)
         target, floor = values.pop("target", 2.0), values.pop("floor", None)
-        bits = values.pop("bits", None)
+        unknown = bool(values.pop("unknown", 0))
         gauges = [name for name in values if is_gauge(name)]
         took_s = values.pop("took", 0.0)
         checkpoints = [c for c in self.state.stages[0].checkpoints if c.ref.step == at_step]
         attempt = checkpoints[-1].attempt if checkpoints else self.state.stages[0].attempt
-        scores = [score_of(name, ratio, SetUse.CONTROL, low, bits) for name, ratio in values.items()]
+        scores = [
+            score_of(name, ratio, SetUse.CONTROL, low, unknown and is_gauge(name)) for name, ratio in values.items()
+        ]
         if report is not None:
             scores.append(score_of("general", report, SetUse.REPORT, None))
-            scores += [score_of(name, values[name], SetUse.REPORT, None, bits) for name in gauges]
+            scores += [score_of(name, values[name], SetUse.REPORT, None, unknown) for name in gauges]
         results = [result_of("code", target, SetRole.TARGET), *(result_of(n, 2.0, SetRole.RETENTION) for n in values)]
         if report is not None:
             results.append(result_of("general", 2.0, SetRole.RETENTION, SetUse.REPORT))

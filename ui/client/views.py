@@ -56,7 +56,8 @@ class SetResult:
 @dataclass(frozen=True, kw_only=True)
 class ForgettingScore:
     """How much of one retention set was forgotten: `ratio` = (ppl_now - ppl_baseline) / ppl_baseline; > 0 is worse.
-    `floor_ratio`: the gauge's noise floor; no further from 0 a score is not resolved. None where it is not known."""
+    `floor_ratio`: the gauge's noise floor; no further from 0 a score is not resolved. None where it is not known.
+    `shown_only`: nothing is decided by it, for the baseline did not know the text (`baseline_bits_per_byte`)."""
 
     retention_set: str
     ratio: float
@@ -67,6 +68,8 @@ class ForgettingScore:
     perplexity: float
     use: str
     floor_ratio: float | None = None
+    baseline_bits_per_byte: float | None = None
+    shown_only: bool = False
 
     @property
     def resolved(self) -> bool:

@@ -197,8 +197,7 @@ def _question(document: dict[str, Any]) -> Question:
             ),
             "sets": tuple(map(_set, document["sets"])),
             "baselines": tuple(
-                Baseline(set_name=row["set_name"], checkpoint=_checkpoint(row["checkpoint"]))
-                for row in document["baselines"]
+                Baseline(**{**row, "checkpoint": _checkpoint(row["checkpoint"])}) for row in document["baselines"]
             ),
             "train_loss_nats": float(document["train_loss_nats"]),
             "base": document["base"] and _checkpoint(document["base"]),

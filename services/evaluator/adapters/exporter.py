@@ -2,6 +2,7 @@
 
 Gauges say how things stand now: a record replaces all that its run showed before, also of an earlier stage, whose score
 would otherwise keep a page firing that nobody can mend. What was is in Prometheus itself and in the history.
+Of what a baseline never knew only the perplexities are shown (`shown_only`), since its score is no forgetting.
 Only control sets are shown: a report set of the same name would be a second value of the same series.
 """
 
@@ -48,10 +49,12 @@ class PrometheusExporter(Exporter):
             if score.use is not Use.CONTROL:
                 continue
             labels = where | {"retention_set": score.retention_set}
-            metrics.forgetting_ratio.labels(**labels).set(finite_or_infinite(score.ratio))
-            metrics.forgetting_nats.labels(**labels).set(finite_or_infinite(score.nats))
             baseline = where | {"set": score.retention_set, "role": roles[score.retention_set]}
             metrics.baseline_perplexity.labels(**baseline).set(score.baseline_perplexity)
+            if score.shown_only:  # what the baseline never knew is no forgetting, and raises no alert
+                continue
+            metrics.forgetting_ratio.labels(**labels).set(finite_or_infinite(score.ratio))
+            metrics.forgetting_nats.labels(**labels).set(finite_or_infinite(score.nats))
             ends = [
                 (metrics.forgetting_ratio_ci_low, metrics.forgetting_nats_ci_low, score.ratio_low),
                 (metrics.forgetting_ratio_ci_high, metrics.forgetting_nats_ci_high, score.ratio_high),

@@ -9,7 +9,7 @@ from services.common.errors import RetainError, Unavailable
 from services.common.heart import beat
 from services.common.logging import get_logger
 from services.evaluator.application.ports import FloorName, Floors, MeasurementName, Measurer, Results, Statistics
-from services.evaluator.domain.answer import Answer, Measurement, NoiseFloor, Rows, Score, SetResult, score
+from services.evaluator.domain.answer import Answer, Measurement, NoiseFloor, Rows, Score, SetResult, judged_by, score
 from services.evaluator.domain.question import Model, Question, Role, SetRef, Use
 
 log = get_logger(__name__)
@@ -60,9 +60,11 @@ class Answering:
             rows.append(SetResult.of(ref, now))
             baseline = question.baseline_of(ref.name) if ref.role is Role.RETENTION else None
             if baseline is not None:
-                before = self._measured(Model(checkpoint=baseline), ref, stopwatch)
-                floor = self._floor(Model(checkpoint=baseline), ref) if math.isfinite(before.perplexity) else None
-                scores.append(score(ref, now, before, self.statistics.interval(now, before), floor))
+                model_before = Model(checkpoint=baseline.checkpoint)
+                before = self._measured(model_before, ref, stopwatch)
+                floor = self._floor(model_before, ref) if math.isfinite(before.perplexity) else None
+                found = score(ref, now, before, self.statistics.interval(now, before), floor)
+                scores.append(judged_by(found, baseline.most_bits_per_byte))
         return tuple(rows), tuple(scores)
 
     def _floor(self, baseline: Model, ref: SetRef) -> NoiseFloor | None:

@@ -75,7 +75,7 @@ class Score:
 
     `floor_ratio`: the noise floor of this gauge; a ratio no further from 0 is not resolved. None where it is not known.
     `baseline_bits_per_byte`: how well the baseline knew the text; None for a set without bytes, and in records from
-    before it was told.
+    before it was told. `shown_only`: too badly, so that nothing may be decided by the score.
     """
 
     retention_set: str
@@ -88,6 +88,7 @@ class Score:
     perplexity: float
     floor_ratio: float | None = None
     baseline_bits_per_byte: float | None = None
+    shown_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +135,15 @@ def score(
         floor_ratio=floor.ratio if floor is not None else None,
         baseline_bits_per_byte=baseline.bits_per_byte if baseline.bytes else None,
     )
+
+
+def judged_by(found: Score, most_bits_per_byte: float | None) -> Score:
+    """The score, shown only where the baseline needs more bits a byte than that: what was never known cannot be
+    forgotten. A score that is no number counts whatever was known, and so does one without bytes to tell by."""
+    bits = found.baseline_bits_per_byte
+    if most_bits_per_byte is None or bits is None or not math.isfinite(found.ratio):
+        return found
+    return replace(found, shown_only=bits > most_bits_per_byte)
 
 
 class State(StrEnum):

@@ -78,10 +78,12 @@ class SetRef:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """The checkpoint that a retention set is compared with: the one that introduced it."""
+    """The checkpoint that a retention set is compared with: the one that introduced it. `most_bits_per_byte`: one that
+    needs more did not know the text, and the score is shown only; None: it counts anyway."""
 
     set_name: str
     checkpoint: CheckpointRef
+    most_bits_per_byte: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +181,9 @@ class Question:
         """Whether both have the same answer: the history's first row is beside it."""
         return replace(self, base=None) == replace(other, base=None)
 
-    def baseline_of(self, name: str) -> CheckpointRef | None:
+    def baseline_of(self, name: str) -> Baseline | None:
         """What the retention set of this name is compared with."""
-        return next((baseline.checkpoint for baseline in self.baselines if baseline.set_name == name), None)
+        return next((baseline for baseline in self.baselines if baseline.set_name == name), None)
 
     def violations(self) -> list[Violation]:
         """Every fault of the question, with its path in the request."""
@@ -201,6 +203,9 @@ class Question:
         for index, baseline in enumerate(self.baselines):
             path = f"request.baselines[{index}]"
             found += baseline.checkpoint.violations(f"{path}.checkpoint")
+            most = baseline.most_bits_per_byte
+            if most is not None and not (math.isfinite(most) and most > 0):
+                found.append(_violation(f"{path}.most_bits_per_byte", most, "a finite number above 0, or nothing"))
             if baseline.set_name not in retained:
                 allowed = f"a retention set of the request: {', '.join(sorted(retained)) or 'there is none'}"
                 found.append(_violation(f"{path}.set_name", baseline.set_name, allowed))

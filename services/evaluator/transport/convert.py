@@ -88,7 +88,12 @@ def question_from(message: resources_pb2.EvaluationRequest) -> Question:
         model=Model(checkpoint=checkpoint_from(message.checkpoint), line=line),
         sets=tuple(set_from(row, f"request.sets[{index}]") for index, row in enumerate(message.sets)),
         baselines=tuple(
-            Baseline(set_name=row.set_name, checkpoint=checkpoint_from(row.checkpoint)) for row in message.baselines
+            Baseline(
+                set_name=row.set_name,
+                checkpoint=checkpoint_from(row.checkpoint),
+                most_bits_per_byte=row.most_bits_per_byte if row.HasField("most_bits_per_byte") else None,
+            )
+            for row in message.baselines
         ),
         run=message.run_id,
         stage=message.stage,
@@ -112,7 +117,11 @@ def question_to(value: Question) -> resources_pb2.EvaluationRequest:
         checkpoint=checkpoint_to(value.model.checkpoint),
         sets=[set_to(ref) for ref in value.sets],
         baselines=[
-            resources_pb2.Baseline(set_name=row.set_name, checkpoint=checkpoint_to(row.checkpoint))
+            resources_pb2.Baseline(
+                set_name=row.set_name,
+                checkpoint=checkpoint_to(row.checkpoint),
+                most_bits_per_byte=row.most_bits_per_byte,
+            )
             for row in value.baselines
         ],
         run_id=value.run,
@@ -152,6 +161,7 @@ def score_to(value: Score) -> values_pb2.ForgettingScore:
         use=_USES_OUT[value.use],
         floor_ratio=value.floor_ratio,
         baseline_bits_per_byte=value.baseline_bits_per_byte,
+        shown_only=value.shown_only,
     )
 
 

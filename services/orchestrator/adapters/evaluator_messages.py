@@ -37,7 +37,11 @@ def question_message(run_id: str, question: Evaluate) -> resources.EvaluationReq
     if question.base is not None:
         request.base.CopyFrom(ref_message(question.base))
     for baseline in question.baselines:
-        request.baselines.add(set_name=baseline.set_name, checkpoint=ref_message(baseline.checkpoint))
+        request.baselines.add(
+            set_name=baseline.set_name,
+            checkpoint=ref_message(baseline.checkpoint),
+            most_bits_per_byte=baseline.most_bits_per_byte,
+        )
     return request
 
 
@@ -119,6 +123,7 @@ def _score(s: values_pb2.ForgettingScore) -> ForgettingScore:
         perplexity=s.perplexity,
         use=_use(s.use),
         floor_ratio=s.floor_ratio if s.HasField("floor_ratio") else None,
+        shown_only=s.shown_only,
         baseline_bits_per_byte=s.baseline_bits_per_byte if s.HasField("baseline_bits_per_byte") else None,
     )
 

@@ -12,7 +12,6 @@ falls by half without a meaning.
 from collections.abc import Iterable, Mapping
 
 from services.orchestrator.domain.spec.spec import ForgettingSpec, GaugeKind
-from services.orchestrator.domain.values import ForgettingScore
 
 PREFIX = "gauge-"
 KINDS = tuple(kind for kind in GaugeKind if kind is not GaugeKind.UNSPECIFIED)
@@ -32,19 +31,9 @@ def is_gauge(set_name: str) -> bool:
     return set_name.startswith(PREFIX)
 
 
-def counts(rules: ForgettingSpec, score: ForgettingScore) -> bool:
-    """Whether anything is decided by a score. Without the baseline's bits a byte, and for a score that is no number, it
-    is (fail closed)."""
-    bits = score.baseline_bits_per_byte
-    if not is_gauge(score.retention_set) or bits is None or not score.finite:
-        return True
-    most = rules.gauges.most_bits_per_byte if rules.gauges is not None else None
-    return bits <= (MOST_BITS_PER_BYTE if most is None else most)
-
-
-def counting(rules: ForgettingSpec, scores: Iterable[ForgettingScore]) -> tuple[ForgettingScore, ...]:
-    """The scores that something is decided by."""
-    return tuple(score for score in scores if counts(rules, score))
+def most_bits_per_byte(rules: ForgettingSpec, set_name: str) -> float | None:
+    """Bits a byte above which a baseline did not know a set; None for a set that counts whatever was known."""
+    return rules.gauges.most_bits_per_byte if rules.gauges is not None and is_gauge(set_name) else None
 
 
 def warnings_of(name: str, retention_sets: Iterable[str], shares: Mapping[str, float]) -> tuple[str, ...]:

@@ -85,7 +85,8 @@ class SetResult:
 @dataclass(frozen=True, kw_only=True)
 class ForgettingScore:
     """How much of one retention set was forgotten. `ratio` = (ppl_now - ppl_baseline) / ppl_baseline; > 0 is worse.
-    `floor_ratio`: the noise floor of the gauge that measured it, None where it is not known."""
+    `floor_ratio`: the noise floor of the gauge that measured it, None where it is not known. `shown_only`: nothing is
+    decided by it, for the baseline did not know the text (`baseline_bits_per_byte`)."""
 
     retention_set: str
     ratio: float
@@ -97,6 +98,7 @@ class ForgettingScore:
     use: SetUse
     floor_ratio: float | None = None
     baseline_bits_per_byte: float | None = None
+    shown_only: bool = False
 
     @property
     def resolved(self) -> bool:
@@ -142,6 +144,10 @@ class Measurement:
     def scores_of(self, use: SetUse) -> tuple[ForgettingScore, ...]:
         """The scores on control or on report sets."""
         return tuple(score for score in self.scores if score.use is use)
+
+    def deciding(self, use: SetUse) -> tuple[ForgettingScore, ...]:
+        """The scores on control or on report sets that something is decided by."""
+        return tuple(score for score in self.scores_of(use) if not score.shown_only)
 
     def results_of(self, use: SetUse) -> tuple[SetResult, ...]:
         """The results on control or on report sets."""

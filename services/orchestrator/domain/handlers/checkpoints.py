@@ -146,7 +146,7 @@ def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcom
     if checkpoint is None:
         return state, ()
     if event.of_the_line and event.point is not None:
-        stage = replace(stage, line=(*stage.line, line_point(event.point, event.measurement, state.spec.forgetting)))
+        stage = replace(stage, line=(*stage.line, line_point(event.point, event.measurement)))
         return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
     if event.measurement.measure_s > 0:  # what came from the store says nothing about speed
         stage = replace(

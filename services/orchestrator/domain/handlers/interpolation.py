@@ -19,12 +19,10 @@ written without it.
 import math
 from collections.abc import Sequence
 
-from services.orchestrator.domain.gauges import counting
 from services.orchestrator.domain.policy.gate import LEAST_RATIO, Limits, worst_of
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
 from services.orchestrator.domain.run.state import Checkpoint, RunState, StageRun
-from services.orchestrator.domain.spec.spec import ForgettingSpec
 from services.orchestrator.domain.values import LinePoint, Measurement, SetRole, SetUse
 
 PARENT, RESULT = 0.0, 1.0
@@ -45,10 +43,10 @@ def unmeasured(state: RunState, stage: StageRun) -> tuple[float, ...]:
     return tuple(point for point in sorted(asked) if point not in known)
 
 
-def line_point(point: float, measured: Measurement, rules: ForgettingSpec) -> LinePoint:
+def line_point(point: float, measured: Measurement) -> LinePoint:
     """What was measured at a point, as far as the gauge resolves it. Whatever is missing is NaN, and a point with a NaN
     is never chosen."""
-    worst = worst_of(counting(rules, measured.scores_of(SetUse.CONTROL)))
+    worst = worst_of(measured.deciding(SetUse.CONTROL))
     targets = [r.loss_nats for r in measured.results_of(SetUse.CONTROL) if r.set.role is SetRole.TARGET]
     return LinePoint(
         point=point,

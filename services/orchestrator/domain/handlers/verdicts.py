@@ -6,7 +6,7 @@ with its evidence).
 
 from dataclasses import replace
 
-from services.orchestrator.domain.gauges import counting, is_gauge
+from services.orchestrator.domain.gauges import is_gauge
 from services.orchestrator.domain.handlers.completion import complete_stage, suspend
 from services.orchestrator.domain.handlers.interpolation import RESULT, choose, gains, limit_of, line_point, told
 from services.orchestrator.domain.handlers.interpolation import unmeasured as unmeasured_points
@@ -46,7 +46,7 @@ def decide_ready(state: RunState, stage_index: int, now_s: float) -> Outcome:
         looks_at_line = line_wanted(state, stage, checkpoint) and not not_finite(stage, checkpoint, measured)
         if looks_at_line and unmeasured_points(state, stage):
             break
-        points = (*stage.line, line_point(RESULT, measured, state.spec.forgetting)) if looks_at_line else ()
+        points = (*stage.line, line_point(RESULT, measured)) if looks_at_line else ()
         state, made = _decide(state, stage, checkpoint, measured, points, now_s)
         actions += made
     return state, actions
@@ -188,8 +188,8 @@ def _boundary(state: RunState, stage: StageRun, checkpoint: Checkpoint, measured
     return Boundary(
         progress=checkpoint.ref.step / stage.plan.steps,
         last=checkpoint.boundary >= stage.plan.boundaries,
-        scores=counting(state.spec.forgetting, measured.scores_of(SetUse.CONTROL)),
-        report_scores=counting(state.spec.forgetting, measured.scores_of(SetUse.REPORT)),
+        scores=measured.deciding(SetUse.CONTROL),
+        report_scores=measured.deciding(SetUse.REPORT),
         projected=project(state.spec, stage, checkpoint, measured),
         onward=project_onward(state.spec, stage, checkpoint, measured),
         not_finite=not_finite(stage, checkpoint, measured),

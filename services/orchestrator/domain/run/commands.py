@@ -43,10 +43,11 @@ class StopJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What a retention set is compared with."""
+    """What a retention set is compared with. `most_bits_per_byte`: a baseline that needs more did not know the text."""
 
     set_name: str
     checkpoint: CheckpointRef
+    most_bits_per_byte: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Which checkpoint a retention set is compared with, and which sets a stage is measured on."""
 
+from services.orchestrator.domain.gauges import most_bits_per_byte
 from services.orchestrator.domain.run.commands import Baseline
 from services.orchestrator.domain.run.state import RunState, StageRun
 from services.orchestrator.domain.spec.spec import StageKind
@@ -29,7 +30,12 @@ def baseline_of(state: RunState, stage: StageRun, set_name: str) -> CheckpointRe
 def baselines(state: RunState, stage: StageRun) -> tuple[Baseline, ...]:
     """The baseline of each retention set of a stage."""
     found = ((name, baseline_of(state, stage, name)) for name in stage.plan.retention_sets)
-    return tuple(Baseline(set_name=name, checkpoint=ref) for name, ref in found if ref is not None)
+    rules = state.spec.forgetting
+    return tuple(
+        Baseline(set_name=name, checkpoint=ref, most_bits_per_byte=most_bits_per_byte(rules, name))
+        for name, ref in found
+        if ref is not None
+    )
 
 
 def sets_at(state: RunState, stage: StageRun, boundary: int) -> tuple[EvalSetRef, ...]:

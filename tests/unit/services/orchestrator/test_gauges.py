@@ -9,8 +9,9 @@ from model import gauge
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import spec_pb2
-from services.orchestrator.domain.gauges import KINDS, MOST_BITS_PER_BYTE, PREFIX, counts
+from services.orchestrator.domain.gauges import KINDS, MOST_BITS_PER_BYTE, PREFIX, most_bits_per_byte
 from services.orchestrator.domain.handlers.assignment import PrepareWork, work_of
+from services.orchestrator.domain.handlers.interpolation import line_point
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.policy.gate import Limits
 from services.orchestrator.domain.policy.recommendations import recommendations
@@ -19,7 +20,7 @@ from services.orchestrator.domain.run.state import RunStatus
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.plan import plan, warnings
 from services.orchestrator.domain.spec.spec import ForgettingSpec, GaugeKind, GaugeSpec, PipelineSpec, StageData
-from services.orchestrator.domain.values import ForgettingScore, SetUse
+from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
 from services.orchestrator.transport.generic import fill_message, to_domain
 from services.orchestrator.transport.present import present_plan
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
@@ -32,10 +33,10 @@ def with_gauges(gauges: GaugeSpec | None, **rules: object) -> PipelineSpec:
     return spec(forgetting=ForgettingSpec(gauges=gauges, **rules))  # type: ignore[arg-type]
 
 
-def score(name: str, bits: float | None, ratio: float = 0.3) -> ForgettingScore:
+def score(name: str, *, ratio: float, shown_only: bool = False) -> ForgettingScore:
     return ForgettingScore(
-        retention_set=name, ratio=ratio, nats=0.26, baseline_perplexity=10.0, perplexity=13.0, use=SetUse.CONTROL,
-        baseline_bits_per_byte=bits,
+        retention_set=name, ratio=ratio, nats=0.0, baseline_perplexity=10.0, perplexity=10.0 * (1 + ratio),
+        use=SetUse.CONTROL, shown_only=shown_only,
     )  # fmt: skip
 
 
@@ -116,25 +117,20 @@ def test_a_set_that_is_kept_and_not_replayed_is_warning_enough_of_its_own() -> N
     assert warnings(plan(fill(asked))) == ()
 
 
-@pytest.mark.parametrize(
-    ("name", "bits", "counted"),
-    [
-        ("gauge-code", MOST_BITS_PER_BYTE, True),
-        ("gauge-code", 2.001, False),
-        ("gauge-code", None, True),
-        ("general", 9.0, True),
-        ("code", 9.0, True),
-    ],
-)
-def test_what_was_never_known_decides_nothing(name: str, bits: float | None, counted: bool) -> None:
-    assert counts(fill(spec()).forgetting, score(name, bits)) is counted
+def test_the_evaluator_is_told_from_where_on_a_gauge_was_not_known() -> None:
+    rules = fill(spec()).forgetting
+    assert most_bits_per_byte(rules, "gauge-code") == MOST_BITS_PER_BYTE == 2.0
+    assert most_bits_per_byte(rules, "general") is None
+    assert most_bits_per_byte(fill(with_gauges(GaugeSpec(most_bits_per_byte=9.0))).forgetting, "gauge-code") == 9.0
+    assert most_bits_per_byte(replace(rules, gauges=None), "gauge-code") is None
 
 
-def test_a_spec_says_from_where_on_a_text_is_known() -> None:
-    rules = fill(with_gauges(GaugeSpec(most_bits_per_byte=9.0))).forgetting
-    assert counts(rules, score("gauge-code", 8.9))
-    assert not counts(rules, score("gauge-code", 9.1))
-    assert counts(rules, score("gauge-code", 9.1, ratio=float("nan")))
+def test_what_was_not_known_is_shown_and_decides_nothing() -> None:
+    scores = (score("general", ratio=0.01), score("gauge-code", ratio=0.9, shown_only=True))
+    measured = Measurement(results=(), scores=scores)
+    assert measured.scores_of(SetUse.CONTROL) == scores
+    assert measured.deciding(SetUse.CONTROL) == scores[:1]
+    assert line_point(0.5, measured).worst_set == "general"
 
 
 def test_people_are_told_that_replay_does_not_help_them() -> None:

@@ -10,7 +10,6 @@ from services.orchestrator.domain.handlers.interpolation import line_point
 from services.orchestrator.domain.policy.gate import Boundary, Limits, Ruling, judge, worst_of
 from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run.decisions import Severity
-from services.orchestrator.domain.spec.spec import ForgettingSpec
 from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
 from services.orchestrator.transport.generic import enum_number
 
@@ -108,9 +107,9 @@ def test_a_report_set_that_is_resolved_holds_the_budget_though_the_control_set_i
 
 def test_a_point_of_a_line_forgot_nothing_within_the_floor() -> None:
     measured = Measurement(results=(), scores=(score(0.02, 0.03), score(0.01, 1e-6, name="code")))
-    found = line_point(0.5, measured, ForgettingSpec())
+    found = line_point(0.5, measured)
     assert (found.forgetting, found.worst_set) == (0.01, "code")
-    alone = line_point(0.5, Measurement(results=(), scores=(score(0.02, 0.03),)), ForgettingSpec())
+    alone = line_point(0.5, Measurement(results=(), scores=(score(0.02, 0.03),)))
     assert (alone.forgetting, alone.worst_set) == (0.0, "general")
 
 

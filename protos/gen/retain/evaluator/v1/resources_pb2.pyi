@@ -83,12 +83,14 @@ class EvaluationRequest(_message.Message):
     def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ..., baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., step: _Optional[int] = ..., attempt: _Optional[int] = ..., export_metrics: _Optional[bool] = ..., interpolation: _Optional[float] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., train_loss_nats: _Optional[float] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
 
 class Baseline(_message.Message):
-    __slots__ = ("set_name", "checkpoint")
+    __slots__ = ("set_name", "checkpoint", "most_bits_per_byte")
     SET_NAME_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    MOST_BITS_PER_BYTE_FIELD_NUMBER: _ClassVar[int]
     set_name: str
     checkpoint: _values_pb2.CheckpointRef
-    def __init__(self, set_name: _Optional[str] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
+    most_bits_per_byte: float
+    def __init__(self, set_name: _Optional[str] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., most_bits_per_byte: _Optional[float] = ...) -> None: ...
 
 class ForgettingRecord(_message.Message):
     __slots__ = ("run_id", "stage", "attempt", "step", "tokens", "results", "scores", "time", "train_loss_nats", "baseline")

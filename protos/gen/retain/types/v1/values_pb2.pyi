@@ -73,7 +73,7 @@ class SetResult(_message.Message):
     def __init__(self, set: _Optional[_Union[EvalSetRef, _Mapping]] = ..., nats: _Optional[float] = ..., tokens: _Optional[int] = ..., bytes: _Optional[int] = ..., loss_nats: _Optional[float] = ..., perplexity: _Optional[float] = ..., bits_per_byte: _Optional[float] = ..., units: _Optional[int] = ...) -> None: ...
 
 class ForgettingScore(_message.Message):
-    __slots__ = ("retention_set", "ratio", "nats", "ratio_low", "ratio_high", "baseline_perplexity", "perplexity", "use", "floor_ratio", "baseline_bits_per_byte")
+    __slots__ = ("retention_set", "ratio", "nats", "ratio_low", "ratio_high", "baseline_perplexity", "perplexity", "use", "floor_ratio", "baseline_bits_per_byte", "shown_only")
     RETENTION_SET_FIELD_NUMBER: _ClassVar[int]
     RATIO_FIELD_NUMBER: _ClassVar[int]
     NATS_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class ForgettingScore(_message.Message):
     USE_FIELD_NUMBER: _ClassVar[int]
     FLOOR_RATIO_FIELD_NUMBER: _ClassVar[int]
     BASELINE_BITS_PER_BYTE_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_ONLY_FIELD_NUMBER: _ClassVar[int]
     retention_set: str
     ratio: float
     nats: float
@@ -94,7 +95,8 @@ class ForgettingScore(_message.Message):
     use: SetUse
     floor_ratio: float
     baseline_bits_per_byte: float
-    def __init__(self, retention_set: _Optional[str] = ..., ratio: _Optional[float] = ..., nats: _Optional[float] = ..., ratio_low: _Optional[float] = ..., ratio_high: _Optional[float] = ..., baseline_perplexity: _Optional[float] = ..., perplexity: _Optional[float] = ..., use: _Optional[_Union[SetUse, str]] = ..., floor_ratio: _Optional[float] = ..., baseline_bits_per_byte: _Optional[float] = ...) -> None: ...
+    shown_only: bool
+    def __init__(self, retention_set: _Optional[str] = ..., ratio: _Optional[float] = ..., nats: _Optional[float] = ..., ratio_low: _Optional[float] = ..., ratio_high: _Optional[float] = ..., baseline_perplexity: _Optional[float] = ..., perplexity: _Optional[float] = ..., use: _Optional[_Union[SetUse, str]] = ..., floor_ratio: _Optional[float] = ..., baseline_bits_per_byte: _Optional[float] = ..., shown_only: _Optional[bool] = ...) -> None: ...
 
 class PreparedFolder(_message.Message):
     __slots__ = ("name", "uri", "digest", "tokens", "loss_tokens", "documents", "left_out")
