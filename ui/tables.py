@@ -7,8 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ui import words
-from ui.client.views import Checkpoint, Decision, Garbage, Plan, Run, Stage
+from ui.client.views import Checkpoint, Decision, Garbage, Plan, PlannedStage, Run, Stage
 from ui.dual import DualRow
+from ui.kept import KeptRow
 from ui.progress import ProgressRow
 from ui.severity import MARKS, mark_of
 
@@ -198,7 +199,7 @@ def plan_table(plan: Plan) -> Table:
             str(stage.steps) if stage.steps else late,
             str(stage.boundaries) if stage.boundaries else late,
             f"{stage.learning_rate:g}",
-            ", ".join(stage.retention_sets) or "-",
+            must_keep(stage),
             stage.base or "random weights",
         )
     return table
@@ -223,6 +224,13 @@ def cost_lines(plan: Plan) -> list[str]:
     if basis:
         lines.append(f"An estimate: {'; '.join(basis)}")
     return lines
+
+
+def must_keep(stage: PlannedStage) -> str:
+    """The retention sets of a planned stage, and which of them nothing replays."""
+    replayed = [name for name in stage.retention_sets if name not in stage.never_replayed]
+    never = f"never replayed: {', '.join(stage.never_replayed)}" if stage.never_replayed else ""
+    return "; ".join(filter(None, [", ".join(replayed), never])) or "-"
 
 
 def stages_table(run: Run) -> Table:
@@ -255,6 +263,29 @@ def stages_table(run: Run) -> Table:
             str(stage.retries),
             _time(stage),
         )
+    return table
+
+
+def kept_table(rows: Sequence[KeptRow]) -> Table:
+    """What was kept of each retention set: of replayed sources, and of text that nothing replays."""
+    right = ["Replayed", "PPL before", "PPL now", "Forgetting"]
+    table = _table("What is kept", "Stage", "Set", *right, "95 %", "", right=right)
+    _narrow(table, may_break=[""])
+    previous = ""
+    for row in rows:
+        if row.stage != previous and previous:
+            table.add_section()
+        table.add_row(
+            "" if row.stage == previous else row.stage,
+            row.set_name,
+            row.replayed,
+            words.ppl(row.baseline_perplexity),
+            words.ppl(row.perplexity),
+            words.percent(row.score.ratio),
+            row.interval,
+            Text(row.note or f"{row.mark.sign} {row.mark.word}", "dim" if row.note else row.mark.style),
+        )
+        previous = row.stage
     return table
 
 

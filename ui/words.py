@@ -12,6 +12,11 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 10 else duration(value)
 
 
+def bits(value: float) -> str:
+    """8.9 bits a byte."""
+    return f"{value:.1f} bits a byte"
+
+
 def percent(ratio: float | None, *, signed: bool = True) -> str:
     """`+12.3 %` of 0.123; `-` without a value. What is not finite is said as it is."""
     if ratio is None:

@@ -46,6 +46,7 @@ class FakePlatform(
         self.requests: dict[str, str] = {}
         self.violations: list[tuple[str, str]] = []
         self.costs: dict[str, res.BoundaryCost] = {}  # of planned stages, by name
+        self.warnings: list[str] = []  # of every plan
         self.calls: list[str] = []
         self.unavailable_calls = 0
         self.on_create: Callable[[res.PipelineRun], object] | None = None
@@ -104,7 +105,7 @@ class FakePlatform(
     def ValidatePipelineSpec(self, request, context):
         self._enter(context, "ValidatePipelineSpec")
         faults = [pb.SpecViolation(field=field, description=text) for field, text in self.violations]
-        plan = res.PipelinePlan(spec=request.spec)
+        plan = res.PipelinePlan(spec=request.spec, warnings=self.warnings)
         for stage in request.spec.stages:
             plan.stages.add(
                 name=spec_pb2.StageKind.Name(stage.kind).removeprefix("STAGE_KIND_").lower(),

@@ -334,6 +334,7 @@ class PlannedStage:
     steps_per_boundary: int
     boundaries: int
     retention_sets: tuple[str, ...]
+    never_replayed: tuple[str, ...]
     sources: dict[str, str]
     learning_rate: float
     base: str

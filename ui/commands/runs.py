@@ -216,14 +216,19 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
     from ui import words
     from ui.data_facts import data_lines
     from ui.follow import outcome_line
+    from ui.kept import kept_rows
     from ui.progress import of_run
-    from ui.tables import decisions_table, progress_table, stages_table
+    from ui.severity import Thresholds
+    from ui.tables import decisions_table, kept_table, progress_table, stages_table
 
     out = console()
     out.print(outcome_line(found), soft_wrap=True, highlight=False)
     out.print(f"{found.name}, created {words.moment(found.create_time)}", highlight=False)
     out.print(progress_table(of_run(found)))
     out.print(stages_table(found))
+    kept = kept_rows(found.stages, Thresholds.of_spec(found.resource["spec"]))
+    if kept:
+        out.print(kept_table(kept))
     for line in data_lines(found.resource):
         out.print(line, soft_wrap=True, highlight=False)
     if made:

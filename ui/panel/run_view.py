@@ -8,6 +8,7 @@ from ui import words
 from ui.client.views import Checkpoint, Decision, Run
 from ui.dual import DualRow
 from ui.follow import PHASES
+from ui.kept import kept_rows
 from ui.panel.charts import draw, stage_starts
 from ui.panel.shared import STATUS_LABELS
 from ui.progress import TITLES
@@ -68,6 +69,34 @@ def charts(run: Run, rows: Sequence[DualRow], thresholds: Thresholds) -> None:
             st.caption("Nothing has to be kept yet: pre-training has no earlier ability to lose.")
         else:
             st.altair_chart(forgetting, key="forgetting", alt="Forgetting in its bands, with the gate's decisions")
+
+
+def kept(run: Run, thresholds: Thresholds) -> None:
+    """Every retention set beside the others: those that are replayed, and those that nothing replays."""
+    rows = kept_rows(run.stages, thresholds)
+    if not rows:
+        return
+    with st.container(border=True):
+        st.subheader("What is kept")
+        st.dataframe(
+            [
+                {
+                    "Stage": row.stage,
+                    "Set": row.set_name,
+                    "Replayed": row.replayed,
+                    "Perplexity before": words.ppl(row.baseline_perplexity),
+                    "now": words.ppl(row.perplexity),
+                    "Forgetting": f"{row.mark.sign} {words.percent(row.score.ratio)}",
+                    "95 %": row.interval or "-",
+                    "Note": row.note or row.mark.word,
+                }
+                for row in rows
+            ],
+            hide_index=True,
+            key="kept",
+            alt="Forgetting of every retention set, replayed or never replayed",
+        )
+        st.caption("A score on a replayed source also says that this source is being learned; the others do not.")
 
 
 def decisions(made: Sequence[Decision]) -> None:
@@ -140,6 +169,7 @@ def report(run: Run, thresholds: Thresholds) -> None:
         for stage in accepted:
             scores = ", ".join(
                 f"{MARKS[thresholds.of_score(score)].sign} {score.retention_set} {words.percent(score.ratio)}"
+                + (" (shown only)" if score.shown_only else "")
                 for score in stage.report_scores
             )
             table.append(

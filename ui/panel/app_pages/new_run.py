@@ -8,7 +8,7 @@ from ui.data_check import check_local
 from ui.local_data import place_local_sources
 from ui.panel.shared import client, errors_shown, open_run, show_error, show_faults
 from ui.spec_file import STANDARD_INPUT, parse_yaml
-from ui.tables import cost_lines
+from ui.tables import cost_lines, must_keep
 
 TEMPLATES = {entry.name: entry for entry in library.templates()}
 
@@ -47,7 +47,7 @@ def _plan(plan) -> None:
                 "Steps": str(stage.steps or "after preparing"),
                 "Boundaries": str(stage.boundaries or "after preparing"),
                 "Peak LR": f"{stage.learning_rate:g}",
-                "Must keep": ", ".join(stage.retention_sets) or "-",
+                "Must keep": must_keep(stage),
                 "Builds on": stage.base or "random weights",
             }
             for stage in plan.stages
@@ -56,7 +56,7 @@ def _plan(plan) -> None:
         alt="The planned stages",
     )
     for warning in plan.warnings:
-        st.warning(warning, icon=":material/hourglass:")
+        st.warning(warning, icon=":material/warning:")
     for line in cost_lines(plan):
         st.caption(line)
 

@@ -111,6 +111,7 @@ def page(run_id: str, refreshing: bool) -> None:
     rows = dual_rows(snapshot.history, snapshot.decisions, thresholds)
     run_view.stages(run, thresholds)
     run_view.charts(run, rows, thresholds)
+    run_view.kept(run, thresholds)
     run_view.decisions(snapshot.decisions)
     run_view.lineage(snapshot.checkpoints)
     _set_aside(run, snapshot.checkpoints)

@@ -1,0 +1,92 @@
+"""What is kept, side by side: replayed sources and text that nothing replays, in `show`, and warnings in `validate`."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from retain.evaluator.v1 import resources_pb2 as evaluator_resources
+from retain.orchestrator.v1 import resources_pb2 as res
+from retain.types.v1 import values_pb2
+from tests.fakes.orchestrator_service import FakePlatform
+from ui.client import convert
+from ui.client.views import ForgettingRecord, Plan, Stage
+from ui.dual import dual_rows
+from ui.kept import kept_rows
+from ui.severity import Thresholds
+from ui.tables import kept_table, plan_table
+
+SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
+
+
+def stage_message() -> res.StageStatus:
+    """General is replayed and 30 % better; of the gauges one forgot 12 %, and one was not known."""
+    message = res.StageStatus(name="midtrain/code", shares={"general": 0.1})
+    common = {"baseline_perplexity": 10.0, "use": values_pb2.SET_USE_CONTROL}
+    message.scores.add(
+        retention_set="gauge-narrative", ratio=0.12, ratio_low=0.09, ratio_high=0.15, perplexity=11.2,
+        baseline_bits_per_byte=1.1, **common,
+    )  # fmt: skip
+    message.scores.add(
+        retention_set="gauge-code", ratio=0.9, perplexity=19.0, baseline_bits_per_byte=8.86, shown_only=True, **common
+    )
+    message.scores.add(retention_set="general", ratio=-0.3, perplexity=7.0, baseline_bits_per_byte=1.0, **common)
+    return message
+
+
+def printed(table: object, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_replayed_sets_and_those_that_never_are_stand_side_by_side() -> None:
+    rows = kept_rows([convert.to_view(Stage, stage_message())], SEED)
+    assert [(row.set_name, row.replayed, row.severity) for row in rows] == [
+        ("general", "10 %", "OK"),
+        ("gauge-narrative", "never", "ACTION"),
+        ("gauge-code", "never", ""),
+    ]
+    assert rows[1].interval == "+9.0…+15.0"
+    assert rows[2].note == "shown only: the baseline did not know this kind of text (8.9 bits a byte)"
+
+
+def test_the_table_prints_both_columns_and_why_a_score_decides_nothing() -> None:
+    text = printed(kept_table(kept_rows([convert.to_view(Stage, stage_message())], SEED)))
+    general, narrative, code = (next(line for line in text.splitlines() if name in line) for name in
+                                ("general", "gauge-narrative", "gauge-code"))  # fmt: skip
+    assert "10 %" in general
+    assert "-30.0 %" in general
+    assert "never" in narrative
+    assert "⚠ Action" in narrative
+    assert "shown only" in code
+    assert "Stop" not in code
+
+
+def test_the_worst_of_a_boundary_is_not_one_that_is_only_shown() -> None:
+    record = evaluator_resources.ForgettingRecord(run_id="r", stage="midtrain/code", step=10)
+    record.scores.extend(stage_message().scores)
+    (row,) = dual_rows([convert.to_view(ForgettingRecord, record)], [], SEED)
+    assert (row.worst_set, row.forgetting, row.severity) == ("gauge-narrative", pytest.approx(0.12), "ACTION")
+
+
+def test_a_plan_tells_which_sets_nothing_replays() -> None:
+    plan = res.PipelinePlan(warnings=["midtrain/code is measured on replayed sources only (general)"])
+    plan.stages.add(name="midtrain/code", retention_sets=["general", "gauge-code"], never_replayed=["gauge-code"])
+    plan.stages.add(name="finetune", retention_sets=["general"])
+    plan.stages.add(name="pretrain")
+    view = convert.to_view(Plan, plan)
+    assert view.warnings == ("midtrain/code is measured on replayed sources only (general)",)
+    text = printed(plan_table(view), width=220)
+    assert "general; never replayed: gauge-code" in text
+
+
+def test_validate_prints_the_warnings_of_a_plan(retain, platform: FakePlatform, tmp_path: Path) -> None:
+    spec = str(tmp_path / "spec.yaml")
+    Path(spec).write_text(retain("init", "three-stage").out)
+    said = "midtrain/code is measured on replayed sources only (general): leave forgetting.gauges on"
+    platform.warnings.append(said)
+    assert f"warning: {said}" in retain("validate", spec).out
+    assert retain("validate", spec, "--json").json["warnings"] == [said]
