@@ -59,8 +59,8 @@ def test_every_boundary_was_decided_once_and_measured(client: RetainClient, undi
 
 
 def test_text_that_nothing_replays_is_measured_beside_the_rest(client: RetainClient, undisturbed: Run) -> None:
-    """Every stage after pre-training has the bundled sets, at the boundaries and in its report. This tiny model has read
-    a little documentation and no other text: it knows none of the kinds, so that they are shown and decide nothing."""
+    """Every stage after pre-training has the bundled sets, at the boundaries and in its report. This tiny model has
+    read a little documentation and no other text: it knows none of the kinds, so they are shown and decide nothing."""
     history = client.history(undisturbed.id)
     for stage in undisturbed.stages[1:]:
         scored = [row for row in history if row.stage == stage.name and not row.baseline]
