@@ -8,10 +8,9 @@ The stage under test is a mid-training on code, 100 steps with a boundary every 
 header line sets what differs (`lag=1 max_retries=0 settle=0`). Words on the left: admit, ask GROUP REQUEST, prepared,
 progress, checkpoint STEP, score STEP SET=RATIO.. (low=, report=, floor=, unknown=, took= for the interval, the report
 set, the noise floor, gauges that the baseline did not know, the seconds), directive STEP, end, fail REASON, cancel,
-approve ACCEPT|CONTINUE,
-retry, job-ended GROUP, hung GROUP; of the line to the parent: point POINT SET=RATIO.., written POINT, unwritten POINT,
-and `score 100 at=POINT` for the written one. `@G.A` after a word speaks for attempt A of group G; without it for the
-present ones.
+approve ACCEPT|CONTINUE, retry, job-ended GROUP, hung GROUP; of the line to the parent: point POINT SET=RATIO.., written
+POINT, unwritten POINT, and `score 100 at=POINT` for the written one. `@G.A` after a word speaks for attempt A of group
+G; without it for the present ones.
 """
 
 import math

@@ -88,5 +88,5 @@ def test_validate_prints_the_warnings_of_a_plan(retain, platform: FakePlatform, 
     Path(spec).write_text(retain("init", "three-stage").out)
     said = "midtrain/code is measured on replayed sources only (general): leave forgetting.gauges on"
     platform.warnings.append(said)
-    assert f"warning: {said}" in retain("validate", spec).out
+    assert f"warning: {said}" in retain("validate", spec).err
     assert retain("validate", spec, "--json").json["warnings"] == [said]
