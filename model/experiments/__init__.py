@@ -13,7 +13,7 @@ missing.
     corpora.py    the text: shards to train on, frozen sets to measure
     stage_run.py  one run, from its plan to its row
     gate.py       what decides at a boundary: nothing (a fixed mix), or a gate that is handed in
-    catalogue.py  the experiments (a) to (h) as lists of arms
+    catalogue.py  the experiments (a) to (i) as lists of arms
     pool.py       two processes of one thread side by side, progress with the time left
     frontier.py   the arithmetic of comparisons: forgetting at matched target loss, means and intervals
     tables.py     the table and the plain sentences; plots.py draws

@@ -16,7 +16,7 @@ from model.experiments.tables import report, write_report
 
 SEEDS = 3
 DOMAINS = ("gsm8k", "scitldr", "code")
-ON_EVERY_DOMAIN = ("a", "b")  # the others run on the first domain unless --domains is given
+ON_EVERY_DOMAIN = ("a", "b", "i")  # the others run on the first domain unless --domains is given
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     plan = {key: arms for key, arms in plan.items() if arms}
     every = [named.arm for arms in plan.values() for named in arms]
+    every.sort(key=lambda arm: (arm.seed, arm.count_teacher))  # a break leaves whole seeds behind
     if not options.gate:
         every = [arm for arm in every if not arm.gate.controller]
     try:

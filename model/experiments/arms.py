@@ -54,6 +54,9 @@ class Arm:
     documents   the first so many documents of the domain by hash (0: all)
     parent      the stage before, None: the pre-trained model
     measure_line   whether points of the line from the parent to the result are measured at the end
+    control_tokens   most tokens of the sets that are measured at every boundary
+    count_teacher   whether the parent's passes over replayed rows come off the steps too: equal compute instead of
+                equal tokens
     """
 
     domain: str
@@ -75,6 +78,8 @@ class Arm:
     documents: int = 0
     parent: Arm | None = None
     measure_line: bool = True
+    control_tokens: int = 40_000
+    count_teacher: bool = False
 
     def __post_init__(self) -> None:
         if self.penalty not in PENALTIES:
@@ -85,6 +90,8 @@ class Arm:
             raise BadConfig("lora_rank", f"{self.lora_rank} under a gate", "adapters with a fixed mix only")
         if self.gate.controller and self.late_share:
             raise BadConfig("late_share", f"{self.late_share} under a gate", "a share that changes by itself or a gate")
+        if self.count_teacher and self.penalty != "distill":
+            raise BadConfig("count_teacher", f"true with penalty {self.penalty!r}", "distill: others have no teacher")
         if self.domain_share and self.parent is None:
             raise BadConfig("domain_share", self.domain_share, "a parent whose domain can be replayed")
 

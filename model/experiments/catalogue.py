@@ -1,4 +1,4 @@
-"""The experiments (a) to (h), each as the list of arms that it needs. Arms that two of them share are run once."""
+"""The experiments (a) to (i), each as the list of arms that it needs. Arms that two of them share are run once."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ LOOPS: tuple[tuple[str, GateRules, float, Mapping[str, Any]], ...] = (
     ("ladder", LADDER, LOOP_RATE, {}),
     ("anticipating", ANTICIPATING, LOOP_RATE, {}),
 )
+
+# The defaults are chosen on stages of half the length of the others, with the control sets of a pipeline's default, and
+# with the retries that a pipeline has: what a loop that goes back too often leaves a user with is part of the answer.
+DEFAULTS: Mapping[str, Any] = {"steps": 100, "control_tokens": 15_000, "measure_line": False}
+RETRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +180,33 @@ def law_arms(domain: str, seed: int) -> list[NamedArm]:
     ]
 
 
+def default_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(i) Every combination of controller, distillation and the score that stop is compared with, against the frontier
+    of fixed mixes; with distillation at equal tokens and, the parent's passes counted, at equal compute."""
+    arms = [
+        NamedArm(group="fixed", label=f"{share:.0%}, {rate:g}",
+                 arm=Arm(domain=domain, seed=seed, general_share=share, learning_rate=rate, **DEFAULTS))
+        for rate in reversed(FRONTIER_RATES)
+        for share in FRONTIER_SHARES
+    ]  # fmt: skip
+    for stop_on in ("PROJECTED", "RAW"):
+        for taught in (True, False):
+            for controller in ("ANTICIPATE", "LADDER"):
+                gate = GateRules(controller=controller, stop_on=stop_on, max_retries=RETRIES)
+                loop = Arm(
+                    domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=LOOP_RATE, gate=gate,
+                    **DEFAULTS, **(TAUGHT if taught else {}),
+                )  # fmt: skip
+                label = f"{controller}, {'distillation' if taught else 'none'}, stop on {stop_on}"
+                arms.append(NamedArm(group="loop", label=label, arm=loop))
+    counted = [
+        NamedArm(group="loop, equal compute", label=named.label, arm=replace(named.arm, count_teacher=True))
+        for named in arms
+        if named.arm.penalty == "distill"
+    ]
+    return [*arms, *counted]
+
+
 EXPERIMENTS: Mapping[str, Callable[[str, int], list[NamedArm]]] = MappingProxyType(
     {
         "a": share_arms,
@@ -185,6 +217,7 @@ EXPERIMENTS: Mapping[str, Callable[[str, int], list[NamedArm]]] = MappingProxyTy
         "f": peak_arms,
         "g": chat_arms,
         "h": law_arms,
+        "i": default_arms,
     }
 )
 TITLES: Mapping[str, str] = MappingProxyType(
@@ -197,9 +230,10 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "f": "Re-warming",
         "g": "Two stages: the domain, then chat",
         "h": "Laws of the share, on shares that they have not seen",
+        "i": "Defaults: controller, distillation, and the score that stop is compared with",
     }
 )
-ORDER_OF_RUNS = ("a", "b", "d", "c", "g", "e", "f", "h")
+ORDER_OF_RUNS = ("a", "b", "i", "d", "c", "g", "e", "f", "h")
 
 
 def arms_of(experiment: str, domain: str, seeds: int) -> list[NamedArm]:

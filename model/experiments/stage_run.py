@@ -36,6 +36,8 @@ from model.training.regularizers import QuadraticPenalty, fisher, parent_weights
 FISHER_ROWS = 64
 POINTS = (0.6, 0.8, 0.9, 0.95)  # of the line from parent (0) to result (1) that are measured at the end
 MEASURED_WITHOUT_GATE = (1, 2, 5)  # boundaries; the last one is always measured
+FORWARD_PART = 1 / 3  # of a training step's work that a forward pass is: 2 of 6 operations a weight and token
+LIKELY_SHARE = 0.35  # of replay under a gate: what a first play assumes of the parent's work, put right afterwards
 PLAYS = 3  # most attempts at fitting a gated arm into its tokens
 LORA_ALPHA_PER_RANK = 2
 
@@ -57,11 +59,10 @@ class Bench:
 
     def corpus(self, name: str, arm: Arm) -> Corpus:
         """A corpus at the arm's context; of the arm's own domain only its documents."""
-        documents = arm.documents if name == arm.domain else 0
-        root = self.root / "corpora"
-        return open_corpus(
-            name, shared=self.shared, root=root, context=arm.context, documents=documents, sizes=self.sizes
-        )
+        documents, sizes, root = arm.documents if name == arm.domain else 0, self.sizes, self.root / "corpora"
+        if arm.control_tokens < sizes.control_tokens:
+            sizes, root = replace(sizes, control_tokens=arm.control_tokens), root / f"control-{arm.control_tokens}"
+        return open_corpus(name, shared=self.shared, root=root, context=arm.context, documents=documents, sizes=sizes)
 
     def load(self, arm: Arm | None) -> Llama:
         """The weights of a finished run, or of the pre-trained model. Raises BadCheckpoint when the run is missing."""
@@ -84,6 +85,7 @@ class _Ports:
     history: list[dict[str, Any]] = field(default_factory=list)
     final: list[dict[str, Any]] = field(default_factory=list)
     spent_steps: int = 0
+    replayed_steps: float = 0.0  # sum of the replay shares of all steps
     at: StepProgress | None = None
 
     def beat(self) -> None:
@@ -97,6 +99,7 @@ class _Ports:
 
     def progress(self, progress: StepProgress) -> None:
         self.spent_steps, self.at = self.spent_steps + 1, progress
+        self.replayed_steps += sum(progress.shares.values())
         self.on_steps(1)
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -128,11 +131,15 @@ def run_arm(arm: Arm, bench: Bench) -> dict[str, Any]:
     ruler = _ruler(arm, bench, parent, corpora)
     extra_tokens = FISHER_ROWS * arm.context if arm.penalty == "ewc" else 0
     steps = arm.steps - -(-extra_tokens // (arm.rows * arm.context))
+    if arm.count_teacher:
+        likely = max(arm.general_share, LIKELY_SHARE if arm.gate.controller else 0.0)
+        steps = int(steps / (1 + FORWARD_PART * likely))
     for plays in range(1, PLAYS + 1):  # noqa: B007 (told in the row)
         played = replace(arm, steps=steps)
         gate = gate_of(played, bench.factory)
         ports = _play(played, gate, bench, ruler, corpora)
-        spent = extra_tokens + ports.spent_steps * arm.rows * arm.context
+        taught = round(FORWARD_PART * ports.replayed_steps * arm.rows * arm.context) if arm.count_teacher else 0
+        spent = extra_tokens + ports.spent_steps * arm.rows * arm.context + taught
         if spent <= arm.tokens or gate.outcome != "ACCEPTED":
             break
         steps = max(BOUNDARIES, steps * arm.tokens // spent)
