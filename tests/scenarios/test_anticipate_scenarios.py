@@ -4,11 +4,14 @@ import math
 
 import pytest
 
-from services.orchestrator.domain.policy.anticipation import end_over_present, estimate
+from services.orchestrator.domain.policy.anticipation import estimate
+from services.orchestrator.domain.spec.bounds import Anticipation
+from services.orchestrator.domain.spec.spec import ForgettingSpec
 from tests.scenarios.play import training
 from tests.scenarios.tables import scenario
 
 ANTICIPATE = "controller=ANTICIPATE"
+end_over_present = Anticipation.of(ForgettingSpec()).end_over_present
 
 
 def test_the_reference_runs_from_its_first_point_to_its_end() -> None:

@@ -16,9 +16,12 @@ from services.orchestrator.domain.policy.ladder import climb
 from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
 from services.orchestrator.domain.run.directives import mix_from, trail_to
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Rollback, RunState, StageRun
+from services.orchestrator.domain.spec.bounds import Ladder
 
 
-def choose_rollback(stage: StageRun, failed: Checkpoint, worst_set: str, *, lag: int) -> tuple[Rollback, str]:
+def choose_rollback(
+    stage: StageRun, failed: Checkpoint, worst_set: str, *, lag: int, ladder: Ladder
+) -> tuple[Rollback, str]:
     """Where to go back to from a failed checkpoint, with which mix, and what changed, for people.
 
     `worst_set` is empty when something was no number: then only the learning rate can help, and no halving is undone.
@@ -28,12 +31,12 @@ def choose_rollback(stage: StageRun, failed: Checkpoint, worst_set: str, *, lag:
         # This checkpoint was trained before the last adjustment: going back with that one is change enough.
         return Rollback(boundary=boundary, mix=stage.mix), f"{where} with the adjustment made since"
     if not worst_set:
-        mix, changed = climb(stage.mix, "")
+        mix, changed = climb(stage.mix, "", ladder)
         return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
     # Before the line's start too, what failed is the line's mix: to go back further with less than that were no change.
     held = stage.line_mix if boundary < stage.line_boundary else mix_from(stage, boundary, lag=lag)
     now = replace(stage.mix, lr_scale=held.lr_scale)
-    mix, changed = climb(now, worst_set)
+    mix, changed = climb(now, worst_set, ladder)
     if mix.lr_scale != now.lr_scale and now != held:
         # No rung of replay is left, but from the target on the shares are higher than they were: that is change enough.
         mix, changed = now, "with the replay shares reached since"
@@ -48,10 +51,10 @@ def measured_anew(stage: StageRun, failed: Checkpoint) -> tuple[Rollback, str]:
     return Rollback(boundary=boundary, mix=stage.mix), f"{where} with nothing changed"
 
 
-def rollback_from_start(stage: StageRun) -> tuple[Rollback, str]:
+def rollback_from_start(stage: StageRun, ladder: Ladder) -> tuple[Rollback, str]:
     """Where to go back to when training itself failed (its loss is no number) after the newest checkpoint."""
     boundary, where = _target(stage, below=stage.plan.boundaries + 1)
-    mix, changed = climb(stage.mix, "")
+    mix, changed = climb(stage.mix, "", ladder)
     return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
 
 

@@ -28,6 +28,7 @@ from services.orchestrator.domain.run.state import (
     StageStatus,
     VerdictRecord,
 )
+from services.orchestrator.domain.spec.bounds import Ladder
 from services.orchestrator.domain.values import LinePoint, Measurement, SetUse
 
 Outcome = tuple[RunState, tuple[Action, ...]]
@@ -75,7 +76,8 @@ def _decide(
     points: tuple[LinePoint, ...],
     now_s: float,
 ) -> Outcome:
-    limits, lag = Limits.of(state.spec.forgetting), state.spec.evaluation.decision_lag
+    limits, ladder = Limits.of(state.spec.forgetting), Ladder.of(state.spec.forgetting)
+    lag = state.spec.evaluation.decision_lag
     checkpoint = felt_by(state.spec, stage, checkpoint)
     stage = observe(state.spec, note(stage, checkpoint, measured), checkpoint, measured)
     judgement = judge(_boundary(state, stage, checkpoint, measured), limits)
@@ -104,7 +106,7 @@ def _decide(
         if judgement.impossible:
             rollback, changed = measured_anew(stage, checkpoint)
         else:
-            rollback, changed = choose_rollback(stage, checkpoint, judgement.act_on, lag=lag)
+            rollback, changed = choose_rollback(stage, checkpoint, judgement.act_on, lag=lag, ladder=ladder)
             rollback, changed = raised(state.spec, stage, rollback, changed)
         mix = rollback.mix
         allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries

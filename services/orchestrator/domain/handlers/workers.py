@@ -19,6 +19,7 @@ from services.orchestrator.domain.run.decisions import Severity, Verdict
 from services.orchestrator.domain.run.events import AttemptAsked, ProgressReported, StageEnded
 from services.orchestrator.domain.run.evidence import decision_of_person
 from services.orchestrator.domain.run.state import Phase, RunState, RunStatus, StageRun, StageStatus
+from services.orchestrator.domain.spec.bounds import Ladder
 
 Outcome = tuple[RunState, tuple[Action, ...]]
 REMEMBERED_REQUESTS = 64
@@ -160,7 +161,7 @@ def on_stage_ended(state: RunState, event: StageEnded) -> Outcome:
 
 def _not_finite(state: RunState, stage: StageRun, event: StageEnded) -> Outcome:
     """Training itself came to NaN: the same as a stop at a boundary, back with a smaller learning rate."""
-    rollback, changed = rollback_from_start(stage)
+    rollback, changed = rollback_from_start(stage, Ladder.of(state.spec.forgetting))
     allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries
     goes_back = stage.retries < allowed and math.isfinite(rollback.mix.lr_scale)
     at = stage.at_boundary(rollback.boundary)

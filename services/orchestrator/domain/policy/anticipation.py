@@ -25,34 +25,15 @@ import math
 from dataclasses import replace
 
 from services.orchestrator.domain.policy.gate import Judgement, Limits, Ruling
-from services.orchestrator.domain.policy.ladder import LARGEST_REPLAY, RUNGS, climb
+from services.orchestrator.domain.policy.ladder import climb
 from services.orchestrator.domain.policy.projection import fall, projected_falls, rate_left, seen_to_the_end
 from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.state import Checkpoint, Mix, Rollback, StageRun
+from services.orchestrator.domain.spec.bounds import Anticipation, Ladder
 from services.orchestrator.domain.spec.spec import Controller, PipelineSpec
 from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
 
-OFFSET = 0.05  # of the law above
-SMALLEST_SHARE = 0.02
-LARGEST_SHARE = RUNGS[-1]  # nothing was measured beyond it
-STEP_OF_SHARE = 0.01
-LEAST_CHANGE = 0.02  # smaller changes are noise of the estimate
-LEAST_RELIEF = 0.05  # a share is lowered only when there is that much to win,
-RELIEF_WEIGHT = 0.95  # and only while so much of a change would still be felt: late, what goes wrong cannot be undone
-BOUNDARIES_USED = 3  # the estimate is the mean of the last so many: old ones are of another learning rate
 MOST_NATS = 700.0  # exp(709.8) is the largest number there is
-AIM = 0.9  # of the budget in nats
-LAG = 0.1  # of the area under the learning rate, in which the felt share makes up 63 % of a change
-# Reference run: nats forgotten at a tenth of the stage and at its end (GSM8K, share .25: 23.6 % and 12.2 %).
-REFERENCE = ((0.1, math.log1p(0.236)), (1.0, math.log1p(0.122)))
-
-
-def end_over_present(progress: float) -> float:
-    """Forgetting at a stage's end over that at `progress` (0 to 1), of the reference run, straight between points."""
-    (first, early), (last, end) = REFERENCE
-    at = min(max(progress, first), last)
-    present = early + (end - early) * (at - first) / (last - first)
-    return end / present
 
 
 def felt_by(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
@@ -69,12 +50,12 @@ def observe(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measure
     """The stage with what a boundary says about c of each retention set; before settling it says nothing."""
     if spec.forgetting.controller is not Controller.ANTICIPATE or not _settled(spec, stage, checkpoint):
         return stage
-    progress = checkpoint.ref.step / stage.plan.steps
+    law, progress = Anticipation.of(spec.forgetting), checkpoint.ref.step / stage.plan.steps
     constants = dict(stage.constants)
     for score in _sane(measured):
-        nats_at_end = math.log1p(score.resolved_ratio) * end_over_present(progress)
-        c = nats_at_end * (checkpoint.felt.get(score.retention_set, 0.0) + OFFSET)
-        constants[score.retention_set] = (*constants.get(score.retention_set, ()), c)[-BOUNDARIES_USED:]
+        nats_at_end = math.log1p(score.resolved_ratio) * law.end_over_present(progress)
+        c = nats_at_end * (checkpoint.felt.get(score.retention_set, 0.0) + law.share_offset)
+        constants[score.retention_set] = (*constants.get(score.retention_set, ()), c)[-law.boundaries_used :]
     return replace(stage, constants=constants)
 
 
@@ -107,14 +88,14 @@ def _by_law(
     spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, mix: Mix
 ) -> dict[str, float]:
     """Ratio at the stage's end by the law if it goes on with these shares, of each set with an estimate."""
-    weight = _weight(spec, stage, checkpoint.ref.step, stage.plan.steps)
+    law, weight = Anticipation.of(spec.forgetting), _weight(spec, stage, checkpoint.ref.step, stage.plan.steps)
     found = {}
     for score in _sane(measured):
         name, c = score.retention_set, estimate(stage, score.retention_set)
         if c is not None:
             now = checkpoint.felt.get(name, 0.0)
             at_end = now + weight * (mix.shares.get(name, 0.0) - now)
-            found[name] = math.expm1(min(c / (at_end + OFFSET), MOST_NATS))
+            found[name] = math.expm1(min(c / (at_end + law.share_offset), MOST_NATS))
     return found
 
 
@@ -139,7 +120,7 @@ def next_mix(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, judgem
             return mix, "anticipated: " + ", ".join(changes)
     if judgement.ruling is not Ruling.MORE_REPLAY:
         return stage.mix, ""
-    mix, changed = climb(stage.mix, judgement.act_on)
+    mix, changed = climb(stage.mix, judgement.act_on, Ladder.of(spec.forgetting))
     if mix.lr_scale != stage.mix.lr_scale and fall(stage, judgement.act_on) > 0:
         return stage.mix, "it falls: the learning rate that it recovers with is left alone"
     return mix, changed
@@ -149,9 +130,10 @@ def raised(spec: PipelineSpec, stage: StageRun, rollback: Rollback, said: str) -
     """A rollback whose rung the law finds too low begins with the share that the law asks for."""
     if spec.forgetting.controller is not Controller.ANTICIPATE:
         return rollback, said
-    wanted = {name: _percent(_at_end(spec, c)) for name in rollback.mix.shares if (c := estimate(stage, name))}
+    law = Anticipation.of(spec.forgetting)
+    wanted = {name: law.percent(_at_end(spec, c)) for name in rollback.mix.shares if (c := estimate(stage, name))}
     shares = {name: max(share, wanted.get(name, share)) for name, share in rollback.mix.shares.items()}
-    if shares == rollback.mix.shares or sum(shares.values()) > LARGEST_REPLAY:
+    if shares == rollback.mix.shares or sum(shares.values()) > Ladder.of(spec.forgetting).largest_replay:
         return rollback, said
     told = ", ".join(f"{name} {share:g}" for name, share in shares.items() if share != rollback.mix.shares[name])
     return replace(rollback, mix=replace(rollback.mix, shares=shares)), f"{said}; anticipated: {told}"
@@ -159,36 +141,32 @@ def raised(spec: PipelineSpec, stage: StageRun, rollback: Rollback, said: str) -
 
 def _smallest_shares(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> Mix:
     """Each set's smallest share that keeps the budget, in whole percent; unchanged where the change would be noise."""
-    weight = _weight(spec, stage, checkpoint.ref.step, stage.plan.steps)
+    law, weight = Anticipation.of(spec.forgetting), _weight(spec, stage, checkpoint.ref.step, stage.plan.steps)
     shares = dict(stage.mix.shares)
     for name, now in stage.mix.shares.items():
         c = estimate(stage, name)
         if c is None or weight <= 0:
             continue
         before = checkpoint.felt.get(name, now)
-        wanted = _percent(before + (_at_end(spec, c) - before) / weight)
-        relief = now - wanted >= LEAST_RELIEF and weight >= RELIEF_WEIGHT
-        if wanted - now >= LEAST_CHANGE or relief:
+        wanted = law.percent(before + (_at_end(spec, c) - before) / weight)
+        relief = now - wanted >= law.least_relief and weight >= law.relief_felt
+        if wanted - now >= law.least_raise or relief:
             shares[name] = wanted
-    return replace(stage.mix, shares=shares) if sum(shares.values()) <= LARGEST_REPLAY else stage.mix
+    fits = sum(shares.values()) <= Ladder.of(spec.forgetting).largest_replay
+    return replace(stage.mix, shares=shares) if fits else stage.mix
 
 
 def _at_end(spec: PipelineSpec, c: float) -> float:
     """Share that the weights must have felt at the stage's end."""
-    return max(c, 0.0) / (AIM * math.log1p(Limits.of(spec.forgetting).budget)) - OFFSET
-
-
-def _percent(share: float) -> float:
-    """The next whole percent, within what may be chosen."""
-    percent = math.ceil(round(share / STEP_OF_SHARE, 6))
-    return round(min(max(percent * STEP_OF_SHARE, SMALLEST_SHARE), LARGEST_SHARE), 4)
+    law = Anticipation.of(spec.forgetting)
+    return max(c, 0.0) / (law.aim * math.log1p(Limits.of(spec.forgetting).budget)) - law.share_offset
 
 
 def _weight(spec: PipelineSpec, stage: StageRun, start: int, end: int) -> float:
     """How far the felt share comes from `start` to `end` (steps) towards the one that is trained there, 0 to 1."""
     schedule, steps = spec.stages[stage.plan.index].schedule, stage.plan.steps
     passed = rate_left(schedule, start / steps) - rate_left(schedule, end / steps)
-    return -math.expm1(-passed / (LAG * rate_left(schedule, 0.0)))
+    return -math.expm1(-passed / (Anticipation.of(spec.forgetting).lag * rate_left(schedule, 0.0)))
 
 
 def _may_change(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> bool:

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from services.orchestrator.domain.run.decisions import Severity
-from services.orchestrator.domain.spec.defaults import SUSPICIOUS_BELOW
+from services.orchestrator.domain.spec.defaults import SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR
 from services.orchestrator.domain.spec.spec import ForgettingSpec, StopOn
 from services.orchestrator.domain.values import ForgettingScore
 
-UNSETTLED_STOP_FACTOR = 3.0
 LEAST_RATIO = -1.0  # a perplexity cannot fall by more than all of it
 IMPOSSIBLE_SCORE = "IMPOSSIBLE_SCORE"
 
@@ -54,10 +53,12 @@ class Limits:
     mitigate: bool
     suspicious_below: float = SUSPICIOUS_BELOW
     stop_projected: bool = False
+    unsettled_stop_factor: float = UNSETTLED_STOP_FACTOR
 
     @classmethod
     def of(cls, rules: ForgettingSpec) -> "Limits":
         """From a filled spec; a missing value is a programming error and fails here."""
+        factor = rules.unsettled_stop_factor
         values = (rules.minor, rules.action, rules.stop, rules.settle)
         assert all(value is not None for value in values), "the spec has not been filled"
         minor, action, stop, settle = (float(value) for value in values if value is not None)
@@ -72,12 +73,13 @@ class Limits:
             # Specs that were stored before there was a floor have none.
             suspicious_below=SUSPICIOUS_BELOW if rules.suspicious_below is None else rules.suspicious_below,
             stop_projected=rules.stop_on is StopOn.PROJECTED,  # specs from before there was a choice meant the raw one
+            unsettled_stop_factor=UNSETTLED_STOP_FACTOR if factor is None else factor,
         )
 
     @property
     def unsettled_stop(self) -> float:
         """What acts before settling: 3 x 0.2 is 0.6, not a hair above."""
-        return round(UNSETTLED_STOP_FACTOR * self.stop, 12)
+        return round(self.unsettled_stop_factor * self.stop, 12)
 
     def doubtful(self, ratio: float) -> bool:
         """Whether a score is too good to be true: below the floor, or below -1, which is impossible."""
@@ -276,7 +278,7 @@ def _judge_last(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judgeme
 def _judge_between(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judgement:
     if at.progress < limits.settle:
         limit = limits.unsettled_stop
-        named = f"{UNSETTLED_STOP_FACTOR:g} times stop ({_percent(limit)})"
+        named = f"{limits.unsettled_stop_factor:g} times stop ({_percent(limit)})"
         if worst.ratio >= limit:
             said = f"at or over {named} before settling"
             return _judgement(Ruling.GO_BACK, worst, worst.ratio, limit, limits, said)
@@ -335,7 +337,8 @@ def _stop_of(at: Boundary, score: ForgettingScore, limits: Limits) -> _Stop:
         return _Stop(score=score, compared=score.ratio, limit=limits.stop, named=stop)
     at_end = at.onward.get(score.retention_set)
     if at_end is None:
-        named = f"{UNSETTLED_STOP_FACTOR:g} times stop ({_percent(limits.unsettled_stop)}) with nothing projected yet"
+        factor, limit = limits.unsettled_stop_factor, _percent(limits.unsettled_stop)
+        named = f"{factor:g} times stop ({limit}) with nothing projected yet"
         return _Stop(score=score, compared=score.ratio, limit=limits.unsettled_stop, named=named)
     return _Stop(score=score, compared=at_end, limit=limits.stop, named=f"{stop} at the end")
 

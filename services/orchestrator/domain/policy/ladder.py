@@ -8,22 +8,19 @@ the target loss of one saved by the learning rate: so share comes first.
 from dataclasses import replace
 
 from services.orchestrator.domain.run.state import Mix
-
-RUNGS = (0.2, 0.3, 0.5)
-LR_FACTOR = 0.5
-LARGEST_REPLAY = 0.9  # all shares together; the rest is for what the stage is to learn
+from services.orchestrator.domain.spec.bounds import Ladder
 
 
-def climb(mix: Mix, worst_set: str) -> tuple[Mix, str]:
+def climb(mix: Mix, worst_set: str, ladder: Ladder) -> tuple[Mix, str]:
     """The mix one rung higher, and what was changed, for people.
 
     Without a worst set (a loss that is not finite, a stage that has nothing to keep) only the learning rate can help.
     """
     now = mix.shares.get(worst_set)
     if now is not None:
-        rung = next((rung for rung in RUNGS if rung > now), None)
+        rung = next((rung for rung in ladder.rungs if rung > now), None)
         others = sum(share for name, share in mix.shares.items() if name != worst_set)
-        if rung is not None and others + rung <= LARGEST_REPLAY:
+        if rung is not None and others + rung <= ladder.largest_replay:
             return replace(mix, shares={**mix.shares, worst_set: rung}), f"{worst_set} share {now:g} -> {rung:g}"
-    lr_scale = mix.lr_scale * LR_FACTOR
+    lr_scale = mix.lr_scale * ladder.rate_factor
     return replace(mix, lr_scale=lr_scale), f"learning rate x {mix.lr_scale:g} -> x {lr_scale:g}"

@@ -246,6 +246,33 @@ class GaugeSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LadderSpec:
+    """Bounds of the ladder; what is not given is in domain/spec/bounds.py."""
+
+    rungs: tuple[float, ...] = ()
+    rate_factor: float | None = None
+    largest_replay: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnticipateSpec:
+    """Bounds and assumptions of the controller that anticipates; what is not given is in domain/spec/bounds.py."""
+
+    aim: float | None = None
+    share_offset: float | None = None
+    smallest_share: float | None = None
+    largest_share: float | None = None
+    share_step: float | None = None
+    least_raise: float | None = None
+    least_relief: float | None = None
+    relief_felt: float | None = None
+    boundaries_used: int | None = None
+    lag: float | None = None
+    early_forgetting: float | None = None
+    end_forgetting: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ForgettingSpec:
     """Thresholds, inclusive, on (ppl_now - ppl_baseline) / ppl_baseline, and what is done about it. Below
     `suspicious_below`, which is negative, a score is too good: baseline or set are in doubt."""
@@ -264,6 +291,9 @@ class ForgettingSpec:
     suspicious_below: float | None = None
     stop_on: StopOn = StopOn.UNSPECIFIED
     gauges: GaugeSpec | None = None
+    unsettled_stop_factor: float | None = None
+    ladder: LadderSpec = LadderSpec()
+    anticipate: AnticipateSpec = AnticipateSpec()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from services.orchestrator.domain.spec.spec import (
     IntervalSpec,
     PipelineSpec,
 )
+from services.orchestrator.domain.spec.validate_policy import check_policy
 from services.orchestrator.domain.spec.validate_stage import check_order, check_stage
 
 _NAME = re.compile(r"[a-z0-9-]{1,63}")
@@ -100,6 +101,7 @@ def _check_forgetting(faults: Faults, rules: ForgettingSpec) -> None:
     faults.at_least("forgetting.max_retries", rules.max_retries or 0, 0)
     floor = rules.suspicious_below if rules.suspicious_below is not None else -1.0
     faults.expect(-1 <= floor < 0, "forgetting.suspicious_below", floor, "-1 up to, not including, 0")
+    check_policy(faults, rules)
     for index, point in enumerate(rules.interpolation.points):
         faults.expect(0 < point < 1, f"forgetting.interpolation.points[{index}]", point, "a number between 0 and 1")
     faults.at_least("forgetting.interpolation.least_gain_nats", rules.interpolation.least_gain_nats, 0)

@@ -56,7 +56,13 @@ def test_every_number_and_list_has_a_bound_and_no_bound_is_of_something_else() -
 NUMERIC = [
     field
     for field in NUMBERS
-    if field not in ("stages.domain_options.difficulty", "forgetting.interpolation.points", "stages.data.replay")
+    if field
+    not in (
+        "stages.domain_options.difficulty",
+        "forgetting.interpolation.points",
+        "forgetting.ladder.rungs",
+        "stages.data.replay",
+    )
 ]
 
 

@@ -17,25 +17,27 @@ from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run.decisions import Severity
 from services.orchestrator.domain.run.liveness import Liveness
 from services.orchestrator.domain.run.state import Job, JobStatus, Mix, Phase, RunState, RunStatus
+from services.orchestrator.domain.spec.bounds import Ladder
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
-from services.orchestrator.domain.spec.spec import ComputeSpec, PipelineSpec, StageKind
+from services.orchestrator.domain.spec.spec import ComputeSpec, ForgettingSpec, PipelineSpec, StageKind
 from services.orchestrator.transport.generic import to_domain
 from services.orchestrator.transport.present import spec_message
 from tests.scenarios.play import training
 from tests.unit.services.orchestrator.specs import spec
 
+LADDER = Ladder.of(ForgettingSpec())
 TIMES = {"stall_timeout_s": 45.0, "start_timeout_s": 600.0}
 
 
 def test_the_ladder_goes_to_the_next_rung_above_the_present_share() -> None:
     mix = Mix(shares={"general": 0.25, "code": 0.05})
-    assert climb(mix, "general")[0].shares == {"general": 0.3, "code": 0.05}
-    assert climb(mix, "code")[0].shares == {"general": 0.25, "code": 0.2}
+    assert climb(mix, "general", LADDER)[0].shares == {"general": 0.3, "code": 0.05}
+    assert climb(mix, "code", LADDER)[0].shares == {"general": 0.25, "code": 0.2}
     high = Mix(shares={"general": 0.5, "code": 0.3})
-    assert climb(high, "code")[0] == replace(high, lr_scale=0.5), "0.5 + 0.5 would leave nothing to learn from"
-    assert climb(high, "general")[0] == replace(high, lr_scale=0.5)
-    assert climb(Mix(), "")[0] == Mix(lr_scale=0.5)
+    assert climb(high, "code", LADDER)[0] == replace(high, lr_scale=0.5), "0.5 + 0.5 would leave nothing to learn from"
+    assert climb(high, "general", LADDER)[0] == replace(high, lr_scale=0.5)
+    assert climb(Mix(), "", LADDER)[0] == Mix(lr_scale=0.5)
 
 
 def test_recommendations_name_share_and_learning_rate_from_action_on() -> None:

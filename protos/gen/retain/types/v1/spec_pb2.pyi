@@ -291,7 +291,7 @@ class PenaltySpec(_message.Message):
     def __init__(self, ewc: _Optional[float] = ..., l2_sp: _Optional[float] = ..., distill: _Optional[float] = ...) -> None: ...
 
 class ForgettingSpec(_message.Message):
-    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on", "gauges")
+    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on", "gauges", "unsettled_stop_factor", "ladder", "anticipate")
     class RetentionEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -313,6 +313,9 @@ class ForgettingSpec(_message.Message):
     SUSPICIOUS_BELOW_FIELD_NUMBER: _ClassVar[int]
     STOP_ON_FIELD_NUMBER: _ClassVar[int]
     GAUGES_FIELD_NUMBER: _ClassVar[int]
+    UNSETTLED_STOP_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    LADDER_FIELD_NUMBER: _ClassVar[int]
+    ANTICIPATE_FIELD_NUMBER: _ClassVar[int]
     minor: float
     action: float
     stop: float
@@ -327,7 +330,10 @@ class ForgettingSpec(_message.Message):
     suspicious_below: float
     stop_on: StopOn
     gauges: GaugeSpec
-    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ..., gauges: _Optional[_Union[GaugeSpec, _Mapping]] = ...) -> None: ...
+    unsettled_stop_factor: float
+    ladder: LadderSpec
+    anticipate: AnticipateSpec
+    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ..., gauges: _Optional[_Union[GaugeSpec, _Mapping]] = ..., unsettled_stop_factor: _Optional[float] = ..., ladder: _Optional[_Union[LadderSpec, _Mapping]] = ..., anticipate: _Optional[_Union[AnticipateSpec, _Mapping]] = ...) -> None: ...
 
 class GaugeSpec(_message.Message):
     __slots__ = ("off", "kinds", "most_bits_per_byte")
@@ -338,6 +344,44 @@ class GaugeSpec(_message.Message):
     kinds: _containers.RepeatedScalarFieldContainer[GaugeKind]
     most_bits_per_byte: float
     def __init__(self, off: _Optional[bool] = ..., kinds: _Optional[_Iterable[_Union[GaugeKind, str]]] = ..., most_bits_per_byte: _Optional[float] = ...) -> None: ...
+
+class LadderSpec(_message.Message):
+    __slots__ = ("rungs", "rate_factor", "largest_replay")
+    RUNGS_FIELD_NUMBER: _ClassVar[int]
+    RATE_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    LARGEST_REPLAY_FIELD_NUMBER: _ClassVar[int]
+    rungs: _containers.RepeatedScalarFieldContainer[float]
+    rate_factor: float
+    largest_replay: float
+    def __init__(self, rungs: _Optional[_Iterable[float]] = ..., rate_factor: _Optional[float] = ..., largest_replay: _Optional[float] = ...) -> None: ...
+
+class AnticipateSpec(_message.Message):
+    __slots__ = ("aim", "share_offset", "smallest_share", "largest_share", "share_step", "least_raise", "least_relief", "relief_felt", "boundaries_used", "lag", "early_forgetting", "end_forgetting")
+    AIM_FIELD_NUMBER: _ClassVar[int]
+    SHARE_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SMALLEST_SHARE_FIELD_NUMBER: _ClassVar[int]
+    LARGEST_SHARE_FIELD_NUMBER: _ClassVar[int]
+    SHARE_STEP_FIELD_NUMBER: _ClassVar[int]
+    LEAST_RAISE_FIELD_NUMBER: _ClassVar[int]
+    LEAST_RELIEF_FIELD_NUMBER: _ClassVar[int]
+    RELIEF_FELT_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARIES_USED_FIELD_NUMBER: _ClassVar[int]
+    LAG_FIELD_NUMBER: _ClassVar[int]
+    EARLY_FORGETTING_FIELD_NUMBER: _ClassVar[int]
+    END_FORGETTING_FIELD_NUMBER: _ClassVar[int]
+    aim: float
+    share_offset: float
+    smallest_share: float
+    largest_share: float
+    share_step: float
+    least_raise: float
+    least_relief: float
+    relief_felt: float
+    boundaries_used: int
+    lag: float
+    early_forgetting: float
+    end_forgetting: float
+    def __init__(self, aim: _Optional[float] = ..., share_offset: _Optional[float] = ..., smallest_share: _Optional[float] = ..., largest_share: _Optional[float] = ..., share_step: _Optional[float] = ..., least_raise: _Optional[float] = ..., least_relief: _Optional[float] = ..., relief_felt: _Optional[float] = ..., boundaries_used: _Optional[int] = ..., lag: _Optional[float] = ..., early_forgetting: _Optional[float] = ..., end_forgetting: _Optional[float] = ...) -> None: ...
 
 class InterpolationSpec(_message.Message):
     __slots__ = ("points", "least_gain_nats")
