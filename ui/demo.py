@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from ui import library, words
+from ui import answers, library, words
 from ui.client import ClientError, connect
 from ui.client.views import Run
 from ui.dual import dual_rows
@@ -20,15 +20,15 @@ from ui.follow import exit_code, follow, outcome_line, view_for
 from ui.progress import of_run
 from ui.severity import MARKS, Thresholds
 from ui.spec_file import parse_yaml
-from ui.tables import decisions_table, dual_table, progress_table
+from ui.tables import answers_table, decisions_table, dual_table, progress_table
 
 PROMPTS = {
-    "PRETRAIN": ("The function returns", False),
-    "CODE": ("def add(a, b):\n", False),
-    "MATH": ("Question: ", False),
-    "SCIENCE": ("The energy of", False),
-    "FINETUNE": ("What is the capital of France?", True),
+    "PRETRAIN": "The function returns",
+    "CODE": "def add(a, b):\n",
+    "MATH": "Question: ",
+    "SCIENCE": "The energy of",
 }
+SHOWN_ANSWERS = 8
 SAMPLE_TOKENS = 48
 
 
@@ -69,7 +69,7 @@ def _tokens(stage) -> int:
 
 
 def _tell(client, run: Run, console: Console) -> None:
-    """The end of the story: progress, dual perplexity, decisions, report figures, samples, places."""
+    """The end of the story: progress, dual perplexity, decisions, report figures, samples, answers, places."""
     decisions = client.decisions(run.id)
     thresholds = Thresholds.of_spec(run.resource["spec"])
     console.print()
@@ -79,6 +79,7 @@ def _tell(client, run: Run, console: Console) -> None:
     console.print(decisions_table(acted))
     _report(run, thresholds, console)
     _samples(client, run, console)
+    _answers(client, run, console)
     _places(client, run, console)
 
 
@@ -94,17 +95,14 @@ def _report(run: Run, thresholds: Thresholds, console: Console) -> None:
 
 
 def _samples(client, run: Run, console: Console) -> None:
-    """A few lines from each stage's model, the same seed for all."""
-    console.print("\n[bold]Text from each stage's model")
+    """A few words that go on from a prompt, by the models that were trained on text."""
+    console.print("\n[bold]Text from the models before fine-tuning")
     for stage in run.stages:
-        reference = stage.accepted or stage.latest
-        if reference is None:
+        reference, prompt = stage.accepted or stage.latest, PROMPTS.get(stage.domain) or PROMPTS.get(stage.kind)
+        if reference is None or prompt is None:
             continue
-        prompt, chat = PROMPTS.get(stage.domain) or PROMPTS.get(stage.kind, ("The", False))
         try:
-            pieces = client.sample(
-                reference, prompt, max_new_tokens=SAMPLE_TOKENS, temperature=0.7, top_k=40, seed=1, chat=chat
-            )
+            pieces = client.sample(reference, prompt, max_new_tokens=SAMPLE_TOKENS, temperature=0.7, top_k=40, seed=1)
             text = "".join(pieces)
         except ClientError as error:
             console.print(f"[bold]{stage.name}[/]: no sample: {escape(error.message)}", highlight=False)
@@ -112,6 +110,26 @@ def _samples(client, run: Run, console: Console) -> None:
         console.print(
             f"[bold]{stage.name}[/]  [dim]{escape(prompt.strip())}[/] {escape(text.strip())}", highlight=False
         )
+
+
+def _answers(client, run: Run, console: Console) -> None:
+    """What the fine-tuning taught: questions that it never saw, before and after, and how many are right."""
+    try:
+        pair = answers.compared(run)
+        questions = answers.unseen_questions(pair.chat, fields=pair.fields)
+        found = answers.ask(client, pair, questions)
+    except ClientError as error:
+        console.print(f"\nNo answers to compare: {escape(error.message)}", highlight=False)
+        return
+    console.print(
+        f"\n[bold]What the fine-tuning taught[/]: {len(found)} questions that no training has seen, asked before and "
+        "after it.\nThe likeliest text is taken; right is what equals the expected answer letter for letter.",
+        highlight=False,
+    )
+    shown = found[:SHOWN_ANSWERS]
+    console.print(answers_table(shown, title=f"The first {len(shown)} of {len(found)}"))
+    console.print(f"[bold]{answers.score_line(found)}[/]", highlight=False)
+    console.print(f"All of them: retain answers {run.id}", highlight=False)
 
 
 def _places(client, run: Run, console: Console) -> None:

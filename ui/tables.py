@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ui import words
+from ui.answers import Answer
 from ui.client.views import Checkpoint, Decision, Garbage, Plan, PlannedStage, Run, Stage
 from ui.dual import DualRow
 from ui.kept import KeptRow
@@ -121,6 +122,28 @@ def dual_table(rows: Sequence[DualRow]) -> Table:
             row.verdict.replace("_", " ").lower(),
         )
     return table
+
+
+ANSWER_CHARACTERS = 90  # of what is not right: enough to see that it is noise
+
+
+def answers_table(answers: Sequence[Answer], *, title: str = "Answers") -> Table:
+    """Question, answer before, answer after, right answer: three answers side by side, each marked."""
+    table = Table(title=title, box=box.HORIZONTALS, title_style="bold", title_justify="left", show_lines=True)
+    expected = any(answer.expected is not None for answer in answers)
+    for column in ("Question", "Before", "After", *(["Expected"] if expected else [])):
+        table.add_column(column, overflow="fold", ratio=1)
+    for answer in answers:
+        said = [_said(answer.before, answer.right_before), _said(answer.after, answer.right_after)]
+        table.add_row(Text(answer.prompt), *said, *([Text(answer.expected or "-")] if expected else []))
+    return table
+
+
+def _said(text: str, right: bool | None) -> Text:
+    shown = text if right or len(text) <= ANSWER_CHARACTERS else f"{text[:ANSWER_CHARACTERS].rstrip()} …"
+    if right is None:
+        return Text(shown or "(nothing)")
+    return Text(f"{'✓' if right else '✗'} {shown or '(nothing)'}", "green" if right else "red")
 
 
 def decision_line(decision: Decision) -> Text:

@@ -115,7 +115,7 @@ def test_a_run_shows_its_stages_charts_and_decisions(platform: FakePlatform) -> 
     assert len(at.get("vega_lite_chart")) == 2
     decisions = at.dataframe[0].value
     assert list(decisions["Verdict"])[9] == "✗ roll back"
-    assert {button.key for button in at.button} == {"void"}, "nothing is to be done about a run that is done"
+    assert {button.key for button in at.button} == {"void", "ask"}, "nothing is to be done about a run that is done"
 
 
 def test_a_checkpoint_is_set_aside_with_the_reason(platform: FakePlatform) -> None:
@@ -167,3 +167,22 @@ def test_decision_records_are_there(platform: FakePlatform) -> None:
     assert "A process that was taken for dead" in said(at)
     at.get_by_key("decision").set_value("3. A pure step, and a loop that looks").run()
     assert "has a gap there" in said(at)
+
+
+def test_answers_before_and_after_stand_side_by_side(platform: FakePlatform) -> None:
+    run = story.finished(platform, "r")
+    run.spec.stages[2].data.chat = "sample://exchanges?domain=math&documents=1000"
+    platform.put(run)
+    at = run_until(open_page("run", run_id="r"), "Accepted checkpoints")
+    at.button(key="ask").click().run()
+    assert not at.exception
+    table = next(frame.value for frame in at.dataframe if "Expected" in frame.value)
+    assert set(table["After"]) == {"✗ once upon a time"}
+    assert all(answer.count("=") == 1 for answer in table["Expected"])
+    assert "0 after (0.0 %)" in said(at)
+    at.text_input(key="own_question").set_value("Who are you?").run()
+    at.button(key="ask").click().run()
+    table = next(frame.value for frame in at.dataframe if "Expected" in frame.value)
+    assert (list(table["Question"]), list(table["After"])) == (["Who are you?"], ["once upon a time"])
+    story.suspended(platform, "s")
+    assert "ask" not in [button.key for button in open_page("run", run_id="s").button]

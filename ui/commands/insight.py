@@ -1,4 +1,4 @@
-"""Verbs that look: status, decisions, history."""
+"""Verbs that look: status, decisions, history, answers."""
 
 from typing import Annotated
 
@@ -77,7 +77,43 @@ def history(
             out.print(f"? {row.stage} step {row.step}, {row.worst_set}: {said}", highlight=False, markup=False)
 
 
+def answers(
+    run_id: RunArgument,
+    prompt: Annotated[
+        list[str] | None, typer.Option("--prompt", "-p", help="Ask this instead; may be repeated. Nothing is judged.")
+    ] = None,
+    data: Annotated[
+        str, typer.Option("--data", metavar="SOURCE", help="Take the questions from here; default: the stage's own.")
+    ] = "",
+    number: Annotated[int, typer.Option("--number", "-n", min=1, max=1000, help="At most so many questions.")] = 24,
+    json: JsonFlag = False,
+) -> None:
+    """What a fine-tuning taught: questions that it never saw, answered before and after, beside the right answers."""
+    from ui import answers as asking
+
+    with connect() as client:
+        pair = asking.compared(client.get_run(run_id))
+        if prompt:
+            questions = [asking.Question(prompt=text) for text in prompt]
+        else:
+            fields = {} if data else pair.fields
+            questions = asking.unseen_questions(data or pair.chat, fields=fields, limit=number)
+        found = asking.ask(client, pair, questions)
+    before, after, judged = asking.score(found)
+    if json:
+        counts = {"questions": judged, "right_before": before, "right_after": after}
+        places = {"stage": pair.stage, "before": pair.before.uri, "after": pair.after.uri}
+        emit({**places, **counts, "answers": [answer.as_dict() for answer in found]})
+        return
+    from ui.tables import answers_table
+
+    out = console()
+    out.print(answers_table(found, title=f"{pair.stage}: answers before and after"))
+    if judged:
+        out.print(asking.score_line(found), highlight=False)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the verbs of this file."""
-    for verb in (status, decisions, history):
+    for verb in (status, decisions, history, answers):
         app.command(rich_help_panel="Insight")(verb)

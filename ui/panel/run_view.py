@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from ui import words
+from ui.answers import Answer, score, score_line
 from ui.client.views import Checkpoint, Decision, Run
 from ui.dual import DualRow
 from ui.follow import PHASES
@@ -156,6 +157,27 @@ def lineage(checkpoints: Sequence[Checkpoint]) -> None:
             column_config={"State": st.column_config.TextColumn(width="medium")},
             alt="Checkpoints of the run, newest first",
         )
+
+
+def answers(found: Sequence[Answer]) -> None:
+    """Question, answer before, answer after, right answer: three answers side by side, and how many are right."""
+    signs = {True: "✓ ", False: "✗ ", None: ""}
+    st.dataframe(
+        [
+            {
+                "Question": answer.prompt,
+                "Before": signs[answer.right_before] + answer.before,
+                "After": signs[answer.right_after] + answer.after,
+                "Expected": answer.expected or "-",
+            }
+            for answer in found
+        ],
+        hide_index=True,
+        key="answers_table",
+        alt="Answers of the models before and after the fine-tuning, beside the right ones",
+    )
+    if score(found)[2]:
+        st.markdown(score_line(found).capitalize())
 
 
 def report(run: Run, thresholds: Thresholds) -> None:

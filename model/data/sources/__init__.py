@@ -3,7 +3,7 @@
 | uri | what |
 |---|---|
 | sample://docs, sample://code | documentation and bare code of the standard library |
-| sample://math, sample://science, sample://chat | generators |
+| sample://math, sample://science, sample://chat, sample://exchanges | generators |
 | a path, file:///a/path | text, JSON lines, csv, parquet (also .gz, .zst), or a folder of them |
 | s3://bucket/prefix | the same, fetched through a function that the caller passes in |
 | hf://owner/name | through `datasets`, streamed |
@@ -26,6 +26,7 @@ from model.child_process.process import Waiting
 from model.data.sources.apart import ApartSource
 from model.data.sources.base import Source
 from model.data.sources.dialogues import ChatSource
+from model.data.sources.exchanges import ExchangesSource
 from model.data.sources.files import OnFault
 from model.data.sources.math_problems import MathSource
 from model.data.sources.remote import Fetch, fetched
@@ -33,7 +34,7 @@ from model.data.sources.science_texts import ScienceSource
 from model.data.sources.stdlib import StdlibSource
 from model.errors import BadSource
 
-SAMPLES = ("docs", "code", "math", "science", "chat")
+SAMPLES = ("docs", "code", "math", "science", "chat", "exchanges")
 
 __all__ = ["SAMPLES", "Source", "open_source", "source_digest"]
 
@@ -87,6 +88,8 @@ def _sample(uri: str, name: str, options: Mapping[str, Any]) -> Source:
         return ScienceSource(uri=uri, options=options)
     if name == "chat":
         return ChatSource(uri=uri, options=options)
+    if name == "exchanges":
+        return ExchangesSource(uri=uri, options=options)
     raise BadSource(field="uri", came=uri, allowed=", ".join(f"sample://{sample}" for sample in SAMPLES))
 
 

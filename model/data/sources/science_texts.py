@@ -16,7 +16,7 @@ from model.data.sources.generated import GeneratedSource
 from model.document import Document, content_origin
 from model.errors import BadSource
 
-_ELEMENTS = (  # name, symbol, atomic number, standard atomic weight, group of substances
+ELEMENTS = (  # name, symbol, atomic number, standard atomic weight, group of substances
     ("hydrogen", "H", 1, 1.008, "nonmetal"),
     ("helium", "He", 2, 4.0026, "noble gas"),
     ("carbon", "C", 6, 12.011, "nonmetal"),
@@ -29,7 +29,7 @@ _ELEMENTS = (  # name, symbol, atomic number, standard atomic weight, group of s
     ("copper", "Cu", 29, 63.546, "transition metal"),
     ("gold", "Au", 79, 196.97, "transition metal"),
 )
-_PLANETS = (  # name, mean distance from the Sun in astronomical units, year in Earth years, known for
+PLANETS = (  # name, mean distance from the Sun in astronomical units, year in Earth years, known for
     ("Mercury", 0.387, 0.241, "the strongest swings of temperature between day and night"),
     ("Venus", 0.723, 0.615, "a dense atmosphere of carbon dioxide"),
     ("Earth", 1.0, 1.0, "oceans of liquid water"),
@@ -39,7 +39,7 @@ _PLANETS = (  # name, mean distance from the Sun in astronomical units, year in 
     ("Uranus", 19.19, 84.02, "an axis that lies almost in its orbital plane"),
     ("Neptune", 30.07, 164.8, "the fastest winds of all planets"),
 )
-_ORGANS = (  # organ, task in plain words, task in technical words
+ORGANS = (  # organ, task in plain words, task in technical words
     ("heart", "pumps blood through the body", "maintains circulation by rhythmic myocardial contraction"),
     ("lung", "takes oxygen from the air", "facilitates gaseous exchange across the alveolar epithelium"),
     ("kidney", "cleans the blood", "regulates osmolarity through glomerular filtration and tubular reabsorption"),
@@ -47,7 +47,7 @@ _ORGANS = (  # organ, task in plain words, task in technical words
     ("leaf", "makes sugar from light", "accomplishes photosynthetic carbon fixation in its mesophyll"),
     ("root", "takes up water", "absorbs water and dissolved minerals through its epidermal hairs"),
 )
-_ROCKS = (  # rock, family, how it forms in plain words, in technical words
+ROCKS = (  # rock, family, how it forms in plain words, in technical words
     (
         "granite",
         "igneous",
@@ -103,7 +103,7 @@ def _physics(r: random.Random, level: int) -> list[str]:
 
 
 def _chemistry(r: random.Random, level: int) -> list[str]:
-    name, symbol, number, weight, family = r.choice(_ELEMENTS)
+    name, symbol, number, weight, family = r.choice(ELEMENTS)
     moles = r.randint(2, 9)
     easy = [
         f"The sign for {name} is {symbol}.",
@@ -129,7 +129,7 @@ def _chemistry(r: random.Random, level: int) -> list[str]:
 
 
 def _astronomy(r: random.Random, level: int) -> list[str]:
-    name, distance, year, known = r.choice(_PLANETS)
+    name, distance, year, known = r.choice(PLANETS)
     cubed, squared = distance**3, year**2
     easy = [f"{name} goes round the Sun.", f"One trip takes {year:g} Earth years.", f"{name} is known for {known}."]
     medium = [
@@ -150,8 +150,8 @@ def _astronomy(r: random.Random, level: int) -> list[str]:
 
 
 def _biology(r: random.Random, level: int) -> list[str]:
-    organ, plain, technical = r.choice(_ORGANS)
-    other, other_plain, other_technical = r.choice([entry for entry in _ORGANS if entry[0] != organ])
+    organ, plain, technical = r.choice(ORGANS)
+    other, other_plain, other_technical = r.choice([entry for entry in ORGANS if entry[0] != organ])
     easy = [f"The {organ} {plain}.", f"The {other} {other_plain}.", "Each part has its own job.", "Cells do the work."]
     medium = [
         f"The {organ} is an organ that {plain}, while the {other} {other_plain}.",
@@ -167,7 +167,7 @@ def _biology(r: random.Random, level: int) -> list[str]:
 
 
 def _geology(r: random.Random, level: int) -> list[str]:
-    rock, family, plain, technical = r.choice(_ROCKS)
+    rock, family, plain, technical = r.choice(ROCKS)
     depth, rate = r.randint(1, 9), r.randint(2, 9)
     years = depth * 100_000 // rate
     easy = [

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import words
+from ui import answers, words
 from ui.client import ClientError
 from ui.client.views import Checkpoint, Run
 from ui.dual import dual_rows
@@ -84,6 +84,30 @@ def _set_aside(run: Run, checkpoints: tuple[Checkpoint, ...]) -> None:
         st.button("Set aside", icon=":material/block:", key="void", on_click=_void, args=(run,))
 
 
+def _ask(run: Run) -> None:
+    """Puts a person's own question, or unseen ones, to the models before and after the fine-tuning."""
+    own = st.session_state.get("own_question", "").strip()
+    try:
+        pair = answers.compared(run)
+        asked = [answers.Question(prompt=own)] if own else answers.unseen_questions(pair.chat, fields=pair.fields)
+        st.session_state["answers"] = (run.id, answers.ask(client(), pair, asked))
+    except ClientError as error:
+        st.session_state["failure"] = error
+
+
+def _answers(run: Run) -> None:
+    """What the fine-tuning taught, once it is complete."""
+    if not any(stage.kind == "FINETUNE" and stage.accepted for stage in run.stages):
+        return
+    with st.expander("Answers before and after the fine-tuning"):
+        st.caption("Questions that no training has seen, or one of your own, put to both models.")
+        st.text_input("Your question (empty: unseen ones of the fine-tuning's data)", key="own_question")
+        st.button("Ask both models", icon=":material/forum:", key="ask", on_click=_ask, args=(run,))
+        asked_of, found = st.session_state.get("answers", ("", []))
+        if asked_of == run.id:
+            run_view.answers(found)
+
+
 def page(run_id: str, refreshing: bool) -> None:
     """Everything about the run, from the newest snapshot."""
     snapshot = live().look(run_id)
@@ -115,6 +139,7 @@ def page(run_id: str, refreshing: bool) -> None:
     run_view.decisions(snapshot.decisions)
     run_view.lineage(snapshot.checkpoints)
     _set_aside(run, snapshot.checkpoints)
+    _answers(run)
     run_view.report(run, thresholds)
 
 

@@ -9,7 +9,7 @@ from services.common.errors import Violation
 from services.orchestrator.domain.spec.hub_uri import faults_of_hub_uri
 from services.orchestrator.domain.spec.limits import COUNTS, NUMBERS
 
-SAMPLES = ("docs", "code", "math", "science", "chat")
+SAMPLES = ("docs", "code", "math", "science", "chat", "exchanges")
 SCHEMES = ("sample://", "hf://", "s3://", "file://", "a path")
 
 
