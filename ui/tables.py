@@ -124,7 +124,7 @@ def dual_table(rows: Sequence[DualRow]) -> Table:
     return table
 
 
-ANSWER_CHARACTERS = 90  # of what is not right: enough to see that it is noise
+ANSWER_CHARACTERS = 70  # of what is not right: enough to see that it is noise
 
 
 def answers_table(answers: Sequence[Answer], *, title: str = "Answers") -> Table:
@@ -140,7 +140,9 @@ def answers_table(answers: Sequence[Answer], *, title: str = "Answers") -> Table
 
 
 def _said(text: str, right: bool | None) -> Text:
-    shown = text if right or len(text) <= ANSWER_CHARACTERS else f"{text[:ANSWER_CHARACTERS].rstrip()} …"
+    shown = text if right else " ".join(text.split())  # noise has more line ends than words
+    if not right and len(shown) > ANSWER_CHARACTERS:
+        shown = f"{shown[:ANSWER_CHARACTERS].rstrip()} …"
     if right is None:
         return Text(shown or "(nothing)")
     return Text(f"{'✓' if right else '✗'} {shown or '(nothing)'}", "green" if right else "red")

@@ -23,6 +23,7 @@ def spec() -> spec_pb2.PipelineSpec:
     made.model.preset = "nano"
     for kind, domain in ((1, 0), (2, 1), (3, 0)):
         made.stages.add(kind=kind, domain=domain).duration.tokens = 120 * 4096
+    made.stages[2].data.chat = "sample://exchanges?domain=math&documents=1000"
     made.forgetting.minor, made.forgetting.action, made.forgetting.stop, made.forgetting.budget = 0.05, 0.10, 0.20, 0.10
     return made
 

@@ -170,9 +170,7 @@ def test_decision_records_are_there(platform: FakePlatform) -> None:
 
 
 def test_answers_before_and_after_stand_side_by_side(platform: FakePlatform) -> None:
-    run = story.finished(platform, "r")
-    run.spec.stages[2].data.chat = "sample://exchanges?domain=math&documents=1000"
-    platform.put(run)
+    story.finished(platform, "r")
     at = run_until(open_page("run", run_id="r"), "Accepted checkpoints")
     at.button(key="ask").click().run()
     assert not at.exception

@@ -277,6 +277,8 @@ def test_the_demo_tells_the_whole_story(platform: FakePlatform, client: RetainCl
         "Dual perplexity",
         "roll back",
         "once upon a time",
+        "right on 24 unseen questions: 0 before (0.0 %), 0 after (0.0 %)",
+        "retain answers run-1",
         "s3://retain/runs/",
         "SUCCEEDED",
     ):
