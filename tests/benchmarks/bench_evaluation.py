@@ -3,7 +3,8 @@
 A real evaluator process, a real object store, the stories260K model on 160 stories at context 512. "Service" counts
 from the request until the answer is there: fetching and verifying the checkpoint and the set, measuring, keeping the
 result, exporting. The first question also imports torch; the next measure other weights with everything warm; the last
-repeats one and measures nothing. "Bare" is a loop of forward passes and cross entropies over the same windows.
+repeats one and measures nothing. "With the gauges" measures the four bundled sets beside it, as a boundary of a stage
+does. "Bare" is a loop of forward passes and cross entropies over the same windows.
 """
 
 import json
@@ -19,7 +20,11 @@ import torch
 from torch.nn import functional
 
 from model.data.eval_set import EvalSet
+from model.gauge import KINDS, gauge_texts, set_name
 from model.nn.llama import Llama
+from model.tokenization.tokenizer import Tokenizer
+from retain.types.v1 import values_pb2
+from services.common.minio_store import MinioStore
 from tests.contract.object_store_servers import running, seaweedfs_server
 from tests.integration import evaluator_world as world
 
@@ -42,6 +47,12 @@ def seconds(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
+
+
+def gauge_set(store: MinioStore, kind: str, tokenizer: Tokenizer, folder: Path) -> values_pb2.EvalSetRef:
+    """The control set of a bundled kind, in the store."""
+    texts = [document.plain_text() for document in gauge_texts(kind).control]
+    return world.put_set(store, set_name(kind), texts, tokenizer, folder / f"gauge-{kind}", context=512)
 
 
 def megabytes(evaluator: world.EvaluatorProcess) -> float:
@@ -80,6 +91,14 @@ def main() -> int:
                     began = time.perf_counter()
                     found = evaluator.evaluate(f"warm-{number}", request)
                     warm.append((time.perf_counter() - began, found.measure_seconds))
+                gauges = [gauge_set(store, kind, tokenizer, folder) for kind in KINDS]
+                gauge_tokens = sum(EvalSet.open(folder / f"gauge-{kind}").target_tokens for kind in KINDS)
+                with_gauges: list[float] = []
+                for number in range(REPEATS):
+                    other = world.noisy(model, scale=0.01, seed=REPEATS + number)
+                    put = world.put_model(store, other, tokenizer, folder / f"g{number}")
+                    asked = world.request_for(put, [ref, *gauges])
+                    with_gauges.append(seconds(lambda n=number, r=asked: evaluator.evaluate(f"gauges-{n}", r)))  # type: ignore[misc]
                 again_s = seconds(lambda: evaluator.evaluate("again", request))
                 busy_mb = megabytes(evaluator)
             finally:
@@ -91,6 +110,10 @@ def main() -> int:
     print(f"{'service, request to answer, warm':<42}{warm_s:8.2f} s {tokens / warm_s:12,.0f} tokens/s")
     print(f"{'service, request to answer, first':<42}{cold_s:8.2f} s {tokens / cold_s:12,.0f} tokens/s")
     print(f"{'service, asked again':<42}{again_s:8.2f} s")
+    more_s = min(with_gauges) - warm_s
+    print(
+        f"{'service, with the gauges, warm':<42}{min(with_gauges):8.2f} s, {more_s:+.2f} s for {gauge_tokens:,} tokens"
+    )
     print(f"service against bare, warm: {bare_s / warm_s:.2f}")
     print(f"resident memory: {idle_mb:.0f} MB idle, {busy_mb:.0f} MB after measuring")
     return 0
