@@ -21,6 +21,7 @@ from services.orchestrator.domain.spec.plan import PlannedStage
 from services.orchestrator.domain.spec.spec import EvaluationSpec, PipelineSpec
 
 WARN_OVER = 0.1
+WARN_FROM_S = 30.0  # less than this in a whole stage is nobody's reason to change a spec
 TRAINING_FLOPS, EVALUATION_FLOPS = 6, 2  # per parameter and token
 CPU_FLOPS_PER_S, GPU_FLOPS_PER_S = 30e9, 50e12  # a core of a usual machine; a training GPU, at a usual utilisation
 STORE_BYTES_PER_S = 100e6
@@ -40,7 +41,8 @@ class Speeds:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundaryCost:
-    """The estimate for one stage. `share` = boundary_s / (boundary_s + training_s); no `warning` up to a tenth."""
+    """The estimate for one stage. `share` = boundary_s / (boundary_s + training_s); no `warning` up to a tenth,
+    or where all of them together take less than half a minute."""
 
     checkpoint_bytes: int
     upload_s: float
@@ -89,6 +91,7 @@ def boundary_cost(spec: PipelineSpec, stage: PlannedStage, parameters: int, spee
     between_s = waits_s if spec.evaluation.decision_lag == 0 else max(0.0, waits_s - interval_s)
     boundary_s = (stage.boundaries - 1) * between_s + waits_s + evaluation_s
     share = boundary_s / (boundary_s + training_s)
+    dear = share > WARN_OVER and boundary_s >= WARN_FROM_S
     return BoundaryCost(
         checkpoint_bytes=checkpoint_bytes,
         upload_s=upload_s,
@@ -99,9 +102,7 @@ def boundary_cost(spec: PipelineSpec, stage: PlannedStage, parameters: int, spee
         training_s=training_s,
         share=share,
         basis=(*basis, _sets(sets, per_set, gauges)),
-        warning=_warning(spec.evaluation, stage, share, upload_s, evaluation_s, training_s)
-        if share > WARN_OVER
-        else "",
+        warning=_warning(spec.evaluation, stage, share, upload_s, evaluation_s, training_s) if dear else "",
     )
 
 

@@ -62,6 +62,15 @@ def test_over_a_tenth_it_warns_and_says_what_would_be_cheaper() -> None:
     assert slower.warning == ""
 
 
+def test_seconds_are_no_reason_to_warn() -> None:
+    """The same stage on a machine that is ten times as fast: 3.1 s beside 5 s are shown, and nobody is urged."""
+    fast = Speeds(training=2e10, evaluation=1e11, store=6e7)
+    cost = boundary_cost(*planned(), PARAMETERS, fast)
+    assert cost is not None
+    assert (cost.share, cost.boundary_s) == (pytest.approx(31 / 81), pytest.approx(3.1))
+    assert cost.warning == ""
+
+
 def test_the_advised_interval_costs_a_tenth_at_most() -> None:
     spec, plan = planned()
     speeds = replace(MEASURED, training=6e8)  # 166.7 s of training leave 18.5 s: five times 3 s and one
@@ -99,7 +108,10 @@ def test_with_a_lag_only_what_takes_longer_than_the_interval_is_waited_for() -> 
     slow = boundary_cost(*planned(decision_lag=1), PARAMETERS, replace(MEASURED, store=2e6))
     assert slow is not None
     assert slow.boundary_s == pytest.approx(9 * 2.0 + 7.0 + 1.0)  # uploads of 6 s: 2 s over the interval each
-    assert "asynchronous" not in slow.warning
+    slower = boundary_cost(*planned(decision_lag=1), PARAMETERS, replace(MEASURED, store=1e6))
+    assert slower is not None
+    assert "a longer interval" in slower.warning
+    assert "asynchronous" not in slower.warning
 
 
 def test_what_was_never_measured_is_assumed_by_name() -> None:
