@@ -11,7 +11,7 @@ other settings on this device, and twice the largest difference is the floor:
 Twice, because a handful of repeats seldom holds the largest difference there is; the spacing, because losses are
 float32 numbers, and repeats that happen to agree to the last bit do not make them finer.
 
-The repeats read the first windows of the set only (about 4,096 tokens, at least 4 windows): differences average out
+The repeats read the first windows of the set only (about 2,048 tokens, at least 4 windows): differences average out
 over a longer text, so that the floor of a part is no smaller than the whole set's. Their cost is therefore bounded
 whatever the set: at most 7 passes over that part, once for each device, shape of a model and set.
 """
@@ -31,6 +31,7 @@ from model.evaluation.perplexity import ROWS_TOKENS, evaluate_set
 from model.nn.llama import Llama
 
 SAFETY = 2.0
+PART_TOKENS = 2048
 LEAST_WINDOWS = 4  # fewer could not be batched or split in another way
 WORKERS = 3  # no divisor of the usual numbers of windows: their parts are of different sizes
 
@@ -98,7 +99,7 @@ def measure_floor(
     `cores`: threads that the machine has. `alone` is entered around each pass: the number of threads belongs to the
     whole process. Raises what `evaluate_set` raises; the number of threads is as before afterwards.
     """
-    part = eval_set.part(0, max(LEAST_WINDOWS, ROWS_TOKENS // eval_set.context))
+    part = eval_set.part(0, max(LEAST_WINDOWS, PART_TOKENS // eval_set.context))
     standard = Setting(rows=max(1, ROWS_TOKENS // eval_set.context), threads=torch.get_num_threads())
 
     def mean_nats(setting: Setting) -> float:

@@ -122,6 +122,8 @@ async def test_every_fault_of_a_spec_in_one_answer(tmp_path: Path) -> None:
         gauges = ["gauge-encyclopaedic", "gauge-narrative", "gauge-code", "gauge-conversation"]
         assert list(fine.plan.stages[2].retention_sets) == ["general", "code", *gauges]
         assert list(fine.plan.stages[2].never_replayed) == gauges
+        assert fine.plan.parameters > 0
+        assert fine.plan.stages[0].boundary_cost.checkpoint_bytes == 12 * fine.plan.parameters
 
 
 async def test_runs_wait_in_line_and_are_told_their_place(tmp_path: Path) -> None:

@@ -103,11 +103,11 @@ def test_the_floor_reads_a_bounded_part_and_leaves_the_threads_as_they_were(mode
     before = torch.get_num_threads()
     floor = measure_floor(model, stories, device="cpu", cores=2, alone=alone, on_tokens=done.append)
     assert torch.get_num_threads() == before
-    assert floor.tokens == 4096
-    assert stories.target_tokens > 4096
+    assert floor.tokens == 2048
+    assert stories.target_tokens > 2048
     # the standard pass, 2 batch sizes, the other number of threads (of 1 and 2), 3 workers
-    assert floor.repeats == len(repeats(Setting(rows=32, threads=before), windows=32, cores=2))
-    assert sum(done) == 4096 * (1 + floor.repeats)
+    assert floor.repeats == len(repeats(Setting(rows=32, threads=before), windows=16, cores=2))
+    assert sum(done) == 2048 * (1 + floor.repeats)
     assert held == ["in", "out"] * (1 + floor.repeats)
 
 
