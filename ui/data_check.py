@@ -13,7 +13,7 @@ from typing import Any
 
 from ui.client.errors import ClientError, MissingExtra, Violation
 from ui.extras import require
-from ui.spec_file import find_local
+from ui.spec.file import find_local
 
 _ROLES = ("general", "domain", "chat")
 _SHOWN_CHARACTERS = 400

@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from ui import answers, library, words
+from ui import answers, library
 from ui.client import ClientError, connect
 from ui.client.views import Run
-from ui.dual import dual_rows
-from ui.follow import exit_code, follow, outcome_line, view_for
-from ui.progress import of_run
-from ui.severity import MARKS, Thresholds
-from ui.spec_file import parse_yaml
-from ui.tables import answers_table, decisions_table, dual_table, progress_table
+from ui.render import formatting as words
+from ui.render.follow import exit_code, follow, outcome_line, view_for
+from ui.render.perplexity_table import dual_rows
+from ui.render.progress_table import of_run
+from ui.render.severity import MARKS, Thresholds
+from ui.render.tables import answers_table, decisions_table, dual_table, progress_table
+from ui.spec.file import parse_yaml
 
 PROMPTS = {
     "PRETRAIN": "The function returns",

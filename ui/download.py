@@ -12,7 +12,7 @@ from typing import Any
 
 from ui.client.errors import ClientError, Unreachable
 from ui.client.views import ExportedFile
-from ui.transfer import CHUNK_BYTES, open_url, sha256_of
+from ui.local.transfer import CHUNK_BYTES, open_url, sha256_of
 
 URL_REFUSED = "URL_REFUSED"  # presigned URLs end after a while; the server hands out new ones
 PATIENCE_S = 60.0  # how long a store that sends nothing is asked again

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ui.client.views import Decision, ForgettingRecord, ForgettingScore, SetResult
-from ui.severity import Thresholds
+from ui.render.severity import Thresholds
 
 BASE = "BASE"  # in place of a verdict: nothing was decided about the base before training
 

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from ui import words
 from ui.client.errors import BadInput, ClientError, Violation
 from ui.client.views import CheckpointRef, Export, ExportedFile
-from ui.download import URL_REFUSED, get_file, partial_of
-from ui.transfer import sha256_of
+from ui.local.download import URL_REFUSED, get_file, partial_of
+from ui.local.transfer import sha256_of
+from ui.render import formatting as words
 
 try:
     import fcntl

@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from ui import words
 from ui.client.errors import EXIT_DONE, EXIT_FAILED, EXIT_SUSPENDED
 from ui.client.views import Decision, Run, Stage
-from ui.tables import STATE_STYLES, decision_line
+from ui.render import formatting as words
+from ui.render.tables import STATE_STYLES, decision_line
 from ui.updates import RunSource, updates
 
 LINE_EVERY_S = 30.0  # without a terminal: somebody who reads along sees that it moves, and a log stays short

@@ -1,4 +1,4 @@
-"""A model folder in the Hugging Face layout as it is sent: which files count. `ui.export` writes one."""
+"""A model folder in the Hugging Face layout as it is sent: which files count. `ui.local.export` writes one."""
 
 from pathlib import Path
 

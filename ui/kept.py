@@ -4,9 +4,9 @@ side by side, for the command and the panel."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ui import words
 from ui.client.views import ForgettingScore, Stage
-from ui.severity import MARKS, Mark, Thresholds
+from ui.render import formatting as words
+from ui.render.severity import MARKS, Mark, Thresholds
 
 GAUGE = "gauge-"  # how the names of sets begin that come with Retain and are trained on by no stage
 

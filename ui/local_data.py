@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ui.client.errors import BadInput
-from ui.data_check import not_there
-from ui.hugging_face import upload_names
-from ui.spec_file import find_local, local_sources
-from ui.transfer import UploadPort, upload, upload_files
+from ui.local.hf_folder import upload_names
+from ui.local.preflight import not_there
+from ui.local.transfer import UploadPort, upload, upload_files
+from ui.spec.file import find_local, local_sources
 
 
 def place_local_sources(

@@ -7,14 +7,14 @@ from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.prompt import Prompt
 
-from ui import library, progress
+from ui import library
 from ui.client.errors import BadInput, ClientError
 from ui.client.views import Checkpoint
-from ui.follow import follow, outcome_line, view_for
 from ui.interrupt import insistent
-from ui.progress import TITLES, ProgressRow
-from ui.stage_spec import DOMAINS, LESSONS, stage_spec
-from ui.tables import (
+from ui.render import progress_table as progress
+from ui.render.follow import follow, outcome_line, view_for
+from ui.render.progress_table import TITLES, ProgressRow
+from ui.render.tables import (
     checkpoints_table,
     cost_lines,
     decisions_table,
@@ -23,6 +23,7 @@ from ui.tables import (
     runs_table,
     stages_table,
 )
+from ui.spec.single_stage import DOMAINS, LESSONS, stage_spec
 
 KINDS = tuple(TITLES)
 Ask = Callable[[str, list[str]], str]

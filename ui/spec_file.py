@@ -1,4 +1,4 @@
-"""Spec files: YAML (or JSON) to plain data, and `--set path=value` on top. No protobuf here; see `ui.spec_text`."""
+"""Spec files: YAML (or JSON) to plain data, and `--set path=value` on top. No protobuf here; see `ui.spec.text`."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from ui.client.errors import BadInput, Violation
-from ui.spec_text import MAX_BYTES, MAX_DEPTH, parse_yaml
+from ui.spec.text import MAX_BYTES, MAX_DEPTH, parse_yaml
 
 __all__ = ["apply_override", "find_local", "load_spec", "local_sources", "parse_yaml", "to_yaml"]
 

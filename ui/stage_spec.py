@@ -3,7 +3,7 @@
 from typing import Any
 
 from ui import library
-from ui.spec_file import parse_yaml
+from ui.spec.file import parse_yaml
 
 DOMAINS = ("CODE", "MATH", "SCIENCE")
 # What each stage teaches and why it exists; shown in every menu.

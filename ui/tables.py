@@ -6,13 +6,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ui import words
 from ui.answers import Answer
 from ui.client.views import Checkpoint, Decision, Garbage, Plan, PlannedStage, Run, Stage
-from ui.dual import DualRow
 from ui.kept import KeptRow
-from ui.progress import ProgressRow
-from ui.severity import MARKS, mark_of
+from ui.render import formatting as words
+from ui.render.perplexity_table import DualRow
+from ui.render.progress_table import ProgressRow
+from ui.render.severity import MARKS, mark_of
 
 STATUS = {
     "COMPLETE": ("✓ Complete", "green"),

@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from services.common.cache_folder import claim
-from services.common.disk_space import when_there_is_room
+from services.common.cache.cache_folder import claim
+from services.common.cache.disk_space import when_there_is_room
+from services.common.cache.file_lock import FileLock, lock, try_lock
+from services.common.cache.stamps import Stamp, sync_folder
 from services.common.errors import RetainError
-from services.common.file_lock import FileLock, lock, try_lock
 from services.common.logging import get_logger
-from services.common.stamps import Stamp, sync_folder
 
 log = get_logger(__name__)
 

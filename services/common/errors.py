@@ -13,7 +13,7 @@
     |-- Corrupt               DATA_LOSS            a hash, a manifest or a stored record does not fit
     |   |-- CheckpointDamaged DATA_LOSS            the files of a checkpoint are not those of its manifest
 
-The second column is the gRPC status code; services/common/status.py goes from one to the other and back.
+The second column is the gRPC status code; services/common/grpc/status.py goes from one to the other and back.
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,9 +13,9 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
 from services.common.errors import RetainError
+from services.common.grpc.status import to_status
 from services.common.logging import get_logger
 from services.common.metrics import GrpcMetrics
-from services.common.status import to_status
 
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]]
 log = get_logger(__name__)

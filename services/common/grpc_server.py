@@ -11,9 +11,9 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from services.common.errors import Unavailable
-from services.common.grpc_interceptors import ErrorInterceptor, MetricsInterceptor
+from services.common.grpc.interceptors import ErrorInterceptor, MetricsInterceptor
+from services.common.grpc.reflection import MethodsToo
 from services.common.logging import get_logger
-from services.common.reflection import MethodsToo
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 LIVE = "live"  # name of a health entry for probes that restart a process

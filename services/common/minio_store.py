@@ -23,9 +23,9 @@ from urllib3.exceptions import HTTPError
 
 from services.common.errors import InvalidInput, NotFound, Refused, StorageFull, Unavailable, Violation
 from services.common.heart import beat
-from services.common.object_store import ObjectInfo
-from services.common.store_connection import PIECE_BYTES, steady_pools, store_address
-from services.common.store_full import Full, answers_failure, code_of, is_full, says_full
+from services.common.store.connection import PIECE_BYTES, steady_pools, store_address
+from services.common.store.full import Full, answers_failure, code_of, is_full, says_full
+from services.common.store.object_store import ObjectInfo
 
 T = TypeVar("T")
 

@@ -1,7 +1,8 @@
 """The port to the object store: what the services need of any S3 server, and the URIs that they exchange.
 
 A key is a path inside the one bucket of an installation (`runs/r1/pretrain/attempt-1/step-000000100/manifest.json`);
-a URI is `s3://{bucket}/{key}`. Adapter: services/common/minio_store.py; a fake on a dictionary lives in tests/fakes.
+a URI is `s3://{bucket}/{key}`. Adapter: services/common/store/minio_store.py; a fake on a dictionary lives in
+tests/fakes.
 
 Every method blocks; asyncio code calls it through `asyncio.to_thread`. Errors are those of services/common/errors.py:
 `NotFound` (there is no such object), `Unavailable` (the server stayed away for minutes), `Refused` (credentials).

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from services.common.errors import RetainError, Unavailable
 from services.common.logging import configure_logging, get_logger
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 
 STORE_PATIENCE_S = 20.0  # a service's loop tries again by itself, and a caller should not wait for minutes
 T = TypeVar("T")

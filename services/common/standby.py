@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 
 from services.common.errors import Unavailable
-from services.common.grpc_interceptors import Continuation, wrap
+from services.common.grpc.interceptors import Continuation, wrap
 
 ALWAYS_ANSWERED = ("/grpc.health.", "/grpc.reflection.")
 

@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry
 from retain.evaluator.v1 import service_pb2_grpc
 from services.common.blocking import Blocking
 from services.common.errors import Unavailable
-from services.common.grpc_server import CLIENT_OPTIONS, GrpcServer
+from services.common.grpc.server import CLIENT_OPTIONS, GrpcServer
 from services.common.logging import get_logger
 from services.common.metrics import EvaluatorMetrics
-from services.common.object_store import ObjectStore
 from services.common.process import run, serve_metrics, told_to_end
+from services.common.store.object_store import ObjectStore
 from services.common.supervision import Supervisor
 from services.evaluator.adapters.aside import Aside
 from services.evaluator.adapters.exporter import PrometheusExporter

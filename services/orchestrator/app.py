@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as stage_grpc
-from services.common.grpc_server import GrpcServer
+from services.common.grpc.server import GrpcServer
+from services.common.grpc.standby import StandbyInterceptor
 from services.common.metrics import OrchestratorMetrics
-from services.common.object_store import ObjectStore
-from services.common.standby import StandbyInterceptor
+from services.common.store.object_store import ObjectStore
 from services.common.tasks import end
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.exporter import Exporter

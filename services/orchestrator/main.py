@@ -6,10 +6,10 @@ import grpc
 
 from services.common.errors import Unavailable
 from services.common.grafana_annotations import GrafanaAnnotations
-from services.common.grpc_server import CLIENT_OPTIONS
+from services.common.grpc.server import CLIENT_OPTIONS
 from services.common.logging import get_logger
-from services.common.minio_store import MinioStore
 from services.common.process import run, serve_metrics, told_to_end
+from services.common.store.minio_store import MinioStore
 from services.common.tasks import end
 from services.orchestrator.adapters.database import executor, migrate, open_database
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient

@@ -17,9 +17,9 @@ from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import values_pb2
 from services.common.errors import NotFound
 from services.common.logging import get_logger
-from services.common.object_store import ObjectStore, get_folder, parse_s3_uri, put_folder, s3_uri
-from services.worker.cache import LocalCache
-from services.worker.local_files import check_local
+from services.common.store.object_store import ObjectStore, get_folder, parse_s3_uri, put_folder, s3_uri
+from services.worker.local_cache import LocalCache
+from services.worker.preparation.local_files import check_local
 
 
 @dataclass(frozen=True, kw_only=True)

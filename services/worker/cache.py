@@ -1,4 +1,4 @@
-"""What the store holds under a digest, as folders on this machine's disk (services/common/content_cache.py).
+"""What the store holds under a digest, as folders on this machine's disk (services/common/cache/content_cache.py).
 
     {root}/content/shards/{digest}/  tokenizers/{digest}/  checkpoints/{manifest sha256}/
 
@@ -22,11 +22,11 @@ from model.data.shards import TokenShard
 from model.errors import RetainModelError
 from model.tokenization.tokenizer import Tokenizer
 from retain.types.v1 import values_pb2
-from services.common.content_cache import ContentCache, Lease
+from services.common.cache.content_cache import ContentCache, Lease
 from services.common.errors import Corrupt, InvalidInput, NotFound, Violation
 from services.common.logging import get_logger
-from services.common.object_store import ObjectStore, get_folder, key_of
-from services.worker.damage import DAMAGED, DamagedCheckpoint, DamagedData
+from services.common.store.object_store import ObjectStore, get_folder, key_of
+from services.worker.attempt.damage import DAMAGED, DamagedCheckpoint, DamagedData
 
 log = get_logger(__name__)
 

@@ -18,9 +18,9 @@ import tenacity
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as control_grpc
 from services.common.errors import Unavailable
-from services.common.grpc_server import CLIENT_OPTIONS
+from services.common.grpc.server import CLIENT_OPTIONS
+from services.common.grpc.status import error_of
 from services.common.logging import get_logger
-from services.common.status import error_of
 from services.worker.leaving import Leaving, ToldToLeave
 
 CALL_TIMEOUT_S = 20.0

@@ -12,8 +12,8 @@ from model.tokenization.encoding import batched, encode_plain
 from model.tokenization.tokenizer import Tokenizer
 from retain.types.v1 import spec_pb2
 from services.common.errors import NotFound
-from services.common.object_store import ObjectStore, get_folder, inside, parse_s3_uri
-from services.worker.local_files import check_local
+from services.common.store.object_store import ObjectStore, get_folder, inside, parse_s3_uri
+from services.worker.preparation.local_files import check_local
 
 DOMAIN_NAMES = {spec_pb2.DOMAIN_CODE: "code", spec_pb2.DOMAIN_MATH: "math", spec_pb2.DOMAIN_SCIENCE: "science"}
 

@@ -14,7 +14,7 @@ from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from services.common.worker_environment import passed_on
-from services.worker.loop import WorkerConfig, work_loop
+from services.worker.assignment_loop import WorkerConfig, work_loop
 from services.worker.ray_backend import LeavingTorchConfig
 
 # Restarts of the group within one job. Beyond that a new job, perhaps on another machine, is the better guess.

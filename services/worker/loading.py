@@ -20,10 +20,10 @@ from model.training.job import StageJob
 from model.training.loop import ADAPTER
 from model.training.regularizers import Penalties, QuadraticPenalty, fisher, parent_weights
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
-from services.worker import convert
-from services.worker.beats import beating
-from services.worker.cache import LocalCache
-from services.worker.streams import open_stream
+from services.worker.attempt import convert
+from services.worker.attempt.streams import open_stream
+from services.worker.local_cache import LocalCache
+from services.worker.reporting.heartbeat import beating
 
 # Rows of old text from which EWC learns which weights matter: a few thousand tokens settle the order of the weights.
 FISHER_ROWS = 64

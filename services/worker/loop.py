@@ -18,21 +18,21 @@ from model.training.job import Verdict
 from model.training.malloc import keep_freed_memory
 from model.training.process_group import Team
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
-from services.common.disk_space import when_there_is_room
+from services.common.cache.disk_space import when_there_is_room
 from services.common.errors import FailedPrecondition, RetainError, Stale, Unavailable
 from services.common.logging import configure_logging, get_logger
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 from services.worker import leaving
-from services.worker.beats import BeatReceiver, BeatSender, counters_of
-from services.worker.cache import LocalCache
+from services.worker.attempt.run_attempt import Lead, interrupted, run_stage
 from services.worker.cache_root import default_root
-from services.worker.computing import computing
-from services.worker.control_client import ControlClient
 from services.worker.leaving import ToldToLeave
-from services.worker.prepare_runner import PrepareRunner
+from services.worker.local_cache import LocalCache
+from services.worker.orchestrator_client import ControlClient
+from services.worker.preparation.computing import computing
+from services.worker.preparation.prepare_runner import PrepareRunner
 from services.worker.present import Present
-from services.worker.progress import PREPARING, ProgressReporter
-from services.worker.stage_runner import Lead, interrupted, run_stage
+from services.worker.reporting.heartbeat import BeatReceiver, BeatSender, counters_of
+from services.worker.reporting.progress import PREPARING, ProgressReporter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from services.common.logging import configure_logging, get_logger
-from services.worker.group import GroupSettings, run_group
+from services.worker.ray_group import GroupSettings, run_group
 
 
 def parse(arguments: Sequence[str] | None = None) -> GroupSettings:

@@ -35,19 +35,19 @@ from model.tokenization.long_words import LONGEST_WORD
 from model.tokenization.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import spec_pb2, values_pb2
-from services.common.disk_space import when_there_is_room
+from services.common.cache.disk_space import when_there_is_room
 from services.common.errors import Stale
 from services.common.logging import get_logger
-from services.common.object_store import ObjectStore, put_folder, s3_uri
-from services.worker import convert
-from services.worker.base_model import Base, take_base
-from services.worker.cache import LocalCache
-from services.worker.damage import DAMAGED, DamagedData
-from services.worker.data_sources import CappedSource, open_role
-from services.worker.gauge_sets import gauge_digests, held_gauges, write_gauges
+from services.common.store.object_store import ObjectStore, put_folder, s3_uri
+from services.worker.attempt import convert
+from services.worker.attempt.damage import DAMAGED, DamagedData
+from services.worker.attempt.streams import measure_length
 from services.worker.leaving import Leaving
-from services.worker.progress import ProgressReporter
-from services.worker.streams import measure_length
+from services.worker.local_cache import LocalCache
+from services.worker.preparation.base_model import Base, take_base
+from services.worker.preparation.data_sources import CappedSource, open_role
+from services.worker.preparation.gauge_sets import gauge_digests, held_gauges, write_gauges
+from services.worker.reporting.progress import ProgressReporter
 
 T = TypeVar("T")
 log = get_logger(__name__)

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote, unquote
 
-from services.common.cache_folder import claim
-from services.common.content_cache import ContentCache
+from services.common.cache.cache_folder import claim
+from services.common.cache.content_cache import ContentCache
+from services.common.cache.file_lock import FileLock, try_lock
 from services.common.errors import Stale
-from services.common.file_lock import FileLock, try_lock
 
 FOLDER = "workers"
 _NAMESPACE = Path("/proc/self/ns/pid")

@@ -17,7 +17,7 @@ from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.errors import NotFound, RetainError, Stale
 from services.common.logging import get_logger
-from services.worker.step_rate import StepRate
+from services.worker.reporting.step_rate import StepRate
 
 INTERVAL_S = 2.0
 

@@ -19,14 +19,14 @@ from model.tokenization.tokenizer import Tokenizer
 from model.training.job import Snapshot
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import values_pb2
-from services.common.disk_space import when_there_is_room
+from services.common.cache.disk_space import when_there_is_room
 from services.common.errors import Stale
 from services.common.logging import get_logger
-from services.common.object_store import PARALLEL_FILES, ObjectStore, key_of
-from services.worker.cache import LocalCache
-from services.worker.control_client import ControlClient
+from services.common.store.object_store import PARALLEL_FILES, ObjectStore, key_of
 from services.worker.leaving import ToldToLeave
-from services.worker.progress import ProgressReporter
+from services.worker.local_cache import LocalCache
+from services.worker.orchestrator_client import ControlClient
+from services.worker.reporting.progress import ProgressReporter
 
 
 @dataclass(frozen=True, kw_only=True)

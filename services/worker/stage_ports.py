@@ -7,11 +7,11 @@ from model.training.job import Directive, Interruption, Snapshot, StepProgress
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.errors import RetainError
 from services.common.logging import get_logger
-from services.worker import convert
-from services.worker.control_client import ControlClient
+from services.worker.attempt import convert
 from services.worker.leaving import ToldToLeave
-from services.worker.progress import SAVING, TRAINING, WAITING, ProgressReporter
-from services.worker.publisher import Publisher
+from services.worker.orchestrator_client import ControlClient
+from services.worker.reporting.checkpoint_publisher import Publisher
+from services.worker.reporting.progress import SAVING, TRAINING, WAITING, ProgressReporter
 
 
 class ServicePorts:

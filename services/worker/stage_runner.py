@@ -11,17 +11,17 @@ from model.training.process_group import Team
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.errors import RetainError, Stale, Unavailable
 from services.common.logging import get_logger
-from services.common.object_store import ObjectStore
-from services.worker import convert
-from services.worker.cache import LocalCache
-from services.worker.computing import ComputingWatch, computing
-from services.worker.control_client import ControlClient
-from services.worker.damage import DamagedCheckpoint
+from services.common.store.object_store import ObjectStore
+from services.worker.attempt import convert
+from services.worker.attempt.build_job import load
+from services.worker.attempt.damage import DamagedCheckpoint
+from services.worker.attempt.stage_ports import NoPorts, ServicePorts
 from services.worker.leaving import ToldToLeave
-from services.worker.loading import load
-from services.worker.progress import LOADING, TRAINING, ProgressReporter
-from services.worker.publisher import Lineage, Publisher
-from services.worker.stage_ports import NoPorts, ServicePorts
+from services.worker.local_cache import LocalCache
+from services.worker.orchestrator_client import ControlClient
+from services.worker.preparation.computing import ComputingWatch, computing
+from services.worker.reporting.checkpoint_publisher import Lineage, Publisher
+from services.worker.reporting.progress import LOADING, TRAINING, ProgressReporter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from model.data.shards import TokenShard
 from model.dataloader.batch_stream import BatchStream
 from model.dataloader.passes import Passes, count_passes, count_steps
 from retain.types.v1 import spec_pb2
-from services.worker import convert
+from services.worker.attempt import convert
 
 # Counting is told to people only where nothing depends on it, so it may not take long (a few seconds).
 MOST_ROWS_TO_TELL = 300_000

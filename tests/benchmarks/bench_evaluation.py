@@ -24,7 +24,7 @@ from model.gauge import KINDS, gauge_texts, set_name
 from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
 from retain.types.v1 import values_pb2
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 from tests.contract.object_store_servers import running, seaweedfs_server
 from tests.integration import evaluator_world as world
 

@@ -24,7 +24,7 @@ from typing import Any
 import grpc
 
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 from tests.e2e.stack import Stack, until_ended
 from ui.client.client import RetainClient
 from ui.client.views import Run

@@ -122,8 +122,8 @@ def bare(work_file: Path, cache: Path) -> None:
     from model.training.job import Directive, Snapshot, StepProgress, Verdict
     from model.training.loop import train_stage
     from model.training.malloc import keep_freed_memory
-    from services.worker.cache import LocalCache
-    from services.worker.loading import load
+    from services.worker.attempt.build_job import load
+    from services.worker.local_cache import LocalCache
     from tests.fakes.object_store import FakeObjectStore
 
     class Ports:

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from services.common.errors import InvalidInput, NotFound, Refused, Unavailable
-from services.common.minio_store import PART_BYTES, MinioStore
-from services.common.object_store import ObjectStore, get_folder, key_of, parse_s3_uri, put_folder, s3_uri
+from services.common.store.minio_store import PART_BYTES, MinioStore
+from services.common.store.object_store import ObjectStore, get_folder, key_of, parse_s3_uri, put_folder, s3_uri
 from tests.contract.object_store_servers import (
     ACCESS_KEY,
     SECRET_KEY,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import Unavailable
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 from tests.contract.object_store_servers import (
     ACCESS_KEY,
     SECRET_KEY,

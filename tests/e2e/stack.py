@@ -19,7 +19,7 @@ import psutil
 
 from deploy.local.components import BUCKET
 from deploy.local.home import Home
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 from ui.client.address import Address
 from ui.client.client import RetainClient
 from ui.client.errors import Unreachable

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from services.common.object_store import key_of
+from services.common.store.object_store import key_of
 from tests.e2e import faults
 from tests.e2e.pipelines import three_stages
 from tests.e2e.stack import PATIENCE_S, Stack, newest_checkpoint, until, until_ended

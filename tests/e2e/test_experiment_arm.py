@@ -18,8 +18,8 @@ from model.data.shards import TokenShard
 from model.experiments.arms import Arm
 from model.experiments.corpora import BASE_MODEL, READERS, Corpus, load_tokenizer
 from model.experiments.stage_run import Bench, run_arm
-from services.common.object_store import get_folder
-from services.worker.convert import stream_seed
+from services.common.store.object_store import get_folder
+from services.worker.attempt.convert import stream_seed
 from tests.e2e.stack import Stack, until_ended
 from ui.client.client import RetainClient
 from ui.client.spec import to_message

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from model.checkpointing import checkpoint
 from retain.orchestrator.v1 import orchestrator_service_pb2 as orchestrator_pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
-from services.common.object_store import get_folder, key_of
+from services.common.store.object_store import get_folder, key_of
 from tests.e2e.pipelines import on_top_of, one_stage, three_stages
 from tests.e2e.stack import Stack, until_ended
 from ui.client.client import RetainClient

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import grpc
 
 from services.common.errors import Unavailable
-from services.common.object_store import ObjectStore
+from services.common.store.object_store import ObjectStore
 from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
 from tests.fakes.worker import FakeWorker, Killed
 from tests.fakes.world import World

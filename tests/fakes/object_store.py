@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from services.common.errors import NotFound, Unavailable
-from services.common.object_store import ObjectInfo, ObjectStore
+from services.common.store.object_store import ObjectInfo, ObjectStore
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from retain.evaluator.v1 import service_pb2_grpc as evaluator_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.types.v1 import spec_pb2
-from services.common.grpc_server import GrpcServer
+from services.common.grpc.server import GrpcServer
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.repository import SqlRepository

@@ -17,7 +17,7 @@ from retain.orchestrator.v1 import resources_pb2 as res
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
 from retain.types.v1 import values_pb2
-from services.common.object_store import ObjectStore, key_of
+from services.common.store.object_store import ObjectStore, key_of
 from tests.fakes.world import START_NATS, World
 
 PREPARED_TOKENS = 50_000

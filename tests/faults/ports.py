@@ -16,7 +16,7 @@ import services
 from model.training import job as stage
 from retain.evaluator.v1 import service_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2
-from services.common import object_store
+from services.common.store import object_store
 
 # Protocols that nothing is lost over, each with its reason.
 NO_EDGE = {

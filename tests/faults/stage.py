@@ -25,7 +25,7 @@ from tests.faults.session import Session
 from tests.ports import free_port
 
 PORTS = "services.orchestrator.application.ports"
-STORE = "services.common.object_store.ObjectStore"
+STORE = "services.common.store.object_store.ObjectStore"
 TIMING = Timing(pass_every_s=0.1, job_poll_s=0.1, stall_timeout_s=45.0, start_timeout_s=60.0, max_restarts=5)
 WITHIN_S = 100.0
 

@@ -23,7 +23,7 @@ from tests.unit.services.evaluator.builders import question, set_ref
 from tests.unit.services.evaluator.world import FakeMeasurer, KnownRuns, World
 
 PORTS = "services.evaluator.application.ports"
-STORE = "services.common.object_store.ObjectStore"
+STORE = "services.common.store.object_store.ObjectStore"
 TRIES = 40
 NOT_REACHED = {
     Call(f"{PORTS}.PointWriter", "write"): "one call, one answer: a fault is the caller's; test_point_writer.py",

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2 as pb
 from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
-from services.common.grpc_server import GrpcServer
+from services.common.grpc.server import GrpcServer
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from tests.fakes.evaluator import FakeEvaluatorServicer
 from tests.fakes.world import World

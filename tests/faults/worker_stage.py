@@ -10,15 +10,16 @@ import grpc
 import pytest
 
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
-from services.worker import loop, stage_runner
-from services.worker.loop import WorkerConfig, work_loop
+from services.worker import assignment_loop as loop
+from services.worker.assignment_loop import WorkerConfig, work_loop
+from services.worker.attempt import run_attempt as stage_runner
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.stage_control import FakeStageControl
 from tests.faults.injector import ERRORS, SLOW_S, Fault, Injector
 from tests.faults.ports import Call
 from tests.integration.worker_world import small_spec, small_stages
 
-STORE = "services.common.object_store.ObjectStore"
+STORE = "services.common.store.object_store.ObjectStore"
 STAGE_PORTS = "model.training.job.StagePorts"
 CONTROL = "retain.orchestrator.v1.StageControlService"
 STARTS = 12

@@ -21,8 +21,8 @@ from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
 from retain.evaluator.v1 import resources_pb2, service_pb2, service_pb2_grpc
 from retain.types.v1 import values_pb2
-from services.common.minio_store import MinioStore
-from services.common.object_store import put_folder, s3_uri
+from services.common.store.minio_store import MinioStore
+from services.common.store.object_store import put_folder, s3_uri
 from tests.contract.object_store_servers import ACCESS_KEY, SECRET_KEY, Server
 from tests.ports import free_ports
 

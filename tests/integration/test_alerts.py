@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 
 from deploy.monitoring.dashboards import boards
-from services.common.grpc_interceptors import MetricsInterceptor
+from services.common.grpc.interceptors import MetricsInterceptor
 from services.common.metrics import EvaluatorMetrics, OrchestratorMetrics
 from tests.integration.alert_world import QUICK, alert_world, query, wait_until
 from tests.ports import free_ports

@@ -15,7 +15,7 @@ import pytest
 from deploy.healthcheck import grpc_serving
 from deploy.local.components import BUCKET
 from deploy.local.home import Home
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

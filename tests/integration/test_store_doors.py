@@ -21,7 +21,7 @@ from minio import Minio
 
 from deploy.local.components import BUCKET
 from deploy.local.home import Home
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 CONTENT = b"c" * 6_000_000  # more than one part of a multipart upload

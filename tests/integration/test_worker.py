@@ -15,8 +15,8 @@ from model.data.shards import TokenShard
 from model.tokenization.tokenizer import Tokenizer
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
-from services.common.minio_store import MinioStore
-from services.common.object_store import get_folder, key_of
+from services.common.store.minio_store import MinioStore
+from services.common.store.object_store import get_folder, key_of
 from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
 from tests.integration.worker_world import connect, orchestrator, point_worker_at, small_spec, small_stages, work

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
-from services.common.minio_store import MinioStore
-from services.common.object_store import key_of
-from services.worker.cache import LocalCache
+from services.common.store.minio_store import MinioStore
+from services.common.store.object_store import key_of
+from services.worker.local_cache import LocalCache
 from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
 from tests.integration.worker_world import connect, orchestrator, point_worker_at, small_spec, small_stages, work

@@ -40,7 +40,7 @@ class TellAtStep:
     """Tells the process to leave when the training loop reports a step."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-        from services.worker.stage_ports import ServicePorts
+        from services.worker.attempt.stage_ports import ServicePorts
 
         usual = ServicePorts.progress
         self.told = False
@@ -108,7 +108,7 @@ def test_told_while_waiting_for_a_verdict(
 def test_told_while_preparing_it_leaves_at_once(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from services.worker.prepare_runner import PrepareRunner
+    from services.worker.preparation.prepare_runner import PrepareRunner
 
     control = one_stage()
     usual = PrepareRunner._tokenizer

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from retain.types.v1 import spec_pb2
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 from services.worker import leaving
-from services.worker.loop import WorkerConfig, work_loop
+from services.worker.assignment_loop import WorkerConfig, work_loop
 from tests.contract.object_store_servers import ACCESS_KEY, SECRET_KEY, Server
 from tests.fakes.stage_control import FakeStageControl, StagePlan
 

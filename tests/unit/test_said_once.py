@@ -35,9 +35,9 @@ def test_metrics_are_defined_in_one_module() -> None:
 
 
 def test_statuses_are_read_and_written_in_one_place_on_each_side() -> None:
-    """services/common/status.py for the services; the command, which shares no code with them, has its own."""
+    """services/common/grpc/status.py for the services; the command, which shares no code with them, has its own."""
     reading = {path for path, tree in sources() if "from_call" in called(tree)}
-    assert reading == {"services/common/status.py", "ui/client/channel.py"}
+    assert reading == {"services/common/grpc/status.py", "ui/client/channel.py"}
     assert {path for path, tree in sources() if "BadRequest" in called(tree)} == reading
 
 
@@ -48,4 +48,4 @@ def test_pages_are_cut_in_one_place() -> None:
         ]
         return any(isinstance(value, ast.Constant) and value.value in ("page_size", "page_token") for value in given)
 
-    assert {path for path, tree in sources() if faults(tree)} == {"services/common/paging.py"}
+    assert {path for path, tree in sources() if faults(tree)} == {"services/common/grpc/paging.py"}

@@ -10,7 +10,7 @@ from ui.api.specs import SpecLike, prepared, read
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, ClientError, Unreachable
 from ui.client.views import Checkpoint, Decision, ForgettingRecord, LogText, Plan, Run
-from ui.export import write_export
+from ui.local.export import write_export
 from ui.updates import Update, updates
 
 if TYPE_CHECKING:

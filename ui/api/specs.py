@@ -7,9 +7,9 @@ from typing import Any
 
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, MissingExtra, Violation
-from ui.data_check import check_local
-from ui.local_data import place_local_sources
-from ui.spec_file import STANDARD_INPUT, apply_override, load_spec, parse_yaml
+from ui.local.preflight import check_local
+from ui.local.upload import place_local_sources
+from ui.spec.file import STANDARD_INPUT, apply_override, load_spec, parse_yaml
 
 SpecLike = str | Path | Mapping[str, Any]
 NO_FILE = STANDARD_INPUT  # local paths in a text or a dict are looked for in the current folder only

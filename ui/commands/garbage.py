@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ui import words
 from ui.client import connect
 from ui.client.errors import EXIT_BAD_INPUT
 from ui.commands.output import JsonFlag, console, emit, say
+from ui.render import formatting as words
 
 _AGE = re.compile(r"(?P<number>\d{1,9})(?P<unit>[smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -23,7 +23,7 @@ def gc(
     json: JsonFlag = False,
 ) -> None:
     """Evaluation sets, prepared data, uploads, and what killed attempts left, when nothing refers to them."""
-    from ui.tables import garbage_table
+    from ui.render.tables import garbage_table
 
     if yes and dry_run:
         say("--yes: came together with --dry-run; allowed is one of them")

@@ -15,8 +15,8 @@ def status(
     json: JsonFlag = False,
 ) -> None:
     """The pipeline progress table: what is complete, running, ready or locked, and what unlocks it."""
-    from ui import progress
-    from ui.tables import progress_table
+    from ui.render import progress_table as progress
+    from ui.render.tables import progress_table
 
     with connect() as client:
         if run_id:
@@ -42,7 +42,7 @@ def decisions(run_id: RunArgument, json: JsonFlag = False) -> None:
     if json:
         emit(made)
         return
-    from ui.tables import decisions_table
+    from ui.render.tables import decisions_table
 
     out = console()
     out.print(decisions_table(made))
@@ -65,9 +65,9 @@ def history(
             return
         run = client.get_run(run_id)
         made = client.decisions(run_id)
-    from ui.dual import dual_rows
-    from ui.severity import Thresholds
-    from ui.tables import dual_table
+    from ui.render.perplexity_table import dual_rows
+    from ui.render.severity import Thresholds
+    from ui.render.tables import dual_table
 
     out, thresholds = console(), Thresholds.of_spec(run.resource["spec"])
     rows = dual_rows(records, made, thresholds)
@@ -105,7 +105,7 @@ def answers(
         places = {"stage": pair.stage, "before": pair.before.uri, "after": pair.after.uri}
         emit({**places, **counts, "answers": [answer.as_dict() for answer in found]})
         return
-    from ui.tables import answers_table
+    from ui.render.tables import answers_table
 
     out = console()
     out.print(answers_table(found, title=f"{pair.stage}: answers before and after"))

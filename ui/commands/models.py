@@ -27,7 +27,7 @@ def checkpoints(
     json: JsonFlag = False,
 ) -> None:
     """The lineage: every checkpoint with its digest and the parent that it grew from."""
-    from ui.tables import checkpoints_table
+    from ui.render.tables import checkpoints_table
 
     with connect() as client:
         found = client.checkpoints(run_id=run_id, limit=limit)
@@ -45,7 +45,7 @@ def export(
     json: JsonFlag = False,
 ) -> None:
     """Write a checkpoint as a Hugging Face folder; every file is checked against its hash."""
-    from ui.export import write_export
+    from ui.local.export import write_export
 
     with connect() as client:
         made, target = write_export(client, checkpoint, folder, with_training_state=training_state, say=say)
@@ -78,9 +78,9 @@ def import_model(
 ) -> None:
     """Upload a Hugging Face folder as a base to train on."""
     from ui.client.errors import BadInput, MissingExtra
-    from ui.data_check import check_model_folder
-    from ui.hugging_face import upload_names
-    from ui.transfer import upload_files
+    from ui.local.hf_folder import upload_names
+    from ui.local.preflight import check_model_folder
+    from ui.local.transfer import upload_files
 
     files = upload_names(folder)
     try:
@@ -167,7 +167,7 @@ def _local_model(model: str) -> Path:
     """The folder itself, or a checkpoint's model from the cache."""
     if Path(model).is_dir():
         return Path(model)
-    from ui.export import cached_model
+    from ui.local.export import cached_model
 
     with connect() as client:
         return cached_model(client, client.checkpoint(model).ref, home_folder() / "cache" / "models", say=say)

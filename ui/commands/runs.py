@@ -10,7 +10,7 @@ from ui.client.views import Plan, Run
 from ui.commands.output import JsonFlag, RunArgument, console, emit, messages, plain, say, show_violations
 
 if TYPE_CHECKING:
-    from ui.data_check import LocalCheck
+    from ui.local.preflight import LocalCheck
 
 SpecArgument = Annotated[
     str, typer.Argument(metavar="SPEC", help="YAML file of the pipeline; `-` reads standard input.")
@@ -27,7 +27,7 @@ EtagOption = Annotated[str, typer.Option("--etag", help="Act only if the run has
 def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = False) -> None:
     """Check a spec and its local data: the plan, or every fault at once."""
     from ui.client.address import Address
-    from ui.spec_file import load_spec
+    from ui.spec.file import load_spec
 
     tree = load_spec(spec, changes or [])
     local, unchecked = _looked_at(tree, spec, sent=not Address.from_env().is_loopback)
@@ -45,7 +45,7 @@ def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = Fal
     if json:
         emit({**plain(plan), "sources": local.sources, **({"unchecked": unchecked} if unchecked else {})})
     elif plan:
-        from ui.tables import cost_lines, plan_table
+        from ui.render.tables import cost_lines, plan_table
 
         console().print(plan_table(plan))
         for line in cost_lines(plan):
@@ -59,7 +59,7 @@ def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = Fal
 
 def _looked_at(tree: dict, spec: str, *, sent: bool) -> tuple["LocalCheck", str]:
     """What was found of the local data, and why nobody looked where the packages for it are not installed."""
-    from ui.data_check import LocalCheck, check_local
+    from ui.local.preflight import LocalCheck, check_local
 
     try:
         return check_local(tree, spec, sent=sent), ""
@@ -93,8 +93,8 @@ def run(
 ) -> None:
     """Submit a pipeline and follow it. Ctrl-C detaches; it never cancels."""
     from ui.client.address import Address
-    from ui.local_data import place_local_sources
-    from ui.spec_file import load_spec
+    from ui.local.upload import place_local_sources
+    from ui.spec.file import load_spec
 
     if dry_run:
         validate(spec, changes, json)
@@ -123,7 +123,7 @@ def run(
 
 def watch(run_id: RunArgument, json: JsonFlag = False) -> None:
     """Follow a run until it has ended or waits for a person. With --json one resource a line."""
-    from ui.follow import exit_code
+    from ui.render.follow import exit_code
 
     with connect() as client:
         if json:
@@ -137,8 +137,8 @@ def watch(run_id: RunArgument, json: JsonFlag = False) -> None:
 
 
 def _follow(client, run_id: str, json: bool) -> Run:
-    from ui.follow import follow, view_for
     from ui.interrupt import insistent
+    from ui.render.follow import follow, view_for
 
     try:
         with insistent():
@@ -151,9 +151,9 @@ def _follow(client, run_id: str, json: bool) -> Run:
 
 
 def _finish(run_: Run, json: bool) -> None:
-    from ui.follow import exit_code, outcome_line
-    from ui.progress import of_run
-    from ui.tables import progress_table
+    from ui.render.follow import exit_code, outcome_line
+    from ui.render.progress_table import of_run
+    from ui.render.tables import progress_table
 
     if json:
         emit(_summary(run_))
@@ -192,7 +192,7 @@ def list_runs(
     json: JsonFlag = False,
 ) -> None:
     """List the pipeline runs, newest first."""
-    from ui.tables import STATE_STYLES, runs_table
+    from ui.render.tables import STATE_STYLES, runs_table
 
     states = tuple(name.upper() for name in state or [])
     unknown = [name for name in states if name not in STATE_STYLES]
@@ -213,13 +213,13 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
             emit(found)
             return
         made = client.decisions(run_id)
-    from ui import words
-    from ui.data_facts import data_lines
-    from ui.follow import outcome_line
     from ui.kept import kept_rows
-    from ui.progress import of_run
-    from ui.severity import Thresholds
-    from ui.tables import decisions_table, kept_table, progress_table, stages_table
+    from ui.render import formatting as words
+    from ui.render.data_facts import data_lines
+    from ui.render.follow import outcome_line
+    from ui.render.progress_table import of_run
+    from ui.render.severity import Thresholds
+    from ui.render.tables import decisions_table, kept_table, progress_table, stages_table
 
     out = console()
     out.print(outcome_line(found), soft_wrap=True, highlight=False)
@@ -287,7 +287,7 @@ def delete(run_id: RunArgument, etag: EtagOption = "", json: JsonFlag = False) -
 
 
 def _changed(run_: Run, json: bool) -> None:
-    from ui.follow import outcome_line
+    from ui.render.follow import outcome_line
 
     emit(run_) if json else console().print(outcome_line(run_), soft_wrap=True, highlight=False)
 

@@ -8,8 +8,8 @@ import altair as alt
 import pandas as pd
 
 from ui.client.views import Run
-from ui.dual import DualRow
-from ui.severity import MARKS, Thresholds
+from ui.render.perplexity_table import DualRow
+from ui.render.severity import MARKS, Thresholds
 
 GENERAL, TARGET = "#1f5fd0", "#c2410c"
 VERDICT_MARKS = {"ADJUST": "triangle-up", "ROLL_BACK": "triangle-down", "STOP": "cross", "ACCEPT": "diamond"}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from services.common.errors import Corrupt
 from services.common.logging import get_logger
-from services.common.object_store import ObjectStore
+from services.common.store.object_store import ObjectStore
 
 ASIDE = "evaluator/damaged/"
 log = get_logger(__name__)

@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Sequence
 
 from services.common.errors import Corrupt, NotFound
-from services.common.object_store import ObjectStore
+from services.common.store.object_store import ObjectStore
 from services.evaluator.adapters import documents
 from services.evaluator.adapters.aside import Aside
 from services.evaluator.application.ports import EvaluationKey, Evaluations, FloorName, Floors, MeasurementName, Results

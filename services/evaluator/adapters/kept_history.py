@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from services.common.errors import Corrupt, NotFound
-from services.common.object_store import ObjectStore
+from services.common.store.object_store import ObjectStore
 from services.evaluator.adapters import documents
 from services.evaluator.adapters.aside import Aside
 from services.evaluator.application.ports import History, ShownRuns

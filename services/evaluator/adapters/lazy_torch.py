@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from services.common.content_cache import ContentCache
-from services.common.object_store import ObjectStore
+from services.common.cache.content_cache import ContentCache
+from services.common.store.object_store import ObjectStore
 from services.evaluator.application.ports import Measurer, PointWriter, Sampler
 from services.evaluator.domain.answer import Measurement, NoiseFloor
 from services.evaluator.domain.question import CheckpointRef, Model, PointOrder, SetRef, WrittenPoint

@@ -7,11 +7,11 @@ from model.checkpointing.checkpoint import MANIFEST, FileEntry, Manifest, write_
 from model.data.held_out import HeldOut
 from model.errors import RetainModelError
 from model.tokenization.tokenizer import Tokenizer
-from services.common.content_cache import ContentCache
-from services.common.disk_space import is_disk_full
+from services.common.cache.content_cache import ContentCache
+from services.common.cache.disk_space import is_disk_full
 from services.common.errors import FailedPrecondition, StorageFull
 from services.common.heart import beat
-from services.common.object_store import ObjectStore, key_of
+from services.common.store.object_store import ObjectStore, key_of
 from services.evaluator.adapters.measurer import TorchMeasurer
 from services.evaluator.adapters.verified import VerifiedFiles, read_manifest
 from services.evaluator.application.ports import PointWriter

@@ -13,11 +13,11 @@ from pathlib import Path
 from model.checkpointing import checkpoint as files
 from model.data.eval_set import EvalSet
 from model.errors import RetainModelError
-from services.common.content_cache import ContentCache
+from services.common.cache.content_cache import ContentCache
 from services.common.errors import CheckpointDamaged, Corrupt, NotFound, Unavailable
 from services.common.heart import beat
 from services.common.logging import get_logger
-from services.common.object_store import ObjectStore, get_folder, key_of
+from services.common.store.object_store import ObjectStore, get_folder, key_of
 from services.evaluator.domain.question import CheckpointRef, SetRef
 
 MODEL_PREFIX = f"{files.MODEL_FOLDER}/"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.common.blocking import Blocking
-from services.common.disk_space import full_place, is_disk_full
+from services.common.cache.disk_space import full_place, is_disk_full
 from services.common.errors import CheckpointDamaged, RetainError, StorageFull, Unavailable
 from services.common.logging import get_logger
 from services.evaluator.application.answering import Answering

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import grpc
 
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
-from services.common.paging import page_of, page_size
+from services.common.grpc.paging import page_of, page_size
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.service import EvaluatorService
 from services.evaluator.application.writing import Writing

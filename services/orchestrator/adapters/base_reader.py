@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from services.common.errors import RetainError
-from services.common.object_store import ObjectStore, key_of
+from services.common.store.object_store import ObjectStore, key_of
 from services.orchestrator.application.ports import BaseReader
 from services.orchestrator.domain.spec.huggingface import context_of
 from services.orchestrator.domain.spec.model_size import parameters_of_config

@@ -12,8 +12,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from services.common.cache.file_lock import FileLock, try_lock
 from services.common.errors import Unavailable
-from services.common.file_lock import FileLock, try_lock
 from services.orchestrator.adapters.database import within_limits
 from services.orchestrator.application.ports import Leadership
 

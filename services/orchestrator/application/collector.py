@@ -22,7 +22,7 @@ from typing import Any
 from services.common.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, NotFound, RetainError, Unavailable
 from services.common.logging import get_logger
-from services.common.object_store import ObjectInfo, ObjectStore
+from services.common.store.object_store import ObjectInfo, ObjectStore
 from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import EvaluatorPort, GarbageMeter
 from services.orchestrator.domain.policy.garbage import (

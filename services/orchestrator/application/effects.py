@@ -13,7 +13,7 @@ from services.common.errors import (
     Unavailable,
 )
 from services.common.logging import get_logger
-from services.common.object_store import ObjectStore, key_of
+from services.common.store.object_store import ObjectStore, key_of
 from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import (
     RECORDS,

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.common.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, NotFound, Violation
-from services.common.object_store import ObjectStore, key_of, s3_uri
+from services.common.store.object_store import ObjectStore, key_of, s3_uri
 from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import Page, Upload
 from services.orchestrator.domain.run.events import CheckpointVoided

@@ -5,7 +5,7 @@ from typing import Any
 from retain.orchestrator.v1 import checkpoint_service_pb2 as pb
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as pb_grpc
 from services.common.errors import InvalidInput, Violation
-from services.common.paging import number_of, page_size, token_of
+from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.library import Library
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT

@@ -10,7 +10,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.orchestrator.v1 import resources_pb2 as resources
 from services.common.errors import InvalidInput, Violation
-from services.common.paging import number_of, page_size, token_of
+from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.library import Library
 from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.ports import UnreadableRun

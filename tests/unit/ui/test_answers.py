@@ -15,8 +15,8 @@ from ui.answers import Answer, Compared, Question, ask, compared, score, score_l
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput
 from ui.client.views import CheckpointRef
-from ui.spec_file import parse_yaml
-from ui.tables import answers_table
+from ui.render.tables import answers_table
+from ui.spec.file import parse_yaml
 
 SOURCE = "sample://exchanges?domain=math&documents=2000"
 

@@ -165,7 +165,7 @@ def test_ctrl_c_detaches_and_cancels_nothing(retain, platform: FakePlatform, spe
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ui.follow.follow", interrupted)
+    monkeypatch.setattr("ui.render.follow.follow", interrupted)
     outcome = retain("run", spec)
     assert outcome.code == 0
     assert "detached; the run goes on" in outcome.err

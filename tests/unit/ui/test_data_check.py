@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes.orchestrator_service import FakePlatform
 from ui import library
-from ui.data_check import check_local
+from ui.local.preflight import check_local
 
 TALK = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Yes."}]
 

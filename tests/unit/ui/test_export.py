@@ -9,12 +9,12 @@ import pytest
 
 from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes.orchestrator_service import FakePlatform
-from ui import download, export
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, ClientError, Unreachable
 from ui.client.views import ExportedFile
-from ui.download import get_file
-from ui.export import cached_model, write_export
+from ui.local import download, export
+from ui.local.download import get_file
+from ui.local.export import cached_model, write_export
 
 PREFIX = "/runs/r/pretrain/attempt-1/step-000000120"
 WEIGHTS = random.Random(7).randbytes(300_000)

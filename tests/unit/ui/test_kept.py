@@ -12,10 +12,10 @@ from retain.types.v1 import values_pb2
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client import convert
 from ui.client.views import ForgettingRecord, Plan, Stage
-from ui.dual import dual_rows
 from ui.kept import kept_rows
-from ui.severity import Thresholds
-from ui.tables import kept_table, plan_table
+from ui.render.perplexity_table import dual_rows
+from ui.render.severity import Thresholds
+from ui.render.tables import kept_table, plan_table
 
 SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
 

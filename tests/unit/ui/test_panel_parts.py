@@ -8,11 +8,11 @@ import pytest
 from tests.fakes import story
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client.client import RetainClient
-from ui.dual import dual_rows
 from ui.panel.__main__ import bind
 from ui.panel.charts import draw, forgetting_chart, frame, perplexity_chart, stage_starts
 from ui.panel.live import LiveRuns, Snapshot
-from ui.severity import MARKS, Thresholds
+from ui.render.perplexity_table import dual_rows
+from ui.render.severity import MARKS, Thresholds
 
 SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
 

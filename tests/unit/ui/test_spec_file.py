@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ui.client.errors import BadInput, Violation
-from ui.spec_file import apply_override, find_local, load_spec, local_sources, parse_yaml, to_yaml
+from ui.spec.file import apply_override, find_local, load_spec, local_sources, parse_yaml, to_yaml
 
 
 def faults(error: BadInput) -> dict[str, str]:

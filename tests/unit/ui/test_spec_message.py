@@ -8,7 +8,7 @@ from retain.types.v1 import spec_pb2
 from ui import library
 from ui.client.schema import spec_schema
 from ui.client.spec import to_message
-from ui.spec_file import parse_yaml
+from ui.spec.file import parse_yaml
 
 
 def faults(tree: object) -> dict[str, str]:

@@ -9,9 +9,9 @@ import pytest
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput
-from ui.hugging_face import model_files, upload_names
-from ui.local_data import place_local_sources
-from ui.transfer import upload
+from ui.local.hf_folder import model_files, upload_names
+from ui.local.transfer import upload
+from ui.local.upload import place_local_sources
 
 
 def test_a_file_is_uploaded_once(platform: FakePlatform, client: RetainClient, tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ from rich.console import Console
 from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes import story
 from tests.fakes.orchestrator_service import FakePlatform
-from ui import library, progress, words
+from ui import library
 from ui.client.client import RetainClient
 from ui.demo import show
-from ui.dual import dual_rows
-from ui.follow import PlainView, TerminalView, follow, stage_detail
 from ui.menu import Menu
-from ui.severity import MARKS, Thresholds
-from ui.tables import decision_line, dual_table, stages_table
+from ui.render import formatting as words
+from ui.render import progress_table as progress
+from ui.render.follow import PlainView, TerminalView, follow, stage_detail
+from ui.render.perplexity_table import dual_rows
+from ui.render.severity import MARKS, Thresholds
+from ui.render.tables import decision_line, dual_table, stages_table
 
 SEED = Thresholds(minor=0.05, action=0.10, stop=0.20)
 

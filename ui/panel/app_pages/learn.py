@@ -3,8 +3,8 @@
 import streamlit as st
 
 from ui import library
-from ui.progress import TITLES
-from ui.stage_spec import LESSONS
+from ui.render.progress_table import TITLES
+from ui.spec.single_stage import LESSONS
 
 INDEX, *RECORDS = library.decisions()
 GUIDES = {entry.title: entry for entry in [*library.guides(), INDEX]}

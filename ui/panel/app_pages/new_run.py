@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from ui import library, words
+from ui import library
 from ui.client import ClientError
-from ui.data_check import check_local
-from ui.local_data import place_local_sources
+from ui.local.preflight import check_local
+from ui.local.upload import place_local_sources
 from ui.panel.shared import client, errors_shown, open_run, show_error, show_faults
-from ui.spec_file import STANDARD_INPUT, parse_yaml
-from ui.tables import cost_lines, must_keep
+from ui.render import formatting as words
+from ui.render.tables import cost_lines, must_keep
+from ui.spec.file import STANDARD_INPUT, parse_yaml
 
 TEMPLATES = {entry.name: entry for entry in library.templates()}
 

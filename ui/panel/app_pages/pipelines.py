@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from ui import progress, words
 from ui.client import ClientError
 from ui.panel.shared import STATUS_LABELS, client, open_run, show_error
-from ui.tables import current_stage
+from ui.render import formatting as words
+from ui.render import progress_table as progress
+from ui.render.tables import current_stage
 
 SHOWN_RUNS = 100
 GOING = ("PENDING", "RUNNING", "SUSPENDED")

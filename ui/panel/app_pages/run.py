@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from ui import answers, words
+from ui import answers
 from ui.client import ClientError
 from ui.client.views import Checkpoint, Run
-from ui.dual import dual_rows
 from ui.panel import run_view
 from ui.panel.shared import client, errors_shown, live, show_error, state_badge
-from ui.severity import Thresholds
+from ui.render import formatting as words
+from ui.render.perplexity_table import dual_rows
+from ui.render.severity import Thresholds
 
 REFRESH = "1s"  # of a run that goes on; one that has ended is drawn once
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from services.common import stamps
-from services.common.content_cache import ContentCache
+from services.common.cache import stamps
+from services.common.cache.content_cache import ContentCache
+from services.common.cache.file_lock import try_lock
 from services.common.errors import Corrupt, FailedPrecondition
-from services.common.file_lock import try_lock
 
 
 class Source:
@@ -106,7 +106,7 @@ def test_a_lease_of_another_process_holds(tmp_path: Path) -> None:
     source, cache = Source(), cache_at(tmp_path / "cache")
     source.lease(cache).release()
     code = (
-        "import sys; from pathlib import Path; from services.common.content_cache import ContentCache;"
+        "import sys; from pathlib import Path; from services.common.cache.content_cache import ContentCache;"
         f"cache = ContentCache(Path({str(cache.root)!r}), max_bytes=1);"
         "lease = cache.lease('kind/a', fetch=None, verify=None); print('leased', flush=True); sys.stdin.read()"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import BadSource
-from services.common.disk_space import LONGEST_PAUSE_S, is_disk_full, when_there_is_room
+from services.common.cache.disk_space import LONGEST_PAUSE_S, is_disk_full, when_there_is_room
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 

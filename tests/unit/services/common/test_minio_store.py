@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from services.common.errors import StorageFull, Unavailable
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 
 
 def test_a_server_that_does_not_answer_is_a_failed_try_after_the_timeout() -> None:

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from services.common.errors import InvalidInput
-from services.common.paging import number_of, page_of, page_size, token_of
+from services.common.grpc.paging import number_of, page_of, page_size, token_of
 
 
 def test_sizes() -> None:

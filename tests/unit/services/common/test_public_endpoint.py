@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.common.errors import InvalidInput
-from services.common.minio_store import MinioStore
+from services.common.store.minio_store import MinioStore
 
 INSIDE = {
     "RETAIN_S3_ENDPOINT": "http://minio:9000",

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from retain.orchestrator.v1 import orchestrator_service_pb2 as messages
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as stubs
-from services.common.grpc_server import GrpcServer
+from services.common.grpc.server import GrpcServer
 
 SERVICE = "retain.orchestrator.v1.OrchestratorService"
 

@@ -22,8 +22,8 @@ from services.common.errors import (
     Unavailable,
     Violation,
 )
-from services.common.grpc_server import GrpcServer
-from services.common.status import CLASSES, error_of
+from services.common.grpc.server import GrpcServer
+from services.common.grpc.status import CLASSES, error_of
 
 FAULTS = [Violation(field="name", description="came ''"), Violation(field="stages[0]", description="came none")]
 

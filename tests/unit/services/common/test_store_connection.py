@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import InvalidInput, Unavailable
-from services.common.minio_store import MinioStore
-from services.common.store_connection import PIECE_BYTES, store_address
+from services.common.store.connection import PIECE_BYTES, store_address
+from services.common.store.minio_store import MinioStore
 
 
 @pytest.mark.parametrize(

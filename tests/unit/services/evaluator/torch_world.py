@@ -12,7 +12,7 @@ from model.data.eval_set import EvalSet
 from model.document import Document
 from model.nn.config import ModelConfig
 from model.nn.llama import Llama
-from services.common.object_store import put_folder, s3_uri
+from services.common.store.object_store import put_folder, s3_uri
 from services.evaluator.adapters.local_cache import open_cache
 from services.evaluator.adapters.measurer import TorchMeasurer
 from services.evaluator.adapters.point_writer import TorchPointWriter

@@ -10,7 +10,7 @@ import pytest
 
 from retain.orchestrator.v1 import checkpoint_service_pb2 as pb
 from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
-from services.common.object_store import ObjectInfo
+from services.common.store.object_store import ObjectInfo
 from services.orchestrator.application.collector import Collected
 from services.orchestrator.application.library import Library
 from services.orchestrator.domain.run.state import RunState

@@ -16,7 +16,7 @@ from services.common.errors import (
     StorageFull,
     Unavailable,
 )
-from services.common.grpc_server import GrpcServer
+from services.common.grpc.server import GrpcServer
 from services.evaluator.application.measuring_thread import NoProgress
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.evaluator_messages import ref_message

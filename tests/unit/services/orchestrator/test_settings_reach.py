@@ -82,7 +82,7 @@ def test_workers_get_what_users_bring_along_and_not_what_is_meant_for_the_servic
 
 
 def test_a_group_passes_on_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    from services.worker.group import GroupSettings, worker_env
+    from services.worker.ray_group import GroupSettings, worker_env
 
     monkeypatch.setattr(
         os, "environ", {"WANDB_PROJECT": "p", "MLFLOW_TRACKING_URI": "u", "RETAIN_BIND": "b", "HOME": "h"}

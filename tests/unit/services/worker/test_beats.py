@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from services.worker.beats import BeatReceiver, BeatSender, beating
-from services.worker.computing import BUSY_SHARE, ComputingWatch, family_cpu_s
+from services.worker.preparation.computing import BUSY_SHARE, ComputingWatch, family_cpu_s
+from services.worker.reporting.heartbeat import BeatReceiver, BeatSender, beating
 
 
 class FakeCounters:

@@ -10,11 +10,11 @@ from model.checkpointing import checkpoint
 from model.nn.llama import Llama
 from retain.types.v1 import values_pb2
 from services.common.errors import CheckpointDamaged, InvalidInput, NotFound, Unavailable
-from services.common.object_store import put_folder
-from services.worker import cache as module
-from services.worker.cache import LocalCache, default_max_bytes
+from services.common.store.object_store import put_folder
+from services.worker import local_cache as module
+from services.worker.attempt.damage import DamagedCheckpoint, DamagedData
 from services.worker.cache_root import default_root
-from services.worker.damage import DamagedCheckpoint, DamagedData
+from services.worker.local_cache import LocalCache, default_max_bytes
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.model.training_helpers import CONFIG, a_state
 

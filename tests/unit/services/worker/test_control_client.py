@@ -11,7 +11,7 @@ from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.types.v1 import spec_pb2
 from services.common.errors import FailedPrecondition, InvalidInput, NotFound, Refused, Stale, Unavailable
-from services.worker.control_client import ControlClient
+from services.worker.orchestrator_client import ControlClient
 from tests.fakes.stage_control import FakeStageControl, StagePlan
 
 

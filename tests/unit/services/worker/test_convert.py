@@ -11,9 +11,9 @@ from model.training.lr_schedule import ScheduleKind
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.types.v1 import spec_pb2
-from services.worker import convert
-from services.worker.data_sources import stage_text
+from services.worker.attempt import convert
 from services.worker.main import parse
+from services.worker.preparation.data_sources import stage_text
 
 
 def stage(kind: int, **fields) -> spec_pb2.StageSpec:

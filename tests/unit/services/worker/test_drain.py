@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from services.common.content_cache import ContentCache
+from services.common.cache.content_cache import ContentCache
 from services.worker import drain
 from services.worker.present import FOLDER, Present, present
 
 WORKER = """
 import sys, time
 from pathlib import Path
-from services.common.content_cache import ContentCache
+from services.common.cache.content_cache import ContentCache
 from services.worker.leaving import PROCESS, leave_on_sigterm
 from services.worker.present import Present
 leave_on_sigterm()

@@ -7,10 +7,10 @@ import pytest
 
 from model.errors import BadSource
 from retain.types.v1 import spec_pb2
-from services.worker.base_model import import_model
-from services.worker.cache import LocalCache
-from services.worker.data_sources import open_role
-from services.worker.local_files import check_local
+from services.worker.local_cache import LocalCache
+from services.worker.preparation.base_model import import_model
+from services.worker.preparation.data_sources import open_role
+from services.worker.preparation.local_files import check_local
 from tests.fakes.object_store import FakeObjectStore
 
 

@@ -18,10 +18,10 @@ from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.types.v1 import spec_pb2, values_pb2
-from services.common.object_store import get_folder, key_of, put_folder, s3_uri
-from services.worker.cache import LocalCache
-from services.worker.prepare_runner import PrepareRunner
-from services.worker.progress import ProgressReporter
+from services.common.store.object_store import get_folder, key_of, put_folder, s3_uri
+from services.worker.local_cache import LocalCache
+from services.worker.preparation.prepare_runner import PrepareRunner
+from services.worker.reporting.progress import ProgressReporter
 from tests.fakes.object_store import FakeObjectStore
 
 pytestmark = pytest.mark.slow
@@ -147,9 +147,11 @@ def test_the_same_run_again_reads_nothing(
     cache = LocalCache(store, tmp_path / "cache")
     first = PrepareRunner(store=store, cache=cache, progress=progress).run(asked(data))
     monkeypatch.setattr(
-        "services.worker.prepare_runner.hold", lambda *a, **k: pytest.fail("a source was read for its sets")
+        "services.worker.preparation.prepare_runner.hold", lambda *a, **k: pytest.fail("a source was read for its sets")
     )
-    monkeypatch.setattr("services.worker.prepare_runner.prepare", lambda *a, **k: pytest.fail("a source was packed"))
+    monkeypatch.setattr(
+        "services.worker.preparation.prepare_runner.prepare", lambda *a, **k: pytest.fail("a source was packed")
+    )
     assert PrepareRunner(store=store, cache=cache, progress=progress).run(asked(data)) == first
 
 

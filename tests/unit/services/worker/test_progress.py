@@ -9,7 +9,7 @@ import pytest
 from model.training.job import StepProgress
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from services.common.errors import Stale, Unavailable
-from services.worker.progress import LOADING, PREPARING, TRAINING, WAITING, ProgressReporter
+from services.worker.reporting.progress import LOADING, PREPARING, TRAINING, WAITING, ProgressReporter
 
 
 class Wire:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.worker.step_rate import StepRate
+from services.worker.reporting.step_rate import StepRate
 
 
 def test_a_long_step_has_its_own_rate_not_that_of_the_report_interval():

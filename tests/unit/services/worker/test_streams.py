@@ -6,7 +6,7 @@ import pytest
 
 from model.dataloader.passes import Passes
 from retain.types.v1 import spec_pb2
-from services.worker.streams import measure_length, open_stream
+from services.worker.attempt.streams import measure_length, open_stream
 from tests.unit.model.data_helpers import make_shard, numbered
 
 CONTEXT, ROWS = 64, 4
