@@ -12,8 +12,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from model.data.roles import field_options
 from model.data.sources import open_source
-from model.data.sources.roles import field_options
 from model.data.unseen import unseen_questions
 from model.errors import RetainModelError
 
