@@ -112,7 +112,8 @@ class Exporter(Observer):
     def _export_stage(self, state: RunState, stage: StageRun) -> None:
         labels = {"run": state.id, "stage": stage.plan.name}
         limits = Limits.of(state.spec.forgetting)
-        doubtful = {s.retention_set for s in (*stage.scores, *stage.report_scores) if limits.doubtful(s.ratio)}
+        seen = [s for s in (*stage.scores, *stage.report_scores) if not s.shown_only]
+        doubtful = {s.retention_set for s in seen if limits.doubtful(s.ratio)}
         for score in stage.scores:
             flag = self._metrics.forgetting_suspicious.labels(**labels, retention_set=score.retention_set)
             flag.set(1 if score.retention_set in doubtful else 0)

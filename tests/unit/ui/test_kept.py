@@ -90,3 +90,26 @@ def test_validate_prints_the_warnings_of_a_plan(retain, platform: FakePlatform, 
     platform.warnings.append(said)
     assert f"warning: {said}" in retain("validate", spec).err
     assert retain("validate", spec, "--json").json["warnings"] == [said]
+
+
+def test_the_panel_lists_every_set_of_a_stage() -> None:
+    def page() -> None:
+        from tests.unit.ui.test_kept import SEED, stage_message
+        from ui.client import convert
+        from ui.client.views import Stage
+        from ui.panel import run_view
+
+        class Shown:
+            stages = (convert.to_view(Stage, stage_message()),)
+
+        run_view.kept(Shown(), SEED)  # type: ignore[arg-type]
+
+    from streamlit.testing.v1 import AppTest
+
+    shown = AppTest.from_function(page).run(timeout=30)
+    assert not shown.exception
+    table = shown.dataframe[0].value
+    assert list(table["Set"]) == ["general", "gauge-narrative", "gauge-code"]
+    assert list(table["Replayed"]) == ["10 %", "never", "never"]
+    assert list(table["Forgetting"]) == ["✓ -30.0 %", "⚠ +12.0 %", "- +90.0 %"]
+    assert table["Note"][2].startswith("shown only: the baseline did not know this kind of text")

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from services.orchestrator.domain.gauges import is_gauge
 from services.orchestrator.domain.run.decisions import Severity
 from services.orchestrator.domain.spec.defaults import SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR
 from services.orchestrator.domain.spec.spec import ForgettingSpec, StopOn
@@ -194,6 +195,8 @@ def _judge_resolved(at: Boundary, limits: Limits) -> Judgement:
     what = f"{doubted.retention_set} {doubted.ratio:+.2%} is suspicious (below {_percent(limits.suspicious_below)})"
     if doubted.retention_set in at.replayed:
         why = "that text is replayed, so that text is being learned"
+    elif is_gauge(doubted.retention_set):
+        why = "text of its kind is being learned, or the baseline or the set is in doubt"
     else:
         why = "the baseline or the set is in doubt"
     return replace(judgement, doubted=doubted, message=f"{judgement.message}; {what}: {why}")

@@ -4,16 +4,20 @@ warning where a stage is measured on replayed sources only."""
 from dataclasses import replace
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from model import gauge
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import spec_pb2
+from services.common.metrics import OrchestratorMetrics
+from services.orchestrator.adapters.exporter import Exporter
+from services.orchestrator.application.engine import SystemClock
 from services.orchestrator.domain.gauges import KINDS, MOST_BITS_PER_BYTE, PREFIX, most_bits_per_byte
 from services.orchestrator.domain.handlers.assignment import PrepareWork, work_of
 from services.orchestrator.domain.handlers.interpolation import line_point
 from services.orchestrator.domain.handlers.lifecycle import new_run
-from services.orchestrator.domain.policy.gate import Limits
+from services.orchestrator.domain.policy.gate import Boundary, Limits, judge
 from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run.decisions import Severity
 from services.orchestrator.domain.run.state import RunStatus
@@ -23,6 +27,7 @@ from services.orchestrator.domain.spec.spec import ForgettingSpec, GaugeKind, Ga
 from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
 from services.orchestrator.transport.generic import fill_message, to_domain
 from services.orchestrator.transport.present import present_plan
+from tests.scenarios.play import training
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
 from tests.unit.services.orchestrator.test_spec import fields
 
@@ -162,3 +167,22 @@ def test_workers_are_told_which_sets_have_no_source() -> None:
     shown = present_plan(fill(spec()), plan(fill(spec())))
     assert isinstance(shown, resources_pb2.PipelinePlan)
     assert [tuple(stage.never_replayed) for stage in shown.stages] == [(), ALL, ALL]
+
+
+def test_a_gauge_that_gets_too_good_may_be_learned_from_text_of_its_kind() -> None:
+    at = Boundary(progress=0.5, last=False, scores=(score("gauge-code", ratio=-0.6),), replayed=frozenset({"general"}))
+    judgement = judge(at, Limits.of(fill(spec()).forgetting))
+    assert judgement.doubted is not None
+    assert "text of its kind is being learned, or the baseline or the set is in doubt" in judgement.message
+
+
+@pytest.mark.parametrize(("word", "flag"), [("", 1.0), ("unknown=1", 0.0)])
+def test_what_is_shown_only_is_not_in_doubt_to_prometheus(word: str, flag: float) -> None:
+    registry, player = CollectorRegistry(), training("gauges=code")
+    exporter = Exporter(OrchestratorMetrics(registry), SystemClock())
+    for line in ("checkpoint 10", f"score 10 general=0.0 gauge-code=-0.9 {word}"):
+        before = player.state
+        player.play(line)
+        exporter.changed(before, player.state, ())
+    labels = {"run": "r1", "stage": "midtrain/code", "retention_set": "gauge-code"}
+    assert registry.get_sample_value("retain_forgetting_suspicious", labels) == flag
