@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -11,6 +12,7 @@ from model.experiments.catalogue import RATE, UNTUNED_SHARE, WITH_AND_WITHOUT
 from model.experiments.frontier import Matched, Point, match, mean_of
 from model.experiments.law import compare, seen_in
 from model.experiments.measuring import CONTROL
+from model.experiments.pairs import paired
 from model.experiments.results import GENERAL, Finished, best_point, by_label, of_group, of_seed, seeds
 
 TARGET_RATIO, UNTUNED_RATIO = 0.8, 0.5  # what the loop is to reach against the frontier and the untuned mix
@@ -77,6 +79,16 @@ def _loops(domain: str, runs: Sequence[Finished]) -> list[str]:
         said += [_budget(loop) for loop in loops]
     others = [run for group in ("higher rate", "distillation", "uneven share") for run in of_group(runs, group)]
     return said + [_without_loop(label, of, runs) for label, of in by_label(others).items()]
+
+
+def _defaults(domain: str, runs: Sequence[Finished]) -> list[str]:
+    """The loops at equal tokens and at equal compute against the same frontier, then what each setting changes."""
+    said = []
+    for group in ("loop", "loop, equal compute"):
+        loops = [replace(run, group="loop") for run in of_group(runs, group)]
+        sentences = _loops(domain, [*of_group(runs, "fixed"), *loops])
+        said += [f"{'equal compute' if group != 'loop' else 'equal tokens'}: {sentence}" for sentence in sentences]
+    return said + paired(of_group(runs, "loop"))
 
 
 def _without_loop(label: str, mixes: Sequence[Finished], runs: Sequence[Finished]) -> str:
@@ -246,5 +258,15 @@ def _times(ratios: Sequence[float], goal: float | None) -> str:
 
 
 _SENTENCES: Mapping[str, Callable[[str, Sequence[Finished]], list[str]]] = MappingProxyType(
-    {"a": _share, "b": _loops, "c": _penalties, "d": _alarms, "e": _orders, "f": _peaks, "g": _chat, "h": _laws}
+    {
+        "a": _share,
+        "b": _loops,
+        "c": _penalties,
+        "d": _alarms,
+        "e": _orders,
+        "f": _peaks,
+        "g": _chat,
+        "h": _laws,
+        "i": _defaults,
+    }
 )

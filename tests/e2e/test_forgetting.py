@@ -28,6 +28,7 @@ def forgetful(name: str) -> dict[str, Any]:
     spec["stages"][1]["data"]["general_share"] = 0.0
     spec["stages"][1]["curriculum"] = {"strategy": "STAGED", "levels": 3}
     spec["forgetting"] = {"minor": 0.05, "action": 0.10, "stop": 5.0, "budget": 0.10, "settle": 0.0, "max_retries": 3}
+    spec["forgetting"] |= {"controller": "LADDER", "stop_on": "RAW"}
     return spec
 
 

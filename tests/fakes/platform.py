@@ -102,6 +102,7 @@ def demo_spec(name: str = "demo", **forgetting: object) -> spec_pb2.PipelineSpec
     for stage in spec.stages:
         stage.batch.sequences = 8
     spec.evaluation.every.steps = 10
+    spec.forgetting.controller, spec.forgetting.stop_on = spec_pb2.CONTROLLER_LADDER, spec_pb2.STOP_ON_RAW
     for key, value in forgetting.items():
         setattr(spec.forgetting, key, value)
     return spec

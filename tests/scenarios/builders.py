@@ -44,8 +44,8 @@ def run(header: str = "") -> RunState:
     """A PENDING run; `header` holds settings that differ from the defaults."""
     given = dict(word.split("=") for word in header.split())
     lag, share = int(given.pop("lag", "0")), given.pop("share", "0.1")
-    controller = Controller(given.pop("controller", "UNSPECIFIED"))
-    stop_on = StopOn(given.pop("stop_on", "UNSPECIFIED"))
+    controller = Controller(given.pop("controller", "LADDER"))
+    stop_on = StopOn(given.pop("stop_on", "RAW"))
     points = tuple(float(p) for p in given.pop("points", "").split(",") if p)
     steps, every = int(given.pop("steps", "100")), int(given.pop("every", "10"))
     chat = bool(int(given.pop("chat", "0")))

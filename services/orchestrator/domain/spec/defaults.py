@@ -136,7 +136,7 @@ def _fill_schedule(schedule: ScheduleSpec, kind: StageKind) -> ScheduleSpec:
 def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
     action = _or(given.action, 0.10)
     budget = given.budget if given.mitigate is False else _or(given.budget, action)
-    controller = Controller.LADDER if given.controller is Controller.UNSPECIFIED else given.controller
+    controller = Controller.ANTICIPATE if given.controller is Controller.UNSPECIFIED else given.controller
     return replace(
         given,
         minor=_or(given.minor, 0.05),
@@ -148,7 +148,7 @@ def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
         mitigate=True if given.mitigate is None else given.mitigate,
         max_retries=2 if given.max_retries is None else given.max_retries,
         controller=controller,
-        stop_on=StopOn.RAW if given.stop_on is StopOn.UNSPECIFIED else given.stop_on,
+        stop_on=StopOn.PROJECTED if given.stop_on is StopOn.UNSPECIFIED else given.stop_on,
         suspicious_below=_or(given.suspicious_below, SUSPICIOUS_BELOW),
         unsettled_stop_factor=_or(given.unsettled_stop_factor, UNSETTLED_STOP_FACTOR),
         ladder=LadderSpec(**asdict(Ladder.of(given))),

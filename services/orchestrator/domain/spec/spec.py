@@ -68,7 +68,7 @@ class CurriculumStrategy(StrEnum):
 
 
 class Controller(StrEnum):
-    """Who chooses the replay share."""
+    """Who chooses the replay share; UNSPECIFIED is ANTICIPATE in a new run."""
 
     UNSPECIFIED = "UNSPECIFIED"
     LADDER = "LADDER"
@@ -76,7 +76,8 @@ class Controller(StrEnum):
 
 
 class StopOn(StrEnum):
-    """Which score `stop` is compared with between `settle` and a stage's end; UNSPECIFIED is RAW."""
+    """Which score `stop` is compared with between `settle` and a stage's end; UNSPECIFIED is PROJECTED
+    in a new run, and RAW in one that was stored before there was a choice."""
 
     UNSPECIFIED = "UNSPECIFIED"
     RAW = "RAW"

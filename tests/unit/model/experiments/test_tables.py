@@ -8,7 +8,7 @@ import pytest
 
 from model.experiments.__main__ import main
 from model.experiments.arms import Arm
-from model.experiments.catalogue import FORCED_RATE, NamedArm, alarm_arms, arms_of, loop_arms, share_arms
+from model.experiments.catalogue import FORCED_RATE, NamedArm, alarm_arms, arms_of, default_arms, loop_arms, share_arms
 from model.experiments.tables import report
 from tests.unit.model.experiments.tiny import finished_row, write_row
 
@@ -138,3 +138,28 @@ def test_an_unknown_name_is_bad_input(flag: str, value: str, capsys: pytest.Capt
         main([flag, value])
     assert ended.value.code == 2
     assert f"error: {flag}: got" in capsys.readouterr().err
+
+
+def test_the_defaults_are_held_against_the_frontier_and_against_each_other_in_pairs() -> None:
+    """At 2.1 the frontier forgets .3: .15 is half. Distillation changes the target by -.05 and the nats by -.06."""
+    arms = default_arms("gsm8k", 0)
+    figures = {
+        "10%, 0.001": (2.0, 0.4),
+        "25%, 0.001": (2.2, 0.2),
+        "ANTICIPATE, distillation, stop on PROJECTED": (2.1, 0.15),
+        "ANTICIPATE, none, stop on PROJECTED": (2.15, 0.21),
+    }
+    named = [one for one in arms if one.group != "loop, equal compute"]
+    rows = rows_of(named, figures)
+    suspended = next(one.arm for one in named if one.label == "ANTICIPATE, none, stop on RAW")
+    rows[suspended.digest] = finished_row(suspended, target=2.3, forgotten=0.3, outcome="SUSPENDED") | {"points": []}
+    said = make_sentences(arms, rows)
+    assert "equal tokens: ANTICIPATE, distillation, stop on PROJECTED: at matched target loss it forgets x 0.50" in said
+    assert "distillation in place of none, 1 of 1 pairs: target -0.0500 nats, forgotten -0.0600 nats" in said
+    assert "stop on PROJECTED in place of RAW, 0 of 1 pairs; without a model at its end: 0 with it, 1 without" in said
+    assert "equal compute" not in said
+
+
+def make_sentences(arms: list[NamedArm], rows: dict[str, Any]) -> str:
+    """What is said of the defaults, as one text."""
+    return "\n".join(report({("i", "gsm8k"): arms}, rows).data[0]["conclusions"])

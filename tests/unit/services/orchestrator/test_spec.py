@@ -65,6 +65,7 @@ def test_the_spec_of_the_contracts_is_valid_and_gets_the_ladder_of_learning_rate
     rules = filled.forgetting
     assert (rules.minor, rules.action, rules.stop, rules.budget, rules.settle) == (0.05, 0.10, 0.20, 0.10, 0.2)
     assert (rules.confirm, rules.mitigate, rules.max_retries) == (0, True, 2)
+    assert (rules.controller, rules.stop_on) == ("ANTICIPATE", "PROJECTED")
     assert filled.model.context == 256
     assert validate(filled) == ()
 
