@@ -109,11 +109,11 @@ def _protects(label: tuple[str, str], pairs: Sequence[tuple[Finished, Finished]]
     if replayed is None or not never:
         return ""
     mean = math.fsum(never.values()) / len(never)
-    each = ", ".join(f"{kind} {kept:.0%}" for kind, kept in never.items())
+    each = ", ".join(f"{kind} {_told(kept)}" for kind, kept in never.items())
     verdict = "mostly what it replays" if mean < replayed / 2 else "both"
     cost = math.fsum(after.target() - before.target() for before, after in pairs) / len(pairs)
     return (
-        f"{label[0]}, {label[1]}: keeps {replayed:.0%} of what is forgotten of the general source without it, and of "
+        f"{label[0]}, {label[1]}: keeps {_told(replayed)} of what is forgotten of the general source without it, and of "
         f"what is never replayed {each}, for {cost:+.4f} nats of the target: it protects {verdict}."
     )
 
@@ -121,6 +121,11 @@ def _protects(label: tuple[str, str], pairs: Sequence[tuple[Finished, Finished]]
 def _kept(before: float, after: float) -> float | None:
     """Share of a loss that is avoided; None where nothing was lost."""
     return 1 - after / before if before > 0 and math.isfinite(after) else None
+
+
+def _told(kept: float) -> str:
+    """A share that was kept; over 1 the text was known better at the end than before."""
+    return f"{kept:.0%}" if kept <= 1 else "all (better than before)"
 
 
 def _known(figures: Mapping[str, Any]) -> bool:

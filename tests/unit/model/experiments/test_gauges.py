@@ -60,6 +60,17 @@ def test_a_remedy_that_helps_only_what_it_replays_is_told_from_one_that_helps_bo
     assert "conversation" not in replay + rate  # and as many: no fewer
 
 
+def test_text_that_got_better_is_not_told_as_more_than_all_of_it() -> None:
+    replayed = replace(BARE, general_share=0.5)
+    runs = [
+        run_of(BARE, "bare", target=2.0, forgotten=0.5),
+        run_of(replayed, "replay", target=2.1, forgotten=-0.1),
+    ]
+    (said,) = remedies(runs, {BARE.digest: gauges_of(0.4, 0.2), replayed.digest: gauges_of(-0.1, 0.1)})
+    assert "keeps all (better than before) of what is forgotten of the general source" in said
+    assert "encyclopaedic 50%, narrative all (better than before)" in said
+
+
 def test_another_seed_or_domain_is_no_baseline() -> None:
     replayed = replace(BARE, general_share=0.1, seed=1)
     runs = [
