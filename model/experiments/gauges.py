@@ -113,8 +113,8 @@ def _protects(label: tuple[str, str], pairs: Sequence[tuple[Finished, Finished]]
     verdict = "mostly what it replays" if mean < replayed / 2 else "both"
     cost = math.fsum(after.target() - before.target() for before, after in pairs) / len(pairs)
     return (
-        f"{label[0]}, {label[1]}: keeps {_told(replayed)} of what is forgotten of the general source without it, and of "
-        f"what is never replayed {each}, for {cost:+.4f} nats of the target: it protects {verdict}."
+        f"{label[0]}, {label[1]}: keeps {_told(replayed)} of what is forgotten of the general source without it, and "
+        f"of what is never replayed {each}, for {cost:+.4f} nats of the target: it protects {verdict}."
     )
 
 
