@@ -213,10 +213,10 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
             emit(found)
             return
         made = client.decisions(run_id)
-    from ui.kept import kept_rows
     from ui.render import formatting as words
     from ui.render.data_facts import data_lines
     from ui.render.follow import outcome_line
+    from ui.render.kept import kept_rows
     from ui.render.progress_table import of_run
     from ui.render.severity import Thresholds
     from ui.render.tables import decisions_table, kept_table, progress_table, stages_table

@@ -6,11 +6,11 @@ import streamlit as st
 
 from ui.answers import Answer, score, score_line
 from ui.client.views import Checkpoint, Decision, Run
-from ui.kept import kept_rows
 from ui.panel.charts import draw, stage_starts
 from ui.panel.shared import STATUS_LABELS
 from ui.render import formatting as words
 from ui.render.follow import PHASES
+from ui.render.kept import kept_rows
 from ui.render.perplexity_table import DualRow
 from ui.render.progress_table import TITLES
 from ui.render.severity import MARKS, Thresholds, mark_of

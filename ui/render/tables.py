@@ -8,8 +8,8 @@ from rich.text import Text
 
 from ui.answers import Answer
 from ui.client.views import Checkpoint, Decision, Garbage, Plan, PlannedStage, Run, Stage
-from ui.kept import KeptRow
 from ui.render import formatting as words
+from ui.render.kept import KeptRow
 from ui.render.perplexity_table import DualRow
 from ui.render.progress_table import ProgressRow
 from ui.render.severity import MARKS, mark_of

@@ -1,5 +1,6 @@
 """What `pip install retain` brings, what the extras bring, and that the lock file and the images' lists agree."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,7 +16,10 @@ from tests.unit.deploy.test_images import DOCKER, ROOT, brought_by, imported
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKED = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split())
-PINNED = {canonicalize_name(name): version for name, version in LOCKED.items()}
+SITE = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "deploy/site/requirements.txt").read_text(), re.MULTILINE))
+PINNED = {
+    canonicalize_name(name): version for name, version in {**SITE, **LOCKED}.items()
+}  # the guides' site has its own
 HEAVY = {"torch", "ray", "transformers", "numpy", "pyarrow", "pandas", "streamlit", "tokenizers", "datasets", "minio"}
 
 
@@ -99,9 +103,9 @@ def test_the_chart_names_the_version_of_the_package() -> None:
     assert retain.__version__ == chart[chart.index("appVersion:") + 1] == TAG
 
 
-def test_dev_brings_every_other_extra() -> None:
+def test_dev_brings_every_other_extra_but_that_of_the_site() -> None:
     others = {"data", "server", "train", "panel", "notebook"}
-    assert set(PROJECT["optional-dependencies"]) == {*others, "dev"}
+    assert set(PROJECT["optional-dependencies"]) == {*others, "dev", "docs"}
     assert names(*others) <= names("dev")
 
 
@@ -109,7 +113,7 @@ def test_every_file_that_is_read_at_run_time_is_package_data() -> None:
     """Files beside the code, by their suffixes; what only the repository needs is named here."""
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     taken = set(patterns["*"]) | {"*.py"}
-    only_here = {"Dockerfile", "*.in", "*.example", ".gitignore"}
+    only_here = {"Dockerfile", "*.in", "*.example", ".gitignore", "deploy/site/*"}
     left = []
     for folder in ("deploy", "model", "services", "ui"):
         for path in (ROOT / folder).rglob("*"):

@@ -12,7 +12,7 @@ from retain.types.v1 import values_pb2
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client import convert
 from ui.client.views import ForgettingRecord, Plan, Stage
-from ui.kept import kept_rows
+from ui.render.kept import kept_rows
 from ui.render.perplexity_table import dual_rows
 from ui.render.severity import Thresholds
 from ui.render.tables import kept_table, plan_table
