@@ -108,7 +108,7 @@ class Menu:
         if plan is None:
             raise BadInput(faults)
         self._console.print(plan_table(plan))
-        for line in (*cost_lines(plan), *(f"warning: {text}" for text in plan.warnings)):
+        for line in (*plan.policy, *cost_lines(plan), *(f"warning: {text}" for text in plan.warnings)):
             self._console.print(line, highlight=False, markup=False)
         if self._ask("Start it?", ["y", "n"]) == "n":
             return

@@ -344,11 +344,12 @@ class PlannedStage:
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a spec would do, with every default filled in (`resource["spec"]`); `warnings` are worth a change before it
-    begins."""
+    begins; `policy` says who decides about forgetting, by which score, and why."""
 
     stages: tuple[PlannedStage, ...]
     parameters: int
     warnings: tuple[str, ...]
+    policy: tuple[str, ...]
     resource: dict[str, Any] = field(repr=False, compare=False)
 
 

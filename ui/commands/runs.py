@@ -48,7 +48,7 @@ def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = Fal
         from ui.render.tables import cost_lines, plan_table
 
         console().print(plan_table(plan))
-        for line in cost_lines(plan):
+        for line in (*plan.policy, *cost_lines(plan)):
             console().print(line, soft_wrap=True, highlight=False, markup=False)
     for warning in plan.warnings if plan else ():
         say(f"warning: {warning}")

@@ -15,6 +15,7 @@ from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.state import Checkpoint, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.run.time_left import time_left_s
 from services.orchestrator.domain.spec.plan import PlannedStage, warnings
+from services.orchestrator.domain.spec.policy_told import policy_told
 from services.orchestrator.domain.spec.spec import Domain, PipelineSpec, StageKind
 from services.orchestrator.transport.generic import enum_number, fill_message
 
@@ -219,7 +220,9 @@ def present_plan(
 ) -> resources.PipelinePlan:
     """What would be done, and what it would cost."""
     said = (*warnings(stages), *(cost.warning for cost in costs if cost is not None and cost.warning))
-    message = resources.PipelinePlan(spec=spec_message(spec), parameters=parameters, warnings=said)
+    message = resources.PipelinePlan(
+        spec=spec_message(spec), parameters=parameters, warnings=said, policy=policy_told(spec)
+    )
     for stage in stages:
         fill_message(message.stages.add(), stage)
     for shown, cost in zip(message.stages, costs, strict=False):

@@ -58,7 +58,7 @@ def _plan(plan) -> None:
     )
     for warning in plan.warnings:
         st.warning(warning, icon=":material/warning:")
-    for line in cost_lines(plan):
+    for line in (*plan.policy, *cost_lines(plan)):
         st.caption(line)
 
 

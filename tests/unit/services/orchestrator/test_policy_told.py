@@ -1,0 +1,45 @@
+"""A plan says who decides about forgetting, by which score, with which help, and why."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.policy_told import policy_told
+from services.orchestrator.domain.spec.spec import Controller, ForgettingSpec, PenaltySpec, StopOn
+from services.orchestrator.transport.present import present_plan
+from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
+
+
+def test_by_default_the_share_is_anticipated_and_stop_looks_at_the_end() -> None:
+    told = list(present_plan(fill(spec()), ()).policy)
+    assert told[0].startswith("controller ANTICIPATE: there is replay")
+    assert told[1].startswith("stop on PROJECTED")
+    assert [line.split(":")[0] for line in told[2:]] == [
+        "midtrain/code does not distil",
+        "finetune does not distil",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        (ForgettingSpec(controller=Controller.LADDER), "controller LADDER"),
+        (ForgettingSpec(stop_on=StopOn.RAW), "stop on RAW"),
+        (ForgettingSpec(mitigate=False), "mitigate is off"),
+    ],
+)
+def test_what_is_given_is_told(rules: ForgettingSpec, said: str) -> None:
+    assert any(line.startswith(said) for line in policy_told(fill(spec(forgetting=rules))))
+
+
+def test_distillation_is_told_with_its_strength_and_no_replay_with_what_follows() -> None:
+    taught = replace(MIDTRAIN, penalty=PenaltySpec(distill=2.0))
+    assert "midtrain/code distils with strength 2" in " ".join(policy_told(fill(spec(stages=(PRETRAIN, taught)))))
+    bare = replace(MIDTRAIN, data=replace(MIDTRAIN.data, general_share=0.0))
+    assert "nothing is replayed yet" in policy_told(fill(spec(stages=(PRETRAIN, bare))))[0]
+
+
+def test_a_run_that_keeps_nothing_is_told_nothing() -> None:
+    assert policy_told(fill(spec(stages=(PRETRAIN,)))) == ()
+    assert FINETUNE.penalty.distill == 0
