@@ -67,7 +67,7 @@ def alerts(parameters: Parameters) -> tuple[Alert, ...]:
         _forgetting(
             "Action", p.action, "0s", "critical", "Retain raises the replay share, then halves the learning rate.", p
         ),
-        _forgetting("Stop", p.stop, "0s", "critical", "Retain rolls back unless it ends lower.", p),
+        _forgetting("Stop", p.stop, "0s", "critical", "Retain rolls back if the stage would end there too.", p),
         Alert(
             name="RetainForgettingSuspicious",
             value=_doubtful(p.suspicious_below),
