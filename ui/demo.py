@@ -87,12 +87,16 @@ def _tell(client, run: Run, console: Console) -> None:
 def _report(run: Run, thresholds: Thresholds, console: Console) -> None:
     """What the accepted checkpoints score on the report sets, which no decision looked at."""
     for stage in run.stages:
-        for score in stage.report_scores:
+        for score in (score for score in stage.report_scores if not score.shown_only):
             mark = MARKS[thresholds.of_score(score)]
             line = f"{stage.name}: forgetting of {score.retention_set} on its report set {words.percent(score.ratio)}"
             if score.ratio_low is not None:
                 line += f" (95 %: {words.percent(score.ratio_low)} to {words.percent(score.ratio_high)})"
             console.print(f"[{mark.style}]{mark.sign}[/] {line}", highlight=False)
+        unknown = [score.retention_set for score in stage.report_scores if score.shown_only]
+        if unknown:
+            said = f"{stage.name}: measured, and never known to this model, so nothing to forget: {', '.join(unknown)}"
+            console.print(f"[dim]{MARKS[''].sign} {said}[/]", highlight=False)
 
 
 def _samples(client, run: Run, console: Console) -> None:

@@ -11,7 +11,8 @@ from retain.orchestrator.v1 import resources_pb2 as res
 from retain.types.v1 import values_pb2
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client import convert
-from ui.client.views import ForgettingRecord, Plan, Stage
+from ui.client.views import ForgettingRecord, Plan, Run, Stage
+from ui.demo import _report
 from ui.render.kept import kept_rows
 from ui.render.perplexity_table import dual_rows
 from ui.render.severity import Thresholds
@@ -113,3 +114,17 @@ def test_the_panel_lists_every_set_of_a_stage() -> None:
     assert list(table["Replayed"]) == ["10 %", "never", "never"]
     assert list(table["Forgetting"]) == ["✓ -30.0 %", "⚠ +12.0 %", "- +90.0 %"]
     assert table["Note"][2].startswith("shown only: the baseline did not know this kind of text")
+
+
+def test_the_demo_tells_unknown_text_from_what_was_forgotten() -> None:
+    message = stage_message()
+    message.report_scores.extend(message.scores)
+    run = res.PipelineRun()
+    run.status.stages.append(message)
+    paper = Console(file=io.StringIO(), width=200)
+    _report(convert.to_view(Run, run), SEED, paper)
+    assert isinstance(paper.file, io.StringIO)
+    lines = paper.file.getvalue().splitlines()
+    assert lines[0].startswith("⚠ midtrain/code: forgetting of gauge-narrative on its report set +12.0 %")
+    assert lines[1].startswith("✓ midtrain/code: forgetting of general on its report set -30.0 %")
+    assert lines[2] == "- midtrain/code: measured, and never known to this model, so nothing to forget: gauge-code"
