@@ -67,6 +67,18 @@ def test_the_tokens_of_a_fisher_estimate_come_off_the_steps(bench: Bench) -> Non
     assert ewc["tokens"] == FISHER_ROWS * 32 + 3 * 2 * 32 == arm.tokens
 
 
+def test_at_equal_compute_the_parents_passes_come_off_the_steps(bench: Bench) -> None:
+    """A quarter of replay, a third of a step for a pass: 12 / (1 + .25 / 3) = 11.08, so 11 steps of 64 tokens,
+    and 704 x .25 / 3 = 58.67 for the parent: 763 of 768."""
+    arm = Arm(
+        domain="gsm8k", seed=0, general_share=0.25, steps=12, rows=2, context=32, penalty="distill", strength=1.0,
+        count_teacher=True, measure_line=False,
+    )  # fmt: skip
+    taught = run_arm(arm, bench)
+    assert (taught["steps"], taught["tokens"], taught["plays"]) == (11, 763, 1)
+    assert arm.tokens == 768
+
+
 def test_a_child_starts_from_its_parents_weights_and_keeps_its_domain(row: dict[str, Any], bench: Bench) -> None:
     chat = Arm(domain="chat", seed=0, general_share=0.1, domain_share=0.1, parent=ARM, steps=3, rows=2, context=32)
     child = run_arm(chat, bench)
