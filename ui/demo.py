@@ -8,13 +8,14 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
 from ui import answers, library
 from ui.client import ClientError, connect
-from ui.client.views import Run
+from ui.client.views import Run, Stage
 from ui.render import formatting as words
 from ui.render.follow import exit_code, follow, outcome_line, view_for
 from ui.render.perplexity_table import dual_rows
@@ -22,6 +23,9 @@ from ui.render.progress_table import of_run
 from ui.render.severity import MARKS, Thresholds
 from ui.render.tables import answers_table, decisions_table, dual_table, progress_table
 from ui.spec.file import parse_yaml
+
+if TYPE_CHECKING:
+    from ui.client.client import RetainClient
 
 PROMPTS = {
     "PRETRAIN": "The function returns",
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def show(client, domain: str, console: Console) -> int:
+def show(client: "RetainClient", domain: str, console: Console) -> int:
     """Runs the demo pipeline of a domain and prints its story."""
     entry = library.template(f"demo-{domain}")
     console.rule("[bold]Retain: three stages, and nothing forgotten", align="left")
@@ -65,11 +69,11 @@ def show(client, domain: str, console: Console) -> int:
     return exit_code(run)
 
 
-def _tokens(stage) -> int:
+def _tokens(stage: Stage) -> int:
     return stage.total_tokens
 
 
-def _tell(client, run: Run, console: Console) -> None:
+def _tell(client: "RetainClient", run: Run, console: Console) -> None:
     """The end of the story: progress, dual perplexity, decisions, report figures, samples, answers, places."""
     decisions = client.decisions(run.id)
     thresholds = Thresholds.of_spec(run.resource["spec"])
@@ -99,7 +103,7 @@ def _report(run: Run, thresholds: Thresholds, console: Console) -> None:
             console.print(f"[dim]{MARKS[''].sign} {said}[/]", highlight=False)
 
 
-def _samples(client, run: Run, console: Console) -> None:
+def _samples(client: "RetainClient", run: Run, console: Console) -> None:
     """A few words that go on from a prompt, by the models that were trained on text."""
     console.print("\n[bold]Text from the models before fine-tuning")
     for stage in run.stages:
@@ -117,7 +121,7 @@ def _samples(client, run: Run, console: Console) -> None:
         )
 
 
-def _answers(client, run: Run, console: Console) -> None:
+def _answers(client: "RetainClient", run: Run, console: Console) -> None:
     """What the fine-tuning taught: questions that it never saw, before and after, and how many are right."""
     try:
         pair = answers.compared(run)
@@ -137,7 +141,7 @@ def _answers(client, run: Run, console: Console) -> None:
     console.print(f"All of them: retain answers {run.id}", highlight=False)
 
 
-def _places(client, run: Run, console: Console) -> None:
+def _places(client: "RetainClient", run: Run, console: Console) -> None:
     """Where the checkpoints are, and how to look on."""
     from ui.client.address import read_stack
 

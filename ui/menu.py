@@ -1,6 +1,7 @@
 """The interactive menus: the progress table, a menu per stage that says what is locked, runs, and guides."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -25,6 +26,9 @@ from ui.render.tables import (
 )
 from ui.spec.single_stage import DOMAINS, LESSONS, stage_spec
 
+if TYPE_CHECKING:
+    from ui.client.client import RetainClient
+
 KINDS = tuple(TITLES)
 Ask = Callable[[str, list[str]], str]
 
@@ -37,7 +41,7 @@ def ask_person(question: str, choices: list[str]) -> str:
 class Menu:
     """The menus over one client. `ask` may be replaced, which is how tests walk through them."""
 
-    def __init__(self, client, console: Console, *, ask: Ask = ask_person) -> None:
+    def __init__(self, client: "RetainClient", console: Console, *, ask: Ask = ask_person) -> None:
         self._client = client
         self._console = console
         self._ask = ask

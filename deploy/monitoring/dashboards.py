@@ -45,12 +45,14 @@ def dashboard_json(board: Board) -> dict[str, Any]:
         builder = builder.with_variable(_run_variable())
     for chart in board.charts:
         builder = builder.with_panel(_panel(chart))
-    return json.loads(JSONEncoder(sort_keys=True).encode(builder.build()))
+    result: dict[str, Any] = json.loads(JSONEncoder(sort_keys=True).encode(builder.build()))
+    return result
 
 
 def _decisions() -> build.AnnotationQuery:
     """What the gate decided, drawn over every chart: the orchestrator writes these annotations with the tag."""
-    target = build.AnnotationTarget().limit(200).match_any(True).tags(["retain-decision"]).type("tags")
+    # Any: the library's stub of `target` names queries only, its code takes targets of annotations.
+    target: Any = build.AnnotationTarget().limit(200).match_any(True).tags(["retain-decision"]).type("tags")
     grafana = common.DataSourceRef(type_val="grafana", uid="-- Grafana --")
     return build.AnnotationQuery().name("Decisions").datasource(grafana).enable(True).icon_color(ORANGE).target(target)
 

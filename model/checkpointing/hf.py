@@ -172,7 +172,8 @@ def _names(path: Path) -> list[str]:
 
 def _one(path: Path, name: str) -> Tensor:
     with _open(path) as file:
-        return file.get_tensor(name)
+        result: Tensor = file.get_tensor(name)
+        return result
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:

@@ -65,7 +65,7 @@ class Encoder:
             text = self._tokenizer.decode(ids, skip_special_tokens=asked["special"])
             parent.send({}, text.encode("utf-8", "surrogatepass"))
 
-    def _rendered(self, parent: Parent, messages: list, tools: list, meta: dict[str, Any]) -> dict[str, Any]:
+    def _rendered(self, parent: Parent, messages: list[Any], tools: list[Any], meta: dict[str, Any]) -> dict[str, Any]:
         document = Document(messages=tuple(messages), tools=tuple(tools), origin="", meta=meta)
         parent.sign()
         try:

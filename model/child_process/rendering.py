@@ -97,7 +97,8 @@ class ApartRenderer:
             if "fault" in header:
                 raise raised(header["fault"], str(self._folder or "chat_template"))
             if "sign" not in header:
-                return header
+                result: dict[str, Any] = header
+                return result
 
 
 def try_tokenizer(folder: str) -> None:

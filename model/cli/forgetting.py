@@ -71,7 +71,8 @@ def _shares(documents: tuple[bytes, ...]) -> Counts:
     for document in documents:
         row_B = np.frombuffer(document, dtype=np.uint8)
         np.add.at(counts, (row_B[:-1], row_B[1:]), 1.0)
-    return counts / counts.sum()
+    result: Counts = counts / counts.sum()
+    return result
 
 
 def _nats(model: Counts, documents: tuple[bytes, ...]) -> tuple[Counts, npt.NDArray[np.int64]]:

@@ -105,7 +105,10 @@ class Lane:
         self.pending: list[list[int]] = []  # [document, offset], chat only
 
     def _lengths(self, documents: np.ndarray) -> np.ndarray:
-        return self.shard.offsets[documents.astype(np.int64) + 1] - self.shard.offsets[documents.astype(np.int64)]
+        result: np.ndarray = (
+            self.shard.offsets[documents.astype(np.int64) + 1] - self.shard.offsets[documents.astype(np.int64)]
+        )
+        return result
 
     def _count_loss(self, documents: np.ndarray | None) -> int:
         mask = self.shard.mask_N

@@ -39,7 +39,8 @@ def usable(x_BTE: Tensor, *modules: nn.Module) -> bool:
 
 def feed_forward(x_BTE: Tensor, norm_E: Tensor, eps: float, gate_FE: Tensor, up_FE: Tensor, down_EF: Tensor) -> Tensor:
     """x + down(silu(gate(n)) * up(n)) with n = x / rms(x) * norm."""
-    return _FeedForward.apply(x_BTE, norm_E, eps, gate_FE, up_FE, down_EF)
+    result: Tensor = _FeedForward.apply(x_BTE, norm_E, eps, gate_FE, up_FE, down_EF)
+    return result
 
 
 def queries_keys_values(

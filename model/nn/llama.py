@@ -80,7 +80,8 @@ class Attention(nn.Module):
             is_causal=mask is None and T > 1,
             enable_gqa=self.kv_heads != self.heads,
         )
-        return self.o_proj(mixed_BHTD.transpose(1, 2).reshape(B, T, self.heads * self.head_size))
+        result: Tensor = self.o_proj(mixed_BHTD.transpose(1, 2).reshape(B, T, self.heads * self.head_size))
+        return result
 
 
 class FeedForward(nn.Module):
@@ -93,7 +94,8 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(config.ffn_width, config.width, bias=config.mlp_bias)
 
     def forward(self, x_BTE: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x_BTE)) * self.up_proj(x_BTE))
+        result: Tensor = self.down_proj(F.silu(self.gate_proj(x_BTE)) * self.up_proj(x_BTE))
+        return result
 
 
 class Layer(nn.Module):
@@ -114,7 +116,8 @@ class Layer(nn.Module):
         matrices = (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
         if mlp.down_proj.bias is None and fused.usable(x_BTE, norm, *matrices):
             return fused.feed_forward(x_BTE, norm.weight, norm.eps, *(matrix.weight for matrix in matrices))
-        return x_BTE + mlp(norm(x_BTE))
+        result: Tensor = x_BTE + mlp(norm(x_BTE))
+        return result
 
     def _attended(
         self, x_BTE: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, cache: KeyValueStore | None
@@ -124,7 +127,8 @@ class Layer(nn.Module):
         if cache is None and fused.usable(x_BTE, norm, *projections):
             parts = fused.queries_keys_values(x_BTE, norm.weight, norm.eps, rope, attention.head_size, *projections)
             return attention.mix(*parts, mask)
-        return attention(norm(x_BTE), rope, mask, cache)
+        result: Tensor = attention(norm(x_BTE), rope, mask, cache)
+        return result
 
 
 class Decoder(nn.Module):
@@ -223,7 +227,8 @@ class Llama(nn.Module):
                 x_BTE = checkpoint(layer, x_BTE, rope, mask, cache, use_reentrant=False)
             else:
                 x_BTE = layer(x_BTE, rope, mask, cache)
-        return self.model.norm(x_BTE)
+        result: Tensor = self.model.norm(x_BTE)
+        return result
 
     def _masks(
         self, T: int, past: int, segments_BT: Tensor | None, device: torch.device

@@ -158,7 +158,8 @@ def _parts(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, A
 def _call_parts(path: str, number: int, index: int, call: Mapping[str, Any]) -> Iterator[_Part]:
     def function(messages: Messages) -> dict[str, Any]:
         found = messages[number]["tool_calls"][index]
-        return found.get("function", found)
+        result: dict[str, Any] = found.get("function", found)
+        return result
 
     def name(messages: Messages, tools: Messages, mark: str) -> None:
         function(messages)["name"] += mark

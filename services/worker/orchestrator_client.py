@@ -112,7 +112,8 @@ class ControlClient:
             asked = time.monotonic()
             response = self._call("GetDirective", self._stub.GetDirective, request, DIRECTIVE_TIMEOUT_S, waits=True)
             if not response.pending:
-                return response
+                result: control_pb2.GetDirectiveResponse = response
+                return result
             self._pause(max(0.0, SHORTEST_POLL_S - (time.monotonic() - asked)))
 
     def end_stage(self, request: control_pb2.EndStageRequest) -> None:

@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ui.client import connect
 from ui.client.address import home_folder
 from ui.client.errors import EXIT_BAD_INPUT, EXIT_FAILED
+from ui.client.views import Checkpoint
 from ui.commands.output import JsonFlag, console, emit, say
 from ui.extras import require
 
@@ -158,7 +159,7 @@ def sample(
     _child("model.cli.generate", arguments)
 
 
-def _named(row) -> dict:
+def _named(row: Checkpoint) -> dict[str, Any]:
     """The lineage row with the short names that scripts rely on."""
     return {"checkpoint": row.id, "digest": row.ref.manifest_sha256, **row.resource}
 

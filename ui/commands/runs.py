@@ -1,6 +1,6 @@
 """Verbs for runs: validate, run, list, show, watch, logs, cancel, approve, retry, delete."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,7 @@ from ui.client.views import Plan, Run
 from ui.commands.output import JsonFlag, RunArgument, console, emit, messages, plain, say, show_violations
 
 if TYPE_CHECKING:
+    from ui.client.client import RetainClient
     from ui.local.preflight import LocalCheck
 
 SpecArgument = Annotated[
@@ -57,7 +58,7 @@ def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = Fal
         raise typer.Exit(EXIT_FAILED)
 
 
-def _looked_at(tree: dict, spec: str, *, sent: bool) -> tuple["LocalCheck", str]:
+def _looked_at(tree: dict[str, Any], spec: str, *, sent: bool) -> tuple["LocalCheck", str]:
     """What was found of the local data, and why nobody looked where the packages for it are not installed."""
     from ui.local.preflight import LocalCheck, check_local
 
@@ -67,7 +68,7 @@ def _looked_at(tree: dict, spec: str, *, sent: bool) -> tuple["LocalCheck", str]
         return LocalCheck(violations=error.violations), error.message
 
 
-def _judged(tree: dict, local: "LocalCheck") -> tuple[Plan | None, tuple[Violation, ...]]:
+def _judged(tree: dict[str, Any], local: "LocalCheck") -> tuple[Plan | None, tuple[Violation, ...]]:
     """The server's plan, and all faults. What is at fault here is told also when the server does not answer."""
     try:
         with connect() as client:
@@ -136,7 +137,7 @@ def watch(run_id: RunArgument, json: JsonFlag = False) -> None:
         _finish(_follow(client, run_id, json), json)
 
 
-def _follow(client, run_id: str, json: bool) -> Run:
+def _follow(client: "RetainClient", run_id: str, json: bool) -> Run:
     from ui.interrupt import insistent
     from ui.render.follow import follow, view_for
 
@@ -163,7 +164,7 @@ def _finish(run_: Run, json: bool) -> None:
     raise typer.Exit(exit_code(run_))
 
 
-def _summary(run_: Run) -> dict:
+def _summary(run_: Run) -> dict[str, Any]:
     stages = [
         {
             "name": stage.name,

@@ -7,9 +7,13 @@ here, behind a lock, and a fragment with `run_every` only copies the newest snap
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ui.client.errors import ClientError
 from ui.client.views import Checkpoint, Decision, ForgettingRecord, Run
+
+if TYPE_CHECKING:
+    from ui.client.client import RetainClient
 
 FIRST_LOOK_S = 2.0
 IDLE_S = 60.0  # a run that nobody looks at any more is not watched
@@ -30,7 +34,7 @@ class Snapshot:
 class LiveRuns:
     """Snapshots by run. Safe to use from any thread; one instance serves the whole panel."""
 
-    def __init__(self, client) -> None:
+    def __init__(self, client: "RetainClient") -> None:
         self._client = client
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -79,7 +83,7 @@ class LiveRuns:
 
     def _measure(self, run: Run) -> None:
         """Decisions and history beside the run; an evaluator that is away costs only the history."""
-        changes: dict = {"run": run, "error": None}
+        changes: dict[str, Any] = {"run": run, "error": None}
         try:
             changes["decisions"] = tuple(self._client.decisions(run.id))
             changes["checkpoints"] = tuple(self._client.checkpoints(run_id=run.id))

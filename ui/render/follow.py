@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -160,7 +160,7 @@ class PlainView:
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
-        self._last: tuple = ()
+        self._last: tuple[Any, ...] = ()
         self._said_s = -math.inf
 
     def __enter__(self) -> "PlainView":

@@ -1,6 +1,6 @@
 """The dual-perplexity table: at each boundary how well the model does on what it learns and on what it must keep."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ui.client.views import Decision, ForgettingRecord, ForgettingScore, SetResult
@@ -73,5 +73,5 @@ def _badness(score: ForgettingScore) -> float:
     return score.ratio if score.resolved else 0.0
 
 
-def _first(results: Sequence[SetResult], wanted) -> SetResult | None:
+def _first(results: Sequence[SetResult], wanted: Callable[[SetResult], bool]) -> SetResult | None:
     return next((result for result in results if wanted(result)), None)

@@ -5,7 +5,9 @@ a score has neither verdict nor colour.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ui.client.views import Decision, ForgettingScore, Stage
 
@@ -52,7 +54,7 @@ class Thresholds:
     suspicious_below: float = SUSPICIOUS_BELOW
 
     @classmethod
-    def of_spec(cls, spec: dict) -> "Thresholds":
+    def of_spec(cls, spec: Mapping[str, Any]) -> "Thresholds":
         """Those of a run's spec; the server filled every default in."""
         forgetting = spec.get("forgetting", {})
         return cls(

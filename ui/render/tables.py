@@ -82,7 +82,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
     return table
 
 
-def current_stage(run: Run):
+def current_stage(run: Run) -> Stage | None:
     """The stage that is worked on, else the last that was; None before the first."""
     active = [stage for stage in run.stages if stage.state in {"RUNNING", "SUSPENDED", "FAILED"}]
     done = [stage for stage in run.stages if stage.state == "COMPLETE"]

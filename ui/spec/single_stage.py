@@ -41,4 +41,5 @@ def stage_spec(kind: str, *, base_uri: str = "", domain: str = "CODE", name: str
     if kind != "PRETRAIN":
         tree["model"] = {"checkpoint": base_uri}
         tree.pop("tokenizer", None)
-    return tree
+    result: dict[str, Any] = tree
+    return result

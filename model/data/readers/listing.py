@@ -61,7 +61,9 @@ def _not_there(root: Path, uri: str, error: OSError) -> BadSource:
     return BadSource(field=uri, came="nothing there", allowed="an existing file or folder")
 
 
-def _with_content(files: list[Path], root: Path, fault: Callable[[BadSource], None], walk: _Walk | None = None) -> list:
+def _with_content(
+    files: list[Path], root: Path, fault: Callable[[BadSource], None], walk: _Walk | None = None
+) -> list[Path]:
     """The files that are not empty. An empty one is a fault, but for source code in a folder: an `__init__.py`
     without a line is no document either."""
     full = []

@@ -59,4 +59,5 @@ def without_fill(value: Any) -> Any:
 def _row_bytes(batch: Any) -> int:
     """Bytes of a row as Python will hold it: where a column is a dictionary each row may hold its longest text."""
     dictionaries = (column.dictionary.nbytes for column in batch.columns if hasattr(column, "dictionary"))
-    return 1 + batch.nbytes // max(1, len(batch)) + sum(dictionaries)
+    result: int = 1 + batch.nbytes // max(1, len(batch)) + sum(dictionaries)
+    return result

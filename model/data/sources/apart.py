@@ -79,11 +79,13 @@ class ApartSource(Source):
     def fingerprint(self) -> str:
         """That of the source which the child opens."""
         found = [header["fingerprint"] for header, _ in self._ask("fingerprint") if "fingerprint" in header]
-        return found[0]
+        result: str = found[0]
+        return result
 
     def place(self) -> str:
         """That of the source which the child opens."""
-        return self._facts["place"]
+        result: str = self._facts["place"]
+        return result
 
     def notes(self) -> tuple[str, ...]:
         """What was left out and cut, as far as the source has been read to its end."""
@@ -91,11 +93,13 @@ class ApartSource(Source):
 
     def size_hint_bytes(self) -> int | None:
         """Roughly how many bytes of text there are, or None."""
-        return self._facts["size_hint_bytes"]
+        result: int | None = self._facts["size_hint_bytes"]
+        return result
 
     def bytes_on_disk(self) -> int:
         """Size of the files as they are."""
-        return self._facts["bytes_on_disk"]
+        result: int = self._facts["bytes_on_disk"]
+        return result
 
     def _ask(self, op: str) -> Iterator[tuple[dict[str, Any], bytes]]:
         """The answers to a question up to the last one; faults among them are raised, or told where that is wanted."""

@@ -3,6 +3,8 @@
 A servicer converts, calls and converts; it raises the exceptions of services/common/errors.py and never sees a status.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -17,11 +19,11 @@ from services.common.grpc.status import to_status
 from services.common.logging import get_logger
 from services.common.metrics import GrpcMetrics
 
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]]
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]]
 log = get_logger(__name__)
 
 
-async def _abort(error: Exception, context: grpc.aio.ServicerContext, method: str) -> None:
+async def _abort(error: Exception, context: grpc.aio.ServicerContext[Any, Any], method: str) -> None:
     if not isinstance(error, RetainError):
         log.error("unexpected error in a call", method=method, exc_info=error)
         error = RetainError(f"unexpected {type(error).__name__} in {method}; the server's log has the details")
@@ -30,10 +32,10 @@ async def _abort(error: Exception, context: grpc.aio.ServicerContext, method: st
 
 
 def wrap(
-    handler: grpc.RpcMethodHandler,
+    handler: grpc.RpcMethodHandler[Any, Any],
     unary: Callable[[Any], Any],
     stream: Callable[[Any], Any],
-) -> grpc.RpcMethodHandler:
+) -> grpc.RpcMethodHandler[Any, Any]:
     """The same handler with its behaviour wrapped. Retain's services take single requests only."""
     coding = {
         "request_deserializer": handler.request_deserializer,
@@ -51,12 +53,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler | None:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
 
         def unary(behaviour: Any) -> Any:
-            async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
                 try:
                     return await behaviour(request, context)
                 except grpc.aio.AbortError:
@@ -67,7 +69,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             return call
 
         def stream(behaviour: Any) -> Any:
-            async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
                 try:
                     async for response in behaviour(request, context):
                         yield response
@@ -89,11 +91,11 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler | None:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
         _, service, method = handler_call_details.method.split("/")
 
-        def done(kind: str, started: float, context: grpc.aio.ServicerContext) -> None:
+        def done(kind: str, started: float, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             code = context.code() or 0
             number = code if isinstance(code, int) else code.value[0]
             call = {"grpc_type": kind, "grpc_service": service, "grpc_method": method}
@@ -101,7 +103,7 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
             self._metrics.handling_seconds.labels(**call).observe(time.monotonic() - started)
 
         def unary(behaviour: Any) -> Any:
-            async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
                 started = time.monotonic()
                 try:
                     return await behaviour(request, context)
@@ -111,7 +113,7 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
             return call
 
         def stream(behaviour: Any) -> Any:
-            async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
                 started = time.monotonic()
                 try:
                     async for response in behaviour(request, context):

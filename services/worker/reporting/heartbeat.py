@@ -95,7 +95,8 @@ def counters_of(team: Team) -> Counters | None:
     from torch.distributed.distributed_c10d import _get_default_store
 
     store: Any = _get_default_store()
-    return store.clone() if hasattr(store, "clone") else store
+    result: Counters | None = store.clone() if hasattr(store, "clone") else store
+    return result
 
 
 class _Ticker:

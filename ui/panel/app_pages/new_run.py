@@ -4,6 +4,7 @@ import streamlit as st
 
 from ui import library
 from ui.client import ClientError
+from ui.client.views import Plan
 from ui.local.preflight import check_local
 from ui.local.upload import place_local_sources
 from ui.panel.shared import client, errors_shown, open_run, show_error, show_faults
@@ -38,7 +39,7 @@ with st.container(horizontal=True):
     start = st.button("Start", icon=":material/play_arrow:", type="primary", key="start")
 
 
-def _plan(plan) -> None:
+def _plan(plan: Plan) -> None:
     st.success("The server accepts it. This is what it would do:", icon=":material/check_circle:")
     st.dataframe(
         [
@@ -72,7 +73,7 @@ if check or start:
     faults = local.with_server(faults)
     if faults:
         show_faults([(fault.field, fault.description) for fault in faults])
-    elif check:
+    elif check and plan is not None:
         _plan(plan)
     else:
         try:

@@ -1,8 +1,11 @@
 """The pipelines: the progress table over everything there is, and the runs."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from ui.client import ClientError
+from ui.client.views import Run
 from ui.panel.shared import STATUS_LABELS, client, open_run, show_error
 from ui.render import formatting as words
 from ui.render import progress_table as progress
@@ -55,7 +58,7 @@ def overview() -> None:
         _runs(runs)
 
 
-def _runs(runs) -> None:
+def _runs(runs: Sequence[Run]) -> None:
     table = []
     for run in runs:
         stage = current_stage(run)
