@@ -156,7 +156,8 @@ def test_the_client_runs_a_pipeline_with_nothing_heavy_loaded(
     assert found["state"] == "SUCCEEDED"
     assert found["numbers"] == found["decisions"] == list(range(1, len(found["decisions"]) + 1))
     assert len(found["decisions"]) >= 4  # two boundaries a stage
-    assert found["measured"] == ["code", "general"]
+    kinds = ["code", "conversation", "encyclopaedic", "narrative"]
+    assert found["measured"] == ["code", *(f"gauge-{kind}" for kind in kinds), "general"]
     assert found["checkpoints"] >= 4
     assert "pip install 'retain[notebook]'" in found["said"]
     assert {"torch", "ray", "numpy", "pyarrow", "pandas", "services", "model"} & set(found["modules"]) == set()
