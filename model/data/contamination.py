@@ -114,14 +114,6 @@ class OverlapMeter:
         )
 
 
-def measure_overlap(evaluation: Mapping[str, Iterable[Document]], training: Iterable[Document]) -> dict[str, Overlap]:
-    """Overlap of each named evaluation set with the training documents, in one pass over them."""
-    meter = OverlapMeter(evaluation)
-    for document in training:
-        meter.see(document)
-    return meter.result()
-
-
 def _words(document: Document) -> list[str]:
     return _WORDS.findall(document.plain_text().lower())
 

@@ -33,13 +33,13 @@ import torch
 from model.data.shards import publish
 from model.document import Document, said_by
 from model.errors import BadSource, EmptyBatch
+from model.nn.losses import NO_LOSS
 from model.tokenization.encoding import encode_texts
 
 if TYPE_CHECKING:
     from model.tokenization.tokenizer import Tokenizer
 
 UNIT_TOKENS = 2_048
-IGNORED = -100
 WINDOWING = "joined, non-overlapping, 1"
 _FILES: dict[str, np.dtype[Any]] = {
     "tokens": np.dtype("<u4"),
@@ -53,8 +53,8 @@ _FILES: dict[str, np.dtype[Any]] = {
 class EvalBatch(NamedTuple):
     """Windows of a set. All int64 tensors [R, T] (segments int32); short windows are filled up behind their end.
 
-    targets_RT   token to predict, or -100: no loss (masked, or filled up)
-    units_RT     unit of the target, or -1 where the target is -100
+    targets_RT   token to predict, or NO_LOSS (masked, or filled up)
+    units_RT     unit of the target, or -1 where the target is NO_LOSS
     segments_RT  None (text: attention crosses documents, as in training), or the conversation of each input token
     """
 
@@ -194,13 +194,13 @@ class EvalSet:
             units = self.units_N[low + 1 : high + 1].astype(np.int64)
             if self.mask_N is not None:
                 silent = self.mask_N[low + 1 : high + 1] == 0
-                targets[silent], units[silent] = IGNORED, -1
+                targets[silent], units[silent] = NO_LOSS, -1
             segments = None
             if self.mask_N is not None:
                 segments = _rows(self.unit_documents_U[self.units_N[low:high]].astype(np.int32), filled, -1, C)
             yield EvalBatch(
                 _rows(self.tokens_N[low:high].astype(np.int64), filled, 0, C),
-                _rows(targets, filled, IGNORED, C),
+                _rows(targets, filled, NO_LOSS, C),
                 _rows(units, filled, -1, C),
                 segments,
             )

@@ -30,7 +30,6 @@ from model.document import Document
 from model.errors import BadConfig
 
 TRAIN, CONTROL, REPORT = "train", "control", "report"
-PARTS = (TRAIN, CONTROL, REPORT)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@
 The state (a cursor per lane, the mixer's lags, the curriculum's draws, the progress) is plain JSON and goes into every
 checkpoint. Restoring it and asking for the next batch gives the batch that would have come: after a crash, after a
 rollback, on another number of workers. All ranks make the same global batch, which costs microseconds a row, and each
-takes its rows (`Batch.rows_of`); nothing about consumption depends on the world size.
+takes its rows (model/training/loop.py); nothing about consumption depends on the world size.
 
 Epochs are whole: told how many, the stream hands out each document of the target so many times, no more and no less
 (of a fraction, the documents that come first in the order of the last epoch once more). The batch in which the last
@@ -39,7 +39,7 @@ STATE_VERSION = 1
 class Batch:
     """A global batch.
 
-    inputs_RT, targets_RT  int64; targets are -100 where there is no loss
+    inputs_RT, targets_RT  int64; targets are NO_LOSS (model/nn/losses.py) where there is none
     segments_RT            int32, or None when no source of the stream holds conversations
     source_R               name of the source of each row
     band_R                 band of difficulty of each row (0 without a curriculum)
@@ -58,25 +58,6 @@ class Batch:
     def loss_tokens(self) -> int:
         """Targets of the whole batch that bear loss: the denominator of its mean loss."""
         return sum(self.loss_tokens_R)
-
-    def loss_tokens_by_source(self) -> dict[str, int]:
-        """Loss-bearing targets of each source in this batch."""
-        counts: dict[str, int] = {}
-        for name, tokens in zip(self.source_R, self.loss_tokens_R, strict=True):
-            counts[name] = counts.get(name, 0) + tokens
-        return counts
-
-    def rows_of(self, rank: int, world: int) -> Batch:
-        """The rows rank, rank + world, rank + 2 world, ... ; all ranks together have each row once."""
-        mine = slice(rank, None, world)
-        return Batch(
-            inputs_RT=self.inputs_RT[mine],
-            targets_RT=self.targets_RT[mine],
-            segments_RT=None if self.segments_RT is None else self.segments_RT[mine],
-            source_R=self.source_R[mine],
-            band_R=self.band_R[mine],
-            loss_tokens_R=self.loss_tokens_R[mine],
-        )
 
 
 class BatchStream:
@@ -242,10 +223,6 @@ class BatchStream:
             for name, band, nats, tokens in zip(batch.source_R, batch.band_R, nats_R, batch.loss_tokens_R, strict=True):
                 if name == self.target and tokens:
                     self._selector.observe(band, float(nats), tokens)
-
-    def epochs_seen(self, name: str) -> float:
-        """Loss-bearing tokens handed out of a source / those it has."""
-        return self.loss_tokens_seen[name] / self.sources[name].meta.loss_tokens
 
     def state(self) -> dict[str, Any]:
         """All that the next batch depends on, as plain JSON."""

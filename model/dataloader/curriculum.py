@@ -30,7 +30,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from model.document import DIFFICULTY_HIGH, DIFFICULTY_LOW
 from model.errors import BadConfig
@@ -217,19 +216,3 @@ def create_math_curriculum(total_epochs: int, difficulty_levels: int = 3) -> Cur
 def create_code_curriculum(total_epochs: int, difficulty_levels: int = 3) -> CurriculumScheduler:
     """For code: short scripts, then functions with some nesting, then the thick of a library."""
     return create_curriculum(total_epochs, difficulty_levels)
-
-
-def spec_from(settings: dict[str, Any]) -> CurriculumSpec:
-    """The curriculum of a plain mapping (`{strategy: STAGED, levels: 3}`). Raises BadConfig for unknown names."""
-    known = set(CurriculumSpec.__dataclass_fields__)
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise BadConfig(field="curriculum", came=unknown, allowed=sorted(known))
-    values = dict(settings)
-    if "strategy" in values:
-        if values["strategy"] not in list(Strategy):
-            raise BadConfig(field="curriculum.strategy", came=values["strategy"], allowed=list(Strategy))
-        values["strategy"] = Strategy(values["strategy"])
-    if values.get("ranges") is not None:
-        values["ranges"] = tuple((float(low), float(high)) for low, high in values["ranges"])
-    return CurriculumSpec(**values)

@@ -31,15 +31,15 @@ import numpy as np
 
 from model.data.shards import TokenShard
 from model.errors import BadConfig, EmptyBatch
+from model.nn.losses import NO_LOSS
 
 LOOK_AHEAD = 16
-IGNORED = -100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Row:
-    """One row: inputs_T, targets_T (-100 = no loss), segments_T (one conversation each; zeros for text), and how many
-    targets bear loss."""
+    """One row: inputs_T, targets_T (NO_LOSS where none), segments_T (one conversation each; zeros for text), and how
+    many targets bear loss."""
 
     inputs_T: np.ndarray
     targets_T: np.ndarray
@@ -222,7 +222,7 @@ class Lane:
         targets = row[1:]
         if filled <= self.context:
             targets = targets.copy()
-            targets[max(0, filled - 1) :] = IGNORED
+            targets[max(0, filled - 1) :] = NO_LOSS
         return Row(inputs_T=row[:-1], targets_T=targets, segments_T=None, loss_tokens=draw.loss_tokens)
 
     def _next_document(self) -> None:
@@ -279,5 +279,5 @@ class Lane:
             bears[filled + 1 : filled + take] = mask[low + 1 : low + take] != 0
             filled += take
         segments[filled:] = len(draw.pieces)
-        targets = np.where(bears[1:], tokens[1:], IGNORED)
+        targets = np.where(bears[1:], tokens[1:], NO_LOSS)
         return Row(inputs_T=tokens[:-1], targets_T=targets, segments_T=segments[:-1], loss_tokens=draw.loss_tokens)

@@ -114,18 +114,10 @@ def forgetting_nats(ppl_now: float, ppl_baseline: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """Ends of a confidence interval of the ratio, `nats_*` the same in nats."""
+    """Ends of a confidence interval of the ratio; ln(1 + end) is the same in nats."""
 
     low: float
     high: float
-
-    @property
-    def nats_low(self) -> float:
-        return math.log1p(self.low)
-
-    @property
-    def nats_high(self) -> float:
-        return math.log1p(self.high)
 
 
 def bootstrap_interval(

@@ -125,12 +125,11 @@ class _Report:
 
     def __init__(self, runs: int, total_steps: int, bar: Any) -> None:
         self._runs, self._total_steps, self._bar = runs, total_steps, bar
-        self._done_runs = self._done_steps = 0
+        self._done_runs = 0
         self._started = time.monotonic()
         self._task = bar.add_task("experiments", total=total_steps) if bar is not None else None
 
     def steps(self, done: int) -> None:
-        self._done_steps = done
         if self._bar is not None:
             runs = f"run {self._done_runs} of {self._runs}"
             self._bar.update(self._task, completed=min(done, self._total_steps), description=runs)

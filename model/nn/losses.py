@@ -170,14 +170,3 @@ def _taught(
     q_CV = log_q_CV.exp()
     against_C1 = (q_CV * (log_q_CV - logits_CV)).sum(dim=1, keepdim=True)
     return _Taught(probabilities_CV=q_CV, against_C1=against_C1, strengths_C1=strengths_C1)
-
-
-def mean_loss(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-    """Mean nats per target token of one batch (for a single batch only; see `summed_loss`)."""
-    sum_nats, tokens = summed_loss(logits_BTV, targets_BT)
-    return sum_nats / tokens
-
-
-def uniform_nats(vocab_size: int) -> float:
-    """Loss of a model that knows nothing, ln(vocab_size): what a fresh initialisation should start near."""
-    return float(torch.log(torch.tensor(float(vocab_size), dtype=torch.float64)))

@@ -27,10 +27,8 @@ from model.tokenization.chat_template import (
     RenderedChat,
     free_window,
     has_a_name,
-    has_generation_marks,
     render_chat,
     render_example,
-    render_training,
 )
 from model.tokenization.long_words import ShortWords
 
@@ -281,20 +279,14 @@ class Tokenizer:
         )
 
     def encode_document(self, document: Document) -> tuple[list[int], list[int]]:
-        """(ids, mask) of a conversation; see `encode_chat`. Errors name the document's row."""
-        chat = render_example(self.chat_format, document).chat
-        return self._encode_masked(chat, str(document.meta.get("row", "messages")))
-
-    def encode_chat(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
-    ) -> tuple[list[int], list[int]]:
         """(ids, mask) of a conversation; mask is 1 for tokens that the assistant says, its end-of-turn included.
 
-        The mask belongs to the token itself: as a *target* it bears loss when its mask is 1.
-        Raises BadConfig without a chat template that can be trained with, BadSource for a conversation without an
-        assistant turn or one that the template does not show whole.
+        The mask belongs to the token itself: as a *target* it bears loss when its mask is 1. Raises BadConfig without a
+        chat template that can be trained with, BadSource for a conversation without an assistant turn or one that the
+        template does not show whole; errors name the document's row.
         """
-        return self._encode_masked(render_training(self.chat_format, messages, tools), "messages")
+        chat = render_example(self.chat_format, document).chat
+        return self._encode_masked(chat, str(document.meta.get("row", "messages")))
 
     def _encode_masked(self, chat: RenderedChat, where: str) -> tuple[list[int], list[int]]:
         ids, offsets = self._encode_rendered(chat, where)
@@ -323,10 +315,6 @@ class Tokenizer:
             spans=False,
         )
         return self._encode_rendered(chat, "messages")[0]
-
-    def marks_assistant(self) -> bool:
-        """Whether the chat template marks the assistant's words itself."""
-        return self.chat_template is not None and has_generation_marks(self.chat_template)
 
     def _encode_rendered(self, chat: RenderedChat, where: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids and character ranges. Without guards the text is taken whole, exactly as transformers does it. With them,

@@ -49,3 +49,14 @@ def test_pages_are_cut_in_one_place() -> None:
         return any(isinstance(value, ast.Constant) and value.value in ("page_size", "page_token") for value in given)
 
     assert {path for path, tree in sources() if faults(tree)} == {"services/common/grpc/paging.py"}
+
+
+def test_what_bears_no_loss_is_marked_by_one_number() -> None:
+    def minus_100(tree: ast.Module) -> bool:
+        negated = [
+            node.operand for node in ast.walk(tree) if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+        ]
+        return any(type(value) is ast.Constant and type(value.value) is int and value.value == 100 for value in negated)
+
+    found = {path for path, tree in sources() if minus_100(tree)}
+    assert found - {"model/evaluation/detector.py"} == {"model/nn/losses.py"}, "the detector speaks of per cent"

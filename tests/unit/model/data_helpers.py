@@ -1,9 +1,12 @@
 """Small shards and tokenizers for the tests of the data side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from model.data.contamination import Overlap, OverlapMeter
 from model.data.shards import ShardWriter, TokenShard
+from model.document import Document
 from model.tokenization.tokenizer import Tokenizer
 
 VOCABULARY = 60_000
@@ -37,3 +40,18 @@ def numbered(lengths: Sequence[int], start: int = 0) -> list[list[int]]:
 def byte_tokenizer() -> Tokenizer:
     """A tokenizer of single bytes behind a BOS: text of n ASCII characters is n + 1 tokens."""
     return Tokenizer.train_bpe(["ab"], 262)
+
+
+def encode_chat(
+    tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+) -> tuple[list[int], list[int]]:
+    """(ids, mask) of the turns of a conversation."""
+    return tokenizer.encode_document(Document(messages=tuple(messages), tools=tuple(tools), origin="test"))
+
+
+def measure_overlap(evaluation: Mapping[str, Iterable[Document]], training: Iterable[Document]) -> dict[str, Overlap]:
+    """Overlap of each named evaluation set with the training documents, in one pass over them."""
+    meter = OverlapMeter(evaluation)
+    for document in training:
+        meter.see(document)
+    return meter.result()

@@ -24,6 +24,7 @@ from model.errors import BadCheckpoint, BadConfig, NonFinite, UnsupportedArchite
 from model.nn.config import ModelConfig, RopeScaling, preset
 from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
+from tests.unit.model.data_helpers import encode_chat
 
 SIZES = {
     "vocab_size": 320,
@@ -129,7 +130,7 @@ def test_a_fresh_model_opens_with_auto_classes_chat_template_included(tmp_path: 
     theirs, their_tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     messages = [{"role": "user", "content": "the cat?"}, {"role": "assistant", "content": "sat."}]
     ids = their_tokenizer.apply_chat_template(messages)["input_ids"]
-    assert ids == tokenizer.encode_chat(messages)[0]
+    assert ids == encode_chat(tokenizer, messages)[0]
     with torch.no_grad():
         torch.testing.assert_close(ours(torch.tensor([ids])), theirs(torch.tensor([ids])).logits, atol=1e-4, rtol=0)
     assert theirs.generation_config.eos_token_id in (tokenizer.eos_id, [tokenizer.eos_id])

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from model.data.contamination import measure_overlap
 from model.data.near_duplicates import NearCopies
 from model.document import Document
+from tests.unit.model.data_helpers import measure_overlap
 
 WORDS = [f"word{n}" for n in range(400)]
 

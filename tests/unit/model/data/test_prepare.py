@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data.contamination import measure_overlap
 from model.data.eval_set import EvalSet
 from model.data.prepare import Exam, hold, open_prepared, pack, prepare, shard_digest, training_texts
 from model.data.shards import TokenShard
@@ -17,7 +16,7 @@ from model.data.sources import open_source
 from model.data.split import CONTROL, REPORT, TRAIN, HoldOut, Training, part_of, split_of
 from model.document import Document
 from model.errors import BadConfig, BadSource, EmptyBatch
-from tests.unit.model.data_helpers import byte_tokenizer
+from tests.unit.model.data_helpers import byte_tokenizer, encode_chat, measure_overlap
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +90,7 @@ def test_a_conversation_keeps_its_mask(tmp_path, tokenizer):
     messages = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "bb"})
     pack([Document(messages=messages, origin="1")], tokenizer, tmp_path / "s", context=8, kind="chat")
     shard = TokenShard.open(tmp_path / "s")
-    ids, mask = tokenizer.encode_chat(messages)
+    ids, mask = encode_chat(tokenizer, messages)
     assert (shard.document(0).tolist(), shard.mask_N.tolist()) == (ids, mask)
     assert shard.meta.loss_tokens == sum(mask) > 2
 
@@ -232,10 +231,10 @@ def test_conversations_count_the_assistant_and_stay_apart(tokenizer):
     assert (
         int((targets != -100).sum())
         == evalset.target_tokens
-        == sum(tokenizer.encode_chat(talk("yes"))[1]) + sum(tokenizer.encode_chat(talk("no"))[1])
+        == sum(encode_chat(tokenizer, talk("yes"))[1]) + sum(encode_chat(tokenizer, talk("no"))[1])
     )
     segments = torch.cat([b.segments_RT.flatten() for b in batches])
-    first = len(tokenizer.encode_chat(talk("yes"))[0])
+    first = len(encode_chat(tokenizer, talk("yes"))[0])
     assert set(segments[:first].tolist()) == {0}
     assert set(segments[first : len(evalset.tokens_N) - 1].tolist()) == {1}
 

@@ -26,7 +26,6 @@ from model.dataloader.curriculum import (
     create_code_curriculum,
     create_curriculum,
     create_math_curriculum,
-    spec_from,
     stage_fractions,
 )
 from model.errors import BadConfig, BadSource
@@ -91,16 +90,15 @@ def test_competence_follows_the_square_root():
 
 
 def test_curriculum_settings_are_checked_by_name():
-    assert spec_from({"strategy": "COMPETENCE", "initial": 0.1}).strategy is Strategy.COMPETENCE
+    assert CurriculumSpec(strategy=Strategy.COMPETENCE, initial=0.1).initial == 0.1
     for settings, field in [
         ({"strategy": "SUDDEN"}, "curriculum.strategy"),
         ({"levels": 0}, "curriculum.levels"),
-        ({"pace": 1}, "curriculum"),
-        ({"levels": 1, "ranges": [[0, 5]]}, "curriculum.ranges"),
+        ({"levels": 1, "ranges": ((0.0, 5.0),)}, "curriculum.ranges"),
         ({"full_at": 0.0}, "curriculum.full_at"),
     ]:
         with pytest.raises(BadConfig) as caught:
-            spec_from(settings)
+            CurriculumSpec(**settings)
         assert caught.value.field == field
 
 
@@ -186,7 +184,7 @@ def test_domain_data_sets_take_the_real_files(shared_data):
 
 
 def test_a_factory_makes_each_domain_and_info_counts_what_is_there():
-    assert create_domain_dataset("math").get_domain_info()["domain"] == "math"
+    assert create_domain_dataset("math").info()["domain"] == "math"
     assert create_domain_dataset("code", languages=["python"]).info(sample_documents=40)["documents"] == 40
     facts = create_domain_dataset("math", difficulty_range=(1, 3)).info(sample_documents=300)
     assert set(facts["documents_by_level"]) == {1, 2, 3}

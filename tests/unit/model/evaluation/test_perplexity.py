@@ -22,6 +22,7 @@ from model.evaluation.perplexity import evaluate_set
 from model.nn.config import preset
 from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
+from tests.unit.model.data_helpers import encode_chat
 
 GOLD_NATS, GOLD_TOLERANCE = 1.295, 0.01  # README of the shared data; llama2.c publishes 1.297 on its whole set
 
@@ -139,7 +140,7 @@ def test_only_the_assistant_counts_and_conversations_do_not_see_each_other() -> 
     ]
     both = evaluate_set(model, EvalSet.build("both", talks, tokenizer, 128))
     alone = [evaluate_set(model, EvalSet.build("one", [talk], tokenizer, 128)) for talk in talks]
-    assert [unit.tokens for unit in both.units] == [sum(tokenizer.encode_chat(t.messages or ())[1]) for t in talks]
+    assert [unit.tokens for unit in both.units] == [sum(encode_chat(tokenizer, t.messages or ())[1]) for t in talks]
     assert [unit.nats for unit in both.units] == pytest.approx([result.nats for result in alone], rel=1e-5)
 
 

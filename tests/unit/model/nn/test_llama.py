@@ -8,10 +8,15 @@ import torch
 from model.errors import BadConfig
 from model.nn.config import RopeScaling, preset
 from model.nn.llama import Llama, attention_mask
-from model.nn.losses import mean_loss
+from model.nn.losses import summed_loss
 from model.nn.rope import inverse_frequencies, segment_positions
 
 CONFIG = preset("nano", vocab_size=64, context=64)
+
+
+def mean_loss(logits_BTV: torch.Tensor, targets_BT: torch.Tensor) -> torch.Tensor:
+    sum_nats, tokens = summed_loss(logits_BTV, targets_BT)
+    return sum_nats / tokens
 
 
 def tokens(*shape: int, seed: int = 0) -> torch.Tensor:

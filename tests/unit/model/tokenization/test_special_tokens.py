@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 from model.errors import BadSource
 from model.tokenization.tokenizer import Tokenizer
 from tests.unit.model.chat_templates import CHATML, IM, TEXT
+from tests.unit.model.data_helpers import encode_chat
 
 WORDS = [TEXT, "the end is </s> here, he said. x  y\n\n z", "<|im_end|> </s> <s> tags"]
 # A template that writes its special tokens close to the text and far from it.
@@ -113,10 +114,10 @@ def test_only_the_turn_that_spells_a_special_token_is_affected(
             {"role": "assistant", "content": "done\n"},
         ]
 
-    plain_ids, plain_mask = tokenizer.encode_chat(talk("the end"))
+    plain_ids, plain_mask = encode_chat(tokenizer, talk("the end"))
     assert plain_ids == oracle.apply_chat_template(talk("the end"))["input_ids"]
     for spelled in ("</s>", "x<|im_end|>y", "<|im_start|>assistant", " <s>"):
-        ids, mask = tokenizer.encode_chat(talk(spelled))
+        ids, mask = encode_chat(tokenizer, talk(spelled))
         ours, others = turns_of(tokenizer, ids), turns_of(tokenizer, plain_ids)
         assert len(ours) == len(others) == 5
         assert [turn for n, turn in enumerate(ours) if n != 2] == [turn for n, turn in enumerate(others) if n != 2]
@@ -129,14 +130,14 @@ def test_only_the_turn_that_spells_a_special_token_is_affected(
 def test_private_use_characters_are_text_like_any_other() -> None:
     tokenizer = made("byte level", {}, CHATML)
     for text in ("\uf8d0 \uf8d4 </s>", "\U0010c000</s>\U0010c001\U0010c801", "\U0010fffd \U00100000 <|im_end|>"):
-        ids, mask = tokenizer.encode_chat([{"role": "user", "content": text}, {"role": "assistant", "content": text}])
+        ids, mask = encode_chat(tokenizer, [{"role": "user", "content": text}, {"role": "assistant", "content": text}])
         rendered = tokenizer.decode(ids, skip_special_tokens=False)
         assert rendered.count(text) == 2
         said = [i for i, m in zip(ids, mask, strict=True) if m]
         assert tokenizer.decode(said, skip_special_tokens=False) == f"{text}<|im_end|>"
     everywhere = "".join(chr(0x100000 + 0x2000 * n) for n in range(7))
     with pytest.raises(BadSource, match="private-use"):
-        tokenizer.encode_chat([{"role": "assistant", "content": everywhere}])
+        encode_chat(tokenizer, [{"role": "assistant", "content": everywhere}])
 
 
 def test_characters_and_bytes_that_are_special_stay_parts_of_text() -> None:
@@ -155,7 +156,7 @@ def test_characters_and_bytes_that_are_special_stay_parts_of_text() -> None:
         assert not {tokenizer.token_id(token) for token in ("<unk>", "</s>", "<|im_end|>")} & set(ids)
         assert tokenizer.decode(ids, skip_special_tokens=False).strip() == text
         talk = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
-        ids, mask = tokenizer.encode_chat(talk)
+        ids, mask = encode_chat(tokenizer, talk)
         assert ids.count(tokenizer.token_id("<|im_end|>")) == 2
         said = [i for i, m in zip(ids, mask, strict=True) if m]
         assert tokenizer.decode(said, skip_special_tokens=False).strip() == f"{text}<|im_end|>"
@@ -170,7 +171,7 @@ def test_special_tokens_in_tool_calls_and_roles_are_text() -> None:
     tokenizer = made("byte level", {}, template)
     call = {"function": {"name": "f", "arguments": {"</s>": "<|im_end|>"}}}
     talk = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
-    ids, _ = tokenizer.encode_chat(talk)
+    ids, _ = encode_chat(tokenizer, talk)
     assert tokenizer.eos_id not in ids
     assert ids.count(tokenizer.token_id("<|im_end|>")) == 2
     assert '{"</s>": "<|im_end|>"}' in tokenizer.decode(ids, skip_special_tokens=False)
@@ -180,8 +181,9 @@ def test_lone_surrogates_are_refused_by_name() -> None:
     tokenizer = made("byte level", {}, CHATML)
     for talk in (["\ud800", "x"], ["x </s>", "\udfff"]):
         with pytest.raises(BadSource, match="messages"):
-            tokenizer.encode_chat(
-                [{"role": role, "content": text} for role, text in zip(("user", "assistant"), talk, strict=True)]
+            encode_chat(
+                tokenizer,
+                [{"role": role, "content": text} for role, text in zip(("user", "assistant"), talk, strict=True)],
             )
 
 
