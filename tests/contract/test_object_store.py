@@ -1,5 +1,6 @@
 """What every object store must do, on the fake and on two real S3 servers (MinIO and SeaweedFS)."""
 
+import dataclasses
 import hashlib
 import threading
 import time
@@ -25,6 +26,9 @@ from tests.contract.object_store_servers import (
     seaweedfs_server,
 )
 from tests.fakes.object_store import FakeObjectStore
+from ui import download
+from ui.client.errors import ClientError
+from ui.client.views import ExportedFile
 
 
 def connect(
@@ -200,6 +204,22 @@ def test_presigned_urls_work_without_credentials(real: MinioStore, prefix: str) 
         assert reply.read() == b"by url"
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(f"{real.presign_get(f'{prefix}/a file').partition('?')[0]}")
+
+
+def test_a_client_s_download_goes_on_after_its_last_byte(real: MinioStore, prefix: str, tmp_path: Path) -> None:
+    body = hashlib.sha256(prefix.encode()).digest() * 10_000
+    real.put_bytes(f"{prefix}/weights", body)
+    url, digest = real.presign_get(f"{prefix}/weights"), hashlib.sha256(body).hexdigest()
+    (tmp_path / "weights.part").write_bytes(body[:300_000])
+    heard: list[int] = []
+    file = ExportedFile(path="weights", url=url, sha256=digest, bytes=len(body))
+    download.get_file(file, tmp_path / "weights", progress=heard.append)
+    assert (tmp_path / "weights").read_bytes() == body
+    assert heard[0] > 300_000
+    refused = dataclasses.replace(file, url=url.partition("?")[0])
+    with pytest.raises(ClientError) as caught:
+        download.get_file(refused, tmp_path / "other")
+    assert caught.value.reason == download.URL_REFUSED
 
 
 def test_wrong_credentials_are_refused_at_once(server: Server) -> None:
