@@ -26,9 +26,9 @@ from tests.contract.object_store_servers import (
     seaweedfs_server,
 )
 from tests.fakes.object_store import FakeObjectStore
-from ui import download
 from ui.client.errors import ClientError
 from ui.client.views import ExportedFile
+from ui.local import download
 
 
 def connect(
