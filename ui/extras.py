@@ -6,7 +6,6 @@ installed, as in the images, has no metadata: nothing is known to be missing the
 
 import re
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 
 from ui.client.errors import MissingExtra
 
@@ -45,6 +44,8 @@ def _packages(requirements: Sequence[str], extras: Sequence[str]) -> Iterator[st
 
 
 def _requirements() -> Sequence[str]:
+    from importlib import metadata  # late: `retain --help` needs none of it, and it takes a while
+
     try:
         return metadata.requires(_PACKAGE) or ()
     except metadata.PackageNotFoundError:
@@ -52,6 +53,8 @@ def _requirements() -> Sequence[str]:
 
 
 def _is_installed(name: str) -> bool:
+    from importlib import metadata
+
     try:
         metadata.distribution(name)
     except metadata.PackageNotFoundError:

@@ -91,11 +91,12 @@ def test_the_client_and_the_command_load_nothing_heavy_and_no_other_part_of_reta
     assert loaded & {*HEAVY, "services", "model", "deploy"} == set()
 
 
-def test_help_loads_neither_grpc_nor_yaml() -> None:
+def test_help_loads_neither_grpc_nor_yaml_nor_metadata() -> None:
     script = "import sys\nimport ui.cli\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "ui.cli" in loaded
     assert {name.partition(".")[0] for name in loaded} & {"grpc", "google", "ruamel"} == set()
+    assert "importlib.metadata" not in loaded
 
 
 def test_the_chart_names_the_version_of_the_package() -> None:
