@@ -6,6 +6,7 @@ of a required part into a failure.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def shared_data() -> Path:
 def shared_tools() -> Path:
     """Folder of real programs: MinIO, helm, a one-node Kubernetes."""
     return _shared("tools")
+
+
+@pytest.fixture(autouse=True)
+def _stays_in_its_folder() -> Iterator[None]:
+    """A test that leaves the process in another folder fails itself, not whoever comes after it."""
+    before = os.getcwd()
+    yield
+    after = os.getcwd()
+    os.chdir(before)
+    assert after == before, "the test changed the folder of the process; monkeypatch.chdir changes it back"
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -44,7 +44,9 @@ async def _the_code_stage_ended_on_its_line(client: Client, run_id: str, ended: 
     assert stage.accepted.uri.endswith("/step-000000100-point-0.4")
     assert stage.forgetting < 0.10
     assert all(score.ratio < 0.10 for score in stage.report_scores)
-    assert len(stage.report_scores) == 1
+    kinds = ("code", "conversation", "encyclopaedic", "narrative")
+    names = sorted(score.retention_set for score in stage.report_scores)
+    assert names == [*(f"gauge-{kind}" for kind in kinds), "general"]
     choice = next(d for d in await client.decisions(run_id) if d.verdict == res.VERDICT_INTERPOLATE)
     assert (choice.stage, choice.step) == ("midtrain/code", 100)
     assert choice.forgetting > 0.4, "the result's raw score"

@@ -174,7 +174,7 @@ def test_what_describes_data_is_read_when_it_is_asked_for_by_name(tmp_path):
     assert texts(tmp_path) == ["x = 1\n"]  # a program is no licence
 
 
-def test_a_folder_with_nothing_to_read_says_what_is_there(tmp_path):
+def test_a_folder_with_nothing_to_read_says_what_is_there(tmp_path, monkeypatch):
     put(tmp_path / "README.md", b"words")
     put(tmp_path / "a.png", b"x")
     error = refused(tmp_path)
@@ -182,7 +182,7 @@ def test_a_folder_with_nothing_to_read_says_what_is_there(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "none")
     assert refused(tmp_path / "link").came == "a link to nothing"
     with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(tmp_path)
+        monkeypatch.chdir(tmp_path)
         server.bind("s.txt")
         assert refused(tmp_path / "s.txt").came == "neither a file nor a folder"
     assert "NUL" in refused(tmp_path / "a\0b").came or "null" in refused(tmp_path / "a\0b").came
