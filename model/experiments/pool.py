@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -106,6 +107,15 @@ def _begin_child(counter: Any) -> None:
     global _steps_done
     _steps_done = counter
     one_thread()
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its children, and a run may go on for minutes that nobody keeps."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _child(arm: Arm, shared: Path, root: Path, gate: str) -> dict[str, Any]:

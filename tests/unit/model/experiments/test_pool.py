@@ -1,0 +1,36 @@
+"""Processes of the experiments end with the one that began them, however that ends."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+PARENT = """
+import multiprocessing, time
+from concurrent.futures import ProcessPoolExecutor
+from model.experiments.pool import _begin_child
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin_child, initargs=(context.Value("q", 0),))
+    pool.submit(time.sleep, 0).result()
+    pool.submit(time.sleep, 600)
+    print("at work", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_no_child_outlives_a_killed_parent(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "at work\n"
+        children = psutil.Process(running.pid).children(recursive=True)
+        assert children
+        running.kill()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    for child in alive:
+        child.kill()
+    assert alive == []
