@@ -6,6 +6,7 @@ of a required part into a failure.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,10 +36,12 @@ def shared_tools() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _stays_in_its_folder() -> Iterator[None]:
-    """A test that leaves the process in another folder fails itself, not whoever comes after it."""
-    before = os.getcwd()
+def _leaves_the_process_as_it_was() -> Iterator[None]:
+    """A test that leaves the process in another folder fails itself, not whoever comes after it. `__main__` is put
+    back: Streamlit's tests leave a page of the panel there, and every process that is spawned afterwards would run it."""
+    before, main = os.getcwd(), sys.modules["__main__"]
     yield
+    sys.modules["__main__"] = main
     after = os.getcwd()
     os.chdir(before)
     assert after == before, "the test changed the folder of the process; monkeypatch.chdir changes it back"

@@ -29,8 +29,9 @@ from model.experiments.catalogue import NamedArm
 from model.experiments.corpora import load_tokenizer
 from model.experiments.frontier import Mean, mean_of
 from model.experiments.measuring import write_json
+from model.experiments.pool import begin_child
 from model.experiments.results import Finished, Plan, Row, finished
-from model.experiments.stage_run import Bench, one_thread
+from model.experiments.stage_run import Bench
 from model.experiments.tables import Report
 from model.gauge import KINDS, gauge_texts, set_name
 
@@ -42,7 +43,7 @@ def measure_missing(arms: Sequence[Arm], *, shared: Path, root: Path, processes:
     """Measure every finished model of these arms that has no figures yet; returns how many were measured."""
     todo = {arm.digest: arm for arm in arms if _is_due(arm, root)}
     if todo:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=begin_child) as pool:
             for done, _ in enumerate(
                 pool.map(_measure, todo.values(), [shared] * len(todo), [root] * len(todo)), start=1
             ):

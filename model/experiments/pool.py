@@ -106,12 +106,17 @@ def _make_corpora(arms: Sequence[Arm], shared: Path, root: Path) -> None:
 def _begin_child(counter: Any) -> None:
     global _steps_done
     _steps_done = counter
+    begin_child()
+
+
+def begin_child() -> None:
+    """What every child process of the experiments begins with: one thread for torch, and an end together with its
+    parent. One that is killed cannot end its children, and a run may go on for minutes that nobody keeps."""
     one_thread()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed cannot end its children, and a run may go on for minutes that nobody keeps."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -298,5 +298,5 @@ class RunSeries:
 
 
 def finite_or_infinite(value: float) -> float:
-    """The value, or +Inf when it is NaN: a score that is not a number must cross every threshold, never none."""
-    return math.inf if math.isnan(value) else value
+    """The value, or +Inf when it is NaN or -Inf: a score that is no number must cross every threshold, never none."""
+    return value if math.isfinite(value) else math.inf

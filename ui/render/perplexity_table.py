@@ -1,5 +1,6 @@
 """The dual-perplexity table: at each boundary how well the model does on what it learns and on what it must keep."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ def dual_rows(
         target = _first(control, lambda result: result.set.role == "TARGET")
         general = _first(control, lambda result: result.set.name == "general")
         scores = [score for score in record.scores if score.use != "REPORT" and not score.shown_only]
-        # A score that is not a number is the worst of all: max() alone would let it hide behind a number.
+        # A score that is not finite is the worst of all: max() alone would let it hide behind a number.
         worst = max(scores, key=_badness, default=None)
         ratio = worst.ratio if worst else None
         rows.append(
@@ -67,9 +68,10 @@ def dual_rows(
 
 
 def _badness(score: ForgettingScore) -> float:
-    """How bad a score is beside others: one that is not a number is the worst, one that is not resolved counts as 0."""
-    if score.ratio != score.ratio:
-        return float("inf")
+    """How bad a score is beside others, as the gate counts: one that is not finite is the worst, one that is not
+    resolved counts as 0."""
+    if not math.isfinite(score.ratio):
+        return math.inf
     return score.ratio if score.resolved else 0.0
 
 

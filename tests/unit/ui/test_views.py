@@ -142,10 +142,11 @@ def test_the_dual_table_fits_into_80_columns_with_a_row_to_a_boundary(
     assert sum(line.rstrip().endswith("roll back") for line in lines) == 1, "no cell is cut"
 
 
-def test_a_score_that_is_not_a_number_is_the_worst(platform: FakePlatform, client: RetainClient) -> None:
+@pytest.mark.parametrize("ratio", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_the_worst(platform: FakePlatform, client: RetainClient, ratio: float) -> None:
     story.finished(platform, "r")
     record = platform.records["r"][6]
-    record.scores.add(retention_set="code", ratio=math.nan)
+    record.scores.add(retention_set="code", ratio=ratio)
     row = dual_rows(client.history("r"), [], SEED)[6]
     assert (row.worst_set, row.severity) == ("code", "STOP")
 

@@ -331,7 +331,7 @@ class _Stop:
 
     @property
     def reach(self) -> float:
-        return math.inf if math.isnan(self.compared) else self.compared / self.limit
+        return self.compared / self.limit if math.isfinite(self.compared) else math.inf
 
 
 def _stop_of(at: Boundary, score: ForgettingScore, limits: Limits) -> _Stop:

@@ -69,4 +69,5 @@ def test_an_unknown_metric_is_an_error_that_names_the_known():
 
 def test_not_a_number_crosses_every_threshold():
     assert finite_or_infinite(math.nan) >= 0.20
+    assert finite_or_infinite(-math.inf) >= 0.20
     assert finite_or_infinite(-0.01) == -0.01
