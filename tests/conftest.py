@@ -38,7 +38,7 @@ def shared_tools() -> Path:
 @pytest.fixture(autouse=True)
 def _leaves_the_process_as_it_was() -> Iterator[None]:
     """A test that leaves the process in another folder fails itself, not whoever comes after it. `__main__` is put
-    back: Streamlit's tests leave a page of the panel there, and every process that is spawned afterwards would run it."""
+    back: Streamlit leaves a page of the panel there, and every process that is spawned afterwards would run it."""
     before, main = os.getcwd(), sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
