@@ -10,6 +10,7 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from deploy.local.commands import Wait, console, stack
@@ -25,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     home = Home.at(Path(os.environ.get("RETAIN_HOME") or Path(".retain") / "demo"))
     messages = console()
+    began_s = time.monotonic()
     try:
         with stack(home, messages) as (endpoints, stopped):
             if endpoints is None:
@@ -35,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:  # StackFailed, and what is wrong with the home's files
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if code is not None:
+        minutes, seconds = divmod(round(time.monotonic() - began_s), 60)
+        print(f"From start to stop of everything: {minutes} min {seconds:02d} s.")
     return 130 if code is None else code
 
 

@@ -26,7 +26,7 @@ TRAINING_FLOPS, EVALUATION_FLOPS = 6, 2  # per parameter and token
 CPU_FLOPS_PER_S, GPU_FLOPS_PER_S = 30e9, 50e12  # a core of a usual machine; a training GPU, at a usual utilisation
 STORE_BYTES_PER_S = 100e6
 TOKENS_PER_SET = 15_000  # where the spec leaves it to preparing
-GAUGE_TOKENS = 3_000  # of half of a gauge's texts (model/gauge), at four bytes a token
+GAUGE_TOKENS = 4_750  # of half of a gauge's texts (model/gauge), for a vocabulary of 4,096; a larger one needs fewer
 
 
 @dataclass(frozen=True, kw_only=True)

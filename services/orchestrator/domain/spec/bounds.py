@@ -9,9 +9,11 @@ half and double of each does is not measured yet.
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 from services.orchestrator.domain.spec.spec import AnticipateSpec, ForgettingSpec, LadderSpec
 
+Bounds = TypeVar("Bounds", LadderSpec, AnticipateSpec)
 EARLY = 0.1  # of a stage: where the reference run was looked at first
 
 # What `forgetting.anticipate` holds where it says nothing.
@@ -33,6 +35,12 @@ DEFAULT_ANTICIPATE = AnticipateSpec(
 DEFAULT_LADDER = LadderSpec(rungs=(0.2, 0.3, 0.5), rate_factor=0.5, largest_replay=0.9)
 
 
+def _given_or(given: Bounds, default: Bounds) -> dict[str, Any]:
+    """The fields of `given`; those that it does not say are those of `default`."""
+    values = {f.name: getattr(given, f.name) for f in fields(given)}
+    return {name: getattr(default, name) if value in (None, ()) else value for name, value in values.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
     """The bounds as plain numbers. `largest_replay` is of all shares together; the rest is for what the stage is to
@@ -45,9 +53,7 @@ class Ladder:
     @classmethod
     def of(cls, rules: ForgettingSpec) -> "Ladder":
         """From a spec; what it does not say (one stored before it could say it) is the default."""
-        given, default = rules.ladder, DEFAULT_LADDER
-        values = {f.name: getattr(given, f.name) for f in fields(cls)}
-        return cls(**{name: getattr(default, name) if value in (None, ()) else value for name, value in values.items()})
+        return cls(**_given_or(rules.ladder, DEFAULT_LADDER))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +76,7 @@ class Anticipation:
     @classmethod
     def of(cls, rules: ForgettingSpec) -> "Anticipation":
         """From a spec; what it does not say (one stored before it could say it) is the default."""
-        given, default = rules.anticipate, DEFAULT_ANTICIPATE
-        values = {f.name: getattr(given, f.name) for f in fields(cls)}
-        return cls(**{name: getattr(default, name) if value is None else value for name, value in values.items()})
+        return cls(**_given_or(rules.anticipate, DEFAULT_ANTICIPATE))
 
     def end_over_present(self, progress: float) -> float:
         """Forgetting at a stage's end over that at `progress` (0 to 1), of the reference run, straight between its two

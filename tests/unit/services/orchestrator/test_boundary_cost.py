@@ -1,12 +1,16 @@
 """What boundaries will cost and have cost, by hand-computed cases."""
 
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
+from model.data.sources import open_source
+from model.gauge import KINDS, gauge_texts
 from model.nn.config import PRESETS as MODELS
 from model.nn.config import preset
-from services.orchestrator.domain.policy.boundary_cost import Speeds, boundary_cost, measured_speeds
+from model.tokenization.tokenizer import Tokenizer
+from services.orchestrator.domain.policy.boundary_cost import GAUGE_TOKENS, Speeds, boundary_cost, measured_speeds
 from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.state import StageRun
 from services.orchestrator.domain.spec.model_size import PRESET_SIZES, parameters_of_config, parameters_of_preset
@@ -97,8 +101,16 @@ def test_gauges_are_small_sets_beside_the_others() -> None:
     plan = replace(plan, never_replayed=("gauge-code", "gauge-narrative"))
     cost = boundary_cost(spec, plan, PARAMETERS, MEASURED)
     assert cost is not None
-    assert cost.evaluation_tokens == 2 * 5_000 + 2 * 3_000
-    assert "2 sets of 5,000 tokens and 2 gauges of 3,000" in cost.basis[-1]
+    assert cost.evaluation_tokens == 2 * 5_000 + 2 * 4_750
+    assert "2 sets of 5,000 tokens and 2 gauges of 4,750" in cost.basis[-1]
+
+
+def test_gauges_are_as_large_as_a_plan_takes_them() -> None:
+    documents = islice(open_source("sample://docs"), 4_000)
+    tokenizer = Tokenizer.train_bpe([document.text for document in documents], 4_096)
+    halves = [half for kind in KINDS for half in (gauge_texts(kind).control, gauge_texts(kind).report)]
+    tokens = [sum(len(tokenizer.encode(document.text)) for document in half) for half in halves]
+    assert sum(tokens) / len(tokens) == pytest.approx(GAUGE_TOKENS, rel=0.05)
 
 
 def test_with_a_lag_only_what_takes_longer_than_the_interval_is_waited_for() -> None:
