@@ -152,8 +152,9 @@ def test_a_worker_that_gets_sigterm_costs_no_step(
     """SIGTERM to one of two workers in the midst of an interval, as a drained machine sends it: the whole group
     finishes the step, stores an interim checkpoint and ends without a fault; the next group ends with the same
     weights."""
-    spec, steps, apart = small_spec(stages=1), 60, 20
-    spec.stages[0].batch.sequences = 16  # steps long enough that the signal comes in the midst of them
+    # Progress is told every two seconds; an interval lasts longer than that, so that the signal comes in its midst.
+    spec, steps, apart = small_spec(stages=1), 450, 150
+    spec.stages[0].batch.sequences = 16
     kept = []
     for told in (False, True):
         control = FakeStageControl(spec, small_stages(1))
