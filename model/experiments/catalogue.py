@@ -182,7 +182,8 @@ def law_arms(domain: str, seed: int) -> list[NamedArm]:
 
 def default_arms(domain: str, seed: int) -> list[NamedArm]:
     """(i) Every combination of controller, distillation and the score that stop is compared with, against the frontier
-    of fixed mixes; with distillation at equal tokens and, the parent's passes counted, at equal compute."""
+    of fixed mixes; with distillation at equal tokens and, where stop reads the projection (the raw score threw more
+    away at equal tokens already), at equal compute, the parent's passes counted."""
     arms = [
         NamedArm(group="fixed", label=f"{share:.0%}, {rate:g}",
                  arm=Arm(domain=domain, seed=seed, general_share=share, learning_rate=rate, **DEFAULTS))
@@ -202,7 +203,7 @@ def default_arms(domain: str, seed: int) -> list[NamedArm]:
     counted = [
         NamedArm(group="loop, equal compute", label=named.label, arm=replace(named.arm, count_teacher=True))
         for named in arms
-        if named.arm.penalty == "distill"
+        if named.arm.penalty == "distill" and named.arm.gate.stop_on == "PROJECTED"
     ]
     return [*arms, *counted]
 
