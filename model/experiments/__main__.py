@@ -16,7 +16,7 @@ from model.experiments.tables import report, write_report
 
 SEEDS = 3
 DOMAINS = ("gsm8k", "scitldr", "code")
-ON_EVERY_DOMAIN = ("a", "b", "i")  # the others run on the first domain unless --domains is given
+ON_EVERY_DOMAIN = ("a", "b", "i", "j")  # the others run on the first domain unless --domains is given
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -72,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model.experiments", description=__doc__, epilog=titles)
     parser.add_argument("--only", default=",".join(EXPERIMENTS), help="experiments by letter (default: all)")
     parser.add_argument("--quick", action="store_true", help=f"one seed and GSM8K alone, in place of {SEEDS} seeds")
-    parser.add_argument("--domains", help=f"of {','.join(DOMAINS)} (default: all for a and b, the first for the rest)")
+    parser.add_argument(
+        "--domains",
+        help=f"of {','.join(DOMAINS)} (default: all for {','.join(ON_EVERY_DOMAIN)}, the first for the rest)",
+    )
     parser.add_argument("--out", type=Path, default=Path("build/experiments"), help="folder of rows, table and plots")
     parser.add_argument("--plots", action="store_true", help="draw PNG files beside the table")
     parser.add_argument("--table-only", action="store_true", help="run nothing, report what has run")

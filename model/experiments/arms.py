@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 from model.errors import BadConfig
 
@@ -16,12 +16,15 @@ CONTROLLERS = ("", "LADDER", "ANTICIPATE")
 PENALTIES = ("", "ewc", "l2_sp", "distill")
 STOPS = ("RAW", "PROJECTED")
 ORDERS = ("random", "easy_to_hard", "hard_to_easy")
+CONSTANTS_OF = ("ladder", "anticipate")  # messages of a spec's `forgetting` whose constants an arm may change
+Constant = float | tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateRules:
     """Who decides at the boundaries (empty: nobody, the mix is fixed), by which thresholds on the ratio, and which
-    score `stop` is compared with."""
+    score `stop` is compared with. `constants`: those of the controller that are not at their default, by their name
+    below `forgetting` in a spec ("ladder.rungs", "anticipate.aim")."""
 
     controller: str = ""
     budget: float = 0.10
@@ -30,8 +33,12 @@ class GateRules:
     settle: float = 0.2
     max_retries: int = 4
     stop_on: str = "RAW"
+    constants: tuple[tuple[str, Constant], ...] = ()
 
     def __post_init__(self) -> None:
+        for name, _ in self.constants:
+            if name.partition(".")[0] not in CONSTANTS_OF:
+                raise BadConfig("constants", name, f"NAME.FIELD with NAME one of {', '.join(CONSTANTS_OF)}")
         if self.controller not in CONTROLLERS:
             raise BadConfig("controller", self.controller, CONTROLLERS)
         if self.stop_on not in STOPS:
@@ -134,8 +141,15 @@ class Arm:
         """The arm of `as_dict`."""
         given = dict(values)
         parent = given.pop("parent", None)
-        gate = GateRules(**given.pop("gate"))
+        rules = dict(given.pop("gate"))
+        held = [(name, _as_tuple(value)) for name, value in rules.pop("constants", ())]
+        gate = GateRules(**rules, constants=tuple(held))
         return cls(**given, gate=gate, parent=None if parent is None else cls.from_dict(parent))
+
+
+def _as_tuple(value: Any) -> Constant:
+    """JSON has no tuples."""
+    return tuple(value) if isinstance(value, list) else cast(Constant, value)
 
 
 def _differing(settings: Arm | GateRules) -> dict[str, Any]:

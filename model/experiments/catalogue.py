@@ -1,4 +1,4 @@
-"""The experiments (a) to (i), each as the list of arms that it needs. Arms that two of them share are run once."""
+"""The experiments (a) to (k), each as the list of arms that it needs. Arms that two of them share are run once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from model.experiments.arms import Arm, GateRules
+from model.experiments.arms import Arm, Constant, GateRules
 
 SHARES = (0.0, 0.05, 0.10, 0.25, 0.50)
 FRONTIER_SHARES, FRONTIER_RATES = (0.10, 0.25, 0.50), (1e-3, 2e-3)
@@ -44,6 +44,36 @@ LOOPS: tuple[tuple[str, GateRules, float, Mapping[str, Any]], ...] = (
 # with the retries that a pipeline has: what a loop that goes back too often leaves a user with is part of the answer.
 DEFAULTS: Mapping[str, Any] = {"steps": 100, "control_tokens": 15_000, "measure_line": False}
 RETRIES = 2
+
+# (j): a twentieth of the tokens of a stage of (i), in whole documents by hash, so few of each domain. Smaller batches
+# than elsewhere, so that a pass over so little is ten steps and not five.
+SCARCE_TOKENS, SCARCE_ROWS, SCARCE_CONTEXT = 20_480, 8, 256
+SCARCE_DOCUMENTS: Mapping[str, int] = MappingProxyType({"gsm8k": 61, "scitldr": 27, "code": 19})
+SCARCE_EPOCHS = (4, 16)
+SCARCE_SHARES = (0.0, 0.10, 0.25, 0.50)
+
+# (k): each constant of the controllers at half and at double of its default, or as far as a spec allows it to go. The
+# defaults are those of services/orchestrator/domain/spec/bounds.py; a test holds the two together.
+SENSITIVITY_SEEDS = 1
+HALF_AND_DOUBLE: Mapping[str, tuple[Constant, ...]] = MappingProxyType(
+    {
+        "ladder.rungs": ((0.1, 0.15, 0.25), (0.4, 0.6, 0.9)),
+        "ladder.rate_factor": (0.25, 0.99),  # 1 would change nothing, and is refused
+        "ladder.largest_replay": (0.45,),
+        "anticipate.aim": (0.45, 1.0),
+        "anticipate.share_offset": (0.025, 0.1),
+        "anticipate.smallest_share": (0.01, 0.04),
+        "anticipate.largest_share": (0.25, 0.9),
+        "anticipate.share_step": (0.005, 0.02),
+        "anticipate.least_raise": (0.01, 0.04),
+        "anticipate.least_relief": (0.025, 0.1),
+        "anticipate.relief_felt": (0.475, 1.0),
+        "anticipate.boundaries_used": (1, 6),
+        "anticipate.lag": (0.05, 0.2),
+        "anticipate.early_forgetting": (0.118, 0.472),
+        "anticipate.end_forgetting": (0.061, 0.244),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +238,41 @@ def default_arms(domain: str, seed: int) -> list[NamedArm]:
     return [*arms, *counted]
 
 
+def scarce_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(j) A twentieth of the target's tokens over several epochs. The epochs are held and replay comes on top, so that
+    an arm with replay has more steps: what is asked is what replay does for the target itself."""
+    arms = []
+    for epochs in SCARCE_EPOCHS:
+        for rate in FRONTIER_RATES:
+            for share in SCARCE_SHARES:
+                steps = round(SCARCE_TOKENS * epochs / ((1 - share) * SCARCE_ROWS * SCARCE_CONTEXT))
+                arm = Arm(
+                    domain=domain, seed=seed, general_share=share, learning_rate=rate, rows=SCARCE_ROWS,
+                    context=SCARCE_CONTEXT, documents=SCARCE_DOCUMENTS[domain], **{**DEFAULTS, "steps": steps},
+                )  # fmt: skip
+                arms.append(NamedArm(group=f"{epochs} epochs, {rate:g}", label=f"{share:.0%}", arm=arm))
+    return arms
+
+
+def sensitivity_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(k) The two controllers of (i) without distillation, then each with one constant changed."""
+    arms = []
+    for controller, messages in (("ANTICIPATE", ("anticipate", "ladder")), ("LADDER", ("ladder",))):
+        gate = GateRules(controller=controller, stop_on="PROJECTED", max_retries=RETRIES)
+        base = Arm(
+            domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=LOOP_RATE, gate=gate, **DEFAULTS
+        )
+        arms.append(NamedArm(group=controller, label="as it is", arm=base))
+        for name, values in HALF_AND_DOUBLE.items():
+            if name.partition(".")[0] not in messages or seed >= SENSITIVITY_SEEDS:
+                continue
+            for value in values:
+                told = ", ".join(f"{one:g}" for one in (value if isinstance(value, tuple) else (value,)))
+                changed = replace(base, gate=replace(gate, constants=((name, value),)))
+                arms.append(NamedArm(group=controller, label=f"{name}: {told}", arm=changed))
+    return arms
+
+
 EXPERIMENTS: Mapping[str, Callable[[str, int], list[NamedArm]]] = MappingProxyType(
     {
         "a": share_arms,
@@ -219,6 +284,8 @@ EXPERIMENTS: Mapping[str, Callable[[str, int], list[NamedArm]]] = MappingProxyTy
         "g": chat_arms,
         "h": law_arms,
         "i": default_arms,
+        "j": scarce_arms,
+        "k": sensitivity_arms,
     }
 )
 TITLES: Mapping[str, str] = MappingProxyType(
@@ -232,9 +299,11 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "g": "Two stages: the domain, then chat",
         "h": "Laws of the share, on shares that they have not seen",
         "i": "Defaults: controller, distillation, and the score that stop is compared with",
+        "j": "Scarce target: a twentieth of the target's tokens over several epochs",
+        "k": "Sensitivity: half and double of the controllers' constants",
     }
 )
-ORDER_OF_RUNS = ("a", "b", "i", "d", "c", "g", "e", "f", "h")
+ORDER_OF_RUNS = ("a", "b", "i", "j", "k", "d", "c", "g", "e", "f", "h")
 
 
 def arms_of(experiment: str, domain: str, seeds: int) -> list[NamedArm]:

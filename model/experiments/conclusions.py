@@ -14,6 +14,8 @@ from model.experiments.law import compare, seen_in
 from model.experiments.measuring import CONTROL
 from model.experiments.pairs import paired
 from model.experiments.results import GENERAL, Finished, best_point, by_label, of_group, of_seed, seeds
+from model.experiments.scarce import scarce
+from model.experiments.sensitivity import sensitivity
 
 TARGET_RATIO, UNTUNED_RATIO = 0.8, 0.5  # what the loop is to reach against the frontier and the untuned mix
 ACTION, STOP = 0.10, 0.20
@@ -268,5 +270,7 @@ _SENTENCES: Mapping[str, Callable[[str, Sequence[Finished]], list[str]]] = Mappi
         "g": _chat,
         "h": _laws,
         "i": _defaults,
+        "j": scarce,
+        "k": sensitivity,
     }
 )

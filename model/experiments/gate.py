@@ -29,7 +29,8 @@ class Start:
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """One set at one boundary: mean nats of a token now and under the baseline, and, of a retention set with enough
-    documents, the ends of the 95 % interval of the forgetting ratio."""
+    documents, the ends of the 95 % interval of the forgetting ratio. `unit_nats` and `unit_tokens` are those of each
+    document, so that two models can be compared in pairs; empty where a loss was no number."""
 
     name: str
     target: bool
@@ -41,6 +42,8 @@ class Measured:
     baseline_nats: float
     ratio_low: float | None = None
     ratio_high: float | None = None
+    unit_nats: tuple[float, ...] = ()
+    unit_tokens: tuple[int, ...] = ()
 
 
 class Gate(Protocol):

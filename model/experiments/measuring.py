@@ -60,7 +60,8 @@ class Ruler:
             interval = bootstrap_interval(nats_U[0], nats_U[1], [unit.tokens for unit in before.units])
         if interval is not None:
             known |= {"ratio_low": interval.low, "ratio_high": interval.high}
-        return Measured(**known, loss_nats=now.loss_nats)
+        nats_of, tokens_of = tuple(unit.nats for unit in now.units), tuple(unit.tokens for unit in now.units)
+        return Measured(**known, loss_nats=now.loss_nats, unit_nats=nats_of, unit_tokens=tokens_of)
 
 
 def as_row(sets: list[Measured]) -> dict[str, dict[str, float | None]]:

@@ -41,6 +41,11 @@ class Finished:
         sets = self.sets(use, point)
         return sets[self.arm.domain]["loss_nats"] if sets else math.nan
 
+    def target_documents(self) -> tuple[Sequence[float], Sequence[int]]:
+        """Nats and tokens of each document of the target's report set; empty for a run that kept none."""
+        kept = self.row["points"][0].get("target_documents", {}) if self.row["points"] else {}
+        return kept.get("nats", ()), kept.get("tokens", ())
+
     def gain(self, use: str = REPORT, point: float = 1.0) -> float:
         """Nats a token by which the target is better than under the parent."""
         sets = self.sets(use, point)

@@ -118,7 +118,13 @@ class _Ports:
             mix = {"shares": dict(snapshot.state.shares), "lr_scale": snapshot.state.lr_scale}
             self.history.append(seen | mix | {"sets": as_row(sets)})
         if last:
-            self.final.append({"point": 1.0, CONTROL: as_row(sets), REPORT: as_row(report)})
+            of_target = {
+                "nats": report[0].unit_nats,
+                "tokens": report[0].unit_tokens,
+            }  # the ruler's first is the target
+            self.final.append(
+                {"point": 1.0, CONTROL: as_row(sets), REPORT: as_row(report), "target_documents": of_target}
+            )
         return given
 
 

@@ -9,8 +9,10 @@ compares the controllers that the platform runs, their settling, rollbacks and r
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
+from model.errors import BadConfig
 from model.experiments.arms import Arm
 from model.experiments.gate import Measured, Start
 from model.training.job import Directive, Verdict
@@ -24,6 +26,7 @@ from services.orchestrator.domain.run.directives import directive_at
 from services.orchestrator.domain.run.state import PreparedData, PreparedStage, RunState, RunStatus, StageStatus
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.spec import (
+    AnticipateSpec,
     BatchSpec,
     Controller,
     Domain,
@@ -32,6 +35,7 @@ from services.orchestrator.domain.spec.spec import (
     ForgettingSpec,
     GaugeSpec,
     IntervalSpec,
+    LadderSpec,
     ModelSpec,
     PipelineSpec,
     StageData,
@@ -51,6 +55,7 @@ from services.orchestrator.domain.values import (
     SetUse,
 )
 
+Bounds = TypeVar("Bounds", LadderSpec, AnticipateSpec)
 STORE = "s3://experiments"
 BASE = CheckpointRef(uri=f"{STORE}/base", manifest_sha256="0" * 64, weights_digest="base")
 TARGET, GENERAL = "math", "general"  # what the stage is called here; the text is the experiment's
@@ -154,11 +159,25 @@ def _new_state(arm: Arm) -> RunState:
             stop_on=StopOn(rules.stop_on),
             settle=rules.settle,
             max_retries=rules.max_retries,
+            ladder=_constants(arm, "ladder", LadderSpec),
+            anticipate=_constants(arm, "anticipate", AnticipateSpec),
             gauges=GaugeSpec(off=True),  # the experiments measure them afterwards (model/experiments/gauges.py)
         ),
         evaluation=EvaluationSpec(every=IntervalSpec(steps=arm.steps_per_boundary), decision_lag=0),
     )
     return new_run("experiment", fill(spec), store_uri=STORE, base=BASE, queue_number=1, now_s=0.0)
+
+
+def _constants(arm: Arm, message: str, made: type[Bounds]) -> Bounds:
+    """The message of that name below `forgetting`, with the constants that the arm changes. Raises BadConfig for one
+    that it does not have."""
+    changed: dict[str, Any] = {
+        field: value for name, value in arm.gate.constants for of, _, field in [name.partition(".")] if of == message
+    }
+    known = {one.name for one in fields(made)}
+    if unknown := sorted(set(changed) - known):
+        raise BadConfig(f"constants: {message}", unknown, sorted(known))
+    return made(**changed)
 
 
 def _prepared() -> PreparedData:

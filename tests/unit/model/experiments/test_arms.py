@@ -1,5 +1,6 @@
 """An arm is its digest: what changes a run changes its name, and only that."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ ARM = Arm(domain="gsm8k", seed=0, general_share=0.1)
     [
         {"seed": 1}, {"general_share": 0.2}, {"steps": 100}, {"penalty": "ewc"}, {"order": "hard_to_easy"},
         {"parent": ARM}, {"gate": GateRules(controller="LADDER")}, {"late_share": 0.5},
+        {"gate": GateRules(constants=(("anticipate.aim", 0.5),))},
     ],
 )  # fmt: skip
 def test_every_change_gives_another_digest(changes: dict) -> None:
@@ -23,9 +25,18 @@ def test_every_change_gives_another_digest(changes: dict) -> None:
 
 
 def test_an_arm_survives_json() -> None:
-    arm = Arm(domain="chat", seed=2, domain_share=0.1, parent=ARM, gate=GateRules(controller="ANTICIPATE", stop=0.6))
-    assert Arm.from_dict(arm.as_dict()) == arm
-    assert Arm.from_dict(arm.as_dict()).digest == arm.digest
+    gate = GateRules(
+        controller="ANTICIPATE", stop=0.6, constants=(("ladder.rungs", (0.1, 0.4)), ("anticipate.aim", 0.5))
+    )
+    arm = Arm(domain="chat", seed=2, domain_share=0.1, parent=ARM, gate=gate)
+    read = Arm.from_dict(json.loads(json.dumps(arm.as_dict())))
+    assert read == arm
+    assert read.digest == arm.digest
+
+
+def test_a_field_that_is_added_renames_no_arm_that_has_run() -> None:
+    """The digest of an arm of (i) as it was before arms could change constants."""
+    assert arms_of("i", "gsm8k", 1)[0].arm.digest == "d858252dd1739531"
 
 
 def test_shares_and_sets_follow_the_parent() -> None:
@@ -37,8 +48,18 @@ def test_shares_and_sets_follow_the_parent() -> None:
 def test_all_arms_of_an_experiment_spend_the_same_tokens() -> None:
     for letter in EXPERIMENTS:
         tokens = {named.arm.tokens for named in arms_of(letter, "gsm8k", 2)}
-        steps = {"i": 100}.get(letter, 200)
-        assert tokens == {steps * 16 * 256} or letter == "h"
+        steps = {"i": 100, "k": 100}.get(letter, 200)
+        assert tokens == {steps * 16 * 256} or letter in ("h", "j")
+
+
+@pytest.mark.parametrize("domain", ["gsm8k", "scitldr", "code"])
+def test_scarce_arms_see_the_target_as_often_with_replay_as_without(domain: str) -> None:
+    """A step is 2,048 tokens: half of one more or less is what whole steps allow."""
+    for group in {named.group for named in arms_of("j", domain, 1)}:
+        arms = [named.arm for named in arms_of("j", domain, 1) if named.group == group]
+        seen = [arm.tokens * (1 - arm.general_share) for arm in arms]
+        assert max(seen) - min(seen) < 2_048
+        assert {arm.documents for arm in arms} == {arms[0].documents}
 
 
 @pytest.mark.parametrize(
@@ -59,3 +80,8 @@ def test_what_cannot_be_run_is_refused(wrong: dict) -> None:
 def test_an_unknown_controller_or_score_is_refused(wrong: dict, allowed: str) -> None:
     with pytest.raises(BadConfig, match=allowed):
         GateRules(**wrong)
+
+
+def test_constants_are_of_a_message_that_has_them() -> None:
+    with pytest.raises(BadConfig, match="ladder, anticipate"):
+        GateRules(constants=(("evaluation.tokens_per_set", 1.0),))

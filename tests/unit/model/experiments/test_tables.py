@@ -163,3 +163,69 @@ def test_the_defaults_are_held_against_the_frontier_and_against_each_other_in_pa
 def make_sentences(arms: list[NamedArm], rows: dict[str, Any]) -> str:
     """What is said of the defaults, as one text."""
     return "\n".join(report({("i", "gsm8k"): arms}, rows).data[0]["conclusions"])
+
+
+def scarce_rows(figures: dict[str, tuple[float, float]], *, group: str, seed: int = 0) -> dict[str, Any]:
+    """Rows of (j) of one group: (target loss, forgotten nats) by label, over 60 documents of 10 tokens, of which every
+    second one is .02 nats a token harder than the mean and the others as much easier."""
+    rows = {}
+    for named in arms_of("j", "gsm8k", seed + 1):
+        if named.group == group and named.arm.seed == seed and named.label in figures:
+            target, forgotten = figures[named.label]
+            row = finished_row(named.arm, target=target, forgotten=forgotten)
+            nats = [10 * (target + (0.02 if index % 2 else -0.02)) for index in range(60)]
+            row["points"][0]["target_documents"] = {"nats": nats, "tokens": [10] * 60}
+            rows[named.arm.digest] = row
+    return rows
+
+
+def test_replay_that_lowers_the_loss_of_a_scarce_target_helps_it() -> None:
+    """All documents differ by the same .1, so the interval over them is a point."""
+    rows = scarce_rows({"0%": (2.4, 0.9), "25%": (2.3, 0.2), "50%": (2.5, 0.1)}, group="16 epochs, 0.002")
+    made = report({("j", "gsm8k"): arms_of("j", "gsm8k", 1)}, rows)
+    said = made.data[0]["conclusions"]
+    assert said[0] == (
+        "16 epochs, 0.002: 25% of replay helps the target: -0.1000 nats of the target (documents [-0.1000, -0.1000]), "
+        "-0.7000 nats forgotten."
+    )
+    assert "50% of replay costs the target: +0.1000" in said[1]
+
+
+def test_each_share_is_held_against_none_at_the_best_epochs_and_rate_of_its_own() -> None:
+    few = scarce_rows({"0%": (2.2, 0.5), "10%": (2.3, 0.2)}, group="4 epochs, 0.002")
+    many = scarce_rows({"0%": (2.4, 0.9), "10%": (2.1, 0.3)}, group="16 epochs, 0.002")
+    said = report({("j", "gsm8k"): arms_of("j", "gsm8k", 1)}, few | many).data[0]["conclusions"]
+    assert said[-1].startswith(
+        "each at its best epochs and rate (16 epochs, 0.002 against 4 epochs, 0.002): 10% of replay helps the target: "
+        "-0.1000"
+    )
+
+
+def test_without_documents_nothing_is_decided() -> None:
+    rows = scarce_rows({"0%": (2.4, 0.9), "25%": (2.3, 0.2)}, group="16 epochs, 0.002")
+    for row in rows.values():
+        del row["points"][0]["target_documents"]
+    said = report({("j", "gsm8k"): arms_of("j", "gsm8k", 1)}, rows).data[0]["conclusions"]
+    assert "25% of replay undecided (too few documents): -0.1000 nats of the target, " in said[0]
+
+
+def test_a_constant_matters_where_it_moves_more_than_the_seeds_differ() -> None:
+    """The three seeds of the unchanged arm lie within .02 nats of the target and .01 forgotten."""
+    arms = [named for named in arms_of("k", "gsm8k", 3) if named.group == "ANTICIPATE"]
+    rows = {}
+    for named in (one for one in arms if one.label == "as it is"):
+        seed = named.arm.seed
+        rows[named.arm.digest] = finished_row(named.arm, target=2.3 + 0.01 * seed, forgotten=0.05 + 0.005 * seed)
+    figures = {"anticipate.aim: 0.45": (2.4, 0.03), "anticipate.lag: 0.2": (2.305, 0.051)}
+    changed = rows_of(arms, figures)
+    for row in changed.values():
+        row["decisions"] = [{"verdict": "ADJUST"}]
+    unchanged = rows_of(arms, {"anticipate.share_step: 0.02": (2.3, 0.05)})
+    lost = next(one.arm for one in arms if one.label == "ladder.rate_factor: 0.25")
+    rows |= changed | unchanged | {lost.digest: finished_row(lost, target=2, forgotten=1, outcome="SUSPENDED")}
+    said = "\n".join(report({("k", "gsm8k"): arms}, rows).data[0]["conclusions"])
+    assert "its seeds differ by 0.0200 nats of the target and 0.0100 forgotten" in said
+    assert "anticipate.aim: 0.45: matters: target +0.1000 nats, forgotten -0.0200 nats" in said
+    assert "anticipate.lag: 0.2: within what the seeds differ by: target +0.0050" in said
+    assert "anticipate.share_step: 0.02: changes nothing: the same decisions" in said
+    assert "ladder.rate_factor: 0.25: matters: 1 of 1 runs hand no model on (SUSPENDED)" in said

@@ -1,10 +1,19 @@
 """The platform's gate over one stage in one process: the directives that a worker would hear."""
 
 import math
+from dataclasses import asdict
 
+import pytest
+
+from model.errors import BadConfig
 from model.experiments.arms import Arm, GateRules
+from model.experiments.catalogue import HALF_AND_DOUBLE
 from model.experiments.gate import Measured, Start, load_factory
 from model.training.job import Verdict
+from services.orchestrator.domain.spec.bounds import DEFAULT_ANTICIPATE, DEFAULT_LADDER, Anticipation, Ladder
+from services.orchestrator.domain.spec.checks import Faults
+from services.orchestrator.domain.spec.spec import AnticipateSpec, ForgettingSpec, LadderSpec
+from services.orchestrator.domain.spec.validate_policy import check_policy
 from services.orchestrator.experiment_gate import ExperimentGate, experiment_gate
 
 
@@ -70,3 +79,34 @@ def test_a_set_that_is_no_number_is_a_stop() -> None:
 
 def test_it_is_found_by_its_name() -> None:
     assert load_factory("services.orchestrator.experiment_gate:experiment_gate") is experiment_gate
+
+
+def test_a_constant_of_the_arm_is_the_gates() -> None:
+    loud = gate(constants=(("ladder.rungs", (0.15, 0.4)),))
+    loud.begin()
+    for boundary, ratio in enumerate((0.02, 0.03), start=1):
+        loud.judge(boundary, 10 * boundary, 2.0, sets(ratio))
+    loud.judge(3, 30, 2.0, sets(0.25))
+    assert loud.begin() == Start(boundary=2, shares={"general": 0.15}, lr_scale=1.0)
+
+
+def test_a_constant_that_the_message_does_not_have_is_refused() -> None:
+    with pytest.raises(BadConfig, match="rate_factor"):
+        gate(constants=(("ladder.speed", 1.0),))
+
+
+def test_the_sensitivity_has_every_constant_below_and_above_its_default_and_within_what_a_spec_allows() -> None:
+    defaults = {f"ladder.{k}": v for k, v in asdict(DEFAULT_LADDER).items()}
+    defaults |= {f"anticipate.{k}": v for k, v in asdict(DEFAULT_ANTICIPATE).items()}
+    assert HALF_AND_DOUBLE.keys() == defaults.keys()
+    for name, values in HALF_AND_DOUBLE.items():
+        message, _, field = name.partition(".")
+        assert values[0] < defaults[name]
+        assert all(value > defaults[name] for value in values[1:])
+        for value in values:
+            made = {message: {"ladder": LadderSpec, "anticipate": AnticipateSpec}[message](**{field: value})}
+            faults, rules = Faults(), ForgettingSpec(**made)
+            check_policy(faults, rules)
+            assert not faults.found, name
+            read = {"ladder": Ladder, "anticipate": Anticipation}[message].of(rules)
+            assert getattr(read, field) == value
