@@ -20,24 +20,28 @@ from services.common.metrics import EvaluatorMetrics
 from services.common.process import run, serve_metrics, told_to_end
 from services.common.store.object_store import ObjectStore
 from services.common.supervision import Supervisor
-from services.evaluator.adapters.aside import Aside
-from services.evaluator.adapters.exporter import PrometheusExporter
-from services.evaluator.adapters.kept import StoredEvaluations, StoredFloors, StoredResults
-from services.evaluator.adapters.kept_history import StoredHistory, StoredShownRuns
-from services.evaluator.adapters.lazy_torch import LazyTorch
 from services.evaluator.adapters.local_cache import open_cache
+from services.evaluator.adapters.measuring.lazy_torch import LazyTorch
+from services.evaluator.adapters.measuring.statistics import Bootstrap
+from services.evaluator.adapters.metrics_exporter import PrometheusExporter
+from services.evaluator.adapters.persistence.aside import Aside
+from services.evaluator.adapters.persistence.history_repository import StoredHistory, StoredShownRuns
+from services.evaluator.adapters.persistence.object_store_repository import (
+    StoredEvaluations,
+    StoredFloors,
+    StoredMeasurements,
+)
 from services.evaluator.adapters.run_states import OrchestratorRunStates
 from services.evaluator.adapters.settings import Settings
-from services.evaluator.adapters.statistics import Bootstrap
-from services.evaluator.application.answering import Answering
+from services.evaluator.application.evaluate_checkpoint import EvaluateCheckpoint
+from services.evaluator.application.evaluation_loop import EvaluationLoop
+from services.evaluator.application.evaluation_queue import EvaluationQueue
+from services.evaluator.application.export_interpolation import ExportInterpolation
 from services.evaluator.application.live import Live
 from services.evaluator.application.measuring_thread import MeasuringThread
+from services.evaluator.application.metrics_retention import MetricsRetention
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.service import EvaluatorService
-from services.evaluator.application.upkeep import Upkeep
-from services.evaluator.application.waiting_line import WaitingLine
-from services.evaluator.application.working import Working
-from services.evaluator.application.writing import Writing
 from services.evaluator.transport.servicer import EvaluatorServicer
 
 STORE_THREADS, STORE_LIMIT_S = 8, 60.0
@@ -53,7 +57,7 @@ class Evaluator:
 
     service: EvaluatorService
     sampling: Sampling
-    upkeep: Upkeep
+    metrics_retention: MetricsRetention
     exporter: PrometheusExporter
     server: GrpcServer
     registry: CollectorRegistry
@@ -72,10 +76,10 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel) ->
         MeasuringThread(name, limit_s=settings.evaluator_progress_limit_s) for name in ("measure", "sample")
     )
     calls = Blocking("store", threads=STORE_THREADS, limit_s=STORE_LIMIT_S)
-    working = Working(
-        answering=Answering(
+    loop = EvaluationLoop(
+        evaluate_checkpoint=EvaluateCheckpoint(
             measurer=torch,
-            results=StoredResults(store, aside),
+            results=StoredMeasurements(store, aside),
             floors=StoredFloors(store, aside),
             statistics=Bootstrap(),
         ),
@@ -84,24 +88,24 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel) ->
         shown=shown,
         exporter=exporter,
         live=Live(on_change=lambda count, waiting: exporter.pending(count, waiting=waiting)),
-        line=WaitingLine(),
+        queue=EvaluationQueue(),
         thread=measuring,
         calls=calls,
     )
-    service = EvaluatorService(working)
+    service = EvaluatorService(loop)
     sampling = Sampling(torch, sampling_thread)
     run_states = OrchestratorRunStates(orchestrator, token=settings.token)
-    servicer = EvaluatorServicer(service, sampling, Writing(writer=torch, service=service))
+    servicer = EvaluatorServicer(service, sampling, ExportInterpolation(writer=torch, service=service))
     server = GrpcServer(
         bind=settings.evaluator_bind,
         services={SERVICE_NAME: (service_pb2_grpc.add_EvaluatorServiceServicer_to_server, servicer)},
         registry=registry,
     )
-    upkeep = Upkeep(history=history, shown=shown, exporter=exporter, run_states=run_states)
+    metrics_retention = MetricsRetention(history=history, shown=shown, exporter=exporter, run_states=run_states)
     return Evaluator(
         service=service,
         sampling=sampling,
-        upkeep=upkeep,
+        metrics_retention=metrics_retention,
         exporter=exporter,
         server=server,
         registry=registry,
@@ -117,7 +121,9 @@ async def serve(settings: Settings, store: ObjectStore) -> bool:
         begun = (
             await patiently("the bucket", asyncio.to_thread, store.ensure_bucket, stopping=stopping)
             # Before the first scrape: an alert must not blink.
-            and await patiently("the series of runs", asyncio.to_thread, parts.upkeep.restore, stopping=stopping)
+            and await patiently(
+                "the series of runs", asyncio.to_thread, parts.metrics_retention.restore, stopping=stopping
+            )
             and await patiently("what was left unfinished", parts.service.start, stopping=stopping)
         )
         if not begun:
@@ -165,8 +171,8 @@ def supervised(parts: Evaluator) -> Supervisor:
         await parts.server.set_serving(supervisor.all_alive)
 
     supervisor = Supervisor(on_change=on_change)
-    supervisor.keep("measuring", parts.service.working.run)
-    supervisor.keep("upkeep", parts.upkeep.run_forever)
+    supervisor.keep("measuring", parts.service.loop.run)
+    supervisor.keep("upkeep", parts.metrics_retention.run_forever)
     return supervisor
 
 

@@ -13,20 +13,22 @@ from typing import Any, TypeVar
 
 import pytest
 
+from services.evaluator.application.metrics_retention import MetricsRetention
 from services.evaluator.application.service import EvaluatorService
-from services.evaluator.application.upkeep import Upkeep
-from services.evaluator.domain.answer import Evaluation, State
-from services.evaluator.domain.question import Question, Role
+from services.evaluator.domain.request import EvaluationRequest, SetRole
+from services.evaluator.domain.result import Evaluation, EvaluationState
 from tests.faults.injector import Bug, Fault, Injector, RetainError
 from tests.faults.ports import Call, protocol_calls
-from tests.unit.services.evaluator.builders import question, set_ref
+from tests.unit.services.evaluator.builders import request, set_ref
 from tests.unit.services.evaluator.world import FakeMeasurer, KnownRuns, World
 
 PORTS = "services.evaluator.application.ports"
 STORE = "services.common.store.object_store.ObjectStore"
 TRIES = 40
 NOT_REACHED = {
-    Call(f"{PORTS}.PointWriter", "write"): "one call, one answer: a fault is the caller's; test_point_writer.py",
+    Call(
+        f"{PORTS}.InterpolationWriter", "write"
+    ): "one call, one answer: a fault is the caller's; test_point_writer.py",
     Call(f"{PORTS}.Sampler", "sample"): "one call, one stream: a fault is the caller's; test_sampling.py",
     Call(f"{PORTS}.Evaluations", "leave"): "called at an end in good order; test_working.py",
     Call(f"{PORTS}.Measurer", "make_room"): "called when a disk is full only; test_working.py",
@@ -57,21 +59,23 @@ class FaultyWorld(World):
 
     def service(self) -> EvaluatorService:
         service, wrap = super().service(), self.injector.wrap
-        working = service.working
+        working = service.loop
         self.history = working.history = wrap(f"{PORTS}.History", working.history)
         self.shown = working.shown = wrap(f"{PORTS}.ShownRuns", working.shown)
         self.exporter = working.exporter = wrap(f"{PORTS}.Exporter", working.exporter)
         working.evaluations = wrap(f"{PORTS}.Evaluations", working.evaluations)
-        object.__setattr__(working.answering, "results", wrap(f"{PORTS}.Results", working.answering.results))
+        object.__setattr__(
+            working.evaluate_checkpoint, "results", wrap(f"{PORTS}.Measurements", working.evaluate_checkpoint.results)
+        )
         return EvaluatorService(working)
 
     async def begin(self, service: EvaluatorService) -> None:
         await again(service.start)  # the process waits for its store, or is started again
 
-    def upkeep(self, **ended: bool | None) -> Upkeep:
-        upkeep = super().upkeep(**ended)
-        upkeep.run_states = self.injector.wrap(f"{PORTS}.RunStates", KnownRuns(**ended))
-        return upkeep
+    def retention(self, **ended: bool | None) -> MetricsRetention:
+        retention = super().retention(**ended)
+        retention.run_states = self.injector.wrap(f"{PORTS}.RunStates", KnownRuns(**ended))
+        return retention
 
 
 async def again(call: Callable[[], Awaitable[T]]) -> T:
@@ -82,7 +86,7 @@ async def again(call: Callable[[], Awaitable[T]]) -> T:
     raise AssertionError("it fails for ever")
 
 
-async def answered(service: EvaluatorService, name: str, asked: Question) -> Evaluation:
+async def answered(service: EvaluatorService, name: str, asked: EvaluationRequest) -> Evaluation:
     """As the orchestrator asks: again when a call fails, under a new name when the evaluation failed."""
     for number in range(1, TRIES):
         async with asyncio.timeout(30):
@@ -90,23 +94,23 @@ async def answered(service: EvaluatorService, name: str, asked: Question) -> Eva
             while not found.state.ended:
                 await asyncio.sleep(0.01)
                 found = await again(lambda n=number: service.create(f"{name}-try{n}", asked))
-        if found.state is State.SUCCEEDED:
+        if found.state is EvaluationState.SUCCEEDED:
             return found
     raise AssertionError(f"{name} is never answered: {found.error}")
 
 
 async def session(world: FaultyWorld) -> dict[str, Any]:
     """Two runs, a restart in between, one deleted; what nobody may see a fault in."""
-    sets = (set_ref("general"), set_ref("code", Role.TARGET))
+    sets = (set_ref("general"), set_ref("code", SetRole.TARGET))
     async with world.serving() as service:
-        first = await answered(service, "r1-50", question(sets=sets, base="base", step=50))
-        await answered(service, "r2-50", question("good", sets=sets, base="base", run="r2", step=50))
+        first = await answered(service, "r1-50", request(sets=sets, base="base", step=50))
+        await answered(service, "r2-50", request("good", sets=sets, base="base", run="r2", step=50))
     async with world.serving() as service:
-        restoring, upkeep = world.upkeep(r1=False, r2=False), world.upkeep(r1=False, r2=True)
+        restoring, retention = world.retention(r1=False, r2=False), world.retention(r1=False, r2=True)
         await again(lambda: asyncio.to_thread(restoring.restore))
-        second = await answered(service, "r1-100", question("good", sets=sets, base="base", step=100))
+        second = await answered(service, "r1-100", request("good", sets=sets, base="base", step=100))
         for _ in range(3):
-            await again(lambda: asyncio.to_thread(upkeep.sweep))
+            await again(lambda: asyncio.to_thread(retention.sweep))
             world.now_s += 601
         read, read_again = [await again(lambda: service.get(first.id)) for _ in range(2)]
         rows = await again(lambda: service.history("r1", None))
@@ -160,10 +164,10 @@ def test_memory_that_cannot_be_given_back_ends_nothing(fault: Fault) -> None:
     async def story() -> None:
         world = FaultyWorld(Injector(f"{PORTS}.Measurer", "release", fault))
         async with world.serving() as service:
-            service.working.release_after_s = 0.01
+            service.loop.release_after_s = 0.01
             await asyncio.sleep(0.3)
-            found = await answered(service, "e", question("good"))
-        assert found.state is State.SUCCEEDED
+            found = await answered(service, "e", request("good"))
+        assert found.state is EvaluationState.SUCCEEDED
         assert world.injector.hits > 0
 
     asyncio.run(story())

@@ -1,4 +1,4 @@
-"""The evaluator's folder on this machine's disk: checkpoints, sets, and points in the making.
+"""The evaluator's folder on this machine's disk: checkpoints, sets, and interpolations in the making.
 
 A full disk is not waited for in here, where one evaluation would block all others: it is told as StorageFull, after
 what nobody uses was deleted, and whoever asked comes again.

@@ -16,7 +16,7 @@ class Settings(BaseSettings):
     server: str = "127.0.0.1:7070"  # the orchestrator, asked whether runs have ended
     token: str | None = None
     home: Path = Path(".retain")
-    evaluator_threads: int = Field(default=1, ge=1)  # fixed: the same question gives the same bits
+    evaluator_threads: int = Field(default=1, ge=1)  # fixed: the same request gives the same bits
     evaluator_device: str = "cpu"
     evaluator_cache: Path | None = None  # default: evaluator/ in the home
     evaluator_cache_bytes: int = Field(default=4_000_000_000, ge=1)

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.evaluator.domain.answer import Evaluation, Measurement, NoiseFloor, Record
-from services.evaluator.domain.question import CheckpointRef, Model, PointOrder, SetRef, WrittenPoint
+from services.evaluator.domain.request import CheckpointRef, EvalSetRef, ExportedCheckpoint, InterpolationExport, Model
+from services.evaluator.domain.result import Evaluation, HistoryRecord, Measurement, NoiseFloor
 
 
 class Measurer(Protocol):
-    """Measures models on sets. The same question gives the same bits. Raises CheckpointDamaged (files that do not fit
+    """Measures models on sets. The same request gives the same bits. Raises CheckpointDamaged (files that do not fit
     the manifest, or weights whose digest is not the one that it claims), Corrupt (of a set), NotFound,
     FailedPrecondition (the model cannot be measured on the set), Unavailable (the store is away: try again),
     StorageFull (a disk or the store is full: try again). Long work shows signs of life (services/common/heart.py)."""
@@ -18,7 +18,7 @@ class Measurer(Protocol):
         """Digest of the weights, computed from the weights themselves."""
         ...
 
-    def identify_set(self, ref: SetRef) -> str:
+    def identify_set(self, ref: EvalSetRef) -> str:
         """Digest of everything in a set that changes a measurement, computed from its files: text, tokenizer, windows,
         masks, and what belongs to which unit and document."""
         ...
@@ -27,7 +27,7 @@ class Measurer(Protocol):
         """Names all but weights and set that changes a bit of a measurement: dtype, device, threads, versions."""
         ...
 
-    def measure(self, model: Model, ref: SetRef) -> Measurement:
+    def measure(self, model: Model, ref: EvalSetRef) -> Measurement:
         """Sums of the model on the set."""
         ...
 
@@ -39,7 +39,7 @@ class Measurer(Protocol):
         """`method`, and all else that changes a noise floor: how often is repeated, and on how many cores."""
         ...
 
-    def floor(self, model: Model, ref: SetRef) -> NoiseFloor:
+    def floor(self, model: Model, ref: EvalSetRef) -> NoiseFloor:
         """The noise floor of scores against this model on the set: its measurement repeated in other ways. Costs a
         bounded number of tokens."""
         ...
@@ -53,12 +53,12 @@ class Measurer(Protocol):
         ...
 
 
-class PointWriter(Protocol):
-    """Writes points of lines. Raises what a Measurer raises."""
+class InterpolationWriter(Protocol):
+    """Exports interpolations. Raises what a Measurer raises."""
 
-    def write(self, order: PointOrder) -> WrittenPoint:
-        """The point as a checkpoint in the store; the same order again writes the same. Raises FailedPrecondition
-        (PLACE_TAKEN) when something else lies at its place."""
+    def write(self, order: InterpolationExport) -> ExportedCheckpoint:
+        """The interpolation as a checkpoint in the store; the same order again writes the same. Raises
+        FailedPrecondition (PLACE_TAKEN) when something else lies at its place."""
         ...
 
 
@@ -79,7 +79,7 @@ class MeasurementName:
     method: str
 
 
-class Results(Protocol):
+class Measurements(Protocol):
     """Measurements by name, kept for good. One that cannot be read is put aside, and is none."""
 
     def get(self, name: MeasurementName) -> Measurement | None: ...
@@ -153,11 +153,11 @@ class Evaluations(Protocol):
 class History(Protocol):
     """The forgetting history of each run, oldest first. What cannot be read is put aside."""
 
-    def append(self, record: Record) -> None:
+    def append(self, record: HistoryRecord) -> None:
         """Adds a record unless its evaluation is there already. The base of a stage comes before its other rows."""
         ...
 
-    def load(self, run: str) -> Sequence[Record]: ...
+    def load(self, run: str) -> Sequence[HistoryRecord]: ...
 
     def delete(self, run: str) -> None:
         """Again is no error."""
@@ -181,7 +181,7 @@ class ShownRuns(Protocol):
 class Exporter(Protocol):
     """Shows what was measured to Prometheus."""
 
-    def export(self, record: Record) -> None:
+    def export(self, record: HistoryRecord) -> None:
         """Shows a record; it replaces what the run showed before."""
         ...
 

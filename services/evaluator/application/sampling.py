@@ -8,7 +8,7 @@ from services.common.heart import beat
 from services.common.logging import get_logger
 from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.ports import Sampler
-from services.evaluator.domain.question import CheckpointRef
+from services.evaluator.domain.request import CheckpointRef
 
 log = get_logger(__name__)
 DEFAULT_TOKENS, MOST_TOKENS = 64, 1024

@@ -1,7 +1,7 @@
-"""The evaluator: takes questions, and tells how far their answers are. It never decides.
+"""The evaluator: takes requests, and tells how far they are. It never decides.
 
-What is asked is kept in the store before the caller hears of it; a restart takes up what was left. Who answers is
-working.py; what is shown to Prometheus afterwards is upkeep.py.
+What is asked is stored before the caller hears of it; a restart takes up what was left. evaluation_loop.py
+evaluates; metrics_retention.py keeps what Prometheus shows.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from services.common.errors import AlreadyExists, NotFound
 from services.common.logging import get_logger
+from services.evaluator.application.evaluation_loop import EvaluationLoop
 from services.evaluator.application.ports import EvaluationKey
-from services.evaluator.application.working import Working
-from services.evaluator.domain.answer import Evaluation, Record, State
-from services.evaluator.domain.question import Question, check, check_run
+from services.evaluator.domain.request import EvaluationRequest, check, check_run
+from services.evaluator.domain.result import Evaluation, EvaluationState, HistoryRecord
 
 DELETE_LIMIT_S = 600.0  # a run may have thousands of evaluations
 T = TypeVar("T")
@@ -21,46 +21,46 @@ log = get_logger(__name__)
 
 
 class EvaluatorService:
-    """Application service. `start` takes up what was left; keep `working.run` going; `stop` leaves what is unfinished
+    """Application service. `start` takes up what was left; keep `loop.run` going; `stop` leaves what is unfinished
     to the next start."""
 
-    def __init__(self, working: Working) -> None:
-        self.working = working
-        self._evaluations, self._history, self._shown = working.evaluations, working.history, working.shown
-        self._live, self._line, self._clock = working.live, working.line, working.clock
-        self._calls, self._creating = working.calls, asyncio.Lock()
+    def __init__(self, loop: EvaluationLoop) -> None:
+        self.loop = loop
+        self._evaluations, self._history, self._shown = loop.evaluations, loop.history, loop.shown
+        self._live, self._queue, self._clock = loop.live, loop.queue, loop.clock
+        self._calls, self._creating = loop.calls, asyncio.Lock()
 
     async def start(self) -> None:
         """Takes up what an earlier process left unfinished."""
         for evaluation in await self._calls(self._evaluations.unfinished):
-            await self._enqueue(evaluation.to(State.PENDING, now_s=self._clock()))
+            await self._enqueue(evaluation.to(EvaluationState.PENDING, now_s=self._clock()))
 
     async def leave(self) -> None:
-        """Call before `stop` when the process ends in good order and the working task has ended."""
-        await self.working.leave()
+        """Call before `stop` when the process ends in good order and the loop has ended."""
+        await self.loop.leave()
 
     def stop(self) -> None:
         """Ends at once; what was being measured is measured again after the next start."""
-        self.working.thread.stop()
+        self.loop.thread.stop()
         self._calls.close()
 
-    async def create(self, evaluation_id: str, question: Question) -> Evaluation:
-        """Takes a question. The same id and question: the first one. Another question: AlreadyExists."""
-        check(evaluation_id, question)
+    async def create(self, evaluation_id: str, request: EvaluationRequest) -> Evaluation:
+        """Takes a request. The same id and request: the first one. Another request: AlreadyExists."""
+        check(evaluation_id, request)
         async with self._creating:
-            new = Evaluation(id=evaluation_id, question=question, create_time_s=self._clock())
-            new = new.to(State.PENDING, now_s=self._clock())
-            kept = self._live.get(evaluation_id)
-            if kept is None:
-                kept = await self._calls(self._evaluations.create, new)
-                if kept.question.same_as(question) and not kept.state.ended:
-                    await self._enqueue(kept)  # also after a crash between the record and its place in the line
-        if not kept.question.same_as(question):
+            new = Evaluation(id=evaluation_id, request=request, create_time_s=self._clock())
+            new = new.to(EvaluationState.PENDING, now_s=self._clock())
+            stored = self._live.get(evaluation_id)
+            if stored is None:
+                stored = await self._calls(self._evaluations.create, new)
+                if stored.request.same_as(request) and not stored.state.ended:
+                    await self._enqueue(stored)  # also after a crash between the record and its place in the queue
+        if not stored.request.same_as(request):
             raise AlreadyExists(
-                f"evaluation {evaluation_id} asks another question; take another id or ask the same",
+                f"evaluation {evaluation_id} is of another request; take another id or send the same",
                 metadata={"evaluation_id": evaluation_id},
             )
-        return kept
+        return stored
 
     async def get(self, evaluation_id: str) -> Evaluation:
         """One evaluation. Raises NotFound."""
@@ -96,7 +96,7 @@ class EvaluatorService:
                 return
             await self._live.news(evaluation_id, sequence)
 
-    async def history(self, run: str, stage: str | None) -> list[Record]:
+    async def history(self, run: str, stage: str | None) -> list[HistoryRecord]:
         """The measured history of a run, oldest first; empty for a run that was never measured."""
         records = await self._calls(self._history.load, run)
         return [record for record in records if stage is None or record.stage == stage]
@@ -105,20 +105,20 @@ class EvaluatorService:
         """Forgets a run that was deleted: what waits for its turn, evaluations, history, series. Again is no error.
         Kept measurements stay: they belong to weights, not to runs."""
         check_run(run)
-        async with self._creating, self.working.records:
+        async with self._creating, self.loop.records:
             for evaluation in self._live.of_run(run):
-                self._line.drop(evaluation.id)
+                self._queue.drop(evaluation.id)
                 await self._live.drop(evaluation.id)
             await self._calls(self._evaluations.delete_run, run, limit_s=DELETE_LIMIT_S)
             await self._calls(self._history.delete, run)
-            self.working.exporter.drop(run)
+            self.loop.exporter.drop(run)
             await self._calls(self._shown.remove, run)
         log.info("the records of a run are deleted", run=run)
 
     async def between_measurements(self, call: Callable[..., T], *arguments: Any) -> T:
         """Runs something else that needs the models in memory, in turn with what is measured."""
-        return await self.working.thread.run(call, *arguments)
+        return await self.loop.thread.run(call, *arguments)
 
     async def _enqueue(self, evaluation: Evaluation) -> None:
-        self._line.put(evaluation.id)  # first: what is told of is in the line, whatever telling comes to
+        self._queue.put(evaluation.id)  # first: what is told of is in the queue, whatever telling comes to
         await self._live.tell(evaluation)

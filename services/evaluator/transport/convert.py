@@ -8,33 +8,33 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from retain.evaluator.v1 import resources_pb2, service_pb2
 from retain.types.v1 import values_pb2
 from services.common.errors import InvalidInput, Violation
-from services.evaluator.domain.answer import Evaluation, Record, Score, SetResult, State
-from services.evaluator.domain.question import (
+from services.evaluator.domain.request import (
     Baseline,
     CheckpointRef,
-    Line,
+    EvalSetRef,
+    EvaluationRequest,
+    Interpolation,
+    InterpolationExport,
     Model,
-    PointOrder,
-    Question,
-    Role,
-    SetRef,
-    Use,
+    SetRole,
+    SetUse,
 )
+from services.evaluator.domain.result import Evaluation, EvaluationState, ForgettingScore, HistoryRecord, SetResult
 
-_ROLES = {values_pb2.SET_ROLE_TARGET: Role.TARGET, values_pb2.SET_ROLE_RETENTION: Role.RETENTION}
+_ROLES = {values_pb2.SET_ROLE_TARGET: SetRole.TARGET, values_pb2.SET_ROLE_RETENTION: SetRole.RETENTION}
 # An unspecified use is the control set (the enum's comment), so the way out is spelled separately.
 _USES = {
-    values_pb2.SET_USE_UNSPECIFIED: Use.CONTROL,
-    values_pb2.SET_USE_CONTROL: Use.CONTROL,
-    values_pb2.SET_USE_REPORT: Use.REPORT,
+    values_pb2.SET_USE_UNSPECIFIED: SetUse.CONTROL,
+    values_pb2.SET_USE_CONTROL: SetUse.CONTROL,
+    values_pb2.SET_USE_REPORT: SetUse.REPORT,
 }
 _ROLES_OUT = {role: number for number, role in _ROLES.items()}
-_USES_OUT = {Use.CONTROL: values_pb2.SET_USE_CONTROL, Use.REPORT: values_pb2.SET_USE_REPORT}
+_USES_OUT = {SetUse.CONTROL: values_pb2.SET_USE_CONTROL, SetUse.REPORT: values_pb2.SET_USE_REPORT}
 _STATES_OUT = {
-    State.PENDING: resources_pb2.EVALUATION_STATE_PENDING,
-    State.RUNNING: resources_pb2.EVALUATION_STATE_RUNNING,
-    State.SUCCEEDED: resources_pb2.EVALUATION_STATE_SUCCEEDED,
-    State.FAILED: resources_pb2.EVALUATION_STATE_FAILED,
+    EvaluationState.PENDING: resources_pb2.EVALUATION_STATE_PENDING,
+    EvaluationState.RUNNING: resources_pb2.EVALUATION_STATE_RUNNING,
+    EvaluationState.SUCCEEDED: resources_pb2.EVALUATION_STATE_SUCCEEDED,
+    EvaluationState.FAILED: resources_pb2.EVALUATION_STATE_FAILED,
 }
 T = TypeVar("T")
 
@@ -59,8 +59,8 @@ def checkpoint_to(value: CheckpointRef) -> values_pb2.CheckpointRef:
     )
 
 
-def set_from(message: values_pb2.EvalSetRef, path: str) -> SetRef:
-    return SetRef(
+def set_from(message: values_pb2.EvalSetRef, path: str) -> EvalSetRef:
+    return EvalSetRef(
         name=message.name,
         uri=message.uri,
         digest=message.digest,
@@ -69,23 +69,23 @@ def set_from(message: values_pb2.EvalSetRef, path: str) -> SetRef:
     )
 
 
-def set_to(value: SetRef) -> values_pb2.EvalSetRef:
+def set_to(value: EvalSetRef) -> values_pb2.EvalSetRef:
     return values_pb2.EvalSetRef(
         name=value.name, uri=value.uri, digest=value.digest, role=_ROLES_OUT[value.role], use=_USES_OUT[value.use]
     )
 
 
-def question_from(message: resources_pb2.EvaluationRequest) -> Question:
-    """Raises InvalidInput for an enum value that is not allowed and for half a line."""
-    line = None
+def request_from(message: resources_pb2.EvaluationRequest) -> EvaluationRequest:
+    """Raises InvalidInput for an enum value that is not allowed and for half an interpolation."""
+    interpolation = None
     if message.HasField("interpolation") != message.HasField("parent"):
         raise InvalidInput(
             [Violation(field="request.parent", description="goes with `interpolation`: both or neither")]
         )
     if message.HasField("interpolation"):
-        line = Line(parent=checkpoint_from(message.parent), weight=message.interpolation)
-    return Question(
-        model=Model(checkpoint=checkpoint_from(message.checkpoint), line=line),
+        interpolation = Interpolation(parent=checkpoint_from(message.parent), weight=message.interpolation)
+    return EvaluationRequest(
+        model=Model(checkpoint=checkpoint_from(message.checkpoint), interpolation=interpolation),
         sets=tuple(set_from(row, f"request.sets[{index}]") for index, row in enumerate(message.sets)),
         baselines=tuple(
             Baseline(
@@ -105,14 +105,14 @@ def question_from(message: resources_pb2.EvaluationRequest) -> Question:
     )
 
 
-def order_from(message: service_pb2.WritePointRequest) -> PointOrder:
-    line = Line(parent=checkpoint_from(message.parent), weight=message.point)
-    model = Model(checkpoint=checkpoint_from(message.checkpoint), line=line)
-    return PointOrder(model=model, output_uri=message.output_uri)
+def order_from(message: service_pb2.WritePointRequest) -> InterpolationExport:
+    interpolation = Interpolation(parent=checkpoint_from(message.parent), weight=message.point)
+    model = Model(checkpoint=checkpoint_from(message.checkpoint), interpolation=interpolation)
+    return InterpolationExport(model=model, output_uri=message.output_uri)
 
 
-def question_to(value: Question) -> resources_pb2.EvaluationRequest:
-    line = value.model.line
+def request_to(value: EvaluationRequest) -> resources_pb2.EvaluationRequest:
+    interpolation = value.model.interpolation
     return resources_pb2.EvaluationRequest(
         checkpoint=checkpoint_to(value.model.checkpoint),
         sets=[set_to(ref) for ref in value.sets],
@@ -129,8 +129,8 @@ def question_to(value: Question) -> resources_pb2.EvaluationRequest:
         step=value.step,
         attempt=value.attempt,
         export_metrics=value.export_metrics,
-        interpolation=line.weight if line else None,
-        parent=checkpoint_to(line.parent) if line else None,
+        interpolation=interpolation.weight if interpolation else None,
+        parent=checkpoint_to(interpolation.parent) if interpolation else None,
         train_loss_nats=value.train_loss_nats,
         base=checkpoint_to(value.base) if value.base else None,
     )
@@ -149,7 +149,7 @@ def result_to(value: SetResult) -> values_pb2.SetResult:
     )
 
 
-def score_to(value: Score) -> values_pb2.ForgettingScore:
+def score_to(value: ForgettingScore) -> values_pb2.ForgettingScore:
     return values_pb2.ForgettingScore(
         retention_set=value.retention_set,
         ratio=value.ratio,
@@ -168,7 +168,7 @@ def score_to(value: Score) -> values_pb2.ForgettingScore:
 def evaluation_to(value: Evaluation) -> resources_pb2.Evaluation:
     return resources_pb2.Evaluation(
         id=value.id,
-        request=question_to(value.question),
+        request=request_to(value.request),
         state=_STATES_OUT[value.state],
         results=[result_to(row) for row in value.results],
         scores=[score_to(row) for row in value.scores],
@@ -183,7 +183,7 @@ def evaluation_to(value: Evaluation) -> resources_pb2.Evaluation:
     )
 
 
-def record_to(value: Record) -> resources_pb2.ForgettingRecord:
+def record_to(value: HistoryRecord) -> resources_pb2.ForgettingRecord:
     return resources_pb2.ForgettingRecord(
         run_id=value.run,
         stage=value.stage,

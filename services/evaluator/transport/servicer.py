@@ -6,9 +6,9 @@ from typing import Any
 
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
 from services.common.grpc.paging import page_of, page_size
+from services.evaluator.application.export_interpolation import ExportInterpolation
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.service import EvaluatorService
-from services.evaluator.application.writing import Writing
 from services.evaluator.transport import convert
 
 Context = Any  # the context's own type takes arguments when it is checked, and none when it runs
@@ -18,14 +18,14 @@ LARGEST_HISTORY = 1000  # rows of one response
 class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     """One short method per call. Errors pass through to the interceptor."""
 
-    def __init__(self, service: EvaluatorService, sampling: Sampling, writing: Writing) -> None:
-        self._service, self._sampling, self._writing = service, sampling, writing
+    def __init__(self, service: EvaluatorService, sampling: Sampling, export: ExportInterpolation) -> None:
+        self._service, self._sampling, self._export = service, sampling, export
 
     async def CreateEvaluation(
         self, request: service_pb2.CreateEvaluationRequest, context: Context
     ) -> service_pb2.CreateEvaluationResponse:
-        question = convert.question_from(request.request)
-        evaluation = await self._service.create(request.evaluation_id, question)
+        asked = convert.request_from(request.request)
+        evaluation = await self._service.create(request.evaluation_id, asked)
         return service_pb2.CreateEvaluationResponse(evaluation=convert.evaluation_to(evaluation))
 
     async def GetEvaluation(
@@ -68,7 +68,7 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     async def WritePoint(
         self, request: service_pb2.WritePointRequest, context: Context
     ) -> service_pb2.WritePointResponse:
-        written = await self._writing.write(convert.order_from(request))
+        written = await self._export.run(convert.order_from(request))
         return service_pb2.WritePointResponse(checkpoint=convert.checkpoint_to(written.checkpoint), bytes=written.bytes)
 
     async def SampleText(

@@ -1,9 +1,18 @@
-"""Questions and measurements for tests of the evaluator."""
+"""Requests and measurements for tests of the evaluator."""
 
 import hashlib
 
-from services.evaluator.domain.answer import Measurement
-from services.evaluator.domain.question import Baseline, CheckpointRef, Line, Model, Question, Role, SetRef, Use
+from services.evaluator.domain.request import (
+    Baseline,
+    CheckpointRef,
+    EvalSetRef,
+    EvaluationRequest,
+    Interpolation,
+    Model,
+    SetRole,
+    SetUse,
+)
+from services.evaluator.domain.result import Measurement
 
 
 def digest(name: str) -> str:
@@ -14,14 +23,16 @@ def checkpoint(name: str) -> CheckpointRef:
     return CheckpointRef(uri=f"s3://retain/{name}", manifest_sha256=digest("m" + name), weights_digest=digest(name))
 
 
-def set_ref(name: str, role: Role = Role.RETENTION, use: Use = Use.CONTROL) -> SetRef:
-    return SetRef(name=name, uri=f"s3://retain/evalsets/{name}-{use}", digest=digest(name + use), role=role, use=use)
+def set_ref(name: str, role: SetRole = SetRole.RETENTION, use: SetUse = SetUse.CONTROL) -> EvalSetRef:
+    return EvalSetRef(
+        name=name, uri=f"s3://retain/evalsets/{name}-{use}", digest=digest(name + use), role=role, use=use
+    )
 
 
-def question(
+def request(
     model: str = "now",
     *,
-    sets: tuple[SetRef, ...] = (set_ref("general"),),
+    sets: tuple[EvalSetRef, ...] = (set_ref("general"),),
     baseline: str | None = "base",
     run: str = "r1",
     stage: str = "midtrain/code",
@@ -30,12 +41,12 @@ def question(
     base: str | None = None,
     step: int = 0,
     attempt: int = 0,
-) -> Question:
-    line = None if weight is None else Line(parent=checkpoint("base"), weight=weight)
-    retained = [ref.name for ref in sets if ref.role is Role.RETENTION and ref.use is Use.CONTROL]
+) -> EvaluationRequest:
+    interpolation = None if weight is None else Interpolation(parent=checkpoint("base"), weight=weight)
+    retained = [ref.name for ref in sets if ref.role is SetRole.RETENTION and ref.use is SetUse.CONTROL]
     baselines = tuple(Baseline(set_name=name, checkpoint=checkpoint(baseline)) for name in retained) if baseline else ()
-    return Question(
-        model=Model(checkpoint=checkpoint(model), line=line),
+    return EvaluationRequest(
+        model=Model(checkpoint=checkpoint(model), interpolation=interpolation),
         sets=sets,
         baselines=baselines,
         run=run,

@@ -3,25 +3,25 @@
 import pytest
 
 from services.common.errors import CheckpointDamaged, FailedPrecondition, Unavailable
-from services.evaluator.domain.answer import State
-from services.evaluator.domain.question import Role, Use
-from tests.unit.services.evaluator.builders import digest, question, set_ref
+from services.evaluator.domain.request import SetRole, SetUse
+from services.evaluator.domain.result import EvaluationState
+from tests.unit.services.evaluator.builders import digest, request, set_ref
 from tests.unit.services.evaluator.world import World, ended
 
-SETS = (set_ref("general"), set_ref("code", Role.TARGET), set_ref("general", use=Use.REPORT))
+SETS = (set_ref("general"), set_ref("code", SetRole.TARGET), set_ref("general", use=SetUse.REPORT))
 
 
 async def test_the_first_row_is_the_base_for_target_and_retained_sets(world: World):
     async with world.serving() as service:
         for step, model in ((50, "now"), (100, "good")):
-            await service.create(f"e{step}", question(model, sets=SETS, base="base", step=step))
+            await service.create(f"e{step}", request(model, sets=SETS, base="base", step=step))
             await ended(service, f"e{step}")
         rows = await service.history("r1", None)
     assert [(row.baseline, row.step) for row in rows] == [(True, 0), (False, 50), (False, 100)]
     first = rows[0]
     assert [(r.set.name, r.set.use, r.loss_nats) for r in first.results] == [
-        ("general", Use.CONTROL, pytest.approx(1.5)),
-        ("code", Use.CONTROL, pytest.approx(1.5)),
+        ("general", SetUse.CONTROL, pytest.approx(1.5)),
+        ("code", SetUse.CONTROL, pytest.approx(1.5)),
     ]
     assert [(s.retention_set, s.ratio) for s in first.scores] == [("general", 0.0)]
     assert not first.exported
@@ -32,7 +32,7 @@ async def test_the_first_row_is_the_base_for_target_and_retained_sets(world: Wor
 async def test_each_stage_has_one_also_after_a_restart_and_a_rollback(world: World):
     for number, (stage, attempt) in enumerate((("midtrain/code", 1), ("midtrain/code", 2), ("finetune", 1))):
         async with world.serving() as service:
-            asked = question("good", stage=stage, base="base", attempt=attempt, step=10)
+            asked = request("good", stage=stage, base="base", attempt=attempt, step=10)
             await service.create(f"e{number}", asked)
             await ended(service, f"e{number}")
             rows = await service.history("r1", None)
@@ -47,9 +47,9 @@ async def test_each_stage_has_one_also_after_a_restart_and_a_rollback(world: Wor
 
 async def test_a_history_of_before_gets_it_at_its_stages_beginning(world: World):
     async with world.serving() as service:
-        await service.create("e1", question(step=10))
+        await service.create("e1", request(step=10))
         await ended(service, "e1")
-        await service.create("e2", question("good", base="base", step=20))
+        await service.create("e2", request("good", base="base", step=20))
         await ended(service, "e2")
         assert [row.step for row in await service.history("r1", None)] == [0, 10, 20]
 
@@ -58,24 +58,24 @@ async def test_a_history_of_before_gets_it_at_its_stages_beginning(world: World)
 async def test_a_base_that_cannot_be_measured_costs_no_verdict(world: World, fault: Exception):
     world.measurer.faults = [fault]
     async with world.serving() as service:
-        await service.create("e1", question(base="nan-base", baseline="base"))
-        assert (await ended(service, "e1")).state is State.SUCCEEDED
+        await service.create("e1", request(base="nan-base", baseline="base"))
+        assert (await ended(service, "e1")).state is EvaluationState.SUCCEEDED
         assert [row.baseline for row in await service.history("r1", None)] == [False]
 
 
 async def test_a_store_that_is_away_meanwhile_costs_a_wait_and_no_row(world: World):
     world.measurer.faults = [Unavailable("away")]
     async with world.serving() as service:
-        await service.create("e1", question(base="base"))
+        await service.create("e1", request(base="base"))
         await ended(service, "e1")
         assert [row.baseline for row in await service.history("r1", None)] == [True, False]
 
 
-async def test_the_base_is_no_other_question_and_no_point_of_a_line_has_one(world: World):
+async def test_the_base_is_no_other_request_and_no_interpolation_has_one(world: World):
     async with world.serving() as service:
-        await service.create("e1", question())
-        await service.create("e1", question(base="base"))
-        await service.create("e2", question(weight=0.5, base="base", run="r2", export=False))
-        world.measurer.losses[(await ended(service, "e1")).question.model.checkpoint.weights_digest] = 1.5
+        await service.create("e1", request())
+        await service.create("e1", request(base="base"))
+        await service.create("e2", request(weight=0.5, base="base", run="r2", export=False))
+        world.measurer.losses[(await ended(service, "e1")).request.model.checkpoint.weights_digest] = 1.5
         await ended(service, "e2")
         assert await service.history("r2", None) == []

@@ -3,8 +3,8 @@
 import pytest
 
 from services.common.errors import InvalidInput, NotFound, Unavailable
-from services.evaluator.domain.answer import State
-from tests.unit.services.evaluator.builders import question
+from services.evaluator.domain.result import EvaluationState
+from tests.unit.services.evaluator.builders import request
 from tests.unit.services.evaluator.world import World, ended, until
 
 
@@ -16,7 +16,7 @@ def records_of(world: World, run: str) -> list[str]:
 async def test_deleting_a_run_takes_evaluations_history_and_series_and_again_is_no_error(world: World):
     async with world.serving() as service:
         for run in ("gone", "stays"):
-            await service.create(f"{run}-1", question(run=run))
+            await service.create(f"{run}-1", request(run=run))
             await ended(service, f"{run}-1")
         assert len(records_of(world, "gone")) == 3
         for _ in range(2):
@@ -35,13 +35,13 @@ async def test_deleting_a_run_takes_evaluations_history_and_series_and_again_is_
 async def test_what_waits_or_is_measured_is_dropped_and_keeps_nothing(world: World):
     world.measurer.gate.clear()
     async with world.serving() as service:
-        await service.create("gone-1", question(run="gone"))
-        await service.create("gone-2", question("good", run="gone"))
-        await service.create("stays-1", question(run="stays"))
-        await until(lambda: service.working.live.get("gone-1").state is State.RUNNING)
+        await service.create("gone-1", request(run="gone"))
+        await service.create("gone-2", request("good", run="gone"))
+        await service.create("stays-1", request(run="stays"))
+        await until(lambda: service.loop.live.get("gone-1").state is EvaluationState.RUNNING)
         await service.delete_run("gone")
         world.measurer.gate.set()
-        assert (await ended(service, "stays-1")).state is State.SUCCEEDED
+        assert (await ended(service, "stays-1")).state is EvaluationState.SUCCEEDED
         assert records_of(world, "gone") == []
         assert not [key for key in world.store.objects if "gone" in key]
         assert "retain_evaluations_pending 0.0" in world.metrics()
@@ -50,7 +50,7 @@ async def test_what_waits_or_is_measured_is_dropped_and_keeps_nothing(world: Wor
 async def test_who_watches_an_evaluation_of_a_deleted_run_is_told(world: World):
     world.measurer.gate.clear()
     async with world.serving() as service:
-        await service.create("gone-1", question(run="gone"))
+        await service.create("gone-1", request(run="gone"))
         with pytest.raises(NotFound):
             async for _ in service.watch("gone-1"):
                 await service.delete_run("gone")
@@ -61,7 +61,7 @@ async def test_a_deletion_that_is_cut_off_at_any_call_is_finished_by_the_next(wo
     async with world.serving() as service:
         cut_at = 0
         while True:
-            await service.create("gone-1", question(run="gone"))
+            await service.create("gone-1", request(run="gone"))
             await ended(service, "gone-1")
             world.store.fail_after(cut_at)
             try:
@@ -86,14 +86,14 @@ async def test_only_names_of_runs_are_deleted(world: World, name: str):
 async def test_a_start_asks_the_store_for_what_is_at_work_only(world: World):
     async with world.serving() as service:
         for number in range(30):
-            await service.create(f"e{number}", question(run=f"r{number}"))
+            await service.create(f"e{number}", request(run=f"r{number}"))
             await ended(service, f"e{number}")
     world.service()
     states = {f"r{number}": True for number in range(30)} | {"r7": False}
-    world.upkeep(**states).restore()  # the others ended: their marks go
+    world.retention(**states).restore()  # the others ended: their marks go
     world.service()
     world.store.calls.clear()
-    world.upkeep(**states).restore()
+    world.retention(**states).restore()
     assert 'run="r7"' in world.metrics()
     assert [key for name, key in world.store.calls if name == "get_bytes"] == ["history/r7.json"]
     assert len(world.store.calls) == 3  # is the list of marks complete, the list, one history
@@ -101,11 +101,11 @@ async def test_a_start_asks_the_store_for_what_is_at_work_only(world: World):
 
 async def test_an_installation_without_marks_gets_them_from_one_listing(world: World):
     async with world.serving() as service:
-        await service.create("e1", question())
+        await service.create("e1", request())
         await ended(service, "e1")
     for key in [key for key in world.store.objects if key.startswith("evaluator/shown")]:
         del world.store.objects[key]
     world.service()
-    world.upkeep(r1=False).restore()
+    world.retention(r1=False).restore()
     assert 'run="r1"' in world.metrics()
     assert "evaluator/shown/r1" in world.store.objects

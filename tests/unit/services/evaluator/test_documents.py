@@ -12,15 +12,21 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import Corrupt, Unavailable
-from services.evaluator.adapters import documents
-from services.evaluator.adapters.aside import Aside
-from services.evaluator.adapters.kept import StoredEvaluations, StoredFloors, StoredResults, floor_key, result_key
-from services.evaluator.adapters.kept_history import StoredHistory
+from services.evaluator.adapters.persistence import documents
+from services.evaluator.adapters.persistence.aside import Aside
+from services.evaluator.adapters.persistence.history_repository import StoredHistory
+from services.evaluator.adapters.persistence.object_store_repository import (
+    StoredEvaluations,
+    StoredFloors,
+    StoredMeasurements,
+    floor_key,
+    measurement_key,
+)
 from services.evaluator.application.ports import FloorName, MeasurementName
-from services.evaluator.domain.answer import NoiseFloor, State
-from services.evaluator.domain.question import Use
+from services.evaluator.domain.request import SetUse
+from services.evaluator.domain.result import EvaluationState, NoiseFloor
 from tests.fakes.object_store import FakeObjectStore
-from tests.unit.services.evaluator.builders import checkpoint, digest, measurement, question
+from tests.unit.services.evaluator.builders import checkpoint, digest, measurement, request
 from tests.unit.services.evaluator.world import World, ended
 
 STORED = Path(__file__).parent / "stored"
@@ -38,22 +44,27 @@ def stored(version: int, name: str) -> bytes:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_evaluations_of_every_version_are_read(version: int):
     done = documents.decode_evaluation(stored(version, "evaluation-done"), "done")
-    assert (done.id, done.state, done.measure_s, done.end_time_s) == ("done", State.SUCCEEDED, 2.5, 1700000010.5)
-    assert (done.question.step, done.question.attempt, done.question.train_loss_nats) == (100, 2, 1.75)
+    assert (done.id, done.state, done.measure_s, done.end_time_s) == (
+        "done",
+        EvaluationState.SUCCEEDED,
+        2.5,
+        1700000010.5,
+    )
+    assert (done.request.step, done.request.attempt, done.request.train_loss_nats) == (100, 2, 1.75)
     assert [(s.retention_set, s.use, s.ratio_low) for s in done.scores] == [
-        ("general", Use.CONTROL, 0.1),
-        ("general", Use.REPORT, None),
+        ("general", SetUse.CONTROL, 0.1),
+        ("general", SetUse.REPORT, None),
     ]
     assert done.scores[0].ratio == pytest.approx(math.exp(0.1) - 1)
     assert done.scores[0].nats == pytest.approx(0.1)
     assert [s.floor_ratio for s in done.scores] == [3e-6 if version >= 3 else None, None]
     pending = documents.decode_evaluation(stored(version, "evaluation-pending"), "pending")
-    assert (pending.state, pending.question.model.line.weight) == (State.PENDING, 0.25)
+    assert (pending.state, pending.request.model.interpolation.weight) == (EvaluationState.PENDING, 0.25)
     broken = documents.decode_evaluation(stored(version, "evaluation-broken"), "broken")
     assert math.isnan(broken.results[0].nats)
     assert broken.scores[0].ratio == math.inf
     failed = documents.decode_evaluation(stored(version, "evaluation-failed"), "failed")
-    assert (failed.state, failed.damaged) == (State.FAILED, checkpoint("base") if version >= 2 else None)
+    assert (failed.state, failed.damaged) == (EvaluationState.FAILED, checkpoint("base") if version >= 2 else None)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -72,13 +83,13 @@ def test_measurements_of_the_present_version_are_read_and_those_without_a_seal_a
 
 def test_a_measurement_that_was_changed_or_lies_under_another_name_is_none():
     store = FakeObjectStore()
-    results = StoredResults(store, Aside(store))
+    results = StoredMeasurements(store, Aside(store))
     results.put(NAME, measurement(1.5))
-    key = result_key(NAME)
+    key = measurement_key(NAME)
     good = store.objects[key]
     flipped = good.replace(b'"tokens":6000', b'"tokens":6001')
     other = MeasurementName(weights_digest=digest("base"), set_digest=NAME.set_digest, method=NAME.method)
-    for place, data in ((key, flipped), (key, good[:-9]), (result_key(other), good)):
+    for place, data in ((key, flipped), (key, good[:-9]), (measurement_key(other), good)):
         store.objects[place] = data
         asked = other if place != key else NAME
         assert results.get(asked) is None
@@ -90,7 +101,7 @@ def test_a_measurement_that_was_changed_or_lies_under_another_name_is_none():
 
 def test_another_way_of_measuring_is_another_measurement():
     store = FakeObjectStore()
-    results = StoredResults(store, Aside(store))
+    results = StoredMeasurements(store, Aside(store))
     results.put(NAME, measurement(1.5))
     for change in ({"method": "float32 on cuda"}, {"set_digest": digest("x")}, {"weights_digest": digest("y")}):
         assert results.get(MeasurementName(**{**vars(NAME), **change})) is None
@@ -103,24 +114,24 @@ def test_another_way_of_measuring_is_another_measurement():
         b"not json",
         b'{"version": 99}',
         b"[]",
-        b'{"version": 2, "question": null}',
+        b'{"version": 2, "request": null}',
         b'{"version": 2, "x": ' + b"[" * 100_000,
         b'{"version": ' + b"9" * 5000 + b"}",
     ],
-    ids=["empty", "no JSON", "newer", "a list", "no question", "deep", "digits"],
+    ids=["empty", "no JSON", "newer", "a list", "no request", "deep", "digits"],
 )
 async def test_an_unfinished_evaluation_that_cannot_be_read_stops_no_other(world: World, damage: bytes):
     world.measurer.gate.clear()
     async with world.serving() as service:
-        await service.create("bad", question())
-        await service.create("good", question("good"))
+        await service.create("bad", request())
+        await service.create("good", request("good"))
     world.measurer.gate.set()
     world.store.objects["evaluator/evaluations/bad.json"] = damage
     async with world.serving() as service:
-        assert (await ended(service, "good")).state is State.SUCCEEDED
+        assert (await ended(service, "good")).state is EvaluationState.SUCCEEDED
         assert 'retain_evaluator_unreadable_documents_total{kind="evaluation"} 1.0' in world.metrics()
-        await service.create("bad", question())  # asked again it is a new one
-        assert (await ended(service, "bad")).state is State.SUCCEEDED
+        await service.create("bad", request())  # asked again it is a new one
+        assert (await ended(service, "bad")).state is EvaluationState.SUCCEEDED
         assert [key.id for key in await service.keys("r1")].count("bad") == 1
     assert damage in [world.store.objects[key] for key in world.store.objects if key.startswith("evaluator/damaged/")]
 

@@ -1,13 +1,13 @@
-"""Scores and questions of the evaluator, hand-computed."""
+"""Scores and requests of the evaluator, hand-computed."""
 
 import math
 
 import pytest
 
 from services.common.errors import Corrupt, InvalidInput
-from services.evaluator.domain.answer import Evaluation, State, score
-from services.evaluator.domain.question import Role, Use, check
-from tests.unit.services.evaluator.builders import checkpoint, digest, measurement, question, set_ref
+from services.evaluator.domain.request import SetRole, SetUse, check
+from services.evaluator.domain.result import Evaluation, EvaluationState, score
+from tests.unit.services.evaluator.builders import checkpoint, digest, measurement, request, set_ref
 
 
 def test_an_untouched_model_scores_exactly_zero():
@@ -45,19 +45,19 @@ def test_bits_per_byte_and_perplexity_follow_from_the_sums():
 
 
 def test_the_ends_of_a_line_are_the_checkpoints_and_points_between_have_their_own_name():
-    models = [question(weight=weight).model for weight in (0.0, 0.25, 0.5, 1.0)]
+    models = [request(weight=weight).model for weight in (0.0, 0.25, 0.5, 1.0)]
     digests = [model.digest([end.weights_digest for end in model.ends]) for model in models]
     assert digests[0] == digest("base")
     assert digests[3] == digest("now")
     assert len(set(digests)) == 4
-    again = question(weight=0.25).model
+    again = request(weight=0.25).model
     assert again.digest([end.weights_digest for end in again.ends]) == digests[1]
     assert again.digest([digest("other"), digest("now")]) != digests[1]
 
 
-def test_all_faults_of_a_question_come_at_once():
-    wrong = question(
-        sets=(set_ref("general"), set_ref("general"), set_ref("code", Role.TARGET)), weight=math.nan, run=""
+def test_all_faults_of_a_request_come_at_once():
+    wrong = request(
+        sets=(set_ref("general"), set_ref("general"), set_ref("code", SetRole.TARGET)), weight=math.nan, run=""
     )
     with pytest.raises(InvalidInput) as caught:
         check("a/b", wrong)
@@ -66,14 +66,14 @@ def test_all_faults_of_a_question_come_at_once():
 
 
 def test_the_same_name_may_be_control_and_report():
-    check("fine", question(sets=(set_ref("general"), set_ref("general", use=Use.REPORT))))
+    check("fine", request(sets=(set_ref("general"), set_ref("general", use=SetUse.REPORT))))
 
 
 def test_sequences_grow_even_when_the_clock_goes_back():
-    first = Evaluation(id="e", question=question()).to(State.PENDING, now_s=100.0)
-    second = first.to(State.RUNNING, now_s=99.0)
+    first = Evaluation(id="e", request=request()).to(EvaluationState.PENDING, now_s=100.0)
+    second = first.to(EvaluationState.RUNNING, now_s=99.0)
     assert second.sequence > first.sequence
-    assert second.to(State.SUCCEEDED, now_s=101.0).end_time_s == 101.0
+    assert second.to(EvaluationState.SUCCEEDED, now_s=101.0).end_time_s == 101.0
 
 
 def test_references_need_whole_digests():

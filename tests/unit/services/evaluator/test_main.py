@@ -35,7 +35,7 @@ async def test_a_dead_task_is_seen_in_health_and_metrics_and_comes_back(
         parts = build(settings, FakeObjectStore(), orchestrator)
         port = await parts.server.start()
         killed, go_on = asyncio.Event(), asyncio.Event()
-        owner, name = (parts.service.working, "run") if task == "measuring" else (parts.upkeep, "run_forever")
+        owner, name = (parts.service.loop, "run") if task == "measuring" else (parts.metrics_retention, "run_forever")
         work = getattr(owner, name)
 
         async def dies_once() -> None:

@@ -15,7 +15,7 @@ import torch
 
 from model.nn.llama import Llama
 from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
-from services.evaluator.domain.question import CheckpointRef, Line, Model
+from services.evaluator.domain.request import CheckpointRef, Interpolation, Model
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.model.data_helpers import byte_tokenizer
 from tests.unit.services.evaluator.torch_world import TorchWorld, tiny_model
@@ -212,7 +212,7 @@ def test_a_point_of_a_line_is_named_by_what_its_ends_are(here: TorchWorld):
     parent, result = here.put("p", tiny_model(0)), here.put("r", tiny_model(1))
     uploaded = here.put("u", tiny_model(0), by_files=True)
     named = [
-        here.measurer.identify(Model(checkpoint=result, line=Line(parent=end, weight=0.5)))
+        here.measurer.identify(Model(checkpoint=result, interpolation=Interpolation(parent=end, weight=0.5)))
         for end in (parent, uploaded)
     ]
     assert named[0] == named[1] not in (parent.weights_digest, result.weights_digest)
@@ -221,5 +221,7 @@ def test_a_point_of_a_line_is_named_by_what_its_ends_are(here: TorchWorld):
 def test_equal_ends_measure_the_same_at_every_point(here: TorchWorld):
     one, same = here.put("a", tiny_model(0)), here.put("b", tiny_model(0), by_files=True)
     general = here.put_set("general")
-    between = here.measurer.measure(Model(checkpoint=one, line=Line(parent=same, weight=0.9)), general)
+    between = here.measurer.measure(
+        Model(checkpoint=one, interpolation=Interpolation(parent=same, weight=0.9)), general
+    )
     assert between == here.measurer.measure(Model(checkpoint=one), general)

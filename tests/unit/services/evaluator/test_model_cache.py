@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from services.common.heart import Heart
-from services.evaluator.adapters.model_cache import ModelCache
+from services.evaluator.adapters.measuring.model_cache import ModelCache
 
 
 def test_many_threads_get_the_right_model_while_others_are_dropped():

@@ -7,9 +7,9 @@ import torch
 
 from model.evaluation.perplexity import evaluate_set
 from services.common.errors import FailedPrecondition, Unavailable
-from services.evaluator.domain.answer import State
-from services.evaluator.domain.question import Model, Use
-from tests.unit.services.evaluator.builders import digest, question, set_ref
+from services.evaluator.domain.request import Model, SetUse
+from services.evaluator.domain.result import EvaluationState
+from tests.unit.services.evaluator.builders import digest, request, set_ref
 from tests.unit.services.evaluator.torch_world import TorchWorld, tiny_model
 from tests.unit.services.evaluator.world import World, ended
 
@@ -19,7 +19,7 @@ LINE = 'retain_forgetting_floor_ratio{retention_set="general",run="r1",stage="mi
 async def test_a_score_carries_its_floor_in_its_own_unit(world: World):
     world.measurer.floor_nats = 0.01
     async with world.serving() as service:
-        await service.create("e1", question())
+        await service.create("e1", request())
         score = (await ended(service, "e1")).scores[0]
         assert score.floor_ratio == pytest.approx(0.010050167)  # e ** 0.01 - 1
         assert f"{LINE} 0.01005" in world.metrics()
@@ -27,35 +27,35 @@ async def test_a_score_carries_its_floor_in_its_own_unit(world: World):
 
 
 async def test_it_is_measured_against_the_baseline_once_for_each_set_also_after_a_restart(world: World):
-    sets = (set_ref("general"), set_ref("general", use=Use.REPORT))
+    sets = (set_ref("general"), set_ref("general", use=SetUse.REPORT))
     async with world.serving() as service:
         for number, model in enumerate(("now", "good", "now")):
-            await service.create(f"e{number}", question(model, sets=sets, step=number))
+            await service.create(f"e{number}", request(model, sets=sets, step=number))
             await ended(service, f"e{number}")
     async with world.serving() as service:
-        await service.create("later", question("good", run="r2", sets=sets))
+        await service.create("later", request("good", run="r2", sets=sets))
         await ended(service, "later")
     assert world.measurer.floors == [(digest("base"), "general")] * 2  # the control and the report set
 
 
 async def test_the_first_floor_stays_whatever_a_second_measurement_would_say(world: World):
     async with world.serving() as service:
-        await service.create("e1", question())
+        await service.create("e1", request())
         first = (await ended(service, "e1")).scores[0].floor_ratio
         world.measurer.floor_nats = 0.5
-        await service.create("e2", question(run="r2"))
+        await service.create("e2", request(run="r2"))
         assert (await ended(service, "e2")).scores[0].floor_ratio == first
 
 
 async def test_a_floor_that_cannot_be_measured_costs_no_verdict(world: World):
     world.measurer.floor_faults = [FailedPrecondition("no", reason="TOKENIZER")]
     async with world.serving() as service:
-        await service.create("e1", question())
+        await service.create("e1", request())
         found = await ended(service, "e1")
-        assert (found.state, found.scores[0].floor_ratio) == (State.SUCCEEDED, None)
+        assert (found.state, found.scores[0].floor_ratio) == (EvaluationState.SUCCEEDED, None)
         assert found.scores[0].ratio == pytest.approx(0.10)
         assert LINE not in world.metrics()
-        await service.create("e2", question("good"))
+        await service.create("e2", request("good"))
         assert (await ended(service, "e2")).scores[0].floor_ratio == pytest.approx(1e-6, rel=1e-3)
         assert LINE in world.metrics()
 
@@ -63,13 +63,13 @@ async def test_a_floor_that_cannot_be_measured_costs_no_verdict(world: World):
 async def test_a_store_that_is_away_is_waited_for(world: World):
     world.measurer.floor_faults = [Unavailable("away")]
     async with world.serving() as service:
-        await service.create("e1", question())
+        await service.create("e1", request())
         assert (await ended(service, "e1")).scores[0].floor_ratio is not None
 
 
 async def test_a_broken_model_is_no_less_broken_for_its_floor(world: World):
     async with world.serving() as service:
-        await service.create("e1", question("nan"))
+        await service.create("e1", request("nan"))
         score = (await ended(service, "e1")).scores[0]
         assert score.ratio == math.inf
         assert score.floor_ratio is not None

@@ -5,43 +5,43 @@ import math
 import pytest
 
 from services.common.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
-from services.evaluator.adapters.kept import result_key
+from services.evaluator.adapters.persistence.object_store_repository import measurement_key
 from services.evaluator.application.ports import MeasurementName
-from services.evaluator.domain.answer import State
-from services.evaluator.domain.question import Role, Use
-from tests.unit.services.evaluator.builders import digest, question, set_ref
+from services.evaluator.domain.request import SetRole, SetUse
+from services.evaluator.domain.result import EvaluationState
+from tests.unit.services.evaluator.builders import digest, request, set_ref
 from tests.unit.services.evaluator.world import METHOD, World, ended
 
 
-async def test_a_question_is_answered_and_its_states_are_seen_in_order(world: World):
+async def test_a_request_is_evaluated_and_its_states_are_seen_in_order(world: World):
     async with world.serving() as service:
-        created = await service.create("e1", question())
+        created = await service.create("e1", request())
         seen = [evaluation.state async for evaluation in service.watch("e1", created.sequence - 1)]
         found = await service.get("e1")
-        assert seen[-1] is State.SUCCEEDED
+        assert seen[-1] is EvaluationState.SUCCEEDED
         assert found.scores[0].ratio == pytest.approx(0.10)
         assert found.scores[0].ratio_low == pytest.approx(0.10)  # every unit lost the same: no spread
         assert 'retain_forgetting_ratio{retention_set="general",run="r1",stage="midtrain/code"} 0.1' in world.metrics()
 
 
-async def test_the_baseline_and_the_result_are_measured_once_for_all_questions(world: World):
+async def test_the_baseline_and_the_result_are_measured_once_for_all_requests(world: World):
     async with world.serving() as service:
         for number in range(3):
-            await service.create(f"e{number}", question())
+            await service.create(f"e{number}", request())
             await ended(service, f"e{number}")
         assert sorted(world.measurer.measured) == sorted([(digest("now"), "general"), (digest("base"), "general")])
 
 
-async def test_the_same_id_is_the_same_evaluation_and_another_question_is_refused(world: World):
+async def test_the_same_id_is_the_same_evaluation_and_another_request_is_refused(world: World):
     async with world.serving() as service:
-        first = await service.create("e1", question())
-        assert (await service.create("e1", question())).create_time_s == first.create_time_s
+        first = await service.create("e1", request())
+        assert (await service.create("e1", request())).create_time_s == first.create_time_s
         with pytest.raises(AlreadyExists):
-            await service.create("e1", question("good"))
+            await service.create("e1", request("good"))
         await ended(service, "e1")
-        assert (await service.create("e1", question())).state is State.SUCCEEDED
+        assert (await service.create("e1", request())).state is EvaluationState.SUCCEEDED
         with pytest.raises(AlreadyExists):
-            await service.create("e1", question("good"))
+            await service.create("e1", request("good"))
         with pytest.raises(NotFound):
             await service.get("e2")
 
@@ -49,8 +49,8 @@ async def test_the_same_id_is_the_same_evaluation_and_another_question_is_refuse
 async def test_what_was_left_unfinished_is_taken_up_by_the_next_process(world: World):
     world.measurer.gate.clear()
     async with world.serving() as first:
-        before = await first.create("e1", question())
-        await first.create("e2", question("good"))
+        before = await first.create("e1", request())
+        await first.create("e2", request("good"))
     world.measurer.gate.set()
     async with world.serving() as second:
         assert (await ended(second, "e1")).sequence > before.sequence
@@ -62,19 +62,19 @@ async def test_what_was_left_unfinished_is_taken_up_by_the_next_process(world: W
 async def test_a_store_that_is_away_is_waited_for_and_a_fault_fails_only_its_evaluation(world: World):
     world.measurer.faults = [Unavailable("away"), Unavailable("away"), FailedPrecondition("no", reason="TOKENIZER")]
     async with world.serving() as service:
-        await service.create("e1", question())
+        await service.create("e1", request())
         failed = await ended(service, "e1")
-        assert (failed.state, failed.error_reason) == (State.FAILED, "TOKENIZER")
-        await service.create("e2", question())
-        assert (await ended(service, "e2")).state is State.SUCCEEDED
+        assert (failed.state, failed.error_reason) == (EvaluationState.FAILED, "TOKENIZER")
+        await service.create("e2", request())
+        assert (await ended(service, "e2")).state is EvaluationState.SUCCEEDED
         assert 'retain_evaluations_total{outcome="failed"} 1.0' in world.metrics()
 
 
 async def test_a_broken_model_is_told_as_infinitely_bad_and_the_history_stays_json(world: World):
     async with world.serving() as service:
-        await service.create("e1", question("nan"))
+        await service.create("e1", request("nan"))
         found = await ended(service, "e1")
-        assert found.state is State.SUCCEEDED
+        assert found.state is EvaluationState.SUCCEEDED
         assert found.scores[0].ratio == math.inf
         assert math.isnan(found.results[0].nats)
         assert 'stage="midtrain/code"} +Inf' in world.metrics()
@@ -84,11 +84,11 @@ async def test_a_broken_model_is_told_as_infinitely_bad_and_the_history_stays_js
 
 async def test_metrics_show_control_sets_of_the_present_stage_only(world: World):
     async with world.serving() as service:
-        sets = (set_ref("general"), set_ref("general", use=Use.REPORT), set_ref("code", Role.TARGET))
-        await service.create("e1", question(sets=sets))
-        await service.create("e2", question("good", sets=sets, stage="finetune"))
-        await service.create("e3", question(run="r2", export=False))
-        await service.create("e4", question(run="r3", weight=0.0))
+        sets = (set_ref("general"), set_ref("general", use=SetUse.REPORT), set_ref("code", SetRole.TARGET))
+        await service.create("e1", request(sets=sets))
+        await service.create("e2", request("good", sets=sets, stage="finetune"))
+        await service.create("e3", request(run="r2", export=False))
+        await service.create("e4", request(run="r3", weight=0.0))
         for name in ("e1", "e2", "e3", "e4"):
             await ended(service, name)
         text = world.metrics()
@@ -100,46 +100,46 @@ async def test_metrics_show_control_sets_of_the_present_stage_only(world: World)
 
 async def test_gauges_return_after_a_restart_and_go_some_minutes_after_the_run(world: World):
     async with world.serving() as service:
-        await service.create("e1", question())
-        await service.create("e2", question(run="gone"))
+        await service.create("e1", request())
+        await service.create("e2", request(run="gone"))
         await ended(service, "e1")
         await ended(service, "e2")
     world.service()  # a new process
-    upkeep = world.upkeep(r1=False, gone=True)
-    upkeep.restore()
+    retention = world.retention(r1=False, gone=True)
+    retention.restore()
     line = 'retain_forgetting_ratio{retention_set="general",run="r1",stage="midtrain/code"}'
     assert line in world.metrics()
     assert 'run="gone"' not in world.metrics()
-    upkeep = world.upkeep(r1=True)
-    upkeep.sweep()
+    retention = world.retention(r1=True)
+    retention.sweep()
     assert line in world.metrics()
     world.now_s += 601
-    upkeep.sweep()
+    retention.sweep()
     assert line not in world.metrics()
 
 
 async def test_while_the_orchestrator_is_away_the_gauges_stay_for_a_day(world: World):
     async with world.serving() as service:
-        await service.create("e1", question())
+        await service.create("e1", request())
         await ended(service, "e1")
-    upkeep = world.upkeep()
+    retention = world.retention()
     for hours in (0, 23):
         world.now_s += hours * 3600
-        upkeep.sweep()
+        retention.sweep()
     assert 'run="r1"' in world.metrics()
     world.now_s += 2 * 3600
-    upkeep.sweep()
+    retention.sweep()
     world.now_s += 601
-    upkeep.sweep()
+    retention.sweep()
     assert 'run="r1"' not in world.metrics()
 
 
 async def test_a_damaged_result_is_measured_again_and_a_damaged_history_is_put_aside(world: World):
     async with world.serving() as service:
         name = MeasurementName(weights_digest=digest("now"), set_digest=set_ref("general").digest, method=METHOD)
-        world.store.put_bytes(result_key(name), b'{"version": 2}')
+        world.store.put_bytes(measurement_key(name), b'{"version": 2}')
         world.store.put_bytes("history/r1.json", b"not json")
-        await service.create("e1", question())
+        await service.create("e1", request())
         assert (await ended(service, "e1")).scores[0].ratio == pytest.approx(0.10)
         assert len(await service.history("r1", None)) == 1
     aside = {key: data for key, data in world.store.objects.items() if key.startswith("evaluator/damaged/")}

@@ -6,18 +6,18 @@ from dataclasses import replace
 import pytest
 
 from services.common.errors import InvalidInput
-from services.evaluator.domain.answer import judged_by, score
-from services.evaluator.domain.question import Question, check
+from services.evaluator.domain.request import EvaluationRequest, check
+from services.evaluator.domain.result import judged_by, score
 from services.evaluator.transport import convert
-from tests.unit.services.evaluator.builders import measurement, question, set_ref
+from tests.unit.services.evaluator.builders import measurement, request, set_ref
 from tests.unit.services.evaluator.world import World, ended
 
 BITS = 1.5 / math.log(2) / 4  # of the baseline: 1.5 nats a token of four bytes
 
 
-def asked(most: float | None) -> Question:
+def asked(most: float | None) -> EvaluationRequest:
     """About one gauge, and general text that always counts."""
-    plain = question(sets=(set_ref("general"), set_ref("gauge-code")))
+    plain = request(sets=(set_ref("general"), set_ref("gauge-code")))
     general, gauge = plain.baselines
     return replace(plain, baselines=(general, replace(gauge, most_bits_per_byte=most)))
 
@@ -74,9 +74,9 @@ async def test_one_that_counts_is_shown_beside_the_others(world: World) -> None:
 
 @pytest.mark.parametrize("most", [2.0, None])
 def test_the_bound_travels_over_the_wire(most: float | None) -> None:
-    message = convert.question_to(asked(most=most))
+    message = convert.request_to(asked(most=most))
     assert message.baselines[1].HasField("most_bits_per_byte") is (most is not None)
-    assert convert.question_from(message) == asked(most=most)
+    assert convert.request_from(message) == asked(most=most)
     told = convert.score_to(judged_by(score(set_ref("gauge-code"), measurement(1.6), measurement(1.5), None), 0.01))
     assert (told.shown_only, told.baseline_bits_per_byte) == (True, pytest.approx(BITS))
 

@@ -14,10 +14,10 @@ from model.nn.config import ModelConfig
 from model.nn.llama import Llama
 from services.common.store.object_store import put_folder, s3_uri
 from services.evaluator.adapters.local_cache import open_cache
-from services.evaluator.adapters.measurer import TorchMeasurer
-from services.evaluator.adapters.point_writer import TorchPointWriter
-from services.evaluator.adapters.verified import VerifiedFiles
-from services.evaluator.domain.question import CheckpointRef, Role, SetRef
+from services.evaluator.adapters.measuring.interpolation_writer import TorchInterpolationWriter
+from services.evaluator.adapters.measuring.measurer import TorchMeasurer
+from services.evaluator.adapters.measuring.verified_files import VerifiedFiles
+from services.evaluator.domain.request import CheckpointRef, EvalSetRef, SetRole
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.model.data_helpers import byte_tokenizer
 
@@ -48,7 +48,7 @@ class TorchWorld:
         self.cache = open_cache(self.root / "cache", max_bytes=self.max_bytes)
         self.files = verified = VerifiedFiles(self.store, self.cache)
         self.measurer = TorchMeasurer(verified, threads=1, device="cpu", make_room=self.cache.free)
-        self.writer = TorchPointWriter(self.measurer, verified, self.store, self.cache)
+        self.writer = TorchInterpolationWriter(self.measurer, verified, self.store, self.cache)
 
     def put(
         self, name: str, model: Llama, *, claim: str | None = None, by_files: bool = False, key: str | None = None
@@ -73,12 +73,14 @@ class TorchWorld:
             step=100,
         )
 
-    def put_set(self, name: str, texts: list[str] | None = None) -> SetRef:
+    def put_set(self, name: str, texts: list[str] | None = None) -> EvalSetRef:
         documents = [Document(text=text, origin=f"{name}/{row}") for row, text in enumerate(texts or TEXTS)]
         folder = self.root / "made" / f"set-{name}"
         digest = EvalSet.build(name, documents, byte_tokenizer(), 16).write(folder)
         put_folder(self.store, folder, f"evalsets/{digest}", last="meta.json")
-        return SetRef(name=name, uri=s3_uri(self.store, f"evalsets/{digest}"), digest=digest, role=Role.RETENTION)
+        return EvalSetRef(
+            name=name, uri=s3_uri(self.store, f"evalsets/{digest}"), digest=digest, role=SetRole.RETENTION
+        )
 
     def key(self, ref: CheckpointRef, name: str = "model/model.safetensors") -> str:
         return f"{ref.uri.removeprefix('s3://retain/')}/{name}"

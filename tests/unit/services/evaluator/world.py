@@ -11,21 +11,25 @@ from services.common.blocking import Blocking
 from services.common.heart import beat
 from services.common.metrics import EvaluatorMetrics
 from services.common.supervision import Supervisor
-from services.evaluator.adapters.aside import Aside
-from services.evaluator.adapters.exporter import PrometheusExporter
-from services.evaluator.adapters.kept import StoredEvaluations, StoredFloors, StoredResults
-from services.evaluator.adapters.kept_history import StoredHistory, StoredShownRuns
-from services.evaluator.adapters.statistics import Bootstrap
-from services.evaluator.application.answering import Answering
+from services.evaluator.adapters.measuring.statistics import Bootstrap
+from services.evaluator.adapters.metrics_exporter import PrometheusExporter
+from services.evaluator.adapters.persistence.aside import Aside
+from services.evaluator.adapters.persistence.history_repository import StoredHistory, StoredShownRuns
+from services.evaluator.adapters.persistence.object_store_repository import (
+    StoredEvaluations,
+    StoredFloors,
+    StoredMeasurements,
+)
+from services.evaluator.application.evaluate_checkpoint import EvaluateCheckpoint
+from services.evaluator.application.evaluation_loop import EvaluationLoop
+from services.evaluator.application.evaluation_queue import EvaluationQueue
 from services.evaluator.application.live import Live
 from services.evaluator.application.measuring_thread import MeasuringThread
+from services.evaluator.application.metrics_retention import MetricsRetention
 from services.evaluator.application.ports import Measurer, RunStates
 from services.evaluator.application.service import EvaluatorService
-from services.evaluator.application.upkeep import Upkeep
-from services.evaluator.application.waiting_line import WaitingLine
-from services.evaluator.application.working import Working
-from services.evaluator.domain.answer import Measurement, NoiseFloor
-from services.evaluator.domain.question import Model, SetRef
+from services.evaluator.domain.request import EvalSetRef, Model
+from services.evaluator.domain.result import Measurement, NoiseFloor
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.services.evaluator.builders import digest, measurement
 
@@ -52,7 +56,7 @@ class FakeMeasurer(Measurer):
     def floor_method(self) -> str:
         return f"{METHOD}, often"
 
-    def floor(self, model: Model, ref: SetRef) -> NoiseFloor:
+    def floor(self, model: Model, ref: EvalSetRef) -> NoiseFloor:
         if self.floor_faults:
             raise self.floor_faults.pop(0)
         self.floors.append((self.identify(model), ref.name))
@@ -61,13 +65,13 @@ class FakeMeasurer(Measurer):
     def identify(self, model: Model) -> str:
         return model.digest([end.weights_digest for end in model.ends])
 
-    def identify_set(self, ref: SetRef) -> str:
+    def identify_set(self, ref: EvalSetRef) -> str:
         return ref.digest
 
     def method(self) -> str:
         return METHOD
 
-    def measure(self, model: Model, ref: SetRef) -> Measurement:
+    def measure(self, model: Model, ref: EvalSetRef) -> Measurement:
         assert self.gate.wait(10)
         beat()
         if self.faults:
@@ -105,10 +109,10 @@ class World:
         aside = Aside(self.store, on_unreadable=self.exporter.unreadable)
         self.history, self.shown = StoredHistory(self.store, aside), StoredShownRuns(self.store)
         self.thread = MeasuringThread("measure", limit_s=self.limit_s)
-        results = StoredResults(self.store, aside)
+        results = StoredMeasurements(self.store, aside)
         return EvaluatorService(
-            Working(
-                answering=Answering(
+            EvaluationLoop(
+                evaluate_checkpoint=EvaluateCheckpoint(
                     measurer=self.measurer,
                     results=results,
                     floors=StoredFloors(self.store, aside),
@@ -119,15 +123,15 @@ class World:
                 shown=self.shown,
                 exporter=self.exporter,
                 live=Live(on_change=lambda count, waiting: self.exporter.pending(count, waiting=waiting)),
-                line=WaitingLine(),
+                queue=EvaluationQueue(),
                 thread=self.thread,
                 calls=Blocking("store", threads=4, limit_s=10),
                 retry_s=self.retry_s,
             )
         )
 
-    def upkeep(self, **ended: bool | None) -> Upkeep:
-        return Upkeep(
+    def retention(self, **ended: bool | None) -> MetricsRetention:
+        return MetricsRetention(
             history=self.history,
             shown=self.shown,
             exporter=self.exporter,
@@ -144,7 +148,7 @@ class World:
         service = self.service()
         await self.begin(service)
         supervisor = Supervisor(on_change=self._told, first_pause_s=0.01)
-        supervisor.keep("measuring", service.working.run)
+        supervisor.keep("measuring", service.loop.run)
         try:
             yield service
         finally:

@@ -9,8 +9,8 @@ import pytest
 from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
 from services.common.heart import GivenUp, beat
 from services.evaluator.application.measuring_thread import MeasuringThread, NoProgress
-from services.evaluator.domain.answer import State
-from tests.unit.services.evaluator.builders import checkpoint, question
+from services.evaluator.domain.result import EvaluationState
+from tests.unit.services.evaluator.builders import checkpoint, request
 from tests.unit.services.evaluator.world import World, ended, until
 
 
@@ -25,10 +25,10 @@ async def test_a_dead_loop_is_begun_again_and_what_it_was_at_is_not_left_running
             count(**how)
 
         world.exporter.count = dies_once
-        await service.create("e1", question())
-        await service.create("e2", question("good"))
-        assert (await ended(service, "e1")).state is State.SUCCEEDED
-        assert (await ended(service, "e2")).state is State.SUCCEEDED
+        await service.create("e1", request())
+        await service.create("e2", request("good"))
+        assert (await ended(service, "e1")).state is EvaluationState.SUCCEEDED
+        assert (await ended(service, "e2")).state is EvaluationState.SUCCEEDED
     assert 'retain_evaluator_task_deaths_total{task="measuring"} 1.0' in world.metrics()
     assert 'retain_evaluator_task_up{task="measuring"} 1.0' in world.metrics()
 
@@ -39,16 +39,16 @@ async def test_an_evaluation_that_kills_the_loop_every_time_fails_and_the_others
 
         def kills(record) -> None:
             if record.evaluation_id == "poison":
-                raise RuntimeError("a bug that one question meets")
+                raise RuntimeError("a bug that one request meets")
             append(record)
 
         world.history.append = kills
-        await service.create("poison", question())
-        await service.create("e2", question("good"))
+        await service.create("poison", request())
+        await service.create("e2", request("good"))
         failed = await ended(service, "poison")
-        assert (failed.state, failed.error_reason) == (State.FAILED, "INTERNAL")
+        assert (failed.state, failed.error_reason) == (EvaluationState.FAILED, "INTERNAL")
         assert "died of it 3 times" in failed.error
-        assert (await ended(service, "e2")).state is State.SUCCEEDED
+        assert (await ended(service, "e2")).state is EvaluationState.SUCCEEDED
     assert 'retain_evaluator_task_deaths_total{task="measuring"} 3.0' in world.metrics()
 
 
@@ -66,12 +66,12 @@ async def test_measuring_that_hangs_fails_its_evaluation_and_not_the_service(wor
     released = threading.Event()
     world.measurer.measure = hangs_once
     async with world.serving() as service:
-        await service.create("hangs", question())
+        await service.create("hangs", request())
         failed = await ended(service, "hangs")
-        assert (failed.state, failed.error_reason) == (State.FAILED, "NO_PROGRESS")
+        assert (failed.state, failed.error_reason) == (EvaluationState.FAILED, "NO_PROGRESS")
         assert "no sign of life for 0.2 s while measuring s3://retain/now on general" in failed.error
-        await service.create("next", question())
-        assert (await ended(service, "next")).state is State.SUCCEEDED
+        await service.create("next", request())
+        assert (await ended(service, "next")).state is EvaluationState.SUCCEEDED
         assert len(await service.history("r1", None)) == 1
         released.set()
     assert await asyncio.to_thread(world.thread.ended, 10)
@@ -135,7 +135,7 @@ async def test_a_full_disk_is_waited_for_and_said_and_the_others_have_their_turn
     world.measurer.faults = [full] * 4
     world.retry_s = 0.1
     async with world.serving() as service:
-        await service.create("e1", question())
+        await service.create("e1", request())
         waiting = None
         async with asyncio.timeout(10):
             async for evaluation in service.watch("e1"):
@@ -145,7 +145,7 @@ async def test_a_full_disk_is_waited_for_and_said_and_the_others_have_their_turn
         assert waiting == "disk full at /var/retain"
         assert "retain_evaluations_waiting 1.0" in world.metrics()
         found = await ended(service, "e1")
-        assert (found.state, found.waiting_for) == (State.SUCCEEDED, "")
+        assert (found.state, found.waiting_for) == (EvaluationState.SUCCEEDED, "")
         assert world.measurer.rooms == 4
     assert "retain_evaluations_waiting 0.0" in world.metrics()
 
@@ -154,17 +154,17 @@ async def test_pauses_grow_while_a_store_stays_away(world: World):
     world.measurer.faults = [Unavailable("the object store could not be reached")] * 5
     world.retry_s = 0.01
     async with world.serving() as service:
-        line, pauses = service.working.line, []
-        service.working.longest_retry_s = 0.05
-        put = line.put
+        queue, pauses = service.loop.queue, []
+        service.loop.longest_retry_s = 0.05
+        put = queue.put
 
         def remember(name: str, *, after_s: float = 0.0) -> None:
             pauses.append(after_s)
             put(name, after_s=after_s)
 
-        line.put = remember
-        await service.create("e1", question())
-        assert (await ended(service, "e1")).state is State.SUCCEEDED
+        queue.put = remember
+        await service.create("e1", request())
+        assert (await ended(service, "e1")).state is EvaluationState.SUCCEEDED
     assert pauses == [0.0, 0.01, 0.02, 0.04, 0.05, 0.05]
 
 
@@ -174,9 +174,13 @@ async def test_a_damaged_checkpoint_is_named_whichever_it_is(world: World, which
     where = {"uri": ref.uri, "manifest_sha256": ref.manifest_sha256}
     world.measurer.faults = [CheckpointDamaged(f"{ref.uri}: cut", metadata=where)]
     async with world.serving() as service:
-        await service.create("e1", question())
+        await service.create("e1", request())
         failed = await ended(service, "e1")
-        assert (failed.state, failed.error_reason, failed.damaged) == (State.FAILED, "CHECKPOINT_DAMAGED", ref)
+        assert (failed.state, failed.error_reason, failed.damaged) == (
+            EvaluationState.FAILED,
+            "CHECKPOINT_DAMAGED",
+            ref,
+        )
         assert (await service.get("e1")).damaged == ref, "also when it is read from the store"
 
 
@@ -186,17 +190,17 @@ async def test_what_one_process_after_the_other_dies_of_fails_in_the_end(world: 
     for number in range(5):
         async with world.serving() as service:
             if not number:
-                await service.create("deadly", question())
-            await until(lambda: service.working.live.get("deadly").state is State.RUNNING)
+                await service.create("deadly", request())
+            await until(lambda: service.loop.live.get("deadly").state is EvaluationState.RUNNING)
             begun = str(number + 1).encode()
             await until(lambda begun=begun: world.store.objects["evaluator/unfinished/deadly"] == begun)
     async with world.serving() as service:
         failed = await ended(service, "deadly")
-        assert (failed.state, failed.error_reason) == (State.FAILED, "EVALUATOR_DIED")
+        assert (failed.state, failed.error_reason) == (EvaluationState.FAILED, "EVALUATOR_DIED")
         assert failed.error.startswith("5 processes of the evaluator ended while they measured it")
         world.measurer.gate.set()
-        await service.create("next", question("good"))
-        assert (await ended(service, "next")).state is State.SUCCEEDED
+        await service.create("next", request("good"))
+        assert (await ended(service, "next")).state is EvaluationState.SUCCEEDED
 
 
 async def test_processes_that_end_in_good_order_are_not_counted(world: World):
@@ -204,10 +208,10 @@ async def test_processes_that_end_in_good_order_are_not_counted(world: World):
     for number in range(8):
         async with world.serving() as service:
             if not number:
-                await service.create("e1", question())
+                await service.create("e1", request())
             await until(lambda: world.store.objects["evaluator/unfinished/e1"] == b"1")
             await service.leave()
             assert world.store.objects["evaluator/unfinished/e1"] == b"0"
     world.measurer.gate.set()
     async with world.serving() as service:
-        assert (await ended(service, "e1")).state is State.SUCCEEDED
+        assert (await ended(service, "e1")).state is EvaluationState.SUCCEEDED

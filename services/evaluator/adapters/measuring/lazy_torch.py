@@ -6,33 +6,33 @@ from typing import TYPE_CHECKING
 
 from services.common.cache.content_cache import ContentCache
 from services.common.store.object_store import ObjectStore
-from services.evaluator.application.ports import Measurer, PointWriter, Sampler
-from services.evaluator.domain.answer import Measurement, NoiseFloor
-from services.evaluator.domain.question import CheckpointRef, Model, PointOrder, SetRef, WrittenPoint
+from services.evaluator.application.ports import InterpolationWriter, Measurer, Sampler
+from services.evaluator.domain.request import CheckpointRef, EvalSetRef, ExportedCheckpoint, InterpolationExport, Model
+from services.evaluator.domain.result import Measurement, NoiseFloor
 
 if TYPE_CHECKING:
-    from services.evaluator.adapters.measurer import TorchMeasurer
-    from services.evaluator.adapters.point_writer import TorchPointWriter
+    from services.evaluator.adapters.measuring.interpolation_writer import TorchInterpolationWriter
+    from services.evaluator.adapters.measuring.measurer import TorchMeasurer
 
 
-class LazyTorch(Measurer, Sampler, PointWriter):
-    """The torch adapter, made at the first question; later ones find it there."""
+class LazyTorch(Measurer, Sampler, InterpolationWriter):
+    """The torch adapter, made at the first request; later ones find it there."""
 
     def __init__(self, store: ObjectStore, cache: ContentCache, *, threads: int, device: str) -> None:
         self._store, self._cache, self._threads, self._device = store, cache, threads, device
-        self._made: tuple[TorchMeasurer, TorchPointWriter] | None = None
+        self._made: tuple[TorchMeasurer, TorchInterpolationWriter] | None = None
         self._making = threading.Lock()
 
     def identify(self, model: Model) -> str:
         return self._torch()[0].identify(model)
 
-    def identify_set(self, ref: SetRef) -> str:
+    def identify_set(self, ref: EvalSetRef) -> str:
         return self._torch()[0].identify_set(ref)
 
     def method(self) -> str:
         return self._torch()[0].method()
 
-    def measure(self, model: Model, ref: SetRef) -> Measurement:
+    def measure(self, model: Model, ref: EvalSetRef) -> Measurement:
         return self._torch()[0].measure(model, ref)
 
     def shape(self, model: Model) -> str:
@@ -41,7 +41,7 @@ class LazyTorch(Measurer, Sampler, PointWriter):
     def floor_method(self) -> str:
         return self._torch()[0].floor_method()
 
-    def floor(self, model: Model, ref: SetRef) -> NoiseFloor:
+    def floor(self, model: Model, ref: EvalSetRef) -> NoiseFloor:
         return self._torch()[0].floor(model, ref)
 
     def release(self) -> None:
@@ -51,7 +51,7 @@ class LazyTorch(Measurer, Sampler, PointWriter):
     def make_room(self) -> None:
         self._cache.free()
 
-    def write(self, order: PointOrder) -> WrittenPoint:
+    def write(self, order: InterpolationExport) -> ExportedCheckpoint:
         return self._torch()[1].write(order)
 
     def sample(
@@ -75,14 +75,14 @@ class LazyTorch(Measurer, Sampler, PointWriter):
             chat=chat,
         )
 
-    def _torch(self) -> "tuple[TorchMeasurer, TorchPointWriter]":
+    def _torch(self) -> "tuple[TorchMeasurer, TorchInterpolationWriter]":
         with self._making:
             if self._made is None:
-                from services.evaluator.adapters.measurer import TorchMeasurer
-                from services.evaluator.adapters.point_writer import TorchPointWriter
-                from services.evaluator.adapters.verified import VerifiedFiles
+                from services.evaluator.adapters.measuring.interpolation_writer import TorchInterpolationWriter
+                from services.evaluator.adapters.measuring.measurer import TorchMeasurer
+                from services.evaluator.adapters.measuring.verified_files import VerifiedFiles
 
                 files = VerifiedFiles(self._store, self._cache)
                 measurer = TorchMeasurer(files, threads=self._threads, device=self._device, make_room=self._cache.free)
-                self._made = measurer, TorchPointWriter(measurer, files, self._store, self._cache)
+                self._made = measurer, TorchInterpolationWriter(measurer, files, self._store, self._cache)
             return self._made

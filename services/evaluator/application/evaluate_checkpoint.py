@@ -1,4 +1,4 @@
-"""Answers one question: reads what was measured before, measures the rest, compares with the baselines."""
+"""Evaluates one checkpoint: reads what was measured before, measures the rest, compares with the baselines."""
 
 import math
 import time
@@ -8,57 +8,66 @@ from dataclasses import dataclass
 from services.common.errors import RetainError, Unavailable
 from services.common.heart import beat
 from services.common.logging import get_logger
-from services.evaluator.application.ports import FloorName, Floors, MeasurementName, Measurer, Results, Statistics
-from services.evaluator.domain.answer import Answer, Measurement, NoiseFloor, Rows, Score, SetResult, judged_by, score
-from services.evaluator.domain.question import Model, Question, Role, SetRef, Use
+from services.evaluator.application.ports import FloorName, Floors, MeasurementName, Measurements, Measurer, Statistics
+from services.evaluator.domain.request import EvalSetRef, EvaluationRequest, Model, SetRole, SetUse
+from services.evaluator.domain.result import (
+    EvaluationResult,
+    ForgettingScore,
+    Measurement,
+    NoiseFloor,
+    Rows,
+    SetResult,
+    judged_by,
+    score,
+)
 
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answering:
+class EvaluateCheckpoint:
     """Decides what must be measured. Blocking; called from the measuring thread only."""
 
     measurer: Measurer
-    results: Results
+    results: Measurements
     floors: Floors
     statistics: Statistics
     clock: Callable[[], float] = time.perf_counter
 
-    def answer(self, question: Question, *, with_base: bool = False) -> Answer:
+    def run(self, request: EvaluationRequest, *, with_base: bool = False) -> EvaluationResult:
         """A row per set in the order asked, and a score per retention set that has a baseline.
 
         A baseline is measured in the same way on the same set, so that an untouched model scores exactly 0.
         `with_base`: the base before training is measured too, on the control sets; mostly it is a baseline and known.
         """
         stopwatch = _Stopwatch(self.clock)
-        base = self._base(question, stopwatch) if with_base else None
-        results, scores = self._rows(question.model, question.sets, question, stopwatch)
-        return Answer(results=results, scores=scores, measure_s=stopwatch.seconds, base=base)
+        base = self._base(request, stopwatch) if with_base else None
+        results, scores = self._rows(request.model, request.sets, request, stopwatch)
+        return EvaluationResult(results=results, scores=scores, measure_s=stopwatch.seconds, base=base)
 
-    def _base(self, question: Question, stopwatch: "_Stopwatch") -> Rows | None:
+    def _base(self, request: EvaluationRequest, stopwatch: "_Stopwatch") -> Rows | None:
         """What cannot be measured of the base costs the history a row, and never the verdict that is waited for."""
-        if question.base is None:
+        if request.base is None:
             return None
-        control = tuple(ref for ref in question.sets if ref.use is Use.CONTROL)
+        control = tuple(ref for ref in request.sets if ref.use is SetUse.CONTROL)
         try:
-            results, scores = self._rows(Model(checkpoint=question.base), control, question, stopwatch)
+            results, scores = self._rows(Model(checkpoint=request.base), control, request, stopwatch)
         except Unavailable:
             raise
         except RetainError as error:
-            log.warning("the base before training was not measured", run=question.run, error=error.message)
+            log.warning("the base before training was not measured", run=request.run, error=error.message)
             return None
         return Rows(results=results, scores=scores)
 
     def _rows(
-        self, model: Model, sets: tuple[SetRef, ...], question: Question, stopwatch: "_Stopwatch"
-    ) -> tuple[tuple[SetResult, ...], tuple[Score, ...]]:
+        self, model: Model, sets: tuple[EvalSetRef, ...], request: EvaluationRequest, stopwatch: "_Stopwatch"
+    ) -> tuple[tuple[SetResult, ...], tuple[ForgettingScore, ...]]:
         rows: list[SetResult] = []
-        scores: list[Score] = []
+        scores: list[ForgettingScore] = []
         for ref in sets:
             now = self._measured(model, ref, stopwatch)
             rows.append(SetResult.of(ref, now))
-            baseline = question.baseline_of(ref.name) if ref.role is Role.RETENTION else None
+            baseline = request.baseline_of(ref.name) if ref.role is SetRole.RETENTION else None
             if baseline is not None:
                 model_before = Model(checkpoint=baseline.checkpoint)
                 before = self._measured(model_before, ref, stopwatch)
@@ -67,7 +76,7 @@ class Answering:
                 scores.append(judged_by(found, baseline.most_bits_per_byte))
         return tuple(rows), tuple(scores)
 
-    def _floor(self, baseline: Model, ref: SetRef) -> NoiseFloor | None:
+    def _floor(self, baseline: Model, ref: EvalSetRef) -> NoiseFloor | None:
         """Measured once for a device, a shape of models and a set. The first one stays: a verdict that is asked for
         again must not change. One that cannot be measured costs the score its floor, and never the verdict."""
         name = FloorName(
@@ -93,7 +102,7 @@ class Answering:
         self.floors.put(name, floor)
         return floor
 
-    def _measured(self, model: Model, ref: SetRef, stopwatch: "_Stopwatch") -> Measurement:
+    def _measured(self, model: Model, ref: EvalSetRef, stopwatch: "_Stopwatch") -> Measurement:
         """Under the digest that was computed from the weights, never under one that somebody claims."""
         beat(f"measuring {model.checkpoint.uri} on {ref.name}")
         name = MeasurementName(

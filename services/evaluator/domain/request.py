@@ -1,4 +1,4 @@
-"""What the evaluator is asked: a checkpoint, frozen sets, what to compare with. Checked whole before it is taken."""
+"""An evaluation request: a checkpoint, frozen sets, what to compare with. Checked whole before it is taken."""
 
 import hashlib
 import math
@@ -16,18 +16,18 @@ _POINT = r"-point-[0-9][0-9.e+-]{0,30}"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
-# Names the arithmetic of a point: another way of computing it gives other bits, and must not find the old ones.
-LINE = "line of two weights, from the nearer end"
+# Names the arithmetic of interpolation: another way of computing it gives other bits, and must not find the old ones.
+INTERPOLATION_ARITHMETIC = "line of two weights, from the nearer end"
 
 
-class Role(StrEnum):
+class SetRole(StrEnum):
     """What a set is measured for: the stage is to learn TARGET and must keep RETENTION."""
 
     TARGET = "target"
     RETENTION = "retention"
 
 
-class Use(StrEnum):
+class SetUse(StrEnum):
     """Who looks at a set: the gate at CONTROL, people at REPORT (disjoint from it)."""
 
     CONTROL = "control"
@@ -56,14 +56,14 @@ class CheckpointRef:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetRef:
+class EvalSetRef:
     """A frozen evaluation set: its name for people, and the digest that names its content."""
 
     name: str
     uri: str
     digest: str
-    role: Role
-    use: Use = Use.CONTROL
+    role: SetRole
+    use: SetUse = SetUse.CONTROL
 
     def violations(self, path: str) -> list[Violation]:
         found = []
@@ -87,8 +87,8 @@ class Baseline:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """A point on the straight line between two models: weight 0 is `parent`, 1 is the checkpoint asked about."""
+class Interpolation:
+    """An interpolation of two models: weight 0 is `parent`, 1 is the checkpoint asked about."""
 
     parent: CheckpointRef
     weight: float
@@ -96,32 +96,34 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The weights to measure: a checkpoint, or a point of the line that ends in it."""
+    """The weights to measure: a checkpoint, or an interpolation between its parent and it."""
 
     checkpoint: CheckpointRef
-    line: Line | None = None
+    interpolation: Interpolation | None = None
 
     @property
     def ends(self) -> tuple[CheckpointRef, ...]:
-        """The checkpoints that it is made of: one, also at an end of a line; else the parent and the result."""
-        if self.line is None or self.line.weight == 1.0:
+        """The checkpoints that it is made of: one, also at weight 0 or 1; else the parent and the result."""
+        if self.interpolation is None or self.interpolation.weight == 1.0:
             return (self.checkpoint,)
-        if self.line.weight == 0.0:
-            return (self.line.parent,)
-        return (self.line.parent, self.checkpoint)
+        if self.interpolation.weight == 0.0:
+            return (self.interpolation.parent,)
+        return (self.interpolation.parent, self.checkpoint)
 
     def digest(self, computed: Sequence[str]) -> str:
-        """Names the weights, given the computed digests of `ends`. A point between two of them has a digest made of
+        """Names the weights, given the computed digests of `ends`. An interpolation of two has a digest made of
         both and the weight, so that it need not be computed to be looked up."""
-        if self.line is None or len(computed) == 1:
+        if self.interpolation is None or len(computed) == 1:
             return computed[0]
         parent, result = computed
-        return hashlib.sha256(f"{LINE} {parent} {result} {self.line.weight!r}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{INTERPOLATION_ARITHMETIC} {parent} {result} {self.interpolation.weight!r}".encode()
+        ).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointOrder:
-    """A point of a line to be written as a checkpoint, and the folder for it."""
+class InterpolationExport:
+    """An interpolation to be exported as a checkpoint, and the folder for it."""
 
     model: Model
     output_uri: str
@@ -129,11 +131,13 @@ class PointOrder:
     def violations(self) -> list[Violation]:
         """Every fault of the order, with its path in the request."""
         found = self.model.checkpoint.violations("checkpoint")
-        line = self.model.line
-        if line is not None:
-            found += line.parent.violations("parent")
-        if line is None or not 0.0 < line.weight < 1.0:
-            found.append(_violation("point", line.weight if line else None, "a number between 0 and 1"))
+        interpolation = self.model.interpolation
+        if interpolation is not None:
+            found += interpolation.parent.violations("parent")
+        if interpolation is None or not 0.0 < interpolation.weight < 1.0:
+            found.append(
+                _violation("point", interpolation.weight if interpolation else None, "a number between 0 and 1")
+            )
         place = _STEP.fullmatch(self.model.checkpoint.uri)
         if place is None:
             allowed = "s3://BUCKET/runs/RUN/STAGE/attempt-N/step-NNNNNNNNN: points lie beside a stage's result"
@@ -145,22 +149,22 @@ class PointOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrittenPoint:
-    """A point of a line as a checkpoint in the store."""
+class ExportedCheckpoint:
+    """An exported interpolation: a checkpoint in the store."""
 
     checkpoint: CheckpointRef
     bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class EvaluationRequest:
     """One evaluation as asked. `train_loss_nats`, run, stage, attempt and step are carried into history and metrics.
 
     `base`: the checkpoint that the stage begins at. It is measured once, as the first row of the stage's history.
     """
 
     model: Model
-    sets: tuple[SetRef, ...]
+    sets: tuple[EvalSetRef, ...]
     baselines: tuple[Baseline, ...] = ()
     run: str = ""
     stage: str = ""
@@ -172,13 +176,13 @@ class Question:
 
     @property
     def checkpoints(self) -> tuple[CheckpointRef, ...]:
-        """Every checkpoint that the question names."""
-        parent = (self.model.line.parent,) if self.model.line is not None else ()
+        """Every checkpoint that the request names."""
+        parent = (self.model.interpolation.parent,) if self.model.interpolation is not None else ()
         base = (self.base,) if self.base is not None else ()
         return (self.model.checkpoint, *parent, *base, *(baseline.checkpoint for baseline in self.baselines))
 
-    def same_as(self, other: "Question") -> bool:
-        """Whether both have the same answer: the history's first row is beside it."""
+    def same_as(self, other: "EvaluationRequest") -> bool:
+        """Whether both have the same result: the history's first row is beside it."""
         return replace(self, base=None) == replace(other, base=None)
 
     def baseline_of(self, name: str) -> Baseline | None:
@@ -186,11 +190,11 @@ class Question:
         return next((baseline for baseline in self.baselines if baseline.set_name == name), None)
 
     def violations(self) -> list[Violation]:
-        """Every fault of the question, with its path in the request."""
+        """Every fault of the request, with its path in the request."""
         found = self.model.checkpoint.violations("request.checkpoint")
-        if self.model.line is not None:
-            found += self.model.line.parent.violations("request.parent")
-            weight = self.model.line.weight
+        if self.model.interpolation is not None:
+            found += self.model.interpolation.parent.violations("request.parent")
+            weight = self.model.interpolation.weight
             if not (math.isfinite(weight) and 0.0 <= weight <= 1.0):
                 found.append(_violation("request.interpolation", weight, "0 (the parent) to 1 (the checkpoint)"))
         if not self.sets:
@@ -199,7 +203,7 @@ class Question:
             found += ref.violations(f"request.sets[{index}]")
             if any((other.name, other.use) == (ref.name, ref.use) for other in self.sets[:index]):
                 found.append(_violation(f"request.sets[{index}].name", ref.name, "each name once per use"))
-        retained = {ref.name for ref in self.sets if ref.role is Role.RETENTION}
+        retained = {ref.name for ref in self.sets if ref.role is SetRole.RETENTION}
         for index, baseline in enumerate(self.baselines):
             path = f"request.baselines[{index}]"
             found += baseline.checkpoint.violations(f"{path}.checkpoint")
@@ -224,9 +228,9 @@ def check_run(run: str) -> None:
         raise InvalidInput([_violation("run_id", run, "letters, digits, '.', '_', '-'")])
 
 
-def check(evaluation_id: str, question: Question) -> None:
+def check(evaluation_id: str, request: EvaluationRequest) -> None:
     """Raises InvalidInput with every fault at once."""
-    found = question.violations()
+    found = request.violations()
     if not _NAME.fullmatch(evaluation_id):
         found.append(_violation("evaluation_id", evaluation_id, "1 to 200 letters, digits, '.', '_', '-'"))
     if found:

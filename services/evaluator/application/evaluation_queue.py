@@ -1,4 +1,4 @@
-"""The line of names that wait for their turn: in order, and each not before its time."""
+"""The names of evaluations that wait for their turn: in order, and each not before its time."""
 
 import asyncio
 import heapq
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-class WaitingLine:
+class EvaluationQueue:
     """For one taker. Everything happens in the event loop; nothing here waits without a limit."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -17,13 +17,13 @@ class WaitingLine:
         self._news = asyncio.Event()
 
     def put(self, name: str, *, after_s: float = 0.0) -> None:
-        """At the end of the line, to be taken in `after_s` seconds at the earliest. Twice is once, the first counts."""
+        """At the end, to be taken in `after_s` seconds at the earliest. Twice is once, the first counts."""
         if all(known != name for _, _, known in self._due):
             heapq.heappush(self._due, (self._clock() + after_s if after_s else 0.0, next(self._numbers), name))
             self._news.set()
 
     def drop(self, name: str) -> None:
-        """Out of the line; a name that is not there is no fault."""
+        """Out of the queue; a name that is not there is no fault."""
         self._due = [entry for entry in self._due if entry[2] != name]
         heapq.heapify(self._due)
 

@@ -18,7 +18,7 @@ from services.common.errors import CheckpointDamaged, Corrupt, NotFound, Unavail
 from services.common.heart import beat
 from services.common.logging import get_logger
 from services.common.store.object_store import ObjectStore, get_folder, key_of
-from services.evaluator.domain.question import CheckpointRef, SetRef
+from services.evaluator.domain.request import CheckpointRef, EvalSetRef
 
 MODEL_PREFIX = f"{files.MODEL_FOLDER}/"
 log = get_logger(__name__)
@@ -56,7 +56,7 @@ class VerifiedFiles:
         with self._cache.lease(name, fetch=fetch, verify=verify, verified_on_arrival=True) as folder:
             yield folder / files.MODEL_FOLDER
 
-    def eval_set(self, ref: SetRef) -> EvalSet:
+    def eval_set(self, ref: EvalSetRef) -> EvalSet:
         """The frozen set, its digest computed again from its content."""
         key = key_of(self._store, ref.uri)
 

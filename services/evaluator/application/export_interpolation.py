@@ -1,4 +1,4 @@
-"""Writes a point of the line between two checkpoints as a checkpoint of its own, when the orchestrator has chosen one.
+"""Exports an interpolation between two checkpoints as a checkpoint of its own, when the orchestrator has chosen one.
 
 The evaluator measures and does not decide; but it is where both ends lie, verified, in memory. What is written is a
 pure function of two digests and a point: asked again after a lost reply or a crash, the same bytes come out under the
@@ -8,19 +8,19 @@ same name, and there is nothing that two writers could disagree about.
 from dataclasses import dataclass
 
 from services.common.errors import InvalidInput
-from services.evaluator.application.ports import PointWriter
+from services.evaluator.application.ports import InterpolationWriter
 from services.evaluator.application.service import EvaluatorService
-from services.evaluator.domain.question import PointOrder, WrittenPoint
+from services.evaluator.domain.request import ExportedCheckpoint, InterpolationExport
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writing:
+class ExportInterpolation:
     """One order at a time, in turn with the measuring: both need the models in memory."""
 
-    writer: PointWriter
+    writer: InterpolationWriter
     service: EvaluatorService
 
-    async def write(self, order: PointOrder) -> WrittenPoint:
+    async def run(self, order: InterpolationExport) -> ExportedCheckpoint:
         """The written checkpoint. Raises InvalidInput, Corrupt, NotFound, FailedPrecondition, Unavailable."""
         violations = order.violations()
         if violations:

@@ -1,4 +1,4 @@
-"""The loop that answers: one question after the other, for as long as the service lives.
+"""The loop that evaluates: one request after the other, for as long as the service lives.
 
 A store that is away and a disk that is full are no faults: the evaluation says what it waits for and is tried again
 after a pause that grows, while others have their turn. Anything else fails one evaluation and nothing more. The loop
@@ -16,15 +16,15 @@ from services.common.blocking import Blocking
 from services.common.cache.disk_space import full_place, is_disk_full
 from services.common.errors import CheckpointDamaged, RetainError, StorageFull, Unavailable
 from services.common.logging import get_logger
-from services.evaluator.application.answering import Answering
+from services.evaluator.application.evaluate_checkpoint import EvaluateCheckpoint
+from services.evaluator.application.evaluation_queue import EvaluationQueue
 from services.evaluator.application.live import Live
 from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.ports import Evaluations, Exporter, History, ShownRuns
-from services.evaluator.application.waiting_line import WaitingLine
-from services.evaluator.domain.answer import Answer, Evaluation, Record, State, base_id
-from services.evaluator.domain.question import CheckpointRef, Question
+from services.evaluator.domain.request import CheckpointRef, EvaluationRequest
+from services.evaluator.domain.result import Evaluation, EvaluationResult, EvaluationState, HistoryRecord, base_id
 
-RETRY_S, LONGEST_RETRY_S = 2.0, 60.0  # before a question is taken up again whose store was away
+RETRY_S, LONGEST_RETRY_S = 2.0, 60.0  # before a request is taken up again whose store was away
 RELEASE_AFTER_S = 60.0  # idle seconds after which models are dropped from memory
 MOST_DEATHS = 3  # of the loop
 MOST_BEGINNINGS = 5  # by processes that did not end in good order
@@ -32,16 +32,16 @@ log = get_logger(__name__)
 
 
 @dataclass(kw_only=True)
-class Working:
-    """`records` is held while an answer is kept: whoever deletes a run takes it too."""
+class EvaluationLoop:
+    """`records` is held while a result is stored: whoever deletes a run takes it too."""
 
-    answering: Answering
+    evaluate_checkpoint: EvaluateCheckpoint
     evaluations: Evaluations
     history: History
     shown: ShownRuns
     exporter: Exporter
     live: Live
-    line: WaitingLine
+    queue: EvaluationQueue
     thread: MeasuringThread
     calls: Blocking
     clock: Callable[[], float] = time.time
@@ -59,9 +59,9 @@ class Working:
         if self._at is not None:
             await self._take_up(self._at)
         while True:
-            evaluation_id = await self.line.take(self.release_after_s)
+            evaluation_id = await self.queue.take(self.release_after_s)
             if evaluation_id is None:
-                await self.thread.run(self.answering.measurer.release)
+                await self.thread.run(self.evaluate_checkpoint.measurer.release)
             elif (evaluation := self.live.get(evaluation_id)) is not None:
                 self._at = evaluation
                 await self._evaluate(evaluation)
@@ -72,30 +72,30 @@ class Working:
         deaths = self._deaths[evaluation.id] = self._deaths.get(evaluation.id, 0) + 1
         now = self.live.get(evaluation.id)
         if now is not None and deaths < MOST_DEATHS:
-            self.line.put(now.id)
-            await self.live.tell(now.to(State.PENDING, now_s=self.clock()))
+            self.queue.put(now.id)
+            await self.live.tell(now.to(EvaluationState.PENDING, now_s=self.clock()))
         elif now is not None:
             text = f"the evaluator's working task died of it {deaths} times; its log has the tracebacks"
-            await self._end(now.to(State.FAILED, now_s=self.clock(), error=text, error_reason="INTERNAL"))
+            await self._end(now.to(EvaluationState.FAILED, now_s=self.clock(), error=text, error_reason="INTERNAL"))
         self._at = None
 
     async def _evaluate(self, evaluation: Evaluation) -> None:
         began_s = time.monotonic()
-        running = evaluation.to(State.RUNNING, now_s=self.clock())
+        running = evaluation.to(EvaluationState.RUNNING, now_s=self.clock())
         await self.live.tell(running)
         try:
             if await self._deadly(running):
                 return
-            with_base = await self._lacks_base(running.question)
-            ended, answer = await self._answered(running, with_base=with_base)
-            await self._keep(ended, answer)
+            with_base = await self._lacks_base(running.request)
+            ended, result = await self._evaluated(running, with_base=with_base)
+            await self._keep(ended, result)
         except Unavailable as error:
             await self._put_off(running, error)
             return
         self._tries.pop(ended.id, None)
         self._begun.discard(ended.id)
         self._deaths.pop(ended.id, None)
-        self.exporter.count(succeeded=ended.state is State.SUCCEEDED, duration_s=time.monotonic() - began_s)
+        self.exporter.count(succeeded=ended.state is EvaluationState.SUCCEEDED, duration_s=time.monotonic() - began_s)
         await self.live.drop(ended.id)
 
     async def leave(self) -> None:
@@ -115,7 +115,9 @@ class Working:
         if beginnings <= MOST_BEGINNINGS:
             return False
         text = f"{beginnings - 1} processes of the evaluator ended while they measured it (is there memory enough?)"
-        await self._end(running.to(State.FAILED, now_s=self.clock(), error=text, error_reason="EVALUATOR_DIED"))
+        await self._end(
+            running.to(EvaluationState.FAILED, now_s=self.clock(), error=text, error_reason="EVALUATOR_DIED")
+        )
         self._begun.discard(running.id)
         return True
 
@@ -126,18 +128,18 @@ class Working:
         tries = self._tries[running.id] = self._tries.get(running.id, 0) + 1
         pause_s = min(self.longest_retry_s, self.retry_s * 2 ** min(tries - 1, 20))
         log.warning("evaluation waits", evaluation=running.id, waits_for=error.message, again_in_s=pause_s)
-        self.line.put(running.id, after_s=pause_s)
-        await self.live.tell(running.to(State.PENDING, now_s=self.clock(), waiting_for=error.message))
+        self.queue.put(running.id, after_s=pause_s)
+        await self.live.tell(running.to(EvaluationState.PENDING, now_s=self.clock(), waiting_for=error.message))
         if isinstance(error, StorageFull):
             try:
-                await self.thread.run(self.answering.measurer.make_room)
+                await self.thread.run(self.evaluate_checkpoint.measurer.make_room)
             except (OSError, RetainError) as fault:  # on a full disk even deleting may need room
                 log.warning("no room could be made", error=repr(fault))
 
-    async def _answered(self, running: Evaluation, *, with_base: bool) -> tuple[Evaluation, Answer | None]:
+    async def _evaluated(self, running: Evaluation, *, with_base: bool) -> tuple[Evaluation, EvaluationResult | None]:
         """The ended evaluation. Raises Unavailable, which is no fault; anything else fails this evaluation only."""
         try:
-            answer = await self.thread.run(lambda: self.answering.answer(running.question, with_base=with_base))
+            result = await self.thread.run(lambda: self.evaluate_checkpoint.run(running.request, with_base=with_base))
         except Unavailable:
             raise
         except Exception as error:  # a fault of one evaluation must not end the service
@@ -146,29 +148,29 @@ class Working:
             reason = error.reason if isinstance(error, RetainError) else "INTERNAL"
             log.error("evaluation failed", evaluation=running.id, reason=reason, exc_info=error)
             said = {"error": str(error) or type(error).__name__, "error_reason": reason}
-            damaged = damaged_of(running.question, error)
-            return running.to(State.FAILED, now_s=self.clock(), damaged=damaged, **said), None
-        measured = {"results": answer.results, "scores": answer.scores, "measure_s": answer.measure_s}
-        scores = {f"{score.retention_set}/{score.use}": score.ratio for score in answer.scores}
-        log.info("evaluation done", evaluation=running.id, measure_s=round(answer.measure_s, 3), scores=scores)
-        return running.to(State.SUCCEEDED, now_s=self.clock(), **measured), answer
+            damaged = damaged_of(running.request, error)
+            return running.to(EvaluationState.FAILED, now_s=self.clock(), damaged=damaged, **said), None
+        measured = {"results": result.results, "scores": result.scores, "measure_s": result.measure_s}
+        scores = {f"{score.retention_set}/{score.use}": score.ratio for score in result.scores}
+        log.info("evaluation done", evaluation=running.id, measure_s=round(result.measure_s, 3), scores=scores)
+        return running.to(EvaluationState.SUCCEEDED, now_s=self.clock(), **measured), result
 
-    async def _lacks_base(self, question: Question) -> bool:
+    async def _lacks_base(self, request: EvaluationRequest) -> bool:
         """Whether the history of this stage still wants its first row."""
-        if question.base is None or not in_history(question):
+        if request.base is None or not in_history(request):
             return False
-        known = await self.calls(self.history.load, question.run)
-        return all(record.evaluation_id != base_id(question.stage) for record in known)
+        known = await self.calls(self.history.load, request.run)
+        return all(record.evaluation_id != base_id(request.stage) for record in known)
 
-    async def _keep(self, ended: Evaluation, answer: Answer | None) -> None:
-        """History and metrics first: what is ended in the store has been shown. Told twice, a record is kept once."""
+    async def _keep(self, ended: Evaluation, result: EvaluationResult | None) -> None:
+        """History and metrics first: what is ended in the store has been shown. Told twice, a record is stored once."""
         async with self.records:
             if self.live.get(ended.id) is None:
                 return  # its run was deleted meanwhile
-            if ended.state is State.SUCCEEDED and in_history(ended.question):
-                if answer is not None and answer.base is not None:
-                    await self.calls(self.history.append, Record.of_base(ended, answer.base))
-                record = Record.of(ended)
+            if ended.state is EvaluationState.SUCCEEDED and in_history(ended.request):
+                if result is not None and result.base is not None:
+                    await self.calls(self.history.append, HistoryRecord.of_base(ended, result.base))
+                record = HistoryRecord.of(ended)
                 await self.calls(self.history.append, record)
                 if record.exported:
                     if record.run not in self.exporter.exported_runs():
@@ -177,7 +179,7 @@ class Working:
             await self.calls(self.evaluations.save, ended)
 
     async def _end(self, ended: Evaluation) -> None:
-        """Ends an evaluation without an answer, and keeps that as soon as the store takes it."""
+        """Ends an evaluation without a result, and stores that as soon as the store takes it."""
         await self.live.tell(ended)
         async with self.records:
             await self.calls(self.evaluations.save, ended)
@@ -185,14 +187,14 @@ class Working:
         await self.live.drop(ended.id)
 
 
-def in_history(question: Question) -> bool:
-    """Points of a line, and what belongs to no run, are no part of a history."""
-    return bool(question.run) and question.model.line is None
+def in_history(request: EvaluationRequest) -> bool:
+    """Interpolations, and what belongs to no run, are no part of a history."""
+    return bool(request.run) and request.model.interpolation is None
 
 
-def damaged_of(question: Question, error: Exception) -> CheckpointRef | None:
-    """The checkpoint of the question that an error calls damaged."""
+def damaged_of(request: EvaluationRequest, error: Exception) -> CheckpointRef | None:
+    """The checkpoint of the request that an error calls damaged."""
     if not isinstance(error, CheckpointDamaged):
         return None
     place = error.metadata.get("uri"), error.metadata.get("manifest_sha256")
-    return next((ref for ref in question.checkpoints if (ref.uri, ref.manifest_sha256) == place), None)
+    return next((ref for ref in request.checkpoints if (ref.uri, ref.manifest_sha256) == place), None)

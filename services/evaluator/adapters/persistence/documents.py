@@ -1,4 +1,4 @@
-"""The JSON documents that the evaluator keeps: plain fields of the domain's values, by name.
+"""The JSON documents that the evaluator stores: plain fields of the domain's values, by name.
 
 JSON knows neither NaN nor infinity, and other readers choke on Python's way of writing them, so such numbers are the
 strings "nan", "inf" and "-inf".
@@ -22,11 +22,28 @@ from typing import Any, TypeVar
 from services.common.errors import Corrupt
 from services.common.versions import Versions, WrittenByNewer
 from services.evaluator.application.ports import FloorName, MeasurementName
-from services.evaluator.domain.answer import Evaluation, Measurement, NoiseFloor, Record, Score, SetResult, State
-from services.evaluator.domain.question import Baseline, CheckpointRef, Line, Model, Question, Role, SetRef, Use
+from services.evaluator.domain.request import (
+    Baseline,
+    CheckpointRef,
+    EvalSetRef,
+    EvaluationRequest,
+    Interpolation,
+    Model,
+    SetRole,
+    SetUse,
+)
+from services.evaluator.domain.result import (
+    Evaluation,
+    EvaluationState,
+    ForgettingScore,
+    HistoryRecord,
+    Measurement,
+    NoiseFloor,
+    SetResult,
+)
 
 T = TypeVar("T")
-VERSION = 3
+VERSION = 4
 Document = dict[str, Any]
 
 
@@ -84,17 +101,17 @@ def decode_evaluation(data: bytes, where: str) -> Evaluation:
     return _decoded(_evaluation, data, where, _VERSIONS)
 
 
-def encode_history(records: list[Record]) -> bytes:
+def encode_history(records: list[HistoryRecord]) -> bytes:
     """The history of a run, oldest first."""
     rows = [_plain(asdict(record)) for record in records]
     return json.dumps(_VERSIONS.stamp({"records": rows}), allow_nan=False, indent=1).encode()
 
 
-def decode_history(data: bytes, where: str) -> tuple[list[Record], list[str]]:
+def decode_history(data: bytes, where: str) -> tuple[list[HistoryRecord], list[str]]:
     """The rows that can be read, and what is wrong with each of the others."""
 
-    def build(document: Document) -> tuple[list[Record], list[str]]:
-        found: list[Record] = []
+    def build(document: Document) -> tuple[list[HistoryRecord], list[str]]:
+        found: list[HistoryRecord] = []
         faults: list[str] = []
         for number, row in enumerate(document["records"]):
             try:
@@ -125,11 +142,20 @@ def _from_2(document: Document) -> Document:
     return document | {"scores": [score | {"floor_ratio": None} for score in document["scores"]]}
 
 
+def _from_3(document: Document) -> Document:
+    """Version 3 called the request a question, and an interpolation a line."""
+    if "records" in document:
+        return document
+    asked = dict(document["question"])
+    asked["model"] = {"checkpoint": asked["model"]["checkpoint"], "interpolation": asked["model"]["line"]}
+    return {name: value for name, value in document.items() if name != "question"} | {"request": asked}
+
+
 def _no_seal(document: Document) -> Document:
     raise ValueError("version 1 of a measurement has no seal; it is measured again")
 
 
-_VERSIONS = Versions(current=VERSION, upcasters={1: _from_1, 2: _from_2})
+_VERSIONS = Versions(current=VERSION, upcasters={1: _from_1, 2: _from_2, 3: _from_3})
 _MEASUREMENTS = Versions(current=2, upcasters={1: _no_seal})
 _FLOORS = Versions(current=1, upcasters={})
 # What reading something else than our own document raises: also too deep a nesting, and numbers without an end.
@@ -182,18 +208,19 @@ def _checkpoint(document: dict[str, Any]) -> CheckpointRef:
     return CheckpointRef(**document)
 
 
-def _set(document: dict[str, Any]) -> SetRef:
-    return SetRef(**{**document, "role": Role(document["role"]), "use": Use(document["use"])})
+def _set(document: dict[str, Any]) -> EvalSetRef:
+    return EvalSetRef(**{**document, "role": SetRole(document["role"]), "use": SetUse(document["use"])})
 
 
-def _question(document: dict[str, Any]) -> Question:
-    line = document["model"]["line"]
-    return Question(
+def _request(document: dict[str, Any]) -> EvaluationRequest:
+    point = document["model"]["interpolation"]
+    return EvaluationRequest(
         **{
             **document,
             "model": Model(
                 checkpoint=_checkpoint(document["model"]["checkpoint"]),
-                line=line and Line(parent=_checkpoint(line["parent"]), weight=float(line["weight"])),
+                interpolation=point
+                and Interpolation(parent=_checkpoint(point["parent"]), weight=float(point["weight"])),
             ),
             "sets": tuple(map(_set, document["sets"])),
             "baselines": tuple(
@@ -210,9 +237,9 @@ def _result(document: dict[str, Any]) -> SetResult:
     return SetResult(**{**document, **numbers, "set": _set(document["set"])})
 
 
-def _score(document: dict[str, Any]) -> Score:
+def _score(document: dict[str, Any]) -> ForgettingScore:
     numbers = {name: float(document[name]) for name in ("ratio", "nats", "baseline_perplexity", "perplexity")}
-    return Score(**{**document, **numbers, "use": Use(document["use"])})
+    return ForgettingScore(**{**document, **numbers, "use": SetUse(document["use"])})
 
 
 def _rows(document: dict[str, Any]) -> dict[str, Any]:
@@ -224,9 +251,13 @@ def _rows(document: dict[str, Any]) -> dict[str, Any]:
 
 def _evaluation(document: dict[str, Any]) -> Evaluation:
     damaged = document["damaged"] and _checkpoint(document["damaged"])
-    changed = {"question": _question(document["question"]), "state": State(document["state"]), "damaged": damaged}
+    changed = {
+        "request": _request(document["request"]),
+        "state": EvaluationState(document["state"]),
+        "damaged": damaged,
+    }
     return Evaluation(**{**document, **changed, **_rows(document)})
 
 
-def _record(document: dict[str, Any]) -> Record:
-    return Record(**{**document, **_rows(document), "train_loss_nats": float(document["train_loss_nats"])})
+def _record(document: dict[str, Any]) -> HistoryRecord:
+    return HistoryRecord(**{**document, **_rows(document), "train_loss_nats": float(document["train_loss_nats"])})

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 
 from services.common.metrics import SERIES_KEPT_S, EvaluatorMetrics, RunSeries, finite_or_infinite
 from services.evaluator.application.ports import Exporter
-from services.evaluator.domain.answer import Record
-from services.evaluator.domain.question import Use
+from services.evaluator.domain.request import SetUse
+from services.evaluator.domain.result import HistoryRecord
 
 
 class PrometheusExporter(Exporter):
-    """Sets `EvaluatorMetrics`. Called from the event loop and from the upkeep thread."""
+    """Sets `EvaluatorMetrics`. Called from the event loop and from the thread of metrics retention."""
 
     def __init__(
         self, metrics: EvaluatorMetrics, *, kept_s: float = SERIES_KEPT_S, clock: Callable[[], float] = time.monotonic
@@ -28,7 +28,7 @@ class PrometheusExporter(Exporter):
         self._shown: dict[str, str] = {}  # run -> the stage that it shows
         self._lock = threading.Lock()
 
-    def export(self, record: Record) -> None:
+    def export(self, record: HistoryRecord) -> None:
         with self._lock:
             if self._shown.get(record.run) not in (None, record.stage):
                 self._metrics.remove_series(run=record.run)
@@ -36,17 +36,17 @@ class PrometheusExporter(Exporter):
             self._series.resumed(record.run)
             where = {"run": record.run, "stage": record.stage}
             for result in record.results:
-                if result.set.use is Use.CONTROL:
+                if result.set.use is SetUse.CONTROL:
                     labels = where | {"set": result.set.name, "role": str(result.set.role)}
                     self._metrics.perplexity.labels(**labels).set(finite_or_infinite(result.perplexity))
                     self._metrics.loss_nats.labels(**labels).set(finite_or_infinite(result.loss_nats))
             self._export_scores(record, where)
 
-    def _export_scores(self, record: Record, where: dict[str, str]) -> None:
-        roles = {result.set.name: str(result.set.role) for result in record.results if result.set.use is Use.CONTROL}
+    def _export_scores(self, record: HistoryRecord, where: dict[str, str]) -> None:
+        roles = {result.set.name: str(result.set.role) for result in record.results if result.set.use is SetUse.CONTROL}
         metrics = self._metrics
         for score in record.scores:
-            if score.use is not Use.CONTROL:
+            if score.use is not SetUse.CONTROL:
                 continue
             labels = where | {"retention_set": score.retention_set}
             baseline = where | {"set": score.retention_set, "role": roles[score.retention_set]}

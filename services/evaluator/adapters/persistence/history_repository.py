@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 
 from services.common.errors import Corrupt, NotFound
 from services.common.store.object_store import ObjectStore
-from services.evaluator.adapters import documents
-from services.evaluator.adapters.aside import Aside
+from services.evaluator.adapters.persistence import documents
+from services.evaluator.adapters.persistence.aside import Aside
 from services.evaluator.application.ports import History, ShownRuns
-from services.evaluator.domain.answer import Record
+from services.evaluator.domain.result import HistoryRecord
 
 _HISTORY, _SHOWN, _COMPLETE = "history/", "evaluator/shown/", "evaluator/shown.complete"
 IN_MEMORY = 16  # histories that were read or written last
@@ -32,10 +32,10 @@ class StoredHistory(History):
 
     def __init__(self, store: ObjectStore, aside: Aside) -> None:
         self._store, self._aside = store, aside
-        self._known: OrderedDict[str, list[Record]] = OrderedDict()
+        self._known: OrderedDict[str, list[HistoryRecord]] = OrderedDict()
         self._lock = threading.RLock()
 
-    def append(self, record: Record) -> None:
+    def append(self, record: HistoryRecord) -> None:
         with self._lock:
             records = list(self.load(record.run))
             if any(known.evaluation_id == record.evaluation_id for known in records):
@@ -46,7 +46,7 @@ class StoredHistory(History):
             records.insert(place, record)
             self._write(record.run, records)
 
-    def load(self, run: str) -> Sequence[Record]:
+    def load(self, run: str) -> Sequence[HistoryRecord]:
         with self._lock:
             if run not in self._known:
                 self._remember(run, self._read(run))
@@ -58,7 +58,7 @@ class StoredHistory(History):
             self._store.delete(_history_key(run))
             self._known.pop(run, None)
 
-    def _read(self, run: str) -> list[Record]:
+    def _read(self, run: str) -> list[HistoryRecord]:
         key = _history_key(run)
         try:
             data = self._store.get_bytes(key)
@@ -74,12 +74,12 @@ class StoredHistory(History):
             self._write(run, records)  # the rows that can be read
         return records
 
-    def _write(self, run: str, records: list[Record]) -> None:
+    def _write(self, run: str, records: list[HistoryRecord]) -> None:
         data = documents.encode_history(records)
         self._store.put_bytes(_history_key(run), data, content_type="application/json")
         self._remember(run, records)
 
-    def _remember(self, run: str, records: list[Record]) -> None:
+    def _remember(self, run: str, records: list[HistoryRecord]) -> None:
         self._known[run] = records
         self._known.move_to_end(run)
         while len(self._known) > IN_MEMORY:

@@ -1,4 +1,4 @@
-"""Puts a point of a line into the store: weights and tokenizer, the manifest last, and nothing over anything else."""
+"""Puts an interpolation into the store: weights and tokenizer, the manifest last, and nothing over anything else."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +12,13 @@ from services.common.cache.disk_space import is_disk_full
 from services.common.errors import FailedPrecondition, StorageFull
 from services.common.heart import beat
 from services.common.store.object_store import ObjectStore, key_of
-from services.evaluator.adapters.measurer import TorchMeasurer
-from services.evaluator.adapters.verified import VerifiedFiles, read_manifest
-from services.evaluator.application.ports import PointWriter
-from services.evaluator.domain.question import CheckpointRef, PointOrder, WrittenPoint
+from services.evaluator.adapters.measuring.measurer import TorchMeasurer
+from services.evaluator.adapters.measuring.verified_files import VerifiedFiles, read_manifest
+from services.evaluator.application.ports import InterpolationWriter
+from services.evaluator.domain.request import CheckpointRef, ExportedCheckpoint, InterpolationExport
 
 
-class TorchPointWriter(PointWriter):
+class TorchInterpolationWriter(InterpolationWriter):
     """Takes the weights from the measurer, which has just measured them.
 
     There is no optimizer's state in what is written: moments belong to weights that were trained, and a stage that goes
@@ -28,7 +28,7 @@ class TorchPointWriter(PointWriter):
     def __init__(self, measurer: TorchMeasurer, files: VerifiedFiles, store: ObjectStore, cache: ContentCache) -> None:
         self._measurer, self._files, self._store, self._cache = measurer, files, store, cache
 
-    def write(self, order: PointOrder) -> WrittenPoint:
+    def write(self, order: InterpolationExport) -> ExportedCheckpoint:
         key = key_of(self._store, order.output_uri)
         try:
             with self._cache.work_folder() as made:
@@ -47,9 +47,9 @@ class TorchPointWriter(PointWriter):
             step=manifest.step,
             tokens=manifest.tokens,
         )
-        return WrittenPoint(checkpoint=ref, bytes=manifest.size_bytes)
+        return ExportedCheckpoint(checkpoint=ref, bytes=manifest.size_bytes)
 
-    def _make(self, order: PointOrder, made: Path) -> Manifest:
+    def _make(self, order: InterpolationExport, made: Path) -> Manifest:
         result = order.model.checkpoint
         weights = self._measurer.weights(order.model)
         with self._files.model_folder(result) as source:

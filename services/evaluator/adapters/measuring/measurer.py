@@ -1,6 +1,6 @@
 """Measures with torch: loads verified weights, runs them over a verified set, keeps the last models in memory.
 
-This module imports torch and is itself imported at the first question only (see `LazyTorch`): an idle evaluator is
+This module imports torch and is itself imported at the first request only (see `LazyTorch`): an idle evaluator is
 small.
 """
 
@@ -26,14 +26,14 @@ from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
 from services.common.errors import FailedPrecondition
 from services.common.heart import beat
-from services.evaluator.adapters.model_cache import ModelCache
-from services.evaluator.adapters.verified import VerifiedFiles, damaged, read_manifest
-from services.evaluator.adapters.weights import Weights, claims, load
+from services.evaluator.adapters.measuring.model_cache import ModelCache
+from services.evaluator.adapters.measuring.verified_files import VerifiedFiles, damaged, read_manifest
+from services.evaluator.adapters.measuring.weights import Weights, claims, load
 from services.evaluator.application.ports import Measurer, Sampler
-from services.evaluator.domain.answer import Measurement, NoiseFloor
-from services.evaluator.domain.question import CheckpointRef, Model, SetRef
+from services.evaluator.domain.request import CheckpointRef, EvalSetRef, Model
+from services.evaluator.domain.result import Measurement, NoiseFloor
 
-MODELS_IN_MEMORY = 2  # both ends of a line
+MODELS_IN_MEMORY = 2  # both ends of an interpolation
 DIGESTS_IN_MEMORY = 10_000
 # Raise it with every change to model/ that changes a bit of a measurement: what was kept before is measured again.
 ARITHMETIC = 1
@@ -84,7 +84,7 @@ class TorchMeasurer(Measurer, Sampler):
     def floor_method(self) -> str:
         return f"{self._method} floor={FLOOR} cores={len(os.sched_getaffinity(0))}"
 
-    def floor(self, model: Model, ref: SetRef) -> NoiseFloor:
+    def floor(self, model: Model, ref: EvalSetRef) -> NoiseFloor:
         doing = f"measuring the noise floor on {ref.name}"
         try:
             found = measure_floor(
@@ -112,7 +112,7 @@ class TorchMeasurer(Measurer, Sampler):
     def identify(self, model: Model) -> str:
         return model.digest([self._identified(end) for end in model.ends])
 
-    def identify_set(self, ref: SetRef) -> str:
+    def identify_set(self, ref: EvalSetRef) -> str:
         with self._lock:
             known = self._sets.get(ref.digest)
         if known is None:
@@ -123,7 +123,7 @@ class TorchMeasurer(Measurer, Sampler):
                     self._sets.popitem(last=False)
         return known
 
-    def measure(self, model: Model, ref: SetRef) -> Measurement:
+    def measure(self, model: Model, ref: EvalSetRef) -> Measurement:
         eval_set = self._files.eval_set(ref)
         try:
             weights = self.weights(model)
@@ -186,12 +186,12 @@ class TorchMeasurer(Measurer, Sampler):
             raise FailedPrecondition(f"{checkpoint.uri}: {error}", reason=error.reason) from error
 
     def weights(self, model: Model) -> Llama:
-        """The model in memory: a checkpoint, or a point between two that are kept there."""
+        """The model in memory: a checkpoint, or an interpolation of two that are there."""
         ends = [self._loaded(end).model for end in model.ends]
-        if model.line is None or len(ends) == 1:
+        if model.interpolation is None or len(ends) == 1:
             return ends[0]
         beat(f"interpolating {model.checkpoint.uri}")
-        return interpolate(ends[0], ends[1], model.line.weight)
+        return interpolate(ends[0], ends[1], model.interpolation.weight)
 
     def _identified(self, ref: CheckpointRef) -> str:
         with self._lock:
@@ -206,7 +206,7 @@ class TorchMeasurer(Measurer, Sampler):
 
     def _loaded(self, ref: CheckpointRef) -> Weights:
         """Under the manifest's name: what a manifest claims of its weights is no name. Raises CheckpointDamaged when
-        the claim, or the question's, is not what the weights have."""
+        the claim, or the request's, is not what the weights have."""
 
         def load_it() -> Weights:
             with self._files.model_folder(ref) as folder:
@@ -216,7 +216,7 @@ class TorchMeasurer(Measurer, Sampler):
                 except BadCheckpoint as error:
                     raise damaged(ref, str(error)) from error
             allowed = claims(weights.digest, manifest)
-            for said, came in (("manifest", manifest.weights_digest), ("question", ref.weights_digest)):
+            for said, came in (("manifest", manifest.weights_digest), ("request", ref.weights_digest)):
                 if came not in allowed:
                     raise damaged(ref, f"its weights have the digest {weights.digest}, the {said} says {came}")
             return weights
@@ -256,7 +256,7 @@ def content_digest(eval_set: EvalSet) -> str:
 
 
 def _not_finite(eval_set: EvalSet) -> Measurement:
-    """A broken model is an answer, not a fault: NaN for the whole set, so that the gate sees what it must not pass."""
+    """A broken model is a result, not a fault: NaN for the whole set, so that the gate sees what it must not pass."""
     units_N = eval_set.units_N[1:] if eval_set.mask_N is None else eval_set.units_N[1:][eval_set.mask_N[1:] == 1]
     counts = torch.bincount(torch.from_numpy(units_N.astype("int64")), minlength=eval_set.units).tolist()
     return Measurement(

@@ -1,4 +1,4 @@
-"""What the evaluator answers: sums by set, scores by retention set, and the state of an evaluation."""
+"""What an evaluation measures: sums by set, scores by retention set, and the state of an evaluation."""
 
 import math
 import time
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from services.common.errors import Corrupt
-from services.evaluator.domain.question import CheckpointRef, Question, SetRef, Use
+from services.evaluator.domain.request import CheckpointRef, EvalSetRef, EvaluationRequest, SetUse
 
 _LN2 = math.log(2.0)
 
@@ -43,9 +43,9 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class SetResult:
-    """The row of one set in an answer: `Measurement` without its units."""
+    """The row of one set in a result: `Measurement` without its units."""
 
-    set: SetRef
+    set: EvalSetRef
     nats: float
     tokens: int
     bytes: int
@@ -55,7 +55,7 @@ class SetResult:
     units: int
 
     @classmethod
-    def of(cls, ref: SetRef, measured: Measurement) -> "SetResult":
+    def of(cls, ref: EvalSetRef, measured: Measurement) -> "SetResult":
         return cls(
             set=ref,
             nats=measured.nats,
@@ -69,7 +69,7 @@ class SetResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class ForgettingScore:
     """Forgetting of one retention set: positive is worse. Infinite when the model's perplexity is not finite, so that
     whoever compares it with a threshold stops. No interval with under 50 units.
 
@@ -79,7 +79,7 @@ class Score:
     """
 
     retention_set: str
-    use: Use
+    use: SetUse
     ratio: float
     nats: float
     ratio_low: float | None = None
@@ -102,17 +102,17 @@ class NoiseFloor:
 
     @property
     def ratio(self) -> float:
-        """The floor in the unit of `Score.ratio`."""
+        """The floor in the unit of `ForgettingScore.ratio`."""
         return math.expm1(self.nats)
 
 
 def score(
-    ref: SetRef,
+    ref: EvalSetRef,
     now: Measurement,
     baseline: Measurement,
     interval: tuple[float, float] | None,
     floor: NoiseFloor | None = None,
-) -> Score:
+) -> ForgettingScore:
     """The score of a set against its baseline. Raises Corrupt when the two are not measurements of one set, or when the
     baseline is not a finite number (nothing can be compared with it)."""
     if now.unit_tokens != baseline.unit_tokens:
@@ -123,7 +123,7 @@ def score(
     ratio = (now.perplexity - baseline.perplexity) / baseline.perplexity
     nats = now.loss_nats - baseline.loss_nats
     low, high = interval if interval and math.isfinite(ratio) else (None, None)
-    return Score(
+    return ForgettingScore(
         retention_set=ref.name,
         use=ref.use,
         ratio=ratio if math.isfinite(ratio) else math.inf,
@@ -137,7 +137,7 @@ def score(
     )
 
 
-def judged_by(found: Score, most_bits_per_byte: float | None) -> Score:
+def judged_by(found: ForgettingScore, most_bits_per_byte: float | None) -> ForgettingScore:
     """The score, shown only where the baseline needs more bits a byte than that: what was never known cannot be
     forgotten. A score that is no number counts whatever was known, and so does one without bytes to tell by."""
     bits = found.baseline_bits_per_byte
@@ -146,7 +146,7 @@ def judged_by(found: Score, most_bits_per_byte: float | None) -> Score:
     return replace(found, shown_only=bits > most_bits_per_byte)
 
 
-class State(StrEnum):
+class EvaluationState(StrEnum):
     """PENDING -> RUNNING -> SUCCEEDED or FAILED; a restart, or a store that is away, takes RUNNING back to PENDING."""
 
     PENDING = "PENDING"
@@ -156,15 +156,15 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
-        return self in (State.SUCCEEDED, State.FAILED)
+        return self in (EvaluationState.SUCCEEDED, EvaluationState.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class EvaluationResult:
     """What measuring gave. `measure_s` leaves out what was read from the store."""
 
     results: tuple[SetResult, ...]
-    scores: tuple[Score, ...]
+    scores: tuple[ForgettingScore, ...]
     measure_s: float
     base: "Rows | None" = None
 
@@ -174,22 +174,22 @@ class Rows:
     """What the base before training scores, where a stage's history begins."""
 
     results: tuple[SetResult, ...]
-    scores: tuple[Score, ...]
+    scores: tuple[ForgettingScore, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """A question and how far its answer is. `sequence` grows with every change, across restarts too.
+    """A request and how far it is. `sequence` grows with every change, across restarts too.
 
     `damaged`: the checkpoint whose files are not those of its manifest, with the reason CHECKPOINT_DAMAGED.
     `waiting_for`: what it waits for, for people; empty while nothing is waited for.
     """
 
     id: str
-    question: Question
-    state: State = State.PENDING
+    request: EvaluationRequest
+    state: EvaluationState = EvaluationState.PENDING
     results: tuple[SetResult, ...] = ()
-    scores: tuple[Score, ...] = ()
+    scores: tuple[ForgettingScore, ...] = ()
     error: str = ""
     error_reason: str = ""
     sequence: int = 0
@@ -199,7 +199,7 @@ class Evaluation:
     damaged: CheckpointRef | None = None
     waiting_for: str = ""
 
-    def to(self, state: State, *, now_s: float, **changes: object) -> "Evaluation":
+    def to(self, state: EvaluationState, *, now_s: float, **changes: object) -> "Evaluation":
         """The next version, which waits for nothing unless `changes` say so. Sequences count milliseconds: a restarted
         service goes on above what it ever sent."""
         sequence = max(self.sequence + 1, int(now_s * 1000))
@@ -209,8 +209,8 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
-    """One row of a run's history. `evaluation_id` is its identity: told twice, it is kept once.
+class HistoryRecord:
+    """One row of a run's history. `evaluation_id` is its identity: told twice, it is stored once.
 
     `baseline`: the base before training, the first row of its stage: step 0, compared with the baseline of each set.
     """
@@ -223,35 +223,35 @@ class Record:
     tokens: int
     train_loss_nats: float
     results: tuple[SetResult, ...]
-    scores: tuple[Score, ...]
+    scores: tuple[ForgettingScore, ...]
     time_s: float
     exported: bool = False  # whether metrics show it
     baseline: bool = False
 
     @classmethod
-    def of(cls, evaluation: Evaluation) -> "Record":
-        question = evaluation.question
+    def of(cls, evaluation: Evaluation) -> "HistoryRecord":
+        request = evaluation.request
         return cls(
             evaluation_id=evaluation.id,
-            run=question.run,
-            stage=question.stage,
-            attempt=question.attempt,
-            step=question.step,
-            tokens=question.model.checkpoint.tokens,
-            train_loss_nats=question.train_loss_nats,
+            run=request.run,
+            stage=request.stage,
+            attempt=request.attempt,
+            step=request.step,
+            tokens=request.model.checkpoint.tokens,
+            train_loss_nats=request.train_loss_nats,
             results=evaluation.results,
             scores=evaluation.scores,
             time_s=evaluation.end_time_s if evaluation.end_time_s is not None else time.time(),
-            exported=question.export_metrics,
+            exported=request.export_metrics,
         )
 
     @classmethod
-    def of_base(cls, evaluation: Evaluation, base: Rows) -> "Record":
+    def of_base(cls, evaluation: Evaluation, base: Rows) -> "HistoryRecord":
         """The first row of the stage that an evaluation belongs to."""
-        question = evaluation.question
+        request = evaluation.request
         return replace(
             cls.of(evaluation),
-            evaluation_id=base_id(question.stage),
+            evaluation_id=base_id(request.stage),
             step=0,
             tokens=0,
             train_loss_nats=0.0,

@@ -1,7 +1,7 @@
 """What the evaluator shows of runs that it measured: brought back after a restart, taken away after the run's end.
 
 An alert must not vanish with a process, so the last record of every run that has not ended is exported again at the
-start. Which runs had series is kept as marks in the store, so that a start costs as much as there is at work, however
+start. Which runs had series is stored as marks in the store, so that a start costs as much as there is at work, however
 many runs there ever were. Whether a run has ended is the orchestrator's to say; while it cannot be asked, what is shown
 stays, for at most `unknown_kept_s` after the last measurement.
 """
@@ -15,13 +15,13 @@ from services.common.errors import RetainError
 from services.common.logging import get_logger
 from services.evaluator.application.ports import Exporter, History, RunStates, ShownRuns
 
-UPKEEP_S = 20.0
+SWEEP_S = 20.0
 UNKNOWN_KEPT_S = 24 * 3600.0
 log = get_logger(__name__)
 
 
 @dataclass(kw_only=True)
-class Upkeep:
+class MetricsRetention:
     """Call `restore` once before serving; keep `run_forever` going. `clock` counts intervals, `wall_clock` tells the
     age of what an earlier process left."""
 
@@ -31,7 +31,7 @@ class Upkeep:
     run_states: RunStates
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
-    every_s: float = UPKEEP_S
+    every_s: float = SWEEP_S
     unknown_kept_s: float = UNKNOWN_KEPT_S
     _since_s: dict[str, float] = field(default_factory=dict)  # by `clock`: since when nothing is known of the run
 
@@ -68,7 +68,7 @@ class Upkeep:
             try:
                 await asyncio.to_thread(self.sweep)
             except RetainError as error:
-                log.warning("upkeep was put off", error=error.message)
+                log.warning("metrics retention was put off", error=error.message)
 
     def _has_ended(self, run: str) -> bool:
         since_s = self._since_s.setdefault(run, self.clock())

@@ -1,16 +1,17 @@
-"""What the evaluator keeps of questions and measurements, in the object store.
+"""Evaluations, measurements and noise floors in the object store.
 
     evaluations/{weights digest}/{set digest}.{method}.json
                                         a measurement with its units: asking twice measures once
     floors/{set digest}/{name}.json     a noise floor, by shape of the model and method
-    evaluator/evaluations/{id}.json     a question, and its answer once there is one
+    evaluator/evaluations/{id}.json     a request, and its result once there is one
     evaluator/runs/{run}/{ms}-{id}      names the evaluations of a run; "-" for those of none. Written before the
                                         evaluation and deleted after it, so that none is without
-    evaluator/unfinished/{id}           marks what a restart must take up: written after the question, deleted after the
-                                        answer; holds how many processes began to measure it
+    evaluator/unfinished/{id}           marks what a restart must take up: written after the request, deleted after the
+                                        result; holds how many processes began to measure it
     evaluator/damaged/...               a document that could not be read, put aside
 
-There is one evaluator, so a document has one writer; every write replaces a whole object. Histories: kept_history.py.
+There is one evaluator, so a document has one writer; every write replaces a whole object. Histories:
+history_repository.py.
 """
 
 import hashlib
@@ -18,23 +19,30 @@ from collections.abc import Sequence
 
 from services.common.errors import Corrupt, NotFound
 from services.common.store.object_store import ObjectStore
-from services.evaluator.adapters import documents
-from services.evaluator.adapters.aside import Aside
-from services.evaluator.application.ports import EvaluationKey, Evaluations, FloorName, Floors, MeasurementName, Results
-from services.evaluator.domain.answer import Evaluation, Measurement, NoiseFloor
+from services.evaluator.adapters.persistence import documents
+from services.evaluator.adapters.persistence.aside import Aside
+from services.evaluator.application.ports import (
+    EvaluationKey,
+    Evaluations,
+    FloorName,
+    Floors,
+    MeasurementName,
+    Measurements,
+)
+from services.evaluator.domain.result import Evaluation, Measurement, NoiseFloor
 
 _EVALUATIONS, _UNFINISHED, _RUNS = "evaluator/evaluations/", "evaluator/unfinished/", "evaluator/runs/"
 _NO_RUN = "-"
 
 
-class StoredResults(Results):
+class StoredMeasurements(Measurements):
     """Measurements by content. A damaged one is put aside and measured again."""
 
     def __init__(self, store: ObjectStore, aside: Aside) -> None:
         self._store, self._aside = store, aside
 
     def get(self, name: MeasurementName) -> Measurement | None:
-        key = result_key(name)
+        key = measurement_key(name)
         try:
             data = self._store.get_bytes(key)
         except NotFound:
@@ -47,10 +55,10 @@ class StoredResults(Results):
 
     def put(self, name: MeasurementName, measured: Measurement) -> None:
         data = documents.encode_measurement(measured, name)
-        self._store.put_bytes(result_key(name), data, content_type="application/json")
+        self._store.put_bytes(measurement_key(name), data, content_type="application/json")
 
 
-def result_key(name: MeasurementName) -> str:
+def measurement_key(name: MeasurementName) -> str:
     """Where a measurement lies. The method is in it by its hash: its text is in the document."""
     method = hashlib.sha256(name.method.encode()).hexdigest()[:16]
     return f"evaluations/{name.weights_digest}/{name.set_digest}.{method}.json"
@@ -93,15 +101,15 @@ class StoredEvaluations(Evaluations):
         self._begun: dict[str, int] = {}  # unfinished evaluation -> processes that began it
 
     def create(self, evaluation: Evaluation) -> Evaluation:
-        kept = self.load(evaluation.id)
-        if kept is None:
+        stored = self.load(evaluation.id)
+        if stored is None:
             self._store.put_bytes(_run_key(evaluation), b"")
             written = self._store.put_if_absent(_key(evaluation.id), documents.encode_evaluation(evaluation))
             # Not written: the reply to an earlier try of this call was lost, or another caller was faster.
-            kept = evaluation if written else self.load(evaluation.id) or evaluation
-        if not kept.state.ended:
+            stored = evaluation if written else self.load(evaluation.id) or evaluation
+        if not stored.state.ended:
             self._store.put_bytes(_UNFINISHED + evaluation.id, b"")
-        return kept
+        return stored
 
     def save(self, evaluation: Evaluation) -> None:
         data = documents.encode_evaluation(evaluation)
@@ -137,7 +145,7 @@ class StoredEvaluations(Evaluations):
         for info in self._store.list(_UNFINISHED):
             evaluation = self.load(info.key.removeprefix(_UNFINISHED))
             if evaluation is None or evaluation.state.ended:
-                self._store.delete(info.key)  # the answer was written and the mark not yet deleted, or put aside
+                self._store.delete(info.key)  # the result was written and the mark not yet deleted, or put aside
             else:
                 found.append(evaluation)
                 mark = self._store.get_bytes(info.key)
@@ -170,4 +178,4 @@ def _key(evaluation_id: str) -> str:
 
 def _run_key(evaluation: Evaluation) -> str:
     created_ms = int(evaluation.create_time_s * 1000)
-    return f"{_RUNS}{evaluation.question.run or _NO_RUN}/{created_ms:015d}-{evaluation.id}"
+    return f"{_RUNS}{evaluation.request.run or _NO_RUN}/{created_ms:015d}-{evaluation.id}"

@@ -2,7 +2,7 @@
 
 from model.evaluation.forgetting_score import bootstrap_interval
 from services.evaluator.application.ports import Statistics
-from services.evaluator.domain.answer import Measurement
+from services.evaluator.domain.result import Measurement
 
 
 class Bootstrap(Statistics):
