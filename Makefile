@@ -68,7 +68,7 @@ monitoring: .venv/.ready ## Generate the Prometheus rules, Grafana rules and das
 lint: .venv/.ready ## Check format, style, types and everything that is generated
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy services model ui deploy protos/generate.py
+	$(BIN)/mypy services model ui deploy protos/generate.py protos/gen/retain/values/*.py protos/gen/retain/mapper/*.py
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tests.docstrings
 	$(BIN)/buf lint protos
