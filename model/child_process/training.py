@@ -11,7 +11,8 @@ from tokenizers import Tokenizer as Backend
 from model.child_process.child import raised
 from model.child_process.process import Apart, Ended, Waiting
 from model.errors import BadSource
-from model.tokenization.tokenizer import Tokenizer, check_vocabulary
+from model.tokenization.bpe import check_vocabulary
+from model.tokenization.tokenizer import Tokenizer
 
 MEMORY_BYTES = 8 << 30
 PATIENCE_S = 3_600.0  # merging gives no sign: fifty megabytes of text take a minute, a vocabulary of 256,000 some more

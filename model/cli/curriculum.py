@@ -23,7 +23,8 @@ from model.dataloader.curriculum import (
     create_math_curriculum,
 )
 from model.dataloader.passes import count_passes, count_steps
-from model.tokenization.tokenizer import SMALLEST_VOCABULARY, Tokenizer
+from model.tokenization.bpe import SMALLEST_VOCABULARY
+from model.tokenization.tokenizer import Tokenizer
 
 _DOCUMENTS = 400
 _EPOCHS, _CONTEXT, _ROWS = 3, 128, 4

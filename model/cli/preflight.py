@@ -43,7 +43,7 @@ from model.document import Document
 from model.errors import BadSource, RetainModelError
 from model.nn.config import ModelConfig
 from model.tokenization.encoding import place_of
-from model.tokenization.tokenizer import TOKENIZER_FILE
+from model.tokenization.tokenizer_files import TOKENIZER_FILE
 
 LIMIT_BYTES, LIMIT_S = 64_000_000, 10.0
 BYTES_PER_TOKEN = 4  # of English text in a vocabulary of usual size: about where a cap on tokens ends

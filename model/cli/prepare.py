@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 from model.child_process.tokenizer import ApartTokenizer
 from model.child_process.training import train_apart
-from model.data.prepare import Prepared, Progress, open_prepared, prepare, training_texts
+from model.data.prepare import Progress, prepare, training_texts
+from model.data.prepared import Prepared, open_prepared
 from model.data.readers.json_rows import parse
 from model.data.shards import publish
 from model.data.sources import Source, open_source

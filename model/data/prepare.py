@@ -20,22 +20,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tokenizers
 
-from model.data.contamination import Overlap, OverlapMeter
-from model.data.content import NORMALISATION, Content
+from model.data.contamination import OverlapMeter
+from model.data.content import NORMALISATION
 from model.data.eval_set import UNIT_TOKENS, EvalSet
+from model.data.exam import Exam, Held, hold
 from model.data.held_out import FILE as HELD_OUT_FILE
 from model.data.held_out import HeldOut
-from model.data.shards import ShardMeta, ShardWriter, TokenShard
+from model.data.prepared import Prepared, read_record, write_record
+from model.data.shards import ShardMeta, ShardWriter
 from model.data.sources import Source, source_digest
-from model.data.split import CONTROL, REPORT, TRAIN, HoldOut, Nearest, Reservoir, Training, key_of, route, split_of
+from model.data.split import CONTROL, REPORT, TRAIN, HoldOut, Training, split_of
 from model.document import Document
 from model.errors import BadSource, NothingToPack
 from model.tokenization.encoding import encode_texts
@@ -45,55 +46,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int | None], None]  # (bytes of text done, bytes in all or None)
 BATCH_BYTES = 1 << 20
-_DOCUMENTS_A_BEAT = 1_000
 PACKING = 2  # part of every digest: raise it when packing changes what it writes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """What preparing a source made. `control` and `report` are None when nothing was held out (fraction 0).
-
-    overlap   of each set of the exam with the training text of this source
-    left_out  documents that were not taken because they hold text of the exam
-    """
-
-    digest: str
-    shard: Path
-    control: Path | None
-    report: Path | None
-    overlap: tuple[Overlap, ...]
-    left_out: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """What the evaluation sets of one source are made of: documents as they are measured (long ones shortened), and the
-    contents of the whole ones."""
-
-    control: tuple[Document, ...] = ()
-    report: tuple[Document, ...] = ()
-    contents: HeldOut = field(default_factory=HeldOut)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exam:
-    """All that a run is judged by: the documents of each set, and every content that may not be trained on (those of
-    the sets, and those that the runs before held out)."""
-
-    sets: Mapping[str, tuple[Document, ...]]
-    contents: HeldOut
-
-    @classmethod
-    def of(cls, held: Mapping[str, Held], before: HeldOut | None = None) -> Exam:
-        """The exam of a run whose roles hold out so much; `before`: what its base was measured by."""
-        sets = {}
-        for role, parts in held.items():
-            for part, documents in ((CONTROL, parts.control), (REPORT, parts.report)):
-                if documents:
-                    sets[f"{role}/{part}" if role else part] = documents
-        return cls(
-            sets=sets, contents=HeldOut.union([*(parts.contents for parts in held.values()), before or HeldOut()])
-        )
 
 
 def shard_digest(source: Source, tokenizer: Tokenizer, options: Mapping[str, Any]) -> str:
@@ -179,64 +132,6 @@ def pack(
         return writer.finish(source=source, digest=digest)
 
 
-def hold(
-    source: Source, tokenizer: Tokenizer, hold_out: HoldOut | None = None, *, beat: Callable[[], None] = lambda: None
-) -> Held:
-    """The documents that the evaluation sets of a source are made of, found in one pass without tokenising the rest.
-
-    The same contents give the same sets in any form and order. Raises BadSource when nothing is held out for a set.
-    """
-    rule = hold_out or HoldOut()
-    if rule.fraction == 0:
-        return Held()
-    held = {CONTROL: Reservoir(rule.control_units, rule.salt), REPORT: Reservoir(rule.report_units, rule.salt)}
-    nearest = Nearest(rule)
-    for number, _ in enumerate(route(source, rule, held, nearest)):
-        if number % _DOCUMENTS_A_BEAT == 0:
-            beat()
-    given_up = _fill_empty(source, rule, held, nearest, beat)
-    chosen: dict[str, list[tuple[Document, Document]]] = {}
-    caps = {CONTROL: (rule.control_units, rule.control_tokens), REPORT: (rule.report_units, rule.report_tokens)}
-    contents = HeldOut()
-    for part, (units, tokens) in caps.items():
-        # A report set shares nothing with the control set, by which everything was chosen.
-        documents = [document for document in held[part].by_hash() if not contents.finds(Content(document))]
-        chosen[part] = within_caps(documents, tokenizer, units=units, tokens=tokens, shorten_to=rule.shorten_to)
-        if not chosen[part]:
-            raise BadSource(
-                field=f"{source.uri}: {part} set",
-                came="no document was held out for it",
-                allowed=f"more documents, or a hold-out fraction above {rule.fraction:g} (or 0 for none)",
-            )
-        contents |= HeldOut.of(whole for whole, _ in chosen[part])
-    contents |= HeldOut.of(given_up)
-    return Held(
-        control=tuple(shown for _, shown in chosen[CONTROL]),
-        report=tuple(shown for _, shown in chosen[REPORT]),
-        contents=contents,
-    )
-
-
-def _fill_empty(
-    source: Source, rule: HoldOut, held: dict[str, Reservoir], nearest: Nearest, beat: Callable[[], None]
-) -> list[Document]:
-    """Gives a set that the rule left empty the documents nearest to it, and returns them: none may be trained on."""
-    share = max(1, round(nearest.documents * rule.fraction / 2))
-    wanted = {part: nearest.take(share) for part in (CONTROL, REPORT) if not held[part].by_hash()}
-    if not any(wanted.values()):
-        return []
-    given_up: list[Document] = []
-    for number, document in enumerate(source):
-        if number % _DOCUMENTS_A_BEAT == 0:
-            beat()
-        key = key_of(document)
-        for part, keys in wanted.items():
-            if key in keys:
-                held[part].add(document)
-                given_up.append(document)
-    return given_up
-
-
 def prepare(
     source: Source,
     tokenizer: Tokenizer,
@@ -260,7 +155,7 @@ def prepare(
     root = Path(root)
     digest = prepared_digest(source, tokenizer, context=context, hold_out=rule, overlap=overlap, exam=exam)
     record = root / "prepared" / f"{digest}.json"
-    found = _read_record(record, root)
+    found = read_record(record, root)
     if found is not None:
         return found
     if held is None:
@@ -300,7 +195,7 @@ def prepare(
         overlap=tuple(meter.result().values()) if overlap else (),
         left_out=training.left_out,
     )
-    _write_record(record, prepared)
+    write_record(record, prepared)
     return prepared
 
 
@@ -334,78 +229,3 @@ def _batches(documents: Iterable[Document], kind: str) -> Iterator[tuple[list[Do
             batch, size = [], 0
     if batch:
         yield batch, size
-
-
-def within_caps(
-    by_hash: list[Document], tokenizer: Tokenizer, *, units: int, tokens: int, shorten_to: int | None
-) -> list[tuple[Document, Document]]:
-    """(whole, as it is measured) of the first documents by hash that stay within both caps, at least one."""
-    chosen: list[tuple[Document, Document]] = []
-    used_units = used_tokens = 0
-    for whole in by_hash:
-        document, length = _shortened(whole, tokenizer, shorten_to)
-        used_units += max(1, -(-length // UNIT_TOKENS))
-        used_tokens += length
-        if chosen and (used_units > units or used_tokens > tokens):
-            break
-        chosen.append((whole, document))
-    return chosen
-
-
-def _shortened(document: Document, tokenizer: Tokenizer, most: int | None) -> tuple[Document, int]:
-    """The document, a text of more than `most` tokens cut between words, and how many tokens it has."""
-    if document.text is None:
-        return document, len(tokenizer.encode_document(document)[0])
-    text = document.text
-    (ids,) = encode_texts(tokenizer, [document])
-    length = len(ids)
-    while most is not None and length > most:
-        target = len(text) * most // length
-        cut = max(text.rfind(" ", 0, target), text.rfind("\n", 0, target))
-        text = text[: cut if cut > target // 2 else max(1, target)].rstrip() or text[: max(1, target)]
-        (ids,) = encode_texts(tokenizer, [replace(document, text=text)])
-        length = len(ids)
-        if target < 2:
-            break
-    return (document if text == document.text else replace(document, text=text)), length
-
-
-def _read_record(record: Path, root: Path) -> Prepared | None:
-    try:
-        raw = json.loads(record.read_text())
-    except FileNotFoundError:
-        return None
-    control, report = ((root / raw[part]) if raw[part] else None for part in (CONTROL, REPORT))
-    shard = root / raw["shard"]
-    if not all((folder / "meta.json").is_file() for folder in (shard, control, report) if folder):
-        return None
-    overlaps = tuple(
-        Overlap(**(facts | {"exact": tuple(facts["exact"]), "near": tuple(facts["near"])})) for facts in raw["overlap"]
-    )
-    return Prepared(
-        digest=raw["digest"],
-        shard=shard,
-        control=control,
-        report=report,
-        overlap=overlaps,
-        left_out=raw["left_out"],
-    )
-
-
-def _write_record(record: Path, prepared: Prepared) -> None:
-    record.parent.mkdir(parents=True, exist_ok=True)
-    root = record.parent.parent
-    raw: dict[str, Any] = {"digest": prepared.digest, "shard": prepared.shard.relative_to(root).as_posix()}
-    for part, folder in ((CONTROL, prepared.control), (REPORT, prepared.report)):
-        raw[part] = folder.relative_to(root).as_posix() if folder else None
-    raw["left_out"] = prepared.left_out
-    raw["overlap"] = [asdict(overlap) for overlap in prepared.overlap]
-    partial = record.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(raw, indent=1) + "\n")
-    os.replace(partial, record)
-
-
-def open_prepared(prepared: Prepared) -> tuple[TokenShard, EvalSet | None, EvalSet | None]:
-    """The training shard, the control set and the report set."""
-    sets = [EvalSet.open(folder) if folder else None for folder in (prepared.control, prepared.report)]
-    return TokenShard.open(prepared.shard), sets[0], sets[1]

@@ -59,7 +59,7 @@ _STRUCTURE = frozenset(
         "type",
     ]
 ) | frozenset(["function", "arguments", "description", "parameters", "properties", "required", "items", "enum"])
-_GUARDS, _MARKS = 2, 0x400  # places in a window, behind the two marks of a span; `model.tokenizer` has another half
+_GUARDS, _MARKS = 2, 0x400  # places in a window, behind the two marks of a span; `tokenizer` has another half
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,5 @@
 """Text to token ids and back, by the `tokenizers` library: a byte-level BPE that we train, or one taken from a model.
 
-Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909) starts from single bytes and again and again joins the
-commonest pair, until the vocabulary is full; starting from bytes (GPT-2, Radford et al. 2019), no text is unknown.
-
 Text is data: `<|end|>` inside a document or a message is five ordinary pieces of text, never the special token. Special
 tokens come only from the post-processor (`<|bos|>` in front of each document) and from the chat template.
 """
@@ -10,17 +7,16 @@ tokens come only from the post-processor (`<|bos|>` in front of each document) a
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, decoders
 from tokenizers import Tokenizer as Backend
 
 from model.document import Document
-from model.errors import BadCheckpoint, BadConfig, BadSource
-from model.json_file import read_json_object
+from model.errors import BadConfig, BadSource
+from model.tokenization.bpe import train_backend
 from model.tokenization.chat_template import (
     ChatFormat,
     Message,
@@ -30,21 +26,11 @@ from model.tokenization.chat_template import (
     render_chat,
     render_example,
 )
-from model.tokenization.long_words import ShortWords
+from model.tokenization.special_tokens import PRESET_NAMES, SPECIAL_TOKENS, mark_special, text_only
+from model.tokenization.tokenizer_files import CHAT_TEMPLATE_FILE, read_tokenizer, write_tokenizer
 
-BOS, END, PAD = "<|bos|>", "<|end|>", "<|pad|>"
-SPECIAL_TOKENS = (BOS, END, PAD, "<|system|>", "<|user|>", "<|assistant|>")
-SMALLEST_VOCABULARY = 256 + len(SPECIAL_TOKENS)
-
-TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, CHAT_TEMPLATE_FILE = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-)
-TOOL_TEMPLATE_FILE = "additional_chat_templates/tool_use.jinja"
-NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
 MOST_SPECIAL = 0x1800
-STAND_INS = 0x800  # place in a window of private characters, behind those of `model.chat`
+STAND_INS = 0x800  # place in a window of private characters, behind those of `chat_template`
 # Raise it when the same template and messages give other ids or another mask than before.
 CHAT_RENDERING = 2
 
@@ -58,15 +44,9 @@ def default_chat_format() -> ChatFormat:
     """How the models of a preset read conversations, whatever their tokenizer was trained on."""
     return ChatFormat(
         template=default_chat_template(),
-        special_tokens={"bos_token": BOS, "eos_token": END, "pad_token": PAD},
+        special_tokens=PRESET_NAMES,
         all_special=sorted(SPECIAL_TOKENS, key=len, reverse=True),
     )
-
-
-def check_vocabulary(vocab_size: int) -> None:
-    """Raises BadConfig for a vocabulary that does not hold every byte and the special tokens."""
-    if vocab_size < SMALLEST_VOCABULARY:
-        raise BadConfig("tokenizer.vocab_size", vocab_size, f"at least {SMALLEST_VOCABULARY}")
 
 
 class Tokenizer:
@@ -91,7 +71,7 @@ class Tokenizer:
         for name, token in self.special_tokens.items():
             if backend.token_to_id(token) is None:
                 raise BadConfig(f"tokenizer.{name}", token, "a token of the vocabulary")
-        _mark_special(backend, [AddedToken(token, special=True) for token in self.special_tokens.values()])
+        mark_special(backend, [AddedToken(token, special=True) for token in self.special_tokens.values()])
         canonical = json.dumps(json.loads(backend.to_str()), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         self.digest = hashlib.sha256(canonical.encode()).hexdigest()
         self.all_special = sorted(
@@ -103,7 +83,7 @@ class Tokenizer:
         self.ids = frozenset(backend.get_vocab(with_added_tokens=True).values())
         self.vocab_size = max(self.ids) + 1
         self._templated = backend  # finds special tokens in the text of a rendered template
-        self._backend = _text_only(backend)  # takes all text as ordinary
+        self._backend = text_only(backend)  # takes all text as ordinary
         self._guarded: dict[int, Backend] = {}
 
     # Making one
@@ -119,88 +99,34 @@ class Tokenizer:
         process of its own. The vocabulary comes out smaller than asked for when the texts do not hold enough pairs.
         Raises BadConfig for a vocabulary below 256 bytes and the special tokens, BadSource without any text.
         """
-        check_vocabulary(vocab_size)
-        words = texts if isinstance(texts, ShortWords) else ShortWords(texts)
-        backend = Backend(models.BPE())
-        backend.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Split(Regex(r"\p{N}"), "isolated"),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=True),
-            ]
-        )
-        backend.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size,
-            min_frequency=min_frequency,
-            special_tokens=list(SPECIAL_TOKENS),
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=show_progress,
-        )
-        backend.train_from_iterator(iter(words), trainer)
-        if not words.characters:
-            raise BadSource("tokenizer.train", "no text", "at least one character of training text")
-        backend.post_processor = processors.Sequence(
-            [
-                processors.ByteLevel(trim_offsets=False),
-                processors.TemplateProcessing(
-                    single=f"{BOS} $A", special_tokens=[(BOS, backend.token_to_id(BOS))], pair=f"{BOS} $A $B"
-                ),
-            ]
-        )
-        return cls.of_preset(backend)
+        return cls.of_preset(train_backend(texts, vocab_size, min_frequency=min_frequency, show_progress=show_progress))
 
     @classmethod
     def of_preset(cls, backend: Backend) -> Self:
         """The tokenizer of what `train_bpe` trains: our special tokens, our chat template."""
-        special = {"bos_token": BOS, "eos_token": END, "pad_token": PAD}
-        return cls(backend, special_tokens=special, chat_template=default_chat_template())
+        return cls(backend, special_tokens=PRESET_NAMES, chat_template=default_chat_template())
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
         """The tokenizer of a model folder in Hugging Face's layout. Raises BadCheckpoint when it cannot be read."""
-        folder = Path(folder)
-        path = folder / TOKENIZER_FILE
-        if not path.is_file():
-            found = ", ".join(sorted(p.name for p in folder.glob("*token*"))) or "no tokenizer file"
-            raise BadCheckpoint(str(path), found, "a tokenizer.json (convert others with transformers first)")
-        try:
-            backend = Backend.from_file(str(path))
-        except BaseException as error:
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            raise BadCheckpoint(str(path), str(error)[:200], "a tokenizer.json of the tokenizers library") from error
-        config = _read_json(folder / TOKENIZER_CONFIG_FILE)
-        names = _read_json(folder / "special_tokens_map.json") | config
-        where = str(folder / TOKENIZER_CONFIG_FILE)
-        special = {name: _text_of(names.get(name), f"{where}: {name}") for name in NAMED_TOKENS}
-        _mark_special(backend, _further_special(names, where))
-        template, tool_template, place = _chat_templates(folder, config)
+        files = read_tokenizer(Path(folder))
         return cls(
-            backend,
-            special_tokens=special,
-            chat_template=template,
-            tool_template=tool_template,
-            template_place=place,
+            files.backend,
+            special_tokens=files.special_tokens,
+            chat_template=files.chat_template,
+            tool_template=files.tool_template,
+            template_place=files.template_place,
         )
 
     def save(self, folder: Path | str) -> None:
         """Write tokenizer.json, tokenizer_config.json and chat_template.jinja, as AutoTokenizer reads them."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = {
-            # The class that takes tokenizer.json as it is; named ones (LlamaTokenizer) build parts of it anew.
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_input_names": ["input_ids", "attention_mask"],
-            "clean_up_tokenization_spaces": False,
-            **self.special_tokens,
-        }
-        (folder / TOKENIZER_FILE).write_text(self._templated.to_str(pretty=True), encoding="utf-8")
-        (folder / TOKENIZER_CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        if self.chat_template is not None:
-            (folder / CHAT_TEMPLATE_FILE).write_text(self.chat_template, encoding="utf-8")
-        if self.tool_template is not None:
-            (folder / TOOL_TEMPLATE_FILE).parent.mkdir(exist_ok=True)
-            (folder / TOOL_TEMPLATE_FILE).write_text(self.tool_template, encoding="utf-8")
+        write_tokenizer(
+            Path(folder),
+            tokenizer_json=self._templated.to_str(pretty=True),
+            special_tokens=self.special_tokens,
+            chat_template=self.chat_template,
+            tool_template=self.tool_template,
+        )
 
     def to_json(self) -> str:
         """The text of a tokenizer.json, whole."""
@@ -334,7 +260,7 @@ class Tokenizer:
         names = [token for token in self.all_special if has_a_name(token)]
         stand_in = {token: chr(window + n) for n, token in enumerate(names)}
         if window not in self._guarded:
-            self._guarded[window] = _text_only(self._templated, stand_in)
+            self._guarded[window] = text_only(self._templated, stand_in)
         text: list[str] = []
         places = [0]  # of each character of the new text in the rendered one
         for piece in re.split("(" + "|".join(map(re.escape, names)) + ")", chat.text):
@@ -351,93 +277,3 @@ class Tokenizer:
     def _special_id(self, name: str) -> int | None:
         token = self.special_tokens.get(name)
         return self._templated.token_to_id(token) if token is not None else None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return read_json_object(path) if path.is_file() else {}
-
-
-def _text_of(token: Any, where: str) -> str | None:
-    """A special token is written as text or as an object with `content`."""
-    text = token.get("content") if isinstance(token, dict) else token
-    if text is not None and not isinstance(text, str):
-        raise BadCheckpoint(where, repr(token)[:80], "a token's text, an object with its content, or null")
-    return text
-
-
-def _further_special(names: Mapping[str, Any], where: str) -> list[AddedToken]:
-    """Special tokens that only tokenizer_config.json knows: transformers adds them to those of tokenizer.json."""
-    found: list[AddedToken] = []
-    listed = names.get("added_tokens_decoder") or {}
-    if not isinstance(listed, dict) or not all(isinstance(entry, dict) for entry in listed.values()):
-        raise BadCheckpoint(f"{where}: added_tokens_decoder", repr(listed)[:80], "an object of tokens by id")
-    for entry in listed.values():
-        text = _text_of(entry, f"{where}: added_tokens_decoder")
-        if text and entry.get("special") is True:
-            flags = ("lstrip", "rstrip", "normalized", "single_word")
-            found.append(AddedToken(text, special=True, **{name: entry.get(name) is True for name in flags}))
-    for key in ("additional_special_tokens", "extra_special_tokens"):
-        further = names.get(key) or []
-        for token in further.values() if isinstance(further, dict) else further:
-            text = _text_of(token, f"{where}: {key}")
-            if text:
-                found.append(AddedToken(text, special=True))
-    return found
-
-
-def _mark_special(backend: Backend, tokens: Sequence[AddedToken]) -> None:
-    """Adds those that are not special tokens yet; a token of the vocabulary keeps its id."""
-    known = {token.content for token in backend.get_added_tokens_decoder().values() if token.special}
-    backend.add_special_tokens([token for token in tokens if token.content not in known])
-
-
-def _text_only(backend: Backend, stand_ins: Mapping[str, str] | None = None) -> Backend:
-    """The same backend, same ids, for which no text spells a special token: the special tokens are spelled otherwise,
-    among the added tokens as well as in the model's vocabulary, where Unigram, word models and some merges would find
-    them. stand_ins: their new spellings, which are then looked for; by default spellings that nobody can guess."""
-    raw = json.loads(backend.to_str())
-    special = {token["content"] for token in raw["added_tokens"] if token["special"] and has_a_name(token["content"])}
-    unguessable = secrets.token_hex(16)
-    new = {token: f"{token}{unguessable}" for token in special} if stand_ins is None else stand_ins
-    for token in raw["added_tokens"]:
-        if token["content"] in special:
-            token["content"] = new[token["content"]]
-            token["special"] = stand_ins is None
-    model = raw["model"]
-    vocabulary = model["vocab"]
-    if isinstance(vocabulary, list):  # Unigram: pairs of a word and its score
-        model["vocab"] = [[new.get(word, word), score] for word, score in vocabulary]
-    else:
-        model["vocab"] = {new.get(word, word): place for word, place in vocabulary.items()}
-    if model.get("unk_token") in new:
-        model["unk_token"] = new[model["unk_token"]]
-    if model.get("merges"):
-        pairs = ((pair, pair.split(" ", 1) if isinstance(pair, str) else pair) for pair in model["merges"])
-        model["merges"] = [pair for pair, (a, b) in pairs if not special & {a, b, a + b}]
-    made = Backend.from_str(json.dumps(raw))
-    made.encode_special_tokens = True
-    return made
-
-
-def _chat_templates(folder: Path, config: Mapping[str, Any]) -> tuple[str | None, str | None, str]:
-    """(chat template, the one for tools where there is another, where they are)."""
-    path, for_tools = folder / CHAT_TEMPLATE_FILE, folder / TOOL_TEMPLATE_FILE
-    if not for_tools.is_file():  # an uploaded folder is flat
-        for_tools = folder / TOOL_TEMPLATE_FILE.replace("/", "__")
-    where = f"{folder / TOKENIZER_CONFIG_FILE}: chat_template"
-    given = config.get("chat_template")
-    named: dict[str, Any] = {"default": given}
-    if isinstance(given, list):  # several, by name
-        if not all(isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in given):
-            raise BadCheckpoint(where, repr(given)[:80], "a template, or a list of {name, template}")
-        named = {entry["name"]: entry.get("template") for entry in given}
-    for name, file in (("default", path), ("tool_use", for_tools)):
-        if file.is_file():
-            try:
-                named[name] = file.read_text(encoding="utf-8")
-            except UnicodeDecodeError as error:
-                raise BadCheckpoint(str(file), str(error), "UTF-8 text") from error
-    for template in named.values():
-        if template is not None and not isinstance(template, str):
-            raise BadCheckpoint(where, repr(template)[:80], "a template, or a list of {name, template}")
-    return named.get("default"), named.get("tool_use"), str(path) if path.is_file() else where

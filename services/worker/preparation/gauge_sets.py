@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.data.eval_set import EvalSet
+from model.data.exam import Held, within_caps
 from model.data.held_out import HeldOut
-from model.data.prepare import Held, within_caps
 from model.data.split import HoldOut
 from model.gauge import gauge_texts, kind_of
 from model.tokenization.tokenizer import Tokenizer

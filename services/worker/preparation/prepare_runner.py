@@ -27,8 +27,10 @@ from model.checkpointing.hf_config import read_config
 from model.child_process.tokenizer import ApartTokenizer
 from model.child_process.training import train_apart
 from model.data.eval_set import EvalSet
+from model.data.exam import Exam, Held, hold
 from model.data.held_out import HeldOut
-from model.data.prepare import Exam, Held, Prepared, hold, open_prepared, prepare, training_texts, versions
+from model.data.prepare import prepare, training_texts, versions
+from model.data.prepared import Prepared, open_prepared
 from model.data.sources import Source, source_digest
 from model.data.split import HoldOut
 from model.tokenization.long_words import LONGEST_WORD

@@ -9,8 +9,9 @@ import pytest
 
 from model.data import prepare
 from model.data.eval_set import EvalSet
+from model.data.exam import Exam, Held
 from model.data.held_out import HeldOut
-from model.data.prepare import Exam, Held, prepared_digest
+from model.data.prepare import prepared_digest
 from model.data.sources import open_source, source_digest
 from model.data.split import HoldOut
 from model.dataloader.batch_stream import BatchStream

@@ -5,7 +5,8 @@ from functools import cache
 
 import pytest
 
-from model.data.prepare import open_prepared, prepare
+from model.data.prepare import prepare
+from model.data.prepared import open_prepared
 from model.data.sources import open_source
 from model.data.split import REPORT, TRAIN, split_of
 from model.data.unseen import Question, unseen_questions

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.data.prepare import Exam, hold, open_prepared, prepare
+from model.data.exam import Exam, hold
+from model.data.prepare import prepare
+from model.data.prepared import open_prepared
 from model.data.sources import open_source
 from model.data.split import HoldOut, Training, split_of
 from model.document import Document

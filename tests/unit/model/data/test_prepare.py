@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.data.eval_set import EvalSet
-from model.data.prepare import Exam, hold, open_prepared, pack, prepare, shard_digest, training_texts
+from model.data.exam import Exam, hold
+from model.data.prepare import pack, prepare, shard_digest, training_texts
+from model.data.prepared import open_prepared
 from model.data.shards import TokenShard
 from model.data.sources import open_source
 from model.data.split import CONTROL, REPORT, TRAIN, HoldOut, Training, part_of, split_of

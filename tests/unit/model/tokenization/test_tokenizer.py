@@ -10,7 +10,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from model.errors import BadCheckpoint, BadConfig, BadSource
-from model.tokenization.tokenizer import SMALLEST_VOCABULARY, Tokenizer
+from model.tokenization.bpe import SMALLEST_VOCABULARY
+from model.tokenization.tokenizer import Tokenizer
 
 TEXT = "The cat sat on the mat, and the dog sat on the log. 12 345 é 漢字 🙂\n    indented\n"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.data.prepare import open_prepared, prepare
+from model.data.prepare import prepare
+from model.data.prepared import open_prepared
 from model.data.shards import TokenShard
 from model.data.sources import Source, open_source
 from model.data.unseen import Question, unseen_questions
