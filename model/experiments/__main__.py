@@ -35,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for domain in (domains if options.domains or experiment in ON_EVERY_DOMAIN else domains[:1])
     }
     plan = {key: arms for key, arms in plan.items() if arms}
-    every = [named.arm for arms in plan.values() for named in arms]
-    every.sort(key=lambda arm: (arm.seed, arm.count_teacher))  # a break leaves whole seeds behind
+    named = [one for arms in plan.values() for one in arms]
+    named.sort(key=lambda one: (one.arm.seed + one.waits, one.arm.count_teacher))  # a break leaves whole seeds behind
+    every = [one.arm for one in named]
     if not options.gate:
         every = [arm for arm in every if not arm.gate.controller]
     try:

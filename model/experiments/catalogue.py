@@ -78,11 +78,13 @@ HALF_AND_DOUBLE: Mapping[str, tuple[Constant, ...]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class NamedArm:
-    """An arm with the words that a table has for it."""
+    """An arm with the words that a table has for it. `waits`: how many further seeds of other arms run before it, where
+    what it answers is asked last."""
 
     group: str
     label: str
     arm: Arm
+    waits: float = 0.0
 
 
 def share_arms(domain: str, seed: int) -> list[NamedArm]:
@@ -229,7 +231,8 @@ def default_arms(domain: str, seed: int) -> list[NamedArm]:
                     **DEFAULTS, **(TAUGHT if taught else {}),
                 )  # fmt: skip
                 label = f"{controller}, {'distillation' if taught else 'none'}, stop on {stop_on}"
-                arms.append(NamedArm(group="loop", label=label, arm=loop))
+                waits = 3.0 if stop_on == "RAW" else 0.0  # many rollbacks: by far the longest runs
+                arms.append(NamedArm(group="loop", label=label, arm=loop, waits=waits))
     counted = [
         NamedArm(group="loop, equal compute", label=named.label, arm=replace(named.arm, count_teacher=True))
         for named in arms
@@ -250,7 +253,7 @@ def scarce_arms(domain: str, seed: int) -> list[NamedArm]:
                     domain=domain, seed=seed, general_share=share, learning_rate=rate, rows=SCARCE_ROWS,
                     context=SCARCE_CONTEXT, documents=SCARCE_DOCUMENTS[domain], **{**DEFAULTS, "steps": steps},
                 )  # fmt: skip
-                arms.append(NamedArm(group=f"{epochs} epochs, {rate:g}", label=f"{share:.0%}", arm=arm))
+                arms.append(NamedArm(group=f"{epochs} epochs, {rate:g}", label=f"{share:.0%}", arm=arm, waits=0.5))
     return arms
 
 
@@ -269,7 +272,7 @@ def sensitivity_arms(domain: str, seed: int) -> list[NamedArm]:
             for value in values:
                 told = ", ".join(f"{one:g}" for one in (value if isinstance(value, tuple) else (value,)))
                 changed = replace(base, gate=replace(gate, constants=((name, value),)))
-                arms.append(NamedArm(group=controller, label=f"{name}: {told}", arm=changed))
+                arms.append(NamedArm(group=controller, label=f"{name}: {told}", arm=changed, waits=1.5))
     return arms
 
 

@@ -259,9 +259,10 @@ class PenaltySpec:
     """Strength of elastic weight consolidation (Kirkpatrick et al. 2017); 0 is off."""
     l2_sp: float = 0.0
     """Strength of L2-SP (Li et al. 2018); 0 is off."""
-    distill: float = 0.0
+    distill: float | None = None
     """Strength of distillation from the parent on replayed text (Li and Hoiem 2016): holds what the model says, not its
-    weights. 1 is where to begin; 0 is off. Not in PRETRAIN, which replays nothing.
+    weights. 1 is where to begin; 0 is off. Left out: the plan says whether it is on, and why. Not in PRETRAIN, which
+    replays nothing.
     """
 
 

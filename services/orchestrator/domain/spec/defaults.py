@@ -117,6 +117,7 @@ def _fill_stage(stage: StageSpec, *, earlier: tuple[StageSpec, ...], extra: tupl
             clip=_or(adam.clip, 1.0),
         ),
         lora=lora,
+        penalty=replace(stage.penalty, distill=_or(stage.penalty.distill, 0.0)),
     )
 
 

@@ -28,6 +28,6 @@ def _stop(spec: PipelineSpec) -> str:
 
 
 def _distillation(stage: StageSpec) -> str:
-    if stage.penalty.distill > 0:
+    if stage.penalty.distill:
         return f"{stage.name} distils with strength {stage.penalty.distill:g}: the parent is kept in memory and asked"
     return f"{stage.name} does not distil: penalty.distill asks the parent about replayed text, for a pass of it"

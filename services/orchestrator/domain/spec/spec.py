@@ -196,11 +196,11 @@ class LoraSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltySpec:
-    """Penalties on leaving the parent; 0 is off."""
+    """Penalties on leaving the parent; 0 is off. `distill` None: left out (a filled spec has a number)."""
 
     ewc: float = 0.0
     l2_sp: float = 0.0
-    distill: float = 0.0
+    distill: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,7 +165,7 @@ def _check_kept_state(faults: Faults, path: str, filled: PipelineSpec, index: in
 
 def _check_penalty(faults: Faults, path: str, stage: StageSpec, filled: PipelineSpec) -> None:
     penalty = stage.penalty
-    strengths = {"ewc": penalty.ewc, "l2_sp": penalty.l2_sp, "distill": penalty.distill}
+    strengths = {"ewc": penalty.ewc, "l2_sp": penalty.l2_sp, "distill": penalty.distill or 0.0}
     first, random_weights = stage.kind is StageKind.PRETRAIN, filled.model.preset is not None
     for name, strength in strengths.items():
         faults.at_least(f"{path}.{name}", strength, 0)

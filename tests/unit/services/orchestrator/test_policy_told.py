@@ -42,4 +42,5 @@ def test_distillation_is_told_with_its_strength_and_no_replay_with_what_follows(
 
 def test_a_run_that_keeps_nothing_is_told_nothing() -> None:
     assert policy_told(fill(spec(stages=(PRETRAIN,)))) == ()
-    assert FINETUNE.penalty.distill == 0
+    assert FINETUNE.penalty.distill is None
+    assert fill(spec()).stages[1].penalty.distill == 0
