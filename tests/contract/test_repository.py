@@ -21,7 +21,8 @@ from services.common.errors import (
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.application.ports import NewRun, RunUnreadable, UnreadableRun, Upload, Waiting
-from services.orchestrator.domain.run.decisions import Decision, Severity, Verdict
+from services.orchestrator.domain.policy.verdict import Severity, Verdict
+from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Job, RunState, RunStatus
 from services.orchestrator.domain.spec.spec import Domain, StageKind
 from services.orchestrator.domain.values import CheckpointRef

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 
 from services.common.errors import RetainError
 from services.orchestrator.domain.due import due, evaluation_of
-from services.orchestrator.domain.gauges import is_gauge
 from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, work_of
 from services.orchestrator.domain.handlers.interpolation import questions
+from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import (
@@ -36,7 +36,8 @@ from services.orchestrator.domain.run.commands import (
     wait_of,
 )
 from services.orchestrator.domain.run.directives import directive_at
-from services.orchestrator.domain.run.state import Mix, Phase, RunState
+from services.orchestrator.domain.run.state import Phase, RunState
+from services.orchestrator.domain.spec.gauges import is_gauge
 from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import CheckpointRef, Measurement, SetRole, SetUse
 from tests.scenarios.builders import BASE, STORE, prepared, result_of, run, score_of

@@ -15,6 +15,8 @@ from services.orchestrator.adapters import codec
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.due import due
 from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, StageWork, work_of
+from services.orchestrator.domain.policy.ladder import Mix
+from services.orchestrator.domain.policy.verdict import Verdict
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import (
@@ -26,9 +28,9 @@ from services.orchestrator.domain.run.commands import (
     SubmitJob,
     WritePoint,
 )
-from services.orchestrator.domain.run.decisions import Decision, Verdict
+from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.directives import directive_at
-from services.orchestrator.domain.run.state import Mix, RunState
+from services.orchestrator.domain.run.state import RunState
 from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import CheckpointRef, Measurement, SetRole, SetUse
 from tests.scenarios.builders import BASE, prepared, result_of, run, score_of

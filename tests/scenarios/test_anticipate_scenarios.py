@@ -5,13 +5,13 @@ import math
 import pytest
 
 from services.orchestrator.domain.policy.anticipation import estimate
-from services.orchestrator.domain.spec.bounds import Anticipation
+from services.orchestrator.domain.spec.bounds import anticipation_of
 from services.orchestrator.domain.spec.spec import ForgettingSpec
 from tests.scenarios.play import training
 from tests.scenarios.tables import scenario
 
 ANTICIPATE = "controller=ANTICIPATE"
-end_over_present = Anticipation.of(ForgettingSpec()).end_over_present
+end_over_present = anticipation_of(ForgettingSpec()).end_over_present
 
 
 def test_the_reference_runs_from_its_first_point_to_its_end() -> None:
@@ -24,13 +24,13 @@ def test_the_reference_runs_from_its_first_point_to_its_end() -> None:
 
 def test_nothing_is_estimated_before_settling() -> None:
     player = scenario("anticipate", "nothing is estimated before settling")
-    assert estimate(player.state.stages[0], "general") is None
+    assert estimate(player.state.stages[0].constants, "general") is None
 
 
 def test_the_estimate_is_the_laws_constant() -> None:
     player = scenario("anticipate", "the estimate is the laws constant")
     by_hand = math.log(1.09) * end_over_present(0.2) * (0.05 + 0.05)
-    assert estimate(player.state.stages[0], "general") == pytest.approx(by_hand, rel=1e-12)
+    assert estimate(player.state.stages[0].constants, "general") == pytest.approx(by_hand, rel=1e-12)
 
 
 def felt_share(shares: list[float]) -> float:
@@ -56,7 +56,7 @@ def test_a_stage_that_obeys_the_law_is_steered_once_and_ends_within_its_budget()
         said.append(player.play(f"score {10 * tenth} general={math.expm1(nats)!r} report={math.expm1(nats)!r}"))
     assert shares == [0.05, 0.05] + [0.36] * 8
     assert [line.split(";")[0].split()[0] for line in said] == ["CONTINUE", "ADJUST", *["CONTINUE"] * 7, "ACCEPT"]
-    assert estimate(player.state.stages[0], "general") == pytest.approx(0.0348, rel=1e-3)
+    assert estimate(player.state.stages[0].constants, "general") == pytest.approx(0.0348, rel=1e-3)
     assert 0.05 < math.expm1(nats) < 0.10
 
 
@@ -76,7 +76,9 @@ def test_what_was_learnt_of_c_outlives_a_rollback() -> None:
     player = training(f"{ANTICIPATE} share=0.10")
     for line in ("checkpoint 10", "score 10 general=0.3", "checkpoint 20", "score 20 general=0.3", "ask 1 b"):
         player.play(line)
-    assert estimate(player.state.stages[0], "general") == pytest.approx(math.log(1.3) * 0.5727 * 0.15, rel=1e-3)
+    assert estimate(player.state.stages[0].constants, "general") == pytest.approx(
+        math.log(1.3) * 0.5727 * 0.15, rel=1e-3
+    )
     player.play("checkpoint 10")
     assert player.play("score 10 general=0.2") == "CONTINUE", "nothing acts before settling, whatever is known"
 

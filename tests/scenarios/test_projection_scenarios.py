@@ -11,8 +11,8 @@ import pytest
 
 from model.training.lr_schedule import Schedule
 from model.training.lr_schedule import ScheduleKind as ModelKind
-from services.orchestrator.domain.policy.projection import rate_left
 from services.orchestrator.domain.run.commands import RecordDecision
+from services.orchestrator.domain.spec.bounds import rate_shape_of
 from services.orchestrator.domain.spec.spec import ScheduleKind, ScheduleSpec
 from services.orchestrator.domain.step import step
 from tests.scenarios.tables import scenario
@@ -33,8 +33,8 @@ def test_the_decision_shows_the_raw_score_the_projection_and_its_severity() -> N
 def test_the_area_is_that_of_the_schedule_that_trains(kind: ModelKind, progress: float) -> None:
     trained = Schedule(kind=kind, total_steps=4000, warmup=0.05, floor=0.1, decay=0.2)
     by_steps = math.fsum(trained.factor(s) for s in range(round(4000 * progress), 4000)) / 4000
-    here = rate_left(ScheduleSpec(kind=ScheduleKind(kind.value), warmup=0.05, floor=0.1, decay=0.2), progress)
-    assert here == pytest.approx(by_steps, rel=2e-3)
+    shape = rate_shape_of(ScheduleSpec(kind=ScheduleKind(kind.value), warmup=0.05, floor=0.1, decay=0.2))
+    assert shape.left(progress) == pytest.approx(by_steps, rel=2e-3)
 
 
 def test_a_stage_that_hovers_under_action_goes_back_further_each_time() -> None:

@@ -5,13 +5,13 @@ from collections import Counter
 from services.common.metrics import OrchestratorMetrics, RunSeries
 from services.orchestrator.application.engine import Clock, News, Observer
 from services.orchestrator.application.ports import Overview
-from services.orchestrator.domain.policy.gate import Limits
 from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.run.directives import judged_at
 from services.orchestrator.domain.run.events import CheckpointReported
 from services.orchestrator.domain.run.state import CheckpointStatus, Phase, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.run.time_left import time_left_s
+from services.orchestrator.domain.spec.bounds import limits_of
 
 
 class Exporter(Observer):
@@ -111,7 +111,7 @@ class Exporter(Observer):
 
     def _export_stage(self, state: RunState, stage: StageRun) -> None:
         labels = {"run": state.id, "stage": stage.plan.name}
-        limits = Limits.of(state.spec.forgetting)
+        limits = limits_of(state.spec.forgetting)
         seen = [s for s in (*stage.scores, *stage.report_scores) if not s.shown_only]
         doubtful = {s.retention_set for s in seen if limits.doubtful(s.ratio)}
         for score in stage.scores:

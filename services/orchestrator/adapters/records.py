@@ -17,7 +17,8 @@ from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.tables import checkpoints, decisions, facts, garbage, uploads
 from services.orchestrator.application.ports import Page, Upload
 from services.orchestrator.domain.policy.garbage import References, names_in
-from services.orchestrator.domain.run.decisions import Decision, Severity, Verdict
+from services.orchestrator.domain.policy.verdict import Severity, Verdict
+from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus
 from services.orchestrator.domain.spec.spec import Domain, StageKind
 from services.orchestrator.domain.values import CheckpointRef

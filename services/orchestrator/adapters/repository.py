@@ -22,8 +22,9 @@ from services.orchestrator.application.ports import (
     Waiting,
 )
 from services.orchestrator.domain.due import needs_attention
-from services.orchestrator.domain.policy.garbage import References, names_in, references_of
+from services.orchestrator.domain.policy.garbage import References, names_in
 from services.orchestrator.domain.run.decisions import Decision
+from services.orchestrator.domain.run.references import references_of
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, RunStatus
 
 _keys = sa.select(runs.c.id, runs.c.version, runs.c.status, runs.c.number)  # without bodies, which are large

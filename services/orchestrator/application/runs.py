@@ -18,10 +18,11 @@ from services.orchestrator.application.engine import RunEngine, stale
 from services.orchestrator.application.ports import RECORDS, BaseReader, NewRun, Page, RunUnreadable, UnreadableRun
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.handlers.lifecycle import new_run
-from services.orchestrator.domain.policy.boundary_cost import BoundaryCost, boundary_cost, measured_speeds
 from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.events import ApproveAction, Approved, Cancelled, Retried
+from services.orchestrator.domain.run.speeds import measured_speeds
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, RunStatus
+from services.orchestrator.domain.spec.boundary_cost import BoundaryCost, boundary_cost
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.locking import missing_base
 from services.orchestrator.domain.spec.model_size import parameters_of_preset

@@ -8,9 +8,10 @@ from services.common.errors import Stale, Unavailable
 from services.orchestrator.application.engine import Observer, RunEngine
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.handlers.assignment import Work, work_of
+from services.orchestrator.domain.policy.ladder import Mix
+from services.orchestrator.domain.policy.verdict import Verdict
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import Action
-from services.orchestrator.domain.run.decisions import Verdict
 from services.orchestrator.domain.run.directives import Directive, directive_at
 from services.orchestrator.domain.run.events import (
     AttemptAsked,
@@ -19,7 +20,7 @@ from services.orchestrator.domain.run.events import (
     StageEnded,
     WorkerEvent,
 )
-from services.orchestrator.domain.run.state import Mix, RunState, RunStatus
+from services.orchestrator.domain.run.state import RunState, RunStatus
 
 HOLD_S = 5.0  # how long a question about a verdict is held open
 

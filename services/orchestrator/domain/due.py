@@ -1,7 +1,7 @@
 """What must be done in a state: derived, never queued, so that after a crash a look at the state is enough."""
 
 from services.orchestrator.domain.handlers.interpolation import questions
-from services.orchestrator.domain.policy.retention import to_delete
+from services.orchestrator.domain.handlers.retention import to_delete
 from services.orchestrator.domain.run.commands import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob
 from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
 from services.orchestrator.domain.run.state import Checkpoint, JobStatus, RunState, RunStatus, StageRun

@@ -18,8 +18,8 @@ from services.orchestrator.domain.handlers.damage import on_voided
 from services.orchestrator.domain.handlers.interpolation_point import on_point_written
 from services.orchestrator.domain.handlers.jobs import on_job_ended, on_job_submitted, on_workers_hung
 from services.orchestrator.domain.handlers.lifecycle import on_admitted, on_approved, on_cancelled, on_retried
+from services.orchestrator.domain.handlers.retention import begin_pruning
 from services.orchestrator.domain.handlers.workers import on_attempt_asked, on_progress, on_stage_ended
-from services.orchestrator.domain.policy.retention import begin_pruning
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, name_of
 from services.orchestrator.domain.run.state import CheckpointStatus, RunState

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.lineage import parent_of
-from services.orchestrator.domain.run.state import Mix, RunState, RunStatus, StageRun
+from services.orchestrator.domain.run.state import RunState, RunStatus, StageRun
 from services.orchestrator.domain.spec.spec import PipelineSpec
 from services.orchestrator.domain.values import CheckpointRef, PreparedFolder
 

@@ -6,8 +6,9 @@ from services.common.errors import AlreadyExists, FailedPrecondition, InvalidInp
 from services.orchestrator.domain.due import evaluation_of
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.handlers.damage import EVALUATOR, set_aside
-from services.orchestrator.domain.handlers.interpolation import line_point, questions
+from services.orchestrator.domain.handlers.interpolation import questions
 from services.orchestrator.domain.handlers.verdicts import decide_ready, restated
+from services.orchestrator.domain.policy.interpolation import line_point
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.backoff import PASSING_REASONS, PAUSE_FOR_ROOM_S, pause_s
 from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, name_of

@@ -13,8 +13,10 @@ from dataclasses import replace
 
 from services.common.errors import FailedPrecondition, InvalidInput, Violation
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, RecordDecision
-from services.orchestrator.domain.run.decisions import Decision, Severity, Verdict
+from services.orchestrator.domain.handlers.decision import new_decision, recorded
+from services.orchestrator.domain.policy.verdict import Verdict
+from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
+from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.events import CheckpointVoided
 from services.orchestrator.domain.run.state import (
@@ -78,12 +80,12 @@ def _take_out(
         said += "; nothing has to be trained again"
     else:
         said += f"; the next attempt goes on from {where}" if at_work else f"; the stage goes on from {where}"
-    decision = _decision(
+    decision = _about(
         state, stage, checkpoint, Verdict.ROLL_BACK if goes_back else Verdict.CONTINUE, said, actor, now_s
     )
     decision = replace(decision, target=after.ref if goes_back and after else None)
-    state = replace(state.with_stage(stage), decisions=decision.number)
-    return state, (*records, RecordDecision(decision=decision))
+    state, record = recorded(state.with_stage(stage), decision)
+    return state, (*records, record)
 
 
 def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[StageRun, tuple[Action, ...]]:
@@ -126,25 +128,10 @@ def _lost_base(state: RunState, base: CheckpointRef, actor: str, message: str, n
         f"the base {base.uri} is damaged ({message}, says the {actor}), and this run builds on it: restore its files "
     )
     said += "and Retry, or bring the model in again (retain import) and start a new run"
-    mix = stage.mix
-    decision = Decision(
-        run_id=state.id,
-        number=state.decisions + 1,
-        stage=stage.plan.name,
-        attempt=stage.attempt,
-        boundary=0,
-        step=0,
-        verdict=Verdict.STOP,
-        severity=Severity.UNSPECIFIED,
-        shares=mix.shares,
-        lr_scale=mix.lr_scale,
-        message=said,
-        time_s=now_s,
-        actor=actor,
-    )
-    state = replace(state, decisions=decision.number)
+    decision = new_decision(state, stage, Verdict.STOP, stage.mix, said, boundary=0, step=0, actor=actor, now_s=now_s)
+    state, record = recorded(state, decision)
     ended = end_run(state, RunStatus.FAILED, "BASE_DAMAGED", said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
-    return ended, (RecordDecision(decision=decision),)
+    return ended, (record,)
 
 
 def _lost_result(state: RunState, stage: StageRun, actor: str, message: str, now_s: float) -> Outcome:
@@ -170,11 +157,11 @@ def _lost_result(state: RunState, stage: StageRun, actor: str, message: str, now
             f"{result.id}, the result of {stage.plan.name}, is damaged ({message}, says the {actor}), and later stages "
             f"build on it: restore its files and Retry, or start a new run {earlier}"
         )
-    decision = _decision(state, stage, result, Verdict.STOP, said, actor, now_s)
-    state = replace(state.with_stage(stage), decisions=decision.number)
+    decision = _about(state, stage, result, Verdict.STOP, said, actor, now_s)
+    state, record = recorded(state.with_stage(stage), decision)
     if not state.status.ended or last:
         state = end_run(state, RunStatus.FAILED, REASON, said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
-    return state, (*records, RecordDecision(decision=decision))
+    return state, (*records, record)
 
 
 def restored(state: RunState) -> Outcome:
@@ -191,24 +178,12 @@ def restored(state: RunState) -> Outcome:
     return state, tuple(records)
 
 
-def _decision(
+def _about(
     state: RunState, stage: StageRun, checkpoint: Checkpoint, verdict: Verdict, message: str, actor: str, now_s: float
 ) -> Decision:
+    """A decision about a checkpoint that was lost, under the mix that holds there."""
     boundary = min(checkpoint.boundary, stage.plan.boundaries)
     mix = mix_from(stage, boundary, lag=state.spec.evaluation.decision_lag)
-    return Decision(
-        run_id=state.id,
-        number=state.decisions + 1,
-        stage=stage.plan.name,
-        attempt=stage.attempt,
-        boundary=boundary,
-        step=checkpoint.ref.step,
-        verdict=verdict,
-        severity=Severity.UNSPECIFIED,
-        forgetting=checkpoint.forgetting,
-        shares=mix.shares,
-        lr_scale=mix.lr_scale,
-        message=message,
-        time_s=now_s,
-        actor=actor,
-    )
+    step = checkpoint.ref.step
+    made = new_decision(state, stage, verdict, mix, message, boundary=boundary, step=step, actor=actor, now_s=now_s)
+    return replace(made, forgetting=checkpoint.forgetting)

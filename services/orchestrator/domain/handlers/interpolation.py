@@ -16,24 +16,20 @@ same name. The worker group waits meanwhile, and need not: it may die and come b
 written without it.
 """
 
-import math
-from collections.abc import Sequence
-
-from services.orchestrator.domain.policy.gate import LEAST_RATIO, Limits, worst_of
+from services.orchestrator.domain.policy.interpolation import PARENT
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
 from services.orchestrator.domain.run.state import Checkpoint, RunState, StageRun
-from services.orchestrator.domain.values import LinePoint, Measurement, SetRole, SetUse
+from services.orchestrator.domain.spec.bounds import limits_of
+from services.orchestrator.domain.values import SetUse
 
-PARENT, RESULT = 0.0, 1.0
 
-
-def wanted(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> bool:
+def should_interpolate(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> bool:
     """Whether this checkpoint is a stage's result whose line is to be looked at before it is judged."""
     rules = state.spec.forgetting
     last = checkpoint.boundary == stage.plan.boundaries and checkpoint.point is None
     line = bool(rules.interpolation.points and stage.plan.retention_sets and parent_of(state, stage) is not None)
-    return last and line and Limits.of(rules).mitigate
+    return last and line and limits_of(rules).mitigate
 
 
 def unmeasured(state: RunState, stage: StageRun) -> tuple[float, ...]:
@@ -41,58 +37,6 @@ def unmeasured(state: RunState, stage: StageRun) -> tuple[float, ...]:
     known = {found.point for found in stage.line}
     asked = {PARENT, *state.spec.forgetting.interpolation.points}
     return tuple(point for point in sorted(asked) if point not in known)
-
-
-def line_point(point: float, measured: Measurement) -> LinePoint:
-    """What was measured at a point, as far as the gauge resolves it. Whatever is missing is NaN, and a point with a NaN
-    is never chosen."""
-    worst = worst_of(measured.deciding(SetUse.CONTROL))
-    targets = [r.loss_nats for r in measured.results_of(SetUse.CONTROL) if r.set.role is SetRole.TARGET]
-    return LinePoint(
-        point=point,
-        forgetting=worst.resolved_ratio if worst is not None and point != PARENT else None,
-        worst_set=worst.retention_set if worst is not None and point != PARENT else "",
-        target_loss_nats=targets[0] if targets else math.nan,
-    )
-
-
-def choose(points: Sequence[LinePoint], *, limit: float, least_gain_nats: float) -> LinePoint | None:
-    """The point with the least loss on the target among those that forget less than `limit` and gain enough; None:
-    there is none. Of equal ones that nearer to the result wins."""
-    good = [
-        p
-        for p in points
-        if p.point != PARENT
-        and p.forgetting is not None
-        and math.isfinite(p.forgetting)
-        and p.forgetting >= LEAST_RATIO
-        and p.forgetting < limit
-        and gains(points, p.point, least_gain_nats)
-    ]
-    return min(good, key=lambda p: (p.target_loss_nats, -p.point), default=None)
-
-
-def gains(points: Sequence[LinePoint], point: float, least_gain_nats: float) -> bool:
-    """Whether a point's loss on the target lies at least so far below the parent's. NaN never does."""
-    losses = {p.point: p.target_loss_nats for p in points}
-    return losses.get(PARENT, math.nan) - losses.get(point, math.nan) >= least_gain_nats
-
-
-def limit_of(limits: Limits) -> float:
-    """What a point must stay below: the budget, and what the gate accepts at a stage's end at all."""
-    return min(limits.budget, limits.action)
-
-
-def told(points: Sequence[LinePoint], chosen: LinePoint | None) -> str:
-    """The line in words, for people."""
-    parent = next((p.target_loss_nats for p in points if p.point == PARENT), math.nan)
-    rows = [
-        f"{p.point:g}: {p.worst_set} {p.forgetting:+.2%}, target {p.target_loss_nats - parent:+.4f} nats"
-        for p in points
-        if p.forgetting is not None
-    ]
-    said = "none keeps the budget and gains enough" if chosen is None else f"{chosen.point:g} is taken"
-    return f"on the line from the parent (0) to the result (1) {said}; {'; '.join(rows)}"
 
 
 def questions(state: RunState, stage: StageRun) -> tuple[Evaluate | WritePoint, ...]:
@@ -115,7 +59,7 @@ def questions(state: RunState, stage: StageRun) -> tuple[Evaluate | WritePoint, 
             after_s=stage.line_pause_s,
         )
         return (write,)
-    if result.measurement is None or stage.chosen_point is not None or not wanted(state, stage, result):
+    if result.measurement is None or stage.chosen_point is not None or not should_interpolate(state, stage, result):
         return ()
     name = f"{state.id}-{stage.plan.index}-{result.attempt}-{result.ref.step}"
     return tuple(

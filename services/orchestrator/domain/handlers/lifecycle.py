@@ -5,20 +5,13 @@ from dataclasses import replace
 from services.common.errors import FailedPrecondition, InvalidTransition
 from services.orchestrator.domain.handlers.completion import complete_stage, end_run
 from services.orchestrator.domain.handlers.damage import restored
+from services.orchestrator.domain.handlers.decision import decision_on_newest, recorded
 from services.orchestrator.domain.handlers.rollback import begin_rollback
+from services.orchestrator.domain.policy.ladder import Mix
+from services.orchestrator.domain.policy.verdict import Verdict
 from services.orchestrator.domain.run.commands import Action, RecordDecision
-from services.orchestrator.domain.run.decisions import Verdict
 from services.orchestrator.domain.run.events import Admitted, ApproveAction, Approved, Cancelled, Retried
-from services.orchestrator.domain.run.evidence import decision_of_person
-from services.orchestrator.domain.run.state import (
-    Job,
-    Mix,
-    Phase,
-    RunState,
-    RunStatus,
-    StageRun,
-    StageStatus,
-)
+from services.orchestrator.domain.run.state import Checkpoint, Job, Phase, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.spec.plan import plan
 from services.orchestrator.domain.spec.spec import PipelineSpec
 from services.orchestrator.domain.values import CheckpointRef
@@ -87,43 +80,45 @@ def on_approved(state: RunState, event: Approved) -> Outcome:
     assert stage is not None, "a suspended run has a stage that is not complete"
     said = f": {event.comment}" if event.comment else ""
     if event.action is ApproveAction.ACCEPT:
-        newest = stage.newest
-        if newest is not None and newest.boundary < stage.decided_boundary:
-            raise FailedPrecondition(
-                f"the checkpoint at boundary {stage.decided_boundary} of {stage.plan.name}, which was decided about, "
-                "was set aside; allowed is CONTINUE or Cancel",
-                reason="NOTHING_TO_ACCEPT",
-            )
-        if newest is None or newest.severity is None or (newest.forgetting is None and stage.plan.retention_sets):
-            raise FailedPrecondition(
-                f"stage {stage.plan.name} has no measured checkpoint to accept; allowed is CONTINUE or Cancel",
-                reason="NOTHING_TO_ACCEPT",
-            )
-        if not _finite(stage):
-            raise FailedPrecondition(
-                f"{newest.id} has a loss or score that is not a finite number; allowed is CONTINUE or Cancel",
-                reason="NOT_FINITE",
-            )
-        decision = decision_of_person(
-            state, stage, verdict=Verdict.ACCEPT, mix=stage.mix, message=f"accepted as it is{said}",
-            actor=event.actor, now_s=event.now_s,
-        )  # fmt: skip
-        state = replace(
-            state, decisions=decision.number, status=RunStatus.PENDING, reason="", message="",
-            queue_number=event.queue_number,
-        )  # fmt: skip
+        newest = _acceptable(stage)
+        state, record = _approval(state, stage, Verdict.ACCEPT, f"accepted as it is{said}", event)
         state, actions = complete_stage(state, replace(stage, held_rollback=None), newest, event.now_s)
-        return state, (RecordDecision(decision=decision), *actions)
+        return state, (record, *actions)
     state, stage, actions = _continue(state, stage)
-    decision = decision_of_person(
-        state, stage, verdict=Verdict.ROLL_BACK, mix=stage.mix, message=f"one more retry{said}",
-        actor=event.actor, now_s=event.now_s,
-    )  # fmt: skip
-    state = replace(
-        state, decisions=decision.number, status=RunStatus.PENDING, reason="", message="",
-        queue_number=event.queue_number,
-    )  # fmt: skip
-    return state, (RecordDecision(decision=decision), *actions)
+    state, record = _approval(state, stage, Verdict.ROLL_BACK, f"one more retry{said}", event)
+    return state, (record, *actions)
+
+
+def _acceptable(stage: StageRun) -> Checkpoint:
+    """The checkpoint that a person can accept. Raises FailedPrecondition where there is none."""
+    newest = stage.newest
+    if newest is not None and newest.boundary < stage.decided_boundary:
+        raise FailedPrecondition(
+            f"the checkpoint at boundary {stage.decided_boundary} of {stage.plan.name}, which was decided about, "
+            "was set aside; allowed is CONTINUE or Cancel",
+            reason="NOTHING_TO_ACCEPT",
+        )
+    if newest is None or newest.severity is None or (newest.forgetting is None and stage.plan.retention_sets):
+        raise FailedPrecondition(
+            f"stage {stage.plan.name} has no measured checkpoint to accept; allowed is CONTINUE or Cancel",
+            reason="NOTHING_TO_ACCEPT",
+        )
+    if not _finite(stage):
+        raise FailedPrecondition(
+            f"{newest.id} has a loss or score that is not a finite number; allowed is CONTINUE or Cancel",
+            reason="NOT_FINITE",
+        )
+    return newest
+
+
+def _approval(
+    state: RunState, stage: StageRun, verdict: Verdict, message: str, event: Approved
+) -> tuple[RunState, RecordDecision]:
+    """What a person decided is written down, and the run waits for its turn again."""
+    decision = decision_on_newest(state, stage, verdict, stage.mix, message, actor=event.actor, now_s=event.now_s)
+    state, record = recorded(state, decision)
+    pending = replace(state, status=RunStatus.PENDING, reason="", message="", queue_number=event.queue_number)
+    return pending, record
 
 
 def on_retried(state: RunState, event: Retried) -> Outcome:

@@ -4,10 +4,10 @@ import math
 from dataclasses import replace
 
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
+from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.commands import Action
 from services.orchestrator.domain.run.events import StageEnded
 from services.orchestrator.domain.run.state import (
-    Mix,
     Phase,
     PreparedData,
     PreparedStage,

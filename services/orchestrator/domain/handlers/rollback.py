@@ -12,11 +12,10 @@ undone. A stage begun again with a rate that had collapsed would forget nothing 
 
 from dataclasses import replace
 
-from services.orchestrator.domain.policy.ladder import climb
+from services.orchestrator.domain.policy.ladder import Ladder, climb
 from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
 from services.orchestrator.domain.run.directives import mix_from, trail_to
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Rollback, RunState, StageRun
-from services.orchestrator.domain.spec.bounds import Ladder
 
 
 def choose_rollback(

@@ -1,37 +1,68 @@
-"""Carries out the gate's judgements: verdicts in the order of the boundaries, adjustments, rollbacks, acceptance.
+"""Carries out what the gate calls for: verdicts in the order of the boundaries, adjustments, rollbacks, acceptance.
 
 Each decided boundary leaves a `VerdictRecord` (what workers are told, fixed from then on) and a `Decision` (for people,
 with its evidence).
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from services.orchestrator.domain.gauges import is_gauge
 from services.orchestrator.domain.handlers.completion import complete_stage, suspend
-from services.orchestrator.domain.handlers.interpolation import RESULT, choose, gains, limit_of, line_point, told
+from services.orchestrator.domain.handlers.decision import new_decision, recorded
+from services.orchestrator.domain.handlers.evidence import decided, not_finite, with_evidence
+from services.orchestrator.domain.handlers.gate_input import (
+    controller_of,
+    gate_input,
+    observed,
+    replayed_in,
+    with_effective_shares,
+    with_scores,
+)
+from services.orchestrator.domain.handlers.interpolation import should_interpolate
 from services.orchestrator.domain.handlers.interpolation import unmeasured as unmeasured_points
-from services.orchestrator.domain.handlers.interpolation import wanted as line_wanted
 from services.orchestrator.domain.handlers.rollback import begin_rollback, choose_rollback, measured_anew
-from services.orchestrator.domain.policy.anticipation import felt_by, next_mix, observe, project, project_onward, raised
-from services.orchestrator.domain.policy.gate import Boundary, Judgement, Limits, Ruling, judge
-from services.orchestrator.domain.policy.projection import note
+from services.orchestrator.domain.policy.anticipation import next_mix, with_anticipated_shares
+from services.orchestrator.domain.policy.gate import GateOutcome, apply_gate
+from services.orchestrator.domain.policy.interpolation import (
+    RESULT,
+    choose,
+    describe,
+    limit_of,
+    line_point,
+    meets_min_gain,
+)
+from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, RecordDecision
-from services.orchestrator.domain.run.decisions import Decision, Severity, Verdict
+from services.orchestrator.domain.policy.verdict import Severity, Verdict
+from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
+from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.directives import adjustment_step
-from services.orchestrator.domain.run.evidence import decided, not_finite, with_evidence
 from services.orchestrator.domain.run.state import (
     Checkpoint,
+    Rollback,
     RunState,
     RunStatus,
     StageRun,
     StageStatus,
     VerdictRecord,
 )
-from services.orchestrator.domain.spec.bounds import Ladder
-from services.orchestrator.domain.values import LinePoint, Measurement, SetUse
+from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
+from services.orchestrator.domain.spec.gauges import is_gauge
+from services.orchestrator.domain.spec.spec import PipelineSpec
+from services.orchestrator.domain.values import CheckpointRef, LinePoint, Measurement
 
 Outcome = tuple[RunState, tuple[Action, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """What the platform can do about what the gate calls for: the verdict that holds, the mix from here on, what people
+    are told; with ROLL_BACK and STOP where to go back to, and the checkpoint there (None: the stage's start)."""
+
+    verdict: Verdict
+    mix: Mix
+    message: str
+    rollback: Rollback | None = None
+    target: CheckpointRef | None = None
 
 
 def decide_ready(state: RunState, stage_index: int, now_s: float) -> Outcome:
@@ -44,7 +75,7 @@ def decide_ready(state: RunState, stage_index: int, now_s: float) -> Outcome:
         if not open_line or checkpoint is None or checkpoint.measurement is None:
             break
         measured = checkpoint.measurement
-        looks_at_line = line_wanted(state, stage, checkpoint) and not not_finite(stage, checkpoint, measured)
+        looks_at_line = should_interpolate(state, stage, checkpoint) and not not_finite(stage, checkpoint, measured)
         if looks_at_line and unmeasured_points(state, stage):
             break
         points = (*stage.line, line_point(RESULT, measured)) if looks_at_line else ()
@@ -57,8 +88,8 @@ def restated(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Checkp
     """A checkpoint that was made again at a boundary whose verdict stands, with the figures of its measurement."""
     measured = checkpoint.measurement
     assert measured is not None, "it has been measured"
-    boundary = replace(_boundary(state, stage, checkpoint, measured), last=False)
-    return decided(checkpoint, judge(boundary, Limits.of(state.spec.forgetting)), measured)
+    at = replace(gate_input(state.spec, stage, checkpoint, measured), last=False)
+    return decided(checkpoint, apply_gate(at, limits_of(state.spec.forgetting)), measured)
 
 
 def _next(stage: StageRun) -> Checkpoint | None:
@@ -76,131 +107,171 @@ def _decide(
     points: tuple[LinePoint, ...],
     now_s: float,
 ) -> Outcome:
-    limits, ladder = Limits.of(state.spec.forgetting), Ladder.of(state.spec.forgetting)
-    lag = state.spec.evaluation.decision_lag
-    checkpoint = felt_by(state.spec, stage, checkpoint)
-    stage = observe(state.spec, note(stage, checkpoint, measured), checkpoint, measured)
-    judgement = judge(_boundary(state, stage, checkpoint, measured), limits)
-    chosen: LinePoint | None = None
-    if points:
-        least = state.spec.forgetting.interpolation.least_gain_nats
-        chosen = choose(points, limit=limit_of(limits), least_gain_nats=least)
-        judgement = _on_the_line(judgement, points, chosen, least)
-    checked = decided(checkpoint, judgement, measured)
-    stage = with_evidence(stage, checked, judgement, measured)
-    verdict, mix, message, target = Verdict.CONTINUE, stage.mix, judgement.message, None
-    actions: tuple[Action, ...] = (RecordCheckpoint(checkpoint=checked),)
+    """Decide on one boundary: remember what was measured, ask the gate, choose among the points, see what can be had,
+    write the decision down, carry it out."""
+    spec = state.spec
+    checkpoint = with_effective_shares(spec, stage, checkpoint)
+    stage = with_scores(spec, stage, checkpoint, measured)
+    outcome = apply_gate(gate_input(spec, stage, checkpoint, measured), limits_of(spec.forgetting))
+    outcome, chosen = _choose_point(spec, outcome, points)
+    checked = decided(checkpoint, outcome, measured)
+    stage = with_evidence(stage, checked, outcome, measured)
+    answer = _answer(spec, stage, checkpoint, measured, outcome)
+    stage = _adjusted(stage, checkpoint, answer, outcome, lag=spec.evaluation.decision_lag)
+    decision = _decision(state, stage, checkpoint, measured, outcome, answer, points, now_s)
+    state, record = recorded(state, decision)
+    state, actions = _carry_out(state, stage, checked, decision, answer, outcome, chosen)
+    return state, (RecordCheckpoint(checkpoint=checked), record, *actions)
 
-    resolved = judgement.severity is not Severity.UNRESOLVED
-    goes_on = judgement.ruling is Ruling.GO_ON and stage.plan.retention_sets and resolved
-    if judgement.ruling is Ruling.MORE_REPLAY or goes_on:
-        mix, changed = next_mix(state.spec, stage, checkpoint, judgement)
-        message = f"{message}; {changed}" if changed else message
-        if mix != stage.mix:
-            verdict = Verdict.ADJUST
-            heard = adjustment_step(stage, checkpoint.boundary, lag=lag)
-            stage = replace(stage, mix=mix, adjusted_step=heard)
-    stage = replace(stage, watched=stage.watched + 1 if judgement.in_doubt else 0)
 
-    if judgement.ruling in (Ruling.GO_BACK, Ruling.HOLD):
-        if judgement.impossible:
-            rollback, changed = measured_anew(stage, checkpoint)
-        else:
-            rollback, changed = choose_rollback(stage, checkpoint, judgement.act_on, lag=lag, ladder=ladder)
-            rollback, changed = raised(state.spec, stage, rollback, changed)
-        mix = rollback.mix
-        allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries
-        if judgement.ruling is Ruling.GO_BACK and stage.retries < allowed:
-            verdict, message = Verdict.ROLL_BACK, f"{message}; {changed}"
-            at = stage.at_boundary(rollback.boundary)
-            target = at.ref if at else None
-        else:
-            used_up = f"all {allowed} retries are used: " if judgement.ruling is Ruling.GO_BACK else ""
-            verdict = Verdict.STOP
-            message += f"; {used_up}Approve (ACCEPT, or CONTINUE: {changed}) or Cancel"
-    elif judgement.ruling is Ruling.ACCEPT:
-        verdict = Verdict.ACCEPT
-    elif judgement.ruling is Ruling.TAKE_POINT:
-        verdict = Verdict.INTERPOLATE
+def _choose_point(
+    spec: PipelineSpec, outcome: GateOutcome, points: tuple[LinePoint, ...]
+) -> tuple[GateOutcome, LinePoint | None]:
+    """What a result calls for whose line was measured: a point takes its place, or the gate's word on it stands. A
+    result that gains too little is no success, whatever it kept: a person is to look at it."""
+    if not points:
+        return outcome, None
+    least = spec.forgetting.interpolation.least_gain_nats
+    chosen = choose(points, limit=limit_of(limits_of(spec.forgetting)), least_gain_nats=least)
+    message = f"{outcome.message}; {describe(points, chosen)}"
+    if chosen is not None and chosen.point != RESULT:
+        taken = replace(outcome, verdict=Verdict.INTERPOLATE, compared=chosen.forgetting, message=message)
+        return taken, chosen
+    if outcome.verdict is Verdict.ACCEPT and not meets_min_gain(points, RESULT, least):
+        message += f"; the least gain is {least:g} nats"
+        return replace(outcome, verdict=Verdict.STOP, hold_reason="GAIN_TOO_SMALL", message=message), chosen
+    return replace(outcome, message=message), chosen
 
-    decision = Decision(
-        run_id=state.id,
-        number=state.decisions + 1,
-        stage=stage.plan.name,
-        attempt=stage.attempt,
-        boundary=min(checkpoint.boundary, stage.plan.boundaries),
+
+def _answer(
+    spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, outcome: GateOutcome
+) -> _Answer:
+    """What can be done about what the gate calls for."""
+    if outcome.verdict in (Verdict.ROLL_BACK, Verdict.STOP):
+        return _turn_back(spec, stage, checkpoint, outcome)
+    if outcome.verdict in (Verdict.CONTINUE, Verdict.ADJUST) and not outcome.keeps_mix:
+        return _go_on(spec, stage, checkpoint, measured, outcome)
+    return _Answer(verdict=outcome.verdict, mix=stage.mix, message=outcome.message)
+
+
+def _go_on(
+    spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, outcome: GateOutcome
+) -> _Answer:
+    """Train on, with another mix where the controllers choose one."""
+    something_kept = bool(stage.plan.retention_sets) and outcome.severity is not Severity.UNRESOLVED
+    if outcome.verdict is Verdict.CONTINUE and not something_kept:
+        return _Answer(verdict=Verdict.CONTINUE, mix=stage.mix, message=outcome.message)
+    mix, changed = next_mix(controller_of(spec, stage), observed(stage, checkpoint, measured), outcome)
+    return _Answer(
+        verdict=Verdict.CONTINUE if mix == stage.mix else Verdict.ADJUST,
+        mix=mix,
+        message=f"{outcome.message}; {changed}" if changed else outcome.message,
+    )
+
+
+def _turn_back(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, outcome: GateOutcome) -> _Answer:
+    """Go back while there are retries; after that, and for what is a person's to decide, stop and ask one."""
+    if outcome.impossible:
+        rollback, changed = measured_anew(stage, checkpoint)
+    else:
+        lag, ladder = spec.evaluation.decision_lag, ladder_of(spec.forgetting)
+        rollback, changed = choose_rollback(stage, checkpoint, outcome.act_on, lag=lag, ladder=ladder)
+        mix, changed = with_anticipated_shares(controller_of(spec, stage), stage.constants, rollback.mix, changed)
+        rollback = replace(rollback, mix=mix)
+    allowed = allowed_retries(spec, stage)
+    if outcome.verdict is Verdict.ROLL_BACK and stage.retries < allowed:
+        at = stage.at_boundary(rollback.boundary)
+        return _Answer(
+            verdict=Verdict.ROLL_BACK,
+            mix=rollback.mix,
+            message=f"{outcome.message}; {changed}",
+            rollback=rollback,
+            target=at.ref if at else None,
+        )
+    used_up = f"all {allowed} retries are used: " if outcome.verdict is Verdict.ROLL_BACK else ""
+    message = f"{outcome.message}; {used_up}Approve (ACCEPT, or CONTINUE: {changed}) or Cancel"
+    return _Answer(verdict=Verdict.STOP, mix=rollback.mix, message=message, rollback=rollback)
+
+
+def allowed_retries(spec: PipelineSpec, stage: StageRun) -> int:
+    """Rollbacks that a stage may make, those that a person granted among them."""
+    return (spec.forgetting.max_retries or 0) + stage.extra_retries
+
+
+def _adjusted(stage: StageRun, checkpoint: Checkpoint, answer: _Answer, outcome: GateOutcome, *, lag: int) -> StageRun:
+    """The stage with the mix that was chosen, and with how long a score has been watched."""
+    if answer.verdict is Verdict.ADJUST:
+        heard = adjustment_step(stage, checkpoint.boundary, lag=lag)
+        stage = replace(stage, mix=answer.mix, adjusted_step=heard)
+    return replace(stage, watched=stage.watched + 1 if outcome.in_doubt else 0)
+
+
+def _decision(
+    state: RunState,
+    stage: StageRun,
+    checkpoint: Checkpoint,
+    measured: Measurement,
+    outcome: GateOutcome,
+    answer: _Answer,
+    points: tuple[LinePoint, ...],
+    now_s: float,
+) -> Decision:
+    """The decision with its evidence, for people."""
+    worst, limits = outcome.worst, limits_of(state.spec.forgetting)
+    made = new_decision(
+        state,
+        stage,
+        answer.verdict,
+        answer.mix,
+        answer.message,
+        boundary=checkpoint.boundary,
         step=checkpoint.ref.step,
-        verdict=verdict,
-        severity=judgement.severity,
-        forgetting=judgement.worst.ratio if judgement.worst else None,
-        projected=judgement.compared,
-        threshold=judgement.threshold,
-        worst_set=judgement.worst.retention_set if judgement.worst else "",
+        actor="gate",
+        now_s=now_s,
+    )
+    return replace(
+        made,
+        severity=outcome.severity,
+        forgetting=worst.ratio if worst else None,
+        projected=outcome.compared,
+        threshold=outcome.threshold,
+        worst_set=worst.retention_set if worst else "",
         scores=measured.scores,
-        shares=mix.shares,
-        lr_scale=mix.lr_scale,
-        target=target,
-        message=message,
-        time_s=now_s,
+        target=answer.target,
         recommendations=recommendations(
-            judgement.severity,
+            outcome.severity,
             limits,
-            judgement.doubted,
+            outcome.doubted,
             replayed=replayed_in(stage),
-            never_replayed=judgement.worst is not None and is_gauge(judgement.worst.retention_set),
+            never_replayed=worst is not None and is_gauge(worst.retention_set),
         ),
         points=points,
-        suspicious=judgement.doubted is not None,
+        suspicious=outcome.doubted is not None,
     )
-    state = replace(state, decisions=decision.number)
-    actions += (RecordDecision(decision=decision),)
-    if chosen is not None and verdict is Verdict.INTERPOLATE:
+
+
+def _carry_out(
+    state: RunState,
+    stage: StageRun,
+    checked: Checkpoint,
+    decision: Decision,
+    answer: _Answer,
+    outcome: GateOutcome,
+    chosen: LinePoint | None,
+) -> Outcome:
+    """Do what was decided. Workers hear of it by the verdict that is stored here."""
+    if chosen is not None and answer.verdict is Verdict.INTERPOLATE:
         # Workers hear nothing of it: the last boundary has no verdict before the written point has been measured.
-        return state.with_stage(replace(stage, chosen_point=chosen.point)), actions
-    record = VerdictRecord(boundary=decision.boundary, verdict=verdict, mix=mix, message=message)
+        return state.with_stage(replace(stage, chosen_point=chosen.point)), ()
+    record = VerdictRecord(boundary=decision.boundary, verdict=answer.verdict, mix=answer.mix, message=answer.message)
     stage = replace(stage, verdicts=(*stage.verdicts, record))
     state = state.with_stage(stage)
-    if verdict is Verdict.ROLL_BACK:
-        state, more = begin_rollback(state, stage, rollback)
-        actions += more
-    elif verdict is Verdict.STOP:
-        reason = judgement.hold_reason or "RETRIES_USED_UP"
-        state = suspend(state, replace(stage, held_rollback=rollback), reason, message, now_s)
-    elif verdict is Verdict.ACCEPT:
-        state, more = complete_stage(state, stage, checked, now_s)
-        actions += more
-    return state, actions
-
-
-def _on_the_line(
-    judgement: Judgement, points: tuple[LinePoint, ...], chosen: LinePoint | None, least: float
-) -> Judgement:
-    """The judgement on a result whose line was measured: a point takes its place, or the gate's word on it stands. A
-    result that gains too little is no success, whatever it kept: a person is to look at it."""
-    message = f"{judgement.message}; {told(points, chosen)}"
-    if chosen is not None and chosen.point != RESULT:
-        return replace(judgement, ruling=Ruling.TAKE_POINT, compared=chosen.forgetting, message=message)
-    if judgement.ruling is Ruling.ACCEPT and not gains(points, RESULT, least):
-        message += f"; the least gain is {least:g} nats"
-        return replace(judgement, ruling=Ruling.HOLD, hold_reason="GAIN_TOO_SMALL", message=message)
-    return replace(judgement, message=message)
-
-
-def _boundary(state: RunState, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> Boundary:
-    return Boundary(
-        progress=checkpoint.ref.step / stage.plan.steps,
-        last=checkpoint.boundary >= stage.plan.boundaries,
-        scores=measured.deciding(SetUse.CONTROL),
-        report_scores=measured.deciding(SetUse.REPORT),
-        projected=project(state.spec, stage, checkpoint, measured),
-        onward=project_onward(state.spec, stage, checkpoint, measured),
-        not_finite=not_finite(stage, checkpoint, measured),
-        watched=stage.watched,
-        may_climb=checkpoint.ref.step > stage.adjusted_step,
-        replayed=replayed_in(stage),
-    )
-
-
-def replayed_in(stage: StageRun) -> frozenset[str]:
-    """Sets whose text is trained on beside what the stage is to learn."""
-    return frozenset(name for name, share in stage.mix.shares.items() if share > 0)
+    if answer.verdict is Verdict.ROLL_BACK and answer.rollback is not None:
+        return begin_rollback(state, stage, answer.rollback)
+    if answer.verdict is Verdict.STOP:
+        held = replace(stage, held_rollback=answer.rollback)
+        reason = outcome.hold_reason or "RETRIES_USED_UP"
+        return suspend(state, held, reason, answer.message, decision.time_s), ()
+    if answer.verdict is Verdict.ACCEPT:
+        return complete_stage(state, stage, checked, decision.time_s)
+    return state, ()

@@ -6,20 +6,19 @@ from dataclasses import replace
 from services.common.errors import FailedPrecondition, Stale
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run, suspend
 from services.orchestrator.domain.handlers.damage import WORKER, set_aside
+from services.orchestrator.domain.handlers.decision import decision_on_newest, recorded
 from services.orchestrator.domain.handlers.jobs import on_told_to_leave
 from services.orchestrator.domain.handlers.preparation import on_prepared
 from services.orchestrator.domain.handlers.rollback import begin_rollback, enter_line, rollback_from_start
-from services.orchestrator.domain.handlers.verdicts import decide_ready
-from services.orchestrator.domain.policy.gate import Limits
+from services.orchestrator.domain.handlers.verdicts import allowed_retries, decide_ready
 from services.orchestrator.domain.policy.recommendations import recommendations
+from services.orchestrator.domain.policy.verdict import Severity, Verdict
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.backoff import PASSING_REASONS
-from services.orchestrator.domain.run.commands import Action, RecordDecision
-from services.orchestrator.domain.run.decisions import Severity, Verdict
+from services.orchestrator.domain.run.commands import Action
 from services.orchestrator.domain.run.events import AttemptAsked, ProgressReported, StageEnded
-from services.orchestrator.domain.run.evidence import decision_of_person
 from services.orchestrator.domain.run.state import Phase, RunState, RunStatus, StageRun, StageStatus
-from services.orchestrator.domain.spec.bounds import Ladder
+from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 
 Outcome = tuple[RunState, tuple[Action, ...]]
 REMEMBERED_REQUESTS = 64
@@ -161,31 +160,23 @@ def on_stage_ended(state: RunState, event: StageEnded) -> Outcome:
 
 def _not_finite(state: RunState, stage: StageRun, event: StageEnded) -> Outcome:
     """Training itself came to NaN: the same as a stop at a boundary, back with a smaller learning rate."""
-    rollback, changed = rollback_from_start(stage, Ladder.of(state.spec.forgetting))
-    allowed = (state.spec.forgetting.max_retries or 0) + stage.extra_retries
+    rollback, changed = rollback_from_start(stage, ladder_of(state.spec.forgetting))
+    allowed = allowed_retries(state.spec, stage)
     goes_back = stage.retries < allowed and math.isfinite(rollback.mix.lr_scale)
     at = stage.at_boundary(rollback.boundary)
     message = f"{event.message}; {changed}"
     if not goes_back:
         message += f"; all {allowed} retries are used: Approve (ACCEPT or CONTINUE) or Cancel"
+    verdict = Verdict.ROLL_BACK if goes_back else Verdict.STOP
     decision = replace(
-        decision_of_person(
-            state,
-            stage,
-            verdict=Verdict.ROLL_BACK if goes_back else Verdict.STOP,
-            mix=rollback.mix,
-            message=message,
-            actor="gate",
-            now_s=event.now_s,
-        ),
+        decision_on_newest(state, stage, verdict, rollback.mix, message, actor="gate", now_s=event.now_s),
         severity=Severity.STOP,
         step=stage.step,
         forgetting=None,
         target=at.ref if goes_back and at else None,
-        recommendations=recommendations(Severity.STOP, Limits.of(state.spec.forgetting)),
+        recommendations=recommendations(Severity.STOP, limits_of(state.spec.forgetting)),
     )
-    state = replace(state, decisions=decision.number)
-    record = RecordDecision(decision=decision)
+    state, record = recorded(state, decision)
     if not goes_back:
         held = replace(stage, held_rollback=rollback)
         return suspend(state, held, "RETRIES_USED_UP", message, event.now_s), (record,)

@@ -22,162 +22,224 @@ score rise again, from 7 % to 14 %, with too little rate left to come back.
 """
 
 import math
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from services.orchestrator.domain.policy.gate import Judgement, Limits, Ruling
-from services.orchestrator.domain.policy.ladder import climb
-from services.orchestrator.domain.policy.projection import fall, projected_falls, rate_left, seen_to_the_end
-from services.orchestrator.domain.run.directives import mix_from
-from services.orchestrator.domain.run.state import Checkpoint, Mix, Rollback, StageRun
-from services.orchestrator.domain.spec.bounds import Anticipation, Ladder
-from services.orchestrator.domain.spec.spec import Controller, PipelineSpec
-from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
+from services.orchestrator.domain.policy.gate import GateOutcome
+from services.orchestrator.domain.policy.ladder import Ladder, Mix, climb
+from services.orchestrator.domain.policy.limits import Limits
+from services.orchestrator.domain.policy.projection import (
+    Horizon,
+    Scored,
+    projected_decreases,
+    score_decrease,
+    seen_to_the_end,
+)
+from services.orchestrator.domain.policy.verdict import Verdict
+from services.orchestrator.domain.values import ForgettingScore
 
-MOST_NATS = 700.0  # exp(709.8) is the largest number there is
-
-
-def felt_by(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with the share of each set that its weights have felt."""
-    before = stage.known_at(checkpoint.boundary - 1)
-    trained = mix_from(stage, checkpoint.boundary - 1, lag=spec.evaluation.decision_lag).shares
-    felt = before.felt if before is not None else {}
-    weight = _weight(spec, stage, before.ref.step if before is not None else 0, checkpoint.ref.step)
-    now = {name: felt.get(name, share) + weight * (share - felt.get(name, share)) for name, share in trained.items()}
-    return replace(checkpoint, felt=now)
+MAX_EXPONENT = 700.0  # exp(709.8) is the largest number there is
+EARLY = 0.1  # of a stage: where the reference run was looked at first
 
 
-def observe(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> StageRun:
-    """The stage with what a boundary says about c of each retention set; before settling it says nothing."""
-    if spec.forgetting.controller is not Controller.ANTICIPATE or not _settled(spec, stage, checkpoint):
-        return stage
-    law, progress = Anticipation.of(spec.forgetting), checkpoint.ref.step / stage.plan.steps
-    constants = dict(stage.constants)
-    for score in _sane(measured):
+@dataclass(frozen=True, kw_only=True)
+class Anticipation:
+    """The constants of the law and the bounds of what it may choose: the fields of `forgetting.anticipate`."""
+
+    aim: float
+    share_offset: float
+    smallest_share: float
+    largest_share: float
+    share_step: float
+    least_raise: float
+    least_relief: float
+    relief_felt: float
+    boundaries_used: int
+    lag: float
+    early_forgetting: float
+    end_forgetting: float
+
+    def end_over_present(self, progress: float) -> float:
+        """Forgetting at a stage's end over that at `progress` (0 to 1), of the reference run, straight between its two
+        points, in nats."""
+        early, end = math.log1p(self.early_forgetting), math.log1p(self.end_forgetting)
+        at = min(max(progress, EARLY), 1.0)
+        return end / (early + (end - early) * (at - EARLY) / (1.0 - EARLY))
+
+    def percent(self, share: float) -> float:
+        """The next whole step of a share, within what may be chosen."""
+        step = math.ceil(round(share / self.share_step, 6)) * self.share_step
+        return round(min(max(step, self.smallest_share), self.largest_share), 6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageController:
+    """Who chooses the mix of a stage, and within what: fixed before the stage begins."""
+
+    anticipates: bool
+    limits: Limits
+    ladder: Ladder
+    law: Anticipation
+    horizon: Horizon
+
+    def share_at_end(self, c: float) -> float:
+        """Share that the weights must have felt at the stage's end, for a set whose constant is `c` (nats)."""
+        return max(c, 0.0) / (self.law.aim * math.log1p(self.limits.budget)) - self.law.share_offset
+
+    def weight(self, start: int, end: int) -> float:
+        """How far the felt share comes from step `start` to `end` towards the one that is trained there, 0 to 1."""
+        rate, horizon = self.horizon.rate, self.horizon
+        passed = rate.left(horizon.progress(start)) - rate.left(horizon.progress(end))
+        return -math.expm1(-passed / (self.law.lag * rate.left(0.0)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What is known at one boundary: the step of its checkpoint, the mix that is trained and the step from which it is,
+    the shares that the weights have felt, the estimates of c (nats) and the last scores under the present rung, with
+    those of this boundary."""
+
+    step: int
+    mix: Mix
+    adjusted_step: int
+    effective_shares: Mapping[str, float]
+    constants: Mapping[str, tuple[float, ...]]
+    recent: tuple[Scored, ...]
+    scores: tuple[ForgettingScore, ...]
+
+
+def effective_shares(
+    controller: StageController, before: Mapping[str, float], trained: Mapping[str, float], *, start: int, end: int
+) -> dict[str, float]:
+    """The share of each set that the weights have felt at step `end`: those at `start`, moved towards the shares that
+    were trained with in between."""
+    weight = controller.weight(start, end)
+    return {
+        name: before.get(name, share) + weight * (share - before.get(name, share)) for name, share in trained.items()
+    }
+
+
+def update_estimate(
+    controller: StageController,
+    constants: Mapping[str, tuple[float, ...]],
+    scores: Iterable[ForgettingScore],
+    felt: Mapping[str, float],
+    *,
+    step: int,
+) -> Mapping[str, tuple[float, ...]]:
+    """The last estimates of c of each retention set with what one boundary says; before settling it says nothing."""
+    if not controller.anticipates or not controller.horizon.settled(step):
+        return constants
+    law, progress = controller.law, controller.horizon.progress(step)
+    updated = dict(constants)
+    for score in _sane(scores):
         nats_at_end = math.log1p(score.resolved_ratio) * law.end_over_present(progress)
-        c = nats_at_end * (checkpoint.felt.get(score.retention_set, 0.0) + law.share_offset)
-        constants[score.retention_set] = (*constants.get(score.retention_set, ()), c)[-law.boundaries_used :]
-    return replace(stage, constants=constants)
+        c = nats_at_end * (felt.get(score.retention_set, 0.0) + law.share_offset)
+        updated[score.retention_set] = (*updated.get(score.retention_set, ()), c)[-law.boundaries_used :]
+    return updated
 
 
-def project(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> dict[str, float]:
+def project(controller: StageController, at: Observed) -> dict[str, float]:
     """Scores projected to the stage's end under the present mix, of the sets for which something has been fitted. The
     ladder is only the net under the law: it acts where both the law and the fall that was seen end over action."""
-    falls = projected_falls(spec, stage)
-    if spec.forgetting.controller is not Controller.ANTICIPATE:
-        return falls
-    by_law = _by_law(spec, stage, checkpoint, measured, stage.mix)
-    return falls | {name: min(ratio, falls.get(name, math.inf)) for name, ratio in by_law.items()}
+    decreases = projected_decreases(at.recent, controller.horizon)
+    if not controller.anticipates:
+        return decreases
+    by_law = _by_law(controller, at, at.mix)
+    return decreases | {name: min(ratio, decreases.get(name, math.inf)) for name, ratio in by_law.items()}
 
 
-def project_onward(
-    spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement
-) -> dict[str, float]:
+def project_onward(controller: StageController, at: Observed) -> dict[str, float]:
     """Scores projected to the stage's end under the mix that is trained from here on, which `stop` may compare, of the
     sets of which that much can be said. The law speaks of the shares that it would choose now: a stage that a higher
     share still brings home has no reason to go back. The ladder cannot tell what its next rung will do: a fall that was
     seen under the present one goes on, and what was seen not to fall stands as it is."""
-    scores, falls = _sane(measured), projected_falls(spec, stage)
-    if spec.forgetting.controller is not Controller.ANTICIPATE:
-        return seen_to_the_end(spec, stage, scores, falls=falls)
-    mix = _smallest_shares(spec, stage, checkpoint) if _may_change(spec, stage, checkpoint) else stage.mix
-    by_law = _by_law(spec, stage, checkpoint, measured, mix)
-    return falls | {name: min(ratio, falls.get(name, math.inf)) for name, ratio in by_law.items()}
+    scores, decreases = _sane(at.scores), projected_decreases(at.recent, controller.horizon)
+    if not controller.anticipates:
+        return seen_to_the_end(at.recent, controller.horizon, scores, decreases=decreases)
+    mix = _smallest_shares(controller, at) if _may_change(controller, at) else at.mix
+    by_law = _by_law(controller, at, mix)
+    return decreases | {name: min(ratio, decreases.get(name, math.inf)) for name, ratio in by_law.items()}
 
 
-def _by_law(
-    spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, mix: Mix
-) -> dict[str, float]:
+def _by_law(controller: StageController, at: Observed, mix: Mix) -> dict[str, float]:
     """Ratio at the stage's end by the law if it goes on with these shares, of each set with an estimate."""
-    law, weight = Anticipation.of(spec.forgetting), _weight(spec, stage, checkpoint.ref.step, stage.plan.steps)
+    law, weight = controller.law, controller.weight(at.step, controller.horizon.steps)
     found = {}
-    for score in _sane(measured):
-        name, c = score.retention_set, estimate(stage, score.retention_set)
+    for score in _sane(at.scores):
+        name, c = score.retention_set, estimate(at.constants, score.retention_set)
         if c is not None:
-            now = checkpoint.felt.get(name, 0.0)
+            now = at.effective_shares.get(name, 0.0)
             at_end = now + weight * (mix.shares.get(name, 0.0) - now)
-            found[name] = math.expm1(min(c / (at_end + law.share_offset), MOST_NATS))
+            found[name] = math.expm1(min(c / (at_end + law.share_offset), MAX_EXPONENT))
     return found
 
 
-def estimate(stage: StageRun, set_name: str) -> float | None:
-    """The present estimate of c of one set, in nats."""
-    seen = stage.constants.get(set_name, ())
+def estimate(constants: Mapping[str, tuple[float, ...]], set_name: str) -> float | None:
+    """The present estimate of c of one set, in nats; None before there is one."""
+    seen = constants.get(set_name, ())
     return sum(seen) / len(seen) if seen else None
 
 
-def next_mix(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, judgement: Judgement) -> tuple[Mix, str]:
+def next_mix(controller: StageController, at: Observed, outcome: GateOutcome) -> tuple[Mix, str]:
     """The mix from this boundary on, and what changed, or why nothing did, for people."""
-    asked = judgement.ruling in (Ruling.GO_ON, Ruling.MORE_REPLAY)
-    if asked and stage.constants and _may_change(spec, stage, checkpoint):
-        mix = _smallest_shares(spec, stage, checkpoint)
-        helps = mix.shares.get(judgement.act_on, 0.0) > stage.mix.shares.get(judgement.act_on, 0.0)
-        if mix != stage.mix and (judgement.ruling is Ruling.GO_ON or helps):
+    asked = outcome.verdict in (Verdict.CONTINUE, Verdict.ADJUST) and not outcome.keeps_mix
+    if asked and at.constants and _may_change(controller, at):
+        mix = _smallest_shares(controller, at)
+        helps = mix.shares.get(outcome.act_on, 0.0) > at.mix.shares.get(outcome.act_on, 0.0)
+        if mix != at.mix and (outcome.verdict is Verdict.CONTINUE or helps):
             changes = [
-                f"{name} share {stage.mix.shares[name]:g} -> {share:g} (c = {estimate(stage, name):.4f} nats)"
+                f"{name} share {at.mix.shares[name]:g} -> {share:g} (c = {estimate(at.constants, name):.4f} nats)"
                 for name, share in mix.shares.items()
-                if share != stage.mix.shares[name]
+                if share != at.mix.shares[name]
             ]
             return mix, "anticipated: " + ", ".join(changes)
-    if judgement.ruling is not Ruling.MORE_REPLAY:
-        return stage.mix, ""
-    mix, changed = climb(stage.mix, judgement.act_on, Ladder.of(spec.forgetting))
-    if mix.lr_scale != stage.mix.lr_scale and fall(stage, judgement.act_on) > 0:
-        return stage.mix, "it falls: the learning rate that it recovers with is left alone"
+    if outcome.verdict is not Verdict.ADJUST:
+        return at.mix, ""
+    mix, changed = climb(at.mix, outcome.act_on, controller.ladder)
+    if mix.lr_scale != at.mix.lr_scale and score_decrease(at.recent, outcome.act_on) > 0:
+        return at.mix, "it falls: the learning rate that it recovers with is left alone"
     return mix, changed
 
 
-def raised(spec: PipelineSpec, stage: StageRun, rollback: Rollback, said: str) -> tuple[Rollback, str]:
-    """A rollback whose rung the law finds too low begins with the share that the law asks for."""
-    if spec.forgetting.controller is not Controller.ANTICIPATE:
-        return rollback, said
-    law = Anticipation.of(spec.forgetting)
-    wanted = {name: law.percent(_at_end(spec, c)) for name in rollback.mix.shares if (c := estimate(stage, name))}
-    shares = {name: max(share, wanted.get(name, share)) for name, share in rollback.mix.shares.items()}
-    if shares == rollback.mix.shares or sum(shares.values()) > Ladder.of(spec.forgetting).largest_replay:
-        return rollback, said
-    told = ", ".join(f"{name} {share:g}" for name, share in shares.items() if share != rollback.mix.shares[name])
-    return replace(rollback, mix=replace(rollback.mix, shares=shares)), f"{said}; anticipated: {told}"
+def with_anticipated_shares(
+    controller: StageController, constants: Mapping[str, tuple[float, ...]], mix: Mix, changed: str
+) -> tuple[Mix, str]:
+    """The mix to begin again with, where the law finds its rung too low with the share that the law asks for; and what
+    changed (`changed` is what did so far), for people."""
+    if not controller.anticipates:
+        return mix, changed
+    law = controller.law
+    asked = {name: law.percent(controller.share_at_end(c)) for name in mix.shares if (c := estimate(constants, name))}
+    shares = {name: max(share, asked.get(name, share)) for name, share in mix.shares.items()}
+    if shares == mix.shares or sum(shares.values()) > controller.ladder.largest_replay:
+        return mix, changed
+    raised = ", ".join(f"{name} {share:g}" for name, share in shares.items() if share != mix.shares[name])
+    return replace(mix, shares=shares), f"{changed}; anticipated: {raised}"
 
 
-def _smallest_shares(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> Mix:
+def _smallest_shares(controller: StageController, at: Observed) -> Mix:
     """Each set's smallest share that keeps the budget, in whole percent; unchanged where the change would be noise."""
-    law, weight = Anticipation.of(spec.forgetting), _weight(spec, stage, checkpoint.ref.step, stage.plan.steps)
-    shares = dict(stage.mix.shares)
-    for name, now in stage.mix.shares.items():
-        c = estimate(stage, name)
+    law, weight = controller.law, controller.weight(at.step, controller.horizon.steps)
+    shares = dict(at.mix.shares)
+    for name, now in at.mix.shares.items():
+        c = estimate(at.constants, name)
         if c is None or weight <= 0:
             continue
-        before = checkpoint.felt.get(name, now)
-        wanted = law.percent(before + (_at_end(spec, c) - before) / weight)
-        relief = now - wanted >= law.least_relief and weight >= law.relief_felt
-        if wanted - now >= law.least_raise or relief:
-            shares[name] = wanted
-    fits = sum(shares.values()) <= Ladder.of(spec.forgetting).largest_replay
-    return replace(stage.mix, shares=shares) if fits else stage.mix
+        before = at.effective_shares.get(name, now)
+        smallest = law.percent(before + (controller.share_at_end(c) - before) / weight)
+        relief = now - smallest >= law.least_relief and weight >= law.relief_felt
+        if smallest - now >= law.least_raise or relief:
+            shares[name] = smallest
+    fits = sum(shares.values()) <= controller.ladder.largest_replay
+    return replace(at.mix, shares=shares) if fits else at.mix
 
 
-def _at_end(spec: PipelineSpec, c: float) -> float:
-    """Share that the weights must have felt at the stage's end."""
-    law = Anticipation.of(spec.forgetting)
-    return max(c, 0.0) / (law.aim * math.log1p(Limits.of(spec.forgetting).budget)) - law.share_offset
-
-
-def _weight(spec: PipelineSpec, stage: StageRun, start: int, end: int) -> float:
-    """How far the felt share comes from `start` to `end` (steps) towards the one that is trained there, 0 to 1."""
-    schedule, steps = spec.stages[stage.plan.index].schedule, stage.plan.steps
-    passed = rate_left(schedule, start / steps) - rate_left(schedule, end / steps)
-    return -math.expm1(-passed / (Anticipation.of(spec.forgetting).lag * rate_left(schedule, 0.0)))
-
-
-def _may_change(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> bool:
+def _may_change(controller: StageController, at: Observed) -> bool:
     """Whether a share may be chosen anew on this checkpoint: the last change is in its weights already."""
-    changed_before = checkpoint.ref.step > stage.adjusted_step
-    return changed_before and Limits.of(spec.forgetting).mitigate and _settled(spec, stage, checkpoint)
+    changed_before = at.step > at.adjusted_step
+    return changed_before and controller.limits.mitigate and controller.horizon.settled(at.step)
 
 
-def _settled(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> bool:
-    return checkpoint.ref.step / stage.plan.steps >= Limits.of(spec.forgetting).settle
-
-
-def _sane(measured: Measurement) -> list[ForgettingScore]:
-    return [score for score in measured.scores_of(SetUse.CONTROL) if score.sane]
+def _sane(scores: Iterable[ForgettingScore]) -> list[ForgettingScore]:
+    return [score for score in scores if score.sane]

@@ -18,8 +18,6 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Protocol
 
-from services.orchestrator.domain.run.state import RunState, RunStatus, StageStatus
-
 _DIGEST = re.compile(r"[0-9a-f]{16,64}")
 _URI = re.compile(r"s3://[^\s\"\\?#]+")
 _STEP = re.compile(r"(?P<attempt>runs/(?P<run>[^/]+)/.+/attempt-(?P<number>\d+))/[^/]+")
@@ -119,18 +117,6 @@ class _Place:
     key: str
     kind: GarbageKind
     name: str
-
-
-def references_of(state: RunState) -> References:
-    """What matters of one run beside the names in its text: whether it may still write, and what it may come to use."""
-    work = {stage.plan.name: stage.attempt for stage in state.stages if stage.status is not StageStatus.COMPLETE}
-    at_work = not state.status.ended or bool(state.jobs)
-    preparing = state.status is RunStatus.RUNNING and state.prepared is None
-    return References(
-        runs=frozenset({state.id}),
-        at_work={state.id: work} if at_work else {},
-        preparing=(state.id,) if preparing else (),
-    )
 
 
 def names_in(text: str) -> frozenset[str]:

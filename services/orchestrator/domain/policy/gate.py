@@ -1,4 +1,4 @@
-"""The forgetting gate: from the scores of one boundary to a judgement. A pure policy; verdicts.py carries it out.
+"""The forgetting gate: from the scores of one boundary to what they call for; handlers/verdicts.py carries it out.
 
 Thresholds are inclusive and compare `forgetting = (ppl_now - ppl_baseline) / ppl_baseline`, signed and unclamped. What
 is not finite, or missing where it must be, is a stop: `nan >= 0.2` is False, so a gate that only compares lets NaN
@@ -15,92 +15,21 @@ score decides, always.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
-from services.orchestrator.domain.gauges import is_gauge
-from services.orchestrator.domain.run.decisions import Severity
-from services.orchestrator.domain.spec.defaults import SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR
-from services.orchestrator.domain.spec.spec import ForgettingSpec, StopOn
+from services.orchestrator.domain.policy.limits import LEAST_RATIO, Limits
+from services.orchestrator.domain.policy.verdict import Severity, Verdict
 from services.orchestrator.domain.values import ForgettingScore
 
-LEAST_RATIO = -1.0  # a perplexity cannot fall by more than all of it
 IMPOSSIBLE_SCORE = "IMPOSSIBLE_SCORE"
 
 
-class Ruling(StrEnum):
-    """What the score calls for. Whether it can be had (retries, rungs) is decided later. HOLD is a person's to decide
-    at once; TAKE_POINT puts a point of the line to the parent in the result's place."""
-
-    GO_ON = "GO_ON"
-    WATCH = "WATCH"
-    MORE_REPLAY = "MORE_REPLAY"
-    GO_BACK = "GO_BACK"
-    HOLD = "HOLD"
-    TAKE_POINT = "TAKE_POINT"
-    ACCEPT = "ACCEPT"
-
-
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """The thresholds of a filled spec, as plain numbers. `settle` is a share of the stage. A budget that nobody set
-    while mitigation is off is infinite: who only measures has promised nothing."""
-
-    minor: float
-    action: float
-    stop: float
-    budget: float
-    settle: float
-    confirm: int
-    mitigate: bool
-    suspicious_below: float = SUSPICIOUS_BELOW
-    stop_projected: bool = False
-    unsettled_stop_factor: float = UNSETTLED_STOP_FACTOR
-
-    @classmethod
-    def of(cls, rules: ForgettingSpec) -> "Limits":
-        """From a filled spec; a missing value is a programming error and fails here."""
-        factor = rules.unsettled_stop_factor
-        values = (rules.minor, rules.action, rules.stop, rules.settle)
-        assert all(value is not None for value in values), "the spec has not been filled"
-        minor, action, stop, settle = (float(value) for value in values if value is not None)
-        return cls(
-            minor=minor,
-            action=action,
-            stop=stop,
-            budget=math.inf if rules.budget is None else rules.budget,
-            settle=settle,
-            confirm=rules.confirm or 0,
-            mitigate=rules.mitigate is not False,
-            # Specs that were stored before there was a floor have none.
-            suspicious_below=SUSPICIOUS_BELOW if rules.suspicious_below is None else rules.suspicious_below,
-            stop_projected=rules.stop_on is StopOn.PROJECTED,  # specs from before there was a choice meant the raw one
-            unsettled_stop_factor=UNSETTLED_STOP_FACTOR if factor is None else factor,
-        )
-
-    @property
-    def unsettled_stop(self) -> float:
-        """What acts before settling: 3 x 0.2 is 0.6, not a hair above."""
-        return round(self.unsettled_stop_factor * self.stop, 12)
-
-    def doubtful(self, ratio: float) -> bool:
-        """Whether a score is too good to be true: below the floor, or below -1, which is impossible."""
-        return math.isfinite(ratio) and (ratio < self.suspicious_below or ratio < LEAST_RATIO)
-
-    def severity(self, ratio: float) -> Severity:
-        """How bad a score is; not finite is STOP."""
-        if not math.isfinite(ratio) or ratio >= self.stop:
-            return Severity.STOP
-        if ratio >= self.action:
-            return Severity.ACTION
-        return Severity.MINOR if ratio >= self.minor else Severity.OK
-
-
-@dataclass(frozen=True, kw_only=True)
-class Boundary:
+class GateInput:
     """What the gate looks at. `not_finite` names what is NaN, infinite or missing; `watched` counts boundaries on which
     a score was watched already; `projected` are scores at the stage's end under the present mix, `onward` those under
     the mix from here on, which `stop` may compare; `may_climb` is False for a verdict on a checkpoint at or before an
-    adjustment's step; `replayed` are the sets whose text is being trained on.
+    adjustment's step; `replayed` are the sets whose text is being trained on, `gauges` those that no stage trains on.
+    All ratios; `progress` is the share of the stage that is done, 0 to 1.
     """
 
     progress: float
@@ -113,22 +42,26 @@ class Boundary:
     watched: int = 0
     may_climb: bool = True
     replayed: frozenset[str] = frozenset()
+    gauges: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What a boundary calls for, with the evidence: the worst score, what was compared, the threshold. `act_on` names
-    the set whose compared score is the highest: the one that more replay is for. `in_doubt`: a score whose interval
-    spans a threshold was let pass this once. `hold_reason`: why a person is asked, where that is not for want of
-    retries. `doubted`: the score that is too good to be true, if there is one. The message names each threshold that it
-    speaks of with its value; `threshold` is the one that was compared with."""
+class GateOutcome:
+    """What a boundary calls for, with the evidence: the worst score, what was compared, the threshold. Whether the
+    `verdict` can be had (retries, rungs) is decided later; with `keeps_mix` nothing is changed, whatever is projected.
 
-    ruling: Ruling
+    `act_on` names the set whose compared score is the highest: the one that more replay is for. `in_doubt`: a score
+    whose interval spans a threshold was let pass this once. `hold_reason`: why a person is asked, where that is not for
+    want of retries. `doubted`: the score that is too good to be true, if there is one. The message names each threshold
+    that it speaks of with its value; `threshold` is the one that was compared with."""
+
+    verdict: Verdict
     severity: Severity
     worst: ForgettingScore | None = None
     compared: float | None = None
     threshold: float = 0.0
     act_on: str = ""
+    keeps_mix: bool = False
     in_doubt: bool = False
     hold_reason: str = ""
     doubted: ForgettingScore | None = None
@@ -146,30 +79,24 @@ def worst_of(scores: Sequence[ForgettingScore]) -> ForgettingScore | None:
     return max(scores, key=lambda s: s.resolved_ratio if math.isfinite(s.ratio) else math.inf, default=None)
 
 
-def judge(at: Boundary, limits: Limits) -> Judgement:
-    """The judgement on one boundary. What the gauge does not resolve counts as 0: nothing is done about it, and where
+def apply_gate(at: GateInput, limits: Limits) -> GateOutcome:
+    """What one boundary calls for. What the gauge does not resolve counts as 0: nothing is done about it, and where
     it is the worst there is no verdict on what was forgotten."""
-    judgement = _judge_resolved(_as_resolved(at), limits)
+    outcome = _outcome_resolved(_as_resolved(at), limits)
     given = (*at.scores, *at.report_scores)
-    found = judgement.worst and next((score for score in given if _same_set(score, judgement.worst)), None)
+    found = outcome.worst and next((score for score in given if _same_set(score, outcome.worst)), None)
     if found is None or found.resolved:
-        return judgement
-    if judgement.ruling not in (
-        Ruling.GO_ON,
-        Ruling.WATCH,
-        Ruling.ACCEPT,
-    ):  # for another reason, which its message says
-        return replace(judgement, worst=found)
+        return outcome
+    if outcome.verdict not in (Verdict.CONTINUE, Verdict.ACCEPT):  # for another reason, which its message says
+        return replace(outcome, worst=found)
     said = f"{found.retention_set} {found.ratio:+.2g} is within the noise floor of the gauge (±{found.floor_ratio:.2g})"
     message = f"{said}: not resolved, nothing is done about it"
-    if judgement.doubted is not None:
-        message += judgement.message[judgement.message.index("; ") :]
-    return replace(
-        judgement, severity=Severity.UNRESOLVED, worst=found, compared=found.ratio, act_on="", message=message
-    )
+    if outcome.doubted is not None:
+        message += outcome.message[outcome.message.index("; ") :]
+    return replace(outcome, severity=Severity.UNRESOLVED, worst=found, compared=found.ratio, act_on="", message=message)
 
 
-def _as_resolved(at: Boundary) -> Boundary:
+def _as_resolved(at: GateInput) -> GateInput:
     """What lies within its floor is 0, and nothing is projected from it."""
     unresolved = {score.retention_set for score in at.scores if not score.resolved}
     return replace(
@@ -185,31 +112,31 @@ def _same_set(one: ForgettingScore, other: ForgettingScore) -> bool:
     return (one.retention_set, one.use) == (other.retention_set, other.use)
 
 
-def _judge_resolved(at: Boundary, limits: Limits) -> Judgement:
+def _outcome_resolved(at: GateInput, limits: Limits) -> GateOutcome:
     doubted = min((*at.scores, *at.report_scores), key=_lowest, default=None)
     if doubted is None or not limits.doubtful(doubted.ratio):
-        return _judge(at, limits)
+        return _outcome(at, limits)
     if doubted.ratio < LEAST_RATIO and not at.not_finite and all(score.finite for score in at.scores):
         return _impossible(at, doubted, limits)
-    judgement = _judge(at, limits)
+    outcome = _outcome(at, limits)
     what = f"{doubted.retention_set} {doubted.ratio:+.2%} is suspicious (below {_percent(limits.suspicious_below)})"
     if doubted.retention_set in at.replayed:
         why = "that text is replayed, so that text is being learned"
-    elif is_gauge(doubted.retention_set):
+    elif doubted.retention_set in at.gauges:
         why = "text of its kind is being learned, or the baseline or the set is in doubt"
     else:
         why = "the baseline or the set is in doubt"
-    return replace(judgement, doubted=doubted, message=f"{judgement.message}; {what}: {why}")
+    return replace(outcome, doubted=doubted, message=f"{outcome.message}; {what}: {why}")
 
 
 def _lowest(score: ForgettingScore) -> float:
     return score.ratio if score.finite else math.inf
 
 
-def _impossible(at: Boundary, doubted: ForgettingScore, limits: Limits) -> Judgement:
+def _impossible(at: GateInput, doubted: ForgettingScore, limits: Limits) -> GateOutcome:
     """A fault of the measurement, whatever the model is: nothing is decided by it, a person is asked."""
-    return Judgement(
-        ruling=Ruling.HOLD,
+    return GateOutcome(
+        verdict=Verdict.STOP,
         severity=Severity.STOP,
         worst=worst_of(at.scores),
         compared=doubted.ratio,
@@ -222,31 +149,31 @@ def _impossible(at: Boundary, doubted: ForgettingScore, limits: Limits) -> Judge
     )
 
 
-def _judge(at: Boundary, limits: Limits) -> Judgement:
+def _outcome(at: GateInput, limits: Limits) -> GateOutcome:
     worst = worst_of(at.scores)
     if at.not_finite or (worst is not None and not worst.finite):
         what = at.not_finite or f"forgetting of {worst.retention_set if worst else ''}"
-        return Judgement(
-            ruling=Ruling.GO_BACK,
+        return GateOutcome(
+            verdict=Verdict.ROLL_BACK,
             severity=Severity.STOP,
             worst=worst,
             threshold=limits.stop,
             message=f"{what} is not a finite number: as at or over stop ({_percent(limits.stop)})",
         )
     if worst is None:
-        ruling = Ruling.ACCEPT if at.last else Ruling.GO_ON
-        return Judgement(ruling=ruling, severity=Severity.UNSPECIFIED, message="no retention set to compare with")
+        verdict = Verdict.ACCEPT if at.last else Verdict.CONTINUE
+        return GateOutcome(verdict=verdict, severity=Severity.UNSPECIFIED, message="no retention set to compare with")
     if at.last:
-        return _judge_last(at, worst, limits)
+        return _outcome_last(at, worst, limits)
     if not limits.mitigate:
-        return _measured_only(Ruling.GO_ON, worst, limits)
-    return _judge_between(at, worst, limits)
+        return _measured_only(Verdict.CONTINUE, worst, limits)
+    return _outcome_between(at, worst, limits)
 
 
-def _measured_only(ruling: Ruling, worst: ForgettingScore, limits: Limits) -> Judgement:
+def _measured_only(verdict: Verdict, worst: ForgettingScore, limits: Limits) -> GateOutcome:
     """Nothing is done about it: the band that the score lies in is told."""
     said, threshold = _band(worst.ratio, limits)
-    return _judgement(ruling, worst, worst.ratio, threshold, limits, f"{said}; measured only: mitigate is off")
+    return _made(verdict, worst, worst.ratio, threshold, limits, f"{said}; measured only: mitigate is off")
 
 
 def _band(ratio: float, limits: Limits) -> tuple[str, float]:
@@ -260,60 +187,63 @@ def _band(ratio: float, limits: Limits) -> tuple[str, float]:
     return f"below minor ({_percent(limits.minor)})", limits.minor
 
 
-def _judge_last(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judgement:
+def _outcome_last(at: GateInput, worst: ForgettingScore, limits: Limits) -> GateOutcome:
     """The end of a stage. The budget is a promise, also of a run that does not mitigate: then a person is asked."""
     if limits.mitigate and worst.ratio >= limits.action:
         said = f"the stage ends at or over action ({_percent(limits.action)})"
-        return _judgement(Ruling.GO_BACK, worst, worst.ratio, limits.action, limits, said)
+        return _made(Verdict.ROLL_BACK, worst, worst.ratio, limits.action, limits, said)
     report = worst_of(at.report_scores)
     if report is not None and not (report.finite and report.ratio < limits.budget):
         budget = _percent(limits.budget)
         said = f"the stage ends at or over its budget ({budget}) on the report set of {report.retention_set}"
-        ruling = Ruling.GO_BACK if limits.mitigate else Ruling.HOLD
-        judgement = _judgement(ruling, report, report.ratio, limits.budget, limits, said)
-        return replace(judgement, hold_reason="" if limits.mitigate else "BUDGET_NOT_KEPT")
+        verdict = Verdict.ROLL_BACK if limits.mitigate else Verdict.STOP
+        outcome = _made(verdict, report, report.ratio, limits.budget, limits, said)
+        return replace(outcome, hold_reason="" if limits.mitigate else "BUDGET_NOT_KEPT")
     if not limits.mitigate:
-        return _measured_only(Ruling.ACCEPT, worst, limits)
+        return _measured_only(Verdict.ACCEPT, worst, limits)
     said = f"the stage ends below action ({_percent(limits.action)})"
-    return _judgement(Ruling.ACCEPT, worst, worst.ratio, limits.action, limits, said)
+    return _made(Verdict.ACCEPT, worst, worst.ratio, limits.action, limits, said)
 
 
-def _judge_between(at: Boundary, worst: ForgettingScore, limits: Limits) -> Judgement:
+def _outcome_between(at: GateInput, worst: ForgettingScore, limits: Limits) -> GateOutcome:
     if at.progress < limits.settle:
         limit = limits.unsettled_stop
         named = f"{limits.unsettled_stop_factor:g} times stop ({_percent(limit)})"
         if worst.ratio >= limit:
             said = f"at or over {named} before settling"
-            return _judgement(Ruling.GO_BACK, worst, worst.ratio, limit, limits, said)
+            return _made(Verdict.ROLL_BACK, worst, worst.ratio, limit, limits, said)
         said = f"below {named}, settling until {_percent(limits.settle)} of the stage"
-        return _judgement(Ruling.GO_ON, worst, worst.ratio, limit, limits, said)
+        return _made(Verdict.CONTINUE, worst, worst.ratio, limit, limits, said)
     stopping = max((_stop_of(at, score, limits) for score in at.scores), key=lambda stop: stop.reach)
     doubt = stopping.reached and _unsure(at, stopping.score, stopping.limit, limits)
     if stopping.reached and not doubt:
         said = f"at or over {stopping.named}"
-        return _judgement(Ruling.GO_BACK, worst, stopping.compared, stopping.limit, limits, said, act_on=stopping.score)
+        return _made(Verdict.ROLL_BACK, worst, stopping.compared, stopping.limit, limits, said, act_on=stopping.score)
     action = f"action ({_percent(limits.action)})"
     leading = max(at.scores, key=lambda score: _compared(at, score))
     compared = _compared(at, leading)
 
-    def ruled(ruling: Ruling, said: str, *, threshold: float = limits.action, in_doubt: bool = doubt) -> Judgement:
-        judgement = _judgement(ruling, worst, compared, threshold, limits, said, act_on=leading)
-        return replace(judgement, in_doubt=in_doubt)
+    def called_for(verdict: Verdict, said: str, *, threshold: float = limits.action) -> GateOutcome:
+        outcome = _made(verdict, worst, compared, threshold, limits, said, act_on=leading)
+        return replace(outcome, in_doubt=doubt)
+
+    def watched(said: str, *, in_doubt: bool) -> GateOutcome:
+        return replace(called_for(Verdict.CONTINUE, said), in_doubt=in_doubt, keeps_mix=True)
 
     if compared >= limits.action or not math.isfinite(compared):
         if not at.may_climb:
-            return ruled(Ruling.WATCH, f"at or over {action}; the last adjustment is not in this checkpoint yet")
+            return watched(f"at or over {action}; the last adjustment is not in this checkpoint yet", in_doubt=doubt)
         if _unsure(at, leading, limits.action, limits):
             said = f"the interval spans {action}: watched, {at.watched + 1} of {limits.confirm}"
-            return ruled(Ruling.WATCH, said, in_doubt=True)
-        return ruled(Ruling.MORE_REPLAY, f"at or over {action}")
+            return watched(said, in_doubt=True)
+        return called_for(Verdict.ADJUST, f"at or over {action}")
     if worst.ratio >= limits.stop and limits.stop_projected:
         stop = f"stop ({_percent(limits.stop)})"
-        return ruled(Ruling.GO_ON, f"at or over {stop} now, below {action} at the end")
+        return called_for(Verdict.CONTINUE, f"at or over {stop} now, below {action} at the end")
     if worst.ratio >= limits.action:
-        return ruled(Ruling.GO_ON, f"at or over {action} now, below it at the end")
+        return called_for(Verdict.CONTINUE, f"at or over {action} now, below it at the end")
     said, threshold = _band(worst.ratio, limits)
-    return ruled(Ruling.GO_ON, said, threshold=threshold)
+    return called_for(Verdict.CONTINUE, said, threshold=threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,7 +264,7 @@ class _Stop:
         return self.compared / self.limit if math.isfinite(self.compared) else math.inf
 
 
-def _stop_of(at: Boundary, score: ForgettingScore, limits: Limits) -> _Stop:
+def _stop_of(at: GateInput, score: ForgettingScore, limits: Limits) -> _Stop:
     stop = f"stop ({_percent(limits.stop)})"
     if not limits.stop_projected:
         return _Stop(score=score, compared=score.ratio, limit=limits.stop, named=stop)
@@ -351,17 +281,17 @@ def _percent(ratio: float) -> str:
     return f"{100 * ratio:.6g}%"
 
 
-def _compared(at: Boundary, score: ForgettingScore) -> float:
+def _compared(at: GateInput, score: ForgettingScore) -> float:
     return at.projected.get(score.retention_set, score.ratio)
 
 
-def _unsure(at: Boundary, worst: ForgettingScore, threshold: float, limits: Limits) -> bool:
+def _unsure(at: GateInput, worst: ForgettingScore, threshold: float, limits: Limits) -> bool:
     """Whether to watch this score once more: its interval spans the threshold. Without one there is no doubt."""
     return worst.ratio_low is not None and worst.ratio_low < threshold and at.watched < limits.confirm
 
 
-def _judgement(
-    ruling: Ruling,
+def _made(
+    verdict: Verdict,
     worst: ForgettingScore,
     compared: float,
     threshold: float,
@@ -369,13 +299,13 @@ def _judgement(
     said: str,
     *,
     act_on: ForgettingScore | None = None,
-) -> Judgement:
+) -> GateOutcome:
     subject = act_on or worst
     where = f"{subject.retention_set} {subject.ratio:+.2%}"
     if compared != subject.ratio:
         where += f" (projected to the end {compared:+.2%})"
-    return Judgement(
-        ruling=ruling,
+    return GateOutcome(
+        verdict=verdict,
         severity=limits.severity(worst.ratio),
         worst=worst,
         compared=compared,

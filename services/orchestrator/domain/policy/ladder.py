@@ -5,10 +5,25 @@ rung the learning rate is halved. Measured on the same data, a nat of forgetting
 the target loss of one saved by the learning rate: so share comes first.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from services.orchestrator.domain.run.state import Mix
-from services.orchestrator.domain.spec.bounds import Ladder
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """What the workers train with: share of each replay source, factor on the learning rate."""
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    lr_scale: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """Bounds of the ladder. `largest_replay` is of all shares together; the rest is for what the stage is to learn."""
+
+    rungs: tuple[float, ...]
+    rate_factor: float
+    largest_replay: float
 
 
 def climb(mix: Mix, worst_set: str, ladder: Ladder) -> tuple[Mix, str]:

@@ -17,80 +17,84 @@ left to raise, the ladder then waits for the stage's end, from which a rollback 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
-from services.orchestrator.domain.policy.gate import Limits
-from services.orchestrator.domain.run.state import Checkpoint, Scored, StageRun
-from services.orchestrator.domain.spec.spec import PipelineSpec, ScheduleKind, ScheduleSpec
-from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
+from services.orchestrator.domain.policy.learning_rate import RateShape
+from services.orchestrator.domain.values import ForgettingScore
 
 POINTS_KEPT = 2
-SLICES = 200  # of the sum that stands for the area
 
 
-def note(stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> StageRun:
-    """The stage with one boundary more; those of earlier rungs are forgotten."""
-    step = checkpoint.ref.step
-    nats = {s.retention_set: math.log1p(s.resolved_ratio) for s in measured.scores_of(SetUse.CONTROL) if s.sane}
-    same_rung = [point for point in stage.recent if point.step >= stage.adjusted_step]
-    return replace(stage, recent=(*same_rung, Scored(step=step, nats=nats))[-POINTS_KEPT:])
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Scores of one boundary in nats, by retention set."""
+
+    step: int
+    nats: Mapping[str, float]
 
 
-def fall(stage: StageRun, name: str) -> float:
+@dataclass(frozen=True, kw_only=True)
+class Horizon:
+    """What lies before a stage's end: its length in steps, the share of it after which scores have settled, and the
+    shape of the learning rate over it."""
+
+    steps: int
+    settle: float
+    rate: RateShape
+
+    def progress(self, step: int) -> float:
+        """Share of the stage that is done at a step, 0 to 1."""
+        return step / self.steps
+
+    def settled(self, step: int) -> bool:
+        """Whether a score at this step says something about the stage's end."""
+        return self.progress(step) >= self.settle
+
+
+def append_score(
+    recent: Sequence[Scored], step: int, scores: Sequence[ForgettingScore], *, adjusted_step: int
+) -> tuple[Scored, ...]:
+    """The last boundaries with one more; those of earlier rungs (before `adjusted_step`) are forgotten."""
+    nats = {s.retention_set: math.log1p(s.resolved_ratio) for s in scores if s.sane}
+    same_rung = [point for point in recent if point.step >= adjusted_step]
+    return (*same_rung, Scored(step=step, nats=nats))[-POINTS_KEPT:]
+
+
+def score_decrease(recent: Sequence[Scored], name: str) -> float:
     """Nats by which a set's score fell over the last interval, if all of it was under the present rung; else 0."""
-    if len(stage.recent) < POINTS_KEPT:
+    if len(recent) < POINTS_KEPT:
         return 0.0
-    before, now = (point.nats.get(name, math.nan) for point in stage.recent)
+    before, now = (point.nats.get(name, math.nan) for point in recent)
     return before - now if before > now else 0.0
 
 
-def projected_falls(spec: PipelineSpec, stage: StageRun) -> dict[str, float]:
+def projected_decreases(recent: Sequence[Scored], horizon: Horizon) -> dict[str, float]:
     """Ratio projected to the stage's end of each retention set whose score falls under the present rung."""
-    if len(stage.recent) < POINTS_KEPT:
+    if len(recent) < POINTS_KEPT:
         return {}
-    (before, now), schedule = stage.recent, spec.stages[stage.plan.index].schedule
-    if not _settled(spec, stage, before):
+    before, now = recent
+    if not horizon.settled(before.step):
         return {}
-    left = rate_left(schedule, now.step / stage.plan.steps)
-    used = rate_left(schedule, before.step / stage.plan.steps) - left
+    left = horizon.rate.left(horizon.progress(now.step))
+    used = horizon.rate.left(horizon.progress(before.step)) - left
     return {
-        name: math.expm1(max(nats - fell * left / used, min(nats, 0.0)))
+        name: math.expm1(max(nats - decrease * left / used, min(nats, 0.0)))
         for name, nats in now.nats.items()
-        if (fell := fall(stage, name)) > 0 and used > 0
+        if (decrease := score_decrease(recent, name)) > 0 and used > 0
     }
 
 
 def seen_to_the_end(
-    spec: PipelineSpec, stage: StageRun, scores: Sequence[ForgettingScore], *, falls: Mapping[str, float]
+    recent: Sequence[Scored],
+    horizon: Horizon,
+    scores: Sequence[ForgettingScore],
+    *,
+    decreases: Mapping[str, float],
 ) -> dict[str, float]:
-    """As `projected_falls`, whose result is given, with the raw ratio of each set that was seen twice under the present
-    rung and does not fall: a rise is not extended, and not forgiven either."""
-    if len(stage.recent) < POINTS_KEPT or not _settled(spec, stage, stage.recent[0]):
+    """As `projected_decreases`, whose result is given, with the raw ratio of each set that was seen twice under the
+    present rung and does not fall: a rise is not extended, and not forgiven either."""
+    if len(recent) < POINTS_KEPT or not horizon.settled(recent[0].step):
         return {}
-    before, now = stage.recent
+    before, now = recent
     seen = before.nats.keys() & now.nats.keys()
-    return {score.retention_set: score.ratio for score in scores if score.retention_set in seen} | dict(falls)
-
-
-def _settled(spec: PipelineSpec, stage: StageRun, point: Scored) -> bool:
-    return point.step / stage.plan.steps >= Limits.of(spec.forgetting).settle
-
-
-def rate_left(schedule: ScheduleSpec, progress: float) -> float:
-    """Area under the learning rate from `progress` to the stage's end; the peak and the stage's length are 1."""
-    width = (1.0 - progress) / SLICES
-    return width * math.fsum(rate_at(schedule, progress + (i + 0.5) * width) for i in range(SLICES))
-
-
-def rate_at(schedule: ScheduleSpec, progress: float) -> float:
-    """Share of the peak rate at a share of the stage: the shapes of model/training/lr_schedule.py (not seen here)."""
-    warmup, floor, decay = schedule.warmup or 0.0, schedule.floor or 0.0, schedule.decay or 0.0
-    if progress < warmup:
-        return progress / warmup
-    begins = max(warmup, 1.0 - decay) if schedule.kind is ScheduleKind.WSD else warmup
-    if schedule.kind is ScheduleKind.CONSTANT or progress < begins or begins >= 1.0:
-        return 1.0
-    done = (progress - begins) / (1.0 - begins)
-    if schedule.kind is ScheduleKind.COSINE:
-        return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * done))
-    return 1.0 - (1.0 - floor) * done
+    return {score.retention_set: score.ratio for score in scores if score.retention_set in seen} | dict(decreases)

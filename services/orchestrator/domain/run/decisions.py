@@ -2,33 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from services.orchestrator.domain.policy.verdict import Severity, Verdict
 from services.orchestrator.domain.values import CheckpointRef, ForgettingScore, LinePoint
-
-
-class Verdict(StrEnum):
-    """What is to happen at a boundary; UNSPECIFIED is a stored decision that cannot be read any more."""
-
-    UNSPECIFIED = "UNSPECIFIED"
-    CONTINUE = "CONTINUE"
-    ADJUST = "ADJUST"
-    ROLL_BACK = "ROLL_BACK"
-    STOP = "STOP"
-    ACCEPT = "ACCEPT"
-    INTERPOLATE = "INTERPOLATE"
-
-
-class Severity(StrEnum):
-    """How bad a score is: below minor, from minor (watch), from action (act), from stop or not finite (go back).
-    UNRESOLVED: within the noise floor of the gauge, so that there is no verdict on what was forgotten."""
-
-    UNSPECIFIED = "UNSPECIFIED"
-    OK = "OK"
-    MINOR = "MINOR"
-    ACTION = "ACTION"
-    STOP = "STOP"
-    UNRESOLVED = "UNRESOLVED"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from services.orchestrator.domain.run.decisions import Severity, Verdict
+from services.orchestrator.domain.policy.ladder import Mix
+from services.orchestrator.domain.policy.projection import Scored
+from services.orchestrator.domain.policy.verdict import Severity, Verdict
 from services.orchestrator.domain.spec.plan import PlannedStage
 from services.orchestrator.domain.spec.spec import Domain, PipelineSpec, StageKind
 from services.orchestrator.domain.values import (
@@ -120,14 +122,6 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mix:
-    """What a directive tells the workers: share of each replay source, factor on the learning rate."""
-
-    shares: Mapping[str, float] = field(default_factory=dict)
-    lr_scale: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
 class VerdictRecord:
     """Verdict on one boundary with the mix that holds from it on. Written once, never changed in its line."""
 
@@ -151,14 +145,6 @@ class MixFrom:
 
     boundary: int
     mix: Mix
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """Scores of one boundary in nats, by retention set."""
-
-    step: int
-    nats: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,9 +192,9 @@ class StageRun:
     upload_bytes: int = 0
     evaluation_s: float = 0.0
     evaluation_tokens: int = 0
-    mix: Mix = Mix()
+    mix: Mix = field(default_factory=Mix)
     line_boundary: int = 0
-    line_mix: Mix = Mix()
+    line_mix: Mix = field(default_factory=Mix)
     verdicts: tuple[VerdictRecord, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
     voided: tuple[Checkpoint, ...] = ()

@@ -1,5 +1,5 @@
-"""What the controllers may choose and what their law assumes, as plain numbers from the spec: `forgetting.ladder` and
-`forgetting.anticipate`.
+"""What the gate and the controllers work with, from a spec to the plain numbers of domain/policy: `forgetting`, its
+`ladder` and its `anticipate`, and the schedule of a stage.
 
     forgetting_nats = c / (share + share_offset)
 
@@ -8,13 +8,23 @@ half and double of each does is not measured yet.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, TypeVar
 
-from services.orchestrator.domain.spec.spec import AnticipateSpec, ForgettingSpec, LadderSpec
+from services.orchestrator.domain.policy.anticipation import Anticipation
+from services.orchestrator.domain.policy.ladder import Ladder
+from services.orchestrator.domain.policy.learning_rate import RateShape
+from services.orchestrator.domain.policy.limits import SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR, Limits
+from services.orchestrator.domain.spec.spec import (
+    AnticipateSpec,
+    ForgettingSpec,
+    LadderSpec,
+    ScheduleKind,
+    ScheduleSpec,
+    StopOn,
+)
 
 Bounds = TypeVar("Bounds", LadderSpec, AnticipateSpec)
-EARLY = 0.1  # of a stage: where the reference run was looked at first
 
 # What `forgetting.anticipate` holds where it says nothing.
 DEFAULT_ANTICIPATE = AnticipateSpec(
@@ -41,51 +51,45 @@ def _given_or(given: Bounds, default: Bounds) -> dict[str, Any]:
     return {name: getattr(default, name) if value in (None, ()) else value for name, value in values.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ladder:
-    """The bounds as plain numbers. `largest_replay` is of all shares together; the rest is for what the stage is to
-    learn."""
+def limits_of(rules: ForgettingSpec) -> Limits:
+    """The gate's thresholds from a filled spec; a missing value is a programming error and fails here. A budget that
+    nobody set while mitigation is off is infinite: who only measures has promised nothing."""
+    factor = rules.unsettled_stop_factor
+    values = (rules.minor, rules.action, rules.stop, rules.settle)
+    assert all(value is not None for value in values), "the spec has not been filled"
+    minor, action, stop, settle = (float(value) for value in values if value is not None)
+    return Limits(
+        minor=minor,
+        action=action,
+        stop=stop,
+        budget=math.inf if rules.budget is None else rules.budget,
+        settle=settle,
+        confirm=rules.confirm or 0,
+        mitigate=rules.mitigate is not False,
+        # Specs that were stored before there was a floor have none.
+        suspicious_below=SUSPICIOUS_BELOW if rules.suspicious_below is None else rules.suspicious_below,
+        stop_projected=rules.stop_on is StopOn.PROJECTED,  # specs from before there was a choice meant the raw one
+        unsettled_stop_factor=UNSETTLED_STOP_FACTOR if factor is None else factor,
+    )
 
-    rungs: tuple[float, ...]
-    rate_factor: float
-    largest_replay: float
 
-    @classmethod
-    def of(cls, rules: ForgettingSpec) -> "Ladder":
-        """From a spec; what it does not say (one stored before it could say it) is the default."""
-        return cls(**_given_or(rules.ladder, DEFAULT_LADDER))
+def ladder_of(rules: ForgettingSpec) -> Ladder:
+    """The ladder's bounds; what a spec does not say (one stored before it could say it) is the default."""
+    return Ladder(**_given_or(rules.ladder, DEFAULT_LADDER))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Anticipation:
-    """The fields of `forgetting.anticipate`, each with a value."""
+def anticipation_of(rules: ForgettingSpec) -> Anticipation:
+    """The law's constants; what a spec does not say (one stored before it could say it) is the default."""
+    return Anticipation(**_given_or(rules.anticipate, DEFAULT_ANTICIPATE))
 
-    aim: float
-    share_offset: float
-    smallest_share: float
-    largest_share: float
-    share_step: float
-    least_raise: float
-    least_relief: float
-    relief_felt: float
-    boundaries_used: int
-    lag: float
-    early_forgetting: float
-    end_forgetting: float
 
-    @classmethod
-    def of(cls, rules: ForgettingSpec) -> "Anticipation":
-        """From a spec; what it does not say (one stored before it could say it) is the default."""
-        return cls(**_given_or(rules.anticipate, DEFAULT_ANTICIPATE))
-
-    def end_over_present(self, progress: float) -> float:
-        """Forgetting at a stage's end over that at `progress` (0 to 1), of the reference run, straight between its two
-        points, in nats."""
-        early, end = math.log1p(self.early_forgetting), math.log1p(self.end_forgetting)
-        at = min(max(progress, EARLY), 1.0)
-        return end / (early + (end - early) * (at - EARLY) / (1.0 - EARLY))
-
-    def percent(self, share: float) -> float:
-        """The next whole step of a share, within what may be chosen."""
-        step = math.ceil(round(share / self.share_step, 6)) * self.share_step
-        return round(min(max(step, self.smallest_share), self.largest_share), 6)
+def rate_shape_of(schedule: ScheduleSpec) -> RateShape:
+    """The shape of a stage's learning rate."""
+    warmup, decay = schedule.warmup or 0.0, schedule.decay or 0.0
+    starts = max(warmup, 1.0 - decay) if schedule.kind is ScheduleKind.WSD else warmup
+    return RateShape(
+        warmup=warmup,
+        decay_start=1.0 if schedule.kind is ScheduleKind.CONSTANT else starts,
+        floor=schedule.floor or 0.0,
+        cosine=schedule.kind is ScheduleKind.COSINE,
+    )

@@ -7,8 +7,9 @@ hundred million parameters; for the tiny presets they are small, and templates f
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
-from services.orchestrator.domain.gauges import KINDS, MOST_BITS_PER_BYTE
-from services.orchestrator.domain.spec.bounds import Anticipation, Ladder
+from services.orchestrator.domain.policy.limits import SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR
+from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
+from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE
 from services.orchestrator.domain.spec.spec import (
     PRESETS,
     AnticipateSpec,
@@ -35,8 +36,6 @@ LEARNING_RATES: Mapping[StageKind, float] = {
 }
 GENERAL_SHARE = 0.1  # of a mid-training, as in the seed
 REPLAY_SHARE = 0.05  # of each retention set that has no share of its own
-UNSETTLED_STOP_FACTOR = 3.0  # of stop, before a score has settled
-SUSPICIOUS_BELOW = -0.5  # half the perplexity gone: rather a broken baseline than a model that got so much better
 LONGEST_DEFAULT_CONTEXT = 2048  # an imported model may allow 128k tokens; nobody means to train on that by default
 
 
@@ -152,8 +151,8 @@ def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
         stop_on=StopOn.PROJECTED if given.stop_on is StopOn.UNSPECIFIED else given.stop_on,
         suspicious_below=_or(given.suspicious_below, SUSPICIOUS_BELOW),
         unsettled_stop_factor=_or(given.unsettled_stop_factor, UNSETTLED_STOP_FACTOR),
-        ladder=LadderSpec(**asdict(Ladder.of(given))),
-        anticipate=AnticipateSpec(**asdict(Anticipation.of(given))),
+        ladder=LadderSpec(**asdict(ladder_of(given))),
+        anticipate=AnticipateSpec(**asdict(anticipation_of(given))),
         gauges=_fill_gauges(given.gauges or GaugeSpec()),
     )
 

@@ -3,9 +3,9 @@
 import re
 
 from services.common.errors import Violation
-from services.orchestrator.domain.gauges import KINDS, PREFIX
 from services.orchestrator.domain.spec.checks import Faults
 from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.gauges import KINDS, PREFIX
 from services.orchestrator.domain.spec.limits import COUNTS, LARGEST_TOKENS
 from services.orchestrator.domain.spec.plan import slots_of
 from services.orchestrator.domain.spec.spec import (

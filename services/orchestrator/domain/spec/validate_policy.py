@@ -2,7 +2,9 @@
 
 from itertools import pairwise
 
-from services.orchestrator.domain.spec.bounds import Anticipation, Ladder
+from services.orchestrator.domain.policy.anticipation import Anticipation
+from services.orchestrator.domain.policy.ladder import Ladder
+from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
 from services.orchestrator.domain.spec.checks import Faults
 from services.orchestrator.domain.spec.spec import ForgettingSpec
 from services.orchestrator.domain.spec.validate_stage import LARGEST_SHARE
@@ -12,8 +14,8 @@ def check_policy(faults: Faults, rules: ForgettingSpec) -> None:
     """Faults of `unsettled_stop_factor`, `ladder` and `anticipate` of a filled spec."""
     factor = rules.unsettled_stop_factor
     faults.at_least("forgetting.unsettled_stop_factor", 1.0 if factor is None else factor, 1)
-    _check_ladder(faults, Ladder.of(rules))
-    _check_anticipation(faults, Anticipation.of(rules))
+    _check_ladder(faults, ladder_of(rules))
+    _check_anticipation(faults, anticipation_of(rules))
 
 
 def _check_ladder(faults: Faults, ladder: Ladder) -> None:

@@ -5,10 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.orchestrator.domain.policy.gate import Limits
-from services.orchestrator.domain.policy.ladder import climb
-from services.orchestrator.domain.run.state import Mix
-from services.orchestrator.domain.spec.bounds import Anticipation, Ladder
+from services.orchestrator.domain.policy.ladder import Mix, climb
+from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of, limits_of
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.spec import AnticipateSpec, ForgettingSpec, LadderSpec, StopOn
 from services.orchestrator.domain.spec.validate import validate
@@ -34,21 +32,21 @@ def test_a_spec_that_was_stored_before_there_were_bounds_means_the_defaults_and_
         unsettled_stop_factor=None,
         stop_on=StopOn.UNSPECIFIED,
     )
-    assert Ladder.of(stored) == Ladder.of(fill(spec()).forgetting)
-    assert Anticipation.of(stored) == Anticipation.of(fill(spec()).forgetting)
-    assert Limits.of(stored).unsettled_stop == 0.6
-    assert not Limits.of(stored).stop_projected
+    assert ladder_of(stored) == ladder_of(fill(spec()).forgetting)
+    assert anticipation_of(stored) == anticipation_of(fill(spec()).forgetting)
+    assert limits_of(stored).unsettled_stop == 0.6
+    assert not limits_of(stored).stop_projected
 
 
 def test_what_is_given_is_used() -> None:
     """ln 1.2 / ln 1.5 = .1823 / .4055 = .4497 at a tenth; .1823 / (.4055 / 2 + .1823 / 2) = .6203 half-way."""
-    ladder = Ladder.of(ForgettingSpec(ladder=LadderSpec(rungs=(0.15, 0.4), rate_factor=0.25)))
+    ladder = ladder_of(ForgettingSpec(ladder=LadderSpec(rungs=(0.15, 0.4), rate_factor=0.25)))
     assert climb(Mix(shares={"general": 0.2}), "general", ladder)[0].shares == {"general": 0.4}
     assert climb(Mix(shares={"general": 0.4}), "general", ladder)[0].lr_scale == 0.25
-    law = Anticipation.of(ForgettingSpec(anticipate=AnticipateSpec(early_forgetting=0.5, end_forgetting=0.2)))
+    law = anticipation_of(ForgettingSpec(anticipate=AnticipateSpec(early_forgetting=0.5, end_forgetting=0.2)))
     assert law.end_over_present(0.1) == pytest.approx(0.4497, abs=1e-4)
     assert law.end_over_present(0.55) == pytest.approx(0.6203, abs=1e-4)
-    steps = Anticipation.of(ForgettingSpec(anticipate=AnticipateSpec(share_step=0.05, largest_share=0.35)))
+    steps = anticipation_of(ForgettingSpec(anticipate=AnticipateSpec(share_step=0.05, largest_share=0.35)))
     assert [steps.percent(share) for share in (0.001, 0.11, 0.15, 0.9)] == [0.05, 0.15, 0.15, 0.35]
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.orchestrator.domain.policy.gate import Boundary, Limits, Ruling, judge
+from services.orchestrator.domain.policy.gate import GateInput, apply_gate
+from services.orchestrator.domain.policy.limits import Limits
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.run.decisions import Severity
+from services.orchestrator.domain.policy.verdict import Severity, Verdict
 from services.orchestrator.domain.values import ForgettingScore, SetUse
 
 # No two thresholds are alike, so that a number stands for one name only.
@@ -23,10 +24,10 @@ def score(ratio: float, *, low: float | None = None, use: SetUse = SetUse.CONTRO
     )  # fmt: skip
 
 
-def at(ratio: float, **more: object) -> Boundary:
+def at(ratio: float, **more: object) -> GateInput:
     low = more.pop("low", None)
     report = more.pop("report", None)
-    found = Boundary(progress=0.5, last=False, scores=(score(ratio, low=low),))  # type: ignore[arg-type]
+    found = GateInput(progress=0.5, last=False, scores=(score(ratio, low=low),))  # type: ignore[arg-type]
     if report is not None:
         found = replace(found, report_scores=(score(report, use=SetUse.REPORT),))  # type: ignore[arg-type]
     return replace(found, **more)  # type: ignore[arg-type]
@@ -57,51 +58,51 @@ BRANCHES = [
 
 @pytest.mark.parametrize(("boundary", "limits", "name", "threshold"), BRANCHES)
 def test_the_threshold_that_is_named_is_the_one_that_is_printed(
-    boundary: Boundary, limits: Limits, name: str, threshold: float
+    boundary: GateInput, limits: Limits, name: str, threshold: float
 ) -> None:
-    judgement = judge(boundary, limits)
-    assert f"{name} ({VALUES[name]})" in judgement.message
-    assert judgement.threshold == threshold
-    printed = set(re.findall(r"\(([\d.]+%)\)", judgement.message))
+    outcome = apply_gate(boundary, limits)
+    assert f"{name} ({VALUES[name]})" in outcome.message
+    assert outcome.threshold == threshold
+    printed = set(re.findall(r"\(([\d.]+%)\)", outcome.message))
     assert printed == {VALUES[name]}, "no other threshold is printed"
 
 
 def test_the_default_thresholds_read_as_they_are_written() -> None:
     usual = Limits(minor=0.05, action=0.10, stop=0.20, budget=0.10, settle=0.2, confirm=0, mitigate=True)
-    assert judge(at(0.01), usual).message == "general +1.00%: below minor (5%)"
+    assert apply_gate(at(0.01), usual).message == "general +1.00%: below minor (5%)"
 
 
 @pytest.mark.parametrize(
     ("ratio", "doubtful"), [(-0.5, False), (-0.501, True), (-1.0, True), (-3.3, True), (0.3, False)]
 )
 def test_below_the_floor_a_score_is_in_doubt(ratio: float, doubtful: bool) -> None:
-    judgement = judge(at(ratio), LIMITS)
-    assert (judgement.doubted is not None) == doubtful
-    assert ("suspicious" in judgement.message or "impossible" in judgement.message) == doubtful
+    outcome = apply_gate(at(ratio), LIMITS)
+    assert (outcome.doubted is not None) == doubtful
+    assert ("suspicious" in outcome.message or "impossible" in outcome.message) == doubtful
 
 
 def test_text_that_is_replayed_is_told_to_be_learned() -> None:
-    said = judge(at(-0.999, replayed=frozenset({"general"})), LIMITS).message
+    said = apply_gate(at(-0.999, replayed=frozenset({"general"})), LIMITS).message
     assert "general -99.90% is suspicious (below -50%)" in said
     assert "that text is being learned" in said
-    said = judge(at(-0.999), LIMITS).message
+    said = apply_gate(at(-0.999), LIMITS).message
     assert "the baseline or the set is in doubt" in said
 
 
 @pytest.mark.parametrize("mitigate", [True, False])
 @pytest.mark.parametrize("last", [True, False])
 def test_an_impossible_score_is_a_persons_to_decide(last: bool, mitigate: bool) -> None:
-    judgement = judge(at(-3.3, last=last, report=0.0), replace(LIMITS, mitigate=mitigate, suspicious_below=-1.0))
-    assert judgement.ruling is Ruling.HOLD
-    assert judgement.hold_reason == "IMPOSSIBLE_SCORE"
-    assert judgement.impossible
-    assert "impossible (below -100%)" in judgement.message
+    outcome = apply_gate(at(-3.3, last=last, report=0.0), replace(LIMITS, mitigate=mitigate, suspicious_below=-1.0))
+    assert outcome.verdict is Verdict.STOP
+    assert outcome.hold_reason == "IMPOSSIBLE_SCORE"
+    assert outcome.impossible
+    assert "impossible (below -100%)" in outcome.message
 
 
 def test_nan_beside_an_impossible_score_is_still_a_stop() -> None:
     """Fail closed: a broken model goes back at once, whatever else is wrong."""
     boundary = replace(at(math.nan), scores=(score(math.nan), score(-3.3)))
-    assert judge(boundary, LIMITS).ruling is Ruling.GO_BACK
+    assert apply_gate(boundary, LIMITS).verdict is Verdict.ROLL_BACK
 
 
 @pytest.mark.parametrize("ratio", [-0.6, -1.0, -3.3])

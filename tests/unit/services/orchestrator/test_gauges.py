@@ -13,17 +13,19 @@ from retain.types.v1 import spec_pb2
 from services.common.metrics import OrchestratorMetrics
 from services.orchestrator.adapters.exporter import Exporter
 from services.orchestrator.application.engine import SystemClock
-from services.orchestrator.domain.gauges import KINDS, MOST_BITS_PER_BYTE, PREFIX, most_bits_per_byte
 from services.orchestrator.domain.handlers.assignment import PrepareWork, work_of
-from services.orchestrator.domain.handlers.interpolation import line_point
 from services.orchestrator.domain.handlers.lifecycle import new_run
-from services.orchestrator.domain.policy.gate import Boundary, Limits, judge
+from services.orchestrator.domain.policy.interpolation import line_point
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.run.decisions import Severity
+from services.orchestrator.domain.policy.verdict import Severity
+from services.orchestrator.domain.run.commands import RecordDecision
 from services.orchestrator.domain.run.state import RunStatus
+from services.orchestrator.domain.spec.bounds import limits_of
 from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE, PREFIX, most_bits_per_byte
 from services.orchestrator.domain.spec.plan import plan, warnings
 from services.orchestrator.domain.spec.spec import ForgettingSpec, GaugeKind, GaugeSpec, PipelineSpec, StageData
+from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
 from services.orchestrator.transport.generic import fill_message, to_domain
 from services.orchestrator.transport.present import present_plan
@@ -139,7 +141,7 @@ def test_what_was_not_known_is_shown_and_decides_nothing() -> None:
 
 
 def test_people_are_told_that_replay_does_not_help_them() -> None:
-    limits = Limits.of(fill(spec()).forgetting)
+    limits = limits_of(fill(spec()).forgetting)
     for severity in (Severity.ACTION, Severity.STOP):
         told = recommendations(severity, limits, never_replayed=True)
         assert any("LOWER learning rate" in line for line in told)
@@ -170,10 +172,12 @@ def test_workers_are_told_which_sets_have_no_source() -> None:
 
 
 def test_a_gauge_that_gets_too_good_may_be_learned_from_text_of_its_kind() -> None:
-    at = Boundary(progress=0.5, last=False, scores=(score("gauge-code", ratio=-0.6),), replayed=frozenset({"general"}))
-    judgement = judge(at, Limits.of(fill(spec()).forgetting))
-    assert judgement.doubted is not None
-    assert "text of its kind is being learned, or the baseline or the set is in doubt" in judgement.message
+    player = training("gauges=code")
+    player.play("checkpoint 10")
+    _, actions = step(player.state, player._event(["score", "10", "general=0.0", "gauge-code=-0.6"]))
+    decision = next(action.decision for action in actions if isinstance(action, RecordDecision))
+    assert decision.suspicious
+    assert "text of its kind is being learned, or the baseline or the set is in doubt" in decision.message
 
 
 @pytest.mark.parametrize(("word", "flag"), [("", 1.0), ("unknown=1", 0.0)])

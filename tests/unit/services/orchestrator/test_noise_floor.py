@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from retain.orchestrator.v1 import resources_pb2
-from services.orchestrator.domain.handlers.interpolation import line_point
-from services.orchestrator.domain.policy.gate import Boundary, Limits, Ruling, judge, worst_of
+from services.orchestrator.domain.policy.gate import GateInput, apply_gate, worst_of
+from services.orchestrator.domain.policy.interpolation import line_point
+from services.orchestrator.domain.policy.limits import Limits
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.run.decisions import Severity
+from services.orchestrator.domain.policy.verdict import Severity, Verdict
 from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
 from services.orchestrator.transport.generic import enum_number
 
@@ -23,8 +24,8 @@ def score(ratio: float, floor: float | None, *, name: str = "general", use: SetU
     )  # fmt: skip
 
 
-def at(*scores: ForgettingScore, **more: object) -> Boundary:
-    return replace(Boundary(progress=0.5, last=False, scores=scores), **more)  # type: ignore[arg-type]
+def at(*scores: ForgettingScore, **more: object) -> GateInput:
+    return replace(GateInput(progress=0.5, last=False, scores=scores), **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -52,9 +53,9 @@ def test_within_the_floor_there_is_neither_severity_nor_action(ratio: float, las
     """A gauge as coarse as 25 %: whatever lies within, at whatever threshold, is no verdict."""
     report = (score(ratio, 0.25, use=SetUse.REPORT),) if last else ()
     boundary = at(score(ratio, 0.25), last=last, report_scores=report)
-    found = judge(boundary, replace(LIMITS, mitigate=mitigate))
+    found = apply_gate(boundary, replace(LIMITS, mitigate=mitigate))
     assert found.severity is Severity.UNRESOLVED
-    assert found.ruling is (Ruling.ACCEPT if last else Ruling.GO_ON)
+    assert found.verdict is (Verdict.ACCEPT if last else Verdict.CONTINUE)
     assert found.worst == boundary.scores[0]
     assert found.act_on == ""
     assert "is within the noise floor of the gauge (±0.25): not resolved" in found.message
@@ -62,8 +63,8 @@ def test_within_the_floor_there_is_neither_severity_nor_action(ratio: float, las
 
 def test_over_the_floor_the_gate_rules_as_ever() -> None:
     for ratio in (0.01, 0.05, 0.10, 0.20, -0.6):
-        assert judge(at(score(ratio, 1e-6)), LIMITS) == replace(
-            judge(at(score(ratio, None)), LIMITS), worst=score(ratio, 1e-6), doubted=_doubted(ratio)
+        assert apply_gate(at(score(ratio, 1e-6)), LIMITS) == replace(
+            apply_gate(at(score(ratio, None)), LIMITS), worst=score(ratio, 1e-6), doubted=_doubted(ratio)
         )
 
 
@@ -73,36 +74,36 @@ def _doubted(ratio: float) -> ForgettingScore | None:
 
 def test_a_resolved_score_is_worse_than_a_higher_one_within_its_floor() -> None:
     """0.12 of a gauge that resolves 0.15 counts as 0; 0.08 of a fine one is over action."""
-    found = judge(at(score(0.12, 0.15, name="code"), score(0.08, 1e-6)), LIMITS)
-    assert (found.ruling, found.severity, found.act_on) == (Ruling.MORE_REPLAY, Severity.ACTION, "general")
+    found = apply_gate(at(score(0.12, 0.15, name="code"), score(0.08, 1e-6)), LIMITS)
+    assert (found.verdict, found.severity, found.act_on) == (Verdict.ADJUST, Severity.ACTION, "general")
     # and one that got better is better than one that did not move
-    found = judge(at(score(0.001, 0.01, name="code"), score(-0.10, 1e-6)), LIMITS)
+    found = apply_gate(at(score(0.001, 0.01, name="code"), score(-0.10, 1e-6)), LIMITS)
     assert (found.severity, found.worst) == (Severity.UNRESOLVED, score(0.001, 0.01, name="code"))
 
 
 def test_nothing_is_projected_from_noise() -> None:
-    found = judge(at(score(0.001, 0.01), projected={"general": 0.5}), LIMITS)
-    assert (found.ruling, found.severity) == (Ruling.GO_ON, Severity.UNRESOLVED)
-    assert judge(at(score(0.02, 0.01), projected={"general": 0.5}), LIMITS).ruling is Ruling.MORE_REPLAY
+    found = apply_gate(at(score(0.001, 0.01), projected={"general": 0.5}), LIMITS)
+    assert (found.verdict, found.severity) == (Verdict.CONTINUE, Severity.UNRESOLVED)
+    assert apply_gate(at(score(0.02, 0.01), projected={"general": 0.5}), LIMITS).verdict is Verdict.ADJUST
 
 
 def test_what_is_not_finite_stops_whatever_the_floor() -> None:
     for ratio in (math.nan, math.inf):
-        found = judge(at(score(ratio, 1.0)), LIMITS)
-        assert (found.ruling, found.severity) == (Ruling.GO_BACK, Severity.STOP)
-    found = judge(at(score(0.0, 1.0), not_finite="the training loss"), LIMITS)
-    assert (found.ruling, found.severity) == (Ruling.GO_BACK, Severity.STOP)
+        found = apply_gate(at(score(ratio, 1.0)), LIMITS)
+        assert (found.verdict, found.severity) == (Verdict.ROLL_BACK, Severity.STOP)
+    found = apply_gate(at(score(0.0, 1.0), not_finite="the training loss"), LIMITS)
+    assert (found.verdict, found.severity) == (Verdict.ROLL_BACK, Severity.STOP)
     assert "the training loss is not a finite number" in found.message
     assert found.worst == score(0.0, 1.0)
 
 
 def test_a_report_set_that_is_resolved_holds_the_budget_though_the_control_set_is_not() -> None:
     report = score(0.065, 1e-6, use=SetUse.REPORT)
-    found = judge(at(score(0.0, 0.01), last=True, report_scores=(report,)), LIMITS)
-    assert (found.ruling, found.worst) == (Ruling.GO_BACK, report)
+    found = apply_gate(at(score(0.0, 0.01), last=True, report_scores=(report,)), LIMITS)
+    assert (found.verdict, found.worst) == (Verdict.ROLL_BACK, report)
     unresolved = score(0.065, 0.07, use=SetUse.REPORT)
-    found = judge(at(score(0.0, 0.01), last=True, report_scores=(unresolved,)), LIMITS)
-    assert found.ruling is Ruling.ACCEPT
+    found = apply_gate(at(score(0.0, 0.01), last=True, report_scores=(unresolved,)), LIMITS)
+    assert found.verdict is Verdict.ACCEPT
 
 
 def test_a_point_of_a_line_forgot_nothing_within_the_floor() -> None:

@@ -11,13 +11,12 @@ from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.handlers.lifecycle import new_run
-from services.orchestrator.domain.policy.gate import Limits
-from services.orchestrator.domain.policy.ladder import climb
+from services.orchestrator.domain.policy.ladder import Mix, climb
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.run.decisions import Severity
+from services.orchestrator.domain.policy.verdict import Severity
 from services.orchestrator.domain.run.liveness import Liveness
-from services.orchestrator.domain.run.state import Job, JobStatus, Mix, Phase, RunState, RunStatus
-from services.orchestrator.domain.spec.bounds import Ladder
+from services.orchestrator.domain.run.state import Job, JobStatus, Phase, RunState, RunStatus
+from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
 from services.orchestrator.domain.spec.spec import ComputeSpec, ForgettingSpec, PipelineSpec, StageKind
@@ -26,7 +25,7 @@ from services.orchestrator.transport.present import spec_message
 from tests.scenarios.play import training
 from tests.unit.services.orchestrator.specs import spec
 
-LADDER = Ladder.of(ForgettingSpec())
+LADDER = ladder_of(ForgettingSpec())
 TIMES = {"stall_timeout_s": 45.0, "start_timeout_s": 600.0}
 
 
@@ -41,7 +40,7 @@ def test_the_ladder_goes_to_the_next_rung_above_the_present_share() -> None:
 
 
 def test_recommendations_name_share_and_learning_rate_from_action_on() -> None:
-    limits = Limits.of(fill(spec()).forgetting)
+    limits = limits_of(fill(spec()).forgetting)
     moderate = recommendations(Severity.ACTION, limits)
     assert moderate[0].startswith("⚠ Moderate forgetting detected (10-20% degradation)")
     assert any("LOWER learning rate by 50%" in line for line in moderate)
@@ -55,7 +54,7 @@ def test_recommendations_name_share_and_learning_rate_from_action_on() -> None:
     [(-0.5, "OK"), (0.0499, "OK"), (0.05, "MINOR"), (0.1, "ACTION"), (0.2, "STOP"), (math.nan, "STOP")],
 )
 def test_severity_is_inclusive_and_fails_closed(ratio: float, severity: str) -> None:
-    assert Limits.of(fill(spec()).forgetting).severity(ratio) == severity
+    assert limits_of(fill(spec()).forgetting).severity(ratio) == severity
 
 
 def test_waiting_is_not_a_hang_but_standing_still_while_training_is() -> None:

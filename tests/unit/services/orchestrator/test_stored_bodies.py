@@ -16,9 +16,10 @@ from services.common.errors import Corrupt
 from services.common.versions import Versions, WrittenByNewer
 from services.orchestrator.adapters import codec, upcast
 from services.orchestrator.domain.due import due
+from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.events import Cancelled
-from services.orchestrator.domain.run.state import Checkpoint, Mix, RunState, StageRun
+from services.orchestrator.domain.run.state import Checkpoint, RunState, StageRun
 from services.orchestrator.domain.step import step
 from services.orchestrator.transport.present import present_checkpoint, present_decision, present_run
 from tests.scenarios.play import training

@@ -3,9 +3,9 @@
 import math
 from dataclasses import replace
 
-from services.orchestrator.domain.policy.gate import Judgement
-from services.orchestrator.domain.run.decisions import Decision, Severity, Verdict
-from services.orchestrator.domain.run.state import Checkpoint, Mix, RunState, StageRun
+from services.orchestrator.domain.policy.gate import GateOutcome
+from services.orchestrator.domain.policy.verdict import Severity
+from services.orchestrator.domain.run.state import Checkpoint, StageRun
 from services.orchestrator.domain.values import Measurement, SetRole, SetUse
 
 
@@ -25,26 +25,26 @@ def not_finite(stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -
     return "" if measured.results_of(SetUse.CONTROL) else "the missing result of every control set"
 
 
-def decided(checkpoint: Checkpoint, judgement: Judgement, measured: Measurement) -> Checkpoint:
+def decided(checkpoint: Checkpoint, outcome: GateOutcome, measured: Measurement) -> Checkpoint:
     """The checkpoint with its verdict's figures in place of the measurement."""
-    severity = judgement.severity
+    severity = outcome.severity
     return replace(
         checkpoint,
         measurement=None,
         severity=Severity.OK if severity is Severity.UNSPECIFIED else severity,
-        forgetting=judgement.worst.ratio if judgement.worst else None,
+        forgetting=outcome.worst.ratio if outcome.worst else None,
         target_loss_nats=_target_loss(measured),
     )
 
 
-def with_evidence(stage: StageRun, checkpoint: Checkpoint, judgement: Judgement, measured: Measurement) -> StageRun:
+def with_evidence(stage: StageRun, checkpoint: Checkpoint, outcome: GateOutcome, measured: Measurement) -> StageRun:
     """The stage with the checkpoint decided and the last figures that people see."""
     report_results = measured.results_of(SetUse.REPORT)
     return replace(
         stage,
         checkpoints=tuple(checkpoint if c.id == checkpoint.id else c for c in stage.checkpoints),
         forgetting=checkpoint.forgetting,
-        worst_set=judgement.worst.retention_set if judgement.worst else "",
+        worst_set=outcome.worst.retention_set if outcome.worst else "",
         scores=measured.scores_of(SetUse.CONTROL),
         results=measured.results_of(SetUse.CONTROL),
         report_scores=measured.scores_of(SetUse.REPORT) if report_results else stage.report_scores,
@@ -55,29 +55,3 @@ def with_evidence(stage: StageRun, checkpoint: Checkpoint, judgement: Judgement,
 def _target_loss(measured: Measurement) -> float | None:
     targets = [r for r in measured.results_of(SetUse.CONTROL) if r.set.role is SetRole.TARGET]
     return targets[0].loss_nats if targets else None
-
-
-def decision_of_person(
-    state: RunState, stage: StageRun, *, verdict: Verdict, mix: Mix, message: str, actor: str, now_s: float
-) -> Decision:
-    """The record of what a person decided about a suspended stage."""
-    newest = stage.newest
-    return Decision(
-        run_id=state.id,
-        number=state.decisions + 1,
-        stage=stage.plan.name,
-        attempt=stage.attempt,
-        boundary=min(newest.boundary, stage.plan.boundaries) if newest else 0,
-        step=newest.ref.step if newest else 0,
-        verdict=verdict,
-        severity=newest.severity if newest and newest.severity else Severity.UNSPECIFIED,
-        forgetting=newest.forgetting if newest else None,
-        threshold=state.spec.forgetting.action or 0.0,
-        worst_set=stage.worst_set,
-        scores=stage.scores,
-        shares=mix.shares,
-        lr_scale=mix.lr_scale,
-        message=message,
-        time_s=now_s,
-        actor=actor,
-    )

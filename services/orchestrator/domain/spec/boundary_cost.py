@@ -12,10 +12,8 @@ size; where nothing was measured, an assumption stands in for it, and the estima
 the device for its evaluation part: there only the proportion of training and evaluation counts.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.orchestrator.domain.run.state import RunState
 from services.orchestrator.domain.spec.model_size import BYTES_PER_PARAMETER
 from services.orchestrator.domain.spec.plan import PlannedStage
 from services.orchestrator.domain.spec.spec import EvaluationSpec, PipelineSpec
@@ -54,22 +52,6 @@ class BoundaryCost:
     share: float
     basis: tuple[str, ...]
     warning: str = ""
-
-
-def measured_speeds(runs: Iterable[RunState]) -> Speeds:
-    """Speeds of runs, the newest first: of each kind the first that was measured. Uploads and evaluations are sums over
-    a stage, divided once; training is the last pace of a stage."""
-    training = evaluation = store = None
-    for run in runs:
-        parameters = run.prepared.parameters if run.prepared is not None else 0
-        for stage in reversed(run.stages):
-            if store is None and stage.upload_s > 0 and stage.upload_bytes > 0:
-                store = stage.upload_bytes / stage.upload_s
-            if parameters and training is None and stage.pace > 0:
-                training = stage.pace * parameters
-            if parameters and evaluation is None and stage.evaluation_s > 0 and stage.evaluation_tokens > 0:
-                evaluation = stage.evaluation_tokens / stage.evaluation_s * parameters
-    return Speeds(training=training, evaluation=evaluation, store=store)
 
 
 def boundary_cost(spec: PipelineSpec, stage: PlannedStage, parameters: int, speeds: Speeds) -> BoundaryCost | None:

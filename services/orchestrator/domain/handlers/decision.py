@@ -1,0 +1,70 @@
+"""Where every decision is made out: by the gate, by a person, or because a checkpoint was lost."""
+
+from dataclasses import replace
+
+from services.orchestrator.domain.policy.ladder import Mix
+from services.orchestrator.domain.policy.verdict import Severity, Verdict
+from services.orchestrator.domain.run.commands import RecordDecision
+from services.orchestrator.domain.run.decisions import Decision
+from services.orchestrator.domain.run.state import RunState, StageRun
+
+
+def new_decision(
+    state: RunState,
+    stage: StageRun,
+    verdict: Verdict,
+    mix: Mix,
+    message: str,
+    *,
+    boundary: int,
+    step: int,
+    actor: str,
+    now_s: float,
+) -> Decision:
+    """The next decision of a run, about a boundary of a stage; its evidence is filled in by who has it."""
+    return Decision(
+        run_id=state.id,
+        number=state.decisions + 1,
+        stage=stage.plan.name,
+        attempt=stage.attempt,
+        boundary=min(boundary, stage.plan.boundaries),
+        step=step,
+        verdict=verdict,
+        severity=Severity.UNSPECIFIED,
+        shares=mix.shares,
+        lr_scale=mix.lr_scale,
+        message=message,
+        time_s=now_s,
+        actor=actor,
+    )
+
+
+def decision_on_newest(
+    state: RunState, stage: StageRun, verdict: Verdict, mix: Mix, message: str, *, actor: str, now_s: float
+) -> Decision:
+    """A decision about a stage as it stands, with the figures of its newest checkpoint."""
+    newest = stage.newest
+    about = new_decision(
+        state,
+        stage,
+        verdict,
+        mix,
+        message,
+        boundary=newest.boundary if newest else 0,
+        step=newest.ref.step if newest else 0,
+        actor=actor,
+        now_s=now_s,
+    )
+    return replace(
+        about,
+        severity=newest.severity if newest and newest.severity else Severity.UNSPECIFIED,
+        forgetting=newest.forgetting if newest else None,
+        threshold=state.spec.forgetting.action or 0.0,
+        worst_set=stage.worst_set,
+        scores=stage.scores,
+    )
+
+
+def recorded(state: RunState, decision: Decision) -> tuple[RunState, RecordDecision]:
+    """The run with one decision more, and the record of it."""
+    return replace(state, decisions=decision.number), RecordDecision(decision=decision)

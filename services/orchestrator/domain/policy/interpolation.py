@@ -1,0 +1,63 @@
+"""Which point of the interpolation between a stage's parent and its result is taken. handlers/interpolation.py has the
+why and the way."""
+
+import math
+from collections.abc import Sequence
+
+from services.orchestrator.domain.policy.gate import worst_of
+from services.orchestrator.domain.policy.limits import LEAST_RATIO, Limits
+from services.orchestrator.domain.values import LinePoint, Measurement, SetRole, SetUse
+
+PARENT, RESULT = 0.0, 1.0
+
+
+def line_point(point: float, measured: Measurement) -> LinePoint:
+    """What was measured at a point, as far as the gauge resolves it. Whatever is missing is NaN, and a point with a NaN
+    is never chosen."""
+    worst = worst_of(measured.deciding(SetUse.CONTROL))
+    targets = [r.loss_nats for r in measured.results_of(SetUse.CONTROL) if r.set.role is SetRole.TARGET]
+    return LinePoint(
+        point=point,
+        forgetting=worst.resolved_ratio if worst is not None and point != PARENT else None,
+        worst_set=worst.retention_set if worst is not None and point != PARENT else "",
+        target_loss_nats=targets[0] if targets else math.nan,
+    )
+
+
+def choose(points: Sequence[LinePoint], *, limit: float, least_gain_nats: float) -> LinePoint | None:
+    """The point with the least loss on the target among those that forget less than `limit` and gain enough; None:
+    there is none. Of equal ones that nearer to the result wins."""
+    good = [
+        p
+        for p in points
+        if p.point != PARENT
+        and p.forgetting is not None
+        and math.isfinite(p.forgetting)
+        and p.forgetting >= LEAST_RATIO
+        and p.forgetting < limit
+        and meets_min_gain(points, p.point, least_gain_nats)
+    ]
+    return min(good, key=lambda p: (p.target_loss_nats, -p.point), default=None)
+
+
+def meets_min_gain(points: Sequence[LinePoint], point: float, least_gain_nats: float) -> bool:
+    """Whether a point's loss on the target lies at least so far below the parent's. NaN never does."""
+    losses = {p.point: p.target_loss_nats for p in points}
+    return losses.get(PARENT, math.nan) - losses.get(point, math.nan) >= least_gain_nats
+
+
+def limit_of(limits: Limits) -> float:
+    """What a point must stay below: the budget, and what the gate accepts at a stage's end at all."""
+    return min(limits.budget, limits.action)
+
+
+def describe(points: Sequence[LinePoint], chosen: LinePoint | None) -> str:
+    """The line in words, for people."""
+    parent = next((p.target_loss_nats for p in points if p.point == PARENT), math.nan)
+    rows = [
+        f"{p.point:g}: {p.worst_set} {p.forgetting:+.2%}, target {p.target_loss_nats - parent:+.4f} nats"
+        for p in points
+        if p.forgetting is not None
+    ]
+    said = "none keeps the budget and gains enough" if chosen is None else f"{chosen.point:g} is taken"
+    return f"on the line from the parent (0) to the result (1) {said}; {'; '.join(rows)}"

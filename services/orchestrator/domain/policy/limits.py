@@ -1,0 +1,44 @@
+"""The gate's thresholds as plain numbers, and the severity of a score by them."""
+
+import math
+from dataclasses import dataclass
+
+from services.orchestrator.domain.policy.verdict import Severity
+
+LEAST_RATIO = -1.0  # a perplexity cannot fall by more than all of it
+UNSETTLED_STOP_FACTOR = 3.0  # of stop, before a score has settled
+SUSPICIOUS_BELOW = -0.5  # half the perplexity gone: rather a broken baseline than a model that got so much better
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The thresholds of a stage as plain numbers: ratios, `settle` is a share of the stage. A budget that nobody set
+    while mitigation is off is infinite."""
+
+    minor: float
+    action: float
+    stop: float
+    budget: float
+    settle: float
+    confirm: int
+    mitigate: bool
+    suspicious_below: float = SUSPICIOUS_BELOW
+    stop_projected: bool = False
+    unsettled_stop_factor: float = UNSETTLED_STOP_FACTOR
+
+    @property
+    def unsettled_stop(self) -> float:
+        """What acts before settling: 3 x 0.2 is 0.6, not a hair above."""
+        return round(self.unsettled_stop_factor * self.stop, 12)
+
+    def doubtful(self, ratio: float) -> bool:
+        """Whether a score is too good to be true: below the floor, or below -1, which is impossible."""
+        return math.isfinite(ratio) and (ratio < self.suspicious_below or ratio < LEAST_RATIO)
+
+    def severity(self, ratio: float) -> Severity:
+        """How bad a score is; not finite is STOP."""
+        if not math.isfinite(ratio) or ratio >= self.stop:
+            return Severity.STOP
+        if ratio >= self.action:
+            return Severity.ACTION
+        return Severity.MINOR if ratio >= self.minor else Severity.OK

@@ -1,0 +1,22 @@
+"""Speeds that the runs of this installation measured, for what a later plan will cost (spec/boundary_cost.py)."""
+
+from collections.abc import Iterable
+
+from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.spec.boundary_cost import Speeds
+
+
+def measured_speeds(runs: Iterable[RunState]) -> Speeds:
+    """Speeds of runs, the newest first: of each kind the first that was measured. Uploads and evaluations are sums over
+    a stage, divided once; training is the last pace of a stage."""
+    training = evaluation = store = None
+    for run in runs:
+        parameters = run.prepared.parameters if run.prepared is not None else 0
+        for stage in reversed(run.stages):
+            if store is None and stage.upload_s > 0 and stage.upload_bytes > 0:
+                store = stage.upload_bytes / stage.upload_s
+            if parameters and training is None and stage.pace > 0:
+                training = stage.pace * parameters
+            if parameters and evaluation is None and stage.evaluation_s > 0 and stage.evaluation_tokens > 0:
+                evaluation = stage.evaluation_tokens / stage.evaluation_s * parameters
+    return Speeds(training=training, evaluation=evaluation, store=store)
