@@ -34,6 +34,7 @@ from services.orchestrator.application.reconciler import Reconciler, Timing
 from services.orchestrator.application.runs import RunService
 from services.orchestrator.application.stages import HOLD_S, StageService
 from services.orchestrator.application.watchdog import Watchdog
+from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
 from services.orchestrator.transport.checkpoint_servicer import CheckpointServicer
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
 from services.orchestrator.transport.stage_servicer import StageControlServicer
@@ -72,6 +73,7 @@ class Orchestrator:
         *,
         bind: str,
         slots: int,
+        memory: Memory = UNKNOWN_MEMORY,
         timing: Timing,
         hold_s: float = HOLD_S,
         evaluation_poll_s: float = 0.25,
@@ -100,6 +102,7 @@ class Orchestrator:
             self.queue,
             ports.bases or ConfigReader(ports.store),
             store_uri=f"s3://{ports.store.bucket}",
+            memory=memory,
             on_delete=self.exporter.deleted,
         )
         library = Library(self.engine, ports.store)

@@ -22,6 +22,7 @@ from services.orchestrator.app import GarbageSchedule, Orchestrator, Ports
 from services.orchestrator.application.leading import Leading
 from services.orchestrator.application.ports import NoNotifier, Notifier
 from services.orchestrator.application.reconciler import Timing
+from services.orchestrator.domain.spec.teacher import Memory
 
 
 async def serve(settings: Settings, store: MinioStore) -> None:
@@ -45,6 +46,7 @@ async def serve(settings: Settings, store: MinioStore) -> None:
             ),
             bind=settings.bind,
             slots=settings.worker_slots,
+            memory=Memory(slot_bytes=settings.slot_memory_bytes, gpu_bytes=settings.gpu_memory_bytes),
             timing=Timing(
                 job_poll_s=settings.job_poll_s,
                 stall_timeout_s=settings.stall_timeout_s,

@@ -212,3 +212,15 @@ storageClassName: {{ . | quote }}
 {{- end }}
 resources: {requests: {storage: {{ index . 0 }}}}
 {{- end }}
+
+{{/* Bytes that one slot of a Ray worker may take: the limit of its memory, in any unit of Kubernetes, divided by its
+     CPUs; 0 without a limit. */}}
+{{- define "retain.slotMemory" -}}
+{{- $limit := dig "limits" "memory" "" (.resources | default dict) | toString -}}
+{{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $number := regexFind "^[0-9.]+" $limit -}}
+{{- $unit := get $units (trimPrefix $number $limit) -}}
+{{- if and $number $unit -}}
+{{- divf (mulf (float64 $number) (float64 $unit)) (float64 (max 1 (int .cpus))) | floor | int64 -}}
+{{- else -}}0{{- end -}}
+{{- end -}}

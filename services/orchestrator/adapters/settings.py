@@ -9,6 +9,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.orchestrator.domain.run.tries import MAX_RESTARTS
 
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # "max" where there is none
+
+
+def _own_memory_bytes() -> int:
+    """Memory of this machine, or of the container where that has a limit."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else ""
+    return min(machine, int(limit)) if limit.isdecimal() else machine
+
 
 class Settings(BaseSettings):
     """Each field is RETAIN_ and its name in upper case, e.g. RETAIN_DATABASE_URL. Times are in seconds."""
@@ -24,6 +33,9 @@ class Settings(BaseSettings):
     home: Path = Path(".retain")
     database_url: str | None = None  # default: orchestrator.db in the home
     worker_slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    # What one worker slot and one GPU can hold; 0: not known. A plan says by it whether a stage can keep its parent.
+    slot_memory_bytes: int = Field(default_factory=lambda: _own_memory_bytes() // (os.cpu_count() or 1), ge=0)
+    gpu_memory_bytes: int = Field(default=0, ge=0)
     worker_python: str = sys.executable  # in a cluster: python, as the Ray image has it
     stall_timeout_s: float = Field(default=45.0, gt=0)
     start_timeout_s: float = Field(default=600.0, gt=0)

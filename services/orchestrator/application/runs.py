@@ -28,6 +28,7 @@ from services.orchestrator.domain.spec.locking import missing_base
 from services.orchestrator.domain.spec.model_size import parameters_of_preset
 from services.orchestrator.domain.spec.plan import PlannedStage, plan
 from services.orchestrator.domain.spec.spec import PipelineSpec, StageKind
+from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
 from services.orchestrator.domain.spec.validate import validate
 
 RUNS_LOOKED_AT = 20  # for the speeds that a plan's costs rest on
@@ -38,13 +39,15 @@ WATCH_EVERY_S = 30.0  # a watcher whose wake-up was lost looks again after so lo
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A spec that was checked: filled with its plan, or its faults. `locked` says what would unlock it."""
+    """A spec that was checked: filled with its plan, or its faults. `locked` says what would unlock it;
+    `parameters`: about how many the model has, 0: that cannot be known yet."""
 
     spec: PipelineSpec
     stages: tuple[PlannedStage, ...] = ()
     violations: tuple[Violation, ...] = ()
     locked: str | None = None
     base: Checkpoint | None = None
+    parameters: int = 0
 
 
 class RunService:
@@ -57,6 +60,7 @@ class RunService:
         bases: BaseReader,
         *,
         store_uri: str,
+        memory: Memory = UNKNOWN_MEMORY,
         on_delete: Callable[[str, RunStatus], None] = lambda run_id, status: None,
     ) -> None:
         self._engine = engine
@@ -64,6 +68,7 @@ class RunService:
         self._bases = bases
         self._reading = Blocking("store", threads=2, limit_s=READ_LIMIT_S)
         self._store_uri = store_uri
+        self.memory = memory
         self._on_delete = on_delete
 
     def close(self) -> None:
@@ -81,17 +86,16 @@ class RunService:
             return Checked(spec=spec, violations=found)
         kind = base.kind if base else (StageKind.PRETRAIN if spec.model.huggingface else None)
         locked = locked or missing_base(spec, base_kind=kind)
-        filled = fill(spec, base_context=context)
-        return Checked(spec=filled, stages=plan(filled), locked=locked, base=base)
+        parameters = await self._parameters(spec, base) or 0
+        filled = fill(spec, base_context=context, parameters=parameters, memory=self.memory)
+        return Checked(spec=filled, stages=plan(filled), locked=locked, base=base, parameters=parameters)
 
-    async def costs(self, checked: Checked) -> tuple[int, tuple[BoundaryCost | None, ...]]:
-        """About how many parameters the model has (0: that cannot be known yet), and what the boundaries of each stage
-        will cost, by what the last runs measured."""
-        parameters = await self._parameters(checked) or 0
+    async def costs(self, checked: Checked) -> tuple[BoundaryCost | None, ...]:
+        """What the boundaries of each stage will cost, by what the last runs measured."""
         repository = self._engine.repository
         page = await self._engine.read(repository.list_runs, limit=RUNS_LOOKED_AT, below_number=None, statuses=())
         speeds = measured_speeds(run for run in page.items if isinstance(run, RunState))
-        return parameters, tuple(boundary_cost(checked.spec, stage, parameters, speeds) for stage in checked.stages)
+        return tuple(boundary_cost(checked.spec, stage, checked.parameters, speeds) for stage in checked.stages)
 
     async def create(
         self, spec: PipelineSpec, request_id: str, *, digest: str, faults: Sequence[Violation] = ()
@@ -248,12 +252,12 @@ class RunService:
         uri = f"{base.ref.uri}/model" if base else spec.model.huggingface or ""
         return await self._reading(self._bases.context_of, uri)
 
-    async def _parameters(self, checked: Checked) -> int | None:
-        model, train = checked.spec.model, checked.spec.tokenizer.train
+    async def _parameters(self, spec: PipelineSpec, base: Checkpoint | None) -> int | None:
+        model, train = spec.model, spec.tokenizer.train
         if model.preset:
             return parameters_of_preset(model.preset, train.vocab_size if train else 0)
-        uri = f"{checked.base.ref.uri}/model" if checked.base else model.huggingface or ""
-        return await self._reading(self._bases.parameters_of, uri)
+        uri = f"{base.ref.uri}/model" if base else model.huggingface
+        return await self._reading(self._bases.parameters_of, uri) if uri else None
 
     def _now_s(self) -> float:
         return self._engine.clock.now_s()

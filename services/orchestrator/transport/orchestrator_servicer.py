@@ -96,8 +96,10 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
             violations.append(Violation(field="stages[0]", description=checked.locked))
         if violations:
             return _violations(violations)
-        parameters, costs = await self._runs.costs(checked)
-        plan = present_plan(checked.spec, checked.stages, parameters=parameters, costs=costs)
+        costs = await self._runs.costs(checked)
+        plan = present_plan(
+            checked.spec, checked.stages, parameters=checked.parameters, memory=self._runs.memory, costs=costs
+        )
         return pb.ValidatePipelineSpecResponse(plan=plan)
 
     async def StreamLogs(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802

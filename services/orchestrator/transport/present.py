@@ -17,6 +17,7 @@ from services.orchestrator.domain.spec.boundary_cost import BoundaryCost
 from services.orchestrator.domain.spec.plan import PlannedStage, warnings
 from services.orchestrator.domain.spec.policy_told import policy_told
 from services.orchestrator.domain.spec.spec import Domain, PipelineSpec, StageKind
+from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
 from services.orchestrator.transport.generic import enum_number, fill_message
 
 _RUN = resources.RunState.DESCRIPTOR
@@ -216,13 +217,13 @@ def present_plan(
     stages: tuple[PlannedStage, ...],
     *,
     parameters: int = 0,
+    memory: Memory = UNKNOWN_MEMORY,
     costs: Sequence[BoundaryCost | None] = (),
 ) -> resources.PipelinePlan:
     """What would be done, and what it would cost."""
     said = (*warnings(stages), *(cost.warning for cost in costs if cost is not None and cost.warning))
-    message = resources.PipelinePlan(
-        spec=spec_message(spec), parameters=parameters, warnings=said, policy=policy_told(spec)
-    )
+    policy = policy_told(spec, parameters=parameters, memory=memory)
+    message = resources.PipelinePlan(spec=spec_message(spec), parameters=parameters, warnings=said, policy=policy)
     for stage in stages:
         fill_message(message.stages.add(), stage)
     for shown, cost in zip(message.stages, costs, strict=False):

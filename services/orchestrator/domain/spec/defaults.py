@@ -28,6 +28,7 @@ from services.orchestrator.domain.spec.spec import (
     StageSpec,
     StopOn,
 )
+from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, with_distillation
 
 LEARNING_RATES: Mapping[StageKind, float] = {
     StageKind.PRETRAIN: 3e-4,
@@ -39,8 +40,11 @@ REPLAY_SHARE = 0.05  # of each retention set that has no share of its own
 LONGEST_DEFAULT_CONTEXT = 2048  # an imported model may allow 128k tokens; nobody means to train on that by default
 
 
-def fill(spec: PipelineSpec, *, base_context: int | None = None) -> PipelineSpec:
-    """The spec with every default filled in. `base_context`: longest sequence of an imported model, in tokens."""
+def fill(
+    spec: PipelineSpec, *, base_context: int | None = None, parameters: int = 0, memory: Memory = UNKNOWN_MEMORY
+) -> PipelineSpec:
+    """The spec with every default filled in. `base_context`: longest sequence of an imported model, in tokens;
+    `parameters` of the model (0: not known) and `memory` of the workers decide whether a stage asks its parent."""
     context = spec.model.context or PRESETS.get(spec.model.preset or "", 0)
     if not context and base_context:
         context = min(base_context, LONGEST_DEFAULT_CONTEXT)
@@ -48,7 +52,7 @@ def fill(spec: PipelineSpec, *, base_context: int | None = None) -> PipelineSpec
     for stage in spec.stages:
         stages.append(_fill_stage(stage, earlier=tuple(stages), extra=tuple(spec.forgetting.retention)))
     compute = spec.compute
-    return replace(
+    filled = replace(
         spec,
         model=replace(spec.model, context=context),
         stages=tuple(stages),
@@ -62,6 +66,7 @@ def fill(spec: PipelineSpec, *, base_context: int | None = None) -> PipelineSpec
         ),
         checkpoints=replace(spec.checkpoints, keep_last=spec.checkpoints.keep_last or 3),
     )
+    return with_distillation(filled, parameters=parameters, memory=memory)
 
 
 def domains_of(stages: tuple[StageSpec, ...]) -> tuple[str, ...]:
@@ -116,7 +121,6 @@ def _fill_stage(stage: StageSpec, *, earlier: tuple[StageSpec, ...], extra: tupl
             clip=_or(adam.clip, 1.0),
         ),
         lora=lora,
-        penalty=replace(stage.penalty, distill=_or(stage.penalty.distill, 0.0)),
     )
 
 

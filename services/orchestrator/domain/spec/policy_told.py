@@ -1,16 +1,19 @@
 """What a plan says of the policy: who decides, by which score, with which help, and why."""
 
 from services.orchestrator.domain.spec.spec import Controller, PipelineSpec, StageKind, StageSpec, StopOn
+from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, Teacher, teacher_of
 
 
-def policy_told(spec: PipelineSpec) -> tuple[str, ...]:
-    """Sentences for people about a filled spec; none where nothing is kept."""
+def policy_told(spec: PipelineSpec, *, parameters: int = 0, memory: Memory = UNKNOWN_MEMORY) -> tuple[str, ...]:
+    """Sentences for people about a filled spec; none where nothing is kept. `parameters` of the model and `memory` of
+    the workers, where they are known, tell whether a parent can be asked."""
     later = [stage for stage in spec.stages if stage.kind is not StageKind.PRETRAIN]
     if not later:
         return ()
     if spec.forgetting.mitigate is False:
         return ("mitigate is off: forgetting is measured, and nothing is done about it",)
-    return (_controller(spec, later), _stop(spec), *(_distillation(stage) for stage in later))
+    taught = (_distillation(stage, teacher_of(spec, stage, parameters=parameters, memory=memory)) for stage in later)
+    return (_controller(spec, later), _stop(spec), *taught)
 
 
 def _controller(spec: PipelineSpec, later: list[StageSpec]) -> str:
@@ -27,7 +30,10 @@ def _stop(spec: PipelineSpec) -> str:
     return "stop on RAW: a stage goes back for the score as it stands at any boundary after settling"
 
 
-def _distillation(stage: StageSpec) -> str:
+def _distillation(stage: StageSpec, teacher: Teacher) -> str:
     if stage.penalty.distill:
-        return f"{stage.name} distils with strength {stage.penalty.distill:g}: the parent is kept in memory and asked"
-    return f"{stage.name} does not distil: penalty.distill asks the parent about replayed text, for a pass of it"
+        return f"{stage.name} distils with strength {stage.penalty.distill:g}: {teacher.why}"
+    if teacher.possible:
+        asked = "penalty.distill is 0, and a strength of 1 would ask the parent about replayed text, for a pass of it"
+        return f"{stage.name} does not distil, though it could: {asked}; {teacher.why}"
+    return f"{stage.name} does not distil: {teacher.why}"
