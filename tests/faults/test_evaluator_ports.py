@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from retain.values import Evaluation, EvaluationRequest, EvaluationState, SetRole
 from services.evaluator.application.metrics_retention import MetricsRetention
 from services.evaluator.application.service import EvaluatorService
-from services.evaluator.domain.request import EvaluationRequest, SetRole
-from services.evaluator.domain.result import Evaluation, EvaluationState
 from tests.faults.injector import Bug, Fault, Injector, RetainError
 from tests.faults.ports import Call, protocol_calls
 from tests.unit.services.evaluator.builders import request, set_ref

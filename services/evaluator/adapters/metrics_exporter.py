@@ -11,10 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from retain.values import ForgettingRecord, SetUse
 from services.common.metrics import SERIES_KEPT_S, EvaluatorMetrics, RunSeries, finite_or_infinite
 from services.evaluator.application.ports import Exporter
-from services.evaluator.domain.request import SetUse
-from services.evaluator.domain.result import HistoryRecord
 
 
 class PrometheusExporter(Exporter):
@@ -28,22 +27,24 @@ class PrometheusExporter(Exporter):
         self._shown: dict[str, str] = {}  # run -> the stage that it shows
         self._lock = threading.Lock()
 
-    def export(self, record: HistoryRecord) -> None:
+    def export(self, record: ForgettingRecord) -> None:
         with self._lock:
-            if self._shown.get(record.run) not in (None, record.stage):
-                self._metrics.remove_series(run=record.run)
-            self._shown[record.run] = record.stage
-            self._series.resumed(record.run)
-            where = {"run": record.run, "stage": record.stage}
+            if self._shown.get(record.run_id) not in (None, record.stage):
+                self._metrics.remove_series(run=record.run_id)
+            self._shown[record.run_id] = record.stage
+            self._series.resumed(record.run_id)
+            where = {"run": record.run_id, "stage": record.stage}
             for result in record.results:
                 if result.set.use is SetUse.CONTROL:
-                    labels = where | {"set": result.set.name, "role": str(result.set.role)}
+                    labels = where | {"set": result.set.name, "role": result.set.role.lower()}
                     self._metrics.perplexity.labels(**labels).set(finite_or_infinite(result.perplexity))
                     self._metrics.loss_nats.labels(**labels).set(finite_or_infinite(result.loss_nats))
             self._export_scores(record, where)
 
-    def _export_scores(self, record: HistoryRecord, where: dict[str, str]) -> None:
-        roles = {result.set.name: str(result.set.role) for result in record.results if result.set.use is SetUse.CONTROL}
+    def _export_scores(self, record: ForgettingRecord, where: dict[str, str]) -> None:
+        roles = {
+            result.set.name: result.set.role.lower() for result in record.results if result.set.use is SetUse.CONTROL
+        }
         metrics = self._metrics
         for score in record.scores:
             if score.use is not SetUse.CONTROL:

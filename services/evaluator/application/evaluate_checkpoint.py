@@ -5,20 +5,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from retain.values import EvalSetRef, EvaluationRequest, ForgettingScore, SetResult, SetRole, SetUse
 from services.common.errors import RetainError, Unavailable
 from services.common.heart import beat
 from services.common.logging import get_logger
 from services.evaluator.application.ports import FloorName, Floors, MeasurementName, Measurements, Measurer, Statistics
-from services.evaluator.domain.request import EvalSetRef, EvaluationRequest, Model, SetRole, SetUse
+from services.evaluator.domain.request import Model, baseline_of
 from services.evaluator.domain.result import (
     EvaluationResult,
-    ForgettingScore,
     Measurement,
     NoiseFloor,
     Rows,
-    SetResult,
     judged_by,
     score,
+    set_result,
 )
 
 log = get_logger(__name__)
@@ -42,7 +42,7 @@ class EvaluateCheckpoint:
         """
         stopwatch = _Stopwatch(self.clock)
         base = self._base(request, stopwatch) if with_base else None
-        results, scores = self._rows(request.model, request.sets, request, stopwatch)
+        results, scores = self._rows(Model.of(request), request.sets, request, stopwatch)
         return EvaluationResult(results=results, scores=scores, measure_s=stopwatch.seconds, base=base)
 
     def _base(self, request: EvaluationRequest, stopwatch: "_Stopwatch") -> Rows | None:
@@ -55,7 +55,7 @@ class EvaluateCheckpoint:
         except Unavailable:
             raise
         except RetainError as error:
-            log.warning("the base before training was not measured", run=request.run, error=error.message)
+            log.warning("the base before training was not measured", run=request.run_id, error=error.message)
             return None
         return Rows(results=results, scores=scores)
 
@@ -66,8 +66,8 @@ class EvaluateCheckpoint:
         scores: list[ForgettingScore] = []
         for ref in sets:
             now = self._measured(model, ref, stopwatch)
-            rows.append(SetResult.of(ref, now))
-            baseline = request.baseline_of(ref.name) if ref.role is SetRole.RETENTION else None
+            rows.append(set_result(ref, now))
+            baseline = baseline_of(request, ref.name) if ref.role is SetRole.RETENTION else None
             if baseline is not None:
                 model_before = Model(checkpoint=baseline.checkpoint)
                 before = self._measured(model_before, ref, stopwatch)
@@ -98,7 +98,7 @@ class EvaluateCheckpoint:
             log.warning("the noise floor was not measured", set=ref.name, error=error.message)
             return None
         facts = {"ratio": floor.ratio, "repeats": floor.repeats, "tokens": floor.tokens}
-        log.info("noise floor", set=ref.name, use=ref.use, took_s=round(self.clock() - began_s, 3), **facts)
+        log.info("noise floor", set=ref.name, use=ref.use.lower(), took_s=round(self.clock() - began_s, 3), **facts)
         self.floors.put(name, floor)
         return floor
 

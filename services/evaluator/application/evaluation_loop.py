@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from retain.values import CheckpointRef, Evaluation, EvaluationRequest, EvaluationState
 from services.common.blocking import Blocking
 from services.common.cache.disk_space import full_place, is_disk_full
 from services.common.errors import CheckpointDamaged, RetainError, StorageFull, Unavailable
@@ -21,8 +22,8 @@ from services.evaluator.application.evaluation_queue import EvaluationQueue
 from services.evaluator.application.live import Live
 from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.ports import Evaluations, Exporter, History, ShownRuns
-from services.evaluator.domain.request import CheckpointRef, EvaluationRequest
-from services.evaluator.domain.result import Evaluation, EvaluationResult, EvaluationState, HistoryRecord, base_id
+from services.evaluator.domain.request import checkpoints_of, in_history
+from services.evaluator.domain.result import EvaluationResult, HistoryRow, base_id, next_version
 
 RETRY_S, LONGEST_RETRY_S = 2.0, 60.0  # before a request is taken up again whose store was away
 RELEASE_AFTER_S = 60.0  # idle seconds after which models are dropped from memory
@@ -73,15 +74,17 @@ class EvaluationLoop:
         now = self.live.get(evaluation.id)
         if now is not None and deaths < MOST_DEATHS:
             self.queue.put(now.id)
-            await self.live.tell(now.to(EvaluationState.PENDING, now_s=self.clock()))
+            await self.live.tell(next_version(now, EvaluationState.PENDING, now_s=self.clock()))
         elif now is not None:
             text = f"the evaluator's working task died of it {deaths} times; its log has the tracebacks"
-            await self._end(now.to(EvaluationState.FAILED, now_s=self.clock(), error=text, error_reason="INTERNAL"))
+            await self._end(
+                next_version(now, EvaluationState.FAILED, now_s=self.clock(), error=text, error_reason="INTERNAL")
+            )
         self._at = None
 
     async def _evaluate(self, evaluation: Evaluation) -> None:
         began_s = time.monotonic()
-        running = evaluation.to(EvaluationState.RUNNING, now_s=self.clock())
+        running = next_version(evaluation, EvaluationState.RUNNING, now_s=self.clock())
         await self.live.tell(running)
         try:
             if await self._deadly(running):
@@ -116,7 +119,7 @@ class EvaluationLoop:
             return False
         text = f"{beginnings - 1} processes of the evaluator ended while they measured it (is there memory enough?)"
         await self._end(
-            running.to(EvaluationState.FAILED, now_s=self.clock(), error=text, error_reason="EVALUATOR_DIED")
+            next_version(running, EvaluationState.FAILED, now_s=self.clock(), error=text, error_reason="EVALUATOR_DIED")
         )
         self._begun.discard(running.id)
         return True
@@ -129,7 +132,9 @@ class EvaluationLoop:
         pause_s = min(self.longest_retry_s, self.retry_s * 2 ** min(tries - 1, 20))
         log.warning("evaluation waits", evaluation=running.id, waits_for=error.message, again_in_s=pause_s)
         self.queue.put(running.id, after_s=pause_s)
-        await self.live.tell(running.to(EvaluationState.PENDING, now_s=self.clock(), waiting_for=error.message))
+        await self.live.tell(
+            next_version(running, EvaluationState.PENDING, now_s=self.clock(), waiting_for=error.message)
+        )
         if isinstance(error, StorageFull):
             try:
                 await self.thread.run(self.evaluate_checkpoint.measurer.make_room)
@@ -149,18 +154,18 @@ class EvaluationLoop:
             log.error("evaluation failed", evaluation=running.id, reason=reason, exc_info=error)
             said = {"error": str(error) or type(error).__name__, "error_reason": reason}
             damaged = damaged_of(running.request, error)
-            return running.to(EvaluationState.FAILED, now_s=self.clock(), damaged=damaged, **said), None
-        measured = {"results": result.results, "scores": result.scores, "measure_s": result.measure_s}
-        scores = {f"{score.retention_set}/{score.use}": score.ratio for score in result.scores}
+            return next_version(running, EvaluationState.FAILED, now_s=self.clock(), damaged=damaged, **said), None
+        measured = {"results": result.results, "scores": result.scores, "measure_seconds": result.measure_s}
+        scores = {f"{score.retention_set}/{score.use.lower()}": score.ratio for score in result.scores}
         log.info("evaluation done", evaluation=running.id, measure_s=round(result.measure_s, 3), scores=scores)
-        return running.to(EvaluationState.SUCCEEDED, now_s=self.clock(), **measured), result
+        return next_version(running, EvaluationState.SUCCEEDED, now_s=self.clock(), **measured), result
 
     async def _lacks_base(self, request: EvaluationRequest) -> bool:
         """Whether the history of this stage still wants its first row."""
         if request.base is None or not in_history(request):
             return False
-        known = await self.calls(self.history.load, request.run)
-        return all(record.evaluation_id != base_id(request.stage) for record in known)
+        known = await self.calls(self.history.load, request.run_id)
+        return all(row.evaluation_id != base_id(request.stage) for row in known)
 
     async def _keep(self, ended: Evaluation, result: EvaluationResult | None) -> None:
         """History and metrics first: what is ended in the store has been shown. Told twice, a record is stored once."""
@@ -169,13 +174,13 @@ class EvaluationLoop:
                 return  # its run was deleted meanwhile
             if ended.state is EvaluationState.SUCCEEDED and in_history(ended.request):
                 if result is not None and result.base is not None:
-                    await self.calls(self.history.append, HistoryRecord.of_base(ended, result.base))
-                record = HistoryRecord.of(ended)
-                await self.calls(self.history.append, record)
-                if record.exported:
-                    if record.run not in self.exporter.exported_runs():
-                        await self.calls(self.shown.add, record.run)
-                    self.exporter.export(record)
+                    await self.calls(self.history.append, HistoryRow.of_base(ended, result.base))
+                row = HistoryRow.of(ended)
+                await self.calls(self.history.append, row)
+                if row.exported:
+                    if row.record.run_id not in self.exporter.exported_runs():
+                        await self.calls(self.shown.add, row.record.run_id)
+                    self.exporter.export(row.record)
             await self.calls(self.evaluations.save, ended)
 
     async def _end(self, ended: Evaluation) -> None:
@@ -187,14 +192,9 @@ class EvaluationLoop:
         await self.live.drop(ended.id)
 
 
-def in_history(request: EvaluationRequest) -> bool:
-    """Interpolations, and what belongs to no run, are no part of a history."""
-    return bool(request.run) and request.model.interpolation is None
-
-
 def damaged_of(request: EvaluationRequest, error: Exception) -> CheckpointRef | None:
     """The checkpoint of the request that an error calls damaged."""
     if not isinstance(error, CheckpointDamaged):
         return None
     place = error.metadata.get("uri"), error.metadata.get("manifest_sha256")
-    return next((ref for ref in request.checkpoints if (ref.uri, ref.manifest_sha256) == place), None)
+    return next((ref for ref in checkpoints_of(request) if (ref.uri, ref.manifest_sha256) == place), None)

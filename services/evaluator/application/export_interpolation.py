@@ -7,10 +7,10 @@ same name, and there is nothing that two writers could disagree about.
 
 from dataclasses import dataclass
 
-from services.common.errors import InvalidInput
+from retain.values import WritePointRequest, WritePointResponse
 from services.evaluator.application.ports import InterpolationWriter
 from services.evaluator.application.service import EvaluatorService
-from services.evaluator.domain.request import ExportedCheckpoint, InterpolationExport
+from services.evaluator.domain.request import check_export
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +20,8 @@ class ExportInterpolation:
     writer: InterpolationWriter
     service: EvaluatorService
 
-    async def run(self, order: InterpolationExport) -> ExportedCheckpoint:
-        """The written checkpoint. Raises InvalidInput, Corrupt, NotFound, FailedPrecondition, Unavailable."""
-        violations = order.violations()
-        if violations:
-            raise InvalidInput(violations)
+    async def run(self, order: WritePointRequest) -> WritePointResponse:
+        """The written checkpoint and its bytes. Raises InvalidInput, Corrupt, NotFound, FailedPrecondition,
+        Unavailable."""
+        check_export(order)
         return await self.service.between_measurements(self.writer.write, order)

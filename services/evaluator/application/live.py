@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from services.evaluator.domain.result import Evaluation
+from retain.values import Evaluation
 
 LOOK_AGAIN_S = 30.0  # a watcher looks again after so long even when nobody told it anything
 
@@ -21,7 +21,7 @@ class Live:
 
     def of_run(self, run: str) -> list[Evaluation]:
         """Those of a run."""
-        return [evaluation for evaluation in self._known.values() if evaluation.request.run == run]
+        return [evaluation for evaluation in self._known.values() if evaluation.request.run_id == run]
 
     async def tell(self, evaluation: Evaluation) -> None:
         """A new one, or a new version of one."""

@@ -41,7 +41,7 @@ class MetricsRetention:
             if self.run_states.ended(run):
                 self.shown.remove(run)
                 continue
-            records = [record for record in self.history.load(run) if record.exported]
+            records = [row.record for row in self.history.load(run) if row.exported]
             changed_s = records[-1].time_s if records else marked_s
             self._since_s[run] = self.clock() - max(0.0, self.wall_clock() - changed_s)
             if not records or self._has_ended(run):

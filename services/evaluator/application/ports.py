@@ -4,8 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.evaluator.domain.request import CheckpointRef, EvalSetRef, ExportedCheckpoint, InterpolationExport, Model
-from services.evaluator.domain.result import Evaluation, HistoryRecord, Measurement, NoiseFloor
+from retain.values import (
+    EvalSetRef,
+    Evaluation,
+    ForgettingRecord,
+    SampleTextRequest,
+    WritePointRequest,
+    WritePointResponse,
+)
+from services.evaluator.domain.request import Model
+from services.evaluator.domain.result import HistoryRow, Measurement, NoiseFloor
 
 
 class Measurer(Protocol):
@@ -56,8 +64,8 @@ class Measurer(Protocol):
 class InterpolationWriter(Protocol):
     """Exports interpolations. Raises what a Measurer raises."""
 
-    def write(self, order: InterpolationExport) -> ExportedCheckpoint:
-        """The interpolation as a checkpoint in the store; the same order again writes the same. Raises
+    def write(self, order: WritePointRequest) -> WritePointResponse:
+        """The interpolation as a checkpoint in the store, and its bytes; the same order again writes the same. Raises
         FailedPrecondition (PLACE_TAKEN) when something else lies at its place."""
         ...
 
@@ -153,11 +161,11 @@ class Evaluations(Protocol):
 class History(Protocol):
     """The forgetting history of each run, oldest first. What cannot be read is put aside."""
 
-    def append(self, record: HistoryRecord) -> None:
-        """Adds a record unless its evaluation is there already. The base of a stage comes before its other rows."""
+    def append(self, row: HistoryRow) -> None:
+        """Adds a row unless its evaluation is there already. The base of a stage comes before its other rows."""
         ...
 
-    def load(self, run: str) -> Sequence[HistoryRecord]: ...
+    def load(self, run: str) -> Sequence[HistoryRow]: ...
 
     def delete(self, run: str) -> None:
         """Again is no error."""
@@ -181,7 +189,7 @@ class ShownRuns(Protocol):
 class Exporter(Protocol):
     """Shows what was measured to Prometheus."""
 
-    def export(self, record: HistoryRecord) -> None:
+    def export(self, record: ForgettingRecord) -> None:
         """Shows a record; it replaces what the run showed before."""
         ...
 
@@ -219,14 +227,6 @@ class RunStates(Protocol):
 class Sampler(Protocol):
     """Generates text."""
 
-    def sample(
-        self,
-        checkpoint: CheckpointRef,
-        *,
-        prompt: str,
-        max_new_tokens: int,
-        temperature: float,
-        top_k: int | None,
-        seed: int,
-        chat: bool,
-    ) -> Iterator[str]: ...
+    def sample(self, order: SampleTextRequest) -> Iterator[str]:
+        """Pieces of text. Raises what a Measurer raises."""
+        ...

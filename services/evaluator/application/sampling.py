@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
+from retain.values import SampleTextRequest
 from services.common.errors import InvalidInput, Violation
 from services.common.heart import beat
 from services.common.logging import get_logger
 from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.ports import Sampler
-from services.evaluator.domain.request import CheckpointRef
+from services.evaluator.domain.request import checkpoint_faults
 
 log = get_logger(__name__)
 DEFAULT_TOKENS, MOST_TOKENS = 64, 1024
@@ -20,33 +22,17 @@ class Sampling:
     def __init__(self, sampler: Sampler, thread: MeasuringThread) -> None:
         self._sampler, self._thread = sampler, thread
 
-    async def sample(
-        self,
-        checkpoint: CheckpointRef,
-        *,
-        prompt: str,
-        max_new_tokens: int = 0,
-        temperature: float = 0.0,
-        top_k: int = 0,
-        seed: int = 0,
-        chat: bool = False,
-    ) -> AsyncIterator[str]:
+    async def sample(self, order: SampleTextRequest) -> AsyncIterator[str]:
         """Pieces of text. `max_new_tokens` 0 is 64, over 1024 is 1024; `top_k` 0 is all. Raises InvalidInput."""
-        violations = checkpoint.violations("checkpoint")
-        for field, value in (("max_new_tokens", max_new_tokens), ("temperature", temperature), ("top_k", top_k)):
-            if not value >= 0:
-                violations.append(Violation(field=field, description=f"came {value}; allowed is 0 or more"))
+        violations = checkpoint_faults(order.checkpoint, "checkpoint")
+        for field in ("max_new_tokens", "temperature", "top_k"):
+            if not getattr(order, field) >= 0:
+                description = f"came {getattr(order, field)}; allowed is 0 or more"
+                violations.append(Violation(field=field, description=description))
         if violations:
             raise InvalidInput(violations)
-        pieces = self._sampler.sample(
-            checkpoint,
-            prompt=prompt,
-            max_new_tokens=min(max_new_tokens or DEFAULT_TOKENS, MOST_TOKENS),
-            temperature=temperature,
-            top_k=top_k or None,
-            seed=seed,
-            chat=chat,
-        )
+        tokens = min(order.max_new_tokens or DEFAULT_TOKENS, MOST_TOKENS)
+        pieces = self._sampler.sample(replace(order, max_new_tokens=tokens))
         async for piece in self._from_thread(pieces):
             yield piece
 

@@ -8,12 +8,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
+from retain.values import Evaluation, EvaluationRequest, EvaluationState, ForgettingRecord
 from services.common.errors import AlreadyExists, NotFound
 from services.common.logging import get_logger
 from services.evaluator.application.evaluation_loop import EvaluationLoop
 from services.evaluator.application.ports import EvaluationKey
-from services.evaluator.domain.request import EvaluationRequest, check, check_run
-from services.evaluator.domain.result import Evaluation, EvaluationState, HistoryRecord
+from services.evaluator.domain.request import check, check_run, same_result
+from services.evaluator.domain.result import next_version
 
 DELETE_LIMIT_S = 600.0  # a run may have thousands of evaluations
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class EvaluatorService:
     async def start(self) -> None:
         """Takes up what an earlier process left unfinished."""
         for evaluation in await self._calls(self._evaluations.unfinished):
-            await self._enqueue(evaluation.to(EvaluationState.PENDING, now_s=self._clock()))
+            await self._enqueue(next_version(evaluation, EvaluationState.PENDING, now_s=self._clock()))
 
     async def leave(self) -> None:
         """Call before `stop` when the process ends in good order and the loop has ended."""
@@ -49,13 +50,13 @@ class EvaluatorService:
         check(evaluation_id, request)
         async with self._creating:
             new = Evaluation(id=evaluation_id, request=request, create_time_s=self._clock())
-            new = new.to(EvaluationState.PENDING, now_s=self._clock())
+            new = next_version(new, EvaluationState.PENDING, now_s=self._clock())
             stored = self._live.get(evaluation_id)
             if stored is None:
                 stored = await self._calls(self._evaluations.create, new)
-                if stored.request.same_as(request) and not stored.state.ended:
+                if same_result(stored.request, request) and not stored.state.ended:
                     await self._enqueue(stored)  # also after a crash between the record and its place in the queue
-        if not stored.request.same_as(request):
+        if not same_result(stored.request, request):
             raise AlreadyExists(
                 f"evaluation {evaluation_id} is of another request; take another id or send the same",
                 metadata={"evaluation_id": evaluation_id},
@@ -96,10 +97,10 @@ class EvaluatorService:
                 return
             await self._live.news(evaluation_id, sequence)
 
-    async def history(self, run: str, stage: str | None) -> list[HistoryRecord]:
+    async def history(self, run: str, stage: str | None) -> list[ForgettingRecord]:
         """The measured history of a run, oldest first; empty for a run that was never measured."""
-        records = await self._calls(self._history.load, run)
-        return [record for record in records if stage is None or record.stage == stage]
+        rows = await self._calls(self._history.load, run)
+        return [row.record for row in rows if stage is None or row.record.stage == stage]
 
     async def delete_run(self, run: str) -> None:
         """Forgets a run that was deleted: what waits for its turn, evaluations, history, series. Again is no error.

@@ -3,10 +3,10 @@
 import math
 import time
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from typing import Any
 
+from retain.values import EvalSetRef, Evaluation, EvaluationState, ForgettingRecord, ForgettingScore, SetResult
 from services.common.errors import Corrupt
-from services.evaluator.domain.request import CheckpointRef, EvalSetRef, EvaluationRequest, SetUse
 
 _LN2 = math.log(2.0)
 
@@ -41,54 +41,18 @@ class Measurement:
         return self.nats / _LN2 / self.bytes if self.bytes else math.nan
 
 
-@dataclass(frozen=True, kw_only=True)
-class SetResult:
-    """The row of one set in a result: `Measurement` without its units."""
-
-    set: EvalSetRef
-    nats: float
-    tokens: int
-    bytes: int
-    loss_nats: float
-    perplexity: float
-    bits_per_byte: float
-    units: int
-
-    @classmethod
-    def of(cls, ref: EvalSetRef, measured: Measurement) -> "SetResult":
-        return cls(
-            set=ref,
-            nats=measured.nats,
-            tokens=measured.tokens,
-            bytes=measured.bytes,
-            loss_nats=measured.loss_nats,
-            perplexity=measured.perplexity,
-            bits_per_byte=measured.bits_per_byte,
-            units=len(measured.unit_nats),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ForgettingScore:
-    """Forgetting of one retention set: positive is worse. Infinite when the model's perplexity is not finite, so that
-    whoever compares it with a threshold stops. No interval with under 50 units.
-
-    `floor_ratio`: the noise floor of this gauge; a ratio no further from 0 is not resolved. None where it is not known.
-    `baseline_bits_per_byte`: how well the baseline knew the text; None for a set without bytes, and in records from
-    before it was told. `shown_only`: too badly, so that nothing may be decided by the score.
-    """
-
-    retention_set: str
-    use: SetUse
-    ratio: float
-    nats: float
-    ratio_low: float | None = None
-    ratio_high: float | None = None
-    baseline_perplexity: float
-    perplexity: float
-    floor_ratio: float | None = None
-    baseline_bits_per_byte: float | None = None
-    shown_only: bool = False
+def set_result(ref: EvalSetRef, measured: Measurement) -> SetResult:
+    """The row of one set in a result: its measurement without the units."""
+    return SetResult(
+        set=ref,
+        nats=measured.nats,
+        tokens=measured.tokens,
+        bytes=measured.bytes,
+        loss_nats=measured.loss_nats,
+        perplexity=measured.perplexity,
+        bits_per_byte=measured.bits_per_byte,
+        units=len(measured.unit_nats),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,19 +110,6 @@ def judged_by(found: ForgettingScore, most_bits_per_byte: float | None) -> Forge
     return replace(found, shown_only=bits > most_bits_per_byte)
 
 
-class EvaluationState(StrEnum):
-    """PENDING -> RUNNING -> SUCCEEDED or FAILED; a restart, or a store that is away, takes RUNNING back to PENDING."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-
-    @property
-    def ended(self) -> bool:
-        return self in (EvaluationState.SUCCEEDED, EvaluationState.FAILED)
-
-
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
     """What measuring gave. `measure_s` leaves out what was read from the store."""
@@ -177,89 +128,54 @@ class Rows:
     scores: tuple[ForgettingScore, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """A request and how far it is. `sequence` grows with every change, across restarts too.
-
-    `damaged`: the checkpoint whose files are not those of its manifest, with the reason CHECKPOINT_DAMAGED.
-    `waiting_for`: what it waits for, for people; empty while nothing is waited for.
-    """
-
-    id: str
-    request: EvaluationRequest
-    state: EvaluationState = EvaluationState.PENDING
-    results: tuple[SetResult, ...] = ()
-    scores: tuple[ForgettingScore, ...] = ()
-    error: str = ""
-    error_reason: str = ""
-    sequence: int = 0
-    create_time_s: float = 0.0
-    end_time_s: float | None = None
-    measure_s: float = 0.0
-    damaged: CheckpointRef | None = None
-    waiting_for: str = ""
-
-    def to(self, state: EvaluationState, *, now_s: float, **changes: object) -> "Evaluation":
-        """The next version, which waits for nothing unless `changes` say so. Sequences count milliseconds: a restarted
-        service goes on above what it ever sent."""
-        sequence = max(self.sequence + 1, int(now_s * 1000))
-        end = now_s if state.ended else None
-        known = {"state": state, "sequence": sequence, "end_time_s": end, "waiting_for": ""}
-        return replace(self, **(known | changes))  # type: ignore[arg-type]
+def next_version(evaluation: Evaluation, state: EvaluationState, *, now_s: float, **changes: Any) -> Evaluation:
+    """The evaluation in another state; it waits for nothing unless `changes` say so. A restart, or a store that is
+    away, takes RUNNING back to PENDING. Sequences count milliseconds: a restarted service goes on above what it ever
+    sent."""
+    sequence = max(evaluation.sequence + 1, int(now_s * 1000))
+    known: dict[str, Any] = {"end_time_s": now_s if state.ended else None, "waiting_for": ""}
+    return replace(evaluation, state=state, sequence=sequence, **(known | changes))
 
 
 @dataclass(frozen=True, kw_only=True)
-class HistoryRecord:
-    """One row of a run's history. `evaluation_id` is its identity: told twice, it is stored once.
-
-    `baseline`: the base before training, the first row of its stage: step 0, compared with the baseline of each set.
-    """
+class HistoryRow:
+    """A record of a run's history as it is stored. `evaluation_id` is its identity: told twice, it is stored once.
+    `exported`: whether metrics show it."""
 
     evaluation_id: str
-    run: str
-    stage: str
-    attempt: int
-    step: int
-    tokens: int
-    train_loss_nats: float
-    results: tuple[SetResult, ...]
-    scores: tuple[ForgettingScore, ...]
-    time_s: float
-    exported: bool = False  # whether metrics show it
-    baseline: bool = False
+    exported: bool
+    record: ForgettingRecord
 
     @classmethod
-    def of(cls, evaluation: Evaluation) -> "HistoryRecord":
+    def of(cls, evaluation: Evaluation) -> "HistoryRow":
+        """The row of an evaluation that succeeded."""
         request = evaluation.request
-        return cls(
-            evaluation_id=evaluation.id,
-            run=request.run,
+        record = ForgettingRecord(
+            run_id=request.run_id,
             stage=request.stage,
             attempt=request.attempt,
             step=request.step,
-            tokens=request.model.checkpoint.tokens,
+            tokens=request.checkpoint.tokens,
             train_loss_nats=request.train_loss_nats,
             results=evaluation.results,
             scores=evaluation.scores,
             time_s=evaluation.end_time_s if evaluation.end_time_s is not None else time.time(),
-            exported=request.export_metrics,
         )
+        return cls(evaluation_id=evaluation.id, exported=request.export_metrics, record=record)
 
     @classmethod
-    def of_base(cls, evaluation: Evaluation, base: Rows) -> "HistoryRecord":
-        """The first row of the stage that an evaluation belongs to."""
-        request = evaluation.request
-        return replace(
-            cls.of(evaluation),
-            evaluation_id=base_id(request.stage),
+    def of_base(cls, evaluation: Evaluation, base: Rows) -> "HistoryRow":
+        """The first row of the stage that an evaluation belongs to: the base before training, step 0."""
+        record = replace(
+            cls.of(evaluation).record,
             step=0,
             tokens=0,
             train_loss_nats=0.0,
             results=base.results,
             scores=base.scores,
-            exported=False,
             baseline=True,
         )
+        return cls(evaluation_id=base_id(record.stage), exported=False, record=record)
 
 
 def base_id(stage: str) -> str:

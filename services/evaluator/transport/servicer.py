@@ -1,17 +1,22 @@
-"""EvaluatorService over gRPC: convert, call, convert."""
+"""EvaluatorService over gRPC: a message becomes a value, the service is called, and what it returns a message."""
 # ruff: noqa: N802  (the calls have the names of the proto)
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeVar
 
-from retain.evaluator.v1 import service_pb2, service_pb2_grpc
+from google.protobuf.message import Message
+
+from retain.evaluator.v1 import resources_pb2, service_pb2, service_pb2_grpc
+from retain.mapper import to_message, to_value
+from retain.values import EvaluationRequest, SampleTextRequest, SpecViolation, WritePointRequest
+from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import page_of, page_size
 from services.evaluator.application.export_interpolation import ExportInterpolation
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.service import EvaluatorService
-from services.evaluator.transport import convert
 
 Context = Any  # the context's own type takes arguments when it is checked, and none when it runs
+V = TypeVar("V")
 LARGEST_HISTORY = 1000  # rows of one response
 
 
@@ -24,15 +29,15 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     async def CreateEvaluation(
         self, request: service_pb2.CreateEvaluationRequest, context: Context
     ) -> service_pb2.CreateEvaluationResponse:
-        asked = convert.request_from(request.request)
+        asked = read(request.request, EvaluationRequest, "request")
         evaluation = await self._service.create(request.evaluation_id, asked)
-        return service_pb2.CreateEvaluationResponse(evaluation=convert.evaluation_to(evaluation))
+        return service_pb2.CreateEvaluationResponse(evaluation=to_message(evaluation, resources_pb2.Evaluation))
 
     async def GetEvaluation(
         self, request: service_pb2.GetEvaluationRequest, context: Context
     ) -> service_pb2.GetEvaluationResponse:
         evaluation = await self._service.get(request.evaluation_id)
-        return service_pb2.GetEvaluationResponse(evaluation=convert.evaluation_to(evaluation))
+        return service_pb2.GetEvaluationResponse(evaluation=to_message(evaluation, resources_pb2.Evaluation))
 
     async def ListEvaluations(
         self, request: service_pb2.ListEvaluationsRequest, context: Context
@@ -40,14 +45,16 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
         keys = await self._service.keys(request.run_id or None)
         of = f"evaluations{request.run_id}"
         page, token = page_of(keys, size=page_size(request.page_size), token=request.page_token, of=of)
-        found = [convert.evaluation_to(evaluation) for evaluation in await self._service.found(list(page))]
+        found = [
+            to_message(evaluation, resources_pb2.Evaluation) for evaluation in await self._service.found(list(page))
+        ]
         return service_pb2.ListEvaluationsResponse(evaluations=found, next_page_token=token)
 
     async def WatchEvaluation(
         self, request: service_pb2.WatchEvaluationRequest, context: Context
     ) -> AsyncIterator[service_pb2.WatchEvaluationResponse]:
         async for evaluation in self._service.watch(request.evaluation_id, request.sequence):
-            yield service_pb2.WatchEvaluationResponse(evaluation=convert.evaluation_to(evaluation))
+            yield service_pb2.WatchEvaluationResponse(evaluation=to_message(evaluation, resources_pb2.Evaluation))
 
     async def GetForgettingHistory(
         self, request: service_pb2.GetForgettingHistoryRequest, context: Context
@@ -56,7 +63,7 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
         size = page_size(request.page_size, default=LARGEST_HISTORY, largest=LARGEST_HISTORY)
         of = f"history{request.run_id}/{request.stage}"
         page, token = page_of(records, size=size, token=request.page_token, of=of)
-        rows = [convert.record_to(record) for record in page]
+        rows = [to_message(record, resources_pb2.ForgettingRecord) for record in page]
         return service_pb2.GetForgettingHistoryResponse(records=rows, next_page_token=token)
 
     async def DeleteRunRecords(
@@ -68,20 +75,21 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     async def WritePoint(
         self, request: service_pb2.WritePointRequest, context: Context
     ) -> service_pb2.WritePointResponse:
-        written = await self._export.run(convert.order_from(request))
-        return service_pb2.WritePointResponse(checkpoint=convert.checkpoint_to(written.checkpoint), bytes=written.bytes)
+        written = await self._export.run(read(request, WritePointRequest))
+        return to_message(written, service_pb2.WritePointResponse)
 
     async def SampleText(
         self, request: service_pb2.SampleTextRequest, context: Context
     ) -> AsyncIterator[service_pb2.SampleTextResponse]:
-        pieces = self._sampling.sample(
-            convert.checkpoint_from(request.checkpoint),
-            prompt=request.prompt,
-            max_new_tokens=request.max_new_tokens,
-            temperature=request.temperature,
-            top_k=request.top_k,
-            seed=request.seed,
-            chat=request.chat,
-        )
+        pieces = self._sampling.sample(read(request, SampleTextRequest))
         async for piece in pieces:
             yield service_pb2.SampleTextResponse(text=piece)
+
+
+def read(message: Message, cls: type[V], path: str = "") -> V:
+    """The value of a message. Raises InvalidInput for a value of an enum that this program does not know."""
+    faults: list[SpecViolation] = []
+    value = to_value(message, cls, faults, path)
+    if faults:
+        raise InvalidInput([Violation(field=fault.field, description=fault.description) for fault in faults])
+    return value

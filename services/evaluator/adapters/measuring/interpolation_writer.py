@@ -7,6 +7,7 @@ from model.checkpointing.checkpoint import MANIFEST, FileEntry, Manifest, write_
 from model.data.held_out import HeldOut
 from model.errors import RetainModelError
 from model.tokenization.tokenizer import Tokenizer
+from retain.values import CheckpointRef, WritePointRequest, WritePointResponse
 from services.common.cache.content_cache import ContentCache
 from services.common.cache.disk_space import is_disk_full
 from services.common.errors import FailedPrecondition, StorageFull
@@ -15,7 +16,7 @@ from services.common.store.object_store import ObjectStore, key_of
 from services.evaluator.adapters.measuring.measurer import TorchMeasurer
 from services.evaluator.adapters.measuring.verified_files import VerifiedFiles, read_manifest
 from services.evaluator.application.ports import InterpolationWriter
-from services.evaluator.domain.request import CheckpointRef, ExportedCheckpoint, InterpolationExport
+from services.evaluator.domain.request import Model
 
 
 class TorchInterpolationWriter(InterpolationWriter):
@@ -28,7 +29,7 @@ class TorchInterpolationWriter(InterpolationWriter):
     def __init__(self, measurer: TorchMeasurer, files: VerifiedFiles, store: ObjectStore, cache: ContentCache) -> None:
         self._measurer, self._files, self._store, self._cache = measurer, files, store, cache
 
-    def write(self, order: InterpolationExport) -> ExportedCheckpoint:
+    def write(self, order: WritePointRequest) -> WritePointResponse:
         key = key_of(self._store, order.output_uri)
         try:
             with self._cache.work_folder() as made:
@@ -47,11 +48,11 @@ class TorchInterpolationWriter(InterpolationWriter):
             step=manifest.step,
             tokens=manifest.tokens,
         )
-        return ExportedCheckpoint(checkpoint=ref, bytes=manifest.size_bytes)
+        return WritePointResponse(checkpoint=ref, bytes=manifest.size_bytes)
 
-    def _make(self, order: InterpolationExport, made: Path) -> Manifest:
-        result = order.model.checkpoint
-        weights = self._measurer.weights(order.model)
+    def _make(self, order: WritePointRequest, made: Path) -> Manifest:
+        result = order.checkpoint
+        weights = self._measurer.weights(Model.of(order))
         with self._files.model_folder(result) as source:
             grown = read_manifest(source.parent, result)
             tokenizer, held_out = Tokenizer.load(source), HeldOut.read(source)

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from retain.values import EvalSetRef, SampleTextRequest, WritePointRequest, WritePointResponse
 from services.common.cache.content_cache import ContentCache
 from services.common.store.object_store import ObjectStore
 from services.evaluator.application.ports import InterpolationWriter, Measurer, Sampler
-from services.evaluator.domain.request import CheckpointRef, EvalSetRef, ExportedCheckpoint, InterpolationExport, Model
+from services.evaluator.domain.request import Model
 from services.evaluator.domain.result import Measurement, NoiseFloor
 
 if TYPE_CHECKING:
@@ -51,29 +52,11 @@ class LazyTorch(Measurer, Sampler, InterpolationWriter):
     def make_room(self) -> None:
         self._cache.free()
 
-    def write(self, order: InterpolationExport) -> ExportedCheckpoint:
+    def write(self, order: WritePointRequest) -> WritePointResponse:
         return self._torch()[1].write(order)
 
-    def sample(
-        self,
-        checkpoint: CheckpointRef,
-        *,
-        prompt: str,
-        max_new_tokens: int,
-        temperature: float,
-        top_k: int | None,
-        seed: int,
-        chat: bool,
-    ) -> Iterator[str]:
-        return self._torch()[0].sample(
-            checkpoint,
-            prompt=prompt,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            seed=seed,
-            chat=chat,
-        )
+    def sample(self, order: SampleTextRequest) -> Iterator[str]:
+        return self._torch()[0].sample(order)
 
     def _torch(self) -> "tuple[TorchMeasurer, TorchInterpolationWriter]":
         with self._making:

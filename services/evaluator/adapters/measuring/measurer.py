@@ -24,13 +24,14 @@ from model.evaluation.perplexity import HEAD_LOGITS, ROWS_TOKENS, evaluate_set
 from model.nn.interpolation import interpolate
 from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
+from retain.values import CheckpointRef, EvalSetRef, SampleTextRequest
 from services.common.errors import FailedPrecondition
 from services.common.heart import beat
 from services.evaluator.adapters.measuring.model_cache import ModelCache
 from services.evaluator.adapters.measuring.verified_files import VerifiedFiles, damaged, read_manifest
 from services.evaluator.adapters.measuring.weights import Weights, claims, load
 from services.evaluator.application.ports import Measurer, Sampler
-from services.evaluator.domain.request import CheckpointRef, EvalSetRef, Model
+from services.evaluator.domain.request import Model
 from services.evaluator.domain.result import Measurement, NoiseFloor
 
 MODELS_IN_MEMORY = 2  # both ends of an interpolation
@@ -151,30 +152,21 @@ class TorchMeasurer(Measurer, Sampler):
     def make_room(self) -> None:
         self._make_room()
 
-    def sample(
-        self,
-        checkpoint: CheckpointRef,
-        *,
-        prompt: str,
-        max_new_tokens: int,
-        temperature: float,
-        top_k: int | None,
-        seed: int,
-        chat: bool,
-    ) -> Iterator[str]:
+    def sample(self, order: SampleTextRequest) -> Iterator[str]:
+        checkpoint = order.checkpoint
         try:
             model = self.weights(Model(checkpoint=checkpoint))
             with self._files.model_folder(checkpoint) as folder:
                 tokenizer = Tokenizer.load(folder)
-            turns = [{"role": "user", "content": prompt}]
+            turns = [{"role": "user", "content": order.prompt}]
             pieces = generate(
                 model,
                 tokenizer,
-                turns if chat else prompt,
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                top_k=top_k,
-                seed=seed,
+                turns if order.chat else order.prompt,
+                max_new_tokens=order.max_new_tokens,
+                temperature=order.temperature,
+                top_k=order.top_k or None,
+                seed=order.seed,
             )
             while True:
                 with self._alone():
@@ -188,10 +180,10 @@ class TorchMeasurer(Measurer, Sampler):
     def weights(self, model: Model) -> Llama:
         """The model in memory: a checkpoint, or an interpolation of two that are there."""
         ends = [self._loaded(end).model for end in model.ends]
-        if model.interpolation is None or len(ends) == 1:
+        if len(ends) == 1:
             return ends[0]
         beat(f"interpolating {model.checkpoint.uri}")
-        return interpolate(ends[0], ends[1], model.interpolation.weight)
+        return interpolate(ends[0], ends[1], model.weight)
 
     def _identified(self, ref: CheckpointRef) -> str:
         with self._lock:

@@ -13,12 +13,12 @@ from pathlib import Path
 from model.checkpointing import checkpoint as files
 from model.data.eval_set import EvalSet
 from model.errors import RetainModelError
+from retain.values import CheckpointRef, EvalSetRef
 from services.common.cache.content_cache import ContentCache
 from services.common.errors import CheckpointDamaged, Corrupt, NotFound, Unavailable
 from services.common.heart import beat
 from services.common.logging import get_logger
 from services.common.store.object_store import ObjectStore, get_folder, key_of
-from services.evaluator.domain.request import CheckpointRef, EvalSetRef
 
 MODEL_PREFIX = f"{files.MODEL_FOLDER}/"
 log = get_logger(__name__)

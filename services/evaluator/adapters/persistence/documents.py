@@ -1,4 +1,4 @@
-"""The JSON documents that the evaluator stores: plain fields of the domain's values, by name.
+"""The JSON documents that the evaluator stores: the fields of values, by name.
 
 JSON knows neither NaN nor infinity, and other readers choke on Python's way of writing them, so such numbers are the
 strings "nan", "inf" and "-inf".
@@ -16,31 +16,14 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, TypeVar
 
+from retain.values import Evaluation
 from services.common.errors import Corrupt
+from services.common.plain import from_plain, to_plain
 from services.common.versions import Versions, WrittenByNewer
 from services.evaluator.application.ports import FloorName, MeasurementName
-from services.evaluator.domain.request import (
-    Baseline,
-    CheckpointRef,
-    EvalSetRef,
-    EvaluationRequest,
-    Interpolation,
-    Model,
-    SetRole,
-    SetUse,
-)
-from services.evaluator.domain.result import (
-    Evaluation,
-    EvaluationState,
-    ForgettingScore,
-    HistoryRecord,
-    Measurement,
-    NoiseFloor,
-    SetResult,
-)
+from services.evaluator.domain.result import HistoryRow, Measurement, NoiseFloor
 
 T = TypeVar("T")
 VERSION = 4
@@ -49,12 +32,12 @@ Document = dict[str, Any]
 
 def encode_evaluation(value: Evaluation) -> bytes:
     """The document of an evaluation."""
-    return _json(_VERSIONS.stamp(_plain(asdict(value))))
+    return _json(_VERSIONS.stamp(_finite(to_plain(value))))
 
 
 def encode_measurement(value: Measurement, name: MeasurementName) -> bytes:
     """The document of a measurement, sealed."""
-    return _sealed(_MEASUREMENTS, {"name": asdict(name), "measurement": _plain(asdict(value))})
+    return _sealed(_MEASUREMENTS, {"name": to_plain(name), "measurement": _finite(to_plain(value))})
 
 
 def decode_measurement(data: bytes, name: MeasurementName, where: str) -> Measurement:
@@ -62,21 +45,21 @@ def decode_measurement(data: bytes, name: MeasurementName, where: str) -> Measur
     name."""
 
     def build(document: Document) -> Measurement:
-        return _measurement(_unsealed(document, asdict(name))["measurement"])
+        return _measurement(_unsealed(document, to_plain(name))["measurement"])
 
     return _decoded(build, data, where, _MEASUREMENTS)
 
 
 def encode_floor(value: NoiseFloor, name: FloorName) -> bytes:
     """The document of a noise floor, sealed."""
-    return _sealed(_FLOORS, {"name": asdict(name), "floor": asdict(value)})
+    return _sealed(_FLOORS, {"name": to_plain(name), "floor": to_plain(value)})
 
 
 def decode_floor(data: bytes, name: FloorName, where: str) -> NoiseFloor:
     """Raises Corrupt when the document is not one that `encode_floor` wrote for this name."""
 
     def build(document: Document) -> NoiseFloor:
-        floor = NoiseFloor(**_unsealed(document, asdict(name))["floor"])
+        floor = from_plain(NoiseFloor, _unsealed(document, to_plain(name))["floor"])
         if not 0.0 <= floor.nats < math.inf:
             raise ValueError(f"a floor of {floor.nats} nats")
         return floor
@@ -98,24 +81,24 @@ def _unsealed(document: Document, name: Document) -> Document:
 
 
 def decode_evaluation(data: bytes, where: str) -> Evaluation:
-    return _decoded(_evaluation, data, where, _VERSIONS)
+    return _decoded(lambda document: from_plain(Evaluation, document), data, where, _VERSIONS)
 
 
-def encode_history(records: list[HistoryRecord]) -> bytes:
+def encode_history(records: list[HistoryRow]) -> bytes:
     """The history of a run, oldest first."""
-    rows = [_plain(asdict(record)) for record in records]
+    rows = [_finite(to_plain(row)) for row in records]
     return json.dumps(_VERSIONS.stamp({"records": rows}), allow_nan=False, indent=1).encode()
 
 
-def decode_history(data: bytes, where: str) -> tuple[list[HistoryRecord], list[str]]:
+def decode_history(data: bytes, where: str) -> tuple[list[HistoryRow], list[str]]:
     """The rows that can be read, and what is wrong with each of the others."""
 
-    def build(document: Document) -> tuple[list[HistoryRecord], list[str]]:
-        found: list[HistoryRecord] = []
+    def build(document: Document) -> tuple[list[HistoryRow], list[str]]:
+        found: list[HistoryRow] = []
         faults: list[str] = []
         for number, row in enumerate(document["records"]):
             try:
-                found.append(_record(row))
+                found.append(from_plain(HistoryRow, row))
             except _FAULTS as error:
                 faults.append(f"row {number}: {error!r}")
         return found, faults
@@ -123,32 +106,52 @@ def decode_history(data: bytes, where: str) -> tuple[list[HistoryRecord], list[s
     return _decoded(build, data, where, _VERSIONS)
 
 
-def _evaluation_1(document: Document) -> Document:
-    """Version 1 knew neither damaged checkpoints, nor waiting, nor the base of a stage."""
-    question = document["question"] | {"base": None}
-    return document | {"question": question, "damaged": None, "waiting_for": ""}
-
-
 def _from_1(document: Document) -> Document:
+    """Version 1 knew neither damaged checkpoints, nor waiting, nor the base of a stage."""
     if "records" in document:
         return document | {"records": [row | {"baseline": False} for row in document["records"]]}
-    return _evaluation_1(document)
+    return document | {"question": document["question"] | {"base": None}, "damaged": None, "waiting_for": ""}
 
 
 def _from_2(document: Document) -> Document:
-    """Version 2 knew no noise floor: the scores of before have none."""
-    if "records" in document:
-        return document | {"records": [_from_2(row) for row in document["records"]]}
-    return document | {"scores": [score | {"floor_ratio": None} for score in document["scores"]]}
+    """Version 2 knew no noise floor: the scores of before have none, and nothing need be filled in."""
+    return document
 
 
 def _from_3(document: Document) -> Document:
-    """Version 3 called the request a question, and an interpolation a line."""
+    """Version 3 had fields of its own; since then they are those of the .proto files, enums by the names there."""
     if "records" in document:
-        return document
-    asked = dict(document["question"])
-    asked["model"] = {"checkpoint": asked["model"]["checkpoint"], "interpolation": asked["model"]["line"]}
-    return {name: value for name, value in document.items() if name != "question"} | {"request": asked}
+        return {"records": [_row_3(row) for row in document["records"]]}
+    asked, model = dict(document["question"]), document["question"]["model"]
+    point = model["line"] or {"weight": None, "parent": None}
+    del asked["model"]
+    asked |= {"checkpoint": model["checkpoint"], "interpolation": point["weight"], "parent": point["parent"]}
+    asked |= {"run_id": asked.pop("run"), "sets": [_set_3(ref) for ref in asked["sets"]]}
+    changed = document | {"request": asked, "measure_seconds": document["measure_s"], **_measured_3(document)}
+    return {name: value for name, value in changed.items() if name not in ("question", "measure_s")}
+
+
+def _row_3(row: Document) -> Document:
+    try:
+        return _whole_row_3(row)
+    except _FAULTS:
+        return row  # it is no row of this version either, and costs the history no other
+
+
+def _whole_row_3(row: Document) -> Document:
+    record = {name: value for name, value in row.items() if name not in ("evaluation_id", "exported", "run")}
+    record |= {"run_id": row["run"], **_measured_3(row)}
+    return {"evaluation_id": row["evaluation_id"], "exported": row["exported"], "record": record}
+
+
+def _measured_3(document: Document) -> Document:
+    results = [result | {"set": _set_3(result["set"])} for result in document["results"]]
+    scores = [{"shown_only": False} | score | {"use": score["use"].upper()} for score in document["scores"]]
+    return {"results": results, "scores": scores}
+
+
+def _set_3(ref: Document) -> Document:
+    return ref | {"role": ref["role"].upper(), "use": ref["use"].upper()}
 
 
 def _no_seal(document: Document) -> Document:
@@ -180,84 +183,18 @@ def _sha256(body: Document) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _measurement(document: dict[str, Any]) -> Measurement:
-    measured = Measurement(
-        nats=float(document["nats"]),
-        tokens=int(document["tokens"]),
-        bytes=int(document["bytes"]),
-        unit_nats=tuple(map(float, document["unit_nats"])),
-        unit_tokens=tuple(map(int, document["unit_tokens"])),
-        unit_bytes=tuple(map(int, document["unit_bytes"])),
-    )
+def _measurement(document: Document) -> Measurement:
+    measured = from_plain(Measurement, document)
     if not len(measured.unit_nats) == len(measured.unit_tokens) == len(measured.unit_bytes):
         raise ValueError("units of different numbers")
     if sum(measured.unit_tokens) != measured.tokens or measured.tokens <= 0:
         raise ValueError(f"units hold {sum(measured.unit_tokens)} tokens, the set {measured.tokens}")
     return measured
-
-
-def _checkpoint(document: dict[str, Any]) -> CheckpointRef:
-    return CheckpointRef(**document)
-
-
-def _set(document: dict[str, Any]) -> EvalSetRef:
-    return EvalSetRef(**{**document, "role": SetRole(document["role"]), "use": SetUse(document["use"])})
-
-
-def _request(document: dict[str, Any]) -> EvaluationRequest:
-    point = document["model"]["interpolation"]
-    return EvaluationRequest(
-        **{
-            **document,
-            "model": Model(
-                checkpoint=_checkpoint(document["model"]["checkpoint"]),
-                interpolation=point
-                and Interpolation(parent=_checkpoint(point["parent"]), weight=float(point["weight"])),
-            ),
-            "sets": tuple(map(_set, document["sets"])),
-            "baselines": tuple(
-                Baseline(**{**row, "checkpoint": _checkpoint(row["checkpoint"])}) for row in document["baselines"]
-            ),
-            "train_loss_nats": float(document["train_loss_nats"]),
-            "base": document["base"] and _checkpoint(document["base"]),
-        }
-    )
-
-
-def _result(document: dict[str, Any]) -> SetResult:
-    numbers = {name: float(document[name]) for name in ("nats", "loss_nats", "perplexity", "bits_per_byte")}
-    return SetResult(**{**document, **numbers, "set": _set(document["set"])})
-
-
-def _score(document: dict[str, Any]) -> ForgettingScore:
-    numbers = {name: float(document[name]) for name in ("ratio", "nats", "baseline_perplexity", "perplexity")}
-    return ForgettingScore(**{**document, **numbers, "use": SetUse(document["use"])})
-
-
-def _rows(document: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "results": tuple(map(_result, document["results"])),
-        "scores": tuple(map(_score, document["scores"])),
-    }
-
-
-def _evaluation(document: dict[str, Any]) -> Evaluation:
-    damaged = document["damaged"] and _checkpoint(document["damaged"])
-    changed = {
-        "request": _request(document["request"]),
-        "state": EvaluationState(document["state"]),
-        "damaged": damaged,
-    }
-    return Evaluation(**{**document, **changed, **_rows(document)})
-
-
-def _record(document: dict[str, Any]) -> HistoryRecord:
-    return HistoryRecord(**{**document, **_rows(document), "train_loss_nats": float(document["train_loss_nats"])})

@@ -19,7 +19,7 @@ from services.common.store.object_store import ObjectStore
 from services.evaluator.adapters.persistence import documents
 from services.evaluator.adapters.persistence.aside import Aside
 from services.evaluator.application.ports import History, ShownRuns
-from services.evaluator.domain.result import HistoryRecord
+from services.evaluator.domain.result import HistoryRow
 
 _HISTORY, _SHOWN, _COMPLETE = "history/", "evaluator/shown/", "evaluator/shown.complete"
 IN_MEMORY = 16  # histories that were read or written last
@@ -32,21 +32,22 @@ class StoredHistory(History):
 
     def __init__(self, store: ObjectStore, aside: Aside) -> None:
         self._store, self._aside = store, aside
-        self._known: OrderedDict[str, list[HistoryRecord]] = OrderedDict()
+        self._known: OrderedDict[str, list[HistoryRow]] = OrderedDict()
         self._lock = threading.RLock()
 
-    def append(self, record: HistoryRecord) -> None:
+    def append(self, row: HistoryRow) -> None:
+        record = row.record
         with self._lock:
-            records = list(self.load(record.run))
-            if any(known.evaluation_id == record.evaluation_id for known in records):
+            rows = list(self.load(record.run_id))
+            if any(known.evaluation_id == row.evaluation_id for known in rows):
                 return
-            place = len(records)
+            place = len(rows)
             if record.baseline:
-                place = next((at for at, known in enumerate(records) if known.stage == record.stage), place)
-            records.insert(place, record)
-            self._write(record.run, records)
+                place = next((at for at, known in enumerate(rows) if known.record.stage == record.stage), place)
+            rows.insert(place, row)
+            self._write(record.run_id, rows)
 
-    def load(self, run: str) -> Sequence[HistoryRecord]:
+    def load(self, run: str) -> Sequence[HistoryRow]:
         with self._lock:
             if run not in self._known:
                 self._remember(run, self._read(run))
@@ -58,7 +59,7 @@ class StoredHistory(History):
             self._store.delete(_history_key(run))
             self._known.pop(run, None)
 
-    def _read(self, run: str) -> list[HistoryRecord]:
+    def _read(self, run: str) -> list[HistoryRow]:
         key = _history_key(run)
         try:
             data = self._store.get_bytes(key)
@@ -74,12 +75,12 @@ class StoredHistory(History):
             self._write(run, records)  # the rows that can be read
         return records
 
-    def _write(self, run: str, records: list[HistoryRecord]) -> None:
+    def _write(self, run: str, records: list[HistoryRow]) -> None:
         data = documents.encode_history(records)
         self._store.put_bytes(_history_key(run), data, content_type="application/json")
         self._remember(run, records)
 
-    def _remember(self, run: str, records: list[HistoryRecord]) -> None:
+    def _remember(self, run: str, records: list[HistoryRow]) -> None:
         self._known[run] = records
         self._known.move_to_end(run)
         while len(self._known) > IN_MEMORY:

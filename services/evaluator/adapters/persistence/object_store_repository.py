@@ -17,6 +17,7 @@ history_repository.py.
 import hashlib
 from collections.abc import Sequence
 
+from retain.values import Evaluation
 from services.common.errors import Corrupt, NotFound
 from services.common.store.object_store import ObjectStore
 from services.evaluator.adapters.persistence import documents
@@ -29,7 +30,7 @@ from services.evaluator.application.ports import (
     MeasurementName,
     Measurements,
 )
-from services.evaluator.domain.result import Evaluation, Measurement, NoiseFloor
+from services.evaluator.domain.result import Measurement, NoiseFloor
 
 _EVALUATIONS, _UNFINISHED, _RUNS = "evaluator/evaluations/", "evaluator/unfinished/", "evaluator/runs/"
 _NO_RUN = "-"
@@ -178,4 +179,4 @@ def _key(evaluation_id: str) -> str:
 
 def _run_key(evaluation: Evaluation) -> str:
     created_ms = int(evaluation.create_time_s * 1000)
-    return f"{_RUNS}{evaluation.request.run or _NO_RUN}/{created_ms:015d}-{evaluation.id}"
+    return f"{_RUNS}{evaluation.request.run_id or _NO_RUN}/{created_ms:015d}-{evaluation.id}"

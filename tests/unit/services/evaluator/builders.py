@@ -2,16 +2,7 @@
 
 import hashlib
 
-from services.evaluator.domain.request import (
-    Baseline,
-    CheckpointRef,
-    EvalSetRef,
-    EvaluationRequest,
-    Interpolation,
-    Model,
-    SetRole,
-    SetUse,
-)
+from retain.values import Baseline, CheckpointRef, EvalSetRef, EvaluationRequest, SetRole, SetUse
 from services.evaluator.domain.result import Measurement
 
 
@@ -25,7 +16,11 @@ def checkpoint(name: str) -> CheckpointRef:
 
 def set_ref(name: str, role: SetRole = SetRole.RETENTION, use: SetUse = SetUse.CONTROL) -> EvalSetRef:
     return EvalSetRef(
-        name=name, uri=f"s3://retain/evalsets/{name}-{use}", digest=digest(name + use), role=role, use=use
+        name=name,
+        uri=f"s3://retain/evalsets/{name}-{use.lower()}",
+        digest=digest(name + use.lower()),
+        role=role,
+        use=use,
     )
 
 
@@ -42,14 +37,15 @@ def request(
     step: int = 0,
     attempt: int = 0,
 ) -> EvaluationRequest:
-    interpolation = None if weight is None else Interpolation(parent=checkpoint("base"), weight=weight)
     retained = [ref.name for ref in sets if ref.role is SetRole.RETENTION and ref.use is SetUse.CONTROL]
     baselines = tuple(Baseline(set_name=name, checkpoint=checkpoint(baseline)) for name in retained) if baseline else ()
     return EvaluationRequest(
-        model=Model(checkpoint=checkpoint(model), interpolation=interpolation),
+        checkpoint=checkpoint(model),
+        interpolation=weight,
+        parent=None if weight is None else checkpoint("base"),
         sets=sets,
         baselines=baselines,
-        run=run,
+        run_id=run,
         stage=stage,
         export_metrics=export,
         base=checkpoint(base) if base else None,

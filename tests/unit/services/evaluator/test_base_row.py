@@ -2,9 +2,8 @@
 
 import pytest
 
+from retain.values import EvaluationState, SetRole, SetUse
 from services.common.errors import CheckpointDamaged, FailedPrecondition, Unavailable
-from services.evaluator.domain.request import SetRole, SetUse
-from services.evaluator.domain.result import EvaluationState
 from tests.unit.services.evaluator.builders import digest, request, set_ref
 from tests.unit.services.evaluator.world import World, ended
 
@@ -24,7 +23,7 @@ async def test_the_first_row_is_the_base_for_target_and_retained_sets(world: Wor
         ("code", SetUse.CONTROL, pytest.approx(1.5)),
     ]
     assert [(s.retention_set, s.ratio) for s in first.scores] == [("general", 0.0)]
-    assert not first.exported
+    assert not world.history.load("r1")[0].exported
     asked = [name for weights, name in world.measurer.measured if weights == digest("base")]
     assert sorted(asked) == ["code", "general", "general"]  # once for each set: control twice, the report's baseline
 
@@ -76,6 +75,6 @@ async def test_the_base_is_no_other_request_and_no_interpolation_has_one(world: 
         await service.create("e1", request())
         await service.create("e1", request(base="base"))
         await service.create("e2", request(weight=0.5, base="base", run="r2", export=False))
-        world.measurer.losses[(await ended(service, "e1")).request.model.checkpoint.weights_digest] = 1.5
+        world.measurer.losses[(await ended(service, "e1")).request.checkpoint.weights_digest] = 1.5
         await ended(service, "e2")
         assert await service.history("r2", None) == []

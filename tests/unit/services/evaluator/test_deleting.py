@@ -2,8 +2,8 @@
 
 import pytest
 
+from retain.values import EvaluationState
 from services.common.errors import InvalidInput, NotFound, Unavailable
-from services.evaluator.domain.result import EvaluationState
 from tests.unit.services.evaluator.builders import request
 from tests.unit.services.evaluator.world import World, ended, until
 

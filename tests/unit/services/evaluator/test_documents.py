@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from retain.values import EvaluationState, SetUse
 from services.common.errors import Corrupt, Unavailable
 from services.evaluator.adapters.persistence import documents
 from services.evaluator.adapters.persistence.aside import Aside
@@ -23,8 +24,7 @@ from services.evaluator.adapters.persistence.object_store_repository import (
     measurement_key,
 )
 from services.evaluator.application.ports import FloorName, MeasurementName
-from services.evaluator.domain.request import SetUse
-from services.evaluator.domain.result import EvaluationState, NoiseFloor
+from services.evaluator.domain.result import NoiseFloor
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.services.evaluator.builders import checkpoint, digest, measurement, request
 from tests.unit.services.evaluator.world import World, ended
@@ -44,7 +44,7 @@ def stored(version: int, name: str) -> bytes:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_evaluations_of_every_version_are_read(version: int):
     done = documents.decode_evaluation(stored(version, "evaluation-done"), "done")
-    assert (done.id, done.state, done.measure_s, done.end_time_s) == (
+    assert (done.id, done.state, done.measure_seconds, done.end_time_s) == (
         "done",
         EvaluationState.SUCCEEDED,
         2.5,
@@ -59,7 +59,7 @@ def test_evaluations_of_every_version_are_read(version: int):
     assert done.scores[0].nats == pytest.approx(0.1)
     assert [s.floor_ratio for s in done.scores] == [3e-6 if version >= 3 else None, None]
     pending = documents.decode_evaluation(stored(version, "evaluation-pending"), "pending")
-    assert (pending.state, pending.request.model.interpolation.weight) == (EvaluationState.PENDING, 0.25)
+    assert (pending.state, pending.request.interpolation) == (EvaluationState.PENDING, 0.25)
     broken = documents.decode_evaluation(stored(version, "evaluation-broken"), "broken")
     assert math.isnan(broken.results[0].nats)
     assert broken.scores[0].ratio == math.inf
@@ -71,8 +71,8 @@ def test_evaluations_of_every_version_are_read(version: int):
 def test_histories_of_every_version_are_read(version: int):
     rows, faults = documents.decode_history(stored(version, "history"), "history")
     assert faults == []
-    assert [row.baseline for row in rows] == ([True, False, False] if version >= 2 else [False, False])
-    assert rows[-2].scores[0].nats == pytest.approx(0.1)
+    assert [row.record.baseline for row in rows] == ([True, False, False] if version >= 2 else [False, False])
+    assert rows[-2].record.scores[0].nats == pytest.approx(0.1)
 
 
 def test_measurements_of_the_present_version_are_read_and_those_without_a_seal_are_not():

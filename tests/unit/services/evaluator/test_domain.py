@@ -1,12 +1,14 @@
 """Scores and requests of the evaluator, hand-computed."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from retain.values import CheckpointRef, Evaluation, EvaluationState, SetRole, SetUse
 from services.common.errors import Corrupt, InvalidInput
-from services.evaluator.domain.request import SetRole, SetUse, check
-from services.evaluator.domain.result import Evaluation, EvaluationState, score
+from services.evaluator.domain.request import Model, check, checkpoint_faults
+from services.evaluator.domain.result import next_version, score
 from tests.unit.services.evaluator.builders import checkpoint, digest, measurement, request, set_ref
 
 
@@ -44,15 +46,26 @@ def test_bits_per_byte_and_perplexity_follow_from_the_sums():
     assert found.bits_per_byte == pytest.approx(0.5)
 
 
-def test_the_ends_of_a_line_are_the_checkpoints_and_points_between_have_their_own_name():
-    models = [request(weight=weight).model for weight in (0.0, 0.25, 0.5, 1.0)]
+def test_the_ends_of_an_interpolation_are_the_checkpoints_and_points_between_have_their_own_name():
+    models = [Model.of(request(weight=weight)) for weight in (0.0, 0.25, 0.5, 1.0)]
     digests = [model.digest([end.weights_digest for end in model.ends]) for model in models]
     assert digests[0] == digest("base")
     assert digests[3] == digest("now")
     assert len(set(digests)) == 4
-    again = request(weight=0.25).model
+    again = Model.of(request(weight=0.25))
     assert again.digest([end.weights_digest for end in again.ends]) == digests[1]
     assert again.digest([digest("other"), digest("now")]) != digests[1]
+
+
+@pytest.mark.parametrize("missing", ["interpolation", "parent"])
+def test_half_an_interpolation_is_refused(missing: str):
+    with pytest.raises(InvalidInput, match=r"request\.parent: goes with `interpolation`"):
+        check("e1", replace(request(weight=0.25), **{missing: None}))
+
+
+def test_a_set_without_a_role_is_refused():
+    with pytest.raises(InvalidInput, match=r"request.sets\[0\].role: came 'none'; allowed is TARGET or RETENTION"):
+        check("e1", request(sets=(set_ref("general", SetRole.UNSPECIFIED),)))
 
 
 def test_all_faults_of_a_request_come_at_once():
@@ -70,13 +83,14 @@ def test_the_same_name_may_be_control_and_report():
 
 
 def test_sequences_grow_even_when_the_clock_goes_back():
-    first = Evaluation(id="e", request=request()).to(EvaluationState.PENDING, now_s=100.0)
-    second = first.to(EvaluationState.RUNNING, now_s=99.0)
+    new = Evaluation(id="e", request=request())
+    first = next_version(new, EvaluationState.PENDING, now_s=100.0)
+    second = next_version(first, EvaluationState.RUNNING, now_s=99.0)
     assert second.sequence > first.sequence
-    assert second.to(EvaluationState.SUCCEEDED, now_s=101.0).end_time_s == 101.0
+    assert next_version(second, EvaluationState.SUCCEEDED, now_s=101.0).end_time_s == 101.0
 
 
 def test_references_need_whole_digests():
-    assert not checkpoint("x").violations("c")
-    faults = checkpoint("x").__class__(uri="http://x", manifest_sha256="abc", weights_digest="").violations("c")
+    assert not checkpoint_faults(checkpoint("x"), "c")
+    faults = checkpoint_faults(CheckpointRef(uri="http://x", manifest_sha256="abc"), "c")
     assert [fault.field for fault in faults] == ["c.uri", "c.manifest_sha256", "c.weights_digest"]

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
+from retain.values import EvaluationState
 from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
 from services.common.heart import GivenUp, beat
 from services.evaluator.application.measuring_thread import MeasuringThread, NoProgress
-from services.evaluator.domain.result import EvaluationState
 from tests.unit.services.evaluator.builders import checkpoint, request
 from tests.unit.services.evaluator.world import World, ended, until
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from model.checkpointing.checkpoint import Manifest
+from retain.values import CheckpointRef, WritePointRequest
 from services.common.errors import FailedPrecondition, InvalidInput, StorageFull
 from services.evaluator.application.export_interpolation import ExportInterpolation
-from services.evaluator.domain.request import CheckpointRef, Interpolation, InterpolationExport, Model
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.services.evaluator.torch_world import TorchWorld, tiny_model
 
@@ -23,11 +23,8 @@ class Here(TorchWorld):
         super().__post_init__()
         self.parent = self.put("parent", tiny_model(0), key="runs/r1/pretrain/attempt-1/step-000000200")
         self.result = self.put("result", tiny_model(1), key=RESULT)
-        interpolation = Interpolation(parent=self.parent, weight=0.4)
         uri = f"{self.result.uri}-point-0.4"
-        self.order = InterpolationExport(
-            model=Model(checkpoint=self.result, interpolation=interpolation), output_uri=uri
-        )
+        self.order = WritePointRequest(checkpoint=self.result, parent=self.parent, point=0.4, output_uri=uri)
 
 
 @pytest.fixture
@@ -68,9 +65,7 @@ def test_a_place_that_holds_something_else_is_refused_and_untouched(here: Here, 
 
 def test_another_point_at_the_place_is_refused(here: Here):
     here.writer.write(here.order)
-    other = replace(
-        here.order, model=replace(here.order.model, interpolation=Interpolation(parent=here.parent, weight=0.5))
-    )
+    other = replace(here.order, point=0.5)
     with pytest.raises(FailedPrecondition, match="is not overwritten"):
         here.writer.write(other)
 
@@ -105,10 +100,7 @@ async def test_other_places_are_refused_before_anything_is_read(here: Here, plac
 
 async def test_points_of_what_is_no_result_of_a_stage_are_refused(here: Here):
     imported = here.put("imported", tiny_model(2), key="imports/x")
-    order = InterpolationExport(
-        model=Model(checkpoint=imported, interpolation=Interpolation(parent=here.parent, weight=0.4)),
-        output_uri=f"{imported.uri}-point-0.4",
-    )
+    order = replace(here.order, checkpoint=imported, output_uri=f"{imported.uri}-point-0.4")
     with pytest.raises(InvalidInput, match=r"checkpoint\.uri"):
         await ExportInterpolation(writer=here.writer, service=None).run(order)
 
@@ -126,9 +118,7 @@ def test_no_room_for_the_point_is_told_and_leaves_nothing(here: Here, monkeypatc
 
 def test_equal_ends_write_the_same_weights(here: Here):
     same = here.put("same", tiny_model(1), key="runs/r1/pretrain/attempt-1/step-000000300")
-    order = replace(
-        here.order, model=Model(checkpoint=here.result, interpolation=Interpolation(parent=same, weight=0.9))
-    )
+    order = replace(here.order, parent=same, point=0.9)
     assert here.writer.write(order).checkpoint.weights_digest == here.result.weights_digest
 
 

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from model.nn.llama import Llama
+from retain.values import CheckpointRef, SampleTextRequest
 from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
-from services.evaluator.domain.request import CheckpointRef, Interpolation, Model
+from services.evaluator.domain.request import Model
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.model.data_helpers import byte_tokenizer
 from tests.unit.services.evaluator.torch_world import TorchWorld, tiny_model
@@ -34,15 +35,8 @@ def test_a_text_is_never_of_ids_that_the_tokenizer_lacks(here: TorchWorld) -> No
         wide.lm_head.weight[:tokens] *= 0.01
         wide.lm_head.weight[tokens:] = 0.0  # likelier than half of the others, where their logits are below zero
         wide.lm_head.weight[tokens:, 0::2], wide.lm_head.weight[tokens:, 1::2] = 9.0, -9.0
-    pieces = here.measurer.sample(
-        here.put("wide", wide),
-        prompt="Once",
-        max_new_tokens=20,
-        temperature=0.0,
-        top_k=None,
-        seed=1,
-        chat=False,
-    )
+    order = SampleTextRequest(checkpoint=here.put("wide", wide), prompt="Once", max_new_tokens=20, seed=1)
+    pieces = here.measurer.sample(order)
     assert len("".join(pieces)) >= 5
 
 
@@ -55,9 +49,7 @@ def test_many_threads_sample_and_measure_on_a_cache_that_holds_one_model(tmp_pat
     alone = {(r, s): here.measurer.measure(Model(checkpoint=refs[r]), sets[s]) for r in range(6) for s in range(2)}
 
     def sampled(ref: CheckpointRef) -> str:
-        pieces = here.measurer.sample(
-            ref, prompt="Once", max_new_tokens=3, temperature=0.0, top_k=None, seed=0, chat=False
-        )
+        pieces = here.measurer.sample(SampleTextRequest(checkpoint=ref, prompt="Once", max_new_tokens=3))
         return "".join(pieces)
 
     texts = [sampled(ref) for ref in refs]
@@ -211,17 +203,12 @@ def test_a_full_disk_is_told_by_its_place_and_the_cache_is_cleaned(
 def test_a_point_of_a_line_is_named_by_what_its_ends_are(here: TorchWorld):
     parent, result = here.put("p", tiny_model(0)), here.put("r", tiny_model(1))
     uploaded = here.put("u", tiny_model(0), by_files=True)
-    named = [
-        here.measurer.identify(Model(checkpoint=result, interpolation=Interpolation(parent=end, weight=0.5)))
-        for end in (parent, uploaded)
-    ]
+    named = [here.measurer.identify(Model(checkpoint=result, parent=end, weight=0.5)) for end in (parent, uploaded)]
     assert named[0] == named[1] not in (parent.weights_digest, result.weights_digest)
 
 
 def test_equal_ends_measure_the_same_at_every_point(here: TorchWorld):
     one, same = here.put("a", tiny_model(0)), here.put("b", tiny_model(0), by_files=True)
     general = here.put_set("general")
-    between = here.measurer.measure(
-        Model(checkpoint=one, interpolation=Interpolation(parent=same, weight=0.9)), general
-    )
+    between = here.measurer.measure(Model(checkpoint=one, parent=same, weight=0.9), general)
     assert between == here.measurer.measure(Model(checkpoint=one), general)

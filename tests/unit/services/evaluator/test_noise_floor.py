@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from model.evaluation.perplexity import evaluate_set
+from retain.values import EvaluationState, SetUse
 from services.common.errors import FailedPrecondition, Unavailable
-from services.evaluator.domain.request import Model, SetUse
-from services.evaluator.domain.result import EvaluationState
+from services.evaluator.domain.request import Model
 from tests.unit.services.evaluator.builders import digest, request, set_ref
 from tests.unit.services.evaluator.torch_world import TorchWorld, tiny_model
 from tests.unit.services.evaluator.world import World, ended

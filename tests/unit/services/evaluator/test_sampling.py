@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from retain.values import SampleTextRequest
 from services.common.errors import CheckpointDamaged, InvalidInput
 from services.evaluator.application.measuring_thread import MeasuringThread, NoProgress
 from services.evaluator.application.ports import Sampler
@@ -19,14 +20,18 @@ class Told(Sampler):
     def __init__(self, *pieces: Callable[[], Iterator[str]]) -> None:
         self.pieces, self.asked = list(pieces), []
 
-    def sample(self, checkpoint, **how) -> Iterator[str]:
-        self.asked.append(how)
+    def sample(self, order: SampleTextRequest) -> Iterator[str]:
+        self.asked.append(order)
         return self.pieces.pop(0)()
+
+
+def order(prompt: str, **how) -> SampleTextRequest:
+    return SampleTextRequest(checkpoint=checkpoint("m"), prompt=prompt, **how)
 
 
 async def text_of(sampling: Sampling, **how) -> str:
     async with asyncio.timeout(10):
-        return "".join([piece async for piece in sampling.sample(checkpoint("m"), prompt="Once", **how)])
+        return "".join([piece async for piece in sampling.sample(order("Once", **how))])
 
 
 def words() -> Iterator[str]:
@@ -38,7 +43,7 @@ async def test_pieces_come_in_order_and_limits_are_filled_in():
     sampling = Sampling(sampler, MeasuringThread("sample"))
     assert await text_of(sampling) == " upon a time"
     await text_of(sampling, max_new_tokens=5000, top_k=3)
-    assert [(how["max_new_tokens"], how["top_k"]) for how in sampler.asked] == [(64, None), (1024, 3)]
+    assert [(asked.max_new_tokens, asked.top_k) for asked in sampler.asked] == [(64, 0), (1024, 3)]
 
 
 async def test_a_sampler_that_hangs_is_told_and_the_next_is_answered():
@@ -66,7 +71,7 @@ async def test_who_goes_away_stops_the_text_and_frees_the_turn():
             yield "la "
 
     sampling = Sampling(Told(endless, words), thread)
-    pieces = sampling.sample(checkpoint("m"), prompt="x")
+    pieces = sampling.sample(order("x"))
     assert await anext(pieces) == "la "
     await pieces.aclose()
     assert await text_of(sampling) == " upon a time"
@@ -80,7 +85,7 @@ async def test_a_fault_in_the_middle_comes_after_the_pieces_before_it():
         raise CheckpointDamaged("cut", metadata={"uri": "s3://retain/m"})
 
     sampling = Sampling(Told(damaged), MeasuringThread("sample"))
-    pieces = sampling.sample(checkpoint("m"), prompt="x")
+    pieces = sampling.sample(order("x"))
     assert await anext(pieces) == " upon"
     with pytest.raises(CheckpointDamaged, match="cut"):
         await anext(pieces)

@@ -4,11 +4,10 @@ import math
 
 import pytest
 
+from retain.values import EvaluationState, SetRole, SetUse
 from services.common.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from services.evaluator.adapters.persistence.object_store_repository import measurement_key
 from services.evaluator.application.ports import MeasurementName
-from services.evaluator.domain.request import SetRole, SetUse
-from services.evaluator.domain.result import EvaluationState
 from tests.unit.services.evaluator.builders import digest, request, set_ref
 from tests.unit.services.evaluator.world import METHOD, World, ended
 

@@ -5,10 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from retain.evaluator.v1 import resources_pb2
+from retain.mapper import to_message
+from retain.types.v1 import values_pb2
+from retain.values import EvaluationRequest
 from services.common.errors import InvalidInput
-from services.evaluator.domain.request import EvaluationRequest, check
+from services.evaluator.domain.request import check
 from services.evaluator.domain.result import judged_by, score
-from services.evaluator.transport import convert
+from services.evaluator.transport.servicer import read
 from tests.unit.services.evaluator.builders import measurement, request, set_ref
 from tests.unit.services.evaluator.world import World, ended
 
@@ -74,10 +78,11 @@ async def test_one_that_counts_is_shown_beside_the_others(world: World) -> None:
 
 @pytest.mark.parametrize("most", [2.0, None])
 def test_the_bound_travels_over_the_wire(most: float | None) -> None:
-    message = convert.request_to(asked(most=most))
+    message = to_message(asked(most=most), resources_pb2.EvaluationRequest)
     assert message.baselines[1].HasField("most_bits_per_byte") is (most is not None)
-    assert convert.request_from(message) == asked(most=most)
-    told = convert.score_to(judged_by(score(set_ref("gauge-code"), measurement(1.6), measurement(1.5), None), 0.01))
+    assert read(message, EvaluationRequest) == asked(most=most)
+    found = judged_by(score(set_ref("gauge-code"), measurement(1.6), measurement(1.5), None), 0.01)
+    told = to_message(found, values_pb2.ForgettingScore)
     assert (told.shown_only, told.baseline_bits_per_byte) == (True, pytest.approx(BITS))
 
 

@@ -12,12 +12,12 @@ from model.data.eval_set import EvalSet
 from model.document import Document
 from model.nn.config import ModelConfig
 from model.nn.llama import Llama
+from retain.values import CheckpointRef, EvalSetRef, SetRole
 from services.common.store.object_store import put_folder, s3_uri
 from services.evaluator.adapters.local_cache import open_cache
 from services.evaluator.adapters.measuring.interpolation_writer import TorchInterpolationWriter
 from services.evaluator.adapters.measuring.measurer import TorchMeasurer
 from services.evaluator.adapters.measuring.verified_files import VerifiedFiles
-from services.evaluator.domain.request import CheckpointRef, EvalSetRef, SetRole
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.model.data_helpers import byte_tokenizer
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from retain.values import EvalSetRef
 from services.common.blocking import Blocking
 from services.common.heart import beat
 from services.common.metrics import EvaluatorMetrics
@@ -28,7 +29,7 @@ from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.metrics_retention import MetricsRetention
 from services.evaluator.application.ports import Measurer, RunStates
 from services.evaluator.application.service import EvaluatorService
-from services.evaluator.domain.request import EvalSetRef, Model
+from services.evaluator.domain.request import Model
 from services.evaluator.domain.result import Measurement, NoiseFloor
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.services.evaluator.builders import digest, measurement
