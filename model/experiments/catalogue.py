@@ -234,7 +234,12 @@ def default_arms(domain: str, seed: int) -> list[NamedArm]:
                 waits = 3.0 if stop_on == "RAW" else 0.0  # many rollbacks: by far the longest runs
                 arms.append(NamedArm(group="loop", label=label, arm=loop, waits=waits))
     counted = [
-        NamedArm(group="loop, equal compute", label=named.label, arm=replace(named.arm, count_teacher=True))
+        NamedArm(
+            group="loop, equal compute",
+            label=named.label,
+            arm=replace(named.arm, count_teacher=True),
+            waits=0.0 if named.arm.gate.controller == "ANTICIPATE" else 2.0,
+        )
         for named in arms
         if named.arm.penalty == "distill" and named.arm.gate.stop_on == "PROJECTED"
     ]
@@ -272,7 +277,7 @@ def sensitivity_arms(domain: str, seed: int) -> list[NamedArm]:
             for value in values:
                 told = ", ".join(f"{one:g}" for one in (value if isinstance(value, tuple) else (value,)))
                 changed = replace(base, gate=replace(gate, constants=((name, value),)))
-                arms.append(NamedArm(group=controller, label=f"{name}: {told}", arm=changed, waits=1.5))
+                arms.append(NamedArm(group=controller, label=f"{name}: {told}", arm=changed, waits=0.6))
     return arms
 
 

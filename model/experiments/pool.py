@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from model.experiments.arms import Arm
-from model.experiments.gate import load_factory
+from model.experiments.gate import GateFactory, load_factory
 from model.experiments.measuring import write_json
+from model.experiments.reuse import taken_over, unchanged_arm
 from model.experiments.stage_run import Bench, one_thread, run_arm
 
 PROCESSES = 2
@@ -125,9 +126,18 @@ def _end_with_parent() -> None:
 
 def _child(arm: Arm, shared: Path, root: Path, gate: str) -> dict[str, Any]:
     factory = load_factory(gate) if gate and arm.gate.controller else None
-    row = run_arm(arm, Bench(shared=shared, root=root, factory=factory, on_steps=_count))
+    row = _known(arm, root, factory) if factory else None
+    row = row or run_arm(arm, Bench(shared=shared, root=root, factory=factory, on_steps=_count))
     write_json(row_path(root, arm), row)
     return row
+
+
+def _known(arm: Arm, root: Path, factory: GateFactory) -> dict[str, Any] | None:
+    """The row of an arm that comes out as one that has run; None where it must be trained."""
+    unchanged = unchanged_arm(arm)
+    if unchanged is None or not row_path(root, unchanged).is_file():
+        return None
+    return taken_over(arm, json.loads(row_path(root, unchanged).read_text()), factory)
 
 
 def _count(steps: int) -> None:

@@ -37,7 +37,7 @@ def _changed(runs: Sequence[Finished], base: dict[int, Finished], noise: tuple[f
     kept = mean_of([run.forgetting() - other.forgetting() for run, other in pairs])
     if target is None or kept is None:
         return "nothing to compare with."
-    same = all(run.row["decisions"] == other.row["decisions"] for run, other in pairs)
+    same = all(run.row.get("taken_from") == other.row["digest"] for run, other in pairs)
     if same:
         return "changes nothing: the same decisions."
     matters = abs(target.value) > noise[0] or abs(kept.value) > noise[1]

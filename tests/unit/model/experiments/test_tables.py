@@ -218,9 +218,9 @@ def test_a_constant_matters_where_it_moves_more_than_the_seeds_differ() -> None:
         rows[named.arm.digest] = finished_row(named.arm, target=2.3 + 0.01 * seed, forgotten=0.05 + 0.005 * seed)
     figures = {"anticipate.aim: 0.45": (2.4, 0.03), "anticipate.lag: 0.2": (2.305, 0.051)}
     changed = rows_of(arms, figures)
-    for row in changed.values():
-        row["decisions"] = [{"verdict": "ADJUST"}]
     unchanged = rows_of(arms, {"anticipate.share_step: 0.02": (2.3, 0.05)})
+    base = next(one.arm for one in arms if one.label == "as it is")
+    unchanged = {digest: row | {"taken_from": base.digest} for digest, row in unchanged.items()}
     lost = next(one.arm for one in arms if one.label == "ladder.rate_factor: 0.25")
     rows |= changed | unchanged | {lost.digest: finished_row(lost, target=2, forgotten=1, outcome="SUSPENDED")}
     said = "\n".join(report({("k", "gsm8k"): arms}, rows).data[0]["conclusions"])
