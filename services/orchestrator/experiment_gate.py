@@ -16,44 +16,44 @@ from model.errors import BadConfig
 from model.experiments.arms import Arm
 from model.experiments.gate import Measured, Start
 from model.training.job import Directive, Verdict
-from services.orchestrator.domain.handlers.assignment import StageWork, work_of
-from services.orchestrator.domain.handlers.lifecycle import new_run
-from services.orchestrator.domain.run import events as e
-from services.orchestrator.domain.run import fence
-from services.orchestrator.domain.run.commands import RecordDecision
-from services.orchestrator.domain.run.decisions import Decision
-from services.orchestrator.domain.run.directives import directive_at
-from services.orchestrator.domain.run.state import PreparedData, PreparedStage, RunState, RunStatus, StageStatus
-from services.orchestrator.domain.spec.defaults import fill
-from services.orchestrator.domain.spec.spec import (
+from retain.values import (
     AnticipateSpec,
     BatchSpec,
+    CheckpointRef,
     Controller,
+    Decision,
     Domain,
     DurationSpec,
+    EvalSetRef,
     EvaluationSpec,
+    ForgettingScore,
     ForgettingSpec,
     GaugeSpec,
     IntervalSpec,
     LadderSpec,
     ModelSpec,
     PipelineSpec,
+    PreparedData,
+    PreparedFolder,
+    PreparedStage,
+    SetResult,
+    SetRole,
+    SetUse,
     StageData,
     StageKind,
     StageSpec,
     StopOn,
 )
+from services.orchestrator.domain.handlers.assignment import StageWork, work_of
+from services.orchestrator.domain.handlers.lifecycle import new_run
+from services.orchestrator.domain.run import events as e
+from services.orchestrator.domain.run import fence
+from services.orchestrator.domain.run.commands import RecordDecision
+from services.orchestrator.domain.run.directives import directive_at
+from services.orchestrator.domain.run.state import RunState, RunStatus, StageStatus
+from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.step import step
-from services.orchestrator.domain.values import (
-    CheckpointRef,
-    EvalSetRef,
-    ForgettingScore,
-    Measurement,
-    PreparedFolder,
-    SetResult,
-    SetRole,
-    SetUse,
-)
+from services.orchestrator.domain.values import Measurement
 
 Bounds = TypeVar("Bounds", LadderSpec, AnticipateSpec)
 STORE = "s3://experiments"

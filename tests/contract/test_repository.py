@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from retain.values import CheckpointRef, Decision, Domain, Severity, StageKind, Verdict
 from services.common.errors import (
     AlreadyExists,
     Corrupt,
@@ -21,11 +22,7 @@ from services.common.errors import (
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.application.ports import NewRun, RunUnreadable, UnreadableRun, Upload, Waiting
-from services.orchestrator.domain.policy.verdict import Severity, Verdict
-from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Job, RunState, RunStatus
-from services.orchestrator.domain.spec.spec import Domain, StageKind
-from services.orchestrator.domain.values import CheckpointRef
 from tests.contract.postgres import fresh_database, server
 from tests.scenarios.play import run
 

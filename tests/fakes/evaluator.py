@@ -10,12 +10,12 @@ from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2 as pb
 from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
 from retain.types.v1 import values_pb2
+from retain.values import CheckpointRef
 from services.common.errors import Unavailable
 from services.orchestrator.adapters.evaluator_client import view
 from services.orchestrator.adapters.evaluator_messages import order_message, question_message
 from services.orchestrator.application.ports import EvaluationView, EvaluatorPort
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
-from services.orchestrator.domain.values import CheckpointRef
 from tests.fakes.world import START_NATS, World
 
 TOKENS, BYTES, UNITS = 10_000, 40_000, 160

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from retain.values import Decision
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.repository import SqlRepository
@@ -15,7 +16,6 @@ from services.orchestrator.app import Orchestrator, Ports
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort, Notifier
 from services.orchestrator.application.reconciler import Timing
 from services.orchestrator.domain.run.commands import Evaluate
-from services.orchestrator.domain.run.decisions import Decision
 from tests.fakes.evaluator import FakeEvaluator
 from tests.fakes.launcher import FakeLauncher
 from tests.fakes.object_store import FakeObjectStore

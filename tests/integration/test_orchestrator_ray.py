@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from retain.values import ComputeSpec
 from services.common.errors import Refused, Unavailable
 from services.orchestrator.adapters.ray_jobs import RayJobs, auth_headers, job_env
 from services.orchestrator.application.ports import JobRequest, JobState
-from services.orchestrator.domain.spec.spec import ComputeSpec
 from tests.ports import free_port
 
 PRINTS_AND_WAITS = """#!/bin/sh

@@ -2,17 +2,16 @@
 
 import math
 
-from services.orchestrator.domain.handlers.lifecycle import new_run
-from services.orchestrator.domain.run.state import PreparedData, PreparedStage, RunState
-from services.orchestrator.domain.spec.defaults import fill
-from services.orchestrator.domain.spec.plan import PlannedStage
-from services.orchestrator.domain.spec.spec import (
+from retain.values import (
     BatchSpec,
+    CheckpointRef,
     CheckpointSpec,
     Controller,
     Domain,
     DurationSpec,
+    EvalSetRef,
     EvaluationSpec,
+    ForgettingScore,
     ForgettingSpec,
     GaugeKind,
     GaugeSpec,
@@ -20,20 +19,21 @@ from services.orchestrator.domain.spec.spec import (
     IntervalSpec,
     ModelSpec,
     PipelineSpec,
+    PreparedData,
+    PreparedFolder,
+    PreparedStage,
+    SetResult,
+    SetRole,
+    SetUse,
     StageData,
     StageKind,
     StageSpec,
     StopOn,
 )
-from services.orchestrator.domain.values import (
-    CheckpointRef,
-    EvalSetRef,
-    ForgettingScore,
-    PreparedFolder,
-    SetResult,
-    SetRole,
-    SetUse,
-)
+from services.orchestrator.domain.handlers.lifecycle import new_run
+from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.plan import PlannedStage
 
 STORE = "s3://retain"
 BASE = CheckpointRef(uri=f"{STORE}/prepared/base", manifest_sha256="b" * 64, weights_digest="base")

@@ -16,6 +16,7 @@ G; without it for the present ones.
 import math
 from dataclasses import dataclass, field, replace
 
+from retain.values import ApproveAction, CheckpointRef, SetRole, SetUse
 from services.common.errors import RetainError
 from services.orchestrator.domain.due import due, evaluation_of
 from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, work_of
@@ -39,7 +40,7 @@ from services.orchestrator.domain.run.directives import directive_at
 from services.orchestrator.domain.run.state import Phase, RunState
 from services.orchestrator.domain.spec.gauges import is_gauge
 from services.orchestrator.domain.step import step
-from services.orchestrator.domain.values import CheckpointRef, Measurement, SetRole, SetUse
+from services.orchestrator.domain.values import Measurement
 from tests.scenarios.builders import BASE, STORE, prepared, result_of, run, score_of
 from tests.scenarios.ledger import Ledger
 
@@ -176,7 +177,7 @@ class Player:
             case "cancel":
                 return e.Cancelled(**now)
             case "approve":
-                return e.Approved(action=e.ApproveAction(words[1]), queue_number=7, **now)
+                return e.Approved(action=ApproveAction(words[1]), queue_number=7, **now)
             case "retry":
                 return e.Retried(queue_number=8, **now)
             case "job-submitted":

@@ -10,13 +10,13 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+from retain.values import CheckpointRef, Decision, SetRole, SetUse, Verdict
 from services.common.errors import RetainError, Stale
 from services.orchestrator.adapters import codec
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.due import due
 from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, StageWork, work_of
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.policy.verdict import Verdict
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import (
@@ -28,11 +28,10 @@ from services.orchestrator.domain.run.commands import (
     SubmitJob,
     WritePoint,
 )
-from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.directives import directive_at
 from services.orchestrator.domain.run.state import RunState
 from services.orchestrator.domain.step import step
-from services.orchestrator.domain.values import CheckpointRef, Measurement, SetRole, SetUse
+from services.orchestrator.domain.values import Measurement
 from tests.scenarios.builders import BASE, prepared, result_of, run, score_of
 from tests.scenarios.ledger import Ledger
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from retain.values import ForgettingSpec
 from services.orchestrator.domain.policy.anticipation import estimate
 from services.orchestrator.domain.spec.bounds import anticipation_of
-from services.orchestrator.domain.spec.spec import ForgettingSpec
 from tests.scenarios.play import training
 from tests.scenarios.tables import scenario
 

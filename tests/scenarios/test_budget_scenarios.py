@@ -5,7 +5,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.orchestrator.domain.policy.verdict import Verdict
+from retain.values import Verdict
 from services.orchestrator.domain.run.state import RunStatus
 from tests.scenarios.play import Player, training
 from tests.scenarios.tables import scenario

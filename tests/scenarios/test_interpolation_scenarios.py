@@ -5,8 +5,8 @@ Points 0.3 and 0.6 are asked for; the parent (0) is measured for its target loss
 
 import pytest
 
+from retain.values import LinePoint
 from services.orchestrator.domain.policy.interpolation import choose
-from services.orchestrator.domain.values import LinePoint
 from tests.scenarios.play import Player, training
 from tests.scenarios.tables import scenario
 

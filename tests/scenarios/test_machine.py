@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from retain.values import ApproveAction
 from services.common.errors import RetainError
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run.state import RunStatus, StageRun
@@ -120,7 +121,7 @@ class Machine(RuleBasedStateMachine):
             case "retry":
                 event = e.Retried(queue_number=world.queue.next_number(), now_s=now_s)
             case "accept" | "continue":
-                action = e.ApproveAction(verb.upper())
+                action = ApproveAction(verb.upper())
                 event = e.Approved(action=action, queue_number=world.queue.next_number(), now_s=now_s)
             case _:
                 return
@@ -162,7 +163,7 @@ class Machine(RuleBasedStateMachine):
                 # Scores are made up here; who suspends again and again at the same checkpoint is let go on.
                 world.worst = 0.04
                 world.answers.clear()
-                action = e.ApproveAction.CONTINUE
+                action = ApproveAction.CONTINUE
                 world.apply(e.Approved(action=action, queue_number=world.queue.next_number(), now_s=world.now_s))
             else:
                 assert world.state.status in (RunStatus.FAILED, RunStatus.CANCELLED)

@@ -11,9 +11,9 @@ import pytest
 
 from model.training.lr_schedule import Schedule
 from model.training.lr_schedule import ScheduleKind as ModelKind
+from retain.values import ScheduleKind, ScheduleSpec
 from services.orchestrator.domain.run.commands import RecordDecision
 from services.orchestrator.domain.spec.bounds import rate_shape_of
-from services.orchestrator.domain.spec.spec import ScheduleKind, ScheduleSpec
 from services.orchestrator.domain.step import step
 from tests.scenarios.tables import scenario
 

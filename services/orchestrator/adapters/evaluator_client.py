@@ -9,12 +9,12 @@ import tenacity
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2 as pb
 from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
+from retain.values import CheckpointRef
 from services.common.errors import CheckpointDamaged, FailedPrecondition, NotFound, Refused, RetainError, Unavailable
 from services.common.grpc.status import details_of, error_of
 from services.orchestrator.adapters.evaluator_messages import measurement_of, order_message, question_message, ref_of
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
-from services.orchestrator.domain.values import CheckpointRef
 
 CALL_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 900.0  # both ends are read, and a whole model is written

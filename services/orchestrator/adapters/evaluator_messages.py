@@ -3,16 +3,9 @@
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2
 from retain.types.v1 import values_pb2
+from retain.values import CheckpointRef, EvalSetRef, ForgettingScore, SetResult, SetRole, SetUse
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
-from services.orchestrator.domain.values import (
-    CheckpointRef,
-    EvalSetRef,
-    ForgettingScore,
-    Measurement,
-    SetResult,
-    SetRole,
-    SetUse,
-)
+from services.orchestrator.domain.values import Measurement
 
 _ROLES = {SetRole.TARGET: values_pb2.SET_ROLE_TARGET, SetRole.RETENTION: values_pb2.SET_ROLE_RETENTION}
 _USES = {SetUse.CONTROL: values_pb2.SET_USE_CONTROL, SetUse.REPORT: values_pb2.SET_USE_REPORT}

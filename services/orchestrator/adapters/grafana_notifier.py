@@ -1,9 +1,9 @@
 """Decisions as annotations in Grafana: the notifier that main wires in when RETAIN_GRAFANA_URL is set."""
 
+from retain.values import Decision
 from services.common.errors import Unavailable
 from services.common.grafana_annotations import GrafanaAnnotations
 from services.orchestrator.application.ports import Notifier
-from services.orchestrator.domain.run.decisions import Decision
 
 
 class GrafanaNotifier(Notifier):

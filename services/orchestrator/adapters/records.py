@@ -11,17 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
+from retain.values import CheckpointRef, Decision, Domain, Severity, StageKind, Verdict
 from services.common.errors import Corrupt, InvalidInput, NotFound, Unavailable, Violation
 from services.common.logging import get_logger
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.tables import checkpoints, decisions, facts, garbage, uploads
 from services.orchestrator.application.ports import Page, Upload
 from services.orchestrator.domain.policy.garbage import References, names_in
-from services.orchestrator.domain.policy.verdict import Severity, Verdict
-from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus
-from services.orchestrator.domain.spec.spec import Domain, StageKind
-from services.orchestrator.domain.values import CheckpointRef
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
@@ -163,7 +160,7 @@ class Records:
             self._set_aside("decision", f"{run_id}/{number}", error)
             return Decision(
                 run_id=run_id, number=number, stage="", attempt=0, boundary=0, step=0, verdict=Verdict.UNSPECIFIED,
-                severity=Severity.UNSPECIFIED, message=error.message,
+                severity=Severity.UNSPECIFIED, message=error.message, actor="gate", lr_scale=1.0,
             )  # fmt: skip
 
     def _checkpoint(self, row: Any) -> Checkpoint:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.util import LRUCache
 
+from retain.values import Decision
 from services.common.errors import AlreadyExists, Corrupt, FailedPrecondition, NotFound, Stale
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.records import Records, upsert
@@ -23,7 +24,6 @@ from services.orchestrator.application.ports import (
 )
 from services.orchestrator.domain.due import needs_attention
 from services.orchestrator.domain.policy.garbage import References, names_in
-from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.references import references_of
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, RunStatus
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from retain.values import CheckpointRef
 from services.common.blocking import Blocking
 from services.common.errors import (
     CheckpointDamaged,
@@ -39,7 +40,6 @@ from services.orchestrator.domain.run.events import (
 )
 from services.orchestrator.domain.run.state import RunState
 from services.orchestrator.domain.run.tries import MAX_RESTARTS
-from services.orchestrator.domain.values import CheckpointRef
 
 EVALUATION_POLL_S = 0.25
 EVALUATION_LIMIT_S = 900.0  # a question that has no answer by then is asked again, which is said

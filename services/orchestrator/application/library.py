@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from retain.values import CheckpointRef, Domain, StageKind
 from services.common.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, NotFound, Violation
 from services.common.store.object_store import ObjectStore, key_of, s3_uri
@@ -15,8 +16,6 @@ from services.orchestrator.application.ports import Page, Upload
 from services.orchestrator.domain.run.events import CheckpointVoided
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
-from services.orchestrator.domain.spec.spec import Domain, StageKind
-from services.orchestrator.domain.values import CheckpointRef
 
 URL_LIVES_S = 3600
 STORE_LIMIT_S = 120.0  # checking an import looks at every file of it

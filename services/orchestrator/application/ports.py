@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
+from retain.values import CheckpointRef, ComputeSpec, Decision
 from services.common.errors import Corrupt
 from services.orchestrator.domain.policy.garbage import References
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
-from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.state import Checkpoint, RunState, RunStatus
-from services.orchestrator.domain.spec.spec import ComputeSpec
-from services.orchestrator.domain.values import CheckpointRef, Measurement
+from services.orchestrator.domain.values import Measurement
 
 Item = TypeVar("Item")
 RECORDS = "records:"  # in front of a run's name: what the evaluator keeps of it

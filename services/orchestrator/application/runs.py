@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+from retain.values import ApproveAction, Decision, PipelineSpec, StageKind
 from services.common.blocking import Blocking
 from services.common.errors import (
     AlreadyExists,
@@ -18,8 +19,7 @@ from services.orchestrator.application.engine import RunEngine, stale
 from services.orchestrator.application.ports import RECORDS, BaseReader, NewRun, Page, RunUnreadable, UnreadableRun
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.handlers.lifecycle import new_run
-from services.orchestrator.domain.run.decisions import Decision
-from services.orchestrator.domain.run.events import ApproveAction, Approved, Cancelled, Retried
+from services.orchestrator.domain.run.events import Approved, Cancelled, Retried
 from services.orchestrator.domain.run.speeds import measured_speeds
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, RunStatus
 from services.orchestrator.domain.spec.boundary_cost import BoundaryCost, boundary_cost
@@ -27,7 +27,6 @@ from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.locking import missing_base
 from services.orchestrator.domain.spec.model_size import parameters_of_preset
 from services.orchestrator.domain.spec.plan import PlannedStage, plan
-from services.orchestrator.domain.spec.spec import PipelineSpec, StageKind
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
 from services.orchestrator.domain.spec.validate import validate
 

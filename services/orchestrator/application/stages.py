@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from retain.values import Verdict
 from services.common.errors import Stale, Unavailable
 from services.orchestrator.application.engine import Observer, RunEngine
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.handlers.assignment import Work, work_of
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.policy.verdict import Verdict
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import Action
 from services.orchestrator.domain.run.directives import Directive, directive_at

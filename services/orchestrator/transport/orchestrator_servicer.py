@@ -9,16 +9,15 @@ from google.protobuf.message import Message
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.orchestrator.v1 import resources_pb2 as resources
+from retain.values import ApproveAction, PipelineSpec
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.library import Library
 from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.application.runs import RunService
-from services.orchestrator.domain.run.events import ApproveAction
 from services.orchestrator.domain.run.state import RunState, RunStatus
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
-from services.orchestrator.domain.spec.spec import PipelineSpec
 from services.orchestrator.transport.bounds import check_text, oversized
 from services.orchestrator.transport.generic import enum_name, to_domain
 from services.orchestrator.transport.present import Presenter, present_decision, present_plan, timestamp

@@ -8,15 +8,14 @@ from sqlalchemy.util import LRUCache
 from retain.orchestrator.v1 import orchestrator_service_pb2 as service
 from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.types.v1 import spec_pb2
+from retain.values import Decision, Domain, PipelineSpec, StageKind
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.domain.run.boundary_share import boundary_share
-from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.state import Checkpoint, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.run.time_left import time_left_s
 from services.orchestrator.domain.spec.boundary_cost import BoundaryCost
 from services.orchestrator.domain.spec.plan import PlannedStage, warnings
 from services.orchestrator.domain.spec.policy_told import policy_told
-from services.orchestrator.domain.spec.spec import Domain, PipelineSpec, StageKind
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
 from services.orchestrator.transport.generic import enum_number, fill_message
 

@@ -5,13 +5,13 @@ from typing import Any
 from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
+from retain.values import CheckpointRef, PreparedData
 from services.common.errors import InvalidInput, Violation
 from services.orchestrator.application.stages import StageService
 from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, StageWork, Work
 from services.orchestrator.domain.run.events import CheckpointReported, ProgressReported, StageEnded
-from services.orchestrator.domain.run.state import Phase, PreparedData
+from services.orchestrator.domain.run.state import Phase
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
-from services.orchestrator.domain.values import CheckpointRef
 from services.orchestrator.transport.bounds import check_text
 from services.orchestrator.transport.generic import enum_name, enum_number, fill_message, to_domain
 from services.orchestrator.transport.present import spec_message

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from retain.values import CheckpointRef, PipelineSpec, PreparedFolder
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.lineage import parent_of
 from services.orchestrator.domain.run.state import RunState, RunStatus, StageRun
-from services.orchestrator.domain.spec.spec import PipelineSpec
-from services.orchestrator.domain.values import CheckpointRef, PreparedFolder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,11 @@ it. Neither is a retry of the gate nor a restart of a group.
 
 from dataclasses import replace
 
+from retain.values import CheckpointRef, Decision, Verdict
 from services.common.errors import FailedPrecondition, InvalidInput, Violation
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.handlers.decision import new_decision, recorded
-from services.orchestrator.domain.policy.verdict import Verdict
 from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
-from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.events import CheckpointVoided
 from services.orchestrator.domain.run.state import (
@@ -27,7 +26,6 @@ from services.orchestrator.domain.run.state import (
     StageRun,
     StageStatus,
 )
-from services.orchestrator.domain.values import CheckpointRef
 
 Outcome = tuple[RunState, tuple[Action, ...]]
 WORKER, EVALUATOR = "worker", "evaluator"

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
+from retain.values import Decision, Severity, Verdict
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.policy.verdict import Severity, Verdict
 from services.orchestrator.domain.run.commands import RecordDecision
-from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.state import RunState, StageRun
 
 

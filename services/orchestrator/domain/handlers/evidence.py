@@ -3,10 +3,10 @@
 import math
 from dataclasses import replace
 
+from retain.values import SetRole, SetUse, Severity
 from services.orchestrator.domain.policy.gate import GateOutcome
-from services.orchestrator.domain.policy.verdict import Severity
 from services.orchestrator.domain.run.state import Checkpoint, StageRun
-from services.orchestrator.domain.values import Measurement, SetRole, SetUse
+from services.orchestrator.domain.values import Measurement
 
 
 def not_finite(stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from retain.values import Controller, PipelineSpec, SetUse
 from services.orchestrator.domain.handlers.evidence import not_finite
 from services.orchestrator.domain.policy.anticipation import (
     Observed,
@@ -17,8 +18,7 @@ from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.state import Checkpoint, StageRun
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of, limits_of, rate_shape_of
 from services.orchestrator.domain.spec.gauges import is_gauge
-from services.orchestrator.domain.spec.spec import Controller, PipelineSpec
-from services.orchestrator.domain.values import Measurement, SetUse
+from services.orchestrator.domain.values import Measurement
 
 
 def controller_of(spec: PipelineSpec, stage: StageRun) -> StageController:

@@ -16,12 +16,12 @@ same name. The worker group waits meanwhile, and need not: it may die and come b
 written without it.
 """
 
+from retain.values import SetUse
 from services.orchestrator.domain.policy.interpolation import PARENT
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
 from services.orchestrator.domain.run.state import Checkpoint, RunState, StageRun
 from services.orchestrator.domain.spec.bounds import limits_of
-from services.orchestrator.domain.values import SetUse
 
 
 def should_interpolate(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> bool:

@@ -2,19 +2,17 @@
 
 from dataclasses import replace
 
+from retain.values import ApproveAction, CheckpointRef, PipelineSpec, Verdict
 from services.common.errors import FailedPrecondition, InvalidTransition
 from services.orchestrator.domain.handlers.completion import complete_stage, end_run
 from services.orchestrator.domain.handlers.damage import restored
 from services.orchestrator.domain.handlers.decision import decision_on_newest, recorded
 from services.orchestrator.domain.handlers.rollback import begin_rollback
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.policy.verdict import Verdict
 from services.orchestrator.domain.run.commands import Action, RecordDecision
-from services.orchestrator.domain.run.events import Admitted, ApproveAction, Approved, Cancelled, Retried
+from services.orchestrator.domain.run.events import Admitted, Approved, Cancelled, Retried
 from services.orchestrator.domain.run.state import Checkpoint, Job, Phase, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.spec.plan import plan
-from services.orchestrator.domain.spec.spec import PipelineSpec
-from services.orchestrator.domain.values import CheckpointRef
 
 Outcome = tuple[RunState, tuple[Action, ...]]
 

@@ -3,21 +3,13 @@
 import math
 from dataclasses import replace
 
+from retain.values import PreparedData, PreparedStage, SetUse
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.commands import Action
 from services.orchestrator.domain.run.events import StageEnded
-from services.orchestrator.domain.run.state import (
-    Phase,
-    PreparedData,
-    PreparedStage,
-    RunState,
-    RunStatus,
-    StageRun,
-    StageStatus,
-)
+from services.orchestrator.domain.run.state import Phase, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.spec.plan import PlannedStage, spacing_of, steps_of_epochs
-from services.orchestrator.domain.values import SetUse
 
 
 def on_prepared(state: RunState, event: StageEnded) -> tuple[RunState, tuple[Action, ...]]:

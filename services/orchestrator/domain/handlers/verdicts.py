@@ -6,6 +6,7 @@ with its evidence).
 
 from dataclasses import dataclass, replace
 
+from retain.values import CheckpointRef, Decision, LinePoint, PipelineSpec, Severity, Verdict
 from services.orchestrator.domain.handlers.completion import complete_stage, suspend
 from services.orchestrator.domain.handlers.decision import new_decision, recorded
 from services.orchestrator.domain.handlers.evidence import decided, not_finite, with_evidence
@@ -32,9 +33,7 @@ from services.orchestrator.domain.policy.interpolation import (
 )
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.policy.verdict import Severity, Verdict
 from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
-from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.directives import adjustment_step
 from services.orchestrator.domain.run.state import (
     Checkpoint,
@@ -47,8 +46,7 @@ from services.orchestrator.domain.run.state import (
 )
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 from services.orchestrator.domain.spec.gauges import is_gauge
-from services.orchestrator.domain.spec.spec import PipelineSpec
-from services.orchestrator.domain.values import CheckpointRef, LinePoint, Measurement
+from services.orchestrator.domain.values import Measurement
 
 Outcome = tuple[RunState, tuple[Action, ...]]
 

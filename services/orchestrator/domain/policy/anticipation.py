@@ -25,6 +25,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from retain.values import ForgettingScore, Verdict
 from services.orchestrator.domain.policy.gate import GateOutcome
 from services.orchestrator.domain.policy.ladder import Ladder, Mix, climb
 from services.orchestrator.domain.policy.limits import Limits
@@ -35,8 +36,6 @@ from services.orchestrator.domain.policy.projection import (
     score_decrease,
     seen_to_the_end,
 )
-from services.orchestrator.domain.policy.verdict import Verdict
-from services.orchestrator.domain.values import ForgettingScore
 
 MAX_EXPONENT = 700.0  # exp(709.8) is the largest number there is
 EARLY = 0.1  # of a stage: where the reference run was looked at first

@@ -16,9 +16,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from retain.values import ForgettingScore, Severity, Verdict
 from services.orchestrator.domain.policy.limits import LEAST_RATIO, Limits
-from services.orchestrator.domain.policy.verdict import Severity, Verdict
-from services.orchestrator.domain.values import ForgettingScore
 
 IMPOSSIBLE_SCORE = "IMPOSSIBLE_SCORE"
 

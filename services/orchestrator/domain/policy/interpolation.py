@@ -4,9 +4,10 @@ why and the way."""
 import math
 from collections.abc import Sequence
 
+from retain.values import LinePoint, SetRole, SetUse
 from services.orchestrator.domain.policy.gate import worst_of
 from services.orchestrator.domain.policy.limits import LEAST_RATIO, Limits
-from services.orchestrator.domain.values import LinePoint, Measurement, SetRole, SetUse
+from services.orchestrator.domain.values import Measurement
 
 PARENT, RESULT = 0.0, 1.0
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from services.orchestrator.domain.policy.verdict import Severity
+from retain.values import Severity
 
 LEAST_RATIO = -1.0  # a perplexity cannot fall by more than all of it
 UNSETTLED_STOP_FACTOR = 3.0  # of stop, before a score has settled

@@ -19,8 +19,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from retain.values import ForgettingScore
 from services.orchestrator.domain.policy.learning_rate import RateShape
-from services.orchestrator.domain.values import ForgettingScore
 
 POINTS_KEPT = 2
 

@@ -1,8 +1,7 @@
 """What people are told to do about a score, by its severity."""
 
+from retain.values import ForgettingScore, Severity
 from services.orchestrator.domain.policy.limits import LEAST_RATIO, Limits
-from services.orchestrator.domain.policy.verdict import Severity
-from services.orchestrator.domain.values import ForgettingScore
 
 
 def recommendations(

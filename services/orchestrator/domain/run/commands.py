@@ -6,9 +6,8 @@ Every effect may be carried out twice: the other side knows it by its name (subm
 
 from dataclasses import dataclass
 
-from services.orchestrator.domain.run.decisions import Decision
+from retain.values import Baseline, CheckpointRef, Decision, EvalSetRef
 from services.orchestrator.domain.run.state import Checkpoint
-from services.orchestrator.domain.values import CheckpointRef, EvalSetRef
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +38,6 @@ class StopJob:
 
     submission: int
     after_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """What a retention set is compared with. `most_bits_per_byte`: a baseline that needs more did not know the text."""
-
-    set_name: str
-    checkpoint: CheckpointRef
-    most_bits_per_byte: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ At boundary k a worker hears the verdict on boundary k - lag; at the last bounda
 
 from dataclasses import dataclass, replace
 
+from retain.values import Verdict
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.policy.verdict import Verdict
 from services.orchestrator.domain.run.state import MixFrom, StageRun
 
 _ENDS_THE_LINE = (Verdict.ROLL_BACK, Verdict.STOP, Verdict.ACCEPT)

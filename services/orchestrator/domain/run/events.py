@@ -1,11 +1,11 @@
 """What can happen to a run. Each event carries `now_s`, Unix time: the core has no clock of its own."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from services.orchestrator.domain.run.state import Phase, PreparedData
+from retain.values import ApproveAction, CheckpointRef, PreparedData
+from services.orchestrator.domain.run.state import Phase
 from services.orchestrator.domain.run.tries import MAX_EVALUATION_TRIES, MAX_RESTARTS
-from services.orchestrator.domain.values import CheckpointRef, Measurement
+from services.orchestrator.domain.values import Measurement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,6 @@ class Cancelled(Event):
     """A person ended the run."""
 
     actor: str = "user"
-
-
-class ApproveAction(StrEnum):
-    """What a person decides about a SUSPENDED run."""
-
-    ACCEPT = "ACCEPT"
-    CONTINUE = "CONTINUE"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,8 @@
 """Which checkpoint a retention set is compared with, and which sets a stage is measured on."""
 
-from services.orchestrator.domain.run.commands import Baseline
+from retain.values import Baseline, CheckpointRef, EvalSetRef, SetUse, StageKind
 from services.orchestrator.domain.run.state import RunState, StageRun
 from services.orchestrator.domain.spec.gauges import most_bits_per_byte
-from services.orchestrator.domain.spec.spec import StageKind
-from services.orchestrator.domain.values import CheckpointRef, EvalSetRef, SetUse
 
 
 def parent_of(state: RunState, stage: StageRun) -> CheckpointRef | None:

@@ -9,21 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.policy.projection import Scored
-from services.orchestrator.domain.policy.verdict import Severity, Verdict
-from services.orchestrator.domain.spec.plan import PlannedStage
-from services.orchestrator.domain.spec.spec import Domain, PipelineSpec, StageKind
-from services.orchestrator.domain.values import (
+from retain.values import (
     CheckpointRef,
-    EvalSetRef,
+    Domain,
     ForgettingScore,
     LinePoint,
-    Measurement,
-    Passes,
-    PreparedFolder,
+    PipelineSpec,
+    PreparedData,
     SetResult,
+    Severity,
+    StageKind,
+    Verdict,
 )
+from services.orchestrator.domain.policy.ladder import Mix
+from services.orchestrator.domain.policy.projection import Scored
+from services.orchestrator.domain.spec.plan import PlannedStage
+from services.orchestrator.domain.values import Measurement
 
 
 class RunStatus(StrEnum):
@@ -266,30 +267,6 @@ class StageRun:
     def decided_boundary(self) -> int:
         """The last boundary of the present line that has a verdict."""
         return self.verdicts[-1].boundary if self.verdicts else self.line_boundary
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedStage:
-    """What preparing made for one stage. `steps` is 0 where no epochs were asked for, and where they were not counted
-    batch by batch."""
-
-    index: int
-    shards: tuple[PreparedFolder, ...]
-    sets: tuple[EvalSetRef, ...]
-    steps: int = 0
-    passes: Passes | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedData:
-    """What preparing made."""
-
-    tokenizer: PreparedFolder
-    stages: tuple[PreparedStage, ...]
-    overlap: Mapping[str, float] = field(default_factory=dict)
-    parameters: int = 0
-    base: CheckpointRef | None = None
-    near_duplicates: Mapping[str, float] = field(default_factory=dict)
 
 
 class JobStatus(StrEnum):

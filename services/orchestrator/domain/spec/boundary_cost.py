@@ -14,9 +14,9 @@ the device for its evaluation part: there only the proportion of training and ev
 
 from dataclasses import dataclass
 
+from retain.values import EvaluationSpec, PipelineSpec
 from services.orchestrator.domain.spec.model_size import BYTES_PER_PARAMETER
 from services.orchestrator.domain.spec.plan import PlannedStage
-from services.orchestrator.domain.spec.spec import EvaluationSpec, PipelineSpec
 
 WARN_OVER = 0.1
 WARN_FROM_S = 30.0  # less than this in a whole stage is nobody's reason to change a spec

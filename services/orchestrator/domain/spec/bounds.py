@@ -11,18 +11,11 @@ import math
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from retain.values import AnticipateSpec, ForgettingSpec, LadderSpec, ScheduleKind, ScheduleSpec, StopOn
 from services.orchestrator.domain.policy.anticipation import Anticipation
 from services.orchestrator.domain.policy.ladder import Ladder
 from services.orchestrator.domain.policy.learning_rate import RateShape
 from services.orchestrator.domain.policy.limits import SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR, Limits
-from services.orchestrator.domain.spec.spec import (
-    AnticipateSpec,
-    ForgettingSpec,
-    LadderSpec,
-    ScheduleKind,
-    ScheduleSpec,
-    StopOn,
-)
 
 Bounds = TypeVar("Bounds", LadderSpec, AnticipateSpec)
 

@@ -7,11 +7,7 @@ hundred million parameters; for the tiny presets they are small, and templates f
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
-from services.orchestrator.domain.policy.limits import SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR
-from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
-from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE
-from services.orchestrator.domain.spec.spec import (
-    PRESETS,
+from retain.values import (
     AnticipateSpec,
     Controller,
     CurriculumStrategy,
@@ -28,6 +24,10 @@ from services.orchestrator.domain.spec.spec import (
     StageSpec,
     StopOn,
 )
+from services.orchestrator.domain.policy.limits import SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR
+from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
+from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE
+from services.orchestrator.domain.spec.presets import PRESETS
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, with_distillation
 
 LEARNING_RATES: Mapping[StageKind, float] = {

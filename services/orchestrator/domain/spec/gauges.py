@@ -11,7 +11,7 @@ falls by half without a meaning.
 
 from collections.abc import Iterable, Mapping
 
-from services.orchestrator.domain.spec.spec import ForgettingSpec, GaugeKind
+from retain.values import ForgettingSpec, GaugeKind
 
 PREFIX = "gauge-"
 KINDS = tuple(kind for kind in GaugeKind if kind is not GaugeKind.UNSPECIFIED)

@@ -1,6 +1,6 @@
 """Smart locking: a stage needs what it builds on. What is missing is named together with what would unlock it."""
 
-from services.orchestrator.domain.spec.spec import PipelineSpec, StageKind
+from retain.values import PipelineSpec, StageKind
 
 
 def missing_base(spec: PipelineSpec, *, base_kind: StageKind | None) -> str | None:

@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from retain.values import ComputeSpec, Domain, IntervalSpec, Passes, PipelineSpec, StageKind, StageSpec
 from services.orchestrator.domain.spec.defaults import domains_of
 from services.orchestrator.domain.spec.gauges import gauge_names, warnings_of
-from services.orchestrator.domain.spec.spec import ComputeSpec, Domain, IntervalSpec, PipelineSpec, StageKind, StageSpec
-from services.orchestrator.domain.values import Passes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What a plan says of the policy: who decides, by which score, with which help, and why."""
 
-from services.orchestrator.domain.spec.spec import Controller, PipelineSpec, StageKind, StageSpec, StopOn
+from retain.values import Controller, PipelineSpec, StageKind, StageSpec, StopOn
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, Teacher, teacher_of
 
 

@@ -14,7 +14,7 @@ first, the memory of a GPU that no setting tells) does not count as fitting.
 
 from dataclasses import dataclass, replace
 
-from services.orchestrator.domain.spec.spec import ComputeSpec, PipelineSpec, StageKind, StageSpec
+from retain.values import ComputeSpec, PipelineSpec, StageKind, StageSpec
 
 TRAINING_BYTES, COPY_BYTES, PARENT_BYTES = 16, 12, 4  # a parameter, see the module
 PART_OF_MEMORY = 0.5

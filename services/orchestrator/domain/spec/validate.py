@@ -2,20 +2,14 @@
 
 import re
 
+from retain.values import ComputeSpec, ForgettingSpec, GaugeSpec, IntervalSpec, PipelineSpec
 from services.common.errors import Violation
 from services.orchestrator.domain.spec.checks import Faults
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.gauges import KINDS, PREFIX
 from services.orchestrator.domain.spec.limits import COUNTS, LARGEST_TOKENS
 from services.orchestrator.domain.spec.plan import slots_of
-from services.orchestrator.domain.spec.spec import (
-    PRESETS,
-    ComputeSpec,
-    ForgettingSpec,
-    GaugeSpec,
-    IntervalSpec,
-    PipelineSpec,
-)
+from services.orchestrator.domain.spec.presets import PRESETS
 from services.orchestrator.domain.spec.validate_policy import check_policy
 from services.orchestrator.domain.spec.validate_stage import check_order, check_stage
 

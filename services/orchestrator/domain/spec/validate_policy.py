@@ -2,11 +2,11 @@
 
 from itertools import pairwise
 
+from retain.values import ForgettingSpec
 from services.orchestrator.domain.policy.anticipation import Anticipation
 from services.orchestrator.domain.policy.ladder import Ladder
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
 from services.orchestrator.domain.spec.checks import Faults
-from services.orchestrator.domain.spec.spec import ForgettingSpec
 from services.orchestrator.domain.spec.validate_stage import LARGEST_SHARE
 
 

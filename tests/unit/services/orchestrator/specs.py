@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from services.orchestrator.domain.spec.spec import (
+from retain.values import (
     Domain,
     DurationSpec,
     ModelSpec,

@@ -10,13 +10,13 @@ from model.gauge import KINDS, gauge_texts
 from model.nn.config import PRESETS as MODELS
 from model.nn.config import preset
 from model.tokenization.tokenizer import Tokenizer
+from retain.values import ComputeSpec, EvaluationSpec, PipelineSpec
 from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.speeds import measured_speeds
 from services.orchestrator.domain.run.state import StageRun
 from services.orchestrator.domain.spec.boundary_cost import GAUGE_TOKENS, Speeds, boundary_cost
 from services.orchestrator.domain.spec.model_size import PRESET_SIZES, parameters_of_config, parameters_of_preset
 from services.orchestrator.domain.spec.plan import PlannedStage
-from services.orchestrator.domain.spec.spec import ComputeSpec, EvaluationSpec, PipelineSpec
 from services.orchestrator.transport.present import present_plan, present_stage
 from tests.scenarios.builders import prepared, run
 from tests.scenarios.play import training

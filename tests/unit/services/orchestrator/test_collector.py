@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from retain.orchestrator.v1 import checkpoint_service_pb2 as pb
+from retain.values import StageData
 from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
 from services.common.store.object_store import ObjectInfo
 from services.orchestrator.application.collector import Collected
 from services.orchestrator.application.library import Library
 from services.orchestrator.domain.run.state import RunState
-from services.orchestrator.domain.spec.spec import StageData
 from services.orchestrator.transport.checkpoint_servicer import CheckpointServicer
 from tests.contract.test_repository import checkpoint
 from tests.fakes.object_store import FakeObjectStore

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
+from retain.values import CheckpointRef
 from services.common.errors import (
     CheckpointDamaged,
     Corrupt,
@@ -23,7 +24,6 @@ from services.orchestrator.adapters.evaluator_messages import ref_message
 from services.orchestrator.application.effects import damaged_end
 from services.orchestrator.application.ports import EvaluationProgress
 from services.orchestrator.domain.run.commands import WritePoint
-from services.orchestrator.domain.values import CheckpointRef
 
 
 def ref(name: str) -> CheckpointRef:

@@ -10,9 +10,9 @@ from model.experiments.arms import Arm, GateRules
 from model.experiments.catalogue import HALF_AND_DOUBLE
 from model.experiments.gate import Measured, Start, load_factory
 from model.training.job import Verdict
+from retain.values import AnticipateSpec, ForgettingSpec, LadderSpec
 from services.orchestrator.domain.spec.bounds import DEFAULT_ANTICIPATE, DEFAULT_LADDER, Anticipation, Ladder
 from services.orchestrator.domain.spec.checks import Faults
-from services.orchestrator.domain.spec.spec import AnticipateSpec, ForgettingSpec, LadderSpec
 from services.orchestrator.domain.spec.validate_policy import check_policy
 from services.orchestrator.experiment_gate import ExperimentGate, experiment_gate
 

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from retain.values import ForgettingScore, SetUse, Severity, Verdict
 from services.orchestrator.domain.policy.gate import GateInput, apply_gate
 from services.orchestrator.domain.policy.limits import Limits
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.policy.verdict import Severity, Verdict
-from services.orchestrator.domain.values import ForgettingScore, SetUse
 
 # No two thresholds are alike, so that a number stands for one name only.
 LIMITS = Limits(minor=0.03, action=0.07, stop=0.17, budget=0.06, settle=0.25, confirm=0, mitigate=True)

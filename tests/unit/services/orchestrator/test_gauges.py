@@ -10,6 +10,16 @@ from model import gauge
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import spec_pb2
+from retain.values import (
+    ForgettingScore,
+    ForgettingSpec,
+    GaugeKind,
+    GaugeSpec,
+    PipelineSpec,
+    SetUse,
+    Severity,
+    StageData,
+)
 from services.common.metrics import OrchestratorMetrics
 from services.orchestrator.adapters.exporter import Exporter
 from services.orchestrator.application.engine import SystemClock
@@ -17,16 +27,14 @@ from services.orchestrator.domain.handlers.assignment import PrepareWork, work_o
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.policy.interpolation import line_point
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.policy.verdict import Severity
 from services.orchestrator.domain.run.commands import RecordDecision
 from services.orchestrator.domain.run.state import RunStatus
 from services.orchestrator.domain.spec.bounds import limits_of
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE, PREFIX, most_bits_per_byte
 from services.orchestrator.domain.spec.plan import plan, warnings
-from services.orchestrator.domain.spec.spec import ForgettingSpec, GaugeKind, GaugeSpec, PipelineSpec, StageData
 from services.orchestrator.domain.step import step
-from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
+from services.orchestrator.domain.values import Measurement
 from services.orchestrator.transport.generic import fill_message, to_domain
 from services.orchestrator.transport.present import present_plan
 from tests.scenarios.play import training

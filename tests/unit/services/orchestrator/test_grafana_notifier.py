@@ -2,11 +2,10 @@
 
 import pytest
 
+from retain.values import Decision, Severity, Verdict
 from services.common.errors import Unavailable
 from services.common.grafana_annotations import GrafanaAnnotations
 from services.orchestrator.adapters.grafana_notifier import GrafanaNotifier
-from services.orchestrator.domain.policy.verdict import Severity, Verdict
-from services.orchestrator.domain.run.decisions import Decision
 
 
 class Annotations(GrafanaAnnotations):

@@ -14,10 +14,10 @@ import pytest
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.types.v1 import spec_pb2
+from retain.values import BatchSpec, DurationSpec, PipelineSpec
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.limits import COUNTS, LARGEST_TOKENS, NUMBERS
-from services.orchestrator.domain.spec.spec import BatchSpec, DurationSpec, PipelineSpec
 from services.orchestrator.domain.spec.validate import validate
 from services.orchestrator.transport.bounds import oversized
 from services.orchestrator.transport.generic import to_domain

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from retain.orchestrator.v1 import resources_pb2
+from retain.values import ForgettingScore, SetUse, Severity, Verdict
 from services.orchestrator.domain.policy.gate import GateInput, apply_gate, worst_of
 from services.orchestrator.domain.policy.interpolation import line_point
 from services.orchestrator.domain.policy.limits import Limits
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.policy.verdict import Severity, Verdict
-from services.orchestrator.domain.values import ForgettingScore, Measurement, SetUse
+from services.orchestrator.domain.values import Measurement
 from services.orchestrator.transport.generic import enum_number
 
 LIMITS = Limits(minor=0.03, action=0.07, stop=0.17, budget=0.06, settle=0.25, confirm=0, mitigate=True)

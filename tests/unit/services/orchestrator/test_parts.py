@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from retain.types.v1 import spec_pb2
+from retain.values import ComputeSpec, ForgettingSpec, PipelineSpec, Severity, StageKind
 from services.common.errors import Corrupt
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.base_reader import ConfigReader
@@ -13,13 +14,11 @@ from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.policy.ladder import Mix, climb
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.policy.verdict import Severity
 from services.orchestrator.domain.run.liveness import Liveness
 from services.orchestrator.domain.run.state import Job, JobStatus, Phase, RunState, RunStatus
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
-from services.orchestrator.domain.spec.spec import ComputeSpec, ForgettingSpec, PipelineSpec, StageKind
 from services.orchestrator.transport.generic import to_domain
 from services.orchestrator.transport.present import spec_message
 from tests.scenarios.play import training

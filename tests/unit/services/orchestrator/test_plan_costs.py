@@ -10,8 +10,8 @@ import pytest
 from model.nn.config import preset
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
+from retain.values import ModelSpec
 from services.orchestrator.adapters.codec import dumps
-from services.orchestrator.domain.spec.spec import ModelSpec
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
 from services.orchestrator.transport.present import spec_message
 from tests.scenarios.builders import prepared

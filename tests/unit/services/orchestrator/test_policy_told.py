@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from retain.values import Controller, ForgettingSpec, PenaltySpec, StopOn
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.policy_told import policy_told
-from services.orchestrator.domain.spec.spec import Controller, ForgettingSpec, PenaltySpec, StopOn
 from services.orchestrator.transport.present import present_plan
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
 

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
+from retain.values import DurationSpec, Passes
 from services.orchestrator.domain.handlers.preparation import on_prepared
 from services.orchestrator.domain.run.events import StageEnded
 from services.orchestrator.domain.run.state import RunState
-from services.orchestrator.domain.spec.spec import DurationSpec
-from services.orchestrator.domain.values import Passes
 from services.orchestrator.transport.present import present_run
 from tests.scenarios.builders import prepared, run
 

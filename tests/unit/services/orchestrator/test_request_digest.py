@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from retain.values import PipelineSpec
 from services.common.errors import AlreadyExists
-from services.orchestrator.domain.spec.spec import PipelineSpec
 from services.orchestrator.transport.generic import to_domain
 from services.orchestrator.transport.orchestrator_servicer import request_digest
 from tests.fakes.platform import demo_spec

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from retain.values import ComputeSpec
 from services.common.errors import Refused
 from services.common.worker_environment import KEPT_BACK, PASSED_ON, passed_on
 from services.evaluator import main as evaluator_main
@@ -23,7 +24,6 @@ from services.orchestrator.application.ports import JobRequest
 from services.orchestrator.application.reconciler import Timing
 from services.orchestrator.domain.run.state import RunStatus
 from services.orchestrator.domain.run.tries import MAX_RESTARTS
-from services.orchestrator.domain.spec.spec import ComputeSpec
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import spec
 

@@ -5,11 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.orchestrator.domain.spec.defaults import fill
-from services.orchestrator.domain.spec.locking import missing_base
-from services.orchestrator.domain.spec.plan import plan, slots_of, steps_of_epochs
-from services.orchestrator.domain.spec.spec import (
-    PRESETS,
+from retain.values import (
     BatchSpec,
     ComputeSpec,
     CurriculumSpec,
@@ -31,6 +27,10 @@ from services.orchestrator.domain.spec.spec import (
     TokenizerSpec,
     TrainTokenizer,
 )
+from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.locking import missing_base
+from services.orchestrator.domain.spec.plan import plan, slots_of, steps_of_epochs
+from services.orchestrator.domain.spec.presets import PRESETS
 from services.orchestrator.domain.spec.validate import validate
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
 

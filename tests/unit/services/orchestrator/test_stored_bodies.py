@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from retain.values import Decision
 from services.common.errors import Corrupt
 from services.common.versions import Versions, WrittenByNewer
 from services.orchestrator.adapters import codec, upcast
 from services.orchestrator.domain.due import due
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.run.decisions import Decision
 from services.orchestrator.domain.run.events import Cancelled
 from services.orchestrator.domain.run.state import Checkpoint, RunState, StageRun
 from services.orchestrator.domain.step import step

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from retain.types.v1 import spec_pb2
+from retain.values import ComputeSpec, PenaltySpec, PipelineSpec
 from services.orchestrator.adapters import settings as settings_module
 from services.orchestrator.domain.spec import teacher as teacher_module
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.policy_told import policy_told
-from services.orchestrator.domain.spec.spec import ComputeSpec, PenaltySpec, PipelineSpec
 from services.orchestrator.domain.spec.teacher import Memory, teacher_of
 from services.orchestrator.transport.present import spec_message
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
