@@ -2,7 +2,7 @@
 
     {"op": "load", "folder", "place"}      the tokenizer of a folder; place: where its template comes from, if not there
     {"op": "preset"}                       no tokenizer, but our own chat template
-    {"op": "render", "documents"}          conversations -> text in pieces, each with whether it bears loss
+    {"op": "render", "documents"}          conversations -> text in pieces, each with whether its tokens are targets
     {"op": "texts", "lengths", "special"}  bytes of texts -> ids
     {"op": "chats", "documents"}           conversations -> ids and masks
     {"op": "decode", "special"}            ids -> text

@@ -1,4 +1,4 @@
-"""Conversations rendered by a child as the worker will: what is read, what bears loss, what is refused."""
+"""Conversations rendered by a child as the worker will: what is read, which tokens are targets, what is refused."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class NotThrough(BadSource):
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """One conversation. pieces: (text, whether it bears loss), which joined are all that the model reads; notes: what
-    the template leaves out by its own rules; fault: why it is refused, then there are no pieces."""
+    """One conversation. pieces: (text, whether its tokens are targets), which joined are all that the model reads;
+    notes: what the template leaves out by its own rules; fault: why it is refused, then there are no pieces."""
 
     pieces: tuple[tuple[str, bool], ...] = ()
     notes: tuple[str, ...] = ()

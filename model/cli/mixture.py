@@ -39,11 +39,13 @@ def main() -> None:
             stream.next_batch()
             for _ in range(_ROWS):
                 name = rng.choices(list(lots.shares), weights=list(lots.shares.values()))[0]
-                drawn[name] += lots._lanes[name][0].next_row().loss_tokens
+                drawn[name] += lots._readers[name][0].next_row().loss_tokens
             if batch in (5, 10, 50, 100, 200):
                 ours, theirs = _parts(stream.loss_tokens_seen), _parts(drawn)
                 print(f"{batch:7d} {'':17s} {ours} {'':9s} {theirs}")
-    print("\nLots are drawn by rows, as most loaders do. Only the assistant's tokens of a chat row bear loss, so that")
+    print(
+        "\nLots are drawn by rows, as most loaders do. Only the assistant's tokens of a chat row are targets, so that"
+    )
     print("chat gets less than its share of what trains the model; error diffusion counts those tokens.")
 
 

@@ -19,7 +19,7 @@ One JSON object comes in on standard input:
 and one goes out: `{"sources": [facts of each], "violations": [{"field", "description"}]}`. Of what is not on this
 machine only the options are looked at. Reading ends after LIMIT_BYTES of text or LIMIT_S seconds a source, and where a
 cap will end the worker's reading; `complete` says whether everything was read. Conversations are rendered in their
-template as they are read, and the facts hold the first one: what the model reads, and which of it bears loss.
+template as they are read, and the facts hold the first one: what the model reads, and which of it are target tokens.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Looked:
             if rendered.fault is not None:
                 self._faults.add(rendered.fault)
             elif self._facts["example"] is None:
-                pieces = [{"text": text, "bears_loss": said} for text, said in rendered.pieces]
+                pieces = [{"text": text, "is_target": said} for text, said in rendered.pieces]
                 self._facts["example"] = {"place": place_of(document), "pieces": pieces}
 
     def notes(self) -> list[str]:

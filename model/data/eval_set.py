@@ -131,7 +131,7 @@ class EvalSet:
         if result.target_tokens == 0:
             raise EmptyBatch(
                 field=f"evaluation set {name}",
-                came=f"no token that bears loss in {len(documents)} documents",
+                came=f"no target token in {len(documents)} documents",
                 allowed="at least one target",
             )
         return result

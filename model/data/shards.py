@@ -4,7 +4,7 @@
     folder/
         tokens.bin      uint16 (vocabulary up to 65,536) or uint32, all documents one after another
         offsets.bin     int64 [documents + 1]: document d is tokens[offsets[d] : offsets[d + 1]]
-        mask.bin        uint8, 1 = the token bears loss (conversations only)
+        mask.bin        uint8, 1 = the token is a target (conversations only)
         difficulty.bin  float32 [documents], 1..5 (only when the source says)
         held_out.json   what the shard was kept clean of (model.data.held_out), for the checkpoints of who trains on it
         meta.json       written last, with the size and SHA-256 of every file
@@ -37,7 +37,7 @@ META = "meta.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ShardMeta:
-    """What is in a shard. `loss_tokens` counts targets that bear loss; `text_bytes` the UTF-8 bytes that went in."""
+    """What is in a shard. `loss_tokens` counts target tokens; `text_bytes` the UTF-8 bytes that went in."""
 
     kind: str  # text or chat
     documents: int

@@ -1,9 +1,9 @@
 # ruff: noqa: N815 (shape suffixes of names are upper case by convention)
 """The stream of batches of a stage: every batch is a pure function of a small state.
 
-The state (a cursor per lane, the mixer's lags, the curriculum's draws, the progress) is plain JSON and goes into every
-checkpoint. Restoring it and asking for the next batch gives the batch that would have come: after a crash, after a
-rollback, on another number of workers. All ranks make the same global batch, which costs microseconds a row, and each
+The state (a cursor per reader, the mixer's lags, the curriculum's draws, the progress) is plain JSON and goes into
+every checkpoint. Restoring it and asking for the next batch gives the batch that would have come: after a crash, after
+a rollback, on another number of workers. All ranks make the same global batch, which costs microseconds a row, and each
 takes its rows (model/training/loop.py); nothing about consumption depends on the world size.
 
 Epochs are whole: told how many, the stream hands out each document of the target so many times, no more and no less
@@ -27,9 +27,9 @@ import torch
 
 from model.data.shards import TokenShard
 from model.dataloader.curriculum import CurriculumSpec, Strategy
-from model.dataloader.difficulty_buckets import BandSelector, make_bands
+from model.dataloader.difficulty_buckets import BucketSelector, make_buckets
 from model.dataloader.mixture import ShareMixer, complete_shares
-from model.dataloader.packed_reader import Draw, Lane, Row, mixed_key
+from model.dataloader.packed_reader import Draw, PackedReader, Row, mixed_key
 from model.errors import BadConfig
 
 STATE_VERSION = 1
@@ -42,8 +42,8 @@ class Batch:
     inputs_RT, targets_RT  int64; targets are NO_LOSS (model/nn/losses.py) where there is none
     segments_RT            int32, or None when no source of the stream holds conversations
     source_R               name of the source of each row
-    band_R                 band of difficulty of each row (0 without a curriculum)
-    loss_tokens_R          targets of each row that bear loss, at least 1; 0 in rows that fill up the end of an epoch,
+    bucket_R               bucket of difficulty of each row (0 without a curriculum)
+    loss_tokens_R          target tokens of each row, at least 1; 0 in rows that fill up the end of an epoch,
                            whose source is the target
     """
 
@@ -51,18 +51,18 @@ class Batch:
     targets_RT: torch.Tensor
     segments_RT: torch.Tensor | None
     source_R: list[str]
-    band_R: list[int]
+    bucket_R: list[int]
     loss_tokens_R: list[int]
 
     @property
     def loss_tokens(self) -> int:
-        """Targets of the whole batch that bear loss: the denominator of its mean loss."""
+        """Target tokens of the whole batch: the denominator of its mean loss."""
         return sum(self.loss_tokens_R)
 
 
 class BatchStream:
     """See the module. Raises BadConfig for shares, a target or a curriculum that do not fit, EmptyBatch for a source in
-    which no token bears loss."""
+    which no token is a target."""
 
     def __init__(
         self,
@@ -93,29 +93,30 @@ class BatchStream:
         self.batches = 0
         self.loss_tokens_seen = dict.fromkeys(self.sources, 0)
         self._segmented = any(shard.mask_N is not None for shard in self.sources.values())
-        self._lanes = {name: self._make_lanes(name, index) for index, name in enumerate(self.sources)}
+        self._readers = {name: self._make_readers(name, index) for index, name in enumerate(self.sources)}
         self._selector = None
         if self.curriculum is not None:
-            band_tokens = [lane.tokens for lane in self._lanes[target]]
-            self._selector = BandSelector(self.curriculum, band_tokens, mixed_key(seed, 0x5E1EC7))
+            bucket_tokens = [reader.tokens for reader in self._readers[target]]
+            self._selector = BucketSelector(self.curriculum, bucket_tokens, mixed_key(seed, 0x5E1EC7))
         self._row_tokens = {
-            name: sum(lane.expected_loss_tokens for lane in lanes) / len(lanes) for name, lanes in self._lanes.items()
+            name: sum(reader.expected_loss_tokens for reader in readers) / len(readers)
+            for name, readers in self._readers.items()
         }
 
-    def _make_lanes(self, name: str, index: int) -> list[Lane]:
+    def _make_readers(self, name: str, index: int) -> list[PackedReader]:
         shard = self.sources[name]
-        bands: Sequence[np.ndarray | None] = [None]
+        buckets: Sequence[np.ndarray | None] = [None]
         if self.curriculum is not None and name == self.target:
-            bands = make_bands(shard, self.curriculum)
+            buckets = make_buckets(shard, self.curriculum)
         return [
-            Lane(
+            PackedReader(
                 shard,
                 key=mixed_key(self.seed, index, number),
                 context=self.context,
                 documents=documents,
                 epochs=self.epochs if name == self.target else None,
             )
-            for number, documents in enumerate(bands)
+            for number, documents in enumerate(buckets)
         ]
 
     @property
@@ -129,7 +130,7 @@ class BatchStream:
         if self.curriculum is None:
             return 0.0
         if self.curriculum.strategy is Strategy.STAGED:
-            return 1.0 + (self.curriculum.stage_at(self.progress) if self.epochs is None else self._unfinished_band())
+            return 1.0 + (self.curriculum.stage_at(self.progress) if self.epochs is None else self._unfinished_bucket())
         return self.curriculum.open_part(self.progress) * self.curriculum.levels
 
     def set_progress(self, fraction: float) -> None:
@@ -146,11 +147,11 @@ class BatchStream:
         """The next global batch; every row has at least one target, but for those that fill up after the last epoch."""
         rows: list[Row] = []
         names: list[str] = []
-        bands: list[int] = []
-        for name, band, draw in self._draw_batch():
-            rows.append(self._lanes[name][band].row(draw))
+        buckets: list[int] = []
+        for name, bucket, draw in self._draw_batch():
+            rows.append(self._readers[name][bucket].row(draw))
             names.append(name)
-            bands.append(band)
+            buckets.append(bucket)
         segments = None
         if self._segmented:
             zeros = np.zeros(self.context, dtype=np.int32)
@@ -161,68 +162,70 @@ class BatchStream:
             targets_RT=torch.from_numpy(np.stack([row.targets_T for row in rows])),
             segments_RT=segments,
             source_R=names,
-            band_R=bands,
+            bucket_R=buckets,
             loss_tokens_R=[row.loss_tokens for row in rows],
         )
 
     def skip_batch(self) -> int:
-        """Moves on by one batch without reading its tokens; returns how many of its rows bear loss."""
+        """Moves on by one batch without reading its tokens; returns how many of its rows have targets."""
         return sum(draw.loss_tokens > 0 for _, _, draw in self._draw_batch())
 
     def _draw_batch(self) -> list[tuple[str, int, Draw]]:
-        """(source, band, what is in it) of each row."""
+        """(source, bucket, what is in it) of each row."""
         drawn: list[tuple[str, int, Draw]] = []
         while len(drawn) < self.rows:
             name = self.mixer.choose(self._row_tokens)
-            band = self._choose_band() if name == self.target else 0
-            lane = self._lanes[name][band]
-            draw = lane.draw()
+            bucket = self._choose_bucket() if name == self.target else 0
+            reader = self._readers[name][bucket]
+            draw = reader.draw()
             if draw is not None:
                 self.mixer.record(name, draw.loss_tokens)
                 self.loss_tokens_seen[name] += draw.loss_tokens
-                drawn.append((name, band, draw))
+                drawn.append((name, bucket, draw))
             # A batch that would hold nothing takes from the next epoch instead: every step must have a target.
-            if name == self.target and lane.resting and self.target_finished and drawn:
-                drawn += [(name, band, Draw(pieces=[], loss_tokens=0))] * (self.rows - len(drawn))
+            if name == self.target and reader.resting and self.target_finished and drawn:
+                drawn += [(name, bucket, Draw(pieces=[], loss_tokens=0))] * (self.rows - len(drawn))
         self.batches += 1
         return drawn
 
-    def _choose_band(self) -> int:
+    def _choose_bucket(self) -> int:
         if self._selector is None:
             return 0
-        return self._selector.choose(self.progress) if self.epochs is None else self._unfinished_band()
+        return self._selector.choose(self.progress) if self.epochs is None else self._unfinished_bucket()
 
-    def _unfinished_band(self) -> int:
-        """The first band of which something is left; the last one when there is none."""
-        lanes = self._lanes[self.target]
-        return next((band for band, lane in enumerate(lanes) if not lane.finished), len(lanes) - 1)
+    def _unfinished_bucket(self) -> int:
+        """The first bucket of which something is left; the last one when there is none."""
+        readers = self._readers[self.target]
+        return next((bucket for bucket, reader in enumerate(readers) if not reader.finished), len(readers) - 1)
 
     @property
     def target_finished(self) -> bool:
         """Whether the target was handed out as many times as `epochs` asks."""
-        return self.epochs is not None and all(lane.finished for lane in self._lanes[self.target])
+        return self.epochs is not None and all(reader.finished for reader in self._readers[self.target])
 
     def documents_drawn(self, name: str) -> int:
         """Documents of a source that were taken up, over all epochs."""
-        return sum(lane.drawn for lane in self._lanes[name])
+        return sum(reader.drawn for reader in self._readers[name])
 
     def documents_wanted(self, name: str) -> int:
         """Documents of a source up to the end of its epochs, 0 for one without."""
-        return sum(lane.limit or 0 for lane in self._lanes[name])
+        return sum(reader.limit or 0 for reader in self._readers[name])
 
     def passes(self, name: str) -> np.ndarray:
-        """How often each document of a source was handed out whole, int64, band after band.
+        """How often each document of a source was handed out whole, int64, bucket after bucket.
 
         Arrays are flat: an entry for each document.
         """
-        return np.concatenate([lane.passes() for lane in self._lanes[name]])
+        return np.concatenate([reader.passes() for reader in self._readers[name]])
 
-    def observe(self, batch: Batch, nats_R: Sequence[float]) -> None:
+    def record_losses(self, batch: Batch, nats_R: Sequence[float]) -> None:
         """Tell a self-paced curriculum the summed loss of every row of the global batch; all ranks the same numbers."""
         if self._selector is not None and self._selector.spec.strategy is Strategy.SELF_PACED:
-            for name, band, nats, tokens in zip(batch.source_R, batch.band_R, nats_R, batch.loss_tokens_R, strict=True):
+            for name, bucket, nats, tokens in zip(
+                batch.source_R, batch.bucket_R, nats_R, batch.loss_tokens_R, strict=True
+            ):
                 if name == self.target and tokens:
-                    self._selector.observe(band, float(nats), tokens)
+                    self._selector.record_losses(bucket, float(nats), tokens)
 
     def state(self) -> dict[str, Any]:
         """All that the next batch depends on, as plain JSON."""
@@ -233,7 +236,7 @@ class BatchStream:
             "progress": self.progress,
             "loss_tokens_seen": dict(self.loss_tokens_seen),
             "mix": self.mixer.state(),
-            "cursors": {name: [lane.cursor() for lane in lanes] for name, lanes in self._lanes.items()},
+            "cursors": {name: [reader.cursor() for reader in readers] for name, readers in self._readers.items()},
             "curriculum": None if self._selector is None else self._selector.state(),
         }
 
@@ -248,9 +251,9 @@ class BatchStream:
             if state["data"].get(field) != expected:
                 raise BadConfig(field=f"stream state: {field}", came=state["data"].get(field), allowed=repr(expected))
         self.mixer.restore(state["mix"])
-        for name, lanes in self._lanes.items():
-            for lane, cursor in zip(lanes, state["cursors"][name], strict=True):
-                lane.seek(cursor)
+        for name, readers in self._readers.items():
+            for reader, cursor in zip(readers, state["cursors"][name], strict=True):
+                reader.seek(cursor)
         if self._selector is not None:
             self._selector.restore(state["curriculum"])
         self.batches, self.progress = int(state["batches"]), float(state["progress"])

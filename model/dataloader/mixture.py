@@ -11,7 +11,7 @@ old as rehearsal (Robins 1995, Connection Science 7).
 When not: from random weights there is nothing to keep; and replay costs target tokens, so that a share far above what
 the budget needs buys little (Gupta et al. 2023, arXiv:2308.04014).
 
-What a share counts: tokens that bear loss. A chat row of which the assistant says a third weighs a third of a row of
+What a share counts: target tokens. A chat row of which the assistant says a third weighs a third of a row of
 text; counting rows or characters would quietly give the text three times its share.
 
 How shares are met: not by drawing lots, whose noise over a few hundred batches is as large as the differences one

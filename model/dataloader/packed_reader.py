@@ -1,11 +1,11 @@
 # ruff: noqa: N815 (shape suffixes of names are upper case by convention)
-"""Lanes: endless, resumable readers of a shard that hand out rows of context + 1 tokens.
+"""Packed readers: endless, resumable readers of a shard that hand out rows of context + 1 tokens.
 
-A lane owns some documents of a shard (all of them, or one band of difficulty) and reads them in a shuffled order, epoch
-after epoch. Where it stands is a small cursor of plain numbers, and the next row depends on the cursor alone: that is
-what makes a resume exact.
+A reader owns some documents of a shard (all of them, or one bucket of difficulty) and reads them in a shuffled order,
+epoch after epoch. Where it stands is a small cursor of plain numbers, and the next row depends on the cursor alone:
+that is what makes a resume exact.
 
-The order of an epoch is made by sorting the documents by a hash of (seed, lane, epoch, document). The hash is
+The order of an epoch is made by sorting the documents by a hash of (seed, reader, epoch, document). The hash is
 splitmix64 (Steele, Lea and Flood, OOPSLA 2014), spelled out here because no library promises its shuffle for later
 versions.
 
@@ -15,11 +15,11 @@ text  documents stand one after another without padding, also across the end of 
 chat  whole conversations are packed side by side, each its own segment that attention never leaves. A few conversations
       are looked at ahead, so that little is filled up: the oldest goes first, then whichever of the others still fits.
       A conversation longer than a row is cut, each piece starting at the last token of the one before. Rows in which
-      nothing bears loss are passed over.
+      no token is a target are passed over.
 
-With a limit of documents (n times those of the lane, for n epochs) the lane comes to rest there once: nothing of the
-next epoch is begun before all that came before is finished, and what is left of the last row is filled up. Whoever asks
-on after the rest gets the next epoch.
+With a limit of documents (n times those of the reader, for n epochs) the reader comes to rest there once: nothing of
+the next epoch is begun before all that came before is finished, and what is left of the last row is filled up. Whoever
+asks on after the rest gets the next epoch.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LOOK_AHEAD = 16
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Row:
     """One row: inputs_T, targets_T (NO_LOSS where none), segments_T (one conversation each; zeros for text), and how
-    many targets bear loss."""
+    many of its tokens are targets."""
 
     inputs_T: np.ndarray
     targets_T: np.ndarray
@@ -50,7 +50,7 @@ class Row:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Draw:
     """What a row is made of, without its tokens: (first token in the shard, how many) of each piece, and how many
-    targets bear loss."""
+    of them are targets."""
 
     pieces: list[tuple[int, int]]
     loss_tokens: int
@@ -73,9 +73,9 @@ def mixed_key(*parts: int) -> int:
     return int(key[0])
 
 
-class Lane:
-    """See the module. `documents`: rising indices into the shard (None: all); `epochs` sets the limit at which the lane
-    rests (None: nowhere)."""
+class PackedReader:
+    """See the module. `documents`: rising indices into the shard (None: all); `epochs` sets the limit at which the
+    reader rests (None: nowhere)."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Lane:
         if self.loss_tokens < 1:
             raise EmptyBatch(
                 field=shard.meta.source or str(shard.folder),
-                came=f"{len(self._documents)} documents in which no token bears loss",
+                came=f"{len(self._documents)} documents in which no token is a target",
                 allowed="data with target tokens",
             )
         self.limit = None if epochs is None else max(1, round(epochs * len(self._documents)))
@@ -125,7 +125,7 @@ class Lane:
         return max(1.0, self.context * self.loss_tokens / max(1, self.tokens))
 
     def cursor(self) -> dict[str, Any]:
-        """Where the lane stands, as plain numbers."""
+        """Where the reader stands, as plain numbers."""
         return {
             "epoch": self.epoch,
             "place": self.place,
@@ -157,7 +157,7 @@ class Lane:
         return self.drawn == self.limit and not self.pending and self.offset == 0
 
     def passes(self) -> np.ndarray:
-        """How often each document of the lane has been read whole, int64, in the order of their indices.
+        """How often each document of the reader has been read whole, int64, in the order of their indices.
 
         A flat array: an entry for each document.
         """
@@ -254,13 +254,13 @@ class Lane:
             if take < high - low:
                 waiting.append([document, offset + take - 1])
         self.pending = waiting
-        if self.drawn == self.limit and not any(self._bears_loss(*entry) for entry in waiting):
+        if self.drawn == self.limit and not any(self._has_target(*entry) for entry in waiting):
             self.pending = []  # rows of it would be passed over, so this is the last one
         if not loss_tokens and self.resting:
             return None
         return Draw(pieces=pieces, loss_tokens=loss_tokens)
 
-    def _bears_loss(self, document: int, offset: int) -> bool:
+    def _has_target(self, document: int, offset: int) -> bool:
         """Whether something of a conversation from `offset` on would be learned."""
         low, high = int(self.shard.offsets[document]) + offset, int(self.shard.offsets[document + 1])
         assert self.shard.mask_N is not None

@@ -1,7 +1,7 @@
 """How long epochs are: the steps in which the target was passed over so many times, and how often each document came.
 
 Tokens divided by tokens a step is not it: conversations leave room at the ends of rows, the last batch of an epoch is
-seldom full, and replay takes rows whose number depends on how many tokens bear loss. So the stream itself is moved on
+seldom full, and replay takes rows whose number depends on how many tokens are targets. So the stream itself is moved on
 without reading a token, batch by batch, until its target is through. That costs some microseconds a row; beyond
 MOST_ROWS the rest is taken in proportion.
 """

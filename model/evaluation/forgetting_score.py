@@ -89,7 +89,7 @@ def perplexity(nats: float, tokens: int) -> float:
     Raises BadConfig.
     """
     if tokens <= 0:
-        raise BadConfig("tokens", tokens, "at least one token that bears loss")
+        raise BadConfig("tokens", tokens, "at least one target token")
     mean_nats = nats / tokens
     return math.inf if mean_nats > 700 else math.exp(mean_nats)  # exp(709.8) is the largest double
 

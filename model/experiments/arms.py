@@ -50,7 +50,7 @@ class Arm:
     """One run of one stage.
 
     domain      corpus that is learned; general text is replayed by `general_share`, a `parent`'s domain by
-                `domain_share` (shares of tokens that bear loss)
+                `domain_share` (shares of target tokens)
     steps, rows, context   optimizer steps, rows of a batch, tokens of a row; tokens of a Fisher estimate and of
                 intervals that were rolled back come off the steps, so that every arm spends the same
     warmup      share of the steps; the rate then falls in a straight line to 0

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.errors import BadConfig
-from model.nn import cpu_kernels as fused
+from model.nn import cpu_kernels
 from model.nn.config import ModelConfig
 from model.nn.losses import SoftTargets, fused_token_nats
 from model.nn.rope import RotaryTable, rotate, segment_positions
@@ -114,8 +114,8 @@ class Layer(nn.Module):
         x_BTE = x_BTE + self._attended(x_BTE, rope, mask, cache)
         norm, mlp = self.post_attention_layernorm, self.mlp
         matrices = (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
-        if mlp.down_proj.bias is None and fused.usable(x_BTE, norm, *matrices):
-            return fused.feed_forward(x_BTE, norm.weight, norm.eps, *(matrix.weight for matrix in matrices))
+        if mlp.down_proj.bias is None and cpu_kernels.usable(x_BTE, norm, *matrices):
+            return cpu_kernels.feed_forward(x_BTE, norm.weight, norm.eps, *(matrix.weight for matrix in matrices))
         result: Tensor = x_BTE + mlp(norm(x_BTE))
         return result
 
@@ -124,8 +124,10 @@ class Layer(nn.Module):
     ) -> Tensor:
         norm, attention = self.input_layernorm, self.self_attn
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        if cache is None and fused.usable(x_BTE, norm, *projections):
-            parts = fused.queries_keys_values(x_BTE, norm.weight, norm.eps, rope, attention.head_size, *projections)
+        if cache is None and cpu_kernels.usable(x_BTE, norm, *projections):
+            parts = cpu_kernels.queries_keys_values(
+                x_BTE, norm.weight, norm.eps, rope, attention.head_size, *projections
+            )
             return attention.mix(*parts, mask)
         result: Tensor = attention(norm(x_BTE), rope, mask, cache)
         return result
@@ -194,7 +196,7 @@ class Llama(nn.Module):
 
         segments_BT: ids of the conversations packed into a row (runs of equal ids): attention never crosses from one
         to another and positions start again in each, so that each gets the logits that it would get alone.
-        targets_BT: the next tokens (NO_LOSS where none bears loss), with a teacher's word on them if there is one. Then
+        targets_BT: the next tokens (NO_LOSS where none is one), with a teacher's word on them if there is one. Then
         the result is (sum of nats, nats of every token [B, T]) of `losses.fused_token_nats`: the way to train, since
         all logits are never held at once. It is part of the forward pass because wrappers (DDP, FSDP) know the
         weights only inside of it.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model.errors import EmptyBatch
 
-NO_LOSS = -100  # a target that bears no loss: padding, the user's side of a conversation
+NO_LOSS = -100  # no target: padding, the user's side of a conversation
 CHUNK_TOKENS = 256  # rows of logits made at once by the fused loss: 4 MB at a vocabulary of 4,096
 
 # Shapes: B batch, T tokens, V vocabulary.
@@ -47,7 +47,7 @@ def token_nats(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
 
 
 def count_targets(targets_BT: Tensor) -> int:
-    """Number of tokens that bear loss."""
+    """Number of target tokens."""
     return int((targets_BT != NO_LOSS).sum())
 
 
@@ -110,25 +110,25 @@ class _FusedCrossEntropy(torch.autograd.Function):
             silent_C1 = (targets_N[part] == NO_LOSS).unsqueeze(1)
             targets_C1 = targets_N[part].unsqueeze(1).masked_fill(silent_C1, 0)
             logits_CV = (hidden_CE @ weight_VE.T).float()
-            taught = _taught(logits_CV, silent_C1, part, *teacher) if teacher else None
+            soft = _teacher_terms(logits_CV, silent_C1, part, *teacher) if teacher else None
             largest_C1 = logits_CV.amax(dim=1, keepdim=True)
             target_logits_C1 = logits_CV.gather(1, targets_C1)
             weights_CV = logits_CV.sub_(largest_C1).exp_()
             sums_C1 = weights_CV.sum(dim=1, keepdim=True)
             log_sums_C1 = sums_C1.log() + largest_C1
             nats_N[part] = (log_sums_C1 - target_logits_C1).masked_fill(silent_C1, 0).squeeze(1)
-            if taught is not None:
-                divergence += (taught.strengths_C1 * (taught.against_C1 + log_sums_C1)).sum()
+            if soft is not None:
+                divergence += (soft.strengths_C1 * (soft.against_C1 + log_sums_C1)).sum()
             if grad_NE is None and grad_VE is None:
                 continue
             # d nats / d logits = softmax - one_hot(target), and nothing where there is no loss
             scales_C1 = sums_C1.reciprocal().masked_fill(silent_C1, 0)
-            if taught is not None:  # d KL / d logits = softmax - the teacher's
-                scales_C1 = scales_C1 * (1 + taught.strengths_C1)
+            if soft is not None:  # d KL / d logits = softmax - the teacher's
+                scales_C1 = scales_C1 * (1 + soft.strengths_C1)
             grad_CV = weights_CV.mul_(scales_C1)
             grad_CV.scatter_add_(1, targets_C1, silent_C1.float() - 1)
-            if taught is not None:
-                grad_CV.addcmul_(taught.probabilities_CV, taught.strengths_C1, value=-1)
+            if soft is not None:
+                grad_CV.addcmul_(soft.probabilities_CV, soft.strengths_C1, value=-1)
             grad_CV = grad_CV.to(weight_VE.dtype)
             if grad_NE is not None:
                 torch.mm(grad_CV, weight_VE, out=grad_NE[part])
@@ -151,7 +151,7 @@ class _FusedCrossEntropy(torch.autograd.Function):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Taught:
+class _TeacherTerms:
     """A chunk's teacher: its probabilities q, sum of q * (ln q - logits of the model), and what it counts for."""
 
     probabilities_CV: Tensor
@@ -159,14 +159,15 @@ class _Taught:
     strengths_C1: Tensor
 
 
-def _taught(
+def _teacher_terms(
     logits_CV: Tensor, silent_C1: Tensor, part: slice, soft_NE: Tensor, weight_VE: Tensor, strengths_N1: Tensor
-) -> _Taught | None:
-    """None where nobody of the chunk is taught. KL(q | softmax) = sum q * (ln q - logits) + ln sum exp(logits)."""
+) -> _TeacherTerms | None:
+    """None where no token of the chunk has a teacher. KL(q | softmax) = sum q * (ln q - logits) + ln sum
+    exp(logits)."""
     strengths_C1 = strengths_N1[part].masked_fill(silent_C1, 0)
     if not strengths_C1.any():
         return None
     log_q_CV = torch.log_softmax((soft_NE[part] @ weight_VE.T).float(), dim=1)
     q_CV = log_q_CV.exp()
     against_C1 = (q_CV * (log_q_CV - logits_CV)).sum(dim=1, keepdim=True)
-    return _Taught(probabilities_CV=q_CV, against_C1=against_C1, strengths_C1=strengths_C1)
+    return _TeacherTerms(probabilities_CV=q_CV, against_C1=against_C1, strengths_C1=strengths_C1)

@@ -94,8 +94,8 @@ class RenderedChat:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One conversation as it is trained on. pieces: (text, whether it bears loss), which joined are the whole text;
-    notes: what the template leaves out by its own rules."""
+    """One conversation as it is trained on. pieces: (text, whether its tokens are targets), which joined are the whole
+    text; notes: what the template leaves out by its own rules."""
 
     chat: RenderedChat
     pieces: tuple[tuple[str, bool], ...]
@@ -108,7 +108,7 @@ class Example:
 
 
 def render_example(form: ChatFormat, document: "Document") -> Example:
-    """A conversation in the model's own chat template, with what bears loss.
+    """A conversation in the model's own chat template, with the target tokens marked.
 
     Raises BadSource for a conversation that the template refuses or does not show whole, BadConfig for a template that
     cannot be trained with, each with the document's row.
@@ -308,7 +308,7 @@ def _remedy(name: str) -> str:
 
 
 def _without_end(form: ChatFormat, template: str, said: str) -> BadConfig:
-    came = f"it ends an answer with {said[-20:]!r}, no end token that bears loss: a model would not learn to stop"
+    came = f"it ends an answer with {said[-20:]!r}, no end token among the targets: a model would not learn to stop"
     if "eos_token" in names_in(template) and "eos_token" not in form.special_tokens:
         came += "; it names eos_token, which the tokenizer does not have"
         return BadConfig(_placed("chat_template", form.place), came, _remedy("eos_token"))

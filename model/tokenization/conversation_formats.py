@@ -45,7 +45,7 @@ _SHAREGPT_ROLES = {
 REASONING = ("reasoning_content", "reasoning", "thinking")
 _KEPT_TEXTS = ("name", "tool_call_id", *REASONING)
 _MEDIA = ("images", "image", "videos", "video", "audios", "audio")
-_UNTRAINED = ("weight", "train", "training", "loss")  # how several trainers say that an answer bears no loss
+_UNTRAINED = ("weight", "train", "training", "loss")  # how several trainers say that an answer is not trained on
 _THOUGHT = re.compile(r"<think>.*?(</think>|$)|</think>", re.DOTALL)
 # Columns that belong to a conversation beside those of its form.
 BESIDE = ("system", "tools", "functions", "chat_template_kwargs", *_MEDIA)
@@ -164,7 +164,7 @@ def _turn(turn: Mapping[str, Any], role: str, content: Any, *, where: str, value
             raise BadSource(f"{where}.{key}", short(turn[key]), "messages of text only")
     for key in _UNTRAINED:
         if role == "assistant" and isinstance(turn.get(key), bool | int | float) and turn[key] != 1:
-            allowed = "1 or nothing: every answer of a conversation bears loss"
+            allowed = "1 or nothing: every answer of a conversation is trained on"
             raise BadSource(f"{where}.{key}", short(turn[key]), allowed)
     return made
 

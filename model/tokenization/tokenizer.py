@@ -207,7 +207,7 @@ class Tokenizer:
     def encode_document(self, document: Document) -> tuple[list[int], list[int]]:
         """(ids, mask) of a conversation; mask is 1 for tokens that the assistant says, its end-of-turn included.
 
-        The mask belongs to the token itself: as a *target* it bears loss when its mask is 1. Raises BadConfig without a
+        The mask belongs to the token itself: it is a target when its mask is 1. Raises BadConfig without a
         chat template that can be trained with, BadSource for a conversation without an assistant turn or one that the
         template does not show whole; errors name the document's row.
         """

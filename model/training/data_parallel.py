@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from model.errors import BadConfig
 from model.nn.llama import Llama
-from model.training.process_group import Team
+from model.training.process_group import ProcessGroup
 
 
 class Gradients(Protocol):
@@ -31,7 +31,7 @@ class Gradients(Protocol):
         """Forget the last step's."""
         ...
 
-    def sum_over_team(self, nats_R: Tensor, interrupt: int) -> tuple[list[float], int]:
+    def sum_over_group(self, nats_R: Tensor, interrupt: int) -> tuple[list[float], int]:
         """Sum gradients and losses over all ranks; returns the nats of each row, and the sum of the interrupts, which
         only one rank may give.
 
@@ -48,8 +48,8 @@ class Replicas:
     """Every rank has the whole model; gradients live in one flat buffer, with the rows' losses and the interrupt at
     its end."""
 
-    def __init__(self, model: nn.Module, team: Team, *, rows: int) -> None:
-        self._team = team
+    def __init__(self, model: nn.Module, group: ProcessGroup, *, rows: int) -> None:
+        self._group = group
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         first = self._parameters[0]
         count = sum(parameter.numel() for parameter in self._parameters)
@@ -63,10 +63,10 @@ class Replicas:
     def zero(self) -> None:
         self._buffer.zero_()
 
-    def sum_over_team(self, nats_R: Tensor, interrupt: int) -> tuple[list[float], int]:
+    def sum_over_group(self, nats_R: Tensor, interrupt: int) -> tuple[list[float], int]:
         self._nats_R.copy_(nats_R)
         self._buffer[-1] = float(interrupt)
-        self._team.sum_in_place(self._buffer)
+        self._group.sum_in_place(self._buffer)
         *nats, interrupts = self._buffer[self._flat.numel() :].tolist()
         return nats, round(interrupts)
 
@@ -80,7 +80,7 @@ class Replicas:
 class Sharded:
     """FSDP2: each rank holds a piece of everything. Wraps the model in place. Needs a process group."""
 
-    def __init__(self, model: Llama, team: Team) -> None:
+    def __init__(self, model: Llama, group: ProcessGroup) -> None:
         from torch.distributed.fsdp import fully_shard
 
         if any(not parameter.requires_grad for parameter in model.parameters()):
@@ -90,14 +90,14 @@ class Sharded:
             wrapped = fully_shard(module)
             wrapped.set_gradient_divide_factor(1.0)
             wrapped.set_force_sum_reduction_for_comms(True)
-        self._model, self._team = model, team
+        self._model, self._group = model, group
 
     def zero(self) -> None:
         self._model.zero_grad(set_to_none=True)
 
-    def sum_over_team(self, nats_R: Tensor, interrupt: int) -> tuple[list[float], int]:
+    def sum_over_group(self, nats_R: Tensor, interrupt: int) -> tuple[list[float], int]:
         together = torch.cat([nats_R, torch.full_like(nats_R[:1], float(interrupt))])
-        self._team.sum_in_place(together)
+        self._group.sum_in_place(together)
         *nats, interrupts = together.tolist()
         return nats, round(interrupts)
 

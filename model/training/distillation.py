@@ -1,4 +1,4 @@
-"""Distillation from the parent on replayed text: the parent says what it would say, and the model is held to that.
+"""Knowledge distillation on replayed text: the parent is the teacher, and the model is held to its distribution.
 
 What: on the rows that replay old text, strength * KL(parent | model) over the vocabulary is added to the loss of the
 next token (Li and Hoiem 2016, arXiv:1606.09282, with the parent as the teacher; on stored examples of the old task,

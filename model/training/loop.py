@@ -36,7 +36,7 @@ from model.nn.losses import count_targets
 from model.training.data_parallel import Gradients, Replicas, Sharded, whole_copy
 from model.training.job import Directive, Interruption, Snapshot, StageJob, StageOutcome, StagePorts, StepProgress
 from model.training.optimizer import build_optimizer, load_state_tensors, set_learning_rate, state_tensors
-from model.training.process_group import Team
+from model.training.process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from model.dataloader.batch_stream import Batch
@@ -50,18 +50,18 @@ LOGITS_BYTES = 64 * 1024 * 1024
 # Shapes: R rows of the global batch, B rows of a micro-batch, T tokens of a row.
 
 
-def train_stage(job: StageJob, ports: StagePorts, team: Team | None = None) -> StageOutcome:
+def train_stage(job: StageJob, ports: StagePorts, group: ProcessGroup | None = None) -> StageOutcome:
     """Train until a directive ends it or the last boundary is decided. The same call on every rank; `ports` are used
     on the first only. Raises EmptyBatch, NonFinite, and whatever a port raises."""
-    team = team or Team()
+    group = group or ProcessGroup()
     model = job.acceleration.apply(job.model).train()
-    sharded = job.acceleration.sharded and team.size > 1
-    gradients: Gradients = Sharded(model, team) if sharded else Replicas(model, team, rows=job.stream.rows)
+    sharded = job.acceleration.sharded and group.size > 1
+    gradients: Gradients = Sharded(model, group) if sharded else Replicas(model, group, rows=job.stream.rows)
     optimizer = build_optimizer(model, job.optimizer)
     at = _start(job, optimizer)
     while True:
         if at.step > 0 and (at.step == job.total_steps or at.step % job.steps_per_boundary == 0):
-            directive = _boundary(at, job, ports, optimizer, team)
+            directive = _boundary(at, job, ports, optimizer, group)
             if directive is None or not directive.goes_on or at.step == job.total_steps:
                 return at.outcome(directive, Interruption.NONE if directive else Interruption.LEAVE)
 
@@ -71,8 +71,8 @@ def train_stage(job: StageJob, ports: StagePorts, team: Team | None = None) -> S
         if targets == 0:
             raise EmptyBatch(f"step {at.step}", "a batch without target tokens", "at least one target token")
         gradients.zero()
-        interrupt = ports.interrupted() if team.leads else Interruption.NONE
-        nats_R, interrupted = gradients.sum_over_team(_backward(job, batch, targets, ports, team), interrupt)
+        interrupt = ports.interrupted() if group.is_rank_zero else Interruption.NONE
+        nats_R, interrupted = gradients.sum_over_group(_backward(job, batch, targets, ports, group), interrupt)
         if interrupted == Interruption.FENCED:
             return at.outcome(None, Interruption.FENCED)
         if job.penalty is not None:
@@ -83,13 +83,13 @@ def train_stage(job: StageJob, ports: StagePorts, team: Team | None = None) -> S
         at.learning_rate = job.optimizer.learning_rate * job.schedule.factor(at.step) * at.lr_scale
         set_learning_rate(optimizer, at.learning_rate)
         optimizer.step()
-        job.stream.observe(batch, nats_R)
+        job.stream.record_losses(batch, nats_R)
 
         at.count(batch, nats, targets)
-        if team.leads:
+        if group.is_rank_zero:
             ports.progress(at.progress(nats, targets, job.stream.curriculum_level))
         if interrupted == Interruption.LEAVE:
-            _leave(at, job, ports, optimizer, team)
+            _leave(at, job, ports, optimizer, group)
             return at.outcome(None, Interruption.LEAVE)
 
 
@@ -165,13 +165,13 @@ def _start(job: StageJob, optimizer: torch.optim.Optimizer) -> _Position:
     )
 
 
-def _backward(job: StageJob, batch: Batch, targets: int, ports: StagePorts, team: Team) -> Tensor:
+def _backward(job: StageJob, batch: Batch, targets: int, ports: StagePorts, group: ProcessGroup) -> Tensor:
     """Add this rank's part of the gradient of (summed nats / targets of the global batch); returns nats_R, its rows'
     losses and zero for the rows of other ranks."""
     device = next(job.model.parameters()).device
     count = batch.inputs_RT.shape[0]
     nats_R = torch.zeros(count, device=device)
-    rows = range(count)[team.rows(count)]
+    rows = range(count)[group.rows(count)]
     for begin in range(rows.start, rows.stop, _micro_rows(job, batch)):
         part = slice(begin, min(begin + _micro_rows(job, batch), rows.stop))
         targets_BT = batch.targets_RT[part].to(device, non_blocking=True)
@@ -185,7 +185,7 @@ def _backward(job: StageJob, batch: Batch, targets: int, ports: StagePorts, team
             total, nats_BT = job.model(inputs_BT, segments_BT=segments_BT, targets_BT=targets_BT, soft=soft)
         (total / targets).backward()
         nats_R[part] = nats_BT.sum(dim=1)
-        if team.leads:
+        if group.is_rank_zero:
             ports.beat()
     return nats_R
 
@@ -199,14 +199,14 @@ def _micro_rows(job: StageJob, batch: Batch) -> int:
 
 
 def _boundary(
-    at: _Position, job: StageJob, ports: StagePorts, optimizer: torch.optim.Optimizer, team: Team
+    at: _Position, job: StageJob, ports: StagePorts, optimizer: torch.optim.Optimizer, group: ProcessGroup
 ) -> Directive | None:
     """Hand over a snapshot, get the directive, and make it hold. A checkpoint that exists is only asked about. None:
     told to leave before the directive was known; what was not handed over yet is stored as an interim checkpoint."""
     boundary = -(-at.step // job.steps_per_boundary)
     lag = 0 if at.step == job.total_steps else job.decision_lag
     new = at.step > at.stored_step
-    snapshot = _snapshot(at, job, optimizer, team, boundary=boundary) if new and _hands_over(job, team) else None
+    snapshot = _snapshot(at, job, optimizer, group, boundary=boundary) if new and _hands_over(job, group) else None
     asked = time.perf_counter()
 
     def decide() -> Directive | None:
@@ -219,7 +219,7 @@ def _boundary(
             ports.publish(snapshot)
         return directive
 
-    directive = team.from_lead(decide)
+    directive = group.run_on_rank_zero(decide)
     at.stall_seconds += snapshot.stall_seconds if snapshot is not None else 0.0
     at.wait_seconds += time.perf_counter() - asked
     if directive is None:
@@ -233,15 +233,17 @@ def _boundary(
     return directive
 
 
-def _leave(at: _Position, job: StageJob, ports: StagePorts, optimizer: torch.optim.Optimizer, team: Team) -> None:
+def _leave(
+    at: _Position, job: StageJob, ports: StagePorts, optimizer: torch.optim.Optimizer, group: ProcessGroup
+) -> None:
     """Store what there is between two boundaries."""
-    snapshot = _snapshot(at, job, optimizer, team, boundary=0) if _hands_over(job, team) else None
-    team.from_lead(lambda: ports.leave(_interim(snapshot, at, job) if snapshot is not None else None))
+    snapshot = _snapshot(at, job, optimizer, group, boundary=0) if _hands_over(job, group) else None
+    group.run_on_rank_zero(lambda: ports.leave(_interim(snapshot, at, job) if snapshot is not None else None))
 
 
-def _hands_over(job: StageJob, team: Team) -> bool:
+def _hands_over(job: StageJob, group: ProcessGroup) -> bool:
     """Whether this rank makes a snapshot: the first does, and all do when each holds a piece of the model."""
-    return team.leads or (job.acceleration.sharded and team.size > 1)
+    return group.is_rank_zero or (job.acceleration.sharded and group.size > 1)
 
 
 def _interim(snapshot: Snapshot, at: _Position, job: StageJob) -> Snapshot:
@@ -255,7 +257,9 @@ def _interim(snapshot: Snapshot, at: _Position, job: StageJob) -> Snapshot:
     return replace(snapshot, state=state, boundary=(at.step - 1) // job.steps_per_boundary, interim=True)
 
 
-def _snapshot(at: _Position, job: StageJob, optimizer: torch.optim.Optimizer, team: Team, *, boundary: int) -> Snapshot:
+def _snapshot(
+    at: _Position, job: StageJob, optimizer: torch.optim.Optimizer, group: ProcessGroup, *, boundary: int
+) -> Snapshot:
     """Copies of all that a resume needs, so that training may go on while they are written."""
     started = time.perf_counter()
     state = TrainerState(
@@ -265,10 +269,10 @@ def _snapshot(at: _Position, job: StageJob, optimizer: torch.optim.Optimizer, te
         shares=at.shares,
         lr_scale=at.lr_scale,
         rng=checkpoint.rng_now(),
-        world_size=team.size,
+        world_size=group.size,
     )
     adapters = {f"{ADAPTER}{name}": tensor for name, tensor in lora_state(job.model).items()}
-    sharded = job.acceleration.sharded and team.size > 1
+    sharded = job.acceleration.sharded and group.size > 1
     weights = whole_copy(job.model) if sharded else merged_copy(job.model)
     moments = state_tensors(optimizer, job.model) | adapters
     return Snapshot(

@@ -18,21 +18,21 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Team:
-    """`size` processes of which this one is `rank`. `Team()` is one process that needs no process group."""
+class ProcessGroup:
+    """`size` processes of which this one is `rank`. `ProcessGroup()` is one process that needs no process group."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def current(cls) -> "Team":
-        """The team of torch's process group, or a team of one when there is none."""
+    def current(cls) -> "ProcessGroup":
+        """The group of torch's process group, or a group of one when there is none."""
         if dist.is_available() and dist.is_initialized():
             return cls(rank=dist.get_rank(), size=dist.get_world_size())
         return cls()
 
     @property
-    def leads(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether this rank talks to the outside."""
         return self.rank == 0
 
@@ -47,13 +47,13 @@ class Team:
         if self.size > 1:
             dist.all_reduce(tensor)
 
-    def from_lead(self, call: Callable[[], T]) -> T:
+    def run_on_rank_zero(self, call: Callable[[], T]) -> T:
         """Run `call` on the first rank only and return its result on every rank; what it raises is raised on every
         rank."""
         if self.size == 1:
             return call()
         box: list[object] = [None, None]
-        if self.leads:
+        if self.is_rank_zero:
             try:
                 box[0] = call()
             except Exception as error:  # noqa: BLE001  (raised again below, on every rank)
@@ -63,7 +63,7 @@ class Team:
             raise cast(Exception, box[1])
         return cast(T, box[0])
 
-    def together(self, call: Callable[[], T]) -> T:
+    def run_on_all(self, call: Callable[[], T]) -> T:
         """Run `call` on every rank; if it raises on any, the first error (by rank) is raised on all."""
         if self.size == 1:
             return call()

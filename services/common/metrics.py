@@ -148,7 +148,7 @@ STAGE_BOUNDARY_RATIO = _gauge(
     "Share of the stage's time in which workers waited for uploads and verdicts or stood still for copies.",
 )
 LEARNING_RATE = _gauge("retain_learning_rate", _STAGE, "Learning rate now.")
-GENERAL_SHARE = _gauge("retain_general_share", _STAGE, "Share of general text among the tokens that bear loss.")
+GENERAL_SHARE = _gauge("retain_general_share", _STAGE, "Share of general text among the target tokens.")
 CURRICULUM_LEVEL = _gauge("retain_curriculum_level", _STAGE, "Curriculum level, from 1; 0 without a curriculum.")
 STAGE_RUNNING = _gauge(
     "retain_stage_running", ("run", "stage", "kind"), "1 while a stage is trained; the series goes when it is not."

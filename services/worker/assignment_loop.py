@@ -16,14 +16,14 @@ import torch
 from model.errors import RetainModelError
 from model.training.job import Verdict
 from model.training.malloc import keep_freed_memory
-from model.training.process_group import Team
+from model.training.process_group import ProcessGroup
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.cache.disk_space import when_there_is_room
 from services.common.errors import FailedPrecondition, RetainError, Stale, Unavailable
 from services.common.logging import configure_logging, get_logger
 from services.common.store.minio_store import MinioStore
 from services.worker import leaving
-from services.worker.attempt.run_attempt import Lead, interrupted, run_stage
+from services.worker.attempt.run_attempt import RankZero, interrupted, run_stage
 from services.worker.cache_root import default_root
 from services.worker.leaving import ToldToLeave
 from services.worker.local_cache import LocalCache
@@ -65,51 +65,54 @@ def work_loop(config: Mapping[str, Any]) -> None:
     configure_logging("worker")
     torch.set_num_threads(worker.threads)
     keep_freed_memory()
-    team = Team.current()
+    group = ProcessGroup.current()
     store = MinioStore.from_env()
     root = worker.cache or default_root()
-    lead = start_lead(worker, store) if team.leads else None
+    rank_zero = start_rank_zero(worker, store) if group.is_rank_zero else None
     try:
         with leaving.PROCESS.at_work():
-            cache = open_cache(root, store, team, lead)
+            cache = open_cache(root, store, group, rank_zero)
             if cache is None:
                 return
-            with Present(cache.content, run_id=worker.run_id), relayed(team, store=store, cache=cache, lead=lead):
-                while serve(team, store=store, cache=cache, lead=lead):
+            with (
+                Present(cache.content, run_id=worker.run_id),
+                relayed(group, store=store, cache=cache, rank_zero=rank_zero),
+            ):
+                while serve(group, store=store, cache=cache, rank_zero=rank_zero):
                     pass
     finally:
-        if lead is not None:
-            lead.progress.close()
-            lead.control.close()
+        if rank_zero is not None:
+            rank_zero.progress.close()
+            rank_zero.control.close()
         store.close()
 
 
-def start_lead(worker: WorkerConfig, store: MinioStore) -> Lead:
+def start_rank_zero(worker: WorkerConfig, store: MinioStore) -> RankZero:
     """The first rank's lines to the orchestrator."""
     control = ControlClient.from_env(run_id=worker.run_id, submission=worker.submission, leaving=leaving.PROCESS)
     progress = ProgressReporter(control.report_progress)
     store.on_retry, store.on_waiting = progress.upload_failed, progress.waiting
-    return Lead(control=control, progress=progress)
+    return RankZero(control=control, progress=progress)
 
 
-def open_cache(root: Path, store: MinioStore, team: Team, lead: Lead | None) -> LocalCache | None:
+def open_cache(root: Path, store: MinioStore, group: ProcessGroup, rank_zero: RankZero | None) -> LocalCache | None:
     """The cache of this machine; None when its folder is not ours to use, which the run is told."""
     try:
-        return team.together(lambda: room_for_cache(store, root))
+        return group.run_on_all(lambda: room_for_cache(store, root))
     except ToldToLeave:
         return None
     except FailedPrecondition as error:
         get_logger().error("no local cache", error=str(error))
         refused = error
     try:
-        work = ask(team, lead)
+        work = ask(group, rank_zero)
     except (Stale, ToldToLeave):
         return None
     kind = work.WhichOneof("work")
-    if lead is not None and kind != "release":
+    if rank_zero is not None and kind != "release":
         given = work.prepare if kind == "prepare" else work.stage
         index = -1 if kind == "prepare" else work.stage.index
-        lead.control.end_stage(
+        rank_zero.control.end_stage(
             control_pb2.EndStageRequest(
                 attempt=given.attempt,
                 stage_index=index,
@@ -132,14 +135,14 @@ def room_for_cache(store: MinioStore, root: Path) -> LocalCache:
 
 
 @contextmanager
-def relayed(team: Team, *, store: MinioStore, cache: LocalCache, lead: Lead | None) -> Iterator[None]:
+def relayed(group: ProcessGroup, *, store: MinioStore, cache: LocalCache, rank_zero: RankZero | None) -> Iterator[None]:
     """Every sign of work of every rank becomes one of the group's, and every rank's being told to leave too."""
-    counters = counters_of(team)
+    counters = counters_of(group)
     relay: BeatSender | BeatReceiver | None = None
-    if lead is not None:
-        cache.content.beat, cache.content.told = lead.progress.beat, lead.progress.waiting
+    if rank_zero is not None:
+        cache.content.beat, cache.content.told = rank_zero.progress.beat, rank_zero.progress.waiting
         if counters is not None:
-            relay = BeatReceiver(counters, beat=lead.progress.beat, leave=leaving.PROCESS.ask)
+            relay = BeatReceiver(counters, beat=rank_zero.progress.beat, leave=leaving.PROCESS.ask)
     elif counters is not None:
         relay = BeatSender(counters, told=lambda: leaving.PROCESS.asked)
         cache.content.beat = store.on_retry = relay.beat
@@ -152,11 +155,11 @@ def relayed(team: Team, *, store: MinioStore, cache: LocalCache, lead: Lead | No
             relay.close()
 
 
-def serve(team: Team, *, store: MinioStore, cache: LocalCache, lead: Lead | None) -> bool:
+def serve(group: ProcessGroup, *, store: MinioStore, cache: LocalCache, rank_zero: RankZero | None) -> bool:
     """One assignment. Returns whether to ask for another. Raises Unavailable when nobody answered for very long."""
     log = get_logger()
     try:
-        work = ask(team, lead)
+        work = ask(group, rank_zero)
     except Stale as stale:
         log.info("this worker group is not the present one", error=str(stale))
         return False
@@ -170,9 +173,9 @@ def serve(team: Team, *, store: MinioStore, cache: LocalCache, lead: Lead | None
     try:
         with cache.assignment():
             if kind == "prepare":
-                team.from_lead(lambda: run_prepare(work.prepare, store=store, cache=cache, lead=lead))
+                group.run_on_rank_zero(lambda: run_prepare(work.prepare, store=store, cache=cache, rank_zero=rank_zero))
                 return True
-            outcome = run_stage(work.stage, store=store, cache=cache, team=team, lead=lead)
+            outcome = run_stage(work.stage, store=store, cache=cache, group=group, rank_zero=rank_zero)
     except Stale as stale:
         log.warning("the attempt is over", error=str(stale))
         return True
@@ -182,25 +185,29 @@ def serve(team: Team, *, store: MinioStore, cache: LocalCache, lead: Lead | None
     return outcome is None or outcome.directive is None or outcome.directive.verdict is not Verdict.STOP
 
 
-def ask(team: Team, lead: Lead | None) -> control_pb2.BeginAttemptResponse:
+def ask(group: ProcessGroup, rank_zero: RankZero | None) -> control_pb2.BeginAttemptResponse:
     """The next assignment, on every rank. Messages travel as bytes."""
 
     def begin() -> bytes:
-        assert lead is not None, "from_lead calls this on the first rank only"
-        return lead.control.begin_attempt().SerializeToString()
+        assert rank_zero is not None, "run_on_rank_zero calls this on the first rank only"
+        return rank_zero.control.begin_attempt().SerializeToString()
 
-    return control_pb2.BeginAttemptResponse.FromString(team.from_lead(begin))
+    return control_pb2.BeginAttemptResponse.FromString(group.run_on_rank_zero(begin))
 
 
-def run_prepare(work: control_pb2.PrepareWork, *, store: MinioStore, cache: LocalCache, lead: Lead | None) -> None:
+def run_prepare(
+    work: control_pb2.PrepareWork, *, store: MinioStore, cache: LocalCache, rank_zero: RankZero | None
+) -> None:
     """Prepare and tell what was made, or which fault of the spec or its data makes it impossible."""
-    assert lead is not None, "only the first rank prepares"
+    assert rank_zero is not None, "only the first rank prepares"
     log = get_logger().bind(attempt=work.attempt)
     request = control_pb2.EndStageRequest(attempt=work.attempt, stage_index=-1)
-    with lead.progress.attempt(attempt=work.attempt, stage_index=-1, phase=PREPARING):
+    with rank_zero.progress.attempt(attempt=work.attempt, stage_index=-1, phase=PREPARING):
         try:
-            with computing(lead.progress.beat):
-                runner = PrepareRunner(store=store, cache=cache, progress=lead.progress, leaving=lead.control.leaving)
+            with computing(rank_zero.progress.beat):
+                runner = PrepareRunner(
+                    store=store, cache=cache, progress=rank_zero.progress, leaving=rank_zero.control.leaving
+                )
                 prepared = runner.run(work)
             request.outcome = control_pb2.END_OUTCOME_COMPLETED
             request.prepared.CopyFrom(prepared)
@@ -208,10 +215,10 @@ def run_prepare(work: control_pb2.PrepareWork, *, store: MinioStore, cache: Loca
         except (Stale, Unavailable):
             raise
         except ToldToLeave as told:
-            lead.control.end_stage(interrupted(work.attempt, -1, told))
+            rank_zero.control.end_stage(interrupted(work.attempt, -1, told))
             raise
         except (RetainModelError, RetainError) as error:
             log.error("preparing failed", reason=error.reason, error=str(error))
             request.outcome = control_pb2.END_OUTCOME_FAILED
             request.reason, request.message = error.reason, str(error)
-        lead.control.end_stage(request)
+        rank_zero.control.end_stage(request)

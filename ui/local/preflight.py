@@ -38,7 +38,7 @@ class LocalCheck:
 
     def details(self) -> list[list[str]]:
         """What else there is to know of each source: what was left out or cut, and of conversations the first one as
-        the model reads it, with the words that bear loss."""
+        the model reads it, with its target tokens marked."""
         return [_details(facts) for facts in self.sources]
 
 
@@ -206,8 +206,8 @@ def _details(facts: dict[str, Any]) -> list[str]:
     example = facts.get("example")
     if example:
         place = example["place"].replace(facts["path"], uri)
-        made.append(f"  {place} as the model reads it; `learns` marks what bears loss:")
-        made += [f"    {'learns' if p['bears_loss'] else 'reads '} | {_shown(p['text'])}" for p in example["pieces"]]
+        made.append(f"  {place} as the model reads it; `learns` marks the target tokens:")
+        made += [f"    {'learns' if p['is_target'] else 'reads '} | {_shown(p['text'])}" for p in example["pieces"]]
     return made
 
 

@@ -7,7 +7,7 @@ from model.errors import NonFinite, RetainModelError
 from model.tokenization.tokenizer import Tokenizer
 from model.training.job import Interruption, StageJob, StageOutcome, Verdict
 from model.training.loop import train_stage
-from model.training.process_group import Team
+from model.training.process_group import ProcessGroup
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.errors import RetainError, Stale, Unavailable
 from services.common.logging import get_logger
@@ -25,7 +25,7 @@ from services.worker.reporting.progress import LOADING, TRAINING, ProgressReport
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lead:
+class RankZero:
     """What only the first rank has: its lines to the orchestrator."""
 
     control: ControlClient
@@ -33,35 +33,45 @@ class Lead:
 
 
 def run_stage(
-    work: control_pb2.StageWork, *, store: ObjectStore, cache: LocalCache, team: Team, lead: Lead | None
+    work: control_pb2.StageWork,
+    *,
+    store: ObjectStore,
+    cache: LocalCache,
+    group: ProcessGroup,
+    rank_zero: RankZero | None,
 ) -> StageOutcome | None:
     """Run the attempt; None when it ended in a fault that was reported. Raises Stale when it was fenced off,
     ToldToLeave when the group is to leave, which was reported too, and Unavailable when a server stayed away for longer
     than anybody waits."""
-    if lead is None:
-        return _attempt(work, store=store, cache=cache, team=team, lead=None)
-    with lead.progress.attempt(attempt=work.attempt, stage_index=work.index, phase=LOADING):
-        return _attempt(work, store=store, cache=cache, team=team, lead=lead)
+    if rank_zero is None:
+        return _attempt(work, store=store, cache=cache, group=group, rank_zero=None)
+    with rank_zero.progress.attempt(attempt=work.attempt, stage_index=work.index, phase=LOADING):
+        return _attempt(work, store=store, cache=cache, group=group, rank_zero=rank_zero)
 
 
 def _attempt(
-    work: control_pb2.StageWork, *, store: ObjectStore, cache: LocalCache, team: Team, lead: Lead | None
+    work: control_pb2.StageWork,
+    *,
+    store: ObjectStore,
+    cache: LocalCache,
+    group: ProcessGroup,
+    rank_zero: RankZero | None,
 ) -> StageOutcome | None:
     log = get_logger().bind(attempt=work.attempt, stage=work.name)
     try:
-        job, tokenizer = team.together(lambda: _load(work, cache))
+        job, tokenizer = group.run_on_all(lambda: _load(work, cache))
         log.info("loaded", step=job.resume.step if job.resume else 0, total_steps=job.total_steps)
-        outcome = _train(work, job, tokenizer, store=store, cache=cache, team=team, lead=lead)
+        outcome = _train(work, job, tokenizer, store=store, cache=cache, group=group, rank_zero=rank_zero)
     except (Stale, Unavailable):
         raise
     except ToldToLeave as told:
-        _tell(team, lead, interrupted(work.attempt, work.index, told))
+        _tell(group, rank_zero, interrupted(work.attempt, work.index, told))
         raise
     except DamagedCheckpoint as damage:
         log.error("a checkpoint is damaged", checkpoint=damage.checkpoint.uri, error=str(damage))
         request = interrupted(work.attempt, work.index, damage)
         request.damaged.CopyFrom(damage.checkpoint)
-        _tell(team, lead, request)
+        _tell(group, rank_zero, request)
         return None
     except (RetainModelError, RetainError) as error:
         # The same on every rank: errors of loading and of ports are shared, those of training follow from shared
@@ -75,7 +85,7 @@ def _attempt(
             reason=reason,
             message=str(error),
         )
-        _tell(team, lead, request)
+        _tell(group, rank_zero, request)
         return None
     log.info(
         "the attempt ended",
@@ -88,11 +98,11 @@ def _attempt(
         if outcome.interruption is Interruption.FENCED:
             raise Stale("the attempt was fenced off")
         left = ToldToLeave(f"the workers were told to leave at step {outcome.step}")
-        _tell(team, lead, interrupted(work.attempt, work.index, left))
+        _tell(group, rank_zero, interrupted(work.attempt, work.index, left))
         raise left
     if outcome.directive.verdict is Verdict.ACCEPT:
         done = control_pb2.END_OUTCOME_COMPLETED
-        _tell(team, lead, control_pb2.EndStageRequest(attempt=work.attempt, stage_index=work.index, outcome=done))
+        _tell(group, rank_zero, control_pb2.EndStageRequest(attempt=work.attempt, stage_index=work.index, outcome=done))
     return outcome
 
 
@@ -112,11 +122,11 @@ def _train(
     *,
     store: ObjectStore,
     cache: LocalCache,
-    team: Team,
-    lead: Lead | None,
+    group: ProcessGroup,
+    rank_zero: RankZero | None,
 ) -> StageOutcome:
-    if lead is None:
-        return train_stage(job, NoPorts(), team)
+    if rank_zero is None:
+        return train_stage(job, NoPorts(), group)
     lineage = Lineage(
         attempt=work.attempt,
         stage_index=work.index,
@@ -128,26 +138,26 @@ def _train(
         lineage,
         store=store,
         cache=cache,
-        control=lead.control,
-        progress=lead.progress,
+        control=rank_zero.control,
+        progress=rank_zero.progress,
         tokenizer=tokenizer,
         held_out=HeldOut.union(HeldOut.read(cache.shard(folder).folder) for folder in work.shards),
     )
     # The first step may compile for minutes: until it is done, computing is the sign of work.
-    first_step = ComputingWatch(lead.progress.beat).start()
+    first_step = ComputingWatch(rank_zero.progress.beat).start()
     ports = ServicePorts(
         attempt=work.attempt,
         stage_index=work.index,
         publisher=publisher,
-        control=lead.control,
-        progress=lead.progress,
+        control=rank_zero.control,
+        progress=rank_zero.progress,
         first_step_done=first_step.stop,
     )
     if job.resume is not None:
-        lead.progress.start_at(step=job.resume.step, tokens=job.resume.tokens)
-    lead.progress.phase(TRAINING)
+        rank_zero.progress.start_at(step=job.resume.step, tokens=job.resume.tokens)
+    rank_zero.progress.phase(TRAINING)
     try:
-        return train_stage(job, ports, team)
+        return train_stage(job, ports, group)
     finally:
         first_step.stop()
         publisher.abandon()
@@ -164,9 +174,9 @@ def interrupted(attempt: int, stage_index: int, why: RetainError) -> control_pb2
     )
 
 
-def _tell(team: Team, lead: Lead | None, request: control_pb2.EndStageRequest) -> None:
+def _tell(group: ProcessGroup, rank_zero: RankZero | None, request: control_pb2.EndStageRequest) -> None:
     def tell() -> None:
-        if lead is not None:
-            lead.control.end_stage(request)
+        if rank_zero is not None:
+            rank_zero.control.end_stage(request)
 
-    team.from_lead(tell)
+    group.run_on_rank_zero(tell)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from model.training.process_group import Team
+from model.training.process_group import ProcessGroup
 from services.common.logging import get_logger
 
 T = TypeVar("T")
@@ -88,9 +88,9 @@ class BeatReceiver:
             self._leave()
 
 
-def counters_of(team: Team) -> Counters | None:
-    """The process group's store; None for a team of one."""
-    if team.size == 1:
+def counters_of(group: ProcessGroup) -> Counters | None:
+    """The process group's store; None for a group of one."""
+    if group.size == 1:
         return None
     from torch.distributed.distributed_c10d import _get_default_store
 

@@ -69,7 +69,7 @@ class SyntheticStream:
     def set_shares(self, shares: Mapping[str, float]) -> None:
         self.shares = dict(shares)
 
-    def observe(self, batch: SyntheticBatch, nats_R: Sequence[float]) -> None:
+    def record_losses(self, batch: SyntheticBatch, nats_R: Sequence[float]) -> None:
         self.observed.append(list(nats_R))
 
     def set_progress(self, fraction: float) -> None:

@@ -57,12 +57,12 @@ def test_a_masked_example_and_what_was_left_out_are_printed(
     assert outcome.code == 0, outcome.err
     assert outcome.out.splitlines()[1:5] == [
         "  talks: left out: about the data: 1 (README.md)",
-        "  talks/train.jsonl:1 as the model reads it; `learns` marks what bears loss:",
+        "  talks/train.jsonl:1 as the model reads it; `learns` marks the target tokens:",
         "    reads  | <|bos|><|user|>Hello 0?<|end|><|assistant|>",
         "    learns | Yes.<|end|>",
     ]
     found = retain("validate", spec, "--set", "stages.2.data.chat=talks/", "--json").json
-    assert found["sources"][0]["example"]["pieces"][1] == {"text": "Yes.<|end|>", "bears_loss": True}
+    assert found["sources"][0]["example"]["pieces"][1] == {"text": "Yes.<|end|>", "is_target": True}
 
 
 def test_faults_here_and_on_the_server_come_together(

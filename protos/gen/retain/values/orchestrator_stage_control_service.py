@@ -147,7 +147,7 @@ class ReportProgressRequest:
     tokens: int = 0
     """Tokens done."""
     train_loss_nats: float = 0.0
-    """Loss of the steps since the last report: summed nats over summed targets that bear loss."""
+    """Loss of the steps since the last report: summed nats over summed target tokens."""
     learning_rate: float = 0.0
     """Learning rate."""
     tokens_per_second: float = 0.0

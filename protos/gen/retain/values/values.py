@@ -69,7 +69,7 @@ class SetResult(derived.SetResult):
     nats: float = 0.0
     """Summed negative log likelihood in nats."""
     tokens: int = 0
-    """Tokens that bear loss."""
+    """Target tokens."""
     bytes: int = 0
     """UTF-8 bytes of their text."""
     loss_nats: float = 0.0
@@ -125,7 +125,7 @@ class PreparedFolder:
     tokens: int = 0
     """Tokens in it."""
     loss_tokens: int = 0
-    """Tokens that bear loss."""
+    """Target tokens."""
     documents: int = 0
     """Documents in it."""
     left_out: int = 0

@@ -1,6 +1,6 @@
 """The ladder: what is changed when a stage forgets too much.
 
-The replay share of the worst set goes up to the next rung, 20, 30, 50 % of the tokens that bear loss; after the last
+The replay share of the worst set goes up to the next rung, 20, 30, 50 % of the target tokens; after the last
 rung the learning rate is halved. Measured on the same data, a nat of forgetting saved by replay costs about a third of
 the target loss of one saved by the learning rate: so share comes first.
 """

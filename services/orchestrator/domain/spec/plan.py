@@ -14,8 +14,8 @@ class PlannedStage:
     """One stage of the plan. `steps`, `tokens` and `boundaries` are 0 until preparing tells how long an epoch is.
 
     `sources` maps a role (`general`, a domain's name, `chat`, a further retention set) to a URI; `target` is the role
-    that is learned, `retention_sets` those that must be kept; `shares` gives each of these its part of the tokens that
-    bear loss, but for those in `never_replayed`, which have neither a source nor a share.
+    that is learned, `retention_sets` those that must be kept; `shares` gives each of these its part of the target
+    tokens, but for those in `never_replayed`, which have neither a source nor a share.
     """
 
     index: int
@@ -128,8 +128,8 @@ def steps_of_epochs(
     """Steps in which a stage passes over its target text `epochs` times if every row were full, at least 1: what is
     used when preparing did not count them (it does, see model/dataloader/passes.py, by drawing the batches themselves).
 
-    `replay_share` is of the tokens that bear loss. Where only some of the target's tokens do (d of them: the answers of
-    a conversation), the target takes f = (1 - s) / (1 - s + s d) of all tokens for a replay share of s.
+    `replay_share` is of the target tokens. Where only some tokens of the stage's own text are targets (d of them: the
+    answers of a conversation), the target takes f = (1 - s) / (1 - s + s d) of all tokens for a replay share of s.
     """
     density = target_loss_tokens / target_tokens
     target_part = (1 - replay_share) / (1 - replay_share + replay_share * density)

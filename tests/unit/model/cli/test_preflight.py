@@ -197,16 +197,16 @@ def talk(number: int) -> list[dict]:
     return [{"role": "user", "content": f"Hello {number}?"}, TALK[1]]
 
 
-def test_a_conversation_is_shown_as_the_model_reads_it_with_what_bears_loss(tmp_path):
+def test_a_conversation_is_shown_as_the_model_reads_it_with_its_target_tokens_marked(tmp_path):
     path = write(tmp_path / "chat.jsonl", *({"messages": talk(n)} for n in range(400)))
     facts, found = check_source(asked(path, "chat"))
     assert found == []
     assert facts["example"]["place"] == f"{path}:1"
-    pieces = [(piece["text"], piece["bears_loss"]) for piece in facts["example"]["pieces"]]
+    pieces = [(piece["text"], piece["is_target"]) for piece in facts["example"]["pieces"]]
     assert pieces == [("<|bos|><|user|>Hello 0?<|end|><|assistant|>", False), ("Yes.<|end|>", True)]
     with_template(tmp_path / "model", CHATML)
     facts, _ = check_source(asked(path, "chat"), template=str(tmp_path / "model"))
-    pieces = [(piece["text"], piece["bears_loss"]) for piece in facts["example"]["pieces"]]
+    pieces = [(piece["text"], piece["is_target"]) for piece in facts["example"]["pieces"]]
     assert pieces == [("<|user|>Hello 0?<|end|><|assistant|>", False), ("Yes.<|end|>", True)]
 
 

@@ -42,8 +42,8 @@ def flat(parts):
 
 
 def losses(batch, mean_nats):
-    """Summed nats of each row when the mean of a band is `mean_nats(band)`."""
-    return [tokens * mean_nats(band) for tokens, band in zip(batch.loss_tokens_R, batch.band_R, strict=True)]
+    """Summed nats of each row when the mean of a bucket is `mean_nats(bucket)`."""
+    return [tokens * mean_nats(bucket) for tokens, bucket in zip(batch.loss_tokens_R, batch.bucket_R, strict=True)]
 
 
 def advance(stream, steps, total=40):
@@ -53,9 +53,12 @@ def advance(stream, steps, total=40):
         if stream.batches == total // 2:
             stream.set_shares({"general": 0.4, "chat": 0.1})
         batch = stream.next_batch()
-        stream.observe(
+        stream.record_losses(
             batch,
-            [tokens * (1.0 + 0.1 * band) for tokens, band in zip(batch.loss_tokens_R, batch.band_R, strict=False)],
+            [
+                tokens * (1.0 + 0.1 * bucket)
+                for tokens, bucket in zip(batch.loss_tokens_R, batch.bucket_R, strict=False)
+            ],
         )
         batches.append(batch)
     return batches
@@ -67,7 +70,7 @@ def same(left, right):
         and torch.equal(left.targets_RT, right.targets_RT)
         and torch.equal(left.segments_RT, right.segments_RT)
         and left.source_R == right.source_R
-        and left.band_R == right.band_R
+        and left.bucket_R == right.bucket_R
     )
 
 
@@ -147,7 +150,7 @@ def test_one_epoch_in_stages_reads_the_documents_of_the_random_control(shards):
             stream.set_progress(step / steps)
             seen[strategy] += stream.next_batch().targets_RT.flatten().tolist()
     assert len(seen[Strategy.STAGED]) == len(seen[Strategy.RANDOM])
-    # Stages end between rows and bands between documents, so up to a few rows of tokens differ, of 799.
+    # Stages end between rows and buckets between documents, so up to a few rows of tokens differ, of 799.
     assert len(set(seen[Strategy.STAGED]) ^ set(seen[Strategy.RANDOM])) <= 6 * CONTEXT * ROWS // 2
 
 
@@ -159,13 +162,13 @@ def test_competence_opens_the_data_from_the_easy_end(shards):
     assert max(flat(found[30:])) > 4.5
 
 
-def test_ranges_choose_the_bands_and_an_empty_one_is_refused(shards):
+def test_ranges_choose_the_buckets_and_an_empty_one_is_refused(shards):
     code = {"code": shards["code"]}
     ranges = ((1.0, 2.0), (2.0, 3.5), (3.5, 5.0))
     found = difficulties_of(stream_of(code, strategy=Strategy.STAGED, shares={}, ranges=ranges), code, 20)
     assert max(flat(found[:6])) <= 2.0
     assert min(flat(found[12:])) > 3.5
-    with pytest.raises(BadConfig, match="band 2"):
+    with pytest.raises(BadConfig, match="bucket 2"):
         stream_of(code, strategy=Strategy.STAGED, shares={}, levels=2, ranges=((1.0, 5.0), (4.9999, 4.99991)))
 
 
@@ -177,12 +180,13 @@ def test_self_paced_prefers_what_is_easy_for_the_model_now(shards):
         stream.set_progress(0.0)
         batch = stream.next_batch()
         # The model finds the hardest documents easiest.
-        stream.observe(
-            batch, [tokens * (10.0 - band) for tokens, band in zip(batch.loss_tokens_R, batch.band_R, strict=False)]
+        stream.record_losses(
+            batch,
+            [tokens * (10.0 - bucket) for tokens, bucket in zip(batch.loss_tokens_R, batch.bucket_R, strict=False)],
         )
         if step >= 10:
-            for band in batch.band_R:
-                counts[band] += 1
+            for bucket in batch.bucket_R:
+                counts[bucket] += 1
     assert counts[8] + counts[9] > 0.75 * sum(counts)
 
 

@@ -1,4 +1,4 @@
-"""Rows of a lane: every token a target once an epoch, conversations kept apart, cursors that resume exactly."""
+"""Rows of a reader: every token a target once an epoch, conversations kept apart, cursors that resume exactly."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model.dataloader.packed_reader import Lane, mixed_key, splitmix64
+from model.dataloader.packed_reader import PackedReader, mixed_key, splitmix64
 from model.errors import BadConfig, EmptyBatch
 from tests.unit.model.data_helpers import make_shard, numbered
 
@@ -34,18 +34,18 @@ def test_keys_depend_on_the_order_of_their_parts():
 def test_every_token_is_a_target_exactly_once_an_epoch(lengths, context, seed):
     with tempfile.TemporaryDirectory() as folder:
         shard = make_shard(Path(folder) / "s", numbered(lengths))
-        lane = Lane(shard, key=seed, context=context)
+        reader = PackedReader(shard, key=seed, context=context)
         total = sum(lengths)
-        targets = [int(t) for _ in range(-(-3 * total // context)) for t in lane.next_row().targets_T]
-        first = Lane(shard, key=seed, context=context).next_row().inputs_T[0]
+        targets = [int(t) for _ in range(-(-3 * total // context)) for t in reader.next_row().targets_T]
+        first = PackedReader(shard, key=seed, context=context).next_row().inputs_T[0]
         stream = [int(first), *targets]
         for epoch in range(3):
             assert sorted(stream[epoch * total : (epoch + 1) * total]) == list(range(total))
 
 
 def test_inputs_are_the_tokens_before_the_targets(tmp_path):
-    lane = Lane(make_shard(tmp_path / "s", numbered([5, 7, 3])), key=3, context=4)
-    rows = [lane.next_row() for _ in range(4)]
+    reader = PackedReader(make_shard(tmp_path / "s", numbered([5, 7, 3])), key=3, context=4)
+    rows = [reader.next_row() for _ in range(4)]
     for row, following in itertools.pairwise(rows):
         assert row.inputs_T[1:].tolist() == row.targets_T[:-1].tolist()
         assert following.inputs_T[0] == row.targets_T[-1]
@@ -54,12 +54,12 @@ def test_inputs_are_the_tokens_before_the_targets(tmp_path):
 def test_epochs_come_in_different_orders_and_seeds_too(tmp_path):
     shard = make_shard(tmp_path / "s", numbered([1] * 40))
 
-    def epoch(lane):
-        return tuple(int(t) for _ in range(4) for t in lane.next_row().targets_T)
+    def epoch(reader):
+        return tuple(int(t) for _ in range(4) for t in reader.next_row().targets_T)
 
-    lane = Lane(shard, key=1, context=10)
-    assert len({epoch(lane), epoch(lane), epoch(Lane(shard, key=2, context=10))}) == 3
-    assert epoch(Lane(shard, key=1, context=10)) == epoch(Lane(shard, key=1, context=10))
+    reader = PackedReader(shard, key=1, context=10)
+    assert len({epoch(reader), epoch(reader), epoch(PackedReader(shard, key=2, context=10))}) == 3
+    assert epoch(PackedReader(shard, key=1, context=10)) == epoch(PackedReader(shard, key=1, context=10))
 
 
 @settings(max_examples=25, deadline=None)
@@ -85,12 +85,12 @@ def test_chat_rows_bear_loss_on_masked_tokens_once_an_epoch_and_never_across_con
         shard = make_shard(Path(folder) / "s", documents, masks=conversations)
         if not wanted:
             with pytest.raises(EmptyBatch):
-                Lane(shard, key=seed, context=context)
+                PackedReader(shard, key=seed, context=context)
             return
-        lane = Lane(shard, key=seed, context=context)
+        reader = PackedReader(shard, key=seed, context=context)
         seen: Counter[int] = Counter()
         while not seen or min(seen[t] for t in wanted) < 2:
-            row = lane.next_row()
+            row = reader.next_row()
             assert row.loss_tokens == int((row.targets_T != -100).sum()) > 0
             for at in np.flatnonzero(row.targets_T != -100):
                 target, before = int(row.targets_T[at]), int(row.inputs_T[at])
@@ -112,8 +112,8 @@ def test_chat_rows_bear_loss_on_masked_tokens_once_an_epoch_and_never_across_con
 def test_short_conversations_fill_rows_well(tmp_path):
     lengths = [20 + 7 * (i % 11) for i in range(300)]
     masks = [[0] * (n // 2) + [1] * (n - n // 2) for n in lengths]
-    lane = Lane(make_shard(tmp_path / "s", numbered(lengths), masks=masks), key=0, context=255)
-    used = [int((lane.next_row().inputs_T > 0).sum()) for _ in range(50)]
+    reader = PackedReader(make_shard(tmp_path / "s", numbered(lengths), masks=masks), key=0, context=255)
+    used = [int((reader.next_row().inputs_T > 0).sum()) for _ in range(50)]
     assert np.mean(used) / 255 > 0.95
 
 
@@ -122,12 +122,12 @@ def test_a_cursor_resumes_exactly_through_json(tmp_path, chat):
     documents = numbered([3 + i % 5 for i in range(30)], start=1)
     masks = [[i % 2 for i in range(len(d))] for d in documents] if chat else None
     shard = make_shard(tmp_path / "s", documents, masks=masks)
-    lane = Lane(shard, key=9, context=8)
+    reader = PackedReader(shard, key=9, context=8)
     for _ in range(17):
-        lane.next_row()
-    cursor = json.loads(json.dumps(lane.cursor()))
-    expected = [lane.next_row() for _ in range(20)]
-    other = Lane(shard, key=9, context=8)
+        reader.next_row()
+    cursor = json.loads(json.dumps(reader.cursor()))
+    expected = [reader.next_row() for _ in range(20)]
+    other = PackedReader(shard, key=9, context=8)
     other.seek(cursor)
     for row in expected:
         again = other.next_row()
@@ -136,6 +136,6 @@ def test_a_cursor_resumes_exactly_through_json(tmp_path, chat):
 
 
 def test_a_cursor_of_other_data_is_refused(tmp_path):
-    lane = Lane(make_shard(tmp_path / "s", numbered([4, 4])), key=0, context=2)
+    reader = PackedReader(make_shard(tmp_path / "s", numbered([4, 4])), key=0, context=2)
     with pytest.raises(BadConfig, match="2 documents"):
-        lane.seek({"epoch": 0, "place": 7, "offset": 0})
+        reader.seek({"epoch": 0, "place": 7, "offset": 0})

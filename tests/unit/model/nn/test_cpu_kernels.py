@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.nn import cpu_kernels as fused
+from model.nn import cpu_kernels
 from model.nn.config import ModelConfig
 from model.nn.llama import Llama
 
@@ -21,7 +21,7 @@ def _inputs(*shapes: tuple[int, ...]) -> list[Tensor]:
 def test_feed_forward_has_the_gradients_that_differences_give() -> None:
     x, norm, gate, up, down = _inputs((2, 3, 4), (4,), (6, 4), (6, 4), (4, 6))
     assert torch.autograd.gradcheck(
-        lambda *args: fused.feed_forward(args[0], args[1], 1e-5, *args[2:]), (x, norm, gate, up, down)
+        lambda *args: cpu_kernels.feed_forward(args[0], args[1], 1e-5, *args[2:]), (x, norm, gate, up, down)
     )
 
 
@@ -33,7 +33,7 @@ def test_queries_keys_and_values_have_the_gradients_that_differences_give(per_ro
     (x, norm), weights = _inputs((2, 3, 4), (4,)), [p for linear in linears for p in linear.parameters()]
 
     def call(x_BTE: Tensor, norm_E: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
-        return fused.queries_keys_values(x_BTE, norm_E, 1e-5, (angles.cos(), angles.sin()), 4, *linears)
+        return cpu_kernels.queries_keys_values(x_BTE, norm_E, 1e-5, (angles.cos(), angles.sin()), 4, *linears)
 
     assert torch.autograd.gradcheck(call, (x, norm, *weights))
 
@@ -54,7 +54,7 @@ def test_a_model_gives_the_same_loss_and_gradients_on_both_paths(packed: bool, m
     again, same = run()
     assert loss == again
     assert all(torch.equal(*pair) for pair in zip(gradients, same, strict=True))
-    monkeypatch.setattr(fused, "usable", lambda *_: False)
+    monkeypatch.setattr(cpu_kernels, "usable", lambda *_: False)
     plain_loss, plain = run()
     assert loss == pytest.approx(plain_loss, rel=1e-6)
     for ours, theirs in zip(gradients, plain, strict=True):
@@ -64,12 +64,12 @@ def test_a_model_gives_the_same_loss_and_gradients_on_both_paths(packed: bool, m
 def test_frozen_adapted_and_bfloat16_layers_take_the_modules_own_operations() -> None:
     layer = Llama(CONFIG, seed=0).model.layers[0]
     x = torch.zeros(1, 2, 16)
-    assert fused.usable(x, layer.input_layernorm, layer.self_attn.q_proj)
-    assert not fused.usable(x.bfloat16(), layer.input_layernorm)
-    assert not fused.usable(x, nn.Sequential(layer.self_attn.q_proj))
+    assert cpu_kernels.usable(x, layer.input_layernorm, layer.self_attn.q_proj)
+    assert not cpu_kernels.usable(x.bfloat16(), layer.input_layernorm)
+    assert not cpu_kernels.usable(x, nn.Sequential(layer.self_attn.q_proj))
     with torch.autocast("cpu", torch.bfloat16):
-        assert not fused.usable(x, layer.input_layernorm)
+        assert not cpu_kernels.usable(x, layer.input_layernorm)
     layer.self_attn.q_proj.weight.requires_grad_(False)
-    assert not fused.usable(x, layer.self_attn.q_proj)
+    assert not cpu_kernels.usable(x, layer.self_attn.q_proj)
     with torch.no_grad():
-        assert fused.usable(x, layer.self_attn.q_proj)
+        assert cpu_kernels.usable(x, layer.self_attn.q_proj)

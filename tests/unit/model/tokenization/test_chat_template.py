@@ -38,7 +38,7 @@ def test_ids_and_mask_equal_transformers(tokenizer: Tokenizer, tmp_path: Path) -
     assert tokenizer.encode_prompt(TALK[:2]) == prompt
 
 
-def test_what_bears_loss_is_the_answer_and_its_end(tokenizer: Tokenizer) -> None:
+def test_target_tokens_are_the_answer_and_its_end(tokenizer: Tokenizer) -> None:
     ids, mask = encode_chat(tokenizer, TALK)
     said = tokenizer.decode([i for i, m in zip(ids, mask, strict=True) if m], skip_special_tokens=False)
     assert said == "\n\nHello, é 漢!<|end|>Bye.<|end|>"
@@ -107,7 +107,7 @@ def said(*turns: str, row: str | None = "chat.jsonl:3", **extra: str) -> Documen
     return Document(messages=messages, origin="o", meta={} if row is None else {"row": row})
 
 
-def test_an_example_is_the_text_with_what_bears_loss() -> None:
+def test_an_example_is_the_text_with_its_target_tokens_marked() -> None:
     example = render_example(default_chat_format(), said("Hi <|end|>", "Hello.", "Bye", "<|user|>"))
     assert example.pieces == (
         ("<|bos|><|user|>Hi <|end|><|end|><|assistant|>", False),
@@ -133,7 +133,7 @@ def test_reasoning_that_a_template_drops_later_is_refused_by_template_and_row(tm
     marked = REASONING.replace("{{ said }}<|im_end|>", "{% generation %}{{ said }}<|im_end|>{% endgeneration %}")
     example = render_example(tokenizer_with(marked).chat_format, two)
     assert example.notes == ("the chat template leaves out the reasoning of earlier answers",)
-    assert [text for text, bears_loss in example.pieces if bears_loss][-1] == "<think>more</think>\n5<|im_end|>"
+    assert [text for text, is_target in example.pieces if is_target][-1] == "<think>more</think>\n5<|im_end|>"
 
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
@@ -157,7 +157,7 @@ WITHOUT_END = {
         "no end token",
         "eos_token",
     ),
-    "an end that bears no loss": (
+    "an end that is no target": (
         "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{{ eos_token }}{% endfor %}",
         "no end token",
         "inside of",

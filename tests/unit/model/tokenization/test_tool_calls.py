@@ -62,7 +62,7 @@ def test_text_ids_and_mask_equal_transformers(template: str, beside: str, tmp_pa
     if template is TOOLS:
         assert mask == oracle["assistant_masks"]
         assert "[abc123xyz] sunny" in example.text
-    said = "".join(text for text, bears_loss in example.pieces if bears_loss)
+    said = "".join(text for text, is_target in example.pieces if is_target)
     assert said.startswith(f"{beside}<call>")
     assert '"city": "Paris"' in said
     assert said.endswith("It is sunny.<|im_end|>")

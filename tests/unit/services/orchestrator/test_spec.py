@@ -259,7 +259,7 @@ def test_the_plan_counts_steps_and_boundaries() -> None:
 
 def test_epochs_count_passes_over_the_target() -> None:
     """10,000 target tokens twice at 20 % replay are 25,000 tokens: 25 steps of 1,000. Where half of the target's tokens
-    bear loss, the target takes .8/(.8+.2*.5) = 8/9 of all tokens: 22.5 steps."""
+    are trained on, the target takes .8/(.8+.2*.5) = 8/9 of all tokens: 22.5 steps."""
     sizes = {"target_tokens": 10_000, "replay_share": 0.2, "tokens_per_step": 1000}
     assert steps_of_epochs(2, target_loss_tokens=10_000, **sizes) == 25
     assert steps_of_epochs(2, target_loss_tokens=5_000, **sizes) == 23
