@@ -85,7 +85,7 @@ class Cancelled(Exception):
 
 
 def printable(value: Any) -> Any:
-    """A text that any terminal, log and message can carry; what is not text comes back as it is.
+    """A text that any terminal, log and message can carry; what is not text is returned as it is.
 
     Half surrogates (in broken JSON, or in the name of a file whose bytes are not UTF-8) become escapes, control
     characters too, and what is longer than LONGEST_TEXT is cut with a count of the rest.

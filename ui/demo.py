@@ -104,7 +104,7 @@ def _report(run: Run, thresholds: Thresholds, console: Console) -> None:
 
 
 def _samples(client: "RetainClient", run: Run, console: Console) -> None:
-    """A few words that go on from a prompt, by the models that were trained on text."""
+    """A few words that continue a prompt, by the models that were trained on text."""
     console.print("\n[bold]Text from the models before fine-tuning")
     for stage in run.stages:
         reference, prompt = stage.accepted or stage.latest, PROMPTS.get(stage.domain) or PROMPTS.get(stage.kind)

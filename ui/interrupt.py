@@ -1,7 +1,7 @@
 """Ctrl-C that is not lost.
 
 Python raises KeyboardInterrupt wherever the main thread happens to be. Inside a callback of a C library, gRPC's among
-them, there is nobody to pass it on to: it is printed or dropped, and the program goes on as if nothing had been asked.
+them, there is nobody to pass it on to: it is printed or dropped, and the program continues as if nobody had asked.
 """
 
 import contextlib

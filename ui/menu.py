@@ -117,13 +117,13 @@ class Menu:
         if self._ask("Start it?", ["y", "n"]) == "n":
             return
         run = self._client.create_run(tree)
-        self._console.print(f"run {run.id}; Ctrl-C leaves it running and comes back here")
+        self._console.print(f"run {run.id}; Ctrl-C leaves it running and returns here")
         try:
             with insistent():
                 run = follow(self._client, run.id, view_for(self._console))
             self._console.print(outcome_line(run))
         except KeyboardInterrupt:
-            self._console.print(f"\nthe run goes on; `retain watch {run.id}` follows it")
+            self._console.print(f"\nthe run continues; `retain watch {run.id}` follows it")
 
     def _base(self, kind: str) -> Checkpoint | None:
         """Lets the person choose what to build on: an accepted earlier checkpoint or an imported model."""

@@ -2,7 +2,7 @@
 
     python -m deploy.local up [--foreground] [--json]    start what is not running, return when all of it is healthy
                            --only object_store,ray       of the five only these (for tests and for development); those
-                                                         that run already go on
+                                                         that run already continue
     python -m deploy.local down                          stop it; the state stays in RETAIN_HOME
     python -m deploy.local status [--json]               what runs where
     python -m deploy.local supervise                     the supervisor itself, in the foreground

@@ -15,8 +15,8 @@ from deploy.local.supervisor import Supervisor
 
 ROUNDS_OF_PORTS = 5
 INTERRUPTED = {
-    "up": "the stack goes on, `retain down` stops it",
-    "down": "what has been told to stop goes on stopping; `retain down` again waits for it",
+    "up": "the stack continues, `retain down` stops it",
+    "down": "what has been told to stop continues to stop; `retain down` again waits for it",
 }
 
 

@@ -47,7 +47,7 @@ class Alert:
     comparison: str
     threshold: float
     hold: str  # how long the comparison must be true: "0s" at once
-    keep: str  # how long it goes on after the comparison is no longer true
+    keep: str  # how long it continues after the comparison is no longer true
     severity: str  # info, warning, critical (pages)
     summary: str
     description: str

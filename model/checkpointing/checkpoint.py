@@ -1,7 +1,7 @@
-"""A checkpoint as a folder of plain files: what a stage goes on from, bit for bit.
+"""A checkpoint as a folder of plain files: what a stage resumes from, bit for bit.
 
     model/               config.json, tokenizer.json, model*.safetensors: opens with transformers as it is; and
-                         held_out.json: contents that whoever goes on from here must not train on
+                         held_out.json: contents that whoever resumes from here must not train on
                          (model/data/held_out.py)
     optimizer/           AdamW's state, by `{weight}.{moment}`, in safetensors shards
     trainer_state.json   step, tokens, RNG, a cursor per source, mix, LR scale, curriculum state
@@ -147,7 +147,7 @@ def write(
     held_out: HeldOut | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> Manifest:
-    """Write a checkpoint, the manifest last. The folder must not hold one yet. `held_out`: what whoever goes on from it
+    """Write a checkpoint, the manifest last. The folder must not hold one yet. `held_out`: what whoever resumes from it
     must not train on. `beat` is called for every few megabytes written or read back. Raises OSError when the disk is
     full."""
     if (folder / MANIFEST).exists():

@@ -64,7 +64,7 @@ class Parent:
         )
 
     def sign(self) -> None:
-        """Says that work goes on, not more often than every SIGN_S."""
+        """Says that work continues, not more often than every SIGN_S."""
         if time.monotonic() - self._signed_s > SIGN_S:
             self.send({"sign": True})
 

@@ -22,7 +22,7 @@ from model.errors import BadSource, RetainModelError
 from model.tokenization.tokenizer import Tokenizer
 
 MEMORY_BYTES = 3 << 30
-_ALONE_S = 20.0  # for one text of a batch that did not come back
+_ALONE_S = 20.0  # for one text of a batch that did not return
 
 
 class ApartTokenizer(Tokenizer):

@@ -9,7 +9,7 @@ takes its rows (model/training/loop.py); nothing about consumption depends on th
 Epochs are whole: told how many, the stream hands out each document of the target so many times, no more and no less
 (of a fraction, the documents that come first in the order of the last epoch once more). The batch in which the last
 epoch ends is filled up with rows without targets, and `target_finished` says so. A curriculum keeps that promise when
-it shows everything equally often (`CurriculumSpec.whole_passes`): STAGED then goes on to its next stage when the
+it shows everything equally often (`CurriculumSpec.whole_passes`): STAGED then continues to its next stage when the
 documents of one are through, not when the clock says so.
 
 Shapes: R rows of the global batch, T = context.

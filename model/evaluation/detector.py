@@ -24,7 +24,7 @@ loss). A lower learning rate: slower, and costs more on the target. Going back t
 too late for both.
 
     ratio            severity   what it asks for
-    below 5 %        OK         go on
+    below 5 %        OK         continue
     5 % to 10 %      MINOR      watch; a little more general data
     10 % to 20 %     ACTION     general share up (10 % -> 20 %), learning rate x 0.5
     from 20 %        STOP       restore the last good checkpoint, then both of the above; also for NaN and infinity

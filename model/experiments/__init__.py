@@ -3,7 +3,7 @@
     python -m model.experiments --quick            # everything, one seed
     python -m model.experiments --only a,c --out build/experiments
 
-What: a pre-trained model of 260,032 parameters that tells children's stories (stories260K) goes on with another kind
+What: a pre-trained model of 260,032 parameters that tells children's stories (stories260K) continues with another kind
 of text (arithmetic problems, abstracts of papers, source code), and one thing at a time is changed: the share of
 replay, the learning rate, a penalty, the order of the text. Every arm sees the same number of tokens, is measured on
 the same frozen documents, and leaves one row of JSON under its own digest, so that asking again does only what is

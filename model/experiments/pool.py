@@ -112,7 +112,7 @@ def _begin_child(counter: Any) -> None:
 
 def begin_child() -> None:
     """What every child process of the experiments begins with: one thread for torch, and an end together with its
-    parent. One that is killed cannot end its children, and a run may go on for minutes that nobody keeps."""
+    parent. One that is killed cannot end its children, and a run may continue for minutes that nobody keeps."""
     one_thread()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 

@@ -167,7 +167,7 @@ class Tokenizer:
         return self.encode_batch([text], add_special_tokens=add_special_tokens)[0]
 
     def encode_open(self, text: str) -> list[int]:
-        """Token ids of a text that goes on: with what the post-processor puts in front of a document, without what it
+        """Token ids of a text that continues: with what the post-processor puts in front of a document, without what it
         puts behind."""
         inner = self.encode(text, add_special_tokens=False)
         probe = "a" if not inner else text

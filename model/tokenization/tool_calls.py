@@ -1,4 +1,4 @@
-"""Tools in conversations: what the assistant may call, what it calls, and what came back.
+"""Tools in conversations: what the assistant may call, what it calls, and what was returned.
 
 The forms that data sets have are read into the one that chat templates of `transformers` read:
 

@@ -5,7 +5,7 @@ float32 (Micikevicius et al. 2018, arXiv:1710.03740; Kalamkar et al. 2019, arXiv
 multiplies bfloat16 in hardware: GPUs, and CPUs with AMX or AVX512-BF16. Results differ in the third digit.
 
 compile: torch.compile fuses what lies between the products. It takes a minute at first and needs a C++ compiler on a
-CPU; where there is none, training goes on without and says so once.
+CPU; where there is none, training continues without and says so once.
 
 activation_checkpointing: only each layer's input is kept, the rest computed again in the backward pass (Chen et al.
 2016, arXiv:1604.06174): the same gradients, about a third more time, for a fraction of the memory.

@@ -98,7 +98,7 @@ class Penalty(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class StageJob:
-    """What to train. `model` is trained in place; `resume` is the state to go on from, `optimizer_state` its moments
+    """What to train. `model` is trained in place; `resume` is the state to resume from, `optimizer_state` its moments
     (or those of the parent, when the stage keeps them). `micro_rows` 0 chooses by the size of the logits."""
 
     model: Llama
@@ -162,7 +162,7 @@ class StepProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A boundary's state, copied: training may go on while it is written. loss_nats: mean since the last boundary;
+    """A boundary's state, copied: training may continue while it is written. loss_nats: mean since the last boundary;
     stall_seconds: how long the copies took. interim: taken between two boundaries, because the workers were told to
     leave; `boundary` is then the last one that was reached (0 before the first)."""
 

@@ -5,8 +5,8 @@ takes one step of AdamW. The loss is summed nats over the loss-bearing tokens of
 the number of micro-batches nor that of workers changes what is minimised.
 
 At a boundary (every `steps_per_boundary` steps and at the end) a snapshot is handed over to be stored, and a directive
-comes back: go on, go on with another mix or learning rate, go back, stop, accept. With a lag of 0 the directive is the
-verdict on this very snapshot; with a lag of 1 it is the verdict on the one before, so that evaluation and training
+returns: continue, continue with another mix or learning rate, go back, stop, accept. With a lag of 0 the directive is
+the verdict on this very snapshot; with a lag of 1 it is the verdict on the one before, so that evaluation and training
 overlap, and this snapshot is handed over only once that verdict is known. The last boundary always has a lag of 0.
 
 Told to leave (a machine is drained), every rank finishes the same step, an interim snapshot is stored, and the stage
@@ -139,7 +139,7 @@ class _Position:
 
 def _start(job: StageJob, optimizer: torch.optim.Optimizer) -> _Position:
     """Put everything where the job says that it stood. The job's shares and LR scale are those of *now*; an interim
-    state goes on in the midst of an interval, with what the interval began with."""
+    state resumes in the midst of an interval, with what the interval began with."""
     if job.optimizer_state:
         load_state_tensors(optimizer, job.model, job.optimizer_state)
     shares, resume = dict(job.shares), job.resume
@@ -260,7 +260,7 @@ def _interim(snapshot: Snapshot, at: _Position, job: StageJob) -> Snapshot:
 def _snapshot(
     at: _Position, job: StageJob, optimizer: torch.optim.Optimizer, group: ProcessGroup, *, boundary: int
 ) -> Snapshot:
-    """Copies of all that a resume needs, so that training may go on while they are written."""
+    """Copies of all that a resume needs, so that training may continue while they are written."""
     started = time.perf_counter()
     state = TrainerState(
         step=at.step,

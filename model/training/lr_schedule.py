@@ -1,7 +1,7 @@
 """The learning rate over a stage: warm-up, then one of four shapes.
 
 What: the optimizer's step size as a share of its peak, a pure function of the step. Why it matters here: a stage that
-goes on from trained weights first *raises* the rate (re-warming), which is when a model forgets most, and then lets
+resumes from trained weights first *raises* the rate (re-warming), which is when a model forgets most, and then lets
 it decay, which is when it recovers. So a score at a tenth of a stage says little about its end, and the shape is part
 of the forgetting budget.
 

@@ -2,7 +2,7 @@
 
 Every rank draws the same global batch and computes its own rows of it; sums travel by all-reduce. What only the first
 rank can know (a verdict, a loaded assignment) it finds out alone and hands to the others, errors included, so that
-either every rank goes on or every rank raises: a rank that waits for one that has gone is a hang.
+either every rank continues or every rank raises: a rank that waits for one that has gone is a hang.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """How soon forgetting is seen, and what seeing it costs.
 
 Seconds from a checkpoint's manifest to the exported metric, and the evaluation's share of a stage's wall time, for a
-decision lag of 0 (verdicts are waited for) and of 1 (training goes on meanwhile).
+decision lag of 0 (verdicts are waited for) and of 1 (training continues meanwhile).
 
     python -m tests.benchmarks.bench_forgetting [--boundaries 4]
 

@@ -235,7 +235,7 @@ def test_a_missing_bucket_is_named(server: Server) -> None:
 
 
 def test_a_store_that_is_away_for_a_while_costs_a_wait(server: Server, prefix: str, tmp_path: Path) -> None:
-    """The server is killed, a write begins, the server comes back, the write arrives; its failed tries are counted."""
+    """The server is killed, a write begins, the server returns, the write arrives; its failed tries are counted."""
     failures: list[float] = []
     store = connect(server, patience_s=60)
     store.on_retry = lambda: failures.append(time.monotonic())

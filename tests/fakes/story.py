@@ -129,7 +129,7 @@ def _boundary(platform: FakePlatform, run: res.PipelineRun, stage: res.StageStat
     decision.time.GetCurrentTime()
     decision.actor = "gate"
     decision.verdict = res.VERDICT_ACCEPT if boundary == 6 else res.VERDICT_CONTINUE
-    decision.message = "the stage is done" if boundary == 6 else "go on"
+    decision.message = "the stage is done" if boundary == 6 else "continue"
     if percent is not None:
         ratio = percent / 100
         record.results.append(_result("general", BASELINE_PPL * (1 + ratio), values_pb2.SET_ROLE_RETENTION))

@@ -1,7 +1,7 @@
 """A small world in which fake workers train and a fake evaluator measures: the weights are a handful of losses.
 
 Training moves the losses: the target's falls, and what is replayed too little is forgotten: its loss goes to
-`strength / (share + 0.05)` nats above what it was (the shape that was measured on real models), and comes back when
+`strength / (share + 0.05)` nats above what it was (the shape that was measured on real models), and falls back when
 more of it is replayed. So the gate, the ladder and rollbacks have something true to work on, in milliseconds.
 """
 

@@ -161,7 +161,7 @@ class Session:
         return sorted(item.uri for item in reply.items)
 
     async def cancel_retry_delete(self, name: str) -> str:
-        """A run that is stopped, goes on, is stopped again and deleted."""
+        """A run that is stopped, continues, is stopped again and deleted."""
         run_id = await self.create(name)
         await self._to(run_id, lambda: self._runs.CancelPipelineRun(pb.CancelPipelineRunRequest(run_id=run_id)))
         await self._to(run_id, lambda: self._runs.RetryPipelineRun(pb.RetryPipelineRunRequest(run_id=run_id)))

@@ -1,4 +1,4 @@
-"""A disk and a store that are full for a moment: the evaluator says so, waits, and goes on by itself."""
+"""A disk and a store that are full for a moment: the evaluator says so, waits, and continues by itself."""
 
 import json
 import os

@@ -118,7 +118,7 @@ async def test_a_killed_group_is_replaced_and_goes_on_at_its_last_checkpoint(tmp
         assert ended.status.submission == 2
         second = client.platform.launcher.workers[f"retain-{run_id}-2"]
         first_step = next(step for name, _, step in second.steps_done if name == "pretrain")
-        assert first_step > 30, "it went on, it did not start again"
+        assert first_step > 30, "it resumed, it did not start again"
         assert len(await client.decisions(run_id)) == 24, "no boundary was decided twice"
 
 

@@ -50,7 +50,7 @@ def undisturbed(server: Server, store: MinioStore, tmp_path_factory: pytest.Temp
 
 
 def stopped_after(boundary: int, control: FakeStageControl, harm: Callable[[pb.ReportCheckpointRequest], None]) -> None:
-    """When this boundary's checkpoint was registered, it is harmed, and another group is to go on from it."""
+    """When this boundary's checkpoint was registered, it is harmed, and another group is to resume from it."""
 
     def strike(request: pb.ReportCheckpointRequest) -> None:
         if request.boundary == boundary and not control.damaged and control.submission == 1:
@@ -92,7 +92,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Another machine is to go on from the second checkpoint. It says that it is damaged, gets the first one, and ends
+    """Another machine is to resume from the second checkpoint. It says that it is damaged, gets the first one, and ends
     with the bits of the undisturbed stage."""
     control = one_stage()
     stopped_after(2, control, lambda request: harm(store, f"{key_of(store, request.checkpoint.uri)}/{name}"))
@@ -111,7 +111,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(
 def test_a_store_that_is_away_damages_nothing(
     undisturbed: FakeStageControl, server: Server, store: MinioStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It goes away while the second group is to load, and comes back: a wait."""
+    """It goes away while the second group is to load, and returns: a wait."""
     control = one_stage()
     stopped_after(2, control, lambda request: None)
     run(monkeypatch, server, tmp_path / "one", control)
@@ -166,7 +166,7 @@ def test_a_flipped_bit_of_the_local_copy_never_becomes_weights(
 def test_a_full_disk_is_waited_for_in_every_phase(
     full_while: str, undisturbed: FakeStageControl, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker's disk fills up; it says so, goes on when there is room, and ends with the same bits."""
+    """The worker's disk fills up; it says so, continues when there is room, and ends with the same bits."""
     control = one_stage()
     with small_disk(tmp_path / "disk", megabytes=64) as disk:
         filled: list[Path] = []

@@ -149,7 +149,7 @@ def test_told_while_waiting_for_work_it_leaves_at_once(
 def test_an_interim_that_cannot_be_stored_costs_the_interval_only(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The orchestrator refuses it: the worker leaves all the same, and the next group goes on from the boundary."""
+    """The orchestrator refuses it: the worker leaves all the same, and the next group resumes from the boundary."""
     alone = run(monkeypatch, server, tmp_path / "alone", one_stage())
     control = one_stage()
     TellAtStep(monkeypatch, 5)

@@ -49,7 +49,7 @@ class Inspection:
 class Session:
     """A connection to a server, from `retain.connect`. Safe to share between threads.
 
-    A run is named by its id or by a `Run`; what comes back is a frozen picture of that moment. Every method raises a
+    A run is named by its id or by a `Run`; what is returned is a frozen picture of that moment. Every method raises a
     ClientError: BadInput (with every fault in `violations`), Unreachable, RefusedByServer, MissingExtra, or the root
     class for a call that the state of the run forbids (`reason` says why).
     """
@@ -157,11 +157,11 @@ class Session:
         return found
 
     def approve(self, run: RunLike, action: str, *, etag: str = "", comment: str = "") -> Run:
-        """Lets a SUSPENDED run go on: `ACCEPT` its checkpoint as it is, or `CONTINUE` with one more retry."""
+        """Resumes a SUSPENDED run: `ACCEPT` its checkpoint as it is, or `CONTINUE` with one more retry."""
         return self.client.approve(_id(run), action, etag=etag, comment=comment)
 
     def retry(self, run: RunLike, *, etag: str = "") -> Run:
-        """Lets a FAILED or CANCELLED run go on at its last checkpoint."""
+        """Resumes a FAILED or CANCELLED run from its last checkpoint."""
         return self.client.retry(_id(run), etag=etag)
 
     def delete(self, run: RunLike, *, etag: str = "") -> None:
@@ -242,7 +242,7 @@ class Session:
         """Writes a checkpoint into a new or empty folder, as Hugging Face tools open it; returns the model's folder.
 
         Every file is checked against the SHA-256 of the manifest. The folder appears whole or not at all; after an
-        interruption the same call goes on with the bytes that are here, and a second process waits for the first.
+        interruption the same call resumes with the bytes that are here, and a second process waits for the first.
         With `training_state` the model stands in `checkpoint-{step}` below `folder`, with optimizer and
         trainer_state.json. `progress` is told (bytes that are here, bytes in all). Raises BadInput for a folder that
         holds something else; ClientError with the reason HASH_DIFFERS, OBJECT_STORE or DISK; Unreachable.
@@ -254,7 +254,7 @@ class Session:
         return target
 
     def sample(self, checkpoint: CheckpointLike, prompt: str, **options: Any) -> str:
-        """Text that goes on from the prompt; `max_new_tokens`, `temperature`, `top_k`, `seed`, `chat` as `options`."""
+        """Text that continues the prompt; `max_new_tokens`, `temperature`, `top_k`, `seed`, `chat` as `options`."""
         found = checkpoint if isinstance(checkpoint, Checkpoint) else self.checkpoint(checkpoint)
         return "".join(self.client.sample(found.ref, prompt, **options))
 

@@ -124,7 +124,7 @@ class RetainClient:
         return to_view(views.Run, self._call(self._runs.CancelPipelineRun, request).run)
 
     def approve(self, run_id: str, action: str, *, etag: str = "", comment: str = "") -> views.Run:
-        """Lets a SUSPENDED run go on; `action` is ACCEPT (this checkpoint, as it is) or CONTINUE (one more retry)."""
+        """Resumes a SUSPENDED run; `action` is ACCEPT (this checkpoint, as it is) or CONTINUE (one more retry)."""
         name = f"APPROVE_ACTION_{action}"
         request = orchestrator_pb.ApprovePipelineRunRequest(run_id=run_id, action=name, etag=etag, comment=comment)
         return to_view(views.Run, self._call(self._runs.ApprovePipelineRun, request).run)
@@ -174,7 +174,7 @@ class RetainClient:
         return to_view(views.Checkpoint, self._call(self._checkpoints.GetCheckpoint, request).checkpoint)
 
     def void_checkpoint(self, checkpoint_id: str, *, reason: str = "") -> views.Checkpoint:
-        """Sets a checkpoint aside: nothing goes on from it any more. One that others build on is refused."""
+        """Sets a checkpoint aside: nothing resumes from it any more. One that others build on is refused."""
         request = checkpoint_pb.VoidCheckpointRequest(checkpoint_id=checkpoint_id, reason=reason)
         return to_view(views.Checkpoint, self._call(self._checkpoints.VoidCheckpoint, request).checkpoint)
 
@@ -205,7 +205,7 @@ class RetainClient:
         return self.evaluator.history(run_id, stage=stage)
 
     def sample(self, checkpoint: views.CheckpointRef, prompt: str, **options: Any) -> Iterator[str]:
-        """Text that goes on from the prompt, piece by piece; options as in `EvaluatorClient.sample`."""
+        """Text that continues the prompt, piece by piece; options as in `EvaluatorClient.sample`."""
         reference = values_pb2.CheckpointRef(**vars(checkpoint))
         return self.evaluator.sample(reference, prompt, **options)
 

@@ -48,7 +48,7 @@ class EvaluatorClient:
         seed: int = 0,
         chat: bool = False,
     ) -> Iterator[str]:
-        """Text that goes on from the prompt. Temperature 0 takes the likeliest token each time."""
+        """Text that continues the prompt. Temperature 0 takes the likeliest token each time."""
         request = service_pb2.SampleTextRequest(
             checkpoint=checkpoint,
             prompt=prompt,

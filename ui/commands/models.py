@@ -63,7 +63,7 @@ def void(
     reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")] = "",
     json: JsonFlag = False,
 ) -> None:
-    """Set a checkpoint aside: nothing goes on from it, and the newest good one before it takes its place."""
+    """Set a checkpoint aside: nothing resumes from it, and the newest good one before it takes its place."""
     with connect() as client:
         row = client.void_checkpoint(checkpoint, reason=reason)
     if json:
@@ -135,7 +135,7 @@ def evaluate(
 
 def sample(
     model: ModelArgument,
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="Text to go on from.")],
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="Text to continue.")],
     tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="At most so many new tokens.")] = 100,
     temperature: Annotated[
         float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest token each time.")

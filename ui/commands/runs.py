@@ -145,7 +145,7 @@ def _follow(client: "RetainClient", run_id: str, json: bool) -> Run:
         with insistent():
             return follow(client, run_id, view_for(messages() if json else console()))
     except KeyboardInterrupt:
-        say(f"detached; the run goes on. `retain watch {run_id}` follows it again, `retain cancel {run_id}` ends it")
+        say(f"detached; the run continues. `retain watch {run_id}` follows it again, `retain cancel {run_id}` ends it")
         if json:
             emit(_summary(client.get_run(run_id)))
         raise typer.Exit(0) from None
@@ -238,7 +238,9 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
 
 def logs(
     run_id: RunArgument,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come, until the run ends.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print lines as they come, until the run ends.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Print the log lines of a run's workers."""
@@ -250,7 +252,7 @@ def logs(
                 emit(piece) if json else sys.stdout.write(piece.text)
                 sys.stdout.flush()
         except KeyboardInterrupt:
-            say("stopped reading; the run goes on")
+            say("stopped reading; the run continues")
 
 
 def cancel(run_id: RunArgument, etag: EtagOption = "", json: JsonFlag = False) -> None:
@@ -267,7 +269,7 @@ def approve(
     etag: EtagOption = "",
     json: JsonFlag = False,
 ) -> None:
-    """Let a SUSPENDED run go on: --accept its checkpoint, or --continue with one more retry."""
+    """Resume a SUSPENDED run: --accept its checkpoint, or --continue with one more retry."""
     if accept == go_on:
         raise BadInput([Violation(field="approve", description="exactly one of --accept and --continue is allowed")])
     with connect() as client:
@@ -275,7 +277,7 @@ def approve(
 
 
 def retry(run_id: RunArgument, etag: EtagOption = "", json: JsonFlag = False) -> None:
-    """Let a FAILED or CANCELLED run go on at its last checkpoint."""
+    """Resume a FAILED or CANCELLED run from its last checkpoint."""
     with connect() as client:
         _changed(client.retry(run_id, etag=etag), json)
 

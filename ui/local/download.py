@@ -27,7 +27,7 @@ def get_file(
 ) -> None:
     """GETs a file; it stands at `path` only when its bytes have the size and the hash that were promised.
 
-    What came of it lies in `path` + `.part`, and another call goes on after the last byte of that. `progress` is told
+    What came of it lies in `path` + `.part`, and another call resumes after the last byte of that. `progress` is told
     the bytes of the file that are here, as they come. Raises Unreachable when no byte comes for `patience_s` seconds,
     and ClientError with the reason URL_REFUSED, OBJECT_STORE, HASH_DIFFERS or DISK.
     """

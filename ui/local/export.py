@@ -1,6 +1,6 @@
 """A checkpoint as a folder on this machine: downloaded file by file, verified, and there as a whole or not at all.
 
-Until it is whole it lies in a staging folder beside its place, and a download that was interrupted goes on there. One
+Until it is whole it lies in a staging folder beside its place, and a download that was interrupted resumes there. One
 process at a time works on a place; others wait for it.
 """
 
@@ -51,7 +51,7 @@ def write_export(
     The folder itself becomes the Hugging Face model. With the training state the model stands in `checkpoint-{step}`
     below it, beside `trainer_state.json` and the optimizer, as the Hugging Face Trainer lays it out. A folder that is
     made anew appears whole; into one that is there already and empty the files move at the end, `config.json` last.
-    After an interruption the same call goes on with the bytes that are here. `progress` is told (bytes that are here,
+    After an interruption the same call resumes with the bytes that are here. `progress` is told (bytes that are here,
     bytes in all). Raises BadInput for a folder that holds something else, and what `get_file` raises.
     """
     folder = folder.expanduser().resolve()
@@ -215,7 +215,7 @@ def _kept(staging: Path, say: Say) -> Iterator[None]:
     except BaseException:
         kept = sum(entry.stat().st_size for entry in staging.rglob("*") if entry.is_file())
         if kept:
-            say(f"{words.file_size(kept)} are kept in {staging}; the same call goes on from there")
+            say(f"{words.file_size(kept)} are kept in {staging}; the same call resumes from there")
         else:
             shutil.rmtree(staging)
         raise

@@ -64,7 +64,7 @@ def outcome_line(run: Run) -> str:
     """How the run stands, in one line of rich markup."""
     style = STATE_STYLES.get(run.state, "default")
     why = f": {escape(run.status.message or run.status.reason)}" if run.status.message or run.status.reason else ""
-    hint = f"; `retain approve {run.id} --accept` or `--continue` lets it go on" if run.state == "SUSPENDED" else ""
+    hint = f"; `retain approve {run.id} --accept` or `--continue` lets it continue" if run.state == "SUSPENDED" else ""
     waits = f"; waits for: {escape(run.status.waiting_for)}" if run.status.waiting_for else ""
     return f"[{style}]{run.state}[/{style}] {run.id}{why}{waits}{hint}"
 

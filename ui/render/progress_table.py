@@ -48,7 +48,7 @@ def of_run(run: Run) -> list[ProgressRow]:
 
 
 def of_house(checkpoints: Sequence[Checkpoint], runs: Sequence[Run]) -> list[ProgressRow]:
-    """The table over everything there is: checkpoints come newest first, runs that go on count as RUNNING."""
+    """The table over everything there is: checkpoints come newest first, runs that continue count as RUNNING."""
     counted = [checkpoint for checkpoint in checkpoints if checkpoint.state in {"LIVE", "ACCEPTED"}]
     accepted = {checkpoint.kind for checkpoint in counted if checkpoint.state == "ACCEPTED"}
     # An imported model counts as a pre-trained one: it is a base, whatever taught it.

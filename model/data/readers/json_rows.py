@@ -180,7 +180,7 @@ class _Buffer:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
-                if end < len(self._text) or not self._more():  # a number may go on in the next piece
+                if end < len(self._text) or not self._more():  # a number may continue in the next piece
                     break
             except json.JSONDecodeError as error:
                 size = len(self._text) - self._at

@@ -51,7 +51,7 @@ def open_source(
     """The source behind a URI. Raises BadSource for what cannot be opened, with the URI, what came, what is allowed.
 
     Files and data sets of the hub are read by a child process within bounds (see `model.data.sources.apart`).
-    on_fault: for files, called with every fault of a row or a file, and reading goes on; without it the first raises.
+    on_fault: for files, called with every fault of a row or a file, and reading continues; without it the first raises.
     waiting: called some times a second while that process is waited for; it may raise, to end the reading.
     """
     base, _, query = uri.partition("?") if "://" in uri else (uri, "", "")

@@ -2,7 +2,7 @@
 other.
 
 One child reads one source after another and is kept: to read a source again costs a question, not a process. What
-the child cannot read, or what ends it, comes back as a BadSource that names the file, and the next source gets a new
+the child cannot read, or what ends it, becomes a BadSource that names the file, and the next source gets a new
 child.
 """
 

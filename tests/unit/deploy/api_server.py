@@ -18,7 +18,7 @@ PREFIX = "/api/v1/namespaces/here/secrets"
 
 @dataclass
 class Cluster:
-    """What the server holds, what it was asked, and the answers that it owes before it goes on as usual."""
+    """What the server holds, what it was asked, and the answers that it owes before it continues as usual."""
 
     secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)

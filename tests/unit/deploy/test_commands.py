@@ -61,7 +61,7 @@ def ours(home: Home) -> set[int]:
 
 
 def kill_supervisor(home: Home) -> dict[str, Identity]:
-    """As the kernel does when memory is short. Returns the programs that go on."""
+    """As the kernel does when memory is short. Returns the programs that continue."""
     supervisor = supervisor_of(home.read_record())
     assert supervisor is not None
     os.kill(supervisor.pid, signal.SIGKILL)

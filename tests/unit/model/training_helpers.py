@@ -142,7 +142,7 @@ def make_job(total_steps: int = 12, **changes: Any) -> StageJob:
 
 
 def resumed(folder: Path, job: Callable[..., StageJob] = make_job, **changes: Any) -> StageJob:
-    """The job that goes on from a checkpoint folder, with everything read from its files."""
+    """The job that resumes from a checkpoint folder, with everything read from its files."""
     state = checkpoint.load_state(folder)
     given: dict[str, Any] = {"shares": state.shares, "lr_scale": state.lr_scale}
     return job(

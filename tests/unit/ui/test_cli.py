@@ -168,7 +168,7 @@ def test_ctrl_c_detaches_and_cancels_nothing(retain, platform: FakePlatform, spe
     monkeypatch.setattr("ui.render.follow.follow", interrupted)
     outcome = retain("run", spec)
     assert outcome.code == 0
-    assert "detached; the run goes on" in outcome.err
+    assert "detached; the run continues" in outcome.err
     assert "CancelPipelineRun" not in platform.calls
 
 
@@ -184,7 +184,7 @@ def test_a_real_interrupt_ends_the_command_and_not_the_run(platform: FakePlatfor
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert "detached; the run goes on" in err
+    assert "detached; the run continues" in err
     assert platform.runs["run-1"].status.state == res.RUN_STATE_PENDING
 
 

@@ -278,7 +278,7 @@ def test_two_that_fill_the_cache_at_once_download_once(
     waits, second = threading.Event(), []
 
     def also(_: str) -> None:
-        """Begins the second as soon as the first is at its files, and lets that go on when the second waits."""
+        """Begins the second as soon as the first is at its files, and lets that continue when the second waits."""
         if not second:
             say = lambda text: waits.set() if "waits for it" in text else None  # noqa: E731
             second.append(

@@ -87,7 +87,7 @@ def test_a_spec_without_local_data_needs_no_extra(retain, platform: FakePlatform
 
 
 def test_local_data_that_nobody_can_look_at_is_told(retain, platform: FakePlatform, without, tmp_path: Path) -> None:
-    """`validate` ends with 1, for a part of what was asked was not done; `run` goes on, and the workers look."""
+    """`validate` ends with 1, for a part of what was asked was not done; `run` continues, and the workers look."""
     without("numpy", "tokenizers")
     (tmp_path / "d.jsonl").write_text('{"text": "x"}\n')
     (tmp_path / "spec.yaml").write_text("name: a\nstages: [{kind: PRETRAIN, data: {general: d.jsonl}}]\n")

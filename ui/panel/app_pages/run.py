@@ -11,7 +11,7 @@ from ui.render import formatting as words
 from ui.render.perplexity_table import dual_rows
 from ui.render.severity import Thresholds
 
-REFRESH = "1s"  # of a run that goes on; one that has ended is drawn once
+REFRESH = "1s"  # of a run that continues; one that has ended is drawn once
 
 
 def _run_id() -> str | None:
@@ -79,7 +79,7 @@ def _set_aside(run: Run, checkpoints: tuple[Checkpoint, ...]) -> None:
     if not usable:
         return
     with st.expander("Set a checkpoint aside"):
-        st.caption("Nothing goes on from it any more; the newest good one before it takes its place.")
+        st.caption("Nothing resumes from it any more; the newest good one before it takes its place.")
         st.selectbox("Checkpoint", usable, index=None, key="aside", placeholder="Choose a checkpoint")
         st.text_input("Why, for the record", key="aside_reason")
         st.button("Set aside", icon=":material/block:", key="void", on_click=_void, args=(run,))
@@ -123,7 +123,7 @@ def page(run_id: str, refreshing: bool) -> None:
             st.caption("Reading the run ...")
         return
     if run.is_terminal == refreshing:
-        st.rerun()  # it has ended, or goes on again: the page decides anew how often it looks
+        st.rerun()  # it has ended, or continues again: the page decides anew how often it looks
     with st.container(horizontal=True, vertical_alignment="center"):
         state_badge(run.state)
         st.markdown(f"**{run.name}**, created {words.moment(run.create_time)}")

@@ -1,4 +1,4 @@
-"""Told to leave at any step, or while waiting for a verdict: what was stored goes on to the same bits, and tells the
+"""Told to leave at any step, or while waiting for a verdict: what was stored continues to the same bits, and tells the
 same at the next boundary, as a stage that nobody disturbed."""
 
 from dataclasses import replace

@@ -130,7 +130,7 @@ def test_a_resume_within_epochs_is_exact(tmp_path, chat, stop):
     steps, _ = count_steps(stream_of({"s": shard}, target="s", epochs=2, context=30))
     stop = stop % steps
     whole = stream_of({"s": shard}, target="s", epochs=2, context=30)
-    expected = [whole.next_batch() for _ in range(steps + 2)]  # asked on, it goes on with the next epoch
+    expected = [whole.next_batch() for _ in range(steps + 2)]  # asked on, it continues with the next epoch
     stopped, resumed = (stream_of({"s": shard}, target="s", epochs=2, context=30) for _ in range(2))
     for _ in range(stop):
         stopped.next_batch()

@@ -54,7 +54,7 @@ def undisturbed(group: ProcessGroup, folder: Path) -> None:
 
 
 def told_to_leave(group: ProcessGroup, folder: Path) -> None:
-    """The first rank is told in the midst of a step: every rank finishes it, and the stage goes on from there."""
+    """The first rank is told in the midst of a step: every rank finishes it, and the stage resumes from there."""
     ports = ListPorts(last=3, directives=ADJUST, leave_at_step=5)
     outcome = train_stage(make_job(), ports, group)
     assert (outcome.interruption, outcome.step) == (Interruption.LEAVE, 6)
