@@ -19,7 +19,7 @@ from ui.client import evaluator, views
 from ui.client.address import Address
 from ui.client.channel import call_metadata, mapped_errors, open_channel, to_client_error
 from ui.client.convert import to_view
-from ui.client.errors import BadInput, Unreachable, Violation
+from ui.client.errors import BadInput, ClientError, Unreachable, Violation
 from ui.client.spec import to_message
 
 DEADLINE_S = 20.0
@@ -90,14 +90,16 @@ class RetainClient:
 
     def watch(self, run_id: str, *, sequence: int = 0, timeout_s: float | None = None) -> Iterator[views.Run]:
         """The run with every change, until it has ended or, with `timeout_s`, so many seconds are over. Reconnects with
-        the last sequence that it saw. Raises Unreachable when no server answers for longer than the patience."""
+        the last sequence that it saw. A run that does not change is silent: another call tells a stream that only timed
+        out from a server that hangs. Raises Unreachable when no server answers for longer than the patience."""
         lost_since: float | None = None
         end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while not self._closed.is_set() and (left_s := end_s - time.monotonic()) > 0:
             request = orchestrator_pb.WatchPipelineRunRequest(run_id=run_id, sequence=sequence)
+            stream_s = STREAM_DEADLINE_S if lost_since is None else min(STREAM_DEADLINE_S, self._patience_s)
             try:
                 for response in self._runs.WatchPipelineRun(
-                    request, timeout=min(STREAM_DEADLINE_S, left_s), metadata=self._metadata
+                    request, timeout=min(stream_s, left_s), metadata=self._metadata
                 ):
                     lost_since = None
                     if response.run.sequence <= sequence and sequence:
@@ -113,11 +115,25 @@ class RetainClient:
                 failure = to_client_error(error, self.address.orchestrator)
                 if not isinstance(failure, Unreachable):
                     raise failure from error
-                if error.code() == grpc.StatusCode.UNAVAILABLE:
+                if end_s <= time.monotonic():
+                    return
+                if error.code() != grpc.StatusCode.UNAVAILABLE and self._is_served(run_id):
+                    lost_since = None
+                else:
                     lost_since = lost_since or time.monotonic()
                     if time.monotonic() - lost_since > self._patience_s:
                         raise failure from error
             self._closed.wait(max(0.0, min(0.5, end_s - time.monotonic())))
+
+    def _is_served(self, run_id: str) -> bool:
+        """Whether the server answers a call about this run at all, an error included."""
+        try:
+            self.get_run(run_id)
+        except Unreachable:
+            return False
+        except ClientError:
+            return True
+        return True
 
     def cancel(self, run_id: str, *, etag: str = "") -> views.Run:
         request = orchestrator_pb.CancelPipelineRunRequest(run_id=run_id, etag=etag)

@@ -1,8 +1,11 @@
 """The client: addresses, retries, reconnecting streams, pages, and errors as exit codes."""
 
 import json
+import socket
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +78,44 @@ def test_watch_goes_on_after_a_lost_server_without_repeating(platform: FakePlatf
 def test_watch_gives_up_after_its_patience() -> None:
     with RetainClient(Address(orchestrator="127.0.0.1:1"), patience_s=0.2) as client, pytest.raises(Unreachable):
         next(client.watch("r"))
+
+
+def test_watch_gives_up_on_a_server_that_takes_connections_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its streams only time out: that is no server that is silent because nothing changes."""
+    monkeypatch.setattr("ui.client.client.STREAM_DEADLINE_S", 0.2)
+    monkeypatch.setattr("ui.client.client.RetainClient._call", _with_deadline(0.2))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = Address(orchestrator=f"127.0.0.1:{mute.getsockname()[1]}")
+        with RetainClient(address, patience_s=0.3) as client, pytest.raises(Unreachable):
+            next(client.watch("r", timeout_s=60))
+
+
+def test_watch_waits_with_a_server_where_nothing_changes(
+    platform: FakePlatform, client: RetainClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.client.client.STREAM_DEADLINE_S", 0.2)
+    monkeypatch.setattr(client, "_patience_s", 0.3)
+    run = story.new_run(platform, "r")
+    stream = client.watch("r", timeout_s=60)
+    assert next(stream).sequence == 1
+    run.status.state = 4
+
+    def put_when_several_streams_have_ended() -> None:
+        while platform.calls.count("WatchPipelineRun") < 5:
+            time.sleep(0.01)
+        platform.put(run)
+
+    threading.Thread(target=put_when_several_streams_have_ended, daemon=True).start()
+    assert [seen.sequence for seen in stream] == [2]
+
+
+def _with_deadline(deadline_s: float) -> Any:
+    whole = RetainClient._call
+
+    def call(self: RetainClient, method: Any, request: Any, **_: float) -> Any:
+        return whole(self, method, request, deadline_s=deadline_s)
+
+    return call
 
 
 def test_lists_are_read_page_by_page(platform: FakePlatform, client: RetainClient, monkeypatch) -> None:
