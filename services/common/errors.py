@@ -9,6 +9,8 @@
     |-- Stale                 ABORTED              an old etag, an old attempt, an old submission: the fence
     |-- Unavailable           UNAVAILABLE          a server of ours cannot be reached now; worth another try
     |   |-- StorageFull       UNAVAILABLE          a disk or a store is full: it goes on when there is room
+    |   |-- TooManyCalls      RESOURCE_EXHAUSTED   the caller is over its share; says when to try again
+    |   |-- TooLate           DEADLINE_EXCEEDED    the call took longer than it may
     |-- Refused               PERMISSION_DENIED    the caller's role does not allow the call
     |-- Corrupt               DATA_LOSS            a hash, a manifest or a stored record does not fit
     |   |-- CheckpointDamaged DATA_LOSS            the files of a checkpoint are not those of its manifest
@@ -111,6 +113,20 @@ class StorageFull(Unavailable):
     """There is no room on a disk or in a store. The message is what people are told to make room at."""
 
     reason = "STORAGE_FULL"
+
+
+class TooManyCalls(Unavailable):
+    """The caller asks for more than its share of the server; the same call is welcome a little later."""
+
+    code = "RESOURCE_EXHAUSTED"
+    reason = "TOO_MANY_CALLS"
+
+
+class TooLate(Unavailable):
+    """The call took longer than it may; what it did may still take effect."""
+
+    code = "DEADLINE_EXCEEDED"
+    reason = "TOO_LATE"
 
 
 class Refused(RetainError):

@@ -11,6 +11,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as stage_grpc
 from services.common.grpc.server import GrpcServer
 from services.common.grpc.standby import StandbyInterceptor
+from services.common.limits import Rate
 from services.common.metrics import OrchestratorMetrics
 from services.common.store.object_store import ObjectStore
 from services.common.tasks import end
@@ -32,6 +33,7 @@ from services.orchestrator.application.ports import (
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.application.reconciler import Reconciler, Timing
 from services.orchestrator.application.runs import RunService
+from services.orchestrator.application.sources import SourcePolicy
 from services.orchestrator.application.stages import HOLD_S, StageService
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
@@ -78,6 +80,8 @@ class Orchestrator:
         hold_s: float = HOLD_S,
         evaluation_poll_s: float = 0.25,
         garbage: GarbageSchedule | None = None,
+        sources: SourcePolicy | None = None,
+        rate: Rate | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self.engine = RunEngine(ports.repository, ports.executor, ports.clock)
@@ -103,6 +107,7 @@ class Orchestrator:
             ports.bases or ConfigReader(ports.store),
             store_uri=f"s3://{ports.store.bucket}",
             memory=memory,
+            sources=sources,
             on_delete=self.exporter.deleted,
         )
         library = Library(self.engine, ports.store)
@@ -130,6 +135,7 @@ class Orchestrator:
             },
             registry=self.registry,
             interceptors=(self._standby,),
+            rate=rate,
         )
         self._port: int | None = None
         self._tasks: list[asyncio.Task[None]] = []

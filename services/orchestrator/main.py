@@ -23,6 +23,7 @@ from services.orchestrator.application.leading import Leading
 from services.orchestrator.application.ports import NoNotifier, Notifier
 from services.orchestrator.application.reconciler import Timing
 from services.orchestrator.domain.spec.teacher import Memory
+from services.orchestrator.application.sources import SourcePolicy
 
 
 async def serve(settings: Settings, store: MinioStore) -> None:
@@ -56,6 +57,13 @@ async def serve(settings: Settings, store: MinioStore) -> None:
             garbage=GarbageSchedule(every_s=settings.garbage_every_s, older_than_s=settings.garbage_older_than_s)
             if settings.garbage_every_s
             else None,
+            sources=SourcePolicy.parse(
+                settings.sources,
+                store_uri=f"s3://{store.bucket}",
+                data_root=settings.data_root,
+                is_loopback=settings.is_loopback,
+            ),
+            rate=settings.rate,
         )
         metrics_server = serve_metrics(settings.metrics_bind, orchestrator.registry)
         bound = await orchestrator.listen()

@@ -93,6 +93,8 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
+        if handler is None:  # a name from outside becomes no label
+            return None
         _, service, method = handler_call_details.method.split("/")
 
         def done(kind: str, started: float, context: grpc.aio.ServicerContext[Any, Any]) -> None:

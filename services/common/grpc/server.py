@@ -10,27 +10,36 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from services.common import limits
 from services.common.errors import Unavailable
+from services.common.grpc.fair_share import FairShareInterceptor
 from services.common.grpc.interceptors import ErrorInterceptor, MetricsInterceptor
 from services.common.grpc.reflection import MethodsToo
+from services.common.grpc.requests import RequestInterceptor
+from services.common.grpc.slow_request import SlowRequestInterceptor
 from services.common.logging import get_logger
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 LIVE = "live"  # name of a health entry for probes that restart a process
 STOP_MARGIN_S = 10.0  # a call that was cut off after the grace and still does not end is not waited for longer
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", limits.LARGEST_REQUEST_BYTES),
+    ("grpc.max_send_message_length", limits.LARGEST_RESPONSE_BYTES),
+    ("grpc.max_metadata_size", limits.METADATA_BYTES),
+    ("grpc.max_concurrent_streams", limits.STREAMS_PER_CONNECTION),
+    ("grpc.server_handshake_timeout_ms", 1000 * limits.HANDSHAKE_S),
+    ("grpc.max_connection_age_ms", 1000 * limits.CONNECTION_AGE_S),
+    ("grpc.max_connection_age_grace_ms", 1000 * limits.CONNECTION_GRACE_S),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000 * limits.SHORTEST_PING_S),
+    ("grpc.http2.max_ping_strikes", limits.PING_STRIKES),
     # Two processes on one port would split the calls between an old and a new server.
     ("grpc.so_reuseport", 0),
 )
 CLIENT_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", limits.LARGEST_RESPONSE_BYTES),
+    ("grpc.max_send_message_length", limits.LARGEST_REQUEST_BYTES),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # A server that restarts is found again within seconds, not after gRPC's two minutes.
@@ -63,11 +72,22 @@ class GrpcServer:
         registry: CollectorRegistry,
         tls: Tls | None = None,
         interceptors: tuple[grpc.aio.ServerInterceptor, ...] = (),
+        rate: limits.Rate | None = None,
     ) -> None:
         self._bind = bind
         self._names = ("", *services)
         self._server = grpc.aio.server(
-            interceptors=(MetricsInterceptor(registry), ErrorInterceptor(), *interceptors), options=SERVER_OPTIONS
+            # From the outside to the inside: each sees what the one before it lets through.
+            interceptors=(
+                SlowRequestInterceptor(),
+                MetricsInterceptor(registry),
+                ErrorInterceptor(),
+                FairShareInterceptor(rate),
+                *interceptors,
+                RequestInterceptor(),
+            ),
+            options=SERVER_OPTIONS,
+            maximum_concurrent_rpcs=limits.CALLS_AT_ONCE,
         )
         for add, servicer in services.values():
             add(servicer, self._server)

@@ -1,10 +1,10 @@
 """Reads the config.json of a model that a spec names: from the store, or from a folder that this machine sees."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from services.common.errors import RetainError
+from services.common.places import is_private, local_path
 from services.common.store.object_store import ObjectStore, key_of
 from services.orchestrator.application.ports import BaseReader
 from services.orchestrator.domain.spec.huggingface import context_of
@@ -37,5 +37,8 @@ class ConfigReader(BaseReader):
             key = f"{key_of(self._store, uri)}/config.json"
             info = self._store.stat(key)
             return self._store.get_bytes(key) if info and info.size_bytes <= LARGEST_CONFIG_BYTES else None
-        path = Path(uri.removeprefix("file://")) / "config.json"
+        folder = local_path(uri)
+        if folder is None or is_private(folder.resolve()):
+            return None
+        path = folder / "config.json"
         return path.read_text() if path.is_file() and path.stat().st_size <= LARGEST_CONFIG_BYTES else None

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.common.limits import Rate
+from services.orchestrator.application.sources import DEFAULT
 from services.orchestrator.domain.run.tries import MAX_RESTARTS
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # "max" where there is none
@@ -44,8 +46,24 @@ class Settings(BaseSettings):
     garbage_every_s: float = Field(default=86_400.0, ge=0)  # 0: only when it is asked for (retain gc)
     garbage_older_than_s: float = Field(default=86_400.0, gt=0)
     drain_s: float = Field(default=5.0, ge=0)
+    sources: str = DEFAULT  # what runs may name: application/sources.py
+    data_root: str | None = None  # folders of local files, between colons, as the workers have them
+    calls_per_s: float = Field(default=Rate().calls_per_s, gt=0)  # of one caller
+    calls_burst: int = Field(default=Rate().burst, ge=1)
+    streams_per_caller: int = Field(default=Rate().streams, ge=1)
 
     @property
     def database(self) -> str:
         """URL of the database."""
         return self.database_url or f"sqlite:///{self.home / 'orchestrator.db'}"
+
+    @property
+    def rate(self) -> Rate:
+        """What one caller may have of this server."""
+        return Rate(calls_per_s=self.calls_per_s, burst=self.calls_burst, streams=self.streams_per_caller)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        host = self.bind.rpartition(":")[0].strip("[]")
+        return host == "localhost" or host.startswith("127.") or host == "::1"

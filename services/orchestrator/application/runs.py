@@ -18,6 +18,7 @@ from services.common.errors import (
 from services.orchestrator.application.engine import RunEngine, stale
 from services.orchestrator.application.ports import RECORDS, BaseReader, NewRun, Page, RunUnreadable, UnreadableRun
 from services.orchestrator.application.queue import Queue
+from services.orchestrator.application.sources import SourcePolicy
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.run.events import Approved, Cancelled, Retried
 from services.orchestrator.domain.run.speeds import measured_speeds
@@ -60,6 +61,7 @@ class RunService:
         *,
         store_uri: str,
         memory: Memory = UNKNOWN_MEMORY,
+        sources: SourcePolicy | None = None,
         on_delete: Callable[[str, RunStatus], None] = lambda run_id, status: None,
     ) -> None:
         self._engine = engine
@@ -68,6 +70,7 @@ class RunService:
         self._reading = Blocking("store", threads=2, limit_s=READ_LIMIT_S)
         self._store_uri = store_uri
         self.memory = memory
+        self._sources = sources or SourcePolicy(store_uri=store_uri)
         self._on_delete = on_delete
 
     def close(self) -> None:
@@ -76,11 +79,13 @@ class RunService:
 
     async def check(self, spec: PipelineSpec, faults: Sequence[Violation] = ()) -> Checked:
         """The plan of a spec, or every fault at once. `faults` were found while the message was read."""
-        base, locked = None, None
-        if spec.model.checkpoint:
-            base, locked = await self._base(spec.model.checkpoint)
-        context = await self._context(spec, base)
-        found = (*faults, *validate(spec, base_context=context, slots=self._queue.slots))
+        base, locked, context = None, None, None
+        refused = self._sources.violations(spec)
+        if not refused:  # nothing is opened for a spec that names what it may not
+            if spec.model.checkpoint:
+                base, locked = await self._base(spec.model.checkpoint)
+            context = await self._context(spec, base)
+        found = (*faults, *validate(spec, base_context=context, slots=self._queue.slots), *refused)
         if found:
             return Checked(spec=spec, violations=found)
         kind = base.kind if base else (StageKind.PRETRAIN if spec.model.huggingface else None)

@@ -1,19 +1,24 @@
-"""The size of a spec's message, looked at before anything is made of it: a million stages cost a look at a number."""
+"""A spec's message, looked at before anything is made of it: a million stages cost a look at a number.
+
+Sizes, fields that this server does not know, and characters that nobody sees or that lead out of a folder.
+"""
 
 from typing import Any
 
 from services.common.errors import InvalidInput, Violation
-from services.orchestrator.domain.spec.limits import COUNTS, LARGEST_KEY, LARGEST_TEXT, TEXTS
-
-SHOWN = 40  # characters of a text that is too long
+from services.common.grpc.requests import unknown_fields
+from services.common.limits import Text
+from services.common.texts import SHOWN, fault_of_text, shown
+from services.orchestrator.domain.spec.limits import COUNTS, LARGEST_KEY, LARGEST_TEXT, PLACES, TEXTS
 
 
 def oversized(message: Any, path: str = "", name: str = "") -> list[Violation]:
-    """Lists, maps and texts of a message that are longer than allowed. `name` is the path without indexes.
+    """Lists, maps and texts of a message that are longer than allowed or hold what is not allowed, and fields that are
+    not known. `name` is the path without indexes.
 
     What is too long is not looked into. Every list and map of the message needs a line in domain/spec/limits.py.
     """
-    found: list[Violation] = []
+    found: list[Violation] = [*unknown_fields(message, path or "spec")]
     for field, value in message.ListFields():
         here = f"{path}.{field.name}" if path else field.name
         table = f"{name}.{field.name}" if name else field.name
@@ -21,18 +26,18 @@ def oversized(message: Any, path: str = "", name: str = "") -> list[Violation]:
             found.append(Violation(field=here, description=f"came {len(value)} entries; allowed are {COUNTS[table]}"))
         elif field.message_type is not None and field.message_type.GetOptions().map_entry:
             for key, item in value.items():
-                found += _text(f"{here}[{key[:SHOWN]}]", key, LARGEST_KEY)
-                found += _text(f"{here}[{key[:SHOWN]}]", item, TEXTS.get(table, LARGEST_TEXT))
+                found += _text(f"{here}[{_key(key)}]", key, LARGEST_KEY)
+                found += _text(f"{here}[{_key(key)}]", item, TEXTS.get(table, LARGEST_TEXT), table)
         elif field.is_repeated:
             for index, item in enumerate(value):
                 if field.message_type is not None:
                     found += oversized(item, f"{here}[{index}]", table)
                 else:
-                    found += _text(f"{here}[{index}]", item, TEXTS.get(table, LARGEST_TEXT))
+                    found += _text(f"{here}[{index}]", item, TEXTS.get(table, LARGEST_TEXT), table)
         elif field.message_type is not None:
             found += oversized(value, here, table)
         else:
-            found += _text(here, value, TEXTS.get(table, LARGEST_TEXT))
+            found += _text(here, value, TEXTS.get(table, LARGEST_TEXT), table)
     return found
 
 
@@ -42,8 +47,15 @@ def check_text(field: str, text: str, most: int) -> None:
         raise InvalidInput(faults)
 
 
-def _text(path: str, value: Any, most: int) -> list[Violation]:
-    if not isinstance(value, str) or len(value) <= most:
+def _text(path: str, value: Any, most: int, table: str = "") -> list[Violation]:
+    if not isinstance(value, str):
         return []
-    said = f"came {value[:SHOWN]!r} and on, {len(value)} characters; allowed are {most}"
-    return [Violation(field=path, description=said)]
+    if len(value) > most:
+        return [Violation(field=path, description=f"came {shown(value)}; allowed are {most} characters")]
+    fault = fault_of_text(value, Text.PLACE if table in PLACES else Text.LINE)
+    return [Violation(field=path, description=fault)] if fault else []
+
+
+def _key(key: str) -> str:
+    """A key as part of a path: its beginning, with nothing hidden in it."""
+    return key[:SHOWN] if key[:SHOWN].isprintable() else ascii(key[:SHOWN])[1:-1]

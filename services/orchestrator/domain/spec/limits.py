@@ -96,3 +96,9 @@ COUNTS: Mapping[str, int] = {
 # Characters of a text.
 TEXTS: Mapping[str, int] = {"name": 63, "labels": 1024, "stages.domain_options.languages": 64,
                             "stages.domain_options.fields": 64, "stages.data.fields": 256}  # fmt: skip
+
+# Texts that name a place: no part of them may lead upwards.
+PLACES: frozenset[str] = frozenset({
+    "model.huggingface", "model.checkpoint", "stages.data.general", "stages.data.domain", "stages.data.chat",
+    "forgetting.retention",
+})  # fmt: skip
