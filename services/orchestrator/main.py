@@ -22,8 +22,8 @@ from services.orchestrator.app import GarbageSchedule, Orchestrator, Ports
 from services.orchestrator.application.leading import Leading
 from services.orchestrator.application.ports import NoNotifier, Notifier
 from services.orchestrator.application.reconciler import Timing
-from services.orchestrator.domain.spec.teacher import Memory
 from services.orchestrator.application.sources import SourcePolicy
+from services.orchestrator.domain.spec.teacher import Memory
 
 
 async def serve(settings: Settings, store: MinioStore) -> None:

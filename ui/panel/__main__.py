@@ -1,6 +1,7 @@
 """Serves the panel without opening a browser.
 
-It listens on RETAIN_PANEL_BIND (host:port), else on 127.0.0.1 and RETAIN_PANEL_PORT (7074).
+It listens on RETAIN_PANEL_BIND (host:port), else on 127.0.0.1 and RETAIN_PANEL_PORT (7074), and answers under the names
+of loopback and of RETAIN_PANEL_HOSTS (`ui.panel.guard`).
 """
 
 import os
@@ -12,7 +13,7 @@ from ui.client.errors import MissingExtra
 from ui.extras import require
 
 DEFAULT_PORT = "7074"
-APP = Path(__file__).parent / "app.py"
+APP = Path(__file__).parent / "server.py"
 
 
 def bind(environ: Mapping[str, str]) -> tuple[str, str]:
@@ -33,6 +34,9 @@ def main() -> None:
         f"--server.address={host}",
         f"--server.port={port}",
         "--server.fileWatcherType=none",
+        "--server.enableStaticServing=false",
+        "--server.maxUploadSize=1",
+        "--server.xsrfCookieSameSite=strict",
         "--browser.gatherUsageStats=false",
         "--client.toolbarMode=minimal",
     ]

@@ -1,13 +1,20 @@
 """What every page uses: the client, the live runs, and how an error of the client is shown."""
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import streamlit as st
 
 from ui.client import Address, ClientError, connect
 from ui.client.client import RetainClient
+from ui.client.errors import BadInput, Violation
+from ui.panel.__main__ import bind
+from ui.panel.guard import LOOPBACK
 from ui.panel.live import LiveRuns
+from ui.spec.file import local_sources
 
 STATE_BADGES = {
     "PENDING": ("blue", ":material/hourglass_top:"),
@@ -25,6 +32,28 @@ STATUS_LABELS = {
     "READY": "○ Ready to start",
     "LOCKED": "⊗ Locked",
 }
+
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~$:-])")
+
+
+def as_text(text: str) -> str:
+    """A text from outside as itself where Streamlit reads Markdown: no link, no picture, no mark-up in it works."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def refuse_local_paths(tree: dict[str, Any]) -> None:
+    """Raises BadInput for local paths unless panel and server are this person's own machine: whoever types into the
+    browser of a shared panel names files of the panel's machine, not of theirs."""
+    if client().address.is_loopback and bind(os.environ)[0] in LOOPBACK:
+        return
+    said = "a path of this panel's own machine; allowed here is a URI (sample://, s3://, hf://); `retain run` uploads"
+    faults = [
+        Violation(field=place, description=f"came {holder[key]!r}, {said}")
+        for holder, key, place in local_sources(tree)
+    ]
+    if faults:
+        raise BadInput(faults)
 
 
 @st.cache_resource(max_entries=4)
@@ -60,7 +89,7 @@ def show_error(error: ClientError) -> None:
     if error.violations:
         show_faults([(violation.field, violation.description) for violation in error.violations])
     else:
-        st.error(error.message, icon=":material/cloud_off:" if error.exit_code == 3 else ":material/error:")
+        st.error(as_text(error.message), icon=":material/cloud_off:" if error.exit_code == 3 else ":material/error:")
 
 
 def show_faults(faults: list[tuple[str, str]]) -> None:

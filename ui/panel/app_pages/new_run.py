@@ -7,7 +7,7 @@ from ui.client import ClientError
 from ui.client.views import Plan
 from ui.local.preflight import check_local
 from ui.local.upload import place_local_sources
-from ui.panel.shared import client, errors_shown, open_run, show_error, show_faults
+from ui.panel.shared import as_text, client, errors_shown, open_run, refuse_local_paths, show_error, show_faults
 from ui.render import formatting as words
 from ui.render.tables import cost_lines, must_keep
 from ui.spec.file import STANDARD_INPUT, parse_yaml
@@ -58,18 +58,19 @@ def _plan(plan: Plan) -> None:
         alt="The planned stages",
     )
     for warning in plan.warnings:
-        st.warning(warning, icon=":material/warning:")
+        st.warning(as_text(warning), icon=":material/warning:")
     for line in (*plan.policy, *cost_lines(plan)):
-        st.caption(line)
+        st.caption(as_text(line))
 
 
 if check or start:
     with errors_shown():
         tree = parse_yaml(text, name="line")
-        local = check_local(tree, STANDARD_INPUT, sent=not client().address.is_loopback)
+        refuse_local_paths(tree)
+        local = check_local(tree, STANDARD_INPUT, sent=False)
         plan, faults = client().validate(tree)
     for line in local.lines():
-        st.caption(line)
+        st.caption(as_text(line))
     faults = local.with_server(faults)
     if faults:
         show_faults([(fault.field, fault.description) for fault in faults])
@@ -77,7 +78,7 @@ if check or start:
         _plan(plan)
     else:
         try:
-            place_local_sources(client(), tree, STANDARD_INPUT, send=not client().address.is_loopback)
+            place_local_sources(client(), tree, STANDARD_INPUT, send=False)
             made = client().create_run(tree)
         except ClientError as error:
             show_error(error)

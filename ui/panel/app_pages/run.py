@@ -6,7 +6,7 @@ from ui import answers
 from ui.client import ClientError
 from ui.client.views import Checkpoint, Run
 from ui.panel import run_view
-from ui.panel.shared import client, errors_shown, live, show_error, state_badge
+from ui.panel.shared import as_text, client, errors_shown, live, show_error, state_badge
 from ui.render import formatting as words
 from ui.render.perplexity_table import dual_rows
 from ui.render.severity import Thresholds
@@ -116,7 +116,7 @@ def page(run_id: str, refreshing: bool) -> None:
     if failure is not None:
         show_error(failure)
     if snapshot.error:
-        st.warning(snapshot.error, icon=":material/cloud_off:")
+        st.warning(as_text(snapshot.error), icon=":material/cloud_off:")
     run = snapshot.run
     if run is None:
         if not snapshot.error:
@@ -128,9 +128,9 @@ def page(run_id: str, refreshing: bool) -> None:
         state_badge(run.state)
         st.markdown(f"**{run.name}**, created {words.moment(run.create_time)}")
     if run.status.message or run.status.reason:
-        (st.error if run.state == "FAILED" else st.warning)(run.status.message or run.status.reason)
+        (st.error if run.state == "FAILED" else st.warning)(as_text(run.status.message or run.status.reason))
     if run.status.waiting_for:
-        st.info(f"Waits for: {run.status.waiting_for}", icon=":material/hourglass_top:")
+        st.info(f"Waits for: {as_text(run.status.waiting_for)}", icon=":material/hourglass_top:")
     _buttons(run)
     thresholds = Thresholds.of_spec(run.resource["spec"])
     rows = dual_rows(snapshot.history, snapshot.decisions, thresholds)

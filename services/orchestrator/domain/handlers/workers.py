@@ -17,6 +17,7 @@ from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.backoff import PASSING_REASONS
 from services.orchestrator.domain.run.commands import Action
 from services.orchestrator.domain.run.events import AttemptAsked, ProgressReported, StageEnded
+from services.orchestrator.domain.run.plausible import check_progress
 from services.orchestrator.domain.run.state import Phase, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 
@@ -103,6 +104,7 @@ def on_progress(state: RunState, event: ProgressReported) -> Outcome:
     stage = fence.stage_of(state, event.stage_index)
     if stage.status is not StageStatus.RUNNING:
         return state, ()
+    check_progress(stage.plan, event)
     moved = event.step >= stage.step and not stage.gives_up
     return state.with_stage(
         replace(
