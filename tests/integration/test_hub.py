@@ -208,3 +208,16 @@ def test_files_of_the_data_set_may_be_chosen(hub: Hub) -> None:
     files = {"a/one.jsonl": lines({"text": "one"}), "a/two.jsonl": lines({"text": "two"})}
     hub.add("someone/parts", files)
     assert [d.text for d in open_source("hf://someone/parts?data_files=a/two.jsonl")] == ["two"]
+
+
+@pytest.mark.parametrize(
+    "file", ["/etc/passwd", "file:///etc/hostname", "http://127.0.0.1:9/x.jsonl", "hf://datasets/someone/other/x.jsonl"]
+)
+def test_a_card_that_names_files_elsewhere_is_refused(hub: Hub, file: str) -> None:
+    """What the card of a data set calls its files is the card's author's word, not the user's."""
+    card = f"---\nconfigs:\n- config_name: default\n  data_files: {file}\n---\n"
+    hub.add("someone/other", {"x.jsonl": lines({"text": "of another data set"})})
+    hub.add("someone/evil", {"README.md": card.encode(), "a.jsonl": lines({"text": "plain words"})})
+    with pytest.raises(BadSource) as caught:
+        open_source("hf://someone/evil")
+    assert "root:" not in str(caught.value)

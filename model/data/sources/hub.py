@@ -61,6 +61,21 @@ def check_options(uri: str, *, name: Any, split: Any, revision: Any, data_files:
             raise BadSource(field=f"{uri}: data_files", came=file, allowed=said)
 
 
+def check_resolved(uri: str, path: str, data_files: Any) -> None:
+    """Raises BadSource where what a data set's own card names as its files lies elsewhere: on this machine, at an
+    address, in another data set. `data_files`: by split, as `datasets` found them."""
+    folder = Path(path).resolve() if is_local(path) else None
+    for files in (data_files or {}).values():
+        for file in files:
+            if folder is None:
+                fine = str(file).startswith(f"hf://datasets/{path}@")
+            else:
+                fine = "://" not in str(file) and Path(file).resolve().is_relative_to(folder)
+            if not fine:
+                said = f"a card that names {printable(str(file))[:LONGEST_REASON]} as a file of the data set"
+                raise BadSource(field=uri, came=said, allowed="files of the data set itself")
+
+
 def revision_of(uri: str, path: str, asked: str | None) -> Revision:
     """The commit behind a branch, a tag or nothing, asked of the hub once. A note says when it cannot be had.
 

@@ -90,7 +90,7 @@ class HuggingFaceSource(Source):
         self.kind = first.kind
 
     def _stream(self) -> Any:
-        from datasets import config, load_dataset
+        from datasets import config, load_dataset_builder
 
         # The library's own retries sleep for minutes without a sign of life; here they are few, and ours wait longer.
         config.STREAMING_READ_MAX_RETRIES = 1
@@ -98,14 +98,14 @@ class HuggingFaceSource(Source):
         config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 1
         config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 1
         try:
-            return load_dataset(
+            builder = load_dataset_builder(
                 self.path,
                 name=self.options["name"],
-                split=self.options["split"],
                 revision=self._revision.commit or self.options["revision"],
                 data_files=self.options["data_files"],
-                streaming=True,
             )
+            hub.check_resolved(self.uri, self.path, builder.config.data_files)
+            return builder.as_streaming_dataset(split=self.options["split"])
         except (ValueError, FileNotFoundError) as error:  # what is asked for is not there, and will not be
             allowed = "a data set that load_dataset can stream (name, split, revision, data_files are options)"
             raise BadSource(field=self.uri, came=hub.reason(error), allowed=allowed) from error

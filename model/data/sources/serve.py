@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from model.child_process import egress
 from model.child_process.child import SIGN_S, Parent, plain, serve
 from model.data.sources.base import Source
 from model.data.sources.files import FileSource
@@ -117,4 +118,5 @@ def facts_of(source: Source) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    egress.guard()
     serve(Reader().answer)
