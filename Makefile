@@ -6,7 +6,7 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-chaos test-faults up down bench experiments cluster-demo wheel try-wheel protos monitoring lint format docs lock clean
+.PHONY: help setup demo test test-unit test-chaos test-faults test-attacks up down bench experiments cluster-demo wheel try-wheel protos monitoring lint format docs lock clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-chaos: .venv/.ready ## The long storm: faults injected into a running stack
 
 test-faults: .venv/.ready ## Every call over every port with every kind of fault
 	RETAIN_FAULTS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/faults
+
+test-attacks: .venv/.ready ## Every attack of the matrix on a running stack, while a second user works on it
+	RETAIN_ATTACKS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses 0 tests/attacks
 
 up: .venv/.ready ## Start the local stack (state in RETAIN_HOME, default .retain)
 	@$(BIN)/retain up

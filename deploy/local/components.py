@@ -39,6 +39,14 @@ def cpus() -> int:
     return max(2, len(os.sched_getaffinity(0)))
 
 
+def gpus() -> int:
+    """GPUs that Ray will find here: NVIDIA's, or those that CUDA_VISIBLE_DEVICES names."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return len([one for one in named.split(",") if one.strip() not in ("", "-1", "NoDevFiles")])
+    return len([path for path in Path("/dev").glob("nvidia[0-9]*") if path.name.removeprefix("nvidia").isdigit()])
+
+
 def program(name: str) -> str:
     """Path of a program that a package of this environment ships, else of one on PATH. Raises RuntimeError."""
     beside = Path(sys.executable).parent / name
@@ -100,6 +108,7 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         "RETAIN_METRICS_BIND": f"{LOOPBACK}:{ports['metrics']}",
         "RETAIN_DATABASE_URL": base_env.get("RETAIN_DATABASE_URL") or home.database_url,
         "RETAIN_WORKER_SLOTS": base_env.get("RETAIN_WORKER_SLOTS") or str(cpus()),
+        "RETAIN_WORKER_GPUS": base_env.get("RETAIN_WORKER_GPUS") or str(gpus()),
     }
     evaluator = {
         "RETAIN_EVALUATOR_BIND": where["evaluator"],

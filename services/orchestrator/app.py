@@ -81,6 +81,7 @@ class Orchestrator:
         evaluation_poll_s: float = 0.25,
         garbage: GarbageSchedule | None = None,
         sources: SourcePolicy | None = None,
+        gpus: int | None = None,
         rate: Rate | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
@@ -108,6 +109,7 @@ class Orchestrator:
             store_uri=f"s3://{ports.store.bucket}",
             memory=memory,
             sources=sources,
+            gpus=gpus,
             on_delete=self.exporter.deleted,
         )
         library = Library(self.engine, ports.store)

@@ -63,6 +63,7 @@ async def serve(settings: Settings, store: MinioStore) -> None:
                 data_root=settings.data_root,
                 is_loopback=settings.is_loopback,
             ),
+            gpus=settings.worker_gpus,
             rate=settings.rate,
         )
         metrics_server = serve_metrics(settings.metrics_bind, orchestrator.registry)

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from services.common.errors import InvalidInput, Violation
+from services.common.texts import shown
 
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 500
+LARGEST_NUMBER = 2**62  # what a database counts with has 63 bits
 T = TypeVar("T")
 
 
@@ -33,11 +35,11 @@ def number_of(token: str, *, of: str) -> int | None:
         return None
     try:
         number, _, asked = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
-        found = int(number)
+        found = int(number) if number.isascii() and number.isdigit() and len(number) < 20 else -1
     except (ValueError, binascii.Error):
         found, asked = 0, "\0"
-    if asked != of or found < 0:
-        said = f"came {token!r}; allowed is the next_page_token of the same list"
+    if asked != of or not 0 <= found <= LARGEST_NUMBER:
+        said = f"came {shown(token)}; allowed is the next_page_token of the same list"
         raise InvalidInput([Violation(field="page_token", description=said)])
     return found
 

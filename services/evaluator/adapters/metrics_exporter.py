@@ -15,6 +15,8 @@ from retain.values import ForgettingRecord, SetUse
 from services.common.metrics import SERIES_KEPT_S, EvaluatorMetrics, RunSeries, finite_or_infinite
 from services.evaluator.application.ports import Exporter
 
+MOST_RUNS = 1000  # shown at once; the one that was measured longest ago makes room for another
+
 
 class PrometheusExporter(Exporter):
     """Sets `EvaluatorMetrics`. Called from the event loop and from the thread of metrics retention."""
@@ -31,7 +33,13 @@ class PrometheusExporter(Exporter):
         with self._lock:
             if self._shown.get(record.run_id) not in (None, record.stage):
                 self._metrics.remove_series(run=record.run_id)
+            self._shown.pop(record.run_id, None)
             self._shown[record.run_id] = record.stage
+            if len(self._shown) > MOST_RUNS:
+                oldest = next(iter(self._shown))
+                del self._shown[oldest]
+                self._series.resumed(oldest)
+                self._metrics.remove_series(run=oldest)
             self._series.resumed(record.run_id)
             where = {"run": record.run_id, "stage": record.stage}
             for result in record.results:

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     # What one worker slot and one GPU can hold; 0: not known. A plan says by it whether a stage can keep its parent.
     slot_memory_bytes: int = Field(default_factory=lambda: _own_memory_bytes() // (os.cpu_count() or 1), ge=0)
     gpu_memory_bytes: int = Field(default=0, ge=0)
+    worker_gpus: int | None = Field(default=None, ge=0)  # all that workers can have; None: not known
     worker_python: str = sys.executable  # in a cluster: python, as the Ray image has it
     stall_timeout_s: float = Field(default=45.0, gt=0)
     start_timeout_s: float = Field(default=600.0, gt=0)

@@ -62,6 +62,7 @@ class RunService:
         store_uri: str,
         memory: Memory = UNKNOWN_MEMORY,
         sources: SourcePolicy | None = None,
+        gpus: int | None = None,
         on_delete: Callable[[str, RunStatus], None] = lambda run_id, status: None,
     ) -> None:
         self._engine = engine
@@ -70,7 +71,7 @@ class RunService:
         self._reading = Blocking("store", threads=2, limit_s=READ_LIMIT_S)
         self._store_uri = store_uri
         self.memory = memory
-        self._sources = sources or SourcePolicy(store_uri=store_uri)
+        self._sources, self._gpus = sources or SourcePolicy(store_uri=store_uri), gpus
         self._on_delete = on_delete
 
     def close(self) -> None:
@@ -85,7 +86,7 @@ class RunService:
             if spec.model.checkpoint:
                 base, locked = await self._base(spec.model.checkpoint)
             context = await self._context(spec, base)
-        found = (*faults, *validate(spec, base_context=context, slots=self._queue.slots), *refused)
+        found = (*faults, *validate(spec, base_context=context, slots=self._queue.slots, gpus=self._gpus), *refused)
         if found:
             return Checked(spec=spec, violations=found)
         kind = base.kind if base else (StageKind.PRETRAIN if spec.model.huggingface else None)

@@ -19,11 +19,14 @@ _SET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 RESERVED_SETS = ("general", "domain", "code", "math", "science", "chat")
 
 
-def validate(spec: PipelineSpec, *, base_context: int | None = None, slots: int | None = None) -> tuple[Violation, ...]:
+def validate(
+    spec: PipelineSpec, *, base_context: int | None = None, slots: int | None = None, gpus: int | None = None
+) -> tuple[Violation, ...]:
     """The faults of a spec as the user gave it; empty when it can be run.
 
-    `base_context` is the longest sequence of an imported model, `slots` the worker slots of this server, both where
-    they are known. What depends on the lineage (is there a base?) is not a fault of the spec: see locking.py.
+    `base_context` is the longest sequence of an imported model, `slots` the worker slots of this server, `gpus` its
+    GPUs, each where it is known. What depends on the lineage (is there a base?) is not a fault of the spec: see
+    locking.py.
     """
     faults = Faults()
     faults.within_limits(spec)
@@ -40,7 +43,7 @@ def validate(spec: PipelineSpec, *, base_context: int | None = None, slots: int 
     _check_forgetting(faults, filled.forgetting)
     _check_gauges(faults, spec.forgetting.gauges or GaugeSpec())
     _check_evaluation(faults, spec, filled)
-    _check_compute(faults, spec.compute, filled.compute, slots)
+    _check_compute(faults, spec.compute, filled.compute, slots, gpus)
     faults.at_least("checkpoints.keep_last", filled.checkpoints.keep_last, 1)
     _check_lengths(faults, filled)
     return faults.once_each()
@@ -128,7 +131,9 @@ def _check_evaluation(faults: Faults, spec: PipelineSpec, filled: PipelineSpec) 
     faults.expect(lag in (0, 1), "evaluation.decision_lag", lag, "0 or 1")
 
 
-def _check_compute(faults: Faults, given: ComputeSpec, compute: ComputeSpec, slots: int | None) -> None:
+def _check_compute(
+    faults: Faults, given: ComputeSpec, compute: ComputeSpec, slots: int | None, gpus: int | None
+) -> None:
     faults.at_least("compute.workers", compute.workers, 1)
     faults.at_least("compute.gpus_per_worker", compute.gpus_per_worker, 0)
     faults.positive("compute.cpus_per_worker", compute.cpus_per_worker)
@@ -137,3 +142,6 @@ def _check_compute(faults: Faults, given: ComputeSpec, compute: ComputeSpec, slo
     if slots is not None and compute.workers >= 1 and compute.cpus_per_worker > 0 and slots_of(compute) > slots:
         took = f"{compute.workers} of {compute.cpus_per_worker:g} CPUs each"
         faults.add("compute.workers", f"came {took}; allowed is what fits into the {slots} slots of this server")
+    wanted = compute.workers * compute.gpus_per_worker
+    if gpus is not None and wanted > gpus:
+        faults.add("compute.gpus_per_worker", f"came {wanted:g} GPUs in all; allowed are the {gpus} of this server")
