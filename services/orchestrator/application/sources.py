@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from retain.values import PipelineSpec
 from services.common.errors import InvalidInput, Violation
 from services.common.places import allowed_folders, is_private, local_path, roots_of
 from services.common.texts import shown
-from services.orchestrator.domain.spec.spec import PipelineSpec
 
 DEFAULT = "sample:// file:// s3:// hf://*/*"
 KINDS = ("sample://", "file://", "s3://", "hf://")

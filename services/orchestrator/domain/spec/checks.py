@@ -7,7 +7,7 @@ from typing import Any
 
 from services.common.errors import Violation
 from services.orchestrator.domain.spec.hub_uri import faults_of_hub_uri
-from services.orchestrator.domain.spec.limits import COUNTS, NUMBERS
+from services.orchestrator.domain.spec.limits import COUNTS, MAY_BE_NEGATIVE, NUMBERS
 
 SAMPLES = ("docs", "code", "math", "science", "chat", "exchanges")
 SCHEMES = ("sample://", "hf://", "s3://", "file://", "a path")
@@ -18,6 +18,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.found: list[Violation] = []
+        self.infinite = False  # a number of the spec is none: no arithmetic holds with it
 
     def add(self, field: str, description: str) -> None:
         """Add one fault."""
@@ -67,6 +68,7 @@ class Faults:
         if isinstance(value, bool | str) or value is None:
             return
         if isinstance(value, int | float):
+            self.infinite = self.infinite or not math.isfinite(value)
             self.expect(math.isfinite(value), path, value, "a finite number")
             self.expect(value <= NUMBERS[name], path, value, f"up to {NUMBERS[name]:.12g}")
         elif is_dataclass(value):
@@ -79,6 +81,22 @@ class Faults:
                 return
             for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
                 self.within_limits(item, f"{path}[{key}]", name)
+
+    def not_negative(self, value: Any, path: str = "", name: str = "") -> None:
+        """Numbers below 0, anywhere; to be asked last, since what else is said of a number says more."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if name not in MAY_BE_NEGATIVE:
+                self.expect(value >= 0, path, value, "0 or more")
+        elif is_dataclass(value):
+            for field in fields(value):
+                here = f"{path}.{field.name}" if path else field.name
+                self.not_negative(getattr(value, field.name), here, f"{name}.{field.name}" if name else field.name)
+        elif isinstance(value, Mapping):
+            for key, item in value.items():
+                self.not_negative(item, f"{path}[{key}]", name)
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            for index, item in enumerate(value):
+                self.not_negative(item, f"{path}[{index}]", name)
 
     def once_each(self) -> tuple[Violation, ...]:
         """The faults, at most one for each field: the first says most."""

@@ -78,6 +78,8 @@ NUMBERS: Mapping[str, float] = {
     "checkpoints.keep_last": 10_000,
 }
 
+MAY_BE_NEGATIVE = frozenset({"seed", "forgetting.suspicious_below"})
+
 # Entries of a list or map.
 COUNTS: Mapping[str, int] = {
     "stages": 32,

@@ -30,8 +30,8 @@ def validate(
     """
     faults = Faults()
     faults.within_limits(spec)
-    if len(spec.stages) > COUNTS["stages"]:
-        return faults.once_each()  # nothing is filled in for what is too much anyway
+    if len(spec.stages) > COUNTS["stages"] or faults.infinite:
+        return faults.once_each()  # nothing is filled in for what is too much anyway, nor computed with no number
     filled = fill(spec, base_context=base_context)
     faults.expect(_NAME.fullmatch(spec.name) is not None, "name", spec.name, "1 to 63 characters of a-z, 0-9 and '-'")
     _check_model(faults, spec, filled)
@@ -46,6 +46,7 @@ def validate(
     _check_compute(faults, spec.compute, filled.compute, slots, gpus)
     faults.at_least("checkpoints.keep_last", filled.checkpoints.keep_last, 1)
     _check_lengths(faults, filled)
+    faults.not_negative(spec)
     return faults.once_each()
 
 
