@@ -28,7 +28,7 @@ from model.checkpointing import hf
 from model.checkpointing.safetensors_writer import PIECE_BYTES, save_file
 from model.data.held_out import HeldOut
 from model.errors import BadCheckpoint
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 from model.tokenization.tokenizer import Tokenizer
 
 MANIFEST, STATE = "manifest.json", "trainer_state.json"
@@ -138,7 +138,7 @@ class Manifest:
 def write(
     folder: Path,
     *,
-    model: Llama,
+    model: CausalLM,
     tokenizer: Tokenizer | None,
     optimizer: Mapping[str, Tensor],
     state: TrainerState,
@@ -170,7 +170,7 @@ def write(
 def write_imported(
     folder: Path,
     *,
-    model: Llama,
+    model: CausalLM,
     tokenizer: Tokenizer | None,
     parent: str = "",
     spec_digest: str = "",

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from model.checkpointing.hf_config import GENERATION_FILE, generation_to_hf, read_config, to_hf
+from model.checkpointing.hf_config import GENERATION_FILE, AnyConfig, generation_to_hf, read_config, to_hf
 from model.checkpointing.hf_files import (
     EMBEDDING,
     FOLLOWS_FROM_CONFIG,
@@ -35,7 +35,9 @@ from model.checkpointing.hf_files import (
 )
 from model.checkpointing.safetensors_writer import save_file
 from model.errors import BadCheckpoint, NonFinite
-from model.nn.config import ModelConfig
+from model.families.config import FamilyConfig
+from model.families.config import to_hf as family_to_hf
+from model.nn.causal_lm import CausalLM
 from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
 
@@ -60,7 +62,7 @@ def load_pretrained(
     dtype: torch.dtype = torch.float32,
     notes: list[str] | None = None,
     beat: Callable[[], None] = lambda: None,
-) -> Llama:
+) -> CausalLM:
     """The model of a folder, its weights copied into memory as `dtype`. notes: gets what of the config is taken
     otherwise than it is written. beat: called after each tensor.
 
@@ -72,8 +74,6 @@ def load_pretrained(
     config = read_config(folder, notes)
     for fault in check_weights(folder, config):
         raise fault
-    with torch.device("meta"):
-        model = Llama(config)
     found: dict[str, Tensor] = {}
     for name, tensor in _tensors(folder):
         if name.endswith(FOLLOWS_FROM_CONFIG):
@@ -81,6 +81,12 @@ def load_pretrained(
         found[name] = tensor.to(dtype, copy=True)  # a copy: the file may be replaced while the model lives
         _check_finite(f"{folder}: {name}", found[name])
         beat()
+    if isinstance(config, FamilyConfig):
+        from model.families import decoder  # transformers takes seconds to import, and our own model needs none of it
+
+        return decoder.load(config, found, where=str(folder), dtype=dtype, notes=notes, beat=beat)
+    with torch.device("meta"):
+        model = Llama(config)
     if config.tied_embeddings:
         embedding = found[EMBEDDING]
         if HEAD in found and not torch.equal(found[HEAD], embedding):
@@ -95,7 +101,7 @@ def load_pretrained(
 
 
 def save_pretrained(
-    model: Llama,
+    model: CausalLM,
     folder: Path | str,
     tokenizer: Tokenizer | None = None,
     *,
@@ -109,27 +115,31 @@ def save_pretrained(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    config = model.config
+    config: AnyConfig = model.config
     if tokenizer is not None:
         check_vocabulary(config, tokenizer)
         config = _with_token_ids(config, tokenizer)
         tokenizer.save(folder)
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    _write_json(folder / "config.json", to_hf(config, dtype=dtype))
+    written = family_to_hf(config, dtype=dtype) if isinstance(config, FamilyConfig) else to_hf(config, dtype=dtype)
+    _write_json(folder / "config.json", written)
     _write_json(folder / GENERATION_FILE, generation_to_hf(config))
     for old in [*folder.glob("model*.safetensors"), folder / INDEX_FILE]:
         old.unlink(missing_ok=True)  # shards of an earlier save would be read together with the new ones
     _write_weights(exported_state(model), folder, max_shard_bytes, beat)
 
 
-def exported_state(model: Llama) -> dict[str, Tensor]:
+def exported_state(model: CausalLM) -> dict[str, Tensor]:
     """Weights under Hugging Face's names, sorted; a tied output embedding is left out, as transformers does.
 
     By name, each of the shape that transformers gives it.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
-    if model.config.tied_embeddings:
-        state.pop(HEAD)
+    if isinstance(model, Llama):
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
+        if model.config.tied_embeddings:
+            state.pop(HEAD)
+    else:
+        state = model.file_state()
     for name, tensor in state.items():
         _check_finite(name, tensor)
     return state
@@ -142,7 +152,7 @@ def weights_digest(folder: Path | str) -> str:
     return tensors_digest((name, _one(places[name], name)) for name in sorted(places))
 
 
-def model_digest(model: Llama, *, beat: Callable[[], None] = lambda: None) -> str:
+def model_digest(model: CausalLM, *, beat: Callable[[], None] = lambda: None) -> str:
     """The `weights_digest` that a folder written from this model has."""
     return tensors_digest(exported_state(model).items(), beat=beat)
 
@@ -188,7 +198,7 @@ def _check_finite(field: str, tensor: Tensor) -> None:
         raise NonFinite(field, "NaN or infinity among its numbers", "finite weights")
 
 
-def _with_token_ids(config: ModelConfig, tokenizer: Tokenizer) -> ModelConfig:
+def _with_token_ids(config: AnyConfig, tokenizer: Tokenizer) -> AnyConfig:
     """What the config does not say, the tokenizer does."""
     eos = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
     return replace(

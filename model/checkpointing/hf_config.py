@@ -4,7 +4,9 @@ Nothing in a config.json is ever executed: `auto_map` (which names Python files 
 family or variant whose arithmetic is not exactly that of model/nn/llama.py. Better a refusal by name than logits that
 are almost right.
 
-Families: `llama` (Llama 1, 2, 3, SmolLM2, TinyLlama ...), `mistral` (sliding window), `qwen2` (biases on q, k and v).
+What our own model computes: `llama` (Llama 1, 2, 3, SmolLM2, TinyLlama ...), `mistral` (sliding window), `qwen2`
+(biases on q, k and v).
+Other families (Qwen3, Gemma 3, OLMo 2, Phi ...) are read by `model/families`, which transformers computes.
 Rope settings are read in both forms: `rope_theta` + `rope_scaling` (transformers 4) and `rope_parameters` (5). They are
 written in the first, which both versions and other programs read.
 """
@@ -13,9 +15,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from model.errors import BadCheckpoint, BadConfig, UnsupportedArchitecture
+from model.families import config as family_config
+from model.families.config import FamilyConfig
+from model.families.names import FAMILIES
 from model.json_file import read_json_object
 from model.nn.config import ModelConfig, RopeScaling
 
@@ -36,8 +41,13 @@ _KEYS = {
 }
 
 
-def read_config(folder: Path, notes: list[str] | None = None) -> ModelConfig:
-    """The ModelConfig of a model folder; notes gets what is taken otherwise than it is written.
+AnyConfig = ModelConfig | FamilyConfig
+_C = TypeVar("_C", ModelConfig, FamilyConfig)
+
+
+def read_config(folder: Path, notes: list[str] | None = None) -> AnyConfig:
+    """The config of a model folder, our own model's or another family's; notes gets what is taken otherwise than it is
+    written.
 
     What ends a text is what generation_config.json says, where there is one that does, as transformers has it.
     Raises BadCheckpoint for a missing, broken or unsafe config.json, UnsupportedArchitecture for a model that this core
@@ -46,16 +56,18 @@ def read_config(folder: Path, notes: list[str] | None = None) -> ModelConfig:
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise BadCheckpoint(str(path), "no such file", "a model folder in Hugging Face's layout")
-    config = from_hf(read_json_object(path), str(path), notes)
-    generation = folder / GENERATION_FILE
-    if not generation.is_file():
-        return config
-    return with_generation(config, read_json_object(generation), str(generation), notes)
+    raw, generation = read_json_object(path), folder / GENERATION_FILE
+    said = read_json_object(generation) if generation.is_file() else None
+    if family_config.is_family(raw):
+        family = family_config.from_hf(raw, str(path), notes)
+        return family if said is None else with_generation(family, said, str(generation), notes)
+    config = from_hf(raw, str(path), notes)
+    return config if said is None else with_generation(config, said, str(generation), notes)
 
 
 def with_generation(
-    config: ModelConfig, raw: Mapping[str, Any], path: str = GENERATION_FILE, notes: list[str] | None = None
-) -> ModelConfig:
+    config: _C, raw: Mapping[str, Any], path: str = GENERATION_FILE, notes: list[str] | None = None
+) -> _C:
     """The config with what a parsed generation_config.json says; `path` names it in errors."""
     reader = _Reader(raw, path)
     eos = reader.token_ids("eos_token_id", config.vocab_size)
@@ -72,8 +84,8 @@ def with_generation(
     )
 
 
-def generation_to_hf(config: ModelConfig) -> dict[str, Any]:
-    """The generation_config.json of a ModelConfig."""
+def generation_to_hf(config: AnyConfig) -> dict[str, Any]:
+    """The generation_config.json of a config."""
     ids = {"bos_token_id": config.bos_id, "eos_token_id": _ids_to_hf(config.eos_ids), "pad_token_id": config.pad_id}
     others = json.loads(config.generation) if config.generation else {}
     return {key: value for key, value in ids.items() if value is not None} | others
@@ -97,7 +109,7 @@ def _from_hf(raw: Mapping[str, Any], path: str, notes: list[str] | None) -> Mode
         raise BadCheckpoint(f"{path}: auto_map", raw["auto_map"], "a config without auto_map (no foreign code is run)")
     family = raw.get("model_type")
     if family not in CLASSES:
-        raise UnsupportedArchitecture(f"{path}: model_type", family, list(CLASSES))
+        raise UnsupportedArchitecture(f"{path}: model_type", family, [*CLASSES, *FAMILIES])
     architectures = raw.get("architectures") or [CLASSES[family]]
     if architectures != [CLASSES[family]]:
         raise UnsupportedArchitecture(f"{path}: architectures", architectures, [CLASSES[family]])

@@ -5,11 +5,12 @@ what loading asks first as well, so a folder that passes here is refused there o
 a tied output embedding that differs from the input's.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from model.checkpointing.hf_config import read_config
+from model.checkpointing.hf_config import AnyConfig, read_config
 from model.checkpointing.safetensors_header import WEIGHTS, read_header
 from model.errors import BadCheckpoint, BadConfig, RetainModelError
 from model.json_file import read_json_object
@@ -81,10 +82,12 @@ def expected_tensors(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]
     yield HEAD, (config.vocab_size, width)
 
 
-def check_weights(folder: Path, config: ModelConfig | None) -> Iterator[RetainModelError]:
+def check_weights(folder: Path, config: AnyConfig | None) -> Iterator[RetainModelError]:
     """Every fault of the weights' files that their headers show: names, types, shapes, places; without a config, those
-    of the files alone."""
-    wanted = dict(expected_tensors(config)) if config is not None else None
+    of the files alone. Which tensors another family has, only transformers knows: its names and shapes are compared
+    when it is loaded."""
+    own = config if isinstance(config, ModelConfig) else None
+    wanted = dict(expected_tensors(own)) if own is not None else None
     places: dict[str, Path] = {}
     try:
         files = weight_files(folder)
@@ -118,7 +121,7 @@ def check_weights(folder: Path, config: ModelConfig | None) -> Iterator[RetainMo
             places[name] = path
     if wanted is None or not whole:
         return
-    if config is not None and config.tied_embeddings:
+    if own is not None and own.tied_embeddings:
         del wanted[HEAD]
     missing = sorted(wanted.keys() - places.keys())
     if missing:
@@ -129,7 +132,16 @@ def check_weights(folder: Path, config: ModelConfig | None) -> Iterator[RetainMo
         yield BadCheckpoint(f"{folder}: {missing[0]}", count, allowed)
 
 
-def check_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:
+def parameter_count(folder: Path, config: AnyConfig) -> int:
+    """Number of weights of a folder's model: by arithmetic of our own, by its headers of another family. Raises
+    BadCheckpoint for a broken header."""
+    if isinstance(config, ModelConfig):
+        return config.parameter_count()
+    entries = {name: entry for path in weight_files(folder) for name, entry in read_header(path).items()}
+    return sum(math.prod(entry.shape) for entry in entries.values())
+
+
+def check_vocabulary(config: AnyConfig, tokenizer: Tokenizer) -> None:
     """Raise BadConfig when the tokenizer can make ids that the model has no embedding for."""
     if tokenizer.vocab_size > config.vocab_size:
         allowed = f"at most the model's {config.vocab_size}: config.json's vocab_size, the rows of its embedding"
@@ -138,7 +150,7 @@ def check_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:
 
 def folder_faults(
     folder: Path, *, pickles: bool = True, notes: list[str] | None = None
-) -> tuple[ModelConfig | None, list[RetainModelError]]:
+) -> tuple[AnyConfig | None, list[RetainModelError]]:
     """(the config where it can be read, every fault that shows without loading a weight).
 
     pickles: whether a pickle beside the safetensors is a fault; it is none where only safetensors are sent on.

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,7 @@ from model.checkpointing.hf import check_vocabulary, load_pretrained
 from model.data.eval_set import EvalSet
 from model.data.measured_texts import measured_documents
 from model.errors import BadConfig, RetainModelError
+from model.evaluation.noise_floor import measure_repeats
 from model.evaluation.perplexity import SetResult, evaluate_set
 from model.evaluation.rolling_likelihood import evaluate_rolling
 from model.tokenization.tokenizer import Tokenizer
@@ -46,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             device=options.device,
             rolling=_method(options),
         )
+        floors = floor_lines(Path(options.model), options.data, options.context, options.limit) if options.floor else []
     except RetainModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -57,7 +61,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print(table(results))
         print(METHODS[_method(options)])
+    for line in floors:
+        print(line, file=sys.stderr if options.json else sys.stdout)
     return 0
+
+
+def floor_lines(folder: Path, data: Sequence[str], context: int | None, limit: int | None) -> list[str]:
+    """What the gauge can resolve with this model on this machine, for people: each file measured again in other ways
+    (`model.evaluation.noise_floor`), and once more in the same one."""
+    model, tokenizer = load_pretrained(folder), Tokenizer.load(folder)
+    lines = []
+    for uri in data:
+        documents = measured_documents(uri, limit=limit)
+        eval_set = EvalSet.build(_name(uri, data), documents, tokenizer, context or model.config.context)
+        cores = len(os.sched_getaffinity(0))
+        found = measure_repeats(model, eval_set, device="cpu", cores=cores)
+        again = evaluate_set(model, eval_set).nats - evaluate_set(model, eval_set).nats
+        floor = found.floor_nats
+        lines.append(f"{eval_set.name}: noise floor {floor:.1e} nats a token, a score of {math.expm1(floor):.1e}")
+        lines.append(f"  the same way again {again:+.1e}")
+        lines += [
+            f"  {one.rows} rows, {one.threads} threads, {one.workers} workers {nats - found.standard_nats:+.1e}"
+            for one, nats in found.repeats
+        ]
+    return lines
 
 
 def run(
@@ -159,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", help="cpu, cuda, ... (default: cpu)")
     parser.add_argument("--rolling", action="store_true", help="each document alone, as lm-evaluation-harness has it")
     parser.add_argument("--bare", action="store_true", help="with --rolling: without the tokens the tokenizer adds")
+    parser.add_argument("--floor", action="store_true", help="also what the gauge resolves here: repeats in other ways")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument("--output", help="folder for results_{date}.json")
     return parser

@@ -31,7 +31,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model.checkpointing.hf_files import folder_faults
+from model.checkpointing.hf_config import AnyConfig
+from model.checkpointing.hf_files import folder_faults, parameter_count
 from model.child_process.rendering import ApartRenderer, NotThrough, try_tokenizer
 from model.data.domains import DOMAINS, create_domain_dataset
 from model.data.roles import StageText, as_role, domain_options, role_options
@@ -41,7 +42,6 @@ from model.data.sources.bounded import MOST_FAULTS, BoundedSource, Enough, Fault
 from model.data.split import CONTROL, REPORT, TRAIN, HoldOut, split_of
 from model.document import Document
 from model.errors import BadSource, RetainModelError
-from model.nn.config import ModelConfig
 from model.tokenization.encoding import place_of
 from model.tokenization.tokenizer_files import TOKENIZER_FILE
 
@@ -230,7 +230,7 @@ def check_options(one: Mapping[str, Any]) -> list[RetainModelError]:
 def check_model(one: Mapping[str, Any]) -> tuple[dict[str, Any], list[RetainModelError]]:
     """(what a local model folder holds, every fault that shows without loading a weight)."""
     folder = Path(one["path"])
-    config: ModelConfig | None = None
+    config: AnyConfig | None = None
     notes: list[str] = []
     try:
         if (folder / TOKENIZER_FILE).is_file():
@@ -247,7 +247,7 @@ def check_model(one: Mapping[str, Any]) -> tuple[dict[str, Any], list[RetainMode
         "role": "model",
         "kind": "model",
         # Beside a fault nothing is known: a config that contradicts its weights counts what is not there.
-        "parameters": config.parameter_count() if config is not None and not faults else None,
+        "parameters": parameter_count(folder, config) if config is not None and not faults else None,
         "vocab_size": config.vocab_size if config is not None and not faults else None,
         "notes": [note.replace(str(folder), one["uri"]) for note in notes],
         "bytes_on_disk": sum(file.stat().st_size for file in _files(folder)),

@@ -9,13 +9,14 @@ likeliest (greedy). top_k leaves only the k likeliest in the draw (Fan et al. 20
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from model.errors import BadConfig, NonFinite
+from model.nn.causal_lm import CausalLM
 from model.nn.config import ModelConfig
-from model.nn.llama import Llama
 from model.tokenization.chat_template import Message
 from model.tokenization.tokenizer import Tokenizer
 
@@ -42,7 +43,7 @@ class KeyValueCache:
 
 
 def generate(
-    model: Llama,
+    model: CausalLM,
     tokenizer: Tokenizer,
     prompt: str | Sequence[Message],
     max_new_tokens: int = 100,
@@ -74,7 +75,7 @@ def generate(
 
 
 def generate_ids(
-    model: Llama,
+    model: CausalLM,
     prompt_ids: Sequence[int],
     *,
     max_new_tokens: int,
@@ -90,7 +91,7 @@ def generate_ids(
     never = torch.tensor(sorted(never_ids), dtype=torch.int64)
     parameter = next(model.parameters())
     capacity = min(model.config.context, len(prompt_ids) + max_new_tokens)
-    cache = KeyValueCache(model.config, capacity, like=parameter)
+    cache = _empty_cache(model, capacity, parameter)
     generator = torch.Generator().manual_seed(seed)
     new_ids = list(prompt_ids)
     for _ in range(capacity - len(prompt_ids)):
@@ -105,7 +106,14 @@ def generate_ids(
         new_ids = [token_id]
 
 
-def end_ids(model: Llama, tokenizer: Tokenizer) -> frozenset[int]:
+def _empty_cache(model: CausalLM, capacity: int, like: Tensor) -> Any:
+    """Our own buffers for our own model; other families bring what they remember by."""
+    if isinstance(model.config, ModelConfig):
+        return KeyValueCache(model.config, capacity, like=like)
+    return model.new_cache()
+
+
+def end_ids(model: CausalLM, tokenizer: Tokenizer) -> frozenset[int]:
     """Tokens that end a text: those that the model names, as transformers has it; without any, the tokenizer's end."""
     own = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
     return frozenset(model.config.eos_ids or own)
@@ -123,7 +131,9 @@ def _pick(logits_V: Tensor, never: Tensor, temperature: float, top_k: int | None
     return int(torch.multinomial(torch.softmax(logits_V / temperature, -1), 1, generator=generator))
 
 
-def _check(model: Llama, prompt_ids: Sequence[int], max_new_tokens: int, temperature: float, top_k: int | None) -> None:
+def _check(
+    model: CausalLM, prompt_ids: Sequence[int], max_new_tokens: int, temperature: float, top_k: int | None
+) -> None:
     context = model.config.context
     if not 1 <= len(prompt_ids) < context:
         raise BadConfig("prompt", f"{len(prompt_ids)} tokens", f"1 to {context - 1} (the model's context is {context})")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model.data.eval_set import EvalSet
 from model.errors import BadConfig, NonFinite
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 from model.nn.losses import NO_LOSS, token_nats
 
 # Shapes: R rows (windows) of a batch, T tokens, N targets that count, E width, V vocabulary, U units of the set.
@@ -58,7 +58,7 @@ class SetResult:
 
 
 def evaluate_set(
-    model: Llama,
+    model: CausalLM,
     eval_set: EvalSet,
     *,
     batch_rows: int | None = None,
@@ -99,7 +99,7 @@ def evaluate_set(
     return _result(eval_set, nats_U, tokens_U)
 
 
-def _nats(model: Llama, hidden_RTE: Tensor, targets_RT: Tensor, counts_RT: Tensor, limit: int) -> Tensor:
+def _nats(model: CausalLM, hidden_RTE: Tensor, targets_RT: Tensor, counts_RT: Tensor, limit: int) -> Tensor:
     """Nats of the targets that count, [N]. The output embedding is applied to these alone and a few at a time: the
     logits of a whole batch would be its largest tensor by far."""
     hidden_NE, targets_N = hidden_RTE[counts_RT], targets_RT[counts_RT]
@@ -112,7 +112,7 @@ def _nats(model: Llama, hidden_RTE: Tensor, targets_RT: Tensor, counts_RT: Tenso
     return torch.cat(pieces) if pieces else hidden_NE.new_zeros(0)
 
 
-def _check_fit(model: Llama, eval_set: EvalSet, limit: int) -> None:
+def _check_fit(model: CausalLM, eval_set: EvalSet, limit: int) -> None:
     config = model.config
     if eval_set.context > config.context:
         allowed = f"at most the model's context, {config.context}"

@@ -23,7 +23,7 @@ from torch.nn import functional
 from model.document import Document
 from model.errors import BadConfig, BadSource, NonFinite
 from model.evaluation.perplexity import ROWS_TOKENS, SetResult, UnitResult
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 from model.nn.losses import NO_LOSS, token_nats
 from model.tokenization.tokenizer import Tokenizer
 
@@ -42,7 +42,7 @@ def rolling_windows(ids: Sequence[int], prefix_id: int, context: int) -> list[tu
 
 
 def evaluate_rolling(
-    model: Llama,
+    model: CausalLM,
     tokenizer: Tokenizer,
     name: str,
     documents: Sequence[Document],
@@ -94,7 +94,7 @@ def evaluate_rolling(
     return _result(name, hashlib.sha256(json.dumps(content).encode()).hexdigest(), units)
 
 
-def _nats(model: Llama, windows: Sequence[tuple[int, list[int], int]], device: torch.device) -> list[float]:
+def _nats(model: CausalLM, windows: Sequence[tuple[int, list[int], int]], device: torch.device) -> list[float]:
     """Summed nats of each window's targets that count."""
     longest = max(len(tokens) for _, tokens, _ in windows) - 1
     inputs_RT = torch.zeros((len(windows), longest), dtype=torch.int64)

@@ -16,7 +16,7 @@ from model.evaluation.forgetting_score import bootstrap_interval
 from model.evaluation.perplexity import SetResult, UnitResult, evaluate_set
 from model.experiments.corpora import Corpus
 from model.experiments.gate import Measured
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 
 CONTROL, REPORT = "control", "report"
 
@@ -33,12 +33,12 @@ class Ruler:
     retention: Mapping[str, Corpus]
     baselines: Mapping[tuple[str, str], SetResult]
 
-    def measure(self, model: Llama, use: str) -> list[Measured]:
+    def measure(self, model: CausalLM, use: str) -> list[Measured]:
         """All sets of one use. A model whose loss is no number gets NaN, never an error: the gate is to see it."""
         corpora = {self.target.name: self.target, **self.retention}
         return [self._measured(model, name, corpus, use) for name, corpus in corpora.items()]
 
-    def _measured(self, model: Llama, name: str, corpus: Corpus, use: str) -> Measured:
+    def _measured(self, model: CausalLM, name: str, corpus: Corpus, use: str) -> Measured:
         eval_set, before = _set(corpus, use), self.baselines[name, use]
         target = name == self.target.name
         known: dict[str, Any] = {
@@ -83,7 +83,7 @@ def as_row(sets: list[Measured]) -> dict[str, dict[str, float | None]]:
     return row
 
 
-def baseline(model: Llama, key: str, corpus: Corpus, use: str, root: Path) -> SetResult:
+def baseline(model: CausalLM, key: str, corpus: Corpus, use: str, root: Path) -> SetResult:
     """What `model` (named by `key`) scores on a set; measured once, then read from the folder."""
     eval_set = _set(corpus, use)
     path = root / "baselines" / f"{key}-{eval_set.digest[:16]}.json"

@@ -18,11 +18,11 @@ import copy
 import torch
 
 from model.errors import BadConfig
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 
 
 @torch.no_grad()
-def interpolate(parent: Llama, result: Llama, point: float) -> Llama:
+def interpolate(parent: CausalLM, result: CausalLM, point: float) -> CausalLM:
     """A new model at `point` of the line. Exactly the parent at 0 and exactly the result at 1. Raises BadConfig."""
     if not 0.0 <= point <= 1.0:
         raise BadConfig("interpolation.points", point, "0 (the parent) to 1 (the result)")

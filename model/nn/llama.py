@@ -18,9 +18,12 @@ from torch.utils.checkpoint import checkpoint
 
 from model.errors import BadConfig
 from model.nn import cpu_kernels
+from model.nn.causal_lm import CausalLM
 from model.nn.config import ModelConfig
 from model.nn.losses import SoftTargets, fused_token_nats
 from model.nn.rope import RotaryTable, rotate, segment_positions
+
+ALL_MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # of a layer
 
 
 class KeyValueStore(Protocol):
@@ -143,7 +146,7 @@ class Decoder(nn.Module):
         self.norm = RMSNorm(config.width, config.norm_eps)
 
 
-class Llama(nn.Module):
+class Llama(CausalLM):
     """The whole model: `Llama(config)(tokens_BT) -> logits_BTV`.
 
     activation_checkpointing: set True to keep only each layer's input during training and compute the rest again in the
@@ -152,7 +155,7 @@ class Llama(nn.Module):
 
     def __init__(self, config: ModelConfig, *, seed: int | None = None) -> None:
         super().__init__()
-        self.config = config
+        self.config: ModelConfig = config
         self.activation_checkpointing = False
         self.model = Decoder(config)
         self.lm_head = nn.Linear(config.width, config.vocab_size, bias=False)
@@ -179,9 +182,19 @@ class Llama(nn.Module):
                 std = residual_std if name.endswith(("o_proj.weight", "down_proj.weight")) else self.config.init_std
                 parameter.normal_(0.0, std, generator=generator)
 
-    def num_parameters(self) -> int:
-        """Number of weights; a tied embedding counts once."""
-        return sum(parameter.numel() for parameter in self.parameters())
+    @property
+    def sharded_layers(self) -> tuple[nn.Module, ...]:
+        """The layers, in order."""
+        return tuple(self.model.layers)
+
+    @property
+    def lora_targets(self) -> tuple[str, ...]:
+        """The seven matrices of a layer."""
+        return ALL_MATRICES
+
+    def blank(self) -> "Llama":
+        """Another of the same sizes."""
+        return Llama(self.config)
 
     def forward(
         self,

@@ -9,20 +9,22 @@ an ordinary one again. The layers are those of the `peft` library.
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from model.errors import BadCheckpoint, BadConfig
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 
-ALL_MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+AnyLM = TypeVar("AnyLM", bound=CausalLM)
 
 
 def add_lora(
-    model: Llama, *, rank: int = 8, alpha: int = 16, targets: Sequence[str] = ALL_MATRICES, seed: int = 0
-) -> Llama:
-    """Put adapters beside the target matrices, in place; afterwards only they are trained. Returns the model.
+    model: AnyLM, *, rank: int = 8, alpha: int = 16, targets: Sequence[str] | None = None, seed: int = 0
+) -> AnyLM:
+    """Put adapters beside the target matrices (by default all that the model has in its layers), in place; afterwards
+    only they are trained. Returns the model.
 
     The same seed gives the same adapters. Raises BadConfig for a rank below 1, unknown targets or a second call.
     """
@@ -30,15 +32,17 @@ def add_lora(
 
     if rank < 1:
         raise BadConfig("lora.rank", rank, "a whole number from 1")
-    unknown = sorted(set(targets) - set(ALL_MATRICES))
-    if unknown or not targets:
-        raise BadConfig("lora.targets", unknown or "none", ALL_MATRICES)
+    allowed = model.lora_targets
+    chosen = allowed if targets is None else tuple(targets)
+    unknown = sorted(set(chosen) - set(allowed))
+    if unknown or not chosen:
+        raise BadConfig("lora.targets", unknown or "none", allowed)
     if has_lora(model):
         raise BadConfig("lora", "a model that has adapters already", "one set of adapters (merge first)")
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), lora_dropout=0.0, bias="none")
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(chosen), lora_dropout=0.0, bias="none")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        inject_adapter_in_model(config, model)
+        inject_adapter_in_model(config, nn.ModuleList(model.sharded_layers))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
     return model
@@ -49,7 +53,7 @@ def has_lora(model: nn.Module) -> bool:
     return any("lora_" in name for name, _ in model.named_parameters())
 
 
-def merge_lora(model: Llama) -> Llama:
+def merge_lora(model: AnyLM) -> AnyLM:
     """Add every adapter to its matrix and take it away, in place; all weights can be trained again. Returns the model.
 
     Without adapters nothing changes.
@@ -66,7 +70,7 @@ def merge_lora(model: Llama) -> Llama:
     return model.requires_grad_(True)
 
 
-def merged_copy(model: Llama) -> Llama:
+def merged_copy(model: AnyLM) -> AnyLM:
     """An ordinary model with the adapters merged, for export and evaluation; the given one trains on."""
     return merge_lora(copy.deepcopy(model))
 

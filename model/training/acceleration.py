@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 
 from model.errors import BadConfig
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILERS = ("g++", "clang++", "c++")
@@ -49,7 +49,7 @@ class Acceleration:
         bf16 = self.precision == "bf16" or (self.precision == "auto" and device.type == "cuda")
         return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
-    def apply(self, model: Llama) -> Llama:
+    def apply(self, model: CausalLM) -> CausalLM:
         """Prepare the model, in place; names and values of its weights stay. Returns it.
 
         Raises BadConfig for bf16 on a CPU that cannot run it."""
@@ -62,7 +62,7 @@ class Acceleration:
             if device.type == "cpu" and cpp_compiler() is None:
                 log.warning("torch.compile needs a C++ compiler (%s, or CXX): training without", ", ".join(COMPILERS))
             else:
-                for layer in model.model.layers:
+                for layer in model.sharded_layers:
                     layer.compile(backend=BACKEND)
         return model
 

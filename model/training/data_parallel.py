@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from model.errors import BadConfig
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 from model.training.process_group import ProcessGroup
 
 
@@ -80,12 +80,12 @@ class Replicas:
 class Sharded:
     """FSDP2: each rank holds a piece of everything. Wraps the model in place. Needs a process group."""
 
-    def __init__(self, model: Llama, group: ProcessGroup) -> None:
+    def __init__(self, model: CausalLM, group: ProcessGroup) -> None:
         from torch.distributed.fsdp import fully_shard
 
         if any(not parameter.requires_grad for parameter in model.parameters()):
             raise BadConfig("sharded", "a model with frozen weights (low-rank adapters)", "one whose weights all train")
-        for module in (*model.model.layers, model):
+        for module in (*model.sharded_layers, model):
             # It averages over the ranks; the loss is already divided by the tokens of the global batch: sum instead.
             wrapped = fully_shard(module)
             wrapped.set_gradient_divide_factor(1.0)
@@ -123,8 +123,8 @@ def pieces_like(tensor: Tensor, parameter: Tensor) -> Tensor:
     return distribute_tensor(tensor, parameter.device_mesh, parameter.placements)
 
 
-def whole_copy(model: Llama) -> Llama:
+def whole_copy(model: CausalLM) -> CausalLM:
     """An ordinary model on the CPU with the weights of a sharded one; every rank must call it."""
-    copy = Llama(model.config)
+    copy = model.blank()
     copy.load_state_dict({name: whole(tensor).cpu() for name, tensor in model.state_dict().items()})
     return copy

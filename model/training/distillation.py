@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from model.errors import BadConfig
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 from model.nn.losses import SoftTargets
 
 # Shapes: B rows of a micro-batch, T tokens, E width of the parent.
@@ -30,12 +30,12 @@ from model.nn.losses import SoftTargets
 class Distillation:
     """The parent as a teacher. It is never trained; the same rows give the same bits."""
 
-    def __init__(self, parent: Llama, *, strength: float) -> None:
+    def __init__(self, parent: CausalLM, *, strength: float) -> None:
         if not (math.isfinite(strength) and strength > 0):
             raise BadConfig("penalty.distill", strength, "a finite strength above 0")
         self._parent, self._strength = parent.eval().requires_grad_(False), strength
 
-    def check(self, model: Llama) -> None:
+    def check(self, model: CausalLM) -> None:
         """Raises BadConfig for a model whose words are not the teacher's."""
         came, allowed = model.config.vocab_size, self._parent.config.vocab_size
         if came != allowed:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model.checkpointing.checkpoint import TrainerState
 from model.errors import BadConfig
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 from model.nn.losses import SoftTargets
 from model.training.acceleration import Acceleration
 from model.training.lr_schedule import Schedule
@@ -82,7 +82,7 @@ class Stream(Protocol):
 class Teacher(Protocol):
     """Who is asked about replayed rows (model/training/distillation.py)."""
 
-    def check(self, model: Llama) -> None: ...
+    def check(self, model: CausalLM) -> None: ...
     def soft_targets(
         self, inputs_BT: Tensor, segments_BT: Tensor | None, replayed_B: Sequence[bool]
     ) -> SoftTargets | None: ...
@@ -101,7 +101,7 @@ class StageJob:
     """What to train. `model` is trained in place; `resume` is the state to resume from, `optimizer_state` its moments
     (or those of the parent, when the stage keeps them). `micro_rows` 0 chooses by the size of the logits."""
 
-    model: Llama
+    model: CausalLM
     stream: Stream
     schedule: Schedule
     optimizer: OptimizerSettings
@@ -167,7 +167,7 @@ class Snapshot:
     leave; `boundary` is then the last one that was reached (0 before the first)."""
 
     boundary: int
-    model: Llama
+    model: CausalLM
     optimizer: Mapping[str, Tensor]
     state: TrainerState
     loss_nats: float

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from model.errors import BadConfig, EmptyBatch, NonFinite
-from model.nn.llama import Llama
+from model.nn.causal_lm import CausalLM
 from model.nn.losses import count_targets, token_nats
 
 
@@ -33,7 +33,7 @@ class QuadraticPenalty:
 
     def __init__(
         self,
-        model: Llama,
+        model: CausalLM,
         parent: Mapping[str, Tensor],
         *,
         strength: float,
@@ -82,12 +82,12 @@ class Penalties:
             penalty.add_gradient()
 
 
-def parent_weights(model: Llama) -> dict[str, Tensor]:
+def parent_weights(model: CausalLM) -> dict[str, Tensor]:
     """Copies of a model's weights by name, to be held on to."""
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}
 
 
-def fisher(model: Llama, rows: Iterable[tuple[Tensor, Tensor, Tensor | None]]) -> dict[str, Tensor]:
+def fisher(model: CausalLM, rows: Iterable[tuple[Tensor, Tensor, Tensor | None]]) -> dict[str, Tensor]:
     """Diagonal of the empirical Fisher information, scaled to a mean of 1 over all weights.
 
     rows: (inputs_T, targets_T, segments_T or None) of single rows of text that the model must keep. The gradient of

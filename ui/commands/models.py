@@ -73,7 +73,7 @@ def void(
 
 
 def import_model(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Hugging Face folder of the Llama family.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Hugging Face folder of a family that Retain knows.")],
     name: Annotated[str, typer.Option("--name", help="Name for people; default: the folder's.")] = "",
     json: JsonFlag = False,
 ) -> None:

@@ -72,13 +72,15 @@ class EvaluateCheckpoint:
                 model_before = Model(checkpoint=baseline.checkpoint)
                 before = self._measured(model_before, ref, stopwatch)
                 floor = self._floor(model_before, ref) if math.isfinite(before.perplexity) else None
+                floor = floor and floor.at_loss(before.loss_nats)
                 found = score(ref, now, before, self.statistics.interval(now, before), floor)
                 scores.append(judged_by(found, baseline.most_bits_per_byte))
         return tuple(rows), tuple(scores)
 
     def _floor(self, baseline: Model, ref: EvalSetRef) -> NoiseFloor | None:
-        """Measured once for a device, a shape of models and a set. The first one stays: a verdict that is asked for
-        again must not change. One that cannot be measured costs the score its floor, and never the verdict."""
+        """Measured once for a device, a shape of models and a set (why not for the weights: see
+        model/evaluation/noise_floor.py). The first one stays: a verdict that is asked for again must not change. One
+        that cannot be measured costs the score its floor, and never the verdict."""
         name = FloorName(
             shape=self.measurer.shape(baseline),
             set_digest=ref.digest,

@@ -69,6 +69,12 @@ class NoiseFloor:
         """The floor in the unit of `ForgettingScore.ratio`."""
         return math.expm1(self.nats)
 
+    def at_loss(self, loss_nats: float) -> "NoiseFloor":
+        """The floor for a baseline of this mean loss, in nats a token, where another model of the same shape was
+        repeated: no finer than float32 numbers are there."""
+        spacing = 2.0 ** (math.frexp(loss_nats)[1] - 24)
+        return self if self.nats >= spacing else replace(self, nats=spacing)
+
 
 def score(
     ref: EvalSetRef,

@@ -12,6 +12,7 @@ from model.checkpointing.hf import load_pretrained
 from model.data.shards import TokenShard
 from model.dataloader.batch_stream import BatchStream
 from model.errors import BadConfig
+from model.nn.causal_lm import CausalLM
 from model.nn.llama import Llama
 from model.nn.lora import add_lora, load_lora_state
 from model.tokenization.tokenizer import Tokenizer
@@ -76,7 +77,9 @@ def load(
     return job, tokenizer
 
 
-def _model(work: control_pb2.StageWork, folder: Path | None, tokenizer: Tokenizer, beat: Callable[[], None]) -> Llama:
+def _model(
+    work: control_pb2.StageWork, folder: Path | None, tokenizer: Tokenizer, beat: Callable[[], None]
+) -> CausalLM:
     if folder is not None:
         return load_pretrained(folder / checkpoint.MODEL_FOLDER, beat=beat)
     return Llama(convert.model_config(work.spec, vocab_size=tokenizer.vocab_size), seed=work.spec.seed)
@@ -84,7 +87,7 @@ def _model(work: control_pb2.StageWork, folder: Path | None, tokenizer: Tokenize
 
 def _penalty(
     work: control_pb2.StageWork,
-    model: Llama,
+    model: CausalLM,
     parent: Path | None,
     shards: dict[str, TokenShard],
     context: int,
@@ -117,7 +120,7 @@ def _penalty(
 
 
 def _teacher(
-    work: control_pb2.StageWork, model: Llama, parent: Path | None, beat: Callable[[], None]
+    work: control_pb2.StageWork, model: CausalLM, parent: Path | None, beat: Callable[[], None]
 ) -> Distillation | None:
     """The parent, where the stage asks for its word on replayed text."""
     strength = work.spec.stages[work.index].penalty.distill

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 from model.checkpointing import checkpoint
 from model.checkpointing.hf_config import read_config
+from model.checkpointing.hf_files import parameter_count
 from model.child_process.tokenizer import ApartTokenizer
 from model.child_process.training import train_apart
 from model.data.eval_set import EvalSet
@@ -367,7 +368,8 @@ def first_sources(work: control_pb2.PrepareWork) -> dict[str, int]:
 def parameters_of(spec: spec_pb2.PipelineSpec, base: Base | None, tokenizer: Tokenizer) -> int:
     """Parameters of the model that is trained."""
     if base is not None:
-        return read_config(base.folder / checkpoint.MODEL_FOLDER).parameter_count()
+        files = base.folder / checkpoint.MODEL_FOLDER
+        return parameter_count(files, read_config(files))
     return convert.model_config(spec, vocab_size=tokenizer.vocab_size).parameter_count()
 
 

@@ -21,8 +21,8 @@ from model.errors import BadCheckpoint, NonFinite, RetainModelError
 from model.evaluation.generate import generate
 from model.evaluation.noise_floor import measure_floor
 from model.evaluation.perplexity import HEAD_LOGITS, ROWS_TOKENS, evaluate_set
+from model.nn.causal_lm import CausalLM
 from model.nn.interpolation import interpolate
-from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
 from retain.values import CheckpointRef, EvalSetRef, SampleTextRequest
 from services.common.errors import FailedPrecondition
@@ -177,7 +177,7 @@ class TorchMeasurer(Measurer, Sampler):
         except RetainModelError as error:
             raise FailedPrecondition(f"{checkpoint.uri}: {error}", reason=error.reason) from error
 
-    def weights(self, model: Model) -> Llama:
+    def weights(self, model: Model) -> CausalLM:
         """The model in memory: a checkpoint, or an interpolation of two that are there."""
         ends = [self._loaded(end).model for end in model.ends]
         if len(ends) == 1:
@@ -231,7 +231,7 @@ class TorchMeasurer(Measurer, Sampler):
             raise FailedPrecondition(f"set {eval_set.name}: {came}", reason="TOKENIZER_DIFFERS")
 
 
-def shape_of(model: Llama) -> str:
+def shape_of(model: CausalLM) -> str:
     """SHA-256 (hex) over a model's sizes and variants."""
     canonical = json.dumps(asdict(model.config), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()

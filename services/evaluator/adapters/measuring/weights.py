@@ -15,8 +15,9 @@ import torch
 from safetensors import safe_open
 
 from model.checkpointing.checkpoint import MODEL_FOLDER, Manifest
-from model.checkpointing.hf import load_pretrained, tensors_digest, weight_files
-from model.nn.llama import Llama
+from model.checkpointing.hf import exported_state, load_pretrained, tensors_digest, weight_files
+from model.nn.causal_lm import CausalLM
+from model.nn.config import ModelConfig
 from services.common.heart import beat
 
 # Of these every value is a float32 too, so that the file's tensor comes back from the loaded one bit for bit.
@@ -27,7 +28,7 @@ _EXACT = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 class Weights:
     """A loaded model and the digest over its tensors, as the files have them."""
 
-    model: Llama
+    model: CausalLM
     digest: str
 
 
@@ -38,10 +39,11 @@ def load(folder: Path, device: torch.device) -> Weights:
     return Weights(model=model.to(device).eval(), digest=loaded_digest(model, folder))
 
 
-def loaded_digest(model: Llama, folder: Path) -> str:
+def loaded_digest(model: CausalLM, folder: Path) -> str:
     """SHA-256 (hex) over the tensors in memory, in the dtype of the files and with their names: equal to the
     `weights_digest` of the folder when what was loaded is what is there."""
-    state = model.state_dict()
+    # Our own keeps a tied output embedding beside the input's, as some files do; others know what their files hold.
+    state = model.state_dict() if isinstance(model.config, ModelConfig) else exported_state(model)
     places = {name: path for path in weight_files(folder) for name in _names(path)}
 
     def tensors() -> Iterator[tuple[str, torch.Tensor]]:

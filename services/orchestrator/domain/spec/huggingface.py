@@ -7,14 +7,45 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-# The Llama family that model/checkpointing/hf.py can load.
-ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
+# What model/checkpointing/hf.py can load: with our own model, and with transformers (model/families).
+OWN_ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
+FAMILY_ARCHITECTURES = (
+    "Cohere2ForCausalLM",
+    "Ernie4_5ForCausalLM",
+    "Exaone4ForCausalLM",
+    "FalconForCausalLM",
+    "GPT2LMHeadModel",
+    "GPTNeoXForCausalLM",
+    "Gemma3ForCausalLM",
+    "Glm4ForCausalLM",
+    "GptOssForCausalLM",
+    "GraniteForCausalLM",
+    "Lfm2ForCausalLM",
+    "MixtralForCausalLM",
+    "NemotronForCausalLM",
+    "Olmo2ForCausalLM",
+    "Olmo3ForCausalLM",
+    "Phi3ForCausalLM",
+    "PhiForCausalLM",
+    "Qwen3ForCausalLM",
+    "Qwen3MoeForCausalLM",
+    "Qwen3NextForCausalLM",
+    "SeedOssForCausalLM",
+    "Starcoder2ForCausalLM",
+)
+ARCHITECTURES = (*OWN_ARCHITECTURES, *FAMILY_ARCHITECTURES)
+# Keys that name code, or something that loads it (model/families/config.py refuses more, at any depth).
+CODE_KEYS = ("auto_map", "trust_remote_code", "quantization_config", "attn_implementation", "_attn_implementation")
+CODE_KEYS += ("experts_implementation", "_experts_implementation", "kernel_config", "use_kernels", "custom_pipelines")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 LARGEST = 1 << 31
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 REQUIRED_FILES = ("config.json", "tokenizer.json")
 _POSITIVE = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+# Families name sizes in their own way; what is not named by any of these names, the loader asks for.
+_OTHER_NAMES = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
+_CONTEXTS = ("max_position_embeddings", "n_positions")
 
 
 def faults_of_files(names: Sequence[str]) -> Iterator[str]:
@@ -39,15 +70,20 @@ def faults_of_config(config: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(config, dict):
         yield "config.json", "is not a JSON object"
         return
-    for name in ("auto_map", "trust_remote_code"):
+    for name in CODE_KEYS:
         if config.get(name):
-            yield f"config.json.{name}", "points to code of the model's maker, which is never run"
+            yield (
+                f"config.json.{name}",
+                "names code of the model's maker, or quantised weights: neither is run",
+            )
     architectures = config.get("architectures")
     known = isinstance(architectures, list) and len(architectures) == 1 and architectures[0] in ARCHITECTURES
     if not known:
         allowed = ", ".join(ARCHITECTURES)
         yield "config.json.architectures", f"came {_short(architectures)}; allowed is one of {allowed}"
-    for name in _POSITIVE:
+    own = not known or architectures[0] in OWN_ARCHITECTURES
+    for name in _POSITIVE if own else _POSITIVE[:-1]:
+        name = name if own or name in config else _OTHER_NAMES.get(name, name)
         value = config.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
             yield f"config.json.{name}", f"came {_short(value)}; allowed is a whole number from 1 to {LARGEST:,}"
@@ -64,7 +100,8 @@ def faults_of_config(config: Any) -> Iterator[tuple[str, str]]:
 
 def context_of(config: Any) -> int | None:
     """Longest sequence of a model in tokens, or None when its config.json does not say."""
-    value = config.get("max_position_embeddings") if isinstance(config, dict) else None
+    named = [config[name] for name in _CONTEXTS if name in config] if isinstance(config, dict) else []
+    value = named[0] if named else None
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST else None
 
 

@@ -58,7 +58,7 @@ def _plan_stage(spec: PipelineSpec, index: int) -> PlannedStage:
     shares = dict(stage.data.replay)
     for name in shares:
         sources[name] = _replay_source(spec, stage, earlier, name)
-    # Pre-training has nothing to keep: there, as for every other set, nothing is measured beside the target.
+    # Pre-training has nothing to keep (random weights know nothing): there is no retention set of any kind.
     never_replayed = () if stage.kind is StageKind.PRETRAIN else gauge_names(spec.forgetting)
     tokens_per_step = stage.batch.sequences * spec.model.context
     steps = 0

@@ -181,7 +181,7 @@ def spoil_weights(folder: Path, **changes: torch.Tensor | None) -> None:
     ("changes", "error", "named"),
     [
         ({"auto_map": {"AutoConfig": "evil.Config"}}, BadCheckpoint, "auto_map"),
-        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, UnsupportedArchitecture, "gpt2"),
+        ({"model_type": "mamba", "architectures": ["MambaForCausalLM"]}, UnsupportedArchitecture, "mamba"),
         (
             {"architectures": ["LlamaForSequenceClassification"]},
             UnsupportedArchitecture,

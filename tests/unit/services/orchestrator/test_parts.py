@@ -167,9 +167,14 @@ def test_an_imported_model_is_data_and_nothing_else() -> None:
     assert list(faults_of_config(config)) == []
     assert list(faults_of_files(files)) == []
     assert [f for f, _ in faults_of_config(config | {"auto_map": {"AutoModel": "x--y.Z"}})] == ["config.json.auto_map"]
-    assert [f for f, _ in faults_of_config(config | {"architectures": ["GPT2LMHeadModel"]})] == [
+    assert [f for f, _ in faults_of_config(config | {"architectures": ["BertForMaskedLM"]})] == [
         "config.json.architectures"
     ]
+    gpt2 = {"architectures": ["GPT2LMHeadModel"], "vocab_size": 9, "n_embd": 8, "n_layer": 1, "n_head": 2}
+    assert list(faults_of_config(gpt2)) == []
+    assert [f for f, _ in faults_of_config(gpt2 | {"n_layer": 0})] == ["config.json.n_layer"]
+    for key in ("_attn_implementation", "quantization_config", "use_kernels"):
+        assert [f for f, _ in faults_of_config(gpt2 | {key: "owner/kernel"})] == [f"config.json.{key}"]
     assert [f for f, _ in faults_of_config(config | {"vocab_size": "many"})] == ["config.json.vocab_size"]
     assert len(list(faults_of_config(None))) == 1
     for ids in ({"eos_token_id": ["a"]}, {"eos_token_id": 1}, {"eos_token_id": [0, True]}, {"bos_token_id": [0]}):
@@ -200,3 +205,5 @@ def test_a_config_that_no_reader_gets_through_leaves_the_context_open(tmp_path) 
         assert reader.context_of(str(tmp_path)) is None, text[:40]
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 512}')
     assert reader.context_of(f"file://{tmp_path}") == 512
+    (tmp_path / "config.json").write_text('{"n_positions": 1024}')  # GPT-2's name
+    assert reader.context_of(f"file://{tmp_path}") == 1024

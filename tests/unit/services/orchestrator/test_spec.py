@@ -47,9 +47,11 @@ def test_presets_are_those_of_the_model_with_their_context() -> None:
 
 def test_architectures_are_those_that_the_model_can_load() -> None:
     from model.checkpointing import hf_config
+    from model.families.names import FAMILIES
     from services.orchestrator.domain.spec.huggingface import ARCHITECTURES
 
-    assert set(ARCHITECTURES) == set(hf_config.CLASSES.values())
+    families = {family.architecture for family in FAMILIES.values()}
+    assert set(ARCHITECTURES) == set(hf_config.CLASSES.values()) | families
 
 
 def test_the_spec_of_the_contracts_is_valid_and_gets_the_ladder_of_learning_rates() -> None:
