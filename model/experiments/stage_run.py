@@ -23,8 +23,8 @@ from model.experiments.arms import BOUNDARIES, Arm
 from model.experiments.corpora import BASE_MODEL, Corpus, Sizes, open_corpus
 from model.experiments.gate import Gate, GateFactory, gate_of
 from model.experiments.measuring import CONTROL, REPORT, Ruler, as_row, baseline
+from model.nn.causal_lm import CausalLM
 from model.nn.interpolation import interpolate
-from model.nn.llama import Llama
 from model.nn.lora import add_lora
 from model.training.distillation import Distillation
 from model.training.job import Directive, Interruption, Snapshot, StageJob, StepProgress
@@ -64,7 +64,7 @@ class Bench:
             sizes, root = replace(sizes, control_tokens=arm.control_tokens), root / f"control-{arm.control_tokens}"
         return open_corpus(name, shared=self.shared, root=root, context=arm.context, documents=documents, sizes=sizes)
 
-    def load(self, arm: Arm | None) -> Llama:
+    def load(self, arm: Arm | None) -> CausalLM:
         """The weights of a finished run, or of the pre-trained model. Raises BadCheckpoint when the run is missing."""
         folder = self.shared / BASE_MODEL if arm is None else self.models / arm.digest
         if not folder.is_dir():
@@ -198,7 +198,7 @@ def _play(arm: Arm, gate: Gate, bench: Bench, ruler: Ruler, corpora: dict[str, C
     return ports
 
 
-def _model_at(arm: Arm, bench: Bench, kept: Snapshot | None) -> Llama:
+def _model_at(arm: Arm, bench: Bench, kept: Snapshot | None) -> CausalLM:
     model = bench.load(arm.parent)
     if kept is not None:
         model.load_state_dict(kept.model.state_dict())
@@ -222,7 +222,7 @@ def _stream(arm: Arm, corpora: dict[str, Corpus]) -> BatchStream:
     )
 
 
-def _penalty(arm: Arm, model: Llama, bench: Bench, general: Corpus) -> QuadraticPenalty | None:
+def _penalty(arm: Arm, model: CausalLM, bench: Bench, general: Corpus) -> QuadraticPenalty | None:
     if arm.penalty not in ("ewc", "l2_sp"):
         return None
     parent = bench.load(arm.parent)
@@ -240,7 +240,7 @@ def _penalty(arm: Arm, model: Llama, bench: Bench, general: Corpus) -> Quadratic
     return QuadraticPenalty(model, parent_weights(parent), strength=arm.strength, importance=importance)
 
 
-def _ruler(arm: Arm, bench: Bench, parent: Llama, corpora: dict[str, Corpus]) -> Ruler:
+def _ruler(arm: Arm, bench: Bench, parent: CausalLM, corpora: dict[str, Corpus]) -> Ruler:
     base = parent if arm.parent is None else bench.load(None)
     key = "base" if arm.parent is None else arm.parent.digest
     baselines = {}
@@ -253,7 +253,7 @@ def _ruler(arm: Arm, bench: Bench, parent: Llama, corpora: dict[str, Corpus]) ->
     return Ruler(target=corpora[arm.domain], retention=retention, baselines=baselines)
 
 
-def _at(point: float, parent: Llama, result: Llama, ruler: Ruler) -> dict[str, Any]:
+def _at(point: float, parent: CausalLM, result: CausalLM, ruler: Ruler) -> dict[str, Any]:
     between = interpolate(parent, result, point)
     return {"point": point, **{use: as_row(ruler.measure(between, use)) for use in (CONTROL, REPORT)}}
 
