@@ -252,14 +252,19 @@ def load(
     beat()
     try:
         inner, told = class_of(config).from_pretrained(
-            None, config=wanted, state_dict=dict(tensors), dtype=dtype, output_loading_info=True
+            None,
+            config=wanted,
+            state_dict=dict(tensors),
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
         )
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise BadCheckpoint(
             where, str(error)[:300], f"the tensors of {config.model_type}, as config.json has it"
         ) from (error)
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
-        found = sorted(map(str, told.get(what) or ()))
+        found = sorted(one if isinstance(one, str) else " ".join(map(str, one)) for one in told.get(what) or ())
         if found:
             came = f"{len(found)} {what.removesuffix('_keys').replace('_', ' ')}"
             raise BadCheckpoint(f"{where}: {found[0]}", came, "every tensor that config.json implies, and no other")
