@@ -41,7 +41,7 @@ test-faults: .venv/.ready ## Every call over every port with every kind of fault
 	RETAIN_FAULTS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/faults
 
 test-attacks: .venv/.ready ## Every attack of the matrix on a running stack, while a second user works on it
-	RETAIN_ATTACKS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses 0 tests/attacks
+	RETAIN_ATTACKS=1 $(BIN)/python -m pytest tests/attacks
 
 up: .venv/.ready ## Start the local stack (state in RETAIN_HOME, default .retain)
 	@$(BIN)/retain up

@@ -31,12 +31,27 @@ async def _abort(error: Exception, context: grpc.aio.ServicerContext[Any, Any], 
     await context.abort_with_status(rpc_status.to_status(to_status(error)))
 
 
+class Waited(grpc.RpcMethodHandler):  # type: ignore[type-arg]  # takes arguments when it is checked, none when it runs
+    """A handler that waits for the one request of a call before it asks `inner`."""
+
+    def __init__(self, inner: grpc.RpcMethodHandler[Any, Any]) -> None:
+        self.inner = inner
+
+    def around(self, inner: grpc.RpcMethodHandler[Any, Any]) -> Waited:
+        """The same waiting in front of another handler."""
+        raise NotImplementedError
+
+
 def wrap(
     handler: grpc.RpcMethodHandler[Any, Any],
     unary: Callable[[Any], Any],
     stream: Callable[[Any], Any],
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """The same handler with its behaviour wrapped. Retain's services take single requests only."""
+    """The same handler with its behaviour wrapped. Retain's services take single requests only; where another
+    interceptor waits for that request (slow_request.py), what is behind the waiting is wrapped, in whatever order the
+    interceptors stand."""
+    if isinstance(handler, Waited):
+        return handler.around(wrap(handler.inner, unary, stream))
     coding = {
         "request_deserializer": handler.request_deserializer,
         "response_serializer": handler.response_serializer,

@@ -13,6 +13,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as stubs
 from services.common.errors import TooManyCalls
 from services.common.grpc import fair_share, slow_request
 from services.common.grpc.fair_share import FairShare, TokenBucket
+from services.common.grpc.interceptors import wrap
 from services.common.grpc.server import GrpcServer
 from services.common.limits import Rate
 
@@ -139,3 +140,26 @@ async def test_a_request_that_never_comes_to_its_end_is_ended(monkeypatch: pytes
         assert b"no whole request" in await asyncio.to_thread(attack)
     finally:
         await server.stop(0)
+
+
+async def test_what_stands_before_the_waiting_for_a_request_is_asked_too() -> None:
+    """Interceptors wrap handlers in any order: none is passed by because another one waits for the request."""
+    seen = []
+
+    def unary(behaviour):
+        async def call(request, context):
+            seen.append(request)
+            return await behaviour(request, context)
+
+        return call
+
+    async def answer(request, context):
+        return f"answer to {request}"
+
+    async def requests():
+        yield "a request"
+
+    inner = grpc.unary_unary_rpc_method_handler(answer)
+    outer = wrap(slow_request.WithinLimit(inner, 5.0), unary, lambda behaviour: behaviour)
+    assert await outer.stream_unary(requests(), None) == "answer to a request"
+    assert seen == ["a request"]

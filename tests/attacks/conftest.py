@@ -1,0 +1,75 @@
+"""The attacks: a smoke subset in `make test`, on the real code; all rows on a running stack in `make test-attacks`
+(RETAIN_ATTACKS=1), while a second user's run goes on and their List is timed."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attacks.installation import Installation, SecondUser, in_process, local_stack
+from tests.attacks.matrix import WAITING, Attack, Line, table
+
+FULL = os.environ.get("RETAIN_ATTACKS") == "1"
+LINES = pytest.StashKey[list[Line]]()
+BESIDES = pytest.StashKey[list[str]]()
+ATTACK = pytest.StashKey[Attack]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not FULL:
+        items[:] = [item for item in items if not item.get_closest_marker("attacks")]
+
+
+@pytest.fixture
+def attack(request: pytest.FixtureRequest) -> Attack:
+    """The row that this test tries."""
+    found = re.match(r"test_row_(\d+)_", request.node.name)
+    assert found, "a test of an attack is named test_row_NN_..."
+    made = Attack(number=int(found.group(1)))
+    request.node.stash[ATTACK] = made
+    return made
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """What is attacked."""
+    folder = tmp_path_factory.mktemp("attacks")
+    with local_stack(folder) if FULL else in_process(folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def second_user(request: pytest.FixtureRequest) -> Iterator[SecondUser | None]:
+    """Somebody else on the same installation, whose run goes on and whose List answers as ever."""
+    if not FULL:
+        yield None
+        return
+    user = SecondUser(request.getfixturevalue("installation"))
+    user.begin()
+    yield user
+    figures = user.end()
+    request.config.stash[BESIDES] = figures
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    began = time.perf_counter()
+    outcome = yield
+    made = item.stash.get(ATTACK, None)
+    if made is None:
+        return
+    if outcome.excinfo is None and not made.tried:
+        outcome.force_exception(AssertionError("the test says nothing of how the attack was refused"))
+    ms = 1000 * (time.perf_counter() - began)
+    how = "; ".join(made.how) if outcome.excinfo is None else str(outcome.excinfo[1]).splitlines()[0]
+    line = Line(number=made.number, refused=outcome.excinfo is None, how=how, tried=made.tried, ms=ms)
+    item.config.stash.setdefault(LINES, []).append(line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    lines = config.stash.get(LINES, [])
+    if FULL and lines:
+        lines += [Line(number=n, refused=False, how=why, tried=0, ms=0.0) for n, why in WAITING.items()]
+        terminalreporter.write_line(table(lines, besides=config.stash.get(BESIDES, [])))

@@ -1,0 +1,197 @@
+"""What is attacked: the local stack with real processes, or the orchestrator in this process for the smoke subset."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from retain.evaluator.v1 import service_pb2_grpc as evaluator_grpc
+from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoints_grpc
+from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
+from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as runs_grpc
+from retain.orchestrator.v1 import resources_pb2 as resources
+from retain.orchestrator.v1 import stage_control_service_pb2_grpc as stages_grpc
+from retain.types.v1 import spec_pb2
+from tests.attacks.matrix import Attack
+from tests.e2e.stack import Stack
+from tests.fakes.platform import Platform, demo_spec
+
+CALL_S = 20.0
+# A connection of its own for each attacker, as separate people have.
+ALONE = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
+LIST_EVERY_S = 0.05
+MOST_LIST_MS, MOST_TIMES = 50.0, 3.0
+INPUT = {grpc.StatusCode.INVALID_ARGUMENT}
+
+
+class Caller:
+    """One connection to an installation with the stubs of its services."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.channel = grpc.insecure_channel(installation.orchestrator, options=ALONE)
+        self.runs: Any = runs_grpc.OrchestratorServiceStub(self.channel)
+        self.stages: Any = stages_grpc.StageControlServiceStub(self.channel)
+        self.checkpoints: Any = checkpoints_grpc.CheckpointServiceStub(self.channel)
+        self.to_evaluator = grpc.insecure_channel(installation.evaluator or "127.0.0.1:9", options=ALONE)
+        self.evaluator: Any = evaluator_grpc.EvaluatorServiceStub(self.to_evaluator)
+
+    def close(self) -> None:
+        self.channel.close()
+        self.to_evaluator.close()
+
+    def create(self, spec: spec_pb2.PipelineSpec, request_id: str = "") -> Any:
+        return self.runs.CreatePipelineRun(
+            pb.CreatePipelineRunRequest(spec=spec, request_id=request_id), timeout=CALL_S
+        )
+
+
+@dataclass(kw_only=True)
+class Installation:
+    """Where it can be reached. `stack` is None in the smoke subset; `platform` otherwise."""
+
+    orchestrator: str
+    evaluator: str = ""
+    metrics: str = ""
+    stack: Stack | None = None
+    platform: Platform | None = None
+
+    @contextlib.contextmanager
+    def caller(self) -> Iterator[Caller]:
+        """A new caller."""
+        made = Caller(self)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def refused(attack: Attack, call: Callable[[], Any], *, codes: set[grpc.StatusCode] = INPUT, naming: str = "") -> str:
+    """Makes the call, which must fail with one of the codes and name what is wrong. Returns what was said."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error: Any = caught.value
+    said: str = error.details() or ""
+    assert error.code() in codes, f"{error.code()}: {said}"
+    assert naming in said, said
+    assert len(said.encode()) <= 4096, "an error of more than 4 KB"
+    attack.refused(str(error.code().name))
+    return said
+
+
+@contextlib.contextmanager
+def in_process(folder: Path) -> Iterator[Installation]:
+    """The real orchestrator with fake workers, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def wait(work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    async def made() -> Platform:
+        return Platform(f"sqlite:///{folder / 'retain.db'}")
+
+    platform = wait(made())
+    try:
+        port = wait(platform.start())
+        yield Installation(orchestrator=f"127.0.0.1:{port}", platform=platform)
+    finally:
+        wait(platform.stop())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+@contextlib.contextmanager
+def local_stack(folder: Path) -> Iterator[Installation]:
+    """`retain up` without the panel: object store, Ray, evaluator, orchestrator, each a process."""
+    stack = Stack(folder=folder)
+    try:
+        stack.up()
+        where = stack.endpoints
+        yield Installation(
+            orchestrator=where["orchestrator"], evaluator=where["evaluator"], metrics=where["metrics"], stack=stack
+        )
+    finally:
+        stack.down()
+
+
+class SecondUser:
+    """Lists runs twenty times a second and lets a run train, while others attack."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._caller = Caller(installation)
+        self._ended = threading.Event()
+        self._ms: list[float] = []
+        self._before: list[float] = []
+        self._failed: list[str] = []
+        self._thread = threading.Thread(target=self._list, daemon=True)
+        self.run_id = ""
+
+    def begin(self) -> None:
+        """Starts the run, and times List without anybody else."""
+        spec = demo_spec("second-user")
+        for stage in spec.stages:
+            stage.duration.steps = 100_000
+        self.run_id = self._caller.create(spec).run.id
+        self._until(lambda run: run.status.phase == resources.STAGE_PHASE_TRAINING, "its training")
+        self._thread.start()
+        time.sleep(8)
+        self._before, self._ms = self._ms, []
+
+    def run(self) -> Any:
+        """The run as it stands."""
+        return self._caller.runs.GetPipelineRun(pb.GetPipelineRunRequest(run_id=self.run_id), timeout=CALL_S).run
+
+    def end(self) -> list[str]:
+        """What it came to, for the table. Fails where somebody else noticed the attacks."""
+        step = max(stage.step for stage in self.run().status.stages)
+        time.sleep(3)
+        now = self.run()
+        self._ended.set()
+        self._thread.join(CALL_S)
+        moved = max(stage.step for stage in now.status.stages) - step
+        self._caller.runs.CancelPipelineRun(pb.CancelPipelineRunRequest(run_id=self.run_id), timeout=CALL_S)
+        before, during = percentile(self._before, 0.99), percentile(self._ms, 0.99)
+        said = [
+            f"the second user's run: {resources.RunState.Name(now.status.state)}, step {step + moved}, submission "
+            f"{now.status.submission}",
+            f"the second user's List p99: {during:.1f} ms during the attacks ({len(self._ms)} calls), "
+            f"{before:.1f} ms before ({len(self._before)} calls)",
+        ]
+        self._caller.close()
+        assert now.status.state == resources.RUN_STATE_RUNNING, said
+        assert now.status.submission == 1, "the attacks ended its workers"
+        assert self._failed == [], self._failed[:3]
+        assert during < max(MOST_LIST_MS, MOST_TIMES * before), said
+        return said
+
+    def _until(self, reached: Callable[[Any], bool], what: str) -> None:
+        deadline = time.monotonic() + 180
+        while not reached(run := self.run()):
+            assert time.monotonic() < deadline, f"not within three minutes: {what}; {run.status}"
+            time.sleep(0.2)
+
+    def _list(self) -> None:
+        while not self._ended.wait(LIST_EVERY_S):
+            began = time.perf_counter()
+            try:
+                self._caller.runs.ListPipelineRuns(pb.ListPipelineRunsRequest(page_size=50), timeout=CALL_S)
+            except grpc.RpcError as error:
+                self._failed.append(f"{error.code()}: {error.details()}")
+            self._ms.append(1000 * (time.perf_counter() - began))
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that so large a share does not pass."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
