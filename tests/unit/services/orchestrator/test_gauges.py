@@ -38,8 +38,8 @@ from services.orchestrator.domain.values import Measurement
 from services.orchestrator.transport.generic import fill_message, to_domain
 from services.orchestrator.transport.present import present_plan
 from tests.scenarios.play import training
+from tests.unit.services.orchestrator.domain.spec.test_spec import fields
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
-from tests.unit.services.orchestrator.test_spec import fields
 
 ALL = ("gauge-encyclopaedic", "gauge-narrative", "gauge-code", "gauge-conversation")
 

@@ -9,7 +9,7 @@ import pytest
 
 import retain
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[3]
 GENERATED = ROOT / "protos/gen"
 
 
