@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from ui import answers, library
+from ui import answers
 from ui.client import ClientError, connect
 from ui.client.views import Run, Stage
-from ui.render import formatting as words
+from ui.render import formatting
 from ui.render.follow import exit_code, follow, outcome_line, view_for
 from ui.render.perplexity_table import dual_rows
 from ui.render.progress_table import of_run
 from ui.render.severity import MARKS, Thresholds
 from ui.render.tables import answers_table, decisions_table, dual_table, progress_table
+from ui.spec import templates
 from ui.spec.file import parse_yaml
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def show(client: "RetainClient", domain: str, console: Console) -> int:
     """Runs the demo pipeline of a domain and prints its story."""
-    entry = library.template(f"demo-{domain}")
+    entry = templates.template(f"demo-{domain}")
     console.rule("[bold]Retain: three stages, and nothing forgotten", align="left")
     console.print(entry.title, highlight=False)
     start_s = time.monotonic()
@@ -65,7 +66,7 @@ def show(client: "RetainClient", domain: str, console: Console) -> int:
     run = follow(client, run.id, view_for(console))
     elapsed_s = time.monotonic() - start_s
     _tell(client, run, console)
-    console.print(f"\n{outcome_line(run)}, after {words.duration(elapsed_s)}", soft_wrap=True, highlight=False)
+    console.print(f"\n{outcome_line(run)}, after {formatting.duration(elapsed_s)}", soft_wrap=True, highlight=False)
     return exit_code(run)
 
 
@@ -93,9 +94,11 @@ def _report(run: Run, thresholds: Thresholds, console: Console) -> None:
     for stage in run.stages:
         for score in (score for score in stage.report_scores if not score.shown_only):
             mark = MARKS[thresholds.of_score(score)]
-            line = f"{stage.name}: forgetting of {score.retention_set} on its report set {words.percent(score.ratio)}"
+            line = (
+                f"{stage.name}: forgetting of {score.retention_set} on its report set {formatting.percent(score.ratio)}"
+            )
             if score.ratio_low is not None:
-                line += f" (95 %: {words.percent(score.ratio_low)} to {words.percent(score.ratio_high)})"
+                line += f" (95 %: {formatting.percent(score.ratio_low)} to {formatting.percent(score.ratio_high)})"
             console.print(f"[{mark.style}]{mark.sign}[/] {line}", highlight=False)
         unknown = [score.retention_set for score in stage.report_scores if score.shown_only]
         if unknown:
@@ -154,7 +157,7 @@ def _places(client: "RetainClient", run: Run, console: Console) -> None:
         if name in stack:
             console.print(f"{name:14} {stack[name]}", highlight=False, soft_wrap=True)
     if run.status.prepared:
-        tokens = ", ".join(f"{folder.name} {words.amount(folder.tokens)}" for folder in run.status.prepared)
+        tokens = ", ".join(f"{folder.name} {formatting.amount(folder.tokens)}" for folder in run.status.prepared)
         console.print(f"prepared       {tokens} tokens", highlight=False, soft_wrap=True)
 
 

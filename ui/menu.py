@@ -8,7 +8,7 @@ from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.prompt import Prompt
 
-from ui import library
+from ui import guides
 from ui.client.errors import BadInput, ClientError
 from ui.client.views import Checkpoint
 from ui.interrupt import insistent
@@ -97,7 +97,7 @@ class Menu:
             self._console.print(checkpoints_table(found))
         elif answer == "l":
             topic = {"PRETRAIN": "pipeline", "MIDTRAIN": "midtraining", "FINETUNE": "forgetting"}[kind]
-            self._console.print(Markdown(library.guide(topic).text))
+            self._console.print(Markdown(guides.guide(topic).text))
 
     def _start(self, kind: str) -> None:
         domain, base = "CODE", None
@@ -166,14 +166,14 @@ class Menu:
             self._console.print(f"[red]{error.message}[/red]")
 
     def _learn(self) -> None:
-        index, *records = library.decisions()
-        chosen = self._choose([*library.guides(), index])
+        index, *records = guides.decisions()
+        chosen = self._choose([*guides.guides(), index])
         if chosen == index:
             chosen = self._choose(records)
         if chosen is not None:
             self._console.print(Markdown(chosen.text))
 
-    def _choose(self, texts: list[library.Entry]) -> library.Entry | None:
+    def _choose(self, texts: list[guides.Entry]) -> guides.Entry | None:
         for number, entry in enumerate(texts, start=1):
             self._console.print(f"{number}  {entry.title}", highlight=False, markup=False)
         answer = self._ask("Read (b: back)", [str(number) for number in range(1, len(texts) + 1)] + ["b"])

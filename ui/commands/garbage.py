@@ -8,7 +8,7 @@ import typer
 from ui.client import connect
 from ui.client.errors import EXIT_BAD_INPUT
 from ui.commands.output import JsonFlag, console, emit, say
-from ui.render import formatting as words
+from ui.render import formatting
 
 _AGE = re.compile(r"(?P<number>\d{1,9})(?P<unit>[smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -37,7 +37,7 @@ def gc(
         console().print(garbage_table(found))
     more = found.total_items - len(found.items)
     many = f"{found.total_items} item" + ("s" if found.total_items != 1 else "")
-    size = words.file_size(found.bytes)
+    size = formatting.file_size(found.bytes)
     unlisted = f" (the last {more} are not listed)" if more else ""
     say(f"{many}, {size}{unlisted}, {'deleted' if yes else 'not deleted'}")
     for note in found.notes:

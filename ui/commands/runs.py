@@ -214,7 +214,7 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
             emit(found)
             return
         made = client.decisions(run_id)
-    from ui.render import formatting as words
+    from ui.render import formatting
     from ui.render.data_facts import data_lines
     from ui.render.follow import outcome_line
     from ui.render.kept import kept_rows
@@ -224,7 +224,7 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
 
     out = console()
     out.print(outcome_line(found), soft_wrap=True, highlight=False)
-    out.print(f"{found.name}, created {words.moment(found.create_time)}", highlight=False)
+    out.print(f"{found.name}, created {formatting.moment(found.create_time)}", highlight=False)
     out.print(progress_table(of_run(found)))
     out.print(stages_table(found))
     kept = kept_rows(found.stages, Thresholds.of_spec(found.resource["spec"]))

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ui import library
+from ui import guides
 from ui.client import BadInput, Violation
 from ui.commands.output import JsonFlag, console, emit, say
+from ui.spec import templates
 
 
 def init(
@@ -22,14 +23,14 @@ def init(
 ) -> None:
     """Write a commented spec to begin with."""
     if show_list:
-        entries = library.templates()
+        entries = templates.templates()
         if json:
             emit([{"name": entry.name, "title": entry.title} for entry in entries])
             return
         for entry in entries:
             console().print(f"{entry.name:14} {entry.title}", highlight=False, soft_wrap=True)
         return
-    entry = library.template(template)
+    entry = templates.template(template)
     if output is not None:
         try:
             with output.open("x", encoding="utf-8") as stream:
@@ -65,14 +66,14 @@ def learn(
 ) -> None:
     """Read the guides: why three stages, hands on mid-training, forgetting; and why Retain is as it is."""
     if topic is None:
-        entries = [*library.guides(), *library.decisions()]
+        entries = [*guides.guides(), *guides.decisions()]
         if json:
             emit([{"name": entry.name, "title": entry.title} for entry in entries])
             return
         for entry in entries:
             console().print(f"{entry.name:14} {entry.title}", highlight=False, soft_wrap=True)
         return
-    entry = library.guide(topic)
+    entry = guides.guide(topic)
     if json:
         emit({"name": entry.name, "title": entry.title, "markdown": entry.text})
         return

@@ -17,7 +17,7 @@ from ui.client.errors import BadInput, ClientError, Violation
 from ui.client.views import CheckpointRef, Export, ExportedFile
 from ui.local.download import URL_REFUSED, get_file, partial_of
 from ui.local.transfer import sha256_of
-from ui.render import formatting as words
+from ui.render import formatting
 
 try:
     import fcntl
@@ -132,7 +132,7 @@ def _told(progress: Progress, done: int, total: int, here: int) -> None:
 def _announce(file: ExportedFile, place: Path, say: Say) -> None:
     if not place.exists():
         there = _bytes_here(place)
-        said = f", {words.file_size(there)} of it are here" if there else ""
+        said = f", {formatting.file_size(there)} of it are here" if there else ""
         say(f"downloading {file.path} ({file.bytes / 1e6:.1f} MB{said})")
 
 
@@ -215,7 +215,7 @@ def _kept(staging: Path, say: Say) -> Iterator[None]:
     except BaseException:
         kept = sum(entry.stat().st_size for entry in staging.rglob("*") if entry.is_file())
         if kept:
-            say(f"{words.file_size(kept)} are kept in {staging}; the same call resumes from there")
+            say(f"{formatting.file_size(kept)} are kept in {staging}; the same call resumes from there")
         else:
             shutil.rmtree(staging)
         raise

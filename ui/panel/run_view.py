@@ -8,7 +8,7 @@ from ui.answers import Answer, score, score_line
 from ui.client.views import Checkpoint, Decision, Run
 from ui.panel.charts import draw, stage_starts
 from ui.panel.shared import STATUS_LABELS
-from ui.render import formatting as words
+from ui.render import formatting
 from ui.render.follow import PHASES
 from ui.render.kept import kept_rows
 from ui.render.perplexity_table import DualRow
@@ -33,21 +33,21 @@ def stages(run: Run, thresholds: Thresholds) -> None:
             mark = MARKS[thresholds.of_stage(stage)]
             facts = [
                 ("Loss", f"{stage.train_loss_nats:.3f}" if stage.train_loss_nats else "-"),
-                ("Tokens/s", words.rate(stage.tokens_per_second) if stage.tokens_per_second else "-"),
-                ("Time left", "-" if stage.time_left_seconds is None else words.duration(stage.time_left_seconds)),
+                ("Tokens/s", formatting.rate(stage.tokens_per_second) if stage.tokens_per_second else "-"),
+                ("Time left", "-" if stage.time_left_seconds is None else formatting.duration(stage.time_left_seconds)),
                 (
                     "Boundaries",
                     "-"
                     if stage.boundary_share is None
-                    else f"{words.percent(stage.boundary_share, signed=False)} of the time",
+                    else f"{formatting.percent(stage.boundary_share, signed=False)} of the time",
                 ),
                 (
                     "Forgetting",
-                    f"{mark.sign} {words.percent(stage.forgetting)} {stage.worst_set}"
+                    f"{mark.sign} {formatting.percent(stage.forgetting)} {stage.worst_set}"
                     if stage.forgetting is not None
                     else "-",
                 ),
-                ("Replay", words.shares(stage.shares)),
+                ("Replay", formatting.shares(stage.shares)),
                 ("LR factor", f"{stage.lr_scale:g}" if stage.lr_scale else "-"),
                 ("Attempt", f"{stage.attempt} ({stage.retries} rolled back)" if stage.retries else str(stage.attempt)),
             ]
@@ -85,9 +85,9 @@ def kept(run: Run, thresholds: Thresholds) -> None:
                     "Stage": row.stage,
                     "Set": row.set_name,
                     "Replayed": row.replayed,
-                    "Perplexity before": words.ppl(row.baseline_perplexity),
-                    "now": words.ppl(row.perplexity),
-                    "Forgetting": f"{row.mark.sign} {words.percent(row.score.ratio)}",
+                    "Perplexity before": formatting.ppl(row.baseline_perplexity),
+                    "now": formatting.ppl(row.perplexity),
+                    "Forgetting": f"{row.mark.sign} {formatting.percent(row.score.ratio)}",
                     "95 %": row.interval or "-",
                     "Note": row.note or row.mark.word,
                 }
@@ -114,10 +114,10 @@ def decisions(made: Sequence[Decision]) -> None:
                     "Stage": f"{decision.stage} ({decision.attempt})",
                     "Step": decision.step,
                     "Verdict": f"{mark_of(decision).sign} {decision.verdict.replace('_', ' ').lower()}",
-                    "Forgetting": words.percent(decision.forgetting),
+                    "Forgetting": formatting.percent(decision.forgetting),
                     "Of": decision.worst_set,
-                    "Threshold": words.percent(decision.threshold, signed=False) if decision.threshold else "-",
-                    "Replay": words.shares(decision.shares),
+                    "Threshold": formatting.percent(decision.threshold, signed=False) if decision.threshold else "-",
+                    "Replay": formatting.shares(decision.shares),
                     "LR x": f"{decision.lr_scale:g}",
                     "Why": decision.message,
                     "By": decision.actor,
@@ -146,8 +146,8 @@ def lineage(checkpoints: Sequence[Checkpoint]) -> None:
                     "Stage": f"{row.stage} ({row.attempt})",
                     "Step": row.ref.step,
                     "State": row.standing,
-                    "Forgetting": words.percent(row.forgetting),
-                    "Size": words.file_size(row.bytes),
+                    "Forgetting": formatting.percent(row.forgetting),
+                    "Size": formatting.file_size(row.bytes),
                     "Checkpoint": row.id,
                 }
                 for row in checkpoints
@@ -190,7 +190,7 @@ def report(run: Run, thresholds: Thresholds) -> None:
         table = []
         for stage in accepted:
             scores = ", ".join(
-                f"{MARKS[thresholds.of_score(score)].sign} {score.retention_set} {words.percent(score.ratio)}"
+                f"{MARKS[thresholds.of_score(score)].sign} {score.retention_set} {formatting.percent(score.ratio)}"
                 + (" (shown only)" if score.shown_only else "")
                 for score in stage.report_scores
             )

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ui.client.errors import EXIT_DONE, EXIT_FAILED, EXIT_SUSPENDED
 from ui.client.views import Decision, Run, Stage
-from ui.render import formatting as words
+from ui.render import formatting
 from ui.render.tables import STATE_STYLES, decision_line
 from ui.updates import RunSource, updates
 
@@ -75,15 +75,15 @@ def stage_detail(stage: Stage) -> str:
     if stage.train_loss_nats:
         parts.append(f"loss {stage.train_loss_nats:.3f}")
     if stage.tokens_per_second and stage.state == "RUNNING":
-        parts.append(f"{words.rate(stage.tokens_per_second)} tok/s")
+        parts.append(f"{formatting.rate(stage.tokens_per_second)} tok/s")
     if stage.time_left_seconds is not None and stage.state == "RUNNING":
-        parts.append(f"{words.duration(stage.time_left_seconds)} left")
+        parts.append(f"{formatting.duration(stage.time_left_seconds)} left")
     if stage.boundary_share is not None:
-        parts.append(f"boundaries {words.percent(stage.boundary_share, signed=False)} of the time")
+        parts.append(f"boundaries {formatting.percent(stage.boundary_share, signed=False)} of the time")
     if stage.forgetting is not None:
-        parts.append(f"forgetting {words.percent(stage.forgetting)} {stage.worst_set}".rstrip())
+        parts.append(f"forgetting {formatting.percent(stage.forgetting)} {stage.worst_set}".rstrip())
     if stage.shares:
-        parts.append(f"replay {words.shares(stage.shares)}")
+        parts.append(f"replay {formatting.shares(stage.shares)}")
     if stage.lr_scale not in {0.0, 1.0}:
         parts.append(f"LR x{stage.lr_scale:g}")
     if stage.attempt > 1:

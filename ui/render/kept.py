@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ui.client.views import ForgettingScore, Stage
-from ui.render import formatting as words
+from ui.render import formatting
 from ui.render.severity import MARKS, Mark, Thresholds
 
 GAUGE = "gauge-"  # how the names of sets begin that come with Retain and are trained on by no stage
@@ -64,5 +64,5 @@ def _note(score: ForgettingScore) -> str:
     if not score.shown_only:
         return ""
     bits = score.baseline_bits_per_byte
-    needed = "" if bits is None else f" ({words.bits(bits)})"
+    needed = "" if bits is None else f" ({formatting.bits(bits)})"
     return f"shown only: the baseline did not know this kind of text{needed}"

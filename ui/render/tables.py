@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ui.answers import Answer
 from ui.client.views import Checkpoint, Decision, Garbage, Plan, PlannedStage, Run, Stage
-from ui.render import formatting as words
+from ui.render import formatting
 from ui.render.kept import KeptRow
 from ui.render.perplexity_table import DualRow
 from ui.render.progress_table import ProgressRow
@@ -70,14 +70,14 @@ def runs_table(runs: Sequence[Run]) -> Table:
         stage = current_stage(run)
         state = f"{run.state} (place {run.status.queue_position})" if run.status.queue_position else run.state
         where = f"{stage.name} {stage.step}/{stage.total_steps}" if stage else "-"
-        forgetting = words.percent(stage.forgetting if stage else None)
+        forgetting = formatting.percent(stage.forgetting if stage else None)
         table.add_row(
             run.id,
             run.name,
             Text(state, STATE_STYLES.get(run.state, "")),
             where,
             forgetting,
-            words.moment(run.create_time),
+            formatting.moment(run.create_time),
         )
     return table
 
@@ -113,10 +113,10 @@ def dual_table(rows: Sequence[DualRow]) -> Table:
         table.add_row(
             shown,
             str(row.step),
-            *([] if intervals else [words.amount(row.tokens)]),
-            words.ppl(row.target_perplexity),
-            words.ppl(row.general_perplexity),
-            words.percent(row.forgetting),
+            *([] if intervals else [formatting.amount(row.tokens)]),
+            formatting.ppl(row.target_perplexity),
+            formatting.ppl(row.general_perplexity),
+            formatting.percent(row.forgetting),
             *([interval] if intervals else []),
             Text(f"{mark.sign} {mark.word}" if row.severity else mark.sign, mark.style),
             row.verdict.replace("_", " ").lower(),
@@ -197,9 +197,9 @@ def checkpoints_table(checkpoints: Sequence[Checkpoint]) -> Table:
             row.ref.manifest_sha256[:8],
             row.parent[:8] or "-",
             Text(row.standing, CHECKPOINT_STYLES.get(row.state, "")),
-            words.percent(row.forgetting),
+            formatting.percent(row.forgetting),
             f"{row.train_loss_nats:.3f}" if row.train_loss_nats else "-",
-            words.file_size(row.bytes),
+            formatting.file_size(row.bytes),
         )
     return table
 
@@ -220,7 +220,7 @@ def plan_table(plan: Plan) -> Table:
         late = "after preparing"
         table.add_row(
             stage.name,
-            words.amount(stage.tokens) if stage.tokens else late,
+            formatting.amount(stage.tokens) if stage.tokens else late,
             str(stage.steps) if stage.steps else late,
             str(stage.boundaries) if stage.boundaries else late,
             f"{stage.learning_rate:g}",
@@ -239,11 +239,10 @@ def cost_lines(plan: Plan) -> list[str]:
         cost = stage.boundary_cost
         if cost is None:
             continue
-        each = f"upload {words.file_size(cost.checkpoint_bytes)} in {words.seconds(cost.upload_seconds)}"
-        each += (
-            f", verdict on {words.amount(cost.evaluation_tokens)} tokens in {words.seconds(cost.evaluation_seconds)}"
-        )
-        share = words.percent(cost.share, signed=False)
+        each = f"upload {formatting.file_size(cost.checkpoint_bytes)} in {formatting.seconds(cost.upload_seconds)}"
+        tokens = formatting.amount(cost.evaluation_tokens)
+        each += f", verdict on {tokens} tokens in {formatting.seconds(cost.evaluation_seconds)}"
+        share = formatting.percent(cost.share, signed=False)
         lines.append(f"{stage.name}: boundaries about {share} of the time; each: {each}")
         basis = cost.basis
     if basis:
@@ -279,11 +278,11 @@ def stages_table(run: Run) -> Table:
         table.add_row(
             stage.name,
             f"{stage.step}/{stage.total_steps or '?'}",
-            f"{words.amount(stage.tokens)}/{words.amount(stage.total_tokens) if stage.total_tokens else '?'}",
+            f"{formatting.amount(stage.tokens)}/{formatting.amount(stage.total_tokens) if stage.total_tokens else '?'}",
             f"{stage.train_loss_nats:.3f}" if stage.train_loss_nats else "-",
-            words.rate(stage.tokens_per_second) if stage.tokens_per_second else "-",
-            f"{words.percent(stage.forgetting)} {stage.worst_set}".strip(),
-            words.shares(stage.shares),
+            formatting.rate(stage.tokens_per_second) if stage.tokens_per_second else "-",
+            f"{formatting.percent(stage.forgetting)} {stage.worst_set}".strip(),
+            formatting.shares(stage.shares),
             f"{stage.lr_scale:g}" if stage.lr_scale else "-",
             str(stage.retries),
             _time(stage),
@@ -304,9 +303,9 @@ def kept_table(rows: Sequence[KeptRow]) -> Table:
             "" if row.stage == previous else row.stage,
             row.set_name,
             row.replayed,
-            words.ppl(row.baseline_perplexity),
-            words.ppl(row.perplexity),
-            words.percent(row.score.ratio),
+            formatting.ppl(row.baseline_perplexity),
+            formatting.ppl(row.perplexity),
+            formatting.percent(row.score.ratio),
             row.interval,
             Text(row.note or f"{row.mark.sign} {row.mark.word}", "dim" if row.note else row.mark.style),
         )
@@ -316,11 +315,11 @@ def kept_table(rows: Sequence[KeptRow]) -> Table:
 
 def _time(stage: Stage) -> str:
     """How long it has taken, below it how long it will still take, and the share of its boundaries."""
-    lines = [words.duration(stage.wall_seconds) if stage.wall_seconds else "-"]
+    lines = [formatting.duration(stage.wall_seconds) if stage.wall_seconds else "-"]
     if stage.time_left_seconds is not None and stage.state == "RUNNING":
-        lines.append(f"{words.duration(stage.time_left_seconds)} left")
+        lines.append(f"{formatting.duration(stage.time_left_seconds)} left")
     if stage.boundary_share is not None:
-        lines.append(f"boundaries {words.percent(stage.boundary_share, signed=False)}")
+        lines.append(f"boundaries {formatting.percent(stage.boundary_share, signed=False)}")
     return "\n".join(lines)
 
 
@@ -335,8 +334,8 @@ def garbage_table(garbage: Garbage) -> Table:
             item.kind.replace("_", " "),
             where,
             str(item.objects),
-            words.file_size(item.bytes),
-            words.moment(item.update_time),
+            formatting.file_size(item.bytes),
+            formatting.moment(item.update_time),
             item.reason,
         )
     return table

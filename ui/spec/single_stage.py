@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ui import library
+from ui.spec import templates
 from ui.spec.file import parse_yaml
 
 DOMAINS = ("CODE", "MATH", "SCIENCE")
@@ -27,7 +27,7 @@ LESSONS = {
 
 def stage_spec(kind: str, *, base_uri: str = "", domain: str = "CODE", name: str = "") -> dict[str, Any]:
     """A spec with one stage of the three-stage template; a later stage needs the checkpoint that it builds on."""
-    tree = parse_yaml(library.template("three-stage").text, name="three-stage")
+    tree = parse_yaml(templates.template("three-stage").text, name="three-stage")
     stage = next(stage for stage in tree["stages"] if stage["kind"] == kind)
     if kind == "MIDTRAIN":
         stage["domain"] = domain

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from tests.fakes import story
 from tests.fakes.orchestrator_service import FakePlatform
-from ui import library
 from ui.answers import Answer, Compared, Question, ask, compared, score, score_line, unseen_questions
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput
 from ui.client.views import CheckpointRef
 from ui.render.tables import answers_table
+from ui.spec import templates
 from ui.spec.file import parse_yaml
 
 SOURCE = "sample://exchanges?domain=math&documents=2000"
@@ -134,7 +134,7 @@ def test_a_reader_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("domain", ["code", "math", "science"])
 def test_the_demos_ask_at_least_twenty_questions_and_name_their_policy(domain: str) -> None:
-    spec = parse_yaml(library.template(f"demo-{domain}").text, name="demo")
+    spec = parse_yaml(templates.template(f"demo-{domain}").text, name="demo")
     assert spec["forgetting"]["controller"] == "LADDER"
     assert {"action", "stop", "budget", "settle", "max_retries"} <= set(spec["forgetting"])
     assert len(unseen_questions(spec["stages"][2]["data"]["chat"])) >= 20

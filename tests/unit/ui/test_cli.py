@@ -13,13 +13,13 @@ import pytest
 from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes import story
 from tests.fakes.orchestrator_service import FakePlatform
-from ui import library
+from ui.spec import templates
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> str:
     path = tmp_path / "spec.yaml"
-    path.write_text(library.template("three-stage").text)
+    path.write_text(templates.template("three-stage").text)
     return str(path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.fakes import story
 from tests.fakes.orchestrator_service import FakePlatform
-from ui import library
+from ui.spec import templates
 
 
 def test_checkpoints_export_import(retain, platform: FakePlatform, tmp_path: Path) -> None:
@@ -76,12 +76,12 @@ def test_eval_and_sample_run_the_model_as_a_child(retain, monkeypatch, tmp_path:
 
 
 def test_init_prints_a_spec_and_never_overwrites(retain, tmp_path: Path) -> None:
-    assert retain("init").out == library.template("three-stage").text
+    assert retain("init").out == templates.template("three-stage").text
     target = tmp_path / "my.yaml"
     assert retain("init", "minimal", "-o", str(target)).code == 0
-    assert target.read_text() == library.template("minimal").text
+    assert target.read_text() == templates.template("minimal").text
     assert retain("init", "demo-code", "-o", str(target)).code == 2
-    assert target.read_text() == library.template("minimal").text
+    assert target.read_text() == templates.template("minimal").text
     outcome = retain("init", "nothing")
     assert outcome.code == 2
     assert "demo-code" in outcome.err

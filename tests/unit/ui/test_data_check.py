@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.orchestrator_service import FakePlatform
-from ui import library
 from ui.local.preflight import check_local
+from ui.spec import templates
 
 TALK = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Yes."}]
 
@@ -20,7 +20,7 @@ def rows(path: Path, *found: object) -> str:
 @pytest.fixture
 def spec(tmp_path: Path) -> str:
     path = tmp_path / "spec.yaml"
-    path.write_text(library.template("three-stage").text)
+    path.write_text(templates.template("three-stage").text)
     return str(path)
 
 

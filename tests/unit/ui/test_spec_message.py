@@ -5,9 +5,10 @@ import pytest
 from google.protobuf import json_format
 
 from retain.types.v1 import spec_pb2
-from ui import library
+from ui import guides
 from ui.client.schema import spec_schema
 from ui.client.spec import to_message
+from ui.spec import templates
 from ui.spec.file import parse_yaml
 
 
@@ -95,8 +96,8 @@ def test_zero_and_false_are_kept_where_absence_means_a_default() -> None:
     assert not message.forgetting.HasField("action")
 
 
-@pytest.mark.parametrize("entry", library.templates(), ids=lambda entry: entry.name)
-def test_every_template_is_a_spec_and_fits_the_schema(entry: library.Entry) -> None:
+@pytest.mark.parametrize("entry", templates.templates(), ids=lambda entry: entry.name)
+def test_every_template_is_a_spec_and_fits_the_schema(entry: guides.Entry) -> None:
     tree = parse_yaml(entry.text)
     message, none = to_message(tree)
     assert not none

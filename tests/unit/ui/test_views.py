@@ -10,11 +10,11 @@ from rich.console import Console
 from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes import story
 from tests.fakes.orchestrator_service import FakePlatform
-from ui import library
+from ui import guides
 from ui.client.client import RetainClient
 from ui.demo import show
 from ui.menu import Menu
-from ui.render import formatting as words
+from ui.render import formatting
 from ui.render import progress_table as progress
 from ui.render.follow import PlainView, TerminalView, follow, stage_detail
 from ui.render.perplexity_table import dual_rows
@@ -58,16 +58,16 @@ def test_thresholds_are_inclusive_and_fail_closed(ratio: float | None, severity:
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (words.percent(0.123), "+12.3 %"),
-        (words.percent(-0.05), "-5.0 %"),
-        (words.percent(None), "-"),
-        (words.percent(math.nan), "nan"),
-        (words.amount(1_500_000), "1.5M"),
-        (words.amount(950), "950"),
-        (words.duration(3725), "1 h 02 min"),
-        (words.duration(59.6), "1 min 00 s"),
-        (words.file_size(4_200_000), "4.2 MB"),
-        (words.shares({"general": 0.2, "code": 0.05}), "code 5 %, general 20 %"),
+        (formatting.percent(0.123), "+12.3 %"),
+        (formatting.percent(-0.05), "-5.0 %"),
+        (formatting.percent(None), "-"),
+        (formatting.percent(math.nan), "nan"),
+        (formatting.amount(1_500_000), "1.5M"),
+        (formatting.amount(950), "950"),
+        (formatting.duration(3725), "1 h 02 min"),
+        (formatting.duration(59.6), "1 min 00 s"),
+        (formatting.file_size(4_200_000), "4.2 MB"),
+        (formatting.shares({"general": 0.2, "code": 0.05}), "code 5 %, general 20 %"),
     ],
 )
 def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
@@ -265,7 +265,7 @@ def test_the_menu_lets_a_person_decide(platform: FakePlatform, client: RetainCli
 
 def test_the_menu_teaches(platform: FakePlatform, client: RetainClient) -> None:
     assert "three-stage pipeline" in _walk(client, ["l", "1", "q"])
-    number = str(len(library.guides()) + 1)
+    number = str(len(guides.guides()) + 1)
     assert "A process that was taken for dead" in _walk(client, ["l", number, "1", "q"])
     assert "A process that was taken for dead" not in _walk(client, ["l", number, "b", "q"])
 

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from ui import library
+from ui import guides
 from ui.render.progress_table import TITLES
 from ui.spec.single_stage import LESSONS
 
-INDEX, *RECORDS = library.decisions()
-GUIDES = {entry.title: entry for entry in [*library.guides(), INDEX]}
+INDEX, *RECORDS = guides.decisions()
+GUIDES = {entry.title: entry for entry in [*guides.guides(), INDEX]}
 
 st.title("Learn")
 for column, (kind, lesson) in zip(st.columns(len(LESSONS)), LESSONS.items(), strict=True):

@@ -2,17 +2,17 @@
 
 import streamlit as st
 
-from ui import library
 from ui.client import ClientError
 from ui.client.views import Plan
 from ui.local.preflight import check_local
 from ui.local.upload import place_local_sources
 from ui.panel.shared import as_text, client, errors_shown, open_run, refuse_local_paths, show_error, show_faults
-from ui.render import formatting as words
+from ui.render import formatting
 from ui.render.tables import cost_lines, must_keep
+from ui.spec import templates
 from ui.spec.file import STANDARD_INPUT, parse_yaml
 
-TEMPLATES = {entry.name: entry for entry in library.templates()}
+TEMPLATES = {entry.name: entry for entry in templates.templates()}
 
 
 def _fill() -> None:
@@ -45,7 +45,7 @@ def _plan(plan: Plan) -> None:
         [
             {
                 "Stage": stage.name,
-                "Tokens": words.amount(stage.tokens) if stage.tokens else "after preparing",
+                "Tokens": formatting.amount(stage.tokens) if stage.tokens else "after preparing",
                 "Steps": str(stage.steps or "after preparing"),
                 "Boundaries": str(stage.boundaries or "after preparing"),
                 "Peak LR": f"{stage.learning_rate:g}",

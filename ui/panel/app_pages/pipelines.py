@@ -7,7 +7,7 @@ import streamlit as st
 from ui.client import ClientError
 from ui.client.views import Run
 from ui.panel.shared import STATUS_LABELS, client, open_run, show_error
-from ui.render import formatting as words
+from ui.render import formatting
 from ui.render import progress_table as progress
 from ui.render.tables import current_stage
 
@@ -69,7 +69,7 @@ def _runs(runs: Sequence[Run]) -> None:
                 "State": run.state.capitalize(),
                 "Stage": stage.name if stage else "-",
                 "Progress": stage.step / stage.total_steps if stage and stage.total_steps else 0.0,
-                "Forgetting": words.percent(stage.forgetting if stage else None),
+                "Forgetting": formatting.percent(stage.forgetting if stage else None),
                 "Created": run.create_time,
             }
         )

@@ -7,7 +7,7 @@ from ui.client import ClientError
 from ui.client.views import Checkpoint, Run
 from ui.panel import run_view
 from ui.panel.shared import as_text, client, errors_shown, live, show_error, state_badge
-from ui.render import formatting as words
+from ui.render import formatting
 from ui.render.perplexity_table import dual_rows
 from ui.render.severity import Thresholds
 
@@ -126,7 +126,7 @@ def page(run_id: str, refreshing: bool) -> None:
         st.rerun()  # it has ended, or continues again: the page decides anew how often it looks
     with st.container(horizontal=True, vertical_alignment="center"):
         state_badge(run.state)
-        st.markdown(f"**{run.name}**, created {words.moment(run.create_time)}")
+        st.markdown(f"**{run.name}**, created {formatting.moment(run.create_time)}")
     if run.status.message or run.status.reason:
         (st.error if run.state == "FAILED" else st.warning)(as_text(run.status.message or run.status.reason))
     if run.status.waiting_for:

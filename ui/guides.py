@@ -1,4 +1,4 @@
-"""What ships with the command as text: spec templates, guides and decision records, found by their names."""
+"""Guides and decision records, which ship with the command as text, found by their names."""
 
 import re
 from dataclasses import dataclass, replace
@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ui.client.errors import BadInput, Violation
 
-_HERE = Path(__file__).parent
-TEMPLATES, GUIDES = _HERE / "templates", _HERE / "learn"
+GUIDES = Path(__file__).parent / "learn"
 DECISIONS = "decisions"  # folder of the decision records in GUIDES, and their first name
 
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?://)([^)#]*/)?([^)#/]+)\.md(?:#[^)]*)?\)")
@@ -22,35 +21,26 @@ class Entry:
     text: str
 
 
-def templates() -> list[Entry]:
-    """Every spec template; the title is its first comment."""
-    return _entries(TEMPLATES, "*.yaml")
-
-
 def guides() -> list[Entry]:
     """Every guide; the title is its heading. The overview comes first."""
-    return sorted(_entries(GUIDES, "*.md"), key=lambda entry: (entry.name != "pipeline", entry.name))
+    return sorted(entries_of(GUIDES, "*.md"), key=lambda entry: (entry.name != "pipeline", entry.name))
 
 
 def decisions() -> list[Entry]:
     """The decision records, named by their numbers (`decisions/0001`); their index, `decisions`, comes first."""
     folder = GUIDES / DECISIONS
-    (index,) = _entries(folder, "README.md")
-    records = [replace(entry, name=f"{DECISIONS}/{entry.name[:4]}") for entry in _entries(folder, "[0-9]*.md")]
+    (index,) = entries_of(folder, "README.md")
+    records = [replace(entry, name=f"{DECISIONS}/{entry.name[:4]}") for entry in entries_of(folder, "[0-9]*.md")]
     return [replace(index, name=DECISIONS), *records]
-
-
-def template(name: str) -> Entry:
-    """A spec template. Raises BadInput with the names that there are."""
-    return _named(templates(), name, "TEMPLATE")
 
 
 def guide(name: str) -> Entry:
     """A guide or a decision record. Raises BadInput with the names that there are."""
-    return _named([*guides(), *decisions()], name, "TOPIC")
+    return named([*guides(), *decisions()], name, "TOPIC")
 
 
-def _entries(folder: Path, pattern: str) -> list[Entry]:
+def entries_of(folder: Path, pattern: str) -> list[Entry]:
+    """The texts of a folder, by name; the title is the first line without its marks."""
     entries = []
     for path in sorted(folder.glob(pattern)):
         text = _LINK.sub(_as_text, path.read_text(encoding="utf-8"))
@@ -66,7 +56,8 @@ def _as_text(link: re.Match[str]) -> str:
     return f"{text} (`retain learn {name}`)" if not folder and name != "README" else text
 
 
-def _named(entries: list[Entry], name: str, field: str) -> Entry:
+def named(entries: list[Entry], name: str, field: str) -> Entry:
+    """The one of this name. Raises BadInput with the names that there are."""
     for entry in entries:
         if entry.name == name:
             return entry
