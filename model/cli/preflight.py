@@ -93,22 +93,7 @@ def check_source(
 ) -> tuple[dict[str, Any], list[RetainModelError]]:
     """(what a local source holds, every fault of it), read within the bounds."""
     path, said, role = one["path"], stage_text(one), _role(one)
-    facts: dict[str, Any] = {
-        "field": one["field"],
-        "uri": one["uri"],
-        "path": path,
-        "role": role,
-        "kind": "",
-        "documents": 0,
-        "bytes": 0,
-        "assistant_turns": 0,
-        "documents_read": 0,
-        "bytes_read": 0,
-        "bytes_on_disk": 0,
-        "complete": False,
-        "notes": [],
-        "example": None,
-    }
+    facts = _nothing_read(one, role)
     faults = Faults(limit_s=limit_s)
     try:
         options = role_options(said, role, path) or None
@@ -135,6 +120,26 @@ def check_source(
     except OSError as error:
         faults.found.append(_unreadable(error, path))
     return facts, faults.found
+
+
+def _nothing_read(one: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """The facts of a source of which nothing was read yet."""
+    return {
+        "field": one["field"],
+        "uri": one["uri"],
+        "path": one["path"],
+        "role": role,
+        "kind": "",
+        "documents": 0,
+        "bytes": 0,
+        "assistant_turns": 0,
+        "documents_read": 0,
+        "bytes_read": 0,
+        "bytes_on_disk": 0,
+        "complete": False,
+        "notes": [],
+        "example": None,
+    }
 
 
 class Looked:

@@ -111,17 +111,11 @@ class EvalSet:
             sizes = _bytes_of_units(document, ids_n, mask, tokenizer)
             unit_bytes += sizes
             unit_documents += [index] * len(sizes)
-        text = hashlib.sha256()
-        for document in documents:
-            content: Any = document.text if document.text is not None else [dict(m) for m in document.messages or ()]
-            if document.tools:
-                content = [content, list(document.tools)]
-            text.update(json.dumps(content, sort_keys=True, ensure_ascii=True).encode() + b"\n")
         result = cls(
             name=name,
             context=context,
             tokenizer_digest=tokenizer.digest,
-            text_digest=text.hexdigest(),
+            text_digest=_text_digest(documents),
             tokens_N=np.concatenate(tokens),
             units_N=np.concatenate(units),
             mask_N=np.concatenate(masks) if masks else None,
@@ -287,3 +281,14 @@ def _bytes_of_units(document: Document, ids: np.ndarray, mask: Sequence[int] | N
         # A cut through a character costs a byte or two here, which the last unit of the document takes back.
         sizes.append(min(len(tokenizer.decode(piece.tolist()).encode("utf-8", "surrogatepass")), total - sum(sizes)))
     return [*sizes, total - sum(sizes)]
+
+
+def _text_digest(documents: Sequence[Document]) -> str:
+    """SHA-256 of what the documents say, in their order, whatever tokenizer reads them."""
+    digest = hashlib.sha256()
+    for document in documents:
+        content: Any = document.text if document.text is not None else [dict(m) for m in document.messages or ()]
+        if document.tools:
+            content = [content, list(document.tools)]
+        digest.update(json.dumps(content, sort_keys=True, ensure_ascii=True).encode() + b"\n")
+    return digest.hexdigest()

@@ -69,50 +69,37 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     keys = [key for key in re.split(r"[.\[\]]+", path.strip()) if key]
     if not equals or not keys:
-        raise BadInput(
-            [
-                Violation(
-                    field="--set",
-                    description=f"came {override!r}; path=value is allowed, as in stages.1.learning_rate=1e-5",
-                )
-            ]
-        )
+        raise _bad_set("", f"came {override!r}; path=value is allowed, as in stages.1.learning_rate=1e-5")
     if len(keys) > MAX_DEPTH:
-        raise BadInput(
-            [Violation(field="--set", description=f"came a path of {len(keys):,} parts; up to {MAX_DEPTH} are allowed")]
-        )
+        raise _bad_set("", f"came a path of {len(keys):,} parts; up to {MAX_DEPTH} are allowed")
     node: Any = tree
     for place, key in enumerate(keys):
-        shown = ".".join(keys[: place + 1])
-        last = place == len(keys) - 1
-        if isinstance(node, list):
-            if not re.fullmatch("[0-9]{1,6}", key) or int(key) >= len(node):
-                raise BadInput(
-                    [
-                        Violation(
-                            field=f"--set {shown}",
-                            description=f"came {key!r}; the list has {len(node)} entries, counted from 0",
-                        )
-                    ]
-                )
-            index: Any = int(key)
-        elif isinstance(node, dict):
-            index = key
-            if not last and node.get(key) is None:
-                node[key] = {}
-        else:
-            raise BadInput(
-                [
-                    Violation(
-                        field=f"--set {shown}",
-                        description=f"{'.'.join(keys[:place])} is {node!r}, which holds no fields",
-                    )
-                ]
-            )
-        if last:
-            node[index] = parse_yaml(value, name=f"--set {shown}")
-        else:
-            node = node[index]
+        index = _index_of(node, keys, place)
+        if place == len(keys) - 1:
+            node[index] = parse_yaml(value, name=f"--set {'.'.join(keys)}")
+            return
+        if isinstance(node, dict) and node.get(key) is None:
+            node[key] = {}
+        node = node[index]
+
+
+def _index_of(node: Any, keys: Sequence[str], place: int) -> str | int:
+    """What the key at this place of a path means in the node before it: a field, or an entry of a list.
+
+    Raises BadInput.
+    """
+    key, shown = keys[place], " " + ".".join(keys[: place + 1])
+    if isinstance(node, dict):
+        return key
+    if not isinstance(node, list):
+        raise _bad_set(shown, f"{'.'.join(keys[:place])} is {node!r}, which holds no fields")
+    if not re.fullmatch("[0-9]{1,6}", key) or int(key) >= len(node):
+        raise _bad_set(shown, f"came {key!r}; the list has {len(node)} entries, counted from 0")
+    return int(key)
+
+
+def _bad_set(shown: str, description: str) -> BadInput:
+    return BadInput([Violation(field=f"--set{shown}", description=description)])
 
 
 def local_sources(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
