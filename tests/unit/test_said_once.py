@@ -60,3 +60,55 @@ def test_what_bears_no_loss_is_marked_by_one_number() -> None:
 
     found = {path for path, tree in sources() if minus_100(tree)}
     assert found - {"model/evaluation/detector.py"} == {"model/nn/losses.py"}, "the detector speaks of per cent"
+
+
+def names(tree: ast.Module) -> set[str]:
+    """Names and attributes that a module speaks of."""
+    return {
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute)
+    }
+
+
+def _defines(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name == name
+
+
+def test_what_is_named_by_its_content_is_cached_in_one_way() -> None:
+    """Worker and evaluator say what to fetch; leases, locks, eviction and checks are the cache's."""
+    evicting = {path for path, tree in sources("services") for node in ast.walk(tree) if _defines(node, "evict")}
+    assert evicting == {"services/common/cache/content_cache.py"}
+    assert {path for path, tree in sources("services") if "ContentCache" in called(tree)} == {
+        "services/evaluator/adapters/local_cache.py",
+        "services/worker/local_cache.py",
+    }
+
+
+def test_the_shape_of_the_rate_is_written_twice_because_the_domain_knows_no_torch() -> None:
+    """tests/scenarios/test_projection_scenarios.py holds the two together, shape by shape; a third one is told here."""
+    cosine = {path for path, tree in sources() if {"cos", "pi", "floor"} <= names(tree)}
+    assert cosine == {"model/training/lr_schedule.py", "services/orchestrator/domain/policy/learning_rate.py"}
+
+
+def test_presets_are_written_where_they_are_made_and_in_the_domain() -> None:
+    """The domain and the command import no torch core. The unit tests of the spec hold the two lists equal."""
+
+    def lists_presets(tree: ast.Module) -> bool:
+        words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        return {"nano", "micro", "small"} <= words
+
+    found = {path for path, tree in sources() if lists_presets(tree)}
+    assert "model/nn/config.py" in found
+    assert {path for path in found if not path.startswith("services/orchestrator/domain/spec/")} == {
+        "model/nn/config.py"
+    }
+
+
+def test_file_names_of_a_tokenizer_are_written_once() -> None:
+    def says(tree: ast.Module) -> bool:
+        return any(isinstance(node, ast.Constant) and node.value == "tokenizer_config.json" for node in ast.walk(tree))
+
+    assert {path for path, tree in sources("model", "services") if says(tree)} == {
+        "model/tokenization/tokenizer_files.py"
+    }
