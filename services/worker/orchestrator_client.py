@@ -21,6 +21,7 @@ from services.common.errors import Unavailable
 from services.common.grpc.server import CLIENT_OPTIONS
 from services.common.grpc.status import error_of
 from services.common.logging import get_logger
+from services.common.retry import RetryPolicy
 from services.worker.leaving import Leaving, ToldToLeave
 
 CALL_TIMEOUT_S = 20.0
@@ -149,12 +150,9 @@ class ControlClient:
                 self._closing.wait(seconds)
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_worth_another_try),
-            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
-            stop=give_up,
+            **(RETRIES.options() | {"stop": give_up}),
             sleep=sleep,
             before_sleep=lambda state: self._log.warning("made again", call=name, tries=state.attempt_number),
-            reraise=True,
         )
         try:
             return retrying(self._once, call, request, timeout_s, waits)
@@ -179,3 +177,6 @@ class ControlClient:
 
 def _worth_another_try(error: BaseException) -> bool:
     return isinstance(error, grpc.RpcError) and error.code() in _AGAIN
+
+
+RETRIES = RetryPolicy(interval_s=0.2, maximum_s=5.0, is_retried=_worth_another_try, jitter=True)

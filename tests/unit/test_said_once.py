@@ -112,3 +112,8 @@ def test_file_names_of_a_tokenizer_are_written_once() -> None:
     assert {path for path, tree in sources("model", "services") if says(tree)} == {
         "model/tokenization/tokenizer_files.py"
     }
+
+
+def test_pauses_between_tries_are_computed_in_one_place() -> None:
+    waits = {"wait_exponential", "wait_random_exponential", "wait_fixed", "wait_incrementing", "retry_if_exception"}
+    assert {path for path, tree in sources("services") if names(tree) & waits} == {"services/common/retry.py"}

@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from services.common.errors import InvalidInput, NotFound, Refused, StorageFull, Unavailable, Violation
 from services.common.heart import beat
+from services.common.retry import RetryPolicy
 from services.common.store.connection import PIECE_BYTES, steady_pools, store_address
 from services.common.store.full import Full, answers_failure, code_of, is_full, says_full
 from services.common.store.object_store import ObjectInfo
@@ -63,6 +64,9 @@ def _worth_another_try(error: BaseException) -> bool:
     if isinstance(error, Full):
         return True
     return isinstance(error, InvalidResponseError | HTTPError | ConnectionError | TimeoutError)
+
+
+RETRIES = RetryPolicy(interval_s=0.2, maximum_s=3.0, is_retried=_worth_another_try, jitter=True)
 
 
 class MinioStore:
@@ -284,12 +288,9 @@ class MinioStore:
                 self.on_waiting(f"object store at {self.endpoint} fails to write: its disk may be full")
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_worth_another_try),
-            wait=tenacity.wait_random_exponential(multiplier=0.2, max=3.0),
-            stop=stop,
+            **(RETRIES.options() | {"stop": stop}),
             sleep=tenacity.sleep_using_event(self._closing),
             before_sleep=before_sleep,
-            reraise=True,
         )
         try:
             result = retrying(call)

@@ -12,6 +12,7 @@ from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
 from retain.values import CheckpointRef
 from services.common.errors import CheckpointDamaged, FailedPrecondition, NotFound, Refused, RetainError, Unavailable
 from services.common.grpc.status import details_of, error_of
+from services.common.retry import RetryPolicy
 from services.orchestrator.adapters.evaluator_messages import measurement_of, order_message, question_message, ref_of
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
@@ -31,6 +32,9 @@ def _worth_another_try(error: BaseException) -> bool:
     """What took the whole time allowed is asked again by the loop that asked, after its pause, and not three times in a
     row: writing a point may take a quarter of an hour."""
     return isinstance(error, Unavailable) and error.reason != TOO_SLOW
+
+
+RETRIES = RetryPolicy(interval_s=0.2, maximum_s=2.0, tries=3, is_retried=_worth_another_try)
 
 
 class EvaluatorClient(EvaluatorPort):
@@ -61,15 +65,12 @@ class EvaluatorClient(EvaluatorPort):
     async def delete_run_records(self, run_id: str) -> None:
         await self._call(self._stub.DeleteRunRecords, pb.DeleteRunRecordsRequest(run_id=run_id))
 
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception(_worth_another_try),
-        stop=tenacity.stop_after_attempt(3),
-        wait=tenacity.wait_exponential(multiplier=0.2, max=2.0),
-        reraise=True,
-    )
     async def _call(
         self, method: Callable[..., Awaitable[Any]], request: Any, *, timeout_s: float = CALL_TIMEOUT_S
     ) -> Any:
+        return await tenacity.AsyncRetrying(**RETRIES.options())(self._once, method, request, timeout_s)
+
+    async def _once(self, method: Callable[..., Awaitable[Any]], request: Any, timeout_s: float) -> Any:
         try:
             return await method(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:

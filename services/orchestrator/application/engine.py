@@ -9,8 +9,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import tenacity
+
 from services.common.errors import Stale, Unavailable
 from services.common.logging import get_logger
+from services.common.retry import RetryPolicy
 from services.orchestrator.application.ports import Overview, Repository
 from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.run.events import Event
@@ -19,7 +22,9 @@ from services.orchestrator.domain.step import step
 
 T = TypeVar("T")
 SAVE_TRIES = 6
-RETRY_AFTER_S = 0.1
+SAVES = RetryPolicy(
+    interval_s=0.2, maximum_s=3.2, tries=SAVE_TRIES, is_retried=lambda error: isinstance(error, Unavailable)
+)
 
 
 class Clock(Protocol):
@@ -90,14 +95,7 @@ class RunEngine:
 
     async def read(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """As `call`, tried again while the database is away: for reads and for writes that may be repeated."""
-        for number in range(1, SAVE_TRIES + 1):
-            try:
-                return await self.call(function, *args, **kwargs)
-            except Unavailable:
-                if number == SAVE_TRIES:
-                    raise
-                await asyncio.sleep(RETRY_AFTER_S * 2**number)
-        raise AssertionError("unreachable: the last try returns or raises")
+        return await tenacity.AsyncRetrying(**SAVES.options())(self.call, function, *args, **kwargs)
 
     async def get(self, run_id: str) -> RunState:
         """The state of a run. Raises NotFound."""
@@ -128,7 +126,7 @@ class RunEngine:
                     sent = (state, after, actions)
                     if number == SAVE_TRIES:
                         raise
-                    await asyncio.sleep(RETRY_AFTER_S * 2**number)
+                    await asyncio.sleep(SAVES.pause_s(number))
                     continue
                 finally:
                     # Also after a lost reply: who waits looks again, and finds what there is.

@@ -3,6 +3,7 @@ that a test moves. `passed` makes one full pass of the reconcile loop and waits 
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Offline:
     """The orchestrator and what is around it."""
 
     def __init__(self, folder: Path, monkeypatch: Any, *, slots: int = 1, timing: Timing | None = None) -> None:
-        monkeypatch.setattr(engine_module, "RETRY_AFTER_S", 0.0)
+        monkeypatch.setattr(engine_module, "SAVES", replace(engine_module.SAVES, interval_s=0.0))
         self.database = connect(f"sqlite:///{folder / 'retain.db'}")
         self.repository: Any = SqlRepository(self.database)
         self.saves, self.gets = Losing(self.repository.save), Losing(self.repository.get)
