@@ -8,7 +8,7 @@
     |   |-- InvalidTransition
     |-- Stale                 ABORTED              an old etag, an old attempt, an old submission: the fence
     |-- Unavailable           UNAVAILABLE          a server of ours cannot be reached now; worth another try
-    |   |-- StorageFull       UNAVAILABLE          a disk or a store is full: it goes on when there is room
+    |   |-- StorageFull       UNAVAILABLE          a disk or a store is full: it continues when there is room
     |   |-- TooManyCalls      RESOURCE_EXHAUSTED   the caller is over its share; says when to try again
     |   |-- TooLate           DEADLINE_EXCEEDED    the call took longer than it may
     |-- Refused               PERMISSION_DENIED    the caller's role does not allow the call

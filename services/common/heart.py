@@ -1,7 +1,7 @@
-"""Signs of life of work in a thread: whoever waits for it sees whether it goes on, and can give it up.
+"""Signs of life of work in a thread: whoever waits for it sees whether it continues, and can give it up.
 
 A thread cannot be ended from outside. What can be done is to stop waiting for it, and to let it end by itself at its
-next sign of life: `beat` raises `GivenUp` there, so that work that nobody waits for any more neither goes on nor
+next sign of life: `beat` raises `GivenUp` there, so that work that nobody waits for any more neither continues nor
 writes anything.
 
     heart = Heart()

@@ -285,7 +285,7 @@ class RunSeries:
         self._ended_at_s.setdefault(run, now_s)
 
     def resumed(self, run: str) -> None:
-        """The run goes on after all (a retry): its series stay."""
+        """The run continues after all (a retry): its series stay."""
         self._ended_at_s.pop(run, None)
 
     def sweep(self, *, now_s: float) -> Iterable[str]:

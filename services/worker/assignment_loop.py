@@ -1,6 +1,6 @@
 """What every worker of a group does: ask for work, do it, ask again, until there is none.
 
-The first rank asks and hands the assignment to the others. The same processes go on from stage to stage, so that a
+The first rank asks and hands the assignment to the others. The same processes go from stage to stage, so that a
 stage begins within seconds of the end of the one before: imports, process group and connections are there already, and
 the parent's checkpoint lies in the local cache.
 """

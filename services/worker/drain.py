@@ -4,7 +4,7 @@
 
 For a machine that is about to go: a pod's preStop hook, a spot instance's notice, a scheduler's epilogue. Kubernetes
 sends SIGTERM to the first process of a container only, which is Ray's; the workers would be killed in the midst of a
-step. Told by this command, they finish the step, store an interim checkpoint, and the next group goes on from it.
+step. Told by this command, they finish the step, store an interim checkpoint, and the next group resumes from it.
 
 It finds the processes by the files that they hold locked in the local cache (RETAIN_CACHE), and sends them SIGTERM.
 Exit code 0: all have left (or there were none); 1: the time was over before. What then is killed loses the steps since

@@ -2,7 +2,7 @@
 
 Whoever waits or is about to begin something leaves at once, with `ToldToLeave`; who trains finishes the step and stores
 an interim checkpoint first (model/training/loop.py). Being told is no fault: the orchestrator hears INTERRUPTED, which
-counts neither as a retry nor as a restart, and the next group goes on from there.
+counts neither as a retry nor as a restart, and the next group resumes from there.
 """
 
 import os

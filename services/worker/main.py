@@ -20,7 +20,7 @@ def parse(arguments: Sequence[str] | None = None) -> GroupSettings:
     parser.add_argument("--run", required=True, help="id of the run")
     parser.add_argument("--submission", required=True, type=int, help="number of the worker group")
     parser.add_argument("--workers", type=int, default=1, help="training workers (default: 1)")
-    parser.add_argument("--min-workers", type=int, default=0, help="go on with so few (default: all)")
+    parser.add_argument("--min-workers", type=int, default=0, help="continue with so few (default: all)")
     parser.add_argument("--cpus-per-worker", type=float, default=1.0, help="CPUs of each (default: 1)")
     parser.add_argument("--gpus-per-worker", type=float, default=0.0, help="GPUs of each (default: 0)")
     given = parser.parse_args(arguments)

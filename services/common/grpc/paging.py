@@ -1,6 +1,6 @@
 """Pages of a list, for every service: sizes, tokens, and what is refused (AIP-158).
 
-A token names the place to go on from and what the list was asked for: a token of another list is refused.
+A token names the place to resume from and what the list was asked for: a token of another list is refused.
 """
 
 import base64
@@ -30,7 +30,7 @@ def token_of(number: int | None, *, of: str) -> str:
 
 
 def number_of(token: str, *, of: str) -> int | None:
-    """Where a list goes on. Raises InvalidInput for a token of another list."""
+    """Where a list continues. Raises InvalidInput for a token of another list."""
     if not token:
         return None
     try:

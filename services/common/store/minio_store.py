@@ -72,7 +72,7 @@ RETRIES = RetryPolicy(interval_s=0.2, maximum_s=3.0, is_retried=_worth_another_t
 class MinioStore:
     """`ObjectStore` on an S3 server. `on_retry` is called for every failed try (the worker counts and reports them),
     `on_bytes` for every piece that was sent or received, `on_waiting` with what is waited for ("object store full at
-    URL"), and with "" when it goes on; without it a full store is an error after `patience_s`, like one that is away.
+    URL"), and with "" when it continues; without it a full store is an error after `patience_s`, like one that is away.
 
     `public_endpoint` is where clients outside reach the same server; signed URLs name it, since the host is part of
     what is signed. Everything this process does itself goes to `endpoint`.

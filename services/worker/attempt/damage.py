@@ -9,7 +9,7 @@ DAMAGED = ".damaged"
 
 class DamagedCheckpoint(CheckpointDamaged):
     """A checkpoint whose files are not those of its manifest, or whose manifest is not the registered one. Another
-    attempt goes on from the one before."""
+    attempt resumes from the one before."""
 
     def __init__(self, ref: values_pb2.CheckpointRef, why: str) -> None:
         super().__init__(f"the checkpoint {ref.uri} is damaged: {why}")
@@ -33,7 +33,7 @@ class DamagedData(Corrupt):
     def __init__(self, uri: str, why: str) -> None:
         super().__init__(
             f"the prepared data at {uri} is damaged: {why}. The next run of this spec (`retain run`) prepares it anew; "
-            "after that `retain retry` lets this one go on"
+            "after that `retain retry` lets this one continue"
         )
         self._uri, self._why = uri, why
 

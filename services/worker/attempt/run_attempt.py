@@ -164,7 +164,7 @@ def _train(
 
 
 def interrupted(attempt: int, stage_index: int, why: RetainError) -> control_pb2.EndStageRequest:
-    """The attempt ended, through no fault of the stage: another one goes on."""
+    """The attempt ended, through no fault of the stage: another one continues."""
     return control_pb2.EndStageRequest(
         attempt=attempt,
         stage_index=stage_index,

@@ -73,7 +73,7 @@ class ServicePorts:
             self._publisher.flush()
         except (RetainError, RetainModelError, OSError) as error:
             get_logger(__name__).warning(
-                "left without an interim checkpoint: the next group goes on from the last one",
+                "left without an interim checkpoint: the next group resumes from the last one",
                 attempt=self._attempt,
                 error=str(error),
             )

@@ -1,7 +1,7 @@
 """What the group tells the orchestrator every two seconds, and how it learns that it has been fenced off.
 
 A background thread sends the last values, whatever the training thread is doing. The heartbeat counts work done (a
-micro-batch, a file, a failed try of an upload that goes on), so a process that is there but stands still is told from
+micro-batch, a file, a failed try of an upload that continues), so a process that is there but stands still is told from
 one that works. The reply `Stale` means that the attempt is somebody else's by now: `fenced` is set, and training
 stops.
 """
@@ -127,7 +127,7 @@ class ProgressReporter:
             request.wait_seconds, request.stall_seconds = progress.wait_seconds, progress.stall_seconds
 
     def waiting(self, text: str) -> None:
-        """What the work waits for ("disk full at /var/retain"), for people; "" when it goes on. A try that failed is a
+        """What the work waits for ("disk full at /var/retain"), for people; "" when it continues. A try that failed is a
         sign that nobody hangs."""
         with self._lock:
             self._heartbeat += 1

@@ -1,6 +1,6 @@
 """Tokens per second of training: over the steps' own time, and none while nothing moves.
 
-A step's own time runs from the step before it (or from the moment in which training began or went on after a wait) to
+A step's own time runs from the step before it (or from the moment in which training began or continued after a wait) to
 its end. Waiting for an upload or a verdict belongs to no step. A rate over the interval of a report would show the
 tokens of a step of twenty seconds as if they had come within the two seconds in which the step happened to end.
 """
