@@ -4,7 +4,7 @@
     await store(minio.stat, key)
 
 A server that takes calls and never answers keeps the threads of its own side busy and nobody else's, and whoever waits
-is told `Unavailable` after the limit. The thread itself continues until its client gives up: what it does may still take
+is told `Unavailable` after the limit. The thread itself runs until its client gives up: what it does may still take
 effect, as after any lost reply.
 """
 

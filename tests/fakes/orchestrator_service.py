@@ -1,7 +1,7 @@
 """The wire of Retain with memory behind it, for tests of the command and the panel: real gRPC, real HTTP, no training.
 
 It validates only what these tests need. `put` changes a run as the orchestrator would: sequence and etag grow, watchers
-are woken. `python -m tests.fakes.show PORT PACE_S` serves it with stories to look at.
+are woken. `python -m tests.fakes.serve_fake PORT PACE_S` serves it with scripted runs to look at.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.ports import free_port
 
@@ -66,12 +66,14 @@ def panel(platform: FakePlatform, tmp_path) -> Iterator[str]:
 def test_a_person_walks_through_the_panel(platform: FakePlatform, panel: str) -> None:
     from playwright.sync_api import expect, sync_playwright
 
-    story.finished(platform, "run-finished")
+    scripted_runs.finished(platform, "run-finished")
     submitted: list[str] = []
 
     def begin(run) -> None:
         submitted.append(run.spec.name)
-        threading.Thread(target=story.tell, args=(platform, run.id), kwargs={"pace_s": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=scripted_runs.tell, args=(platform, run.id), kwargs={"pace_s": 0.02}, daemon=True
+        ).start()
 
     platform.on_create = begin
     errors: list[str] = []

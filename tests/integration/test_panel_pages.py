@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 
 PANEL = Path(__file__).resolve().parents[2] / "ui" / "panel"
@@ -57,8 +57,8 @@ def said(at: AppTest) -> str:
 
 
 def test_the_pipelines_page_shows_progress_and_runs(platform: FakePlatform) -> None:
-    story.finished(platform, "done")
-    story.suspended(platform, "held")
+    scripted_runs.finished(platform, "done")
+    scripted_runs.suspended(platform, "held")
     at = open_page("pipelines")
     stages, runs = (table.value for table in at.dataframe)
     assert list(stages["Stage"]) == ["Pre-Training", "Mid-Training (code)", "Fine-Tuning"]
@@ -109,7 +109,7 @@ def test_start_submits_what_is_in_the_editor(platform: FakePlatform) -> None:
 
 
 def test_a_run_shows_its_stages_charts_and_decisions(platform: FakePlatform) -> None:
-    story.finished(platform, "done")
+    scripted_runs.finished(platform, "done")
     at = run_until(open_page("run", run_id="done"), "Accepted checkpoints")
     assert "Forgetting: **✓ +4.0 % general**" in said(at)
     assert len(at.get("vega_lite_chart")) == 2
@@ -119,7 +119,7 @@ def test_a_run_shows_its_stages_charts_and_decisions(platform: FakePlatform) -> 
 
 
 def test_a_checkpoint_is_set_aside_with_the_reason(platform: FakePlatform) -> None:
-    story.finished(platform, "done")
+    scripted_runs.finished(platform, "done")
     at = run_until(open_page("run", run_id="done"), "Accepted checkpoints")
     chosen = at.selectbox(key="aside").options[0]
     at.selectbox(key="aside").set_value(chosen)
@@ -131,7 +131,7 @@ def test_a_checkpoint_is_set_aside_with_the_reason(platform: FakePlatform) -> No
 
 
 def test_a_suspended_run_is_approved_with_what_was_seen(platform: FakePlatform) -> None:
-    story.suspended(platform, "held")
+    scripted_runs.suspended(platform, "held")
     at = run_until(open_page("run", run_id="held"), "midtrain/code forgot 24.0 %")
     at.text_input(key="comment").set_value("fine by me")
     at.button(key="continue").click().run()
@@ -140,7 +140,7 @@ def test_a_suspended_run_is_approved_with_what_was_seen(platform: FakePlatform) 
 
 
 def test_a_run_is_cancelled_and_retried(platform: FakePlatform) -> None:
-    story.new_run(platform, "r")
+    scripted_runs.new_run(platform, "r")
     at = run_until(open_page("run", run_id="r"), "code-model")
     at.button(key="cancel").click().run()
     deadline = time.monotonic() + 20
@@ -170,7 +170,7 @@ def test_decision_records_are_there(platform: FakePlatform) -> None:
 
 
 def test_answers_before_and_after_stand_side_by_side(platform: FakePlatform) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     at = run_until(open_page("run", run_id="r"), "Accepted checkpoints")
     at.button(key="ask").click().run()
     assert not at.exception
@@ -182,5 +182,5 @@ def test_answers_before_and_after_stand_side_by_side(platform: FakePlatform) -> 
     at.button(key="ask").click().run()
     table = next(frame.value for frame in at.dataframe if "Expected" in frame.value)
     assert (list(table["Question"]), list(table["After"])) == (["Who are you?"], ["once upon a time"])
-    story.suspended(platform, "s")
+    scripted_runs.suspended(platform, "s")
     assert "ask" not in [button.key for button in open_page("run", run_id="s").button]

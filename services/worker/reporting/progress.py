@@ -127,7 +127,7 @@ class ProgressReporter:
             request.wait_seconds, request.stall_seconds = progress.wait_seconds, progress.stall_seconds
 
     def waiting(self, text: str) -> None:
-        """What the work waits for ("disk full at /var/retain"), for people; "" when it continues. A try that failed is a
+        """What the work waits for ("disk full at /var/retain"), for people; "" when it proceeds. A try that failed is a
         sign that nobody hangs."""
         with self._lock:
             self._heartbeat += 1

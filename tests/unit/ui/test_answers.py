@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.answers import Answer, Compared, Question, ask, compared, score, score_line, unseen_questions
 from ui.client.client import RetainClient
@@ -86,17 +86,17 @@ def test_three_answers_stand_side_by_side() -> None:
 
 
 def test_the_checkpoints_of_a_run(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     run = client.get_run("r")
     pair = compared(run)
     assert (pair.stage, pair.before, pair.after) == ("finetune", run.stages[1].accepted, run.stages[2].accepted)
-    story.suspended(platform, "s")
+    scripted_runs.suspended(platform, "s")
     with pytest.raises(BadInput, match=r"midtrain/code SUSPENDED.*whose fine-tuning is complete"):
         compared(client.get_run("s"))
 
 
 def test_the_command_asks_both_checkpoints(retain, platform: FakePlatform) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     found = retain("answers", "r", "--data", SOURCE, "-n", "2", "--json")
     assert found.code == 0, found.err
     assert (found.json["questions"], found.json["right_before"], found.json["right_after"]) == (2, 0, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from retain.orchestrator.v1 import resources_pb2 as res
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.spec import templates
 
@@ -118,7 +118,7 @@ def test_run_refuses_bad_input_with_field_paths(retain, platform: FakePlatform, 
 
 
 def test_run_follows_to_the_end(retain, platform: FakePlatform, spec: str) -> None:
-    platform.on_create = lambda run: story.finished(platform, run.id)
+    platform.on_create = lambda run: scripted_runs.finished(platform, run.id)
     outcome = retain("run", spec, "--json")
     assert outcome.code == 0
     assert (outcome.json["run_id"], outcome.json["state"]) == ("run-1", "SUCCEEDED")
@@ -133,7 +133,7 @@ def test_run_follows_to_the_end(retain, platform: FakePlatform, spec: str) -> No
 
 
 def test_run_tells_decisions_as_they_come(retain, platform: FakePlatform, spec: str) -> None:
-    platform.on_create = lambda run: story.finished(platform, run.id)
+    platform.on_create = lambda run: scripted_runs.finished(platform, run.id)
     outcome = retain("run", spec)
     assert outcome.code == 0
     assert "roll back" in outcome.out
@@ -145,7 +145,7 @@ def test_run_tells_decisions_as_they_come(retain, platform: FakePlatform, spec: 
     ("state", "code"), [(res.RUN_STATE_FAILED, 1), (res.RUN_STATE_CANCELLED, 1), (res.RUN_STATE_SUSPENDED, 5)]
 )
 def test_the_exit_code_says_how_the_run_ended(retain, platform: FakePlatform, state: int, code: int) -> None:
-    run = story.new_run(platform, "r")
+    run = scripted_runs.new_run(platform, "r")
     run.status.state, run.status.message = state, "because [of] this"
     platform.put(run)
     outcome = retain("watch", "r")
@@ -219,8 +219,8 @@ def test_without_the_right_token_the_code_is_4(retain, platform: FakePlatform) -
 
 
 def test_list_and_show(retain, platform: FakePlatform) -> None:
-    story.finished(platform, "done")
-    story.suspended(platform, "held")
+    scripted_runs.finished(platform, "done")
+    scripted_runs.suspended(platform, "held")
     assert [run["id"] for run in retain("list", "--json").json] == ["held", "done"]
     assert [run["id"] for run in retain("list", "--state", "suspended", "--json").json] == ["held"]
     assert retain("list", "--state", "ASLEEP").code == 2
@@ -231,14 +231,14 @@ def test_list_and_show(retain, platform: FakePlatform) -> None:
 
 
 def test_watch_prints_one_resource_a_line(retain, platform: FakePlatform) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     lines = retain("watch", "r", "--json").out.splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["r"] * len(lines)
     assert json.loads(lines[-1])["status"]["state"] == "RUN_STATE_SUCCEEDED"
 
 
 def test_logs_are_printed_as_they_are(retain, platform: FakePlatform) -> None:
-    story.new_run(platform, "r")
+    scripted_runs.new_run(platform, "r")
     assert retain("logs", "r").out == "step 1 loss 8.3\nstep 2 loss 8.1\n"
     first = json.loads(retain("logs", "r", "--json").out.splitlines()[0])
     assert first == {"submission": 1, "text": "step 1 loss 8.3\n"}
@@ -252,7 +252,7 @@ def test_status_shows_what_is_locked_and_what_unlocks_it(retain, platform: FakeP
         ("FINETUNE", "LOCKED", 0, None),
     ]
     assert "base model" in rows[1]["unlocked_by"]
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     rows = retain("status", "--json").json["stages"]
     assert [(row["kind"], row["domain"], row["status"], row["checkpoints"]) for row in rows] == [
         ("PRETRAIN", "", "COMPLETE", 6),
@@ -263,7 +263,7 @@ def test_status_shows_what_is_locked_and_what_unlocks_it(retain, platform: FakeP
 
 
 def test_decisions_and_history(retain, platform: FakePlatform) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     made = retain("decisions", "r", "--json").json
     assert [decision["verdict"] for decision in made][6:9] == [
         "VERDICT_CONTINUE",
@@ -279,7 +279,7 @@ def test_decisions_and_history(retain, platform: FakePlatform) -> None:
 
 
 def test_a_score_that_is_too_good_is_never_praised_in_the_history(retain, platform: FakePlatform) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     rows = [record for record in platform.records["r"] if record.stage == "midtrain/code"]
     rows[0].scores[0].ratio, rows[1].scores[0].ratio = -0.999, -3.3
     del platform.records["r"][:]
@@ -297,7 +297,7 @@ def test_a_score_that_is_too_good_is_never_praised_in_the_history(retain, platfo
 
 
 def test_a_suspended_run_is_approved(retain, platform: FakePlatform) -> None:
-    story.suspended(platform, "r")
+    scripted_runs.suspended(platform, "r")
     assert retain("approve", "r").code == 2
     assert retain("approve", "r", "--accept", "--continue").code == 2
     outcome = retain("approve", "r", "--accept", "-m", "good enough", "--json")
@@ -307,7 +307,7 @@ def test_a_suspended_run_is_approved(retain, platform: FakePlatform) -> None:
 
 
 def test_cancel_retry_delete(retain, platform: FakePlatform) -> None:
-    story.new_run(platform, "r")
+    scripted_runs.new_run(platform, "r")
     assert retain("cancel", "r", "--etag", "stale").code == 1
     assert retain("cancel", "r", "--json").json["status"]["state"] == "RUN_STATE_CANCELLED"
     assert retain("retry", "r", "--json").json["status"]["state"] == "RUN_STATE_PENDING"

@@ -4,13 +4,13 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.spec import templates
 
 
 def test_checkpoints_export_import(retain, platform: FakePlatform, tmp_path: Path) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     rows = retain("checkpoints", "r", "--json").json
     assert len(rows) == 18
     assert {"checkpoint", "digest", "parent"} <= set(rows[0])
@@ -128,7 +128,7 @@ def test_env_leaves_secrets_out(retain, monkeypatch) -> None:
 
 
 def test_a_checkpoint_is_set_aside_and_the_lineage_says_why(retain, platform: FakePlatform) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     name = retain("checkpoints", "r", "--json").json[0]["checkpoint"]
     row = retain("void", name, "--reason", "a file is cut", "--json").json
     assert (row["checkpoint"], row["state"]) == (name, "CHECKPOINT_STATE_DAMAGED")
@@ -141,7 +141,7 @@ def test_a_checkpoint_is_set_aside_and_the_lineage_says_why(retain, platform: Fa
 
 
 def test_what_a_run_waits_for_is_printed(retain, platform: FakePlatform) -> None:
-    run = story.suspended(platform, "r")
+    run = scripted_runs.suspended(platform, "r")
     run.status.waiting_for = "disk full at /var/retain"
     for verb in (("show", "r"), ("status", "r"), ("status",)):
         assert "waits for: disk full at /var/retain" in retain(*verb).out

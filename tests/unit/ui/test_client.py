@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client import Address
 from ui.client.client import RetainClient
@@ -41,7 +41,7 @@ def test_loopback_servers_are_known(server: str, loopback: bool) -> None:
 
 
 def test_a_server_that_is_away_for_a_moment_is_asked_again(platform: FakePlatform, client: RetainClient) -> None:
-    run = story.new_run(platform, "r")
+    run = scripted_runs.new_run(platform, "r")
     platform.unavailable_calls = 3
     assert client.get_run("r").id == run.id
     assert platform.calls.count("GetPipelineRun") == 4
@@ -55,7 +55,7 @@ def test_the_same_request_id_is_one_run(platform: FakePlatform, client: RetainCl
 
 
 def test_watch_goes_on_after_a_lost_server_without_repeating(platform: FakePlatform, client: RetainClient) -> None:
-    run = story.new_run(platform, "r")
+    run = scripted_runs.new_run(platform, "r")
     stream = client.watch("r")
     assert next(stream).sequence == 1
     port = int(client.address.orchestrator.rpartition(":")[2])
@@ -95,7 +95,7 @@ def test_watch_waits_with_a_server_where_nothing_changes(
 ) -> None:
     monkeypatch.setattr("ui.client.client.STREAM_DEADLINE_S", 0.2)
     monkeypatch.setattr(client, "_patience_s", 0.3)
-    run = story.new_run(platform, "r")
+    run = scripted_runs.new_run(platform, "r")
     stream = client.watch("r", timeout_s=60)
     assert next(stream).sequence == 1
     run.status.state = 4
@@ -121,7 +121,7 @@ def _with_deadline(deadline_s: float) -> Any:
 def test_lists_are_read_page_by_page(platform: FakePlatform, client: RetainClient, monkeypatch) -> None:
     monkeypatch.setattr("ui.client.client.PAGE_SIZE", 2)
     for number in range(5):
-        story.new_run(platform, f"r{number}")
+        scripted_runs.new_run(platform, f"r{number}")
     assert [run.id for run in client.list_runs()] == ["r4", "r3", "r2", "r1", "r0"]
     assert [run.id for run in client.list_runs(limit=3)] == ["r4", "r3", "r2"]
     assert client.list_runs(states=("RUNNING",)) == []
@@ -142,7 +142,7 @@ def test_a_wrong_name_is_bad_input(platform: FakePlatform, client: RetainClient)
 
 
 def test_a_stale_etag_and_a_wrong_state_are_told_apart(platform: FakePlatform, client: RetainClient) -> None:
-    story.new_run(platform, "r")
+    scripted_runs.new_run(platform, "r")
     with pytest.raises(ClientError) as caught:
         client.cancel("r", etag="e0")
     assert (caught.value.exit_code, caught.value.reason) == (1, "STALE")
@@ -161,7 +161,7 @@ def test_a_token_is_sent_and_its_lack_is_refused(platform: FakePlatform, client:
 
 
 def test_a_run_as_plain_data(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     run = client.get_run("r")
     assert (run.state, run.is_terminal, run.name) == ("SUCCEEDED", True, "code-model")
     middle = run.stages[1]
@@ -175,7 +175,7 @@ def test_a_run_as_plain_data(platform: FakePlatform, client: RetainClient) -> No
 
 
 def test_samples_and_history_come_from_the_evaluator(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     reference = client.get_run("r").stages[0].accepted
     assert reference is not None
     assert "".join(client.sample(reference, "x")) == " once upon a time"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import retain as package
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui import extras
 from ui.client.errors import MissingExtra
@@ -125,7 +125,7 @@ def test_the_panel_names_its_extra() -> None:
 
 
 def test_the_version_is_printed(retain, platform: FakePlatform) -> None:
-    story.new_run(platform, "r")
+    scripted_runs.new_run(platform, "r")
     outcome = retain("--version")
     assert (outcome.code, outcome.out) == (0, f"retain {package.__version__}\n")
     assert platform.calls == []

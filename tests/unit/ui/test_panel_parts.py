@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client.client import RetainClient
 from ui.panel.__main__ import bind
@@ -40,7 +40,7 @@ def look_until(live: LiveRuns, run_id: str, state: str) -> Snapshot:
 
 
 def test_one_stream_serves_every_look(platform: FakePlatform, client: RetainClient) -> None:
-    run = story.suspended(platform, "r")
+    run = scripted_runs.suspended(platform, "r")
     live = LiveRuns(client)
     assert len(look_until(live, "r", "SUSPENDED").decisions) == 6
     for _ in range(20):
@@ -59,7 +59,7 @@ def test_an_error_is_kept_for_people_and_the_next_look_tries_again(
     while live.look("absent").error is None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert live.look("absent").error == "there is no run absent"
-    story.finished(platform, "absent")
+    scripted_runs.finished(platform, "absent")
     assert look_until(live, "absent", "SUCCEEDED").error is None
 
 
@@ -70,7 +70,7 @@ def measured(client: RetainClient, run_id: str):
 
 
 def test_stages_stand_one_after_another_on_the_axis(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     rows, begins = measured(client, "r")
     assert begins == (("pretrain", 0), ("midtrain/code", 120 * 4096), ("finetune", 240 * 4096))
     data = frame(rows, begins)
@@ -79,7 +79,7 @@ def test_stages_stand_one_after_another_on_the_axis(platform: FakePlatform, clie
 
 
 def test_both_charts_have_their_marks(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     data = frame(*measured(client, "r"))
     drawn = str(forgetting_chart(data, SEED).to_dict())
     for expected in ("ROLL_BACK", "ADJUST", "Minor", "Action", "Stop", "errorbar"):
@@ -92,14 +92,14 @@ def test_both_charts_have_their_marks(platform: FakePlatform, client: RetainClie
 
 
 def test_a_score_that_is_too_good_lies_in_a_band_of_its_own(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     assert "Suspect" not in str(forgetting_chart(frame(*measured(client, "r")), SEED).to_dict())
     platform.records["r"][6].scores[0].ratio = -0.999
     assert "Suspect" in str(forgetting_chart(frame(*measured(client, "r")), SEED).to_dict())
 
 
 def test_within_the_noise_floor_the_chart_has_no_colour(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     grey, plain = MARKS["UNRESOLVED"].hex_colour, forgetting_chart(frame(*measured(client, "r")), SEED).to_dict()
     assert grey not in str(plain)
     assert _bands_of(plain) == ["OK", "Minor", "Action", "Stop"]
@@ -122,7 +122,7 @@ def _bands_of(chart: dict) -> list[str]:
 
 
 def test_a_score_without_bounds_still_draws(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     platform.records["r"][6].scores[0].ratio = math.inf
     assert forgetting_chart(frame(*measured(client, "r")), SEED).to_dict()["layer"]
 
@@ -131,7 +131,7 @@ def test_nothing_measured_draws_nothing_and_pre_training_has_no_score(
     platform: FakePlatform, client: RetainClient
 ) -> None:
     assert draw((), (), SEED) == (None, None)
-    story.tell(platform, "r", until="midtrain/code")
+    scripted_runs.tell(platform, "r", until="midtrain/code")
     rows, begins = measured(client, "r")
     perplexity, forgetting = draw(tuple(rows), begins, SEED)
     assert perplexity is not None

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from retain.orchestrator.v1 import resources_pb2 as res
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui import guides
 from ui.client.client import RetainClient
@@ -81,7 +81,7 @@ def test_an_imported_model_unlocks_both_later_stages(platform: FakePlatform, cli
 
 
 def test_checkpoints_that_do_not_count_unlock_nothing(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     for row in platform.checkpoints:
         row.state = res.CHECKPOINT_STATE_VOID
     rows = progress.of_house(client.checkpoints(), [])
@@ -89,8 +89,8 @@ def test_checkpoints_that_do_not_count_unlock_nothing(platform: FakePlatform, cl
 
 
 def test_a_domain_has_its_own_row_and_a_run_that_goes_on_shows(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
-    run = story.tell(platform, "live", until="midtrain/code")
+    scripted_runs.finished(platform, "r")
+    run = scripted_runs.tell(platform, "live", until="midtrain/code")
     stage = run.status.stages[1]
     stage.domain, stage.state = 2, res.STAGE_STATE_RUNNING
     platform.put(run)
@@ -104,7 +104,7 @@ def test_a_domain_has_its_own_row_and_a_run_that_goes_on_shows(platform: FakePla
 
 
 def test_the_dual_table_joins_measurement_and_decision(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     rows = dual_rows(client.history("r"), client.decisions("r"), SEED)
     worst = rows[8]
     assert (worst.stage, worst.step, worst.severity, worst.verdict) == ("midtrain/code", 60, "STOP", "ROLL_BACK")
@@ -115,7 +115,7 @@ def test_the_dual_table_joins_measurement_and_decision(platform: FakePlatform, c
 
 
 def test_the_base_before_training_is_the_first_row_of_its_stage(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     first = next(at for at, record in enumerate(platform.records["r"]) if record.stage == "midtrain/code")
     base = type(platform.records["r"][0])(run_id="r", stage="midtrain/code", attempt=1, baseline=True)
     base.results.extend(platform.records["r"][first].results)
@@ -132,7 +132,7 @@ def test_the_base_before_training_is_the_first_row_of_its_stage(platform: FakePl
 def test_the_dual_table_fits_into_80_columns_with_a_row_to_a_boundary(
     platform: FakePlatform, client: RetainClient
 ) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     rows = dual_rows(client.history("r"), client.decisions("r"), SEED)
     console = Console(file=io.StringIO(), width=80)
     console.print(dual_table(rows))
@@ -144,7 +144,7 @@ def test_the_dual_table_fits_into_80_columns_with_a_row_to_a_boundary(
 
 @pytest.mark.parametrize("ratio", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_not_finite_is_the_worst(platform: FakePlatform, client: RetainClient, ratio: float) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     record = platform.records["r"][6]
     record.scores.add(retention_set="code", ratio=ratio)
     row = dual_rows(client.history("r"), [], SEED)[6]
@@ -160,7 +160,7 @@ def test_what_the_gauge_does_not_resolve_has_neither_verdict_nor_colour(
     assert SEED.severity(0.0, 0.0) == "UNRESOLVED"
     assert [SEED.severity(broken, math.inf) for broken in (math.inf, math.nan)] == ["STOP", "STOP"]
     assert MARKS["UNRESOLVED"].style == "dim"
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     record = platform.records["r"][6]
     record.scores[0].ratio, record.scores[0].floor_ratio = 0.02, 0.03
     record.scores.add(retention_set="code", ratio=0.01, floor_ratio=1e-6)
@@ -175,7 +175,7 @@ def test_what_the_gauge_does_not_resolve_has_neither_verdict_nor_colour(
 
 
 def test_a_stage_is_marked_with_the_floor_of_its_worst_set(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     run = platform.runs["r"]
     stage = run.status.stages[1]
     stage.forgetting, stage.worst_set = 0.02, "general"
@@ -189,7 +189,7 @@ def test_a_stage_is_marked_with_the_floor_of_its_worst_set(platform: FakePlatfor
 
 
 def test_following_tells_each_decision_once(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     console = paper()
     run = follow(client, "r", PlainView(console))
     assert run.state == "SUCCEEDED"
@@ -201,7 +201,7 @@ def test_without_a_terminal_a_long_interval_is_told_every_half_minute(
     platform: FakePlatform, client: RetainClient
 ) -> None:
     """40 steps of 18 s between two boundaries: something at most every 30 s, and with it what is left."""
-    story.suspended(platform, "r")
+    scripted_runs.suspended(platform, "r")
     first = client.get_run("r")
     stages = tuple(replace(s, state="RUNNING", tokens_per_second=28.44, time_left_seconds=702.0) for s in first.stages)
     run = replace(first, status=replace(first.status, state="RUNNING", phase="TRAINING", stages=stages[:1]))
@@ -217,7 +217,7 @@ def test_without_a_terminal_a_long_interval_is_told_every_half_minute(
 
 
 def test_the_time_that_boundaries_took_is_told_with_the_rest(platform: FakePlatform, client: RetainClient) -> None:
-    run = story.suspended(platform, "r")
+    run = scripted_runs.suspended(platform, "r")
     assert "boundaries" not in stage_detail(client.get_run("r").stages[1])
     run.status.stages[1].boundary_share = 0.3333
     platform.put(run)
@@ -229,7 +229,7 @@ def test_the_time_that_boundaries_took_is_told_with_the_rest(platform: FakePlatf
 
 
 def test_on_a_terminal_there_is_a_bar_for_each_stage(platform: FakePlatform, client: RetainClient) -> None:
-    story.suspended(platform, "r")
+    scripted_runs.suspended(platform, "r")
     console = paper(terminal=True)
     run = follow(client, "r", TerminalView(console))
     assert run.state == "SUSPENDED"
@@ -243,7 +243,7 @@ def test_the_menu_refuses_a_locked_stage_and_says_what_unlocks_it(platform: Fake
 
 
 def test_the_menu_starts_a_mid_training_on_a_chosen_base(platform: FakePlatform, client: RetainClient) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     base = next(row for row in client.checkpoints() if row.kind == "PRETRAIN" and row.state == "ACCEPTED")
 
     def cancelled(run: res.PipelineRun) -> None:
@@ -258,7 +258,7 @@ def test_the_menu_starts_a_mid_training_on_a_chosen_base(platform: FakePlatform,
 
 
 def test_the_menu_lets_a_person_decide(platform: FakePlatform, client: RetainClient) -> None:
-    story.suspended(platform, "r")
+    scripted_runs.suspended(platform, "r")
     _walk(client, ["r", "1", "c", "q"])
     assert any(call.startswith("ApprovePipelineRun APPROVE_ACTION_CONTINUE") for call in platform.calls)
 
@@ -271,7 +271,7 @@ def test_the_menu_teaches(platform: FakePlatform, client: RetainClient) -> None:
 
 
 def test_the_demo_tells_the_whole_story(platform: FakePlatform, client: RetainClient) -> None:
-    platform.on_create = lambda run: story.finished(platform, run.id)
+    platform.on_create = lambda run: scripted_runs.finished(platform, run.id)
     console = paper()
     assert show(client, "math", console) == 0
     told = text(console)
@@ -290,7 +290,7 @@ def test_the_demo_tells_the_whole_story(platform: FakePlatform, client: RetainCl
 
 
 def test_a_demo_that_does_not_succeed_says_so(platform: FakePlatform, client: RetainClient) -> None:
-    platform.on_create = lambda run: story.suspended(platform, run.id)
+    platform.on_create = lambda run: scripted_runs.suspended(platform, run.id)
     console = paper()
     assert show(client, "code", console) == 5
     assert "SUSPENDED" in text(console)
@@ -314,7 +314,7 @@ def _walk(client: RetainClient, answers: list[str]) -> str:
 def test_a_decision_on_a_score_that_is_too_good_is_never_shown_as_ok(
     platform: FakePlatform, client: RetainClient
 ) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     for decision in platform.decisions["r"]:
         decision.suspicious, decision.severity = True, res.SEVERITY_OK
     for decision in client.decisions("r"):

@@ -8,7 +8,7 @@ import pytest
 import retain
 from retain.evaluator.v1 import resources_pb2 as evaluator_resources
 from retain.types.v1 import values_pb2
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui import extras
 from ui.api import frames
@@ -21,7 +21,7 @@ def session(platform: FakePlatform):
 
 
 def test_a_measurement_has_a_row_for_each_set(session: retain.Session, platform: FakePlatform) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     frame = session.history_frame("r")
     assert list(frame.columns) == list(frames.HISTORY)
     assert len(frame) == 6 + 2 * 12  # pre-training keeps nothing; the others have a target and a retention set
@@ -57,7 +57,7 @@ def test_the_score_of_a_report_set_is_not_that_of_the_control_set(
 
 
 def test_decisions_and_checkpoints_have_a_row_each(session: retain.Session, platform: FakePlatform) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     made = session.decisions_frame("r")
     assert list(made["number"]) == list(range(1, 19))
     assert list(made[made["verdict"] == "ROLL_BACK"]["forgetting"]) == pytest.approx([0.23])
@@ -72,7 +72,7 @@ def test_decisions_and_checkpoints_have_a_row_each(session: retain.Session, plat
 def test_an_empty_frame_has_the_same_columns_and_types(
     session: retain.Session, platform: FakePlatform, name: str
 ) -> None:
-    full, empty = story.finished(platform, "full"), story.new_run(platform, "empty")
+    full, empty = scripted_runs.finished(platform, "full"), scripted_runs.new_run(platform, "empty")
     make = getattr(session, f"{name}_frame")
     pd.testing.assert_series_equal(make(full.id).dtypes, make(empty.id).dtypes)
     assert str(make(empty.id)["time"].dtype) == "datetime64[us, UTC]"

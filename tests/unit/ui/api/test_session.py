@@ -10,7 +10,7 @@ import pytest
 
 import retain
 from retain.orchestrator.v1 import resources_pb2 as res
-from tests.fakes import story
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui import extras
 from ui.client.views import LogText
@@ -29,7 +29,7 @@ def test_arguments_stand_over_the_environment(platform: FakePlatform, monkeypatc
     server = os.environ["RETAIN_SERVER"]
     monkeypatch.setenv("RETAIN_SERVER", "127.0.0.1:1")
     platform.token = "s3cret"
-    story.new_run(platform, "r")
+    scripted_runs.new_run(platform, "r")
     with retain.connect(server, token="s3cret") as session:
         assert [run.id for run in session.list_runs()] == ["r"]
         assert repr(session) == f"<retain.Session with {server}>"
@@ -150,7 +150,7 @@ def test_follow_goes_on_through_a_restart_and_leaves_nothing_out(
     half = threading.Event()
 
     def told() -> None:
-        story.tell(platform, "r", pace_s=0.005)
+        scripted_runs.tell(platform, "r", pace_s=0.005)
 
     def away() -> None:
         half.wait(20)
@@ -158,7 +158,7 @@ def test_follow_goes_on_through_a_restart_and_leaves_nothing_out(
         time.sleep(0.3)
         platform.start(port)
 
-    story.new_run(platform, "r")
+    scripted_runs.new_run(platform, "r")
     threads = [threading.Thread(target=told), threading.Thread(target=away)]
     for thread in threads:
         thread.start()
@@ -179,7 +179,7 @@ def test_follow_goes_on_through_a_restart_and_leaves_nothing_out(
 def test_follow_ends_where_a_person_is_waited_for_or_goes_through(
     session: retain.Session, platform: FakePlatform
 ) -> None:
-    run = story.suspended(platform, "r")
+    run = scripted_runs.suspended(platform, "r")
     assert [update.run.state for update in session.follow("r")] == ["SUSPENDED"]
     assert session.wait("r").state == "SUSPENDED"
 
@@ -195,7 +195,7 @@ def test_follow_ends_where_a_person_is_waited_for_or_goes_through(
 
 
 def test_waiting_ends_in_time(session: retain.Session, platform: FakePlatform) -> None:
-    story.new_run(platform, "r")
+    scripted_runs.new_run(platform, "r")
     with pytest.raises(retain.ClientError, match="run r is still PENDING") as caught:
         session.wait("r", timeout_s=0.2)
     assert caught.value.reason == "TIMEOUT"
@@ -203,7 +203,7 @@ def test_waiting_ends_in_time(session: retain.Session, platform: FakePlatform) -
 
 
 def test_stop_ends_a_run_once(session: retain.Session, platform: FakePlatform) -> None:
-    story.new_run(platform, "r")
+    scripted_runs.new_run(platform, "r")
     assert session.stop("r").state == "CANCELLED"
     assert session.stop(session.get_run("r")).state == "CANCELLED"
     assert platform.calls.count("CancelPipelineRun") == 1
@@ -218,7 +218,7 @@ def test_stop_ends_a_run_once(session: retain.Session, platform: FakePlatform) -
 
 
 def test_inspect_gathers_what_is_known(session: retain.Session, platform: FakePlatform) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     found = session.inspect("r")
     assert (len(found.decisions), len(found.checkpoints), len(found.history), found.notes) == (18, 18, 18, ())
     assert found.spec["forgetting"]["action"] == 0.10
@@ -232,7 +232,7 @@ def test_inspect_gathers_what_is_known(session: retain.Session, platform: FakePl
 
 
 def test_inspect_says_when_the_evaluator_is_out_of_reach(platform: FakePlatform, monkeypatch) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     with retain.connect(evaluator="127.0.0.1:1") as session:
         found = session.inspect("r")
     assert (len(found.decisions), found.history) == (18, ())
@@ -240,7 +240,7 @@ def test_inspect_says_when_the_evaluator_is_out_of_reach(platform: FakePlatform,
 
 
 def test_logs_and_samples_come_as_text(session: retain.Session, platform: FakePlatform) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     assert list(session.logs("r")) == [
         LogText(submission=1, text="step 1 loss 8.3\n"),
         LogText(submission=1, text="step 2 loss 8.1\n"),
@@ -252,7 +252,7 @@ def test_logs_and_samples_come_as_text(session: retain.Session, platform: FakePl
 def test_a_checkpoint_is_downloaded_into_a_folder(
     session: retain.Session, platform: FakePlatform, tmp_path: Path
 ) -> None:
-    story.finished(platform, "r")
+    scripted_runs.finished(platform, "r")
     accepted = session.get_run("r").stages[-1].accepted
     assert accepted is not None
     prefix = "/" + accepted.uri.removeprefix("s3://retain/")
