@@ -79,9 +79,9 @@ class FamilyModel(CausalLM):
     def activation_checkpointing(self, wanted: bool) -> None:
         self._recompute = wanted
         if wanted:
-            self.inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        elif self.inner.is_gradient_checkpointing:
-            self.inner.gradient_checkpointing_disable()
+            self.inner.activation_checkpointing_enable({"use_reentrant": False})
+        elif self.inner.is_activation_checkpointing:
+            self.inner.activation_checkpointing_disable()
 
     @property
     def sharded_layers(self) -> tuple[nn.Module, ...]:

@@ -79,7 +79,8 @@ def faults_of_config(config: Any) -> Iterator[tuple[str, str]]:
     architectures = config.get("architectures")
     known = isinstance(architectures, list) and len(architectures) == 1 and architectures[0] in ARCHITECTURES
     if not known:
-        allowed = ", ".join(ARCHITECTURES)
+        others = f"{len(FAMILY_ARCHITECTURES)} others (`retain learn families`)"
+        allowed = f"{', '.join(OWN_ARCHITECTURES)} and {others}"
         yield "config.json.architectures", f"came {_short(architectures)}; allowed is one of {allowed}"
     own = not known or architectures[0] in OWN_ARCHITECTURES
     for name in _POSITIVE if own else _POSITIVE[:-1]:
