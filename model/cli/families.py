@@ -22,14 +22,14 @@ from model.families.tiny import CONTEXT, VOCABULARY, tiny_config
 from model.nn.causal_lm import CausalLM
 from model.nn.lora import add_lora, merged_copy
 
-TOLERANCE = 1e-5  # of logits of about 1 to 10, in float32
+TOLERANCE = 1e-5  # of the largest logit, in float32
 ROW = "{:<12} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9}  {}"
 HEAD = ROW.format("family", "weights", "logits", "packing", "segments", "LoRA", "written", "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What came of one family: largest differences of logits, of which none may be over TOLERANCE.
+    """What came of one family: largest differences of logits, as parts of the largest one; none may be over TOLERANCE.
 
     logits: to transformers' own. packs: whether rows are computed packed; segments: packed or not, to each row alone.
     lora: of merged adapters to adapters. written: transformers on what Retain wrote, to what it was. fault: why nothing
@@ -104,7 +104,8 @@ def _adapted(model: CausalLM, tokens_BT: torch.Tensor, generator: torch.Generato
 
 
 def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float((one - other).abs().max())
+    """The largest difference, as a part of the largest logit."""
+    return float((one - other).abs().max() / other.abs().max())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -282,8 +282,9 @@ def inner_config(config: FamilyConfig, notes: list[str] | None = None) -> Any:
     """The config of transformers' own class. Raises BadConfig for sizes that do not fit each other."""
     kind = transformers_module().models.auto.configuration_auto.CONFIG_MAPPING[config.model_type]
     declared = {name for one in kind.__mro__ for name in getattr(one, "__annotations__", ()) if one.__module__ != _BASE}
+    declared |= {*kind.attribute_map, *kind.attribute_map.values()}  # a size under either name
     try:
-        return kind(**settings(config, declared | set(kind.attribute_map), notes))
+        return kind(**settings(config, declared, notes))
     except Exception as error:
         raise BadConfig(f"config.json of {config.model_type}", str(error)[:300], "sizes that fit each other") from error
 
@@ -302,6 +303,7 @@ def transformers_module() -> Any:
     module = importlib.import_module("transformers")
     importlib.import_module("transformers.models.auto.configuration_auto")
     module.utils.logging.disable_progress_bar()
+    module.utils.logging.set_verbosity_error()  # what does not fit is refused here, by name
     return module
 
 

@@ -168,3 +168,25 @@ def test_the_gradient_is_that_of_the_plain_loss(name: str, tmp_path: Path) -> No
     assert float(nats_BT.sum()) == pytest.approx(loss.item(), rel=1e-5)
     for weight_name, weight in model.named_parameters():
         torch.testing.assert_close(ours[weight_name], weight.grad, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "falcon"])
+def test_conversations_of_different_lengths_do_not_see_each_other(name: str, tmp_path: Path) -> None:
+    """Three in one row and two in the other, against each alone; and falcon, packed all the same, would leak."""
+    write_reference(from_hf(tiny_config(name)), tmp_path)
+    model = load_pretrained(tmp_path).eval()
+    assert isinstance(model, FamilyModel)
+    tokens_BT = torch.randint(64, (2, 20), generator=torch.Generator().manual_seed(3))
+    lengths = ((3, 1, 16), (12, 8))
+    segments_BT = torch.stack([torch.arange(len(row)).repeat_interleave(torch.tensor(row)) for row in lengths])
+
+    def largest_difference() -> float:
+        with torch.no_grad():
+            found_BTV = model(tokens_BT, segments_BT=segments_BT)
+            alone = [model(part.unsqueeze(0))[0] for row, sizes in zip(tokens_BT, lengths, strict=True)
+                     for part in row.split(sizes)]  # fmt: skip
+        return float((found_BTV.flatten(0, 1) - torch.cat(alone)).abs().max())
+
+    assert largest_difference() < 1e-5
+    model.packs = True
+    assert (largest_difference() < 1e-5) == (name == "qwen3")
