@@ -84,23 +84,28 @@ class ExperimentGate:
         work = work_of(self._state)
         if not isinstance(work, StageWork):
             return None
-        boundary = self._state.stages[0].resume_boundary
+        boundary = self._state.stages[0].attempt.resume_boundary
         return Start(boundary=boundary, shares=dict(work.mix.shares), lr_scale=work.mix.lr_scale)
 
     def judge(self, boundary: int, step: int, train_loss_nats: float, sets: Sequence[Measured]) -> Directive:
         """Register the checkpoint, hand in its evaluation, and give the directive that follows."""
         stage = self._state.stages[0]
-        name = f"runs/{self._state.id}/{stage.plan.name}/attempt-{stage.attempt}/step-{step:09d}"
+        name = f"runs/{self._state.id}/{stage.plan.name}/attempt-{stage.attempt.number}/step-{step:09d}"
         ref = CheckpointRef(uri=f"{STORE}/{name}", manifest_sha256="0" * 64, weights_digest=name, step=step)
+        attempt = stage.attempt.number
         at: Mapping[str, Any] = {
-            "submission": self._state.submission, "attempt": stage.attempt, "stage_index": 0, "now_s": self._tick(),
+            "submission": self._state.submission, "attempt": attempt, "stage_index": 0, "now_s": self._tick(),
         }  # fmt: skip
         self._send(
             e.CheckpointReported(boundary=boundary, checkpoint=ref, parent="", train_loss_nats=train_loss_nats, **at)
         )
         self._send(
             e.EvaluationFinished(
-                stage_index=0, attempt=stage.attempt, step=step, measurement=_measurement(sets), now_s=self._tick()
+                stage_index=0,
+                attempt=stage.attempt.number,
+                step=step,
+                measurement=_measurement(sets),
+                now_s=self._tick(),
             )
         )
         directive = directive_at(self._state.stages[0], boundary, lag=0)
@@ -111,7 +116,7 @@ class ExperimentGate:
 
     def broke(self, step: int, message: str) -> None:
         """Training came to a loss that is no number: a stop, as a worker reports it."""
-        at: Mapping[str, Any] = {"submission": self._state.submission, "attempt": self._state.stages[0].attempt}
+        at: Mapping[str, Any] = {"submission": self._state.submission, "attempt": self._state.stages[0].attempt.number}
         ended = e.StageEnded(failed=True, reason="NON_FINITE", message=message, stage_index=0, now_s=self._tick(), **at)
         self._send(ended)
 

@@ -50,7 +50,8 @@ def fill(url: str, runs: int) -> list[str]:
     repository = SqlRepository(engine)
     state = finished()
     for stage in state.stages:
-        state = state.with_stage(replace(stage, checkpoints=stage.checkpoints[-3:], voided=()))
+        branch = replace(stage.branch, checkpoints=stage.branch.checkpoints[-3:], voided=())
+        state = state.with_stage(replace(stage, branch=branch))
     names = [f"stored-{number}" for number in range(runs)]
     for name in names:
         repository.create(NewRun(state=replace(state, id=name), request_id=None, request_digest=""))

@@ -74,16 +74,16 @@ class Ledger:
         assert len(running) <= 1, "one attempt at a time"
         assert state.status is RunStatus.RUNNING or not running, "only a run at work trains"
         for stage in state.stages:
-            numbers = [c.boundary for c in stage.checkpoints]
+            numbers = [c.boundary for c in stage.branch.checkpoints]
             assert numbers == sorted(set(numbers)), f"one checkpoint a boundary, in their order: {numbers}"
-            for c in stage.checkpoints:
+            for c in stage.branch.checkpoints:
                 lost = stage.accepted is not None and c.ref.uri == stage.accepted.uri  # it waits for its restoration
                 assert c.status.usable or lost, f"{c.id} is {c.status} and still counts"
                 assert c.ref.uri in self.files, f"{c.id} still counts, and its files are gone"
-            for rollback in (stage.pending_rollback, stage.held_rollback):
+            for rollback in (stage.branch.pending_rollback, stage.gate.held_rollback):
                 if rollback is not None and rollback.boundary > 0:
                     # One that was set aside is made again on the way there.
-                    there = {c.boundary for c in (*stage.checkpoints, *stage.damaged)}
+                    there = {c.boundary for c in (*stage.branch.checkpoints, *stage.branch.damaged)}
                     assert rollback.boundary in there, f"nothing is at boundary {rollback.boundary} any more"
             if stage.accepted is not None:
                 assert stage.accepted.uri in self.files, "the accepted checkpoint is gone"

@@ -105,7 +105,7 @@ class Player:
     def _event(self, words: list[str]) -> e.Event:
         word, _, who = words[0].partition("@")
         stage = self.state.stages[0]
-        group, attempt = (int(n) for n in who.split(".")) if who else (self.state.submission, stage.attempt)
+        group, attempt = (int(n) for n in who.split(".")) if who else (self.state.submission, stage.attempt.number)
         at = {"submission": group, "attempt": attempt, "stage_index": 0, "now_s": self.now_s}
         now = {"now_s": self.now_s}
         match word:
@@ -126,7 +126,7 @@ class Player:
             case "score":
                 return self._score(words)
             case "unmeasured":
-                found = next(c for c in stage.checkpoints if c.ref.step == int(words[1]))
+                found = next(c for c in stage.branch.checkpoints if c.ref.step == int(words[1]))
                 return e.EvaluationFailed(
                     stage_index=0, attempt=found.attempt, step=int(words[1]),
                     reason=words[2] if words[2:] else "EVALUATION_FAILED", message="broken",
@@ -135,15 +135,16 @@ class Player:
             case "point":
                 return self._point(words)
             case "written":
-                result = next(c for c in stage.checkpoints if c.boundary == 10)
+                result = next(c for c in stage.branch.checkpoints if c.boundary == 10)
                 uri = f"{result.ref.uri}-point-{words[1]}"
                 ref = CheckpointRef(uri=uri, manifest_sha256="e" * 64, weights_digest="point")
                 return e.PointWritten(
                     stage_index=0, attempt=result.attempt, point=float(words[1]), checkpoint=ref, bytes=1, **now
                 )
             case "unwritten":
+                newest = stage.branch.checkpoints[-1]
                 return e.EvaluationFailed(
-                    stage_index=0, attempt=stage.checkpoints[-1].attempt, step=100, reason="CORRUPT", message="broken",
+                    stage_index=0, attempt=newest.attempt, step=100, reason="CORRUPT", message="broken",
                     point=float(words[1]), of_the_line=True, evaluation_id=self._asked(float(words[1])), **now,
                 )  # fmt: skip
             case "interim":
@@ -160,7 +161,7 @@ class Player:
                 ref = self._ref(words[1])
                 return e.StageEnded(failed=False, interrupted=True, damaged=ref, message="a file is cut", **at)
             case "unmeasurable":
-                found = next(c for c in stage.checkpoints if c.ref.step == int(words[1]))
+                found = next(c for c in stage.branch.checkpoints if c.ref.step == int(words[1]))
                 return e.EvaluationFailed(
                     stage_index=0, attempt=found.attempt, step=int(words[1]), reason="CHECKPOINT_DAMAGED",
                     message="a file is cut", damaged=self._ref(words[2] if words[2:] else words[1]),
@@ -200,8 +201,8 @@ class Player:
         if word == "other":
             return CheckpointRef(uri=f"{STORE}/other", manifest_sha256="f" * 64, weights_digest="other")
         stage = self.state.stages[0]
-        interim = (stage.interim,) if stage.interim else ()
-        known = (*stage.damaged, *stage.voided, *interim, *stage.checkpoints)
+        interim = (stage.branch.interim,) if stage.branch.interim else ()
+        known = (*stage.branch.damaged, *stage.branch.voided, *interim, *stage.branch.checkpoints)
         return [c.ref for c in known if c.ref.step == int(word)][-1]
 
     def _checkpoint(self, words: list[str], at: dict, *, interim: bool = False) -> e.CheckpointReported:
@@ -233,8 +234,8 @@ class Player:
         unknown = bool(values.pop("unknown", 0))
         gauges = [name for name in values if is_gauge(name)]
         took_s = values.pop("took", 0.0)
-        checkpoints = [c for c in self.state.stages[0].checkpoints if c.ref.step == at_step]
-        attempt = checkpoints[-1].attempt if checkpoints else self.state.stages[0].attempt
+        checkpoints = [c for c in self.state.stages[0].branch.checkpoints if c.ref.step == at_step]
+        attempt = checkpoints[-1].attempt if checkpoints else self.state.stages[0].attempt.number
         scores = [
             score_of(name, ratio, SetUse.CONTROL, low, unknown and is_gauge(name)) for name, ratio in values.items()
         ]
@@ -262,7 +263,7 @@ class Player:
     def _directive(self, words: list[str]) -> str:
         who = words[0].partition("@")[2]
         stage = self.state.stages[0]
-        group, attempt = (int(n) for n in who.split(".")) if who else (self.state.submission, stage.attempt)
+        group, attempt = (int(n) for n in who.split(".")) if who else (self.state.submission, stage.attempt.number)
         fence.check_attempt(self.state, group, attempt, 0)
         lag = self.state.spec.evaluation.decision_lag
         directive = directive_at(stage, math.ceil(int(words[1]) / 10), lag=lag)

@@ -24,13 +24,13 @@ def test_the_reference_runs_from_its_first_point_to_its_end() -> None:
 
 def test_nothing_is_estimated_before_settling() -> None:
     player = scenario("anticipate", "nothing is estimated before settling")
-    assert estimate(player.state.stages[0].constants, "general") is None
+    assert estimate(player.state.stages[0].gate.constants, "general") is None
 
 
 def test_the_estimate_is_the_laws_constant() -> None:
     player = scenario("anticipate", "the estimate is the laws constant")
     by_hand = math.log(1.09) * end_over_present(0.2) * (0.05 + 0.05)
-    assert estimate(player.state.stages[0].constants, "general") == pytest.approx(by_hand, rel=1e-12)
+    assert estimate(player.state.stages[0].gate.constants, "general") == pytest.approx(by_hand, rel=1e-12)
 
 
 def felt_share(shares: list[float]) -> float:
@@ -50,13 +50,13 @@ def test_a_stage_that_obeys_the_law_is_steered_once_and_ends_within_its_budget()
     player = training(f"{ANTICIPATE} share=0.05 stop=0.9")
     shares, said = [], []
     for tenth in range(1, 11):
-        shares.append(player.state.stages[0].mix.shares["general"])
+        shares.append(player.state.stages[0].branch.mix.shares["general"])
         nats = 0.0348 / (felt_share(shares) + 0.05) / end_over_present(tenth / 10)
         player.play(f"checkpoint {10 * tenth}")
         said.append(player.play(f"score {10 * tenth} general={math.expm1(nats)!r} report={math.expm1(nats)!r}"))
     assert shares == [0.05, 0.05] + [0.36] * 8
     assert [line.split(";")[0].split()[0] for line in said] == ["CONTINUE", "ADJUST", *["CONTINUE"] * 7, "ACCEPT"]
-    assert estimate(player.state.stages[0].constants, "general") == pytest.approx(0.0348, rel=1e-3)
+    assert estimate(player.state.stages[0].gate.constants, "general") == pytest.approx(0.0348, rel=1e-3)
     assert 0.05 < math.expm1(nats) < 0.10
 
 
@@ -76,7 +76,7 @@ def test_what_was_learnt_of_c_outlives_a_rollback() -> None:
     player = training(f"{ANTICIPATE} share=0.10")
     for line in ("checkpoint 10", "score 10 general=0.3", "checkpoint 20", "score 20 general=0.3", "ask 1 b"):
         player.play(line)
-    assert estimate(player.state.stages[0].constants, "general") == pytest.approx(
+    assert estimate(player.state.stages[0].gate.constants, "general") == pytest.approx(
         math.log(1.3) * 0.5727 * 0.15, rel=1e-3
     )
     player.play("checkpoint 10")

@@ -54,20 +54,20 @@ def test_whatever_is_measured_no_run_succeeds_over_its_budget_by_itself(data: st
         stage = player.state.stages[0]
         if player.state.status is not RunStatus.RUNNING:
             break
-        if stage.pending_rollback is not None:
+        if stage.branch.pending_rollback is not None:
             player.play(f"ask 1 n{player.now_s}")
             continue
-        newest = stage.newest
+        newest = stage.branch.newest
         at_the_end = newest is not None and newest.boundary >= stage.plan.boundaries
         general, report = data.draw(SCORES if at_the_end or not calm else USUAL), data.draw(SCORES)
         figures = f"general={general} report={report} target={data.draw(st.floats(1.0, 3.0))}"
         if newest is not None and newest.severity is None and newest.measurement is None:
             at = f"at={newest.point} " if newest.point is not None else ""
             player.play(f"score {newest.ref.step} {at}{figures}")
-        elif at_the_end and stage.chosen_point is not None:
-            player.play(f"written {stage.chosen_point}")
+        elif at_the_end and stage.known_interpolation.chosen is not None:
+            player.play(f"written {stage.known_interpolation.chosen}")
         elif at_the_end:
-            known = {point.point for point in stage.line}
+            known = {point.point for point in stage.known_interpolation.points}
             asked = [p for p in (0.0, *player.state.spec.forgetting.interpolation.points) if p not in known]
             player.play(f"point {asked[0]} {figures}")
         else:
@@ -76,9 +76,9 @@ def test_whatever_is_measured_no_run_succeeds_over_its_budget_by_itself(data: st
     assert player.state.status in (RunStatus.SUSPENDED, RunStatus.SUCCEEDED)
     if player.state.status is RunStatus.SUCCEEDED:
         assert budget is not None
-        assert len(stage.report_scores) == 1
-        assert all(score.ratio < budget for score in stage.report_scores)
-        assert stage.verdicts[-1].verdict is Verdict.ACCEPT
+        assert len(stage.last.report_scores) == 1
+        assert all(score.ratio < budget for score in stage.last.report_scores)
+        assert stage.branch.verdicts[-1].verdict is Verdict.ACCEPT
 
 
 def test_an_interval_wholly_above_and_a_score_without_one_act_at_once() -> None:

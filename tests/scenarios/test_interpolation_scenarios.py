@@ -29,8 +29,8 @@ def test_the_best_target_within_the_budget_is_written_and_accepted() -> None:
     stage = player.state.stages[0]
     assert stage.accepted is not None
     assert (stage.accepted.uri, stage.accepted.step) == (POINT_URI, 100)
-    assert [s.ratio for s in stage.report_scores] == [0.07], "what people quote is the accepted checkpoint's"
-    accepted = stage.checkpoints[-1]
+    assert [s.ratio for s in stage.last.report_scores] == [0.07], "what people quote is the accepted checkpoint's"
+    accepted = stage.branch.checkpoints[-1]
     assert accepted.parent == "0" * 64, "it grew from the result"
     assert accepted.id.endswith("/step-000000100-point-0.6")
 

@@ -47,7 +47,7 @@ def test_the_run_ends_with_the_name_and_with_what_can_be_done_and_goes_on_once_i
     assert world.ledger.rows[name] is CheckpointStatus.ACCEPTED
     world.settle()
     assert world.state.status is RunStatus.SUCCEEDED
-    assert [stage.retries for stage in world.state.stages] == [0, 0]
+    assert [stage.gate.retries for stage in world.state.stages] == [0, 0]
     assert world.state.restarts == 0
 
 

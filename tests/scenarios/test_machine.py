@@ -112,7 +112,7 @@ class Machine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 30), verb=st.sampled_from(["void", "cancel", "retry", "accept", "continue"]))
     def person(self, which: int, verb: str) -> None:
         world, now_s = self.world, self.world.now_s
-        known = [c.ref for stage in world.state.stages for c in stage.checkpoints]
+        known = [c.ref for stage in world.state.stages for c in stage.branch.checkpoints]
         match verb:
             case "void" if known:
                 event: e.Event = e.CheckpointVoided(checkpoint=known[which % len(known)], now_s=now_s)
@@ -229,9 +229,9 @@ def test_the_bits_are_those_of_the_run_that_was_never_disturbed(header: str, see
 
 def _figures(stage: StageRun) -> list[float]:
     """Scores that two states are compared by; a NaN is no equal of itself."""
-    measured = [c.measurement.scores for c in stage.checkpoints if c.measurement is not None]
-    kept = [*stage.scores, *stage.report_scores, *(score for scores in measured for score in scores)]
-    points = [p.forgetting for p in stage.line if p.forgetting is not None]
+    measured = [c.measurement.scores for c in stage.branch.checkpoints if c.measurement is not None]
+    kept = [*stage.last.scores, *stage.last.report_scores, *(score for scores in measured for score in scores)]
+    points = [p.forgetting for p in stage.known_interpolation.points if p.forgetting is not None]
     return [*(score.ratio for score in kept), *points]
 
 

@@ -41,4 +41,4 @@ def test_a_stage_that_hovers_under_action_goes_back_further_each_time() -> None:
     """9.9 % all along and 10 % at the end: first to the newest good checkpoint, as always; one that was gone back to is
     no target again, the next one lies at most half as far into the stage."""
     player = scenario("projection", "a stage that hovers under action goes back further each time")
-    assert player.state.stages[0].rollback_steps == (90, 40, 20, 10)
+    assert player.state.stages[0].gate.rollback_steps == (90, 40, 20, 10)

@@ -84,7 +84,7 @@ class GatePorts:
 
     def directive(self, boundary: int) -> Directive:
         stage = self.player.state.stages[0]
-        if stage.decided_boundary < boundary and stage.resume_boundary < boundary:
+        if stage.branch.decided_boundary < boundary and stage.attempt.resume_boundary < boundary:
             snapshot = self.kept[boundary]
             self.player.play(f"checkpoint {boundary * EVERY} loss={snapshot.loss_nats!r}")
             self.player.play(f"score {boundary * EVERY} {self.figures(snapshot.model)}")
@@ -98,7 +98,7 @@ class GatePorts:
         for asked in [action for action in due(self.player.state) if isinstance(action, Evaluate)]:
             between = interpolate(parent(), result, asked.point)
             self.player.play(f"point {asked.point} {self.figures(between)}")
-        chosen = self.player.state.stages[0].chosen_point
+        chosen = self.player.state.stages[0].known_interpolation.chosen
         if chosen is not None:
             self.player.play(f"written {chosen}")
             self.player.play(f"score {STEPS} at={chosen} {self.figures(interpolate(parent(), result, chosen))}")
@@ -117,15 +117,15 @@ def play_out(header: str, *, learning_rate: float, stream: type[SyntheticStream]
         stage = state.stages[0]
         if state.status is not RunStatus.RUNNING:
             return ports
-        kept = ports.kept.get(stage.resume_boundary)
+        kept = ports.kept.get(stage.attempt.resume_boundary)
         job = StageJob(
             model=copy.deepcopy(kept.model if kept else parent()),
             stream=stream(seed=2),
             schedule=Schedule(kind=ScheduleKind.LINEAR, total_steps=STEPS, warmup=0.05),
             optimizer=OptimizerSettings(learning_rate=learning_rate),
             steps_per_boundary=EVERY,
-            shares=stage.mix.shares,
-            lr_scale=stage.mix.lr_scale,
+            shares=stage.branch.mix.shares,
+            lr_scale=stage.branch.mix.lr_scale,
             resume=kept.state if kept else None,
             optimizer_state=kept.optimizer if kept else None,
         )
@@ -156,25 +156,25 @@ def test_a_forced_bad_run_comes_out_under_action_or_suspended(
     ports = play_out(f"share=0 {header}", learning_rate=learning_rate)
     state, stage = ports.player.state, ports.player.state.stages[0]
     assert state.status in ends
-    assert stage.retries >= 1, "it was bad enough to go back"
-    assert stage.mix.shares["general"] >= 0.2
+    assert stage.gate.retries >= 1, "it was bad enough to go back"
+    assert stage.branch.mix.shares["general"] >= 0.2
     if state.status is RunStatus.SUSPENDED:
         assert stage.accepted is None
     else:
-        assert len(stage.report_scores) == 1
-        assert all(score.ratio < 0.10 for score in (*stage.scores, *stage.report_scores))
+        assert len(stage.last.report_scores) == 1
+        assert all(score.ratio < 0.10 for score in (*stage.last.scores, *stage.last.report_scores))
 
 
 def test_a_point_of_the_line_keeps_the_budget_of_a_stage_that_forgot_and_most_of_its_gain() -> None:
     """Nothing acts before the end, where the result has forgotten far too much; a point of the line has not."""
     ports = play_out("share=0.3 settle=0.95 stop=9 points=0.2,0.3,0.4,0.5,0.6 gain=0.3", learning_rate=0.003)
     stage = ports.player.state.stages[0]
-    result, accepted = (c for c in stage.checkpoints if c.ref.step == STEPS)
+    result, accepted = (c for c in stage.branch.checkpoints if c.ref.step == STEPS)
     assert result.forgetting is not None
     assert result.forgetting >= 0.10
     assert ports.player.state.status is RunStatus.SUCCEEDED
     assert accepted.point in (0.2, 0.3, 0.4, 0.5, 0.6)
-    assert all(score.ratio < 0.10 for score in (*stage.scores, *stage.report_scores))
+    assert all(score.ratio < 0.10 for score in (*stage.last.scores, *stage.last.report_scores))
     assert accepted.target_loss_nats is not None
     assert accepted.target_loss_nats <= loss_nats(parent(), 1, 13) - 0.3
 
@@ -183,6 +183,6 @@ def test_text_of_the_same_kind_raises_no_alarm() -> None:
     ports = play_out("share=0", learning_rate=0.01, stream=DownStream)
     assert ports.player.state.status is RunStatus.SUCCEEDED
     stage = ports.player.state.stages[0]
-    assert (stage.retries, stage.mix.lr_scale, stage.mix.shares) == (0, 1.0, {"general": 0.0})
-    assert stage.forgetting is not None
-    assert stage.forgetting < 0.05
+    assert (stage.gate.retries, stage.branch.mix.lr_scale, stage.branch.mix.shares) == (0, 1.0, {"general": 0.0})
+    assert stage.last.forgetting is not None
+    assert stage.last.forgetting < 0.05

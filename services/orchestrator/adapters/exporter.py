@@ -94,7 +94,7 @@ class Exporter(Observer):
         if before is None or checkpoint.status not in (CheckpointStatus.LIVE, CheckpointStatus.VOID):
             return
         stage = before.stages[checkpoint.stage_index]
-        if all(checkpoint.id != known.id for known in (*stage.checkpoints, *stage.voided)):
+        if all(checkpoint.id != known.id for known in (*stage.branch.checkpoints, *stage.branch.voided)):
             labels = {"run": checkpoint.run_id, "stage": checkpoint.stage}
             self._metrics.checkpoint_bytes.labels(**labels).inc(checkpoint.bytes)
 
@@ -102,19 +102,19 @@ class Exporter(Observer):
         labels = {"run": state.id, "stage": stage.plan.name}
         if before is None:
             return
-        if stage.attempt > before.attempt:
-            self._metrics.stage_attempts.labels(stage=stage.plan.name).inc(stage.attempt - before.attempt)
+        if stage.attempt.number > before.attempt.number:
+            self._metrics.stage_attempts.labels(stage=stage.plan.name).inc(stage.attempt.number - before.attempt.number)
             return
-        self._metrics.train_tokens.labels(**labels).inc(max(0, stage.tokens - before.tokens))
-        failures = stage.upload_failures - before.upload_failures
+        self._metrics.train_tokens.labels(**labels).inc(max(0, stage.last.tokens - before.last.tokens))
+        failures = stage.last.upload_failures - before.last.upload_failures
         self._metrics.checkpoint_upload_failures.labels(**labels).inc(max(0, failures))
 
     def _export_stage(self, state: RunState, stage: StageRun) -> None:
         labels = {"run": state.id, "stage": stage.plan.name}
         limits = limits_of(state.spec.forgetting)
-        seen = [s for s in (*stage.scores, *stage.report_scores) if not s.shown_only]
+        seen = [s for s in (*stage.last.scores, *stage.last.report_scores) if not s.shown_only]
         doubtful = {s.retention_set for s in seen if limits.doubtful(s.ratio)}
-        for score in stage.scores:
+        for score in stage.last.scores:
             flag = self._metrics.forgetting_suspicious.labels(**labels, retention_set=score.retention_set)
             flag.set(1 if score.retention_set in doubtful else 0)
         kind = {**labels, "kind": stage.plan.kind.value}
@@ -125,23 +125,23 @@ class Exporter(Observer):
         self._running.setdefault(state.id, set()).add((stage.plan.name, stage.plan.kind.value))
         metrics.stage_running.labels(**kind).set(1)
         lag = state.spec.evaluation.decision_lag
-        newest = stage.newest
+        newest = stage.branch.newest
         due = judged_at(stage, newest.boundary, lag=lag) if newest else 0
         metrics.stage_verdicts_due.labels(**kind).set(max(0, due))
         # Waiting for a verdict is not a stall of the stage.
         if state.phase in (Phase.TRAINING, Phase.WAITING, Phase.SAVING, Phase.LOADING):
             metrics.stage_last_progress.labels(**kind).set(state.updated_s)
-        metrics.train_loss_nats.labels(**labels).set(stage.train_loss_nats)
-        metrics.train_tokens_per_second.labels(**labels).set(stage.tokens_per_second)
+        metrics.train_loss_nats.labels(**labels).set(stage.last.train_loss_nats)
+        metrics.train_tokens_per_second.labels(**labels).set(stage.last.tokens_per_second)
         left_s = time_left_s(stage)
         if left_s is not None:
             metrics.stage_time_left.labels(**labels).set(left_s)
         share = boundary_share(stage)
         if share is not None:
             metrics.stage_boundary_ratio.labels(**labels).set(share)
-        metrics.learning_rate.labels(**labels).set(stage.learning_rate)
-        metrics.curriculum_level.labels(**labels).set(stage.curriculum_level)
-        share = stage.mix.shares.get("general", 1.0 if stage.plan.target == "general" else 0.0)
+        metrics.learning_rate.labels(**labels).set(stage.last.learning_rate)
+        metrics.curriculum_level.labels(**labels).set(stage.last.curriculum_level)
+        share = stage.branch.mix.shares.get("general", 1.0 if stage.plan.target == "general" else 0.0)
         metrics.general_share.labels(**labels).set(share)
 
     def _stopped(self, run_id: str, name: str, kind: str) -> None:

@@ -3,21 +3,23 @@ stored now. Each step goes from one version of a body (its field `version`) to t
 
     1    left out what held its default, and had no version
     2    says everything; deadlines of jobs are lengths
+    3    a stage by concern: attempt, branch, gate, interpolation, last figures, costs
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 Plain = dict[str, Any]
-CURRENT = 2
+CURRENT = 3
 
 
 def upcasters(kind: str) -> Mapping[int, Callable[[Plain], Plain]]:
     """Of each earlier version of a kind of body (RunState, Decision, Checkpoint) the step to the next one."""
-    return {1: lambda plain: _from_first(plain, kind)}
+    return {1: lambda plain: _from_first(plain, kind), 2: _run_by_concern if kind == "RunState" else dict}
 
 
 def _from_first(plain: Plain, kind: str) -> Plain:
@@ -51,3 +53,73 @@ def _job(plain: Plain) -> Plain:
     running is over: a group that was told to leave before a new version was installed has had its time."""
     rest = {name: value for name, value in plain.items() if name != "stop_at_s"}
     return {**rest, "stop_after_s": None if plain.get("stop_at_s") is None else 0.0}
+
+
+# Of each part of a stage: its fields, each under the name that it had before.
+_PARTS: Mapping[str, Mapping[str, str]] = {
+    "attempt": {
+        "number": "attempt",
+        **{name: name for name in ("request_id", "resume", "resume_boundary", "reached", "cut")},
+    },
+    "branch": {
+        "start_boundary": "line_boundary",
+        "start_mix": "line_mix",
+        **{
+            name: name
+            for name in (
+                "mix", "verdicts", "checkpoints", "interim", "voided", "pruning", "damaged", "trail",
+                "pending_rollback",
+            )
+        },
+    },
+    "gate": {
+        name: name
+        for name in (
+            "adjusted_step", "watched", "retries", "extra_retries", "rollback_steps", "held_rollback", "recent",
+            "constants",
+        )
+    },
+    "interpolation": {
+        "points": "line",
+        "chosen": "chosen_point",
+        "tries": "line_tries",
+        "failed": "line_failed",
+        "pause_s": "line_pause_s",
+    },
+    "last": {
+        name: name
+        for name in (
+            "step", "tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "pace", "curriculum_level",
+            "upload_failures", "checkpoint_count", "forgetting", "worst_set", "scores", "results", "report_scores",
+            "report_results",
+        )
+    },
+    "costs": {
+        name: name
+        for name in (
+            "wait_s", "stall_s", "train_s", "earlier_wait_s", "earlier_stall_s", "earlier_train_s", "upload_s",
+            "upload_bytes", "evaluation_s", "evaluation_tokens",
+        )
+    },
+}  # fmt: skip
+_NEVER_READ = ("accepted_boundary",)
+
+
+def _run_by_concern(plain: Plain) -> Plain:
+    """A run whose stages held their fields side by side."""
+    return {**plain, "stages": [_stage_by_concern(stage) for stage in plain.get("stages", ())]}
+
+
+def _stage_by_concern(plain: Plain) -> Plain:
+    moved = {old for names in _PARTS.values() for old in names.values()}
+    stage = {name: value for name, value in plain.items() if name not in moved and name not in _NEVER_READ}
+    for part, names in _PARTS.items():
+        stage[part] = {new: plain[old] for new, old in names.items() if old in plain}
+    interpolation = stage["interpolation"]
+    if not any(interpolation.get(name) for name in ("points", "failed")) and interpolation.get("chosen") is None:
+        stage["interpolation"] = None
+    results, scores = plain.get("results", ()), plain.get("scores", ())
+    figures = [result[name] for result in results for name in ("nats", "loss_nats", "perplexity")]
+    figures += [score["ratio"] for score in scores]
+    stage["gate"]["finite"] = bool(results) and all(math.isfinite(figure) for figure in figures)
+    return stage

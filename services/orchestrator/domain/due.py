@@ -19,8 +19,8 @@ def due(state: RunState) -> tuple[Effect, ...]:
         for stage in state.stages:
             effects += [
                 evaluation_of(state, stage, c)
-                for c in stage.checkpoints
-                if c.severity is None and c.measurement is None and stage.held_rollback is None
+                for c in stage.branch.checkpoints
+                if c.severity is None and c.measurement is None and stage.gate.held_rollback is None
             ]
             effects += questions(state, stage)
     effects += [Annotate(number=number) for number in range(state.annotated + 1, state.decisions + 1)]

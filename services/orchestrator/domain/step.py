@@ -69,14 +69,15 @@ def _on_annotated(state: RunState, event: e.DecisionAnnotated) -> Outcome:
 
 def _on_pruned(state: RunState, event: e.CheckpointPruned) -> Outcome:
     for stage in state.stages:
-        for checkpoint in (*stage.pruning, *stage.voided):
+        for checkpoint in (*stage.branch.pruning, *stage.branch.voided):
             if checkpoint.id != event.checkpoint_id:
                 continue
-            stage = replace(
-                stage,
-                pruning=tuple(c for c in stage.pruning if c.id != checkpoint.id),
-                voided=tuple(c for c in stage.voided if c.id != checkpoint.id),
+            branch = replace(
+                stage.branch,
+                pruning=tuple(c for c in stage.branch.pruning if c.id != checkpoint.id),
+                voided=tuple(c for c in stage.branch.voided if c.id != checkpoint.id),
             )
+            stage = replace(stage, branch=branch)
             void = checkpoint.status is CheckpointStatus.VOID
             row = replace(
                 checkpoint, status=CheckpointStatus.VOID if void else CheckpointStatus.PRUNED, measurement=None

@@ -137,23 +137,23 @@ def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
         kind=kind_number(plan.kind),
         domain=domain_number(plan.domain),
         state=enum_number(_STAGE, stage.status),  # type: ignore[arg-type]
-        attempt=stage.attempt,
-        step=stage.step,
+        attempt=stage.attempt.number,
+        step=stage.last.step,
         total_steps=plan.steps,
-        tokens=stage.tokens,
+        tokens=stage.last.tokens,
         total_tokens=plan.tokens,
-        train_loss_nats=stage.train_loss_nats,
-        learning_rate=stage.learning_rate,
-        tokens_per_second=stage.tokens_per_second,
-        shares=dict(stage.mix.shares),
-        lr_scale=stage.mix.lr_scale,
-        retries=stage.retries,
-        worst_set=stage.worst_set,
-        checkpoints=stage.checkpoint_count,
+        train_loss_nats=stage.last.train_loss_nats,
+        learning_rate=stage.last.learning_rate,
+        tokens_per_second=stage.last.tokens_per_second,
+        shares=dict(stage.branch.mix.shares),
+        lr_scale=stage.branch.mix.lr_scale,
+        retries=stage.gate.retries,
+        worst_set=stage.last.worst_set,
+        checkpoints=stage.last.checkpoint_count,
         unlocked_by=unlocked_by(state, stage),
-        curriculum_level=stage.curriculum_level,
-        stall_seconds=stage.earlier_stall_s + stage.stall_s,
-        wait_seconds=stage.earlier_wait_s + stage.wait_s,
+        curriculum_level=stage.last.curriculum_level,
+        stall_seconds=stage.costs.earlier_stall_s + stage.costs.stall_s,
+        wait_seconds=stage.costs.earlier_wait_s + stage.costs.wait_s,
     )
     if stage.started_s:
         # A wall clock that was put back between the two makes no time run backwards.
@@ -164,13 +164,13 @@ def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
     share = boundary_share(stage)
     if share is not None:
         message.boundary_share = share
-    if stage.forgetting is not None:
-        message.forgetting = stage.forgetting
+    if stage.last.forgetting is not None:
+        message.forgetting = stage.last.forgetting
     for target, items in (
-        (message.scores, stage.scores),
-        (message.report_scores, stage.report_scores),
-        (message.results, stage.results),
-        (message.report_results, stage.report_results),
+        (message.scores, stage.last.scores),
+        (message.report_scores, stage.last.report_scores),
+        (message.results, stage.last.results),
+        (message.report_results, stage.last.report_results),
     ):
         for item in items:
             fill_message(target.add(), item)
@@ -178,8 +178,8 @@ def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
         fill_message(message.passes, plan.passes)
     if stage.accepted is not None:
         fill_message(message.accepted, stage.accepted)
-    if stage.newest is not None:
-        fill_message(message.latest, stage.newest.ref)
+    if stage.branch.newest is not None:
+        fill_message(message.latest, stage.branch.newest.ref)
     return message
 
 

@@ -86,17 +86,17 @@ def work_of(state: RunState) -> Work:
         )
     lag = state.spec.evaluation.decision_lag
     return StageWork(
-        attempt=stage.attempt,
+        attempt=stage.attempt.number,
         index=stage.plan.index,
         name=stage.plan.name,
         spec=state.spec,
         output_uri=output_uri(state, stage),
         parent=parent_of(state, stage),
-        resume=stage.resume,
+        resume=stage.attempt.resume,
         target=stage.plan.target,
         shards=state.prepared.stages[stage.plan.index].shards,
         tokenizer=state.prepared.tokenizer,
-        mix=mix_from(stage, stage.resume_boundary, lag=lag),
+        mix=mix_from(stage, stage.attempt.resume_boundary, lag=lag),
         total_steps=stage.plan.steps,
         steps_per_boundary=stage.plan.steps_per_boundary,
         decision_lag=lag,
@@ -105,4 +105,4 @@ def work_of(state: RunState) -> Work:
 
 def output_uri(state: RunState, stage: StageRun) -> str:
     """Where an attempt writes, and nobody else."""
-    return f"{state.store_uri}/runs/{state.id}/{stage.plan.name}/attempt-{stage.attempt}"
+    return f"{state.store_uri}/runs/{state.id}/{stage.plan.name}/attempt-{stage.attempt.number}"

@@ -35,8 +35,14 @@ def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
     fence.check(state, event)
     stage = fence.stage_of(state, event.stage_index)
     at = (event.attempt, event.checkpoint.step)
-    interim = (stage.interim,) if stage.interim is not None else ()
-    registered = (*stage.checkpoints, *interim, *stage.voided, *stage.pruning, *stage.damaged)
+    interim = (stage.branch.interim,) if stage.branch.interim is not None else ()
+    registered = (
+        *stage.branch.checkpoints,
+        *interim,
+        *stage.branch.voided,
+        *stage.branch.pruning,
+        *stage.branch.damaged,
+    )
     known = next((c for c in registered if (c.attempt, c.ref.step) == at and c.point is None), None)
     if known is not None:
         if known.ref.manifest_sha256 != event.checkpoint.manifest_sha256:
@@ -62,45 +68,56 @@ def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
     if stage.gives_up or stage.status is not StageStatus.RUNNING:
         # The line has been given up while this one was under way.
         checkpoint = replace(checkpoint, status=CheckpointStatus.VOID)
-        stage = replace(stage, voided=(*stage.voided, checkpoint))
+        stage = replace(stage, branch=replace(stage.branch, voided=(*stage.branch.voided, checkpoint)))
         return state.with_stage(stage), (RecordCheckpoint(checkpoint=checkpoint),)
-    stage = replace(
-        stage,
-        step=event.checkpoint.step,
-        tokens=event.checkpoint.tokens,
-        train_loss_nats=event.train_loss_nats,
-        reached=event.boundary,
-        upload_s=stage.upload_s + event.upload_s,
-        upload_bytes=stage.upload_bytes + event.bytes,
-    )
+    stage = _with_report(stage, event)
     state = replace(state, restarts=0, interruptions=0)
     if event.interim:
         return _keep_interim(state, stage, checkpoint)
     checkpoint = _made_again(stage, checkpoint)
     stage = replace(
         stage,
-        checkpoints=(*stage.checkpoints, checkpoint),
-        checkpoint_count=max(stage.checkpoint_count, event.boundary),
+        branch=replace(stage.branch, checkpoints=(*stage.branch.checkpoints, checkpoint)),
+        last=replace(stage.last, checkpoint_count=max(stage.last.checkpoint_count, event.boundary)),
     )
     return state.with_stage(stage), (RecordCheckpoint(checkpoint=checkpoint),)
+
+
+def _with_report(stage: StageRun, event: CheckpointReported) -> StageRun:
+    """The stage with how far it has come and what the upload took."""
+    return replace(
+        stage,
+        attempt=replace(stage.attempt, reached=event.boundary),
+        last=replace(
+            stage.last,
+            step=event.checkpoint.step,
+            tokens=event.checkpoint.tokens,
+            train_loss_nats=event.train_loss_nats,
+        ),
+        costs=replace(
+            stage.costs,
+            upload_s=stage.costs.upload_s + event.upload_s,
+            upload_bytes=stage.costs.upload_bytes + event.bytes,
+        ),
+    )
 
 
 def _keep_interim(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Outcome:
     """One interim checkpoint is kept: the newest. The one before it goes the way of what retention gives up."""
     records: tuple[Action, ...] = (RecordCheckpoint(checkpoint=checkpoint),)
-    if stage.interim is not None:
-        given_up = replace(stage.interim, status=CheckpointStatus.PRUNING)
-        stage = replace(stage, pruning=(*stage.pruning, given_up))
+    if stage.branch.interim is not None:
+        given_up = replace(stage.branch.interim, status=CheckpointStatus.PRUNING)
+        stage = replace(stage, branch=replace(stage.branch, pruning=(*stage.branch.pruning, given_up)))
         records = (RecordCheckpoint(checkpoint=given_up), *records)
-    return state.with_stage(replace(stage, interim=checkpoint)), records
+    return state.with_stage(replace(stage, branch=replace(stage.branch, interim=checkpoint))), records
 
 
 def _made_again(stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
     """A checkpoint in the place of one that was set aside. With the same weights what was decided about them holds;
     with others (another world size) it is measured, and the verdict of the boundary stands all the same."""
-    twins = [c for c in stage.damaged if c.boundary == checkpoint.boundary and c.point is None and not c.interim]
+    twins = [c for c in stage.branch.damaged if c.boundary == checkpoint.boundary and c.point is None and not c.interim]
     same = [c for c in twins if c.ref.weights_digest == checkpoint.ref.weights_digest and c.severity is not None]
-    if checkpoint.boundary > stage.decided_boundary or not same:
+    if checkpoint.boundary > stage.branch.decided_boundary or not same:
         return checkpoint
     twin = same[-1]
     return replace(
@@ -115,7 +132,7 @@ def _made_again(stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
 def _check_place(state: RunState, stage: StageRun, event: CheckpointReported) -> None:
     if state.status.ended or stage.status is StageStatus.COMPLETE:
         raise FailedPrecondition(f"run {state.id} is {state.status}, stage {stage.plan.name} {stage.status}")
-    reached = max(stage.newest_trained.boundary if stage.newest_trained else 0, stage.reached)
+    reached = max(stage.branch.newest_trained.boundary if stage.branch.newest_trained else 0, stage.attempt.reached)
     expected = reached if event.interim else reached + 1
     lost_line = stage.gives_up or stage.status is not StageStatus.RUNNING
     faults = []
@@ -147,19 +164,22 @@ def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcom
     if checkpoint is None:
         return state, ()
     if event.of_the_line and event.point is not None:
-        stage = replace(stage, line=(*stage.line, line_point(event.point, event.measurement)))
+        known = stage.known_interpolation
+        points = (*known.points, line_point(event.point, event.measurement))
+        stage = replace(stage, interpolation=replace(known, points=points))
         return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
     if event.measurement.measure_s > 0:  # what came from the store says nothing about speed
-        stage = replace(
-            stage,
-            evaluation_s=stage.evaluation_s + event.measurement.measure_s,
-            evaluation_tokens=stage.evaluation_tokens + sum(result.tokens for result in event.measurement.results),
+        costs = replace(
+            stage.costs,
+            evaluation_s=stage.costs.evaluation_s + event.measurement.measure_s,
+            evaluation_tokens=stage.costs.evaluation_tokens + sum(r.tokens for r in event.measurement.results),
         )
+        stage = replace(stage, costs=costs)
         state = state.with_stage(stage)
     measured = replace(checkpoint, measurement=event.measurement)
-    if checkpoint.point is None and checkpoint.boundary <= stage.decided_boundary:
+    if checkpoint.point is None and checkpoint.boundary <= stage.branch.decided_boundary:
         measured = restated(state, stage, measured)
-    stage = replace(stage, checkpoints=tuple(measured if c.id == measured.id else c for c in stage.checkpoints))
+    stage = replace(stage, branch=stage.branch.with_checkpoint(measured))
     return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
 
 
@@ -173,9 +193,11 @@ def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
     what, passes = checkpoint.id, event.reason in PASSING_REASONS
     if event.of_the_line:
         what = f"the point {event.point:g} before {what}"
-        tries = stage.line_tries + (0 if passes else 1)
+        known = stage.known_interpolation
+        tries = known.tries + (0 if passes else 1)
         pause = PAUSE_FOR_ROOM_S if passes else pause_s(tries)
-        stage = replace(stage, line_tries=tries, line_failed=stage.line_failed + 1, line_pause_s=pause)
+        again = replace(known, tries=tries, failed=known.failed + 1, pause_s=pause)
+        stage = replace(stage, interpolation=again)
     else:
         tries = checkpoint.evaluation_tries + (0 if passes else 1)
         pause = PAUSE_FOR_ROOM_S if passes else pause_s(tries)
@@ -185,7 +207,7 @@ def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
             evaluations_failed=checkpoint.evaluations_failed + 1,
             evaluation_pause_s=pause,
         )
-        stage = replace(stage, checkpoints=tuple(tried if c.id == tried.id else c for c in stage.checkpoints))
+        stage = replace(stage, branch=stage.branch.with_checkpoint(tried))
     state = _said_to_wait(state.with_stage(stage), stage, what, event, pause)
     if passes or tries < event.max_tries or state.status not in (RunStatus.RUNNING, RunStatus.PENDING):
         return state, ()
@@ -202,7 +224,9 @@ def _said_to_wait(state: RunState, stage: StageRun, what: str, event: Evaluation
     else:
         at = (event.attempt, event.step)
         names = [
-            evaluation_of(state, stage, c).evaluation_id for c in stage.checkpoints if (c.attempt, c.ref.step) == at
+            evaluation_of(state, stage, c).evaluation_id
+            for c in stage.branch.checkpoints
+            if (c.attempt, c.ref.step) == at
         ]
     said = f"{what} could not be measured ({event.message}): it is tried again in {pause:g} s"
     return replace(state, evaluations_wait={**state.evaluations_wait, **dict.fromkeys(names, said)})
@@ -212,7 +236,7 @@ def _waiting(state: RunState, event: EvaluationFinished | EvaluationFailed) -> t
     """The stage, and the checkpoint that waits for this answer (of the line: the result that it belongs to)."""
     stage = fence.stage_of(state, event.stage_index)
     named = event.evaluation_id if isinstance(event, EvaluationFailed) else ""
-    for checkpoint in stage.checkpoints:
+    for checkpoint in stage.branch.checkpoints:
         if checkpoint.attempt != event.attempt or checkpoint.ref.step != event.step:
             continue
         if event.of_the_line:

@@ -26,8 +26,7 @@ def complete_stage(
         stage,
         status=StageStatus.COMPLETE,
         accepted=accepted.ref,
-        accepted_boundary=accepted.boundary,
-        checkpoints=tuple(accepted if c.id == accepted.id else c for c in stage.checkpoints),
+        branch=stage.branch.with_checkpoint(accepted),
         ended_s=now_s,
     )
     state = state.with_stage(stage)

@@ -52,14 +52,14 @@ def set_aside(state: RunState, ref: CheckpointRef, *, actor: str, message: str, 
     if state.base is not None and state.base.uri == ref.uri:
         return _lost_base(state, state.base, actor, message, now_s)
     for stage in state.stages:
-        if any(c.ref.uri == ref.uri for c in (*stage.damaged, *stage.voided, *stage.pruning)):
+        if any(c.ref.uri == ref.uri for c in (*stage.branch.damaged, *stage.branch.voided, *stage.branch.pruning)):
             return state, ()
         if stage.accepted is not None and stage.accepted.uri == ref.uri:
             return _lost_result(state, stage, actor, message, now_s)
-        for checkpoint in (*stage.checkpoints, *((stage.interim,) if stage.interim else ())):
+        for checkpoint in (*stage.branch.checkpoints, *((stage.branch.interim,) if stage.branch.interim else ())):
             if checkpoint.ref.uri == ref.uri:
                 return _take_out(state, stage, checkpoint, actor, message, now_s)
-    known = [c.ref.uri for stage in state.stages for c in stage.checkpoints]
+    known = [c.ref.uri for stage in state.stages for c in stage.branch.checkpoints]
     said = f"came {ref.uri!r}; allowed is a checkpoint that run {state.id} uses: {', '.join(known) or 'there is none'}"
     raise InvalidInput([Violation(field="damaged", description=said)])
 
@@ -67,9 +67,9 @@ def set_aside(state: RunState, ref: CheckpointRef, *, actor: str, message: str, 
 def _take_out(
     state: RunState, stage: StageRun, checkpoint: Checkpoint, actor: str, message: str, now_s: float
 ) -> Outcome:
-    before = stage.resume_point
+    before = stage.branch.resume_point
     stage, records = _without(stage, checkpoint, message)
-    after = stage.resume_point
+    after = stage.branch.resume_point
     where = f"step {after.ref.step}" if after else "the stage's start"
     said = f"{checkpoint.id} was set aside ({message})"
     at_work = stage.status is StageStatus.RUNNING and not stage.gives_up and actor != WORKER
@@ -89,31 +89,28 @@ def _take_out(
 def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[StageRun, tuple[Action, ...]]:
     """The stage without a checkpoint, and without what was trained from it where it has no verdict."""
     aside = replace(checkpoint, status=CheckpointStatus.DAMAGED, message=message, measurement=None)
-    stage = replace(stage, damaged=(*stage.damaged, aside))
+    branch = replace(stage.branch, damaged=(*stage.branch.damaged, aside))
     records: tuple[Action, ...] = (RecordCheckpoint(checkpoint=aside),)
     if checkpoint.interim:
-        return replace(stage, interim=None), records
-    rest = tuple(c for c in stage.checkpoints if c.id != checkpoint.id)
-    if checkpoint.point is not None or checkpoint.boundary <= stage.decided_boundary:
+        return replace(stage, branch=replace(branch, interim=None)), records
+    rest = tuple(c for c in branch.checkpoints if c.id != checkpoint.id)
+    if checkpoint.point is not None or checkpoint.boundary <= branch.decided_boundary:
         # A point is written again from the ends of its line; a verdict that was made stands.
-        return replace(stage, checkpoints=rest, checkpoint_count=max((c.boundary for c in rest), default=0)), records
+        last = replace(stage.last, checkpoint_count=max((c.boundary for c in rest), default=0))
+        return replace(stage, branch=replace(branch, checkpoints=rest), last=last), records
     kept = tuple(c for c in rest if c.boundary < checkpoint.boundary)
     lost = [c for c in rest if c.boundary > checkpoint.boundary]
-    if stage.interim is not None and stage.interim.boundary >= checkpoint.boundary:
-        lost.append(stage.interim)
-        stage = replace(stage, interim=None)
+    if branch.interim is not None and branch.interim.boundary >= checkpoint.boundary:
+        lost.append(branch.interim)
+        branch = replace(branch, interim=None)
     void = tuple(replace(c, status=CheckpointStatus.VOID, measurement=None) for c in lost)
-    under_way = stage.status is StageStatus.RUNNING and stage.pending_rollback is None
+    under_way = stage.status is StageStatus.RUNNING and branch.pending_rollback is None
     stage = replace(
         stage,
-        checkpoints=kept,
-        voided=(*stage.voided, *void),
-        checkpoint_count=checkpoint.boundary - 1,
-        cut=checkpoint.boundary if under_way else stage.cut,
-        line=(),
-        line_tries=0,
-        line_pause_s=0.0,
-        chosen_point=None,
+        attempt=replace(stage.attempt, cut=checkpoint.boundary) if under_way else stage.attempt,
+        branch=replace(branch, checkpoints=kept, voided=(*branch.voided, *void)),
+        interpolation=stage.without_interpolation,
+        last=replace(stage.last, checkpoint_count=checkpoint.boundary - 1),
     )
     return stage, (*records, *(RecordCheckpoint(checkpoint=c) for c in void))
 
@@ -126,7 +123,9 @@ def _lost_base(state: RunState, base: CheckpointRef, actor: str, message: str, n
         f"the base {base.uri} is damaged ({message}, says the {actor}), and this run builds on it: restore its files "
     )
     said += "and Retry, or bring the model in again (retain import) and start a new run"
-    decision = new_decision(state, stage, Verdict.STOP, stage.mix, said, boundary=0, step=0, actor=actor, now_s=now_s)
+    decision = new_decision(
+        state, stage, Verdict.STOP, stage.branch.mix, said, boundary=0, step=0, actor=actor, now_s=now_s
+    )
     state, record = recorded(state, decision)
     ended = end_run(state, RunStatus.FAILED, "BASE_DAMAGED", said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
     return ended, (record,)
@@ -135,21 +134,22 @@ def _lost_base(state: RunState, base: CheckpointRef, actor: str, message: str, n
 def _lost_result(state: RunState, stage: StageRun, actor: str, message: str, now_s: float) -> Outcome:
     """A stage's accepted checkpoint. Where later stages build on it the run ends; the result of the whole run is made
     again when somebody asks for a retry."""
-    result = next((c for c in stage.checkpoints if stage.accepted and c.ref.uri == stage.accepted.uri), None)
+    result = next((c for c in stage.branch.checkpoints if stage.accepted and c.ref.uri == stage.accepted.uri), None)
     assert result is not None, "an accepted checkpoint is kept"
     if result.status is CheckpointStatus.DAMAGED:
         return state, ()
     last = stage.plan.index == len(state.stages) - 1
     aside = replace(result, status=CheckpointStatus.DAMAGED, message=message)
     if last:
-        verdicts = tuple(v for v in stage.verdicts if v.boundary < min(result.boundary, stage.plan.boundaries))
-        stage = replace(stage, status=StageStatus.FAILED, accepted=None, accepted_boundary=0, verdicts=verdicts)
+        verdicts = tuple(v for v in stage.branch.verdicts if v.boundary < min(result.boundary, stage.plan.boundaries))
+        branch = replace(stage.branch, verdicts=verdicts)
+        stage = replace(stage, status=StageStatus.FAILED, accepted=None, branch=branch)
         stage, records = _without(stage, result, message)
         said = f"{result.id}, the result, was set aside ({message}); Retry makes it again from the newest one before it"
     else:
-        stage = replace(stage, checkpoints=tuple(aside if c.id == aside.id else c for c in stage.checkpoints))
+        stage = replace(stage, branch=stage.branch.with_checkpoint(aside))
         records = (RecordCheckpoint(checkpoint=aside),)
-        good = [c for c in stage.checkpoints if c.good and c.id != aside.id]
+        good = [c for c in stage.branch.checkpoints if c.good and c.id != aside.id]
         earlier = f"from {good[-1].id}, the newest good one before it" if good else "of this stage"
         said = (
             f"{result.id}, the result of {stage.plan.name}, is damaged ({message}, says the {actor}), and later stages "
@@ -166,13 +166,13 @@ def restored(state: RunState) -> Outcome:
     """A retry presumes that a person restored what earlier stages left; a worker that finds otherwise says so again."""
     records: list[Action] = []
     for stage in state.stages:
-        if stage.status is StageStatus.COMPLETE and any(not c.status.usable for c in stage.checkpoints):
+        if stage.status is StageStatus.COMPLETE and any(not c.status.usable for c in stage.branch.checkpoints):
             good = tuple(
                 c if c.status.usable else replace(c, status=CheckpointStatus.ACCEPTED, message="")
-                for c in stage.checkpoints
+                for c in stage.branch.checkpoints
             )
-            records += [RecordCheckpoint(checkpoint=c) for c in good if c not in stage.checkpoints]
-            state = state.with_stage(replace(stage, checkpoints=good))
+            records += [RecordCheckpoint(checkpoint=c) for c in good if c not in stage.branch.checkpoints]
+            state = state.with_stage(replace(stage, branch=replace(stage.branch, checkpoints=good)))
     return state, tuple(records)
 
 

@@ -25,7 +25,7 @@ def new_decision(
         run_id=state.id,
         number=state.decisions + 1,
         stage=stage.plan.name,
-        attempt=stage.attempt,
+        attempt=stage.attempt.number,
         boundary=min(boundary, stage.plan.boundaries),
         step=step,
         verdict=verdict,
@@ -42,7 +42,7 @@ def decision_on_newest(
     state: RunState, stage: StageRun, verdict: Verdict, mix: Mix, message: str, *, actor: str, now_s: float
 ) -> Decision:
     """A decision about a stage as it stands, with the figures of its newest checkpoint."""
-    newest = stage.newest
+    newest = stage.branch.newest
     about = new_decision(
         state,
         stage,
@@ -59,8 +59,8 @@ def decision_on_newest(
         severity=newest.severity if newest and newest.severity else Severity.UNSPECIFIED,
         forgetting=newest.forgetting if newest else None,
         threshold=state.spec.forgetting.action or 0.0,
-        worst_set=stage.worst_set,
-        scores=stage.scores,
+        worst_set=stage.last.worst_set,
+        scores=stage.last.scores,
     )
 
 

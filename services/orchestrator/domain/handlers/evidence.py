@@ -40,15 +40,19 @@ def decided(checkpoint: Checkpoint, outcome: GateOutcome, measured: Measurement)
 def with_evidence(stage: StageRun, checkpoint: Checkpoint, outcome: GateOutcome, measured: Measurement) -> StageRun:
     """The stage with the checkpoint decided and the last figures that people see."""
     report_results = measured.results_of(SetUse.REPORT)
-    return replace(
-        stage,
-        checkpoints=tuple(checkpoint if c.id == checkpoint.id else c for c in stage.checkpoints),
+    scores, results = measured.scores_of(SetUse.CONTROL), measured.results_of(SetUse.CONTROL)
+    last = replace(
+        stage.last,
         forgetting=checkpoint.forgetting,
         worst_set=outcome.worst.retention_set if outcome.worst else "",
-        scores=measured.scores_of(SetUse.CONTROL),
-        results=measured.results_of(SetUse.CONTROL),
-        report_scores=measured.scores_of(SetUse.REPORT) if report_results else stage.report_scores,
-        report_results=report_results or stage.report_results,
+        scores=scores,
+        results=results,
+        report_scores=measured.scores_of(SetUse.REPORT) if report_results else stage.last.report_scores,
+        report_results=report_results or stage.last.report_results,
+    )
+    finite = bool(results) and all(r.finite for r in results) and all(s.finite for s in scores)
+    return replace(
+        stage, branch=stage.branch.with_checkpoint(checkpoint), gate=replace(stage.gate, finite=finite), last=last
     )
 
 

@@ -36,7 +36,7 @@ def controller_of(spec: PipelineSpec, stage: StageRun) -> StageController:
 
 def with_effective_shares(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint with the share of each set that its weights have felt."""
-    before = stage.known_at(checkpoint.boundary - 1)
+    before = stage.branch.known_at(checkpoint.boundary - 1)
     trained = mix_from(stage, checkpoint.boundary - 1, lag=spec.evaluation.decision_lag).shares
     felt = effective_shares(
         controller_of(spec, stage),
@@ -51,24 +51,23 @@ def with_effective_shares(spec: PipelineSpec, stage: StageRun, checkpoint: Check
 def with_scores(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> StageRun:
     """The stage with what one boundary says about how its scores fall, and about c of each retention set."""
     scores, step = measured.scores_of(SetUse.CONTROL), checkpoint.ref.step
-    return replace(
-        stage,
-        recent=append_score(stage.recent, step, scores, adjusted_step=stage.adjusted_step),
-        constants=update_estimate(
-            controller_of(spec, stage), stage.constants, scores, checkpoint.felt, step=checkpoint.ref.step
-        ),
+    remembered = replace(
+        stage.gate,
+        recent=append_score(stage.gate.recent, step, scores, adjusted_step=stage.gate.adjusted_step),
+        constants=update_estimate(controller_of(spec, stage), stage.gate.constants, scores, checkpoint.felt, step=step),
     )
+    return replace(stage, gate=remembered)
 
 
 def observed(stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> Observed:
     """What a controller knows at this boundary."""
     return Observed(
         step=checkpoint.ref.step,
-        mix=stage.mix,
-        adjusted_step=stage.adjusted_step,
+        mix=stage.branch.mix,
+        adjusted_step=stage.gate.adjusted_step,
         effective_shares=checkpoint.felt,
-        constants=stage.constants,
-        recent=stage.recent,
+        constants=stage.gate.constants,
+        recent=stage.gate.recent,
         scores=measured.scores_of(SetUse.CONTROL),
     )
 
@@ -84,8 +83,8 @@ def gate_input(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, meas
         projected=project(controller, known),
         onward=project_onward(controller, known),
         not_finite=not_finite(stage, checkpoint, measured),
-        watched=stage.watched,
-        may_climb=checkpoint.ref.step > stage.adjusted_step,
+        watched=stage.gate.watched,
+        may_climb=checkpoint.ref.step > stage.gate.adjusted_step,
         replayed=replayed_in(stage),
         gauges=frozenset(score.retention_set for score in measured.scores if is_gauge(score.retention_set)),
     )
@@ -93,4 +92,4 @@ def gate_input(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, meas
 
 def replayed_in(stage: StageRun) -> frozenset[str]:
     """Sets whose text is trained on beside what the stage is to learn."""
-    return frozenset(name for name, share in stage.mix.shares.items() if share > 0)
+    return frozenset(name for name, share in stage.branch.mix.shares.items() if share > 0)

@@ -34,32 +34,33 @@ def should_interpolate(state: RunState, stage: StageRun, checkpoint: Checkpoint)
 
 def unmeasured(state: RunState, stage: StageRun) -> tuple[float, ...]:
     """Points that have not been measured yet, from the parent on."""
-    known = {found.point for found in stage.line}
+    known = {found.point for found in stage.known_interpolation.points}
     asked = {PARENT, *state.spec.forgetting.interpolation.points}
     return tuple(point for point in sorted(asked) if point not in known)
 
 
 def questions(state: RunState, stage: StageRun) -> tuple[Evaluate | WritePoint, ...]:
     """What is outstanding about the line of a stage's result: points to measure, then the chosen one to write."""
-    result, parent = stage.at_boundary(stage.plan.boundaries), parent_of(state, stage)
-    if result is None or parent is None or stage.held_rollback is not None:
+    known = stage.known_interpolation
+    result, parent = stage.branch.at_boundary(stage.plan.boundaries), parent_of(state, stage)
+    if result is None or parent is None or stage.gate.held_rollback is not None:
         return ()
-    tried = f"-try{stage.line_failed + 1}" if stage.line_failed else ""
-    if stage.chosen_point is not None and stage.newest == result:
-        written = f"-point-{stage.chosen_point:g}"
+    tried = f"-try{known.failed + 1}" if known.failed else ""
+    if known.chosen is not None and stage.branch.newest == result:
+        written = f"-point-{known.chosen:g}"
         write = WritePoint(
             order_id=f"{result.id}{written}{tried}",
             checkpoint_id=f"{result.id}{written}",
             stage_index=stage.plan.index,
             attempt=result.attempt,
-            point=stage.chosen_point,
+            point=known.chosen,
             result=result.ref,
             parent=parent,
             uri=f"{result.ref.uri}{written}",
-            after_s=stage.line_pause_s,
+            after_s=known.pause_s,
         )
         return (write,)
-    if result.measurement is None or stage.chosen_point is not None or not should_interpolate(state, stage, result):
+    if result.measurement is None or known.chosen is not None or not should_interpolate(state, stage, result):
         return ()
     name = f"{state.id}-{stage.plan.index}-{result.attempt}-{result.ref.step}"
     return tuple(
@@ -74,7 +75,7 @@ def questions(state: RunState, stage: StageRun) -> tuple[Evaluate | WritePoint, 
             train_loss_nats=result.train_loss_nats,
             point=point,
             parent=parent,
-            after_s=stage.line_pause_s,
+            after_s=known.pause_s,
         )
         for point in unmeasured(state, stage)
     )

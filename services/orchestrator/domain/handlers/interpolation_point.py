@@ -15,9 +15,9 @@ def on_point_written(state: RunState, event: PointWritten) -> tuple[RunState, tu
     It stands one boundary after the result, from which it was made; training never goes on from it.
     """
     stage = fence.stage_of(state, event.stage_index)
-    result = stage.at_boundary(stage.plan.boundaries)
+    result = stage.branch.at_boundary(stage.plan.boundaries)
     asked = {(q.point, q.attempt) for q in questions(state, stage)}
-    if result is None or stage.chosen_point != event.point or (event.point, event.attempt) not in asked:
+    if result is None or stage.known_interpolation.chosen != event.point or (event.point, event.attempt) not in asked:
         return state, ()
     written = replace(
         result,
@@ -38,9 +38,8 @@ def on_point_written(state: RunState, event: PointWritten) -> tuple[RunState, tu
     )
     stage = replace(
         stage,
-        checkpoints=(*stage.checkpoints, written),
-        checkpoint_count=stage.checkpoint_count + 1,
-        line_tries=0,
-        line_pause_s=0.0,
+        branch=replace(stage.branch, checkpoints=(*stage.branch.checkpoints, written)),
+        interpolation=replace(stage.known_interpolation, tries=0, pause_s=0.0),
+        last=replace(stage.last, checkpoint_count=stage.last.checkpoint_count + 1),
     )
     return state.with_stage(stage), (RecordCheckpoint(checkpoint=written),)

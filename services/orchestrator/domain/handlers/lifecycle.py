@@ -11,7 +11,16 @@ from services.orchestrator.domain.handlers.rollback import begin_rollback
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.commands import Action, RecordDecision
 from services.orchestrator.domain.run.events import Admitted, Approved, Cancelled, Retried
-from services.orchestrator.domain.run.state import Checkpoint, Job, Phase, RunState, RunStatus, StageRun, StageStatus
+from services.orchestrator.domain.run.state import (
+    Branch,
+    Checkpoint,
+    Job,
+    Phase,
+    RunState,
+    RunStatus,
+    StageRun,
+    StageStatus,
+)
 from services.orchestrator.domain.spec.plan import plan
 
 Outcome = tuple[RunState, tuple[Action, ...]]
@@ -27,7 +36,9 @@ def new_run(
     now_s: float,
 ) -> RunState:
     """A run as it is created: PENDING, every stage locked until the one before it is complete."""
-    stages = tuple(StageRun(plan=planned, mix=Mix(shares=dict(planned.shares))) for planned in plan(spec))
+    stages = tuple(
+        StageRun(plan=planned, branch=Branch(mix=Mix(shares=dict(planned.shares)))) for planned in plan(spec)
+    )
     return RunState(
         id=run_id,
         spec=spec,
@@ -80,7 +91,8 @@ def on_approved(state: RunState, event: Approved) -> Outcome:
     if event.action is ApproveAction.ACCEPT:
         newest = _acceptable(stage)
         state, record = _approval(state, stage, Verdict.ACCEPT, f"accepted as it is{said}", event)
-        state, actions = complete_stage(state, replace(stage, held_rollback=None), newest, event.now_s)
+        stage = replace(stage, gate=replace(stage.gate, held_rollback=None))
+        state, actions = complete_stage(state, stage, newest, event.now_s)
         return state, (record, *actions)
     state, stage, actions = _continue(state, stage)
     state, record = _approval(state, stage, Verdict.ROLL_BACK, f"one more retry{said}", event)
@@ -89,10 +101,11 @@ def on_approved(state: RunState, event: Approved) -> Outcome:
 
 def _acceptable(stage: StageRun) -> Checkpoint:
     """The checkpoint that a person can accept. Raises FailedPrecondition where there is none."""
-    newest = stage.newest
-    if newest is not None and newest.boundary < stage.decided_boundary:
+    newest = stage.branch.newest
+    decided = stage.branch.decided_boundary
+    if newest is not None and newest.boundary < decided:
         raise FailedPrecondition(
-            f"the checkpoint at boundary {stage.decided_boundary} of {stage.plan.name}, which was decided about, "
+            f"the checkpoint at boundary {decided} of {stage.plan.name}, which was decided about, "
             "was set aside; allowed is CONTINUE or Cancel",
             reason="NOTHING_TO_ACCEPT",
         )
@@ -101,7 +114,7 @@ def _acceptable(stage: StageRun) -> Checkpoint:
             f"stage {stage.plan.name} has no measured checkpoint to accept; allowed is CONTINUE or Cancel",
             reason="NOTHING_TO_ACCEPT",
         )
-    if not _finite(stage):
+    if not stage.gate.finite:
         raise FailedPrecondition(
             f"{newest.id} has a loss or score that is not a finite number; allowed is CONTINUE or Cancel",
             reason="NOT_FINITE",
@@ -113,7 +126,9 @@ def _approval(
     state: RunState, stage: StageRun, verdict: Verdict, message: str, event: Approved
 ) -> tuple[RunState, RecordDecision]:
     """What a person decided is written down, and the run waits for its turn again."""
-    decision = decision_on_newest(state, stage, verdict, stage.mix, message, actor=event.actor, now_s=event.now_s)
+    decision = decision_on_newest(
+        state, stage, verdict, stage.branch.mix, message, actor=event.actor, now_s=event.now_s
+    )
     state, record = recorded(state, decision)
     pending = replace(state, status=RunStatus.PENDING, reason="", message="", queue_number=event.queue_number)
     return pending, record
@@ -128,12 +143,14 @@ def on_retried(state: RunState, event: Retried) -> Outcome:
         raise InvalidTransition("retry", state=state.status, allowed=["FAILED", "CANCELLED"])
     state, given_back = restored(state)
     stage, actions = state.current, ()  # type: tuple[StageRun | None, tuple[Action, ...]]
-    if stage is not None and stage.held_rollback is not None:
+    if stage is not None and stage.gate.held_rollback is not None:
         state, stage, actions = _continue(state, stage)
     elif stage is not None:
         ready = StageStatus.READY if stage.status is StageStatus.FAILED else stage.status
-        checkpoints = tuple(replace(c, evaluation_tries=0, evaluation_pause_s=0.0) for c in stage.checkpoints)
-        stage = replace(stage, status=ready, ended_s=0.0, checkpoints=checkpoints, line_tries=0, line_pause_s=0.0)
+        checkpoints = tuple(replace(c, evaluation_tries=0, evaluation_pause_s=0.0) for c in stage.branch.checkpoints)
+        stage = replace(stage, status=ready, ended_s=0.0, branch=replace(stage.branch, checkpoints=checkpoints))
+        if stage.interpolation is not None:
+            stage = replace(stage, interpolation=replace(stage.interpolation, tries=0, pause_s=0.0))
         state = state.with_stage(stage)
     return replace(
         state, status=RunStatus.PENDING, reason="", message="", queue_number=event.queue_number, restarts=0, ended_s=0.0
@@ -142,15 +159,10 @@ def on_retried(state: RunState, event: Retried) -> Outcome:
 
 def _continue(state: RunState, stage: StageRun) -> tuple[RunState, StageRun, tuple[Action, ...]]:
     """Carry out the rollback that was held back, with one retry more."""
-    rollback = stage.held_rollback
-    stage = replace(
-        stage, status=StageStatus.READY, held_rollback=None, extra_retries=stage.extra_retries + 1, ended_s=0.0
-    )
+    rollback = stage.gate.held_rollback
+    gate = replace(stage.gate, held_rollback=None, extra_retries=stage.gate.extra_retries + 1)
+    stage = replace(stage, status=StageStatus.READY, gate=gate, ended_s=0.0)
     if rollback is None:
         return state.with_stage(stage), stage, ()
     state, actions = begin_rollback(state, stage, rollback)
     return state, state.stages[stage.plan.index], actions
-
-
-def _finite(stage: StageRun) -> bool:
-    return all(r.finite for r in stage.results) and all(s.finite for s in stage.scores) and bool(stage.results)

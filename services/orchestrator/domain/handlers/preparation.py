@@ -96,4 +96,4 @@ def _measured_out(state: RunState, stage: StageRun, prepared: PreparedData) -> S
         passes=made.passes,
     )
     mix = Mix(shares=dict(plan.shares))
-    return replace(stage, plan=plan, mix=mix, line_mix=mix)
+    return replace(stage, plan=plan, branch=replace(stage.branch, mix=mix, start_mix=mix))

@@ -20,44 +20,48 @@ def begin_pruning(state: RunState) -> tuple[RunState, tuple[Action, ...]]:
     """Give up what is not kept: from here on nothing is gone on from it, and its files may be deleted."""
     records: list[Action] = []
     for stage in state.stages:
-        newest, interim = stage.newest_trained, stage.interim
+        newest, interim = stage.branch.newest_trained, stage.branch.interim
         if interim is not None and newest is not None and newest.ref.step >= interim.ref.step:
             given_up = replace(interim, status=CheckpointStatus.PRUNING)
-            stage = replace(stage, interim=None, pruning=(*stage.pruning, given_up))
+            branch = replace(stage.branch, interim=None, pruning=(*stage.branch.pruning, given_up))
+            stage = replace(stage, branch=branch)
             state = state.with_stage(stage)
             records.append(RecordCheckpoint(checkpoint=given_up))
         kept = kept_ids(stage, state.spec.checkpoints.keep_last)
         pruned = tuple(
-            replace(c, status=CheckpointStatus.PRUNING, measurement=None) for c in stage.checkpoints if c.id not in kept
+            replace(c, status=CheckpointStatus.PRUNING, measurement=None)
+            for c in stage.branch.checkpoints
+            if c.id not in kept
         )
         if pruned:
-            rest = tuple(c for c in stage.checkpoints if c.id in kept)
-            state = state.with_stage(replace(stage, checkpoints=rest, pruning=(*stage.pruning, *pruned)))
+            rest = tuple(c for c in stage.branch.checkpoints if c.id in kept)
+            branch = replace(stage.branch, checkpoints=rest, pruning=(*stage.branch.pruning, *pruned))
+            state = state.with_stage(replace(stage, branch=branch))
             records += [RecordCheckpoint(checkpoint=c) for c in pruned]
     return state, tuple(records)
 
 
 def to_delete(state: RunState) -> tuple[Checkpoint, ...]:
     """Checkpoints whose files are to be deleted: nothing goes on from them any more."""
-    return tuple(c for stage in state.stages for c in (*stage.voided, *stage.pruning))
+    return tuple(c for stage in state.stages for c in (*stage.branch.voided, *stage.branch.pruning))
 
 
 def kept_ids(stage: StageRun, keep_last: int) -> frozenset[str]:
     """Ids of the checkpoints of one stage that stay."""
-    kept = {c.id for c in stage.checkpoints[-keep_last:]}
-    kept |= {c.id for c in stage.checkpoints if c.severity is None or not c.status.usable}
-    good = [c for c in stage.checkpoints if c.good]
+    kept = {c.id for c in stage.branch.checkpoints[-keep_last:]}
+    kept |= {c.id for c in stage.branch.checkpoints if c.severity is None or not c.status.usable}
+    good = [c for c in stage.branch.checkpoints if c.good]
     kept |= {c.id for c in good[-1:]}
     best = best_of(stage)
     kept |= {best.id} if best else set()
     if stage.status is StageStatus.COMPLETE:
-        kept |= {c.id for c in stage.checkpoints if stage.accepted and c.ref.uri == stage.accepted.uri}
+        kept |= {c.id for c in stage.branch.checkpoints if stage.accepted and c.ref.uri == stage.accepted.uri}
     else:
         kept |= {c.id for c in way_back(good)}
-        targets = {r.boundary for r in (stage.pending_rollback, stage.held_rollback) if r is not None}
-        kept |= {c.id for c in stage.checkpoints if c.boundary in targets}
-    if stage.resume is not None:
-        kept |= {c.id for c in stage.checkpoints if c.ref.uri == stage.resume.uri}
+        targets = {r.boundary for r in (stage.branch.pending_rollback, stage.gate.held_rollback) if r is not None}
+        kept |= {c.id for c in stage.branch.checkpoints if c.boundary in targets}
+    if stage.attempt.resume is not None:
+        kept |= {c.id for c in stage.branch.checkpoints if c.ref.uri == stage.attempt.resume.uri}
     return frozenset(kept)
 
 
@@ -72,5 +76,5 @@ def way_back(good: list[Checkpoint]) -> list[Checkpoint]:
 
 def best_of(stage: StageRun) -> Checkpoint | None:
     """The checkpoint with the lowest loss on the target among those with a good verdict."""
-    good = [c for c in stage.checkpoints if c.good and c.target_loss_nats is not None]
+    good = [c for c in stage.branch.checkpoints if c.good and c.target_loss_nats is not None]
     return min(good, key=lambda c: c.target_loss_nats if c.target_loss_nats is not None else math.inf, default=None)

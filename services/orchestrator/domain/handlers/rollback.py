@@ -26,20 +26,20 @@ def choose_rollback(
     `worst_set` is empty when something was no number: then only the learning rate can help, and no halving is undone.
     """
     boundary, where = _target(stage, below=failed.boundary)
-    if failed.ref.step <= stage.adjusted_step:
+    if failed.ref.step <= stage.gate.adjusted_step:
         # This checkpoint was trained before the last adjustment: going back with that one is change enough.
-        return Rollback(boundary=boundary, mix=stage.mix), f"{where} with the adjustment made since"
+        return Rollback(boundary=boundary, mix=stage.branch.mix), f"{where} with the adjustment made since"
     if not worst_set:
-        mix, changed = climb(stage.mix, "", ladder)
+        mix, changed = climb(stage.branch.mix, "", ladder)
         return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
     # Before the line's start too, what failed is the line's mix: to go back further with less than that were no change.
-    held = stage.line_mix if boundary < stage.line_boundary else mix_from(stage, boundary, lag=lag)
-    now = replace(stage.mix, lr_scale=held.lr_scale)
+    held = stage.branch.start_mix if boundary < stage.branch.start_boundary else mix_from(stage, boundary, lag=lag)
+    now = replace(stage.branch.mix, lr_scale=held.lr_scale)
     mix, changed = climb(now, worst_set, ladder)
     if mix.lr_scale != now.lr_scale and now != held:
         # No rung of replay is left, but from the target on the shares are higher than they were: that is change enough.
         mix, changed = now, "with the replay shares reached since"
-    if held.lr_scale != stage.mix.lr_scale:
+    if held.lr_scale != stage.branch.mix.lr_scale:
         changed += f", from learning rate x {held.lr_scale:g} again"
     return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
 
@@ -47,25 +47,25 @@ def choose_rollback(
 def measured_anew(stage: StageRun, failed: Checkpoint) -> tuple[Rollback, str]:
     """Where to go back to when a measurement is wrong: nothing is changed, for nothing is known to be bad."""
     boundary, where = _target(stage, below=failed.boundary)
-    return Rollback(boundary=boundary, mix=stage.mix), f"{where} with nothing changed"
+    return Rollback(boundary=boundary, mix=stage.branch.mix), f"{where} with nothing changed"
 
 
 def rollback_from_start(stage: StageRun, ladder: Ladder) -> tuple[Rollback, str]:
     """Where to go back to when training itself failed (its loss is no number) after the newest checkpoint."""
     boundary, where = _target(stage, below=stage.plan.boundaries + 1)
-    mix, changed = climb(stage.mix, "", ladder)
+    mix, changed = climb(stage.branch.mix, "", ladder)
     return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
 
 
 def _target(stage: StageRun, *, below: int) -> tuple[int, str]:
     """Boundary to go back to and how people are told: 0 is the stage's start."""
     below = min(below, stage.plan.boundaries)  # from the stage's end there is nothing to train
-    good = [c for c in stage.checkpoints if c.boundary < below and c.good]
+    good = [c for c in stage.branch.checkpoints if c.boundary < below and c.good]
     said = ""
-    if good and good[-1].ref.step in stage.rollback_steps:
+    if good and good[-1].ref.step in stage.gate.rollback_steps:
         tried = good[-1].ref.step
         said = f" (step {tried} was gone back to before)"
-        good = [c for c in good if c.ref.step not in stage.rollback_steps and 2 * c.ref.step <= tried]
+        good = [c for c in good if c.ref.step not in stage.gate.rollback_steps and 2 * c.ref.step <= tried]
     if not good:
         return 0, f"back to the stage's start{said}"
     return good[-1].boundary, f"back to step {good[-1].ref.step}{said}"
@@ -73,43 +73,46 @@ def _target(stage: StageRun, *, below: int) -> tuple[int, str]:
 
 def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tuple[RunState, tuple[Action, ...]]:
     """Void what lies after the target, count a retry, and leave the rest to the next BeginAttempt."""
-    after = tuple(c for c in stage.checkpoints if c.boundary > rollback.boundary)
-    interim = (stage.interim,) if stage.interim is not None else ()
+    after = tuple(c for c in stage.branch.checkpoints if c.boundary > rollback.boundary)
+    interim = (stage.branch.interim,) if stage.branch.interim is not None else ()
     voided = tuple(replace(c, status=CheckpointStatus.VOID, measurement=None) for c in (*after, *interim))
     stage = replace(
         stage,
-        checkpoints=tuple(c for c in stage.checkpoints if c.boundary <= rollback.boundary),
-        voided=(*stage.voided, *voided),
-        checkpoint_count=rollback.boundary,
-        interim=None,
-        pending_rollback=rollback,
-        mix=rollback.mix,
-        rollback_steps=(*stage.rollback_steps, stage.plan.boundary_step(rollback.boundary)),
-        retries=stage.retries + 1,
-        watched=0,
-        line=(),
-        line_tries=0,
-        line_pause_s=0.0,
-        chosen_point=None,
+        branch=replace(
+            stage.branch,
+            checkpoints=tuple(c for c in stage.branch.checkpoints if c.boundary <= rollback.boundary),
+            voided=(*stage.branch.voided, *voided),
+            interim=None,
+            pending_rollback=rollback,
+            mix=rollback.mix,
+        ),
+        gate=replace(
+            stage.gate,
+            rollback_steps=(*stage.gate.rollback_steps, stage.plan.boundary_step(rollback.boundary)),
+            retries=stage.gate.retries + 1,
+            watched=0,
+        ),
+        interpolation=stage.without_interpolation,
+        last=replace(stage.last, checkpoint_count=rollback.boundary),
     )
     return state.with_stage(stage), tuple(RecordCheckpoint(checkpoint=c) for c in voided)
 
 
-def enter_line(stage: StageRun, *, lag: int) -> StageRun:
-    """Start the line that a pending rollback asks for; without one the present line goes on."""
-    rollback = stage.pending_rollback
-    stage = replace(stage, cut=None)
+def enter_branch(stage: StageRun, *, lag: int) -> StageRun:
+    """Start the branch that a pending rollback asks for; without one the present branch goes on."""
+    rollback = stage.branch.pending_rollback
+    stage = replace(stage, attempt=replace(stage.attempt, cut=None))
     if rollback is None:
         return stage
-    return replace(
-        stage,
-        trail=trail_to(stage, rollback.boundary, lag=lag),
-        pending_rollback=None,
-        line_boundary=rollback.boundary,
-        line_mix=rollback.mix,
+    branch = replace(
+        stage.branch,
+        start_boundary=rollback.boundary,
+        start_mix=rollback.mix,
         mix=rollback.mix,
         verdicts=(),
-        # The target's own verdict was made with the old mix; from here on the new one works.
-        adjusted_step=stage.plan.boundary_step(rollback.boundary),
-        recent=(),
+        trail=trail_to(stage, rollback.boundary, lag=lag),
+        pending_rollback=None,
     )
+    # The target's own verdict was made with the old mix; from here on the new one works.
+    gate = replace(stage.gate, adjusted_step=stage.plan.boundary_step(rollback.boundary), recent=())
+    return replace(stage, branch=branch, gate=gate)

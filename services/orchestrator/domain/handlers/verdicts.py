@@ -76,7 +76,7 @@ def decide_ready(state: RunState, stage_index: int, now_s: float) -> Outcome:
         looks_at_line = should_interpolate(state, stage, checkpoint) and not not_finite(stage, checkpoint, measured)
         if looks_at_line and unmeasured_points(state, stage):
             break
-        points = (*stage.line, line_point(RESULT, measured)) if looks_at_line else ()
+        points = (*stage.known_interpolation.points, line_point(RESULT, measured)) if looks_at_line else ()
         state, made = _decide(state, stage, checkpoint, measured, points, now_s)
         actions += made
     return state, actions
@@ -92,9 +92,9 @@ def restated(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Checkp
 
 def _next(stage: StageRun) -> Checkpoint | None:
     """The checkpoint to decide on next; one that was written in a result's place stands for the last boundary."""
-    newest = stage.newest
+    newest = stage.branch.newest
     written = newest is not None and newest.point is not None
-    return newest if written else stage.at_boundary(stage.decided_boundary + 1)
+    return newest if written else stage.branch.at_boundary(stage.branch.decided_boundary + 1)
 
 
 def _decide(
@@ -149,7 +149,7 @@ def _answer(
         return _turn_back(spec, stage, checkpoint, outcome)
     if outcome.verdict in (Verdict.CONTINUE, Verdict.ADJUST) and not outcome.keeps_mix:
         return _go_on(spec, stage, checkpoint, measured, outcome)
-    return _Answer(verdict=outcome.verdict, mix=stage.mix, message=outcome.message)
+    return _Answer(verdict=outcome.verdict, mix=stage.branch.mix, message=outcome.message)
 
 
 def _go_on(
@@ -158,10 +158,10 @@ def _go_on(
     """Train on, with another mix where the controllers choose one."""
     something_kept = bool(stage.plan.retention_sets) and outcome.severity is not Severity.UNRESOLVED
     if outcome.verdict is Verdict.CONTINUE and not something_kept:
-        return _Answer(verdict=Verdict.CONTINUE, mix=stage.mix, message=outcome.message)
+        return _Answer(verdict=Verdict.CONTINUE, mix=stage.branch.mix, message=outcome.message)
     mix, changed = next_mix(controller_of(spec, stage), observed(stage, checkpoint, measured), outcome)
     return _Answer(
-        verdict=Verdict.CONTINUE if mix == stage.mix else Verdict.ADJUST,
+        verdict=Verdict.CONTINUE if mix == stage.branch.mix else Verdict.ADJUST,
         mix=mix,
         message=f"{outcome.message}; {changed}" if changed else outcome.message,
     )
@@ -174,11 +174,11 @@ def _turn_back(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, outc
     else:
         lag, ladder = spec.evaluation.decision_lag, ladder_of(spec.forgetting)
         rollback, changed = choose_rollback(stage, checkpoint, outcome.act_on, lag=lag, ladder=ladder)
-        mix, changed = with_anticipated_shares(controller_of(spec, stage), stage.constants, rollback.mix, changed)
+        mix, changed = with_anticipated_shares(controller_of(spec, stage), stage.gate.constants, rollback.mix, changed)
         rollback = replace(rollback, mix=mix)
     allowed = allowed_retries(spec, stage)
-    if outcome.verdict is Verdict.ROLL_BACK and stage.retries < allowed:
-        at = stage.at_boundary(rollback.boundary)
+    if outcome.verdict is Verdict.ROLL_BACK and stage.gate.retries < allowed:
+        at = stage.branch.at_boundary(rollback.boundary)
         return _Answer(
             verdict=Verdict.ROLL_BACK,
             mix=rollback.mix,
@@ -193,15 +193,17 @@ def _turn_back(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, outc
 
 def allowed_retries(spec: PipelineSpec, stage: StageRun) -> int:
     """Rollbacks that a stage may make, those that a person granted among them."""
-    return (spec.forgetting.max_retries or 0) + stage.extra_retries
+    return (spec.forgetting.max_retries or 0) + stage.gate.extra_retries
 
 
 def _adjusted(stage: StageRun, checkpoint: Checkpoint, answer: _Answer, outcome: GateOutcome, *, lag: int) -> StageRun:
     """The stage with the mix that was chosen, and with how long a score has been watched."""
     if answer.verdict is Verdict.ADJUST:
         heard = adjustment_step(stage, checkpoint.boundary, lag=lag)
-        stage = replace(stage, mix=answer.mix, adjusted_step=heard)
-    return replace(stage, watched=stage.watched + 1 if outcome.in_doubt else 0)
+        gate = replace(stage.gate, adjusted_step=heard)
+        stage = replace(stage, branch=replace(stage.branch, mix=answer.mix), gate=gate)
+    watched = stage.gate.watched + 1 if outcome.in_doubt else 0
+    return replace(stage, gate=replace(stage.gate, watched=watched))
 
 
 def _decision(
@@ -260,14 +262,15 @@ def _carry_out(
     """Do what was decided. Workers hear of it by the verdict that is stored here."""
     if chosen is not None and answer.verdict is Verdict.INTERPOLATE:
         # Workers hear nothing of it: the last boundary has no verdict before the written point has been measured.
-        return state.with_stage(replace(stage, chosen_point=chosen.point)), ()
+        interpolation = replace(stage.known_interpolation, chosen=chosen.point)
+        return state.with_stage(replace(stage, interpolation=interpolation)), ()
     record = VerdictRecord(boundary=decision.boundary, verdict=answer.verdict, mix=answer.mix, message=answer.message)
-    stage = replace(stage, verdicts=(*stage.verdicts, record))
+    stage = replace(stage, branch=replace(stage.branch, verdicts=(*stage.branch.verdicts, record)))
     state = state.with_stage(stage)
     if answer.verdict is Verdict.ROLL_BACK and answer.rollback is not None:
         return begin_rollback(state, stage, answer.rollback)
     if answer.verdict is Verdict.STOP:
-        held = replace(stage, held_rollback=answer.rollback)
+        held = replace(stage, gate=replace(stage.gate, held_rollback=answer.rollback))
         reason = outcome.hold_reason or "RETRIES_USED_UP"
         return suspend(state, held, reason, answer.message, decision.time_s), ()
     if answer.verdict is Verdict.ACCEPT:

@@ -10,7 +10,7 @@ from services.orchestrator.domain.handlers.damage import WORKER, set_aside
 from services.orchestrator.domain.handlers.decision import decision_on_newest, recorded
 from services.orchestrator.domain.handlers.jobs import on_told_to_leave
 from services.orchestrator.domain.handlers.preparation import on_prepared
-from services.orchestrator.domain.handlers.rollback import begin_rollback, enter_line, rollback_from_start
+from services.orchestrator.domain.handlers.rollback import begin_rollback, enter_branch, rollback_from_start
 from services.orchestrator.domain.handlers.verdicts import allowed_retries, decide_ready
 from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run import fence
@@ -18,7 +18,7 @@ from services.orchestrator.domain.run.backoff import PASSING_REASONS
 from services.orchestrator.domain.run.commands import Action
 from services.orchestrator.domain.run.events import AttemptAsked, ProgressReported, StageEnded
 from services.orchestrator.domain.run.plausible import check_progress
-from services.orchestrator.domain.run.state import Phase, RunState, RunStatus, StageRun, StageStatus
+from services.orchestrator.domain.run.state import Attempt, Phase, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 
 Outcome = tuple[RunState, tuple[Action, ...]]
@@ -36,7 +36,7 @@ def on_attempt_asked(state: RunState, event: AttemptAsked) -> Outcome:
     stage = state.current
     if state.status is not RunStatus.RUNNING or stage is None:
         return state, ()
-    present = state.prepare_request_id if state.prepared is None else stage.request_id
+    present = state.prepare_request_id if state.prepared is None else stage.attempt.request_id
     if event.request_id and event.request_id == present:
         return state, ()
     if event.request_id in state.used_requests:
@@ -70,26 +70,35 @@ def _begin(state: RunState, stage: StageRun, event: AttemptAsked) -> Outcome:
 
 
 def _next_attempt(stage: StageRun, event: AttemptAsked, *, lag: int) -> StageRun:
-    stage = enter_line(stage, lag=lag)
-    resume = stage.resume_point
-    return replace(
-        stage,
-        status=StageStatus.RUNNING,
-        attempt=stage.attempt + 1,
+    stage = enter_branch(stage, lag=lag)
+    resume, costs = stage.branch.resume_point, stage.costs
+    begun = Attempt(
+        number=stage.attempt.number + 1,
         request_id=event.request_id,
         resume=resume.ref if resume else None,
         resume_boundary=resume.boundary if resume else 0,
         reached=resume.boundary if resume else 0,
-        step=resume.ref.step if resume else 0,
-        tokens=resume.ref.tokens if resume else 0,
+    )
+    return replace(
+        stage,
+        status=StageStatus.RUNNING,
+        attempt=begun,
+        last=replace(
+            stage.last,
+            step=resume.ref.step if resume else 0,
+            tokens=resume.ref.tokens if resume else 0,
+            upload_failures=0,
+        ),
+        costs=replace(
+            costs,
+            earlier_wait_s=costs.earlier_wait_s + costs.wait_s,
+            earlier_stall_s=costs.earlier_stall_s + costs.stall_s,
+            earlier_train_s=costs.earlier_train_s + costs.train_s,
+            wait_s=0.0,
+            stall_s=0.0,
+            train_s=0.0,
+        ),
         started_s=stage.started_s or event.now_s,
-        earlier_wait_s=stage.earlier_wait_s + stage.wait_s,
-        earlier_stall_s=stage.earlier_stall_s + stage.stall_s,
-        earlier_train_s=stage.earlier_train_s + stage.train_s,
-        wait_s=0.0,
-        stall_s=0.0,
-        train_s=0.0,
-        upload_failures=0,
     )
 
 
@@ -105,23 +114,20 @@ def on_progress(state: RunState, event: ProgressReported) -> Outcome:
     if stage.status is not StageStatus.RUNNING:
         return state, ()
     check_progress(stage.plan, event)
-    moved = event.step >= stage.step and not stage.gives_up
-    return state.with_stage(
-        replace(
-            stage,
-            step=event.step if moved else stage.step,
-            tokens=event.tokens if moved else stage.tokens,
-            train_loss_nats=event.train_loss_nats,
-            learning_rate=event.learning_rate,
-            tokens_per_second=event.tokens_per_second,
-            pace=event.tokens_per_second or stage.pace,
-            curriculum_level=event.curriculum_level,
-            wait_s=event.wait_s,
-            stall_s=event.stall_s,
-            train_s=event.train_s,
-            upload_failures=event.upload_failures,
-        )
-    ), ()
+    moved = event.step >= stage.last.step and not stage.gives_up
+    last = replace(
+        stage.last,
+        step=event.step if moved else stage.last.step,
+        tokens=event.tokens if moved else stage.last.tokens,
+        train_loss_nats=event.train_loss_nats,
+        learning_rate=event.learning_rate,
+        tokens_per_second=event.tokens_per_second,
+        pace=event.tokens_per_second or stage.last.pace,
+        curriculum_level=event.curriculum_level,
+        upload_failures=event.upload_failures,
+    )
+    costs = replace(stage.costs, wait_s=event.wait_s, stall_s=event.stall_s, train_s=event.train_s)
+    return state.with_stage(replace(stage, last=last, costs=costs)), ()
 
 
 def on_stage_ended(state: RunState, event: StageEnded) -> Outcome:
@@ -164,8 +170,8 @@ def _not_finite(state: RunState, stage: StageRun, event: StageEnded) -> Outcome:
     """Training itself came to NaN: the same as a stop at a boundary, back with a smaller learning rate."""
     rollback, changed = rollback_from_start(stage, ladder_of(state.spec.forgetting))
     allowed = allowed_retries(state.spec, stage)
-    goes_back = stage.retries < allowed and math.isfinite(rollback.mix.lr_scale)
-    at = stage.at_boundary(rollback.boundary)
+    goes_back = stage.gate.retries < allowed and math.isfinite(rollback.mix.lr_scale)
+    at = stage.branch.at_boundary(rollback.boundary)
     message = f"{event.message}; {changed}"
     if not goes_back:
         message += f"; all {allowed} retries are used: Approve (ACCEPT or CONTINUE) or Cancel"
@@ -173,14 +179,14 @@ def _not_finite(state: RunState, stage: StageRun, event: StageEnded) -> Outcome:
     decision = replace(
         decision_on_newest(state, stage, verdict, rollback.mix, message, actor="gate", now_s=event.now_s),
         severity=Severity.STOP,
-        step=stage.step,
+        step=stage.last.step,
         forgetting=None,
         target=at.ref if goes_back and at else None,
         recommendations=recommendations(Severity.STOP, limits_of(state.spec.forgetting)),
     )
     state, record = recorded(state, decision)
     if not goes_back:
-        held = replace(stage, held_rollback=rollback)
+        held = replace(stage, gate=replace(stage.gate, held_rollback=rollback))
         return suspend(state, held, "RETRIES_USED_UP", message, event.now_s), (record,)
     state, actions = begin_rollback(state, stage, rollback)
     return state, (record, *actions)

@@ -24,21 +24,21 @@ class Directive:
 def directive_at(stage: StageRun, boundary: int, *, lag: int) -> Directive | None:
     """The directive at a boundary, or None as long as the verdict that it carries has not been made."""
     judged = judged_at(stage, boundary, lag=lag)
-    if boundary < stage.line_boundary:
+    if boundary < stage.branch.start_boundary:
         mix = mix_from(stage, boundary, lag=lag)
         return Directive(verdict=Verdict.CONTINUE, mix=mix, message="on the way to where the line starts")
-    if stage.cut is not None and judged >= stage.cut:
-        mix = mix_from(stage, stage.cut - 1, lag=lag)
+    if stage.attempt.cut is not None and judged >= stage.attempt.cut:
+        mix = mix_from(stage, stage.attempt.cut - 1, lag=lag)
         return Directive(
             verdict=Verdict.ROLL_BACK, mix=mix, message="a checkpoint was set aside: begin again before it"
         )
-    for record in stage.verdicts:
+    for record in stage.branch.verdicts:
         if record.boundary <= judged and record.verdict in _ENDS_THE_LINE:
             return Directive(verdict=record.verdict, mix=record.mix, message=record.message)
         if record.boundary == judged:
             return Directive(verdict=record.verdict, mix=record.mix, message=record.message)
-    if judged <= stage.line_boundary:
-        return Directive(verdict=Verdict.CONTINUE, mix=stage.line_mix, message="the line starts here")
+    if judged <= stage.branch.start_boundary:
+        return Directive(verdict=Verdict.CONTINUE, mix=stage.branch.start_mix, message="the line starts here")
     return None
 
 
@@ -49,13 +49,14 @@ def judged_at(stage: StageRun, boundary: int, *, lag: int) -> int:
 
 def mix_from(stage: StageRun, boundary: int, *, lag: int) -> Mix:
     """The mix that holds from a boundary on, as far as it is known: a worker that resumes there asks once more."""
-    if boundary < stage.line_boundary:
-        return next((m.mix for m in reversed(stage.trail) if m.boundary <= boundary), stage.line_mix)
-    for at in range(boundary, stage.line_boundary, -1):
-        directive = directive_at(replace(stage, cut=None), at, lag=lag)
+    if boundary < stage.branch.start_boundary:
+        return next((m.mix for m in reversed(stage.branch.trail) if m.boundary <= boundary), stage.branch.start_mix)
+    uncut = replace(stage, attempt=replace(stage.attempt, cut=None))
+    for at in range(boundary, stage.branch.start_boundary, -1):
+        directive = directive_at(uncut, at, lag=lag)
         if directive is not None:
             return directive.mix
-    return stage.line_mix
+    return stage.branch.start_mix
 
 
 def trail_to(stage: StageRun, boundary: int, *, lag: int) -> tuple[MixFrom, ...]:

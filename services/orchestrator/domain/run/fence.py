@@ -20,7 +20,7 @@ def check_submission(state: RunState, submission: int) -> None:
 def check_attempt(state: RunState, submission: int, attempt: int, stage_index: int) -> None:
     """Raises Stale unless the call comes from the present attempt of the stage (or of preparing, -1)."""
     check_submission(state, submission)
-    present = state.prepare_attempt if stage_index == PREPARING else stage_of(state, stage_index).attempt
+    present = state.prepare_attempt if stage_index == PREPARING else stage_of(state, stage_index).attempt.number
     if attempt != present:
         raise Stale(
             f"run {state.id}, stage {stage_index}: attempt {attempt} came; the present one is {present}",

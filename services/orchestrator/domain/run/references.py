@@ -6,7 +6,7 @@ from services.orchestrator.domain.run.state import RunState, RunStatus, StageSta
 
 def references_of(state: RunState) -> References:
     """What matters of one run beside the names in its text: whether it may still write, and what it may come to use."""
-    work = {stage.plan.name: stage.attempt for stage in state.stages if stage.status is not StageStatus.COMPLETE}
+    work = {stage.plan.name: stage.attempt.number for stage in state.stages if stage.status is not StageStatus.COMPLETE}
     at_work = not state.status.ended or bool(state.jobs)
     preparing = state.status is RunStatus.RUNNING and state.prepared is None
     return References(

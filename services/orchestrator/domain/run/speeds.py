@@ -13,10 +13,10 @@ def measured_speeds(runs: Iterable[RunState]) -> Speeds:
     for run in runs:
         parameters = run.prepared.parameters if run.prepared is not None else 0
         for stage in reversed(run.stages):
-            if store is None and stage.upload_s > 0 and stage.upload_bytes > 0:
-                store = stage.upload_bytes / stage.upload_s
-            if parameters and training is None and stage.pace > 0:
-                training = stage.pace * parameters
-            if parameters and evaluation is None and stage.evaluation_s > 0 and stage.evaluation_tokens > 0:
-                evaluation = stage.evaluation_tokens / stage.evaluation_s * parameters
+            if store is None and stage.costs.upload_s > 0 and stage.costs.upload_bytes > 0:
+                store = stage.costs.upload_bytes / stage.costs.upload_s
+            if parameters and training is None and stage.last.pace > 0:
+                training = stage.last.pace * parameters
+            if parameters and evaluation is None and stage.costs.evaluation_s > 0 and stage.costs.evaluation_tokens > 0:
+                evaluation = stage.costs.evaluation_tokens / stage.costs.evaluation_s * parameters
     return Speeds(training=training, evaluation=evaluation, store=store)

@@ -149,87 +149,41 @@ class MixFrom:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageRun:
-    """How one stage stands.
+class Attempt:
+    """The attempt that is under way, or was last: which one, and where it began. `reached` is the last boundary that it
+    has reached. From boundary `cut` on its work does not count: its checkpoint was set aside without a verdict."""
 
-    A *line* is the chain of checkpoints that counts. It starts at `line_boundary` with `line_mix` (the stage's start,
-    or the target of the last rollback) and goes on over job restarts; `verdicts` are those of the present line. `mix`
-    is the newest decided one. `pending_rollback` is carried out by the next BeginAttempt; `held_rollback` waits for a
-    person; `rollback_steps` are the targets of those carried out. `recent` are the last boundaries under the present
-    rung. `line` is what was measured between parent and result, `chosen_point` the one that is written in the result's
-    place; `line_tries`, `line_failed` and `line_pause_s` are for its points what a checkpoint has for its evaluation.
-
-    `tokens_per_second` is 0 while nothing moves, `pace` the last rate that was measured. `train_s` is the steps' own
-    time in this attempt. Uploads and evaluations are summed over all attempts, for what later plans say of their cost.
-
-    `checkpoints` are those of the line whose files are there. Those in `pruning` (being deleted), in `voided` (given
-    up, to be deleted) and in `damaged` (set aside; their files stay as they are) are chosen by no rule. `trail` are the
-    mixes that held before the line's start, for an attempt that has to begin there. `interim` was taken after the
-    newest boundary by workers that had to leave; `reached` is the last boundary that the present attempt has reached.
-    From boundary `cut` on the present attempt's work does not count: its checkpoint was set aside without a verdict.
-    """
-
-    plan: PlannedStage
-    status: StageStatus = StageStatus.LOCKED
-    attempt: int = 0
+    number: int = 0
     request_id: str = ""
     resume: CheckpointRef | None = None
     resume_boundary: int = 0
-    step: int = 0
-    tokens: int = 0
-    train_loss_nats: float = 0.0
-    learning_rate: float = 0.0
-    tokens_per_second: float = 0.0
-    pace: float = 0.0
-    curriculum_level: int = 0
-    wait_s: float = 0.0
-    stall_s: float = 0.0
-    upload_failures: int = 0
-    earlier_wait_s: float = 0.0
-    earlier_stall_s: float = 0.0
-    train_s: float = 0.0
-    earlier_train_s: float = 0.0
-    upload_s: float = 0.0
-    upload_bytes: int = 0
-    evaluation_s: float = 0.0
-    evaluation_tokens: int = 0
+    reached: int = 0
+    cut: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """The chain of checkpoints that counts. It starts at `start_boundary` with `start_mix` (the stage's start, or the
+    target of the last rollback) and goes on over job restarts; `verdicts` are those of this branch, `mix` the newest
+    decided one.
+
+    `checkpoints` are those whose files are there. Those in `pruning` (being deleted), in `voided` (given up, to be
+    deleted) and in `damaged` (set aside; their files stay as they are) are chosen by no rule. `interim` was taken after
+    the newest boundary by workers that had to leave. `trail` are the mixes that held before the branch's start, for an
+    attempt that has to begin there. `pending_rollback` ends it: the next attempt begins another one.
+    """
+
+    start_boundary: int = 0
+    start_mix: Mix = field(default_factory=Mix)
     mix: Mix = field(default_factory=Mix)
-    line_boundary: int = 0
-    line_mix: Mix = field(default_factory=Mix)
     verdicts: tuple[VerdictRecord, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
+    interim: Checkpoint | None = None
     voided: tuple[Checkpoint, ...] = ()
     pruning: tuple[Checkpoint, ...] = ()
     damaged: tuple[Checkpoint, ...] = ()
-    interim: Checkpoint | None = None
-    reached: int = 0
-    cut: int | None = None
     trail: tuple[MixFrom, ...] = ()
-    checkpoint_count: int = 0
-    adjusted_step: int = -1
-    watched: int = 0
-    retries: int = 0
-    extra_retries: int = 0
     pending_rollback: Rollback | None = None
-    held_rollback: Rollback | None = None
-    rollback_steps: tuple[int, ...] = ()
-    recent: tuple[Scored, ...] = ()
-    line: tuple[LinePoint, ...] = ()
-    line_tries: int = 0
-    line_failed: int = 0
-    line_pause_s: float = 0.0
-    chosen_point: float | None = None
-    constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    forgetting: float | None = None
-    worst_set: str = ""
-    scores: tuple[ForgettingScore, ...] = ()
-    results: tuple[SetResult, ...] = ()
-    report_scores: tuple[ForgettingScore, ...] = ()
-    report_results: tuple[SetResult, ...] = ()
-    accepted: CheckpointRef | None = None
-    accepted_boundary: int = 0
-    started_s: float = 0.0
-    ended_s: float = 0.0
 
     @property
     def newest(self) -> Checkpoint | None:
@@ -250,9 +204,15 @@ class StageRun:
         return newest
 
     @property
-    def gives_up(self) -> bool:
-        """Whether what the present attempt makes does not count any more: the next one begins elsewhere."""
-        return self.pending_rollback is not None or self.cut is not None
+    def registered(self) -> tuple[Checkpoint, ...]:
+        """Every checkpoint that was reported and is remembered, whatever became of it."""
+        interim = (self.interim,) if self.interim is not None else ()
+        return (*self.checkpoints, *interim, *self.voided, *self.pruning, *self.damaged)
+
+    @property
+    def decided_boundary(self) -> int:
+        """The last boundary of this branch that has a verdict."""
+        return self.verdicts[-1].boundary if self.verdicts else self.start_boundary
 
     def known_at(self, boundary: int) -> Checkpoint | None:
         """The checkpoint at a boundary, also when its files are not used any more."""
@@ -263,10 +223,113 @@ class StageRun:
         """The checkpoint that counts at a boundary."""
         return next((c for c in self.checkpoints if c.boundary == boundary), None)
 
+    def with_checkpoint(self, checkpoint: Checkpoint) -> "Branch":
+        """The branch with one of its checkpoints as it is now, known by its id."""
+        return replace(self, checkpoints=tuple(checkpoint if c.id == checkpoint.id else c for c in self.checkpoints))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateMemory:
+    """What the gate and the controllers remember from one boundary to the next. The mix was changed last at
+    `adjusted_step`; a score that spans a threshold was let pass `watched` times; `retries` rollbacks were made, to
+    `rollback_steps`, and a person granted `extra_retries`; `held_rollback` waits for a person. `recent` are the last
+    boundaries under the present rung, `constants` the last estimates of c of each set (nats). `finite`: every loss and
+    score of the last control sets was a finite number, and there was one."""
+
+    adjusted_step: int = -1
+    watched: int = 0
+    retries: int = 0
+    extra_retries: int = 0
+    rollback_steps: tuple[int, ...] = ()
+    held_rollback: Rollback | None = None
+    recent: tuple[Scored, ...] = ()
+    constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    finite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolation:
+    """What was measured between a stage's parent and its result, and the point `chosen` to be written in the result's
+    place. `tries`, `failed` and `pause_s` are for its points what a checkpoint has for its evaluation."""
+
+    points: tuple[LinePoint, ...] = ()
+    chosen: float | None = None
+    tries: int = 0
+    failed: int = 0
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastFigures:
+    """The last figures, shown to people and never decided by. `tokens_per_second` is 0 while nothing moves, `pace` the
+    last rate that was measured."""
+
+    step: int = 0
+    tokens: int = 0
+    train_loss_nats: float = 0.0
+    learning_rate: float = 0.0
+    tokens_per_second: float = 0.0
+    pace: float = 0.0
+    curriculum_level: int = 0
+    upload_failures: int = 0
+    checkpoint_count: int = 0
+    forgetting: float | None = None
+    worst_set: str = ""
+    scores: tuple[ForgettingScore, ...] = ()
+    results: tuple[SetResult, ...] = ()
+    report_scores: tuple[ForgettingScore, ...] = ()
+    report_results: tuple[SetResult, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What the boundaries of a stage took, for people and for what later plans say. Waited for verdicts and uploads,
+    stood still for copies, trained: in this attempt, and in those before it (seconds). Uploads and evaluations are
+    summed over all attempts."""
+
+    wait_s: float = 0.0
+    stall_s: float = 0.0
+    train_s: float = 0.0
+    earlier_wait_s: float = 0.0
+    earlier_stall_s: float = 0.0
+    earlier_train_s: float = 0.0
+    upload_s: float = 0.0
+    upload_bytes: int = 0
+    evaluation_s: float = 0.0
+    evaluation_tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRun:
+    """How one stage stands, by concern. `accepted` is its result; `interpolation` is None before a point between its
+    parent and its result was measured."""
+
+    plan: PlannedStage
+    status: StageStatus = StageStatus.LOCKED
+    attempt: Attempt = field(default_factory=Attempt)
+    branch: Branch = field(default_factory=Branch)
+    gate: GateMemory = field(default_factory=GateMemory)
+    interpolation: Interpolation | None = None
+    last: LastFigures = field(default_factory=LastFigures)
+    costs: Costs = field(default_factory=Costs)
+    accepted: CheckpointRef | None = None
+    started_s: float = 0.0
+    ended_s: float = 0.0
+
     @property
-    def decided_boundary(self) -> int:
-        """The last boundary of the present line that has a verdict."""
-        return self.verdicts[-1].boundary if self.verdicts else self.line_boundary
+    def gives_up(self) -> bool:
+        """Whether what the present attempt makes does not count any more: the next one begins elsewhere."""
+        return self.branch.pending_rollback is not None or self.attempt.cut is not None
+
+    @property
+    def known_interpolation(self) -> Interpolation:
+        """What is known of the points between parent and result; nothing before one was measured."""
+        return self.interpolation or Interpolation()
+
+    @property
+    def without_interpolation(self) -> Interpolation | None:
+        """The interpolation given up: what is remembered is how often it failed, for a name is never used twice."""
+        return Interpolation(failed=self.known_interpolation.failed) if self.known_interpolation.failed else None
 
 
 class JobStatus(StrEnum):

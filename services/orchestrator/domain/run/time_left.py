@@ -10,16 +10,16 @@ def time_left_s(stage: StageRun) -> float | None:
     boundary still to come is taken to cost what those of this attempt cost (before its first one: those of the
     attempts before): seconds waited for uploads and verdicts and stalled by copies.
     """
-    if stage.status is not StageStatus.RUNNING or stage.pace <= 0 or not stage.step:
+    if stage.status is not StageStatus.RUNNING or stage.last.pace <= 0 or not stage.last.step:
         return None
-    tokens_per_step = stage.tokens / stage.step
-    training_s = (stage.plan.steps - stage.step) * tokens_per_step / stage.pace
-    reached = stage.newest.boundary if stage.newest else 0
+    tokens_per_step = stage.last.tokens / stage.last.step
+    training_s = (stage.plan.steps - stage.last.step) * tokens_per_step / stage.last.pace
+    reached = stage.branch.newest.boundary if stage.branch.newest else 0
     return max(0.0, training_s) + max(0, stage.plan.boundaries - reached) * _boundary_s(stage, reached)
 
 
 def _boundary_s(stage: StageRun, reached: int) -> float:
-    passed = reached - stage.resume_boundary
+    passed = reached - stage.attempt.resume_boundary
     if passed > 0:
-        return (stage.wait_s + stage.stall_s) / passed
-    return (stage.earlier_wait_s + stage.earlier_stall_s) / max(1, stage.resume_boundary)
+        return (stage.costs.wait_s + stage.costs.stall_s) / passed
+    return (stage.costs.earlier_wait_s + stage.costs.earlier_stall_s) / max(1, stage.attempt.resume_boundary)

@@ -13,7 +13,7 @@ from model.tokenization.tokenizer import Tokenizer
 from retain.values import ComputeSpec, EvaluationSpec, PipelineSpec
 from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.speeds import measured_speeds
-from services.orchestrator.domain.run.state import StageRun
+from services.orchestrator.domain.run.state import Costs, LastFigures, StageRun
 from services.orchestrator.domain.spec.boundary_cost import GAUGE_TOKENS, Speeds, boundary_cost
 from services.orchestrator.domain.spec.model_size import PRESET_SIZES, parameters_of_config, parameters_of_preset
 from services.orchestrator.domain.spec.plan import PlannedStage
@@ -158,11 +158,13 @@ def test_speeds_are_those_of_the_newest_run_that_measured_them() -> None:
     state = run()
     data = replace(prepared(state), parameters=1_000)
     stage = replace(
-        state.stages[0], pace=200.0, upload_s=4.0, upload_bytes=8_000, evaluation_s=2.0, evaluation_tokens=900
+        state.stages[0],
+        last=LastFigures(pace=200.0),
+        costs=Costs(upload_s=4.0, upload_bytes=8_000, evaluation_s=2.0, evaluation_tokens=900),
     )
     older = replace(state, prepared=data, stages=(stage,))
     assert measured_speeds([older]) == Speeds(training=200_000.0, evaluation=450_000.0, store=2_000.0)
-    newer = replace(older, stages=(replace(state.stages[0], pace=100.0),))
+    newer = replace(older, stages=(replace(state.stages[0], last=LastFigures(pace=100.0)),))
     assert measured_speeds([newer, older]) == Speeds(training=100_000.0, evaluation=450_000.0, store=2_000.0)
     assert measured_speeds([replace(newer, prepared=None)]) == Speeds()
 
@@ -191,8 +193,8 @@ def test_sizes_are_read_from_a_config() -> None:
         assert parameters_of_config(broken) is None
 
 
-def stage(**fields: float) -> StageRun:
-    return replace(run().stages[0], **fields)  # type: ignore[arg-type]
+def stage(**costs: float) -> StageRun:
+    return replace(run().stages[0], costs=Costs(**costs))  # type: ignore[arg-type]
 
 
 def test_the_share_so_far_is_that_of_all_attempts() -> None:
@@ -214,7 +216,7 @@ def test_a_stage_sums_what_its_uploads_took_and_how_fast_was_measured() -> None:
         "score 20 general=0.02",  # known already: it took no time, and says nothing about speed
     ):
         player.play(line)
-    found = player.state.stages[0]
+    found = player.state.stages[0].costs
     assert (found.upload_bytes, found.upload_s) == (1000, 2.0)
     assert (found.evaluation_s, found.evaluation_tokens) == (0.25, 200)  # two sets of 100 tokens
 

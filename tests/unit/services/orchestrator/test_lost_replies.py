@@ -9,7 +9,7 @@ import pytest
 
 from services.common.errors import NotFound, Unavailable
 from services.orchestrator.domain.run.events import ProgressReported
-from services.orchestrator.domain.run.state import Phase, RunState, RunStatus, StageStatus
+from services.orchestrator.domain.run.state import Attempt, Phase, RunState, RunStatus, StageStatus
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import spec
 
@@ -31,7 +31,7 @@ async def training(world: Offline) -> RunState:
     state = await created(world)
     await world.passed()
     state = await world.app.engine.get(state.id)
-    before, stage = state, replace(state.stages[0], status=StageStatus.RUNNING, attempt=1)
+    before, stage = state, replace(state.stages[0], status=StageStatus.RUNNING, attempt=Attempt(number=1))
     state = replace(state.with_stage(stage), sequence=state.sequence + 1, phase=Phase.TRAINING)
     world.repository.save(state, expected_sequence=before.sequence)
     await world.passed()

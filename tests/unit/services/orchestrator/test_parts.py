@@ -120,7 +120,11 @@ def test_a_state_with_a_line_half_measured_survives_the_database() -> None:
         player.play(f"score {at} general={0.2 - at / 2000} report=0.15")
     player.play("point 0.3 general=0.03 target=2.5")
     stage = player.state.stages[0]
-    assert (len(stage.line), len(stage.recent), bool(stage.checkpoints[0].felt)) == (1, 2, True)
+    assert (len(stage.known_interpolation.points), len(stage.gate.recent), bool(stage.branch.checkpoints[0].felt)) == (
+        1,
+        2,
+        True,
+    )
     assert codec.loads(RunState, codec.dumps(player.state)) == player.state
 
 

@@ -12,6 +12,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from retain.values import ModelSpec
 from services.orchestrator.adapters.codec import dumps
+from services.orchestrator.domain.run.state import Costs, LastFigures
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
 from services.orchestrator.transport.present import spec_message
 from tests.scenarios.builders import prepared
@@ -51,7 +52,9 @@ async def test_once_a_run_has_measured_the_plan_rests_on_that(world: Offline) ->
     state = await world.app.runs.create(spec(), "", digest="d")
     state = await world.app.engine.get(state.id)
     stage = replace(
-        state.stages[0], pace=1000.0, upload_s=2.0, upload_bytes=4_000_000, evaluation_s=10.0, evaluation_tokens=20_000
+        state.stages[0],
+        last=LastFigures(pace=1000.0),
+        costs=Costs(upload_s=2.0, upload_bytes=4_000_000, evaluation_s=10.0, evaluation_tokens=20_000),
     )
     measured = replace(state.with_stage(stage), prepared=replace(prepared(state), parameters=PARAMETERS))
     world.spoil(state.id, dumps(measured))
