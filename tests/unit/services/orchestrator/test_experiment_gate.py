@@ -11,7 +11,7 @@ from model.experiments.catalogue import HALF_AND_DOUBLE
 from model.experiments.gate import Measured, Start, load_factory
 from model.training.job import Verdict
 from retain.values import AnticipateSpec, ForgettingSpec, LadderSpec
-from services.orchestrator.domain.spec.bounds import DEFAULT_ANTICIPATE, DEFAULT_LADDER, Anticipation, Ladder
+from services.orchestrator.domain.spec.bounds import DEFAULT_ANTICIPATE, DEFAULT_LADDER, anticipation_of, ladder_of
 from services.orchestrator.domain.spec.checks import Faults
 from services.orchestrator.domain.spec.validate_policy import check_policy
 from services.orchestrator.experiment_gate import ExperimentGate, experiment_gate
@@ -108,5 +108,5 @@ def test_the_sensitivity_has_every_constant_below_and_above_its_default_and_with
             faults, rules = Faults(), ForgettingSpec(**made)
             check_policy(faults, rules)
             assert not faults.found, name
-            read = {"ladder": Ladder, "anticipate": Anticipation}[message].of(rules)
+            read = {"ladder": ladder_of, "anticipate": anticipation_of}[message](rules)
             assert getattr(read, field) == value
