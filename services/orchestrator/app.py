@@ -18,7 +18,7 @@ from services.common.tasks import end
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.exporter import Exporter
 from services.orchestrator.application.collector import Collector
-from services.orchestrator.application.effects import Effects
+from services.orchestrator.application.command_executor import CommandExecutor
 from services.orchestrator.application.engine import Clock, RunEngine, SystemClock
 from services.orchestrator.application.library import Library
 from services.orchestrator.application.logs import LogService
@@ -89,7 +89,7 @@ class Orchestrator:
         self.queue = Queue(slots)
         self.exporter = Exporter(OrchestratorMetrics(self.registry), ports.clock)
         self.watchdog = Watchdog(ports.clock)
-        effects = Effects(
+        executor = CommandExecutor(
             self.engine,
             launcher=ports.launcher,
             evaluator=ports.evaluator,
@@ -98,7 +98,7 @@ class Orchestrator:
             evaluation_poll_s=evaluation_poll_s,
             max_restarts=timing.max_restarts,
         )
-        self.reconciler = Reconciler(self.engine, self.queue, effects, self.watchdog, timing)
+        self.reconciler = Reconciler(self.engine, self.queue, executor, self.watchdog, timing)
         self.stages = StageService(self.engine, self.watchdog, hold_s=hold_s, on_upload=self.exporter.uploaded)
         for observer in (self.queue, self.exporter, self.stages, self.reconciler):
             self.engine.observe(observer)
@@ -116,7 +116,7 @@ class Orchestrator:
         logs = LogService(self.engine, ports.launcher)
         self.collector = Collector(self.engine, ports.store, ports.evaluator, self.exporter)
         self._garbage = garbage
-        self._closing = (effects, self.runs, library, logs, self.collector)
+        self._closing = (executor, self.runs, library, logs, self.collector)
         package = "retain.orchestrator.v1"
         self._standby = StandbyInterceptor("this orchestrator waits: another one leads, or it is still starting")
         self.server = GrpcServer(

@@ -134,8 +134,9 @@ class ExperimentGate:
             self._send(asked)
 
     def _send(self, event: e.Event) -> None:
-        self._state, actions = step(self._state, event)
-        self.decisions += [_plain(a.decision) for a in actions if isinstance(a, RecordDecision)]
+        made = step(self._state, event)
+        self._state = made.run
+        self.decisions += [_plain(record.decision) for record in made.records if isinstance(record, RecordDecision)]
 
     def _tick(self) -> float:
         self._now_s += 1.0

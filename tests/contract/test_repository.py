@@ -1,7 +1,7 @@
 """One suite for the orchestrator's repository, on SQLite and on a real PostgreSQL server."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,9 @@ from services.common.errors import (
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.application.ports import NewRun, RunUnreadable, UnreadableRun, Upload, Waiting
+from services.orchestrator.domain.run.commands import RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Job, RunState, RunStatus
+from services.orchestrator.domain.step import Step
 from tests.contract.postgres import fresh_database, server
 from tests.scenarios.play import run
 
@@ -73,10 +75,17 @@ def decision(run_id: str, number: int) -> Decision:
     )  # fmt: skip
 
 
+def made(run: RunState, *, decisions: Sequence[Decision] = (), checkpoints: Sequence[Checkpoint] = ()) -> Step:
+    """What an event makes of a run, as far as the database holds it."""
+    rows = (RecordDecision(decision=d) for d in decisions), (RecordCheckpoint(checkpoint=c) for c in checkpoints)
+    return Step(run=run, records=(*rows[0], *rows[1]))
+
+
 def test_what_is_saved_is_read_back_also_by_another_process(repository: SqlRepository, engine: sa.Engine) -> None:
     repository.create(new(1))
     after = replace(state(1), sequence=2, status=RunStatus.RUNNING, jobs=(Job(submission=1),))
-    repository.save(after, expected_sequence=1, decisions=[decision("run-1", 1)], checkpoints=[checkpoint("run-1", 10)])
+    both = made(after, decisions=[decision("run-1", 1)], checkpoints=[checkpoint("run-1", 10)])
+    assert repository.save(both, expected_sequence=1) == after
     other = SqlRepository(engine)
     assert other.get("run-1") == after
     assert other.list_decisions("run-1", limit=9).items == (decision("run-1", 1),)
@@ -87,10 +96,11 @@ def test_what_is_saved_is_read_back_also_by_another_process(repository: SqlRepos
 
 def test_of_two_writers_with_one_sequence_one_wins_and_leaves_no_half_of_the_other(repository: SqlRepository) -> None:
     repository.create(new(1))
-    repository.save(replace(state(1), sequence=2, message="first"), expected_sequence=1)
+    repository.save(made(replace(state(1), sequence=2, message="first")), expected_sequence=1)
     with pytest.raises(Stale):
         repository.save(
-            replace(state(1), sequence=2, message="second"), expected_sequence=1, decisions=[decision("run-1", 1)]
+            made(replace(state(1), sequence=2, message="second"), decisions=[decision("run-1", 1)]),
+            expected_sequence=1,
         )
     assert repository.get("run-1").message == "first"
     assert repository.list_decisions("run-1", limit=9).items == ()
@@ -137,7 +147,7 @@ def test_the_loop_finds_what_needs_attention(repository: SqlRepository) -> None:
 def test_decisions_come_in_pages_oldest_first(repository: SqlRepository) -> None:
     repository.create(new(1))
     repository.save(
-        replace(state(1), sequence=2), expected_sequence=1, decisions=[decision("run-1", n) for n in (1, 2, 3)]
+        made(replace(state(1), sequence=2), decisions=[decision("run-1", n) for n in (1, 2, 3)]), expected_sequence=1
     )
     page = repository.list_decisions("run-1", limit=2)
     assert ([d.number for d in page.items], page.next_number) == ([1, 2], 2)
@@ -171,10 +181,8 @@ def delete(repository: SqlRepository, run_id: str, sequence: int = 1, uris: tupl
 
 def test_a_deleted_run_leaves_nothing_but_garbage_to_collect(repository: SqlRepository) -> None:
     repository.create(new(1, "req"))
-    repository.save(
-        replace(state(1), sequence=2), expected_sequence=1,
-        decisions=[decision("run-1", 1)], checkpoints=[checkpoint("run-1", 1)],
-    )  # fmt: skip
+    both = made(replace(state(1), sequence=2), decisions=[decision("run-1", 1)], checkpoints=[checkpoint("run-1", 1)])
+    repository.save(both, expected_sequence=1)
     with pytest.raises(Stale):
         delete(repository, "run-1", sequence=1)
     for _ in range(2):
@@ -203,7 +211,7 @@ def test_a_run_stays_while_one_that_may_go_on_builds_on_it(repository: SqlReposi
         delete(repository, "run-1")
     assert caught.value.reason == "CHECKPOINT_IN_USE"
     assert repository.get("run-1").id == "run-1"
-    repository.save(replace(state(2, status=RunStatus.SUCCEEDED), sequence=2), expected_sequence=1)
+    repository.save(made(replace(state(2, status=RunStatus.SUCCEEDED), sequence=2)), expected_sequence=1)
     delete(repository, "run-1")
     with pytest.raises(NotFound):
         repository.get("run-1")
@@ -279,10 +287,12 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_hides_no_other(
         repository.create(new(number, status=RunStatus.RUNNING))
     repository.create(new(4))
     repository.create(new(5))
-    repository.save(
-        replace(state(2), sequence=2, status=RunStatus.RUNNING), expected_sequence=1,
-        decisions=[decision("run-2", 1)], checkpoints=[checkpoint("run-2", 1), checkpoint("run-2", 2)],
-    )  # fmt: skip
+    both = made(
+        replace(state(2), sequence=2, status=RunStatus.RUNNING),
+        decisions=[decision("run-2", 1)],
+        checkpoints=[checkpoint("run-2", 1), checkpoint("run-2", 2)],
+    )
+    repository.save(both, expected_sequence=1)
     for table, name in (
         ("runs", "run-2"), ("runs", "run-4"), ("decisions", "run-2"), ("checkpoints", checkpoint("run-2", 1).id),
     ):  # fmt: skip
@@ -336,9 +346,8 @@ def test_writers_at_the_same_time_lose_no_update(repository: SqlRepository, engi
         while True:
             now = repository.get("run-1")
             try:
-                repository.save(
-                    replace(now, sequence=now.sequence + 1, restarts=now.restarts + 1), expected_sequence=now.sequence
-                )
+                grown = made(replace(now, sequence=now.sequence + 1, restarts=now.restarts + 1))
+                repository.save(grown, expected_sequence=now.sequence)
             except Stale:
                 continue
             return

@@ -7,10 +7,11 @@ from services.orchestrator.domain.due import due
 from services.orchestrator.domain.handlers.assignment import StageWork, work_of
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run.commands import (
-    Action,
     Annotate,
+    Command,
     Evaluate,
     Prune,
+    Record,
     RecordCheckpoint,
     StopJob,
     SubmitJob,
@@ -23,7 +24,7 @@ from services.orchestrator.domain.run.state import CheckpointStatus, RunState, R
 @dataclass(kw_only=True)
 class Ledger:
     """The world of one run. `answered` are names of evaluations and orders whose failure was told; `waits_s` the
-    longest pause that an effect asked for."""
+    longest pause that a command asked for."""
 
     files: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
@@ -34,12 +35,15 @@ class Ledger:
     rows: dict[str, CheckpointStatus] = field(default_factory=dict)
     waits_s: float = 0.0
 
-    def carry_out(self, action: Action, now_s: float) -> e.Event | None:
+    def record(self, record: Record) -> None:
+        """A record became durable."""
+        if isinstance(record, RecordCheckpoint):
+            self.rows[record.checkpoint.id] = record.checkpoint.status
+
+    def carry_out(self, action: Command, now_s: float) -> e.Event | None:
         """Do what needs nobody's answer; what comes of it is the event."""
-        self.waits_s = max(self.waits_s, wait_of(action)) if not isinstance(action, StopJob) else self.waits_s  # type: ignore[arg-type]
+        self.waits_s = max(self.waits_s, wait_of(action)) if not isinstance(action, StopJob) else self.waits_s
         match action:
-            case RecordCheckpoint():
-                self.rows[action.checkpoint.id] = action.checkpoint.status
             case SubmitJob():
                 assert action.submission not in self.submitted, f"job {action.submission} is submitted twice"
                 self.submitted.add(action.submission)

@@ -25,10 +25,12 @@ from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import (
-    Action,
     Annotate,
+    Command,
     Evaluate,
     Prune,
+    Record,
+    RecordCheckpoint,
     RecordDecision,
     StopJob,
     SubmitJob,
@@ -39,7 +41,7 @@ from services.orchestrator.domain.run.commands import (
 from services.orchestrator.domain.run.directives import directive_at
 from services.orchestrator.domain.run.state import Phase, RunState
 from services.orchestrator.domain.spec.gauges import is_gauge
-from services.orchestrator.domain.step import step
+from services.orchestrator.domain.step import Step, step
 from services.orchestrator.domain.values import Measurement
 from tests.scenarios.builders import BASE, STORE, prepared, result_of, run, score_of
 from tests.scenarios.ledger import Ledger
@@ -64,12 +66,12 @@ class Player:
             if words[0] == "waiting":
                 return self.state.waiting_for or "-"
             event = self._event(words)
-            self.state, actions = step(self.state, event)
+            made = step(self.state, event)
             self._note(event)
-            actions += tuple(self._carry_out(actions))
+            ordered = self._deal_with(made)
         except RetainError as error:
             return f"! {error.reason}"
-        said = [text for action in actions if (text := _action(action))]
+        said = [text for one in ordered if (text := _shown(one))]
         if self.state.status is not before.status:
             said.append(f"run {self.state.status}" + (f" {self.state.reason}" if self.state.reason else ""))
         for old, new in zip(before.stages, self.state.stages, strict=True):
@@ -81,16 +83,18 @@ class Player:
         self.ledger.check(self.state)
         return "; ".join(said) or "-"
 
-    def _carry_out(self, actions: tuple[Action, ...]) -> list[Action]:
-        """What needs nobody's answer is done at once: jobs are submitted and stopped, files are deleted. Returns what
-        the core orders thereupon."""
-        more: list[Action] = []
-        for action in actions:
-            event = self.ledger.carry_out(action, self.now_s)
+    def _deal_with(self, made: Step) -> list[Record | Command]:
+        """First the run and its records become durable, then what needs nobody's answer is done: jobs are submitted and
+        stopped, files are deleted. Returns what was recorded and ordered, what came of it too."""
+        self.state = made.run
+        for record in made.records:
+            self.ledger.record(record)
+        ordered: list[Record | Command] = [*made.records, *made.commands_after_commit]
+        for command in made.commands_after_commit:
+            event = self.ledger.carry_out(command, self.now_s)
             if event is not None:
-                self.state, thereupon = step(self.state, event)
-                more += [*thereupon, *self._carry_out(thereupon)]
-        return more
+                ordered += self._deal_with(step(self.state, event))
+        return ordered
 
     def _note(self, event: e.Event) -> None:
         """What the world knows by an event that the core took."""
@@ -278,14 +282,15 @@ def training(header: str = "") -> Player:
     return player
 
 
-def _action(action: Action) -> str:
-    """An action as text; a pause before it is shown, but for a group that leaves by itself."""
-    said = _ordered(action)
-    after_s = wait_of(action) if said and not isinstance(action, RecordDecision | StopJob) else 0.0
+def _shown(one: Record | Command) -> str:
+    """A record or a command as text; a pause before it is shown, but for a group that leaves by itself."""
+    said = _ordered(one)
+    waits = said and not isinstance(one, RecordDecision | RecordCheckpoint | StopJob)
+    after_s = wait_of(one) if waits else 0.0  # type: ignore[arg-type]
     return f"{said} after {after_s:g} s" if after_s else said
 
 
-def _ordered(action: Action) -> str:
+def _ordered(action: Record | Command) -> str:
     match action:
         case RecordDecision():
             decision = action.decision

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from retain.values import CheckpointRef, Decision, SetRole, SetUse, Verdict
 from services.common.errors import RetainError, Stale
 from services.orchestrator.adapters import codec
+from services.orchestrator.application.ports import StoredRun
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.due import due
 from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, StageWork, work_of
@@ -20,8 +21,7 @@ from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import (
-    Action,
-    Effect,
+    Command,
     Evaluate,
     RecordDecision,
     StopJob,
@@ -30,7 +30,7 @@ from services.orchestrator.domain.run.commands import (
 )
 from services.orchestrator.domain.run.directives import directive_at
 from services.orchestrator.domain.run.state import RunState
-from services.orchestrator.domain.step import step
+from services.orchestrator.domain.step import Step, step
 from services.orchestrator.domain.values import Measurement
 from tests.scenarios.builders import BASE, prepared, result_of, run, score_of
 from tests.scenarios.ledger import Ledger
@@ -82,23 +82,24 @@ class World:
         self.queue.load([self.state])
 
     # ---- events ------------------------------------------------------------------------------------------------------
-    def apply(self, event: e.Event) -> tuple[Action, ...]:
+    def apply(self, event: e.Event) -> Step:
         """The core takes an event; who looks at changes hears of it. Every event may come twice."""
         self.now_s += 1.0
-        before, (after, actions) = self.state, step(self.state, event)
-        again, twice = step(after, event) if not isinstance(event, e.Retried | e.Approved) else (after, ())
-        assert not [a for a in twice if isinstance(a, RecordDecision)], f"{event} came twice and decided twice"
-        assert again.submission == after.submission, f"{event} came twice and started two groups"
-        self.state = after
-        self.queue.changed(before, after, actions)
+        before, made = self.state, step(self.state, event)
+        after = made.run
+        twice = step(after, event) if not isinstance(event, e.Retried | e.Approved) else Step(run=after)
+        decided = [record for record in twice.records if isinstance(record, RecordDecision)]
+        assert not decided, f"{event} came twice and decided twice"
+        assert twice.run.submission == after.submission, f"{event} came twice and started two groups"
+        self.state = StoredRun(after)
+        self.queue.changed(before, self.state, made.records)
         self.heard.append(event)
-        for action in actions:
-            if isinstance(action, RecordDecision):
-                self.decisions.append(action.decision)
-            else:
-                self._record(action)
+        for record in made.records:
+            self.ledger.record(record)
+            if isinstance(record, RecordDecision):
+                self.decisions.append(record.decision)
         self.ledger.check(self.state)
-        return actions
+        return made
 
     def restart(self) -> None:
         """The orchestrator starts again, with what the database holds and nothing else."""
@@ -107,16 +108,11 @@ class World:
         self.state, self.queue = stored, Queue(SLOTS)
         self.queue.load([stored])
 
-    def _record(self, action: Action) -> None:
-        row = getattr(action, "checkpoint", None)
-        if row is not None and hasattr(row, "status"):
-            self.ledger.rows[row.id] = row.status
-
-    def outstanding(self) -> tuple[Effect, ...]:
+    def outstanding(self) -> tuple[Command, ...]:
         """What the reconcile loop would find."""
         return due(self.state)
 
-    def carry_out(self, effect: Effect, *, lost: bool = False, told: Told | None = None) -> None:
+    def carry_out(self, effect: Command, *, lost: bool = False, told: Told | None = None) -> None:
         """An effect takes place. `lost`: its reply does not arrive. `told` is what an evaluator says that did not know
         the question: an evaluation that is asked about again is answered as before."""
         event: e.Event | None

@@ -20,8 +20,8 @@ from tests.scenarios.tables import scenario
 
 def test_the_decision_shows_the_raw_score_the_projection_and_its_severity() -> None:
     player = scenario("projection", "the decision shows the raw score the projection and its severity")
-    _, actions = step(player.state, player._event(["score", "30", "general=0.13"]))
-    decision = next(action.decision for action in actions if isinstance(action, RecordDecision))
+    made = step(player.state, player._event(["score", "30", "general=0.13"]))
+    decision = next(r.decision for r in made.records if isinstance(r, RecordDecision))
     by_hand = math.log(1.13) - (math.log(1.16) - math.log(1.13)) * 0.49 / 0.15
     assert decision.projected == pytest.approx(math.expm1(by_hand), rel=1e-9)
     assert (decision.forgetting, decision.severity) == (0.13, "ACTION"), "alerts use the raw score"

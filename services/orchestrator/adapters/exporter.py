@@ -4,9 +4,9 @@ from collections import Counter
 
 from services.common.metrics import OrchestratorMetrics, RunSeries
 from services.orchestrator.application.engine import Clock, News, Observer
-from services.orchestrator.application.ports import Overview
+from services.orchestrator.application.ports import Overview, StoredRun
 from services.orchestrator.domain.run.boundary_share import boundary_share
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, RecordDecision
+from services.orchestrator.domain.run.commands import Record, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.run.directives import judged_at
 from services.orchestrator.domain.run.events import CheckpointReported
 from services.orchestrator.domain.run.state import CheckpointStatus, Phase, RunState, RunStatus, StageRun, StageStatus
@@ -62,7 +62,7 @@ class Exporter(Observer):
         self._counts[status] -= 1
         self._export_counts()
 
-    def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         if before is None or before.status is not after.status:
             if before is not None:
                 self._counts[before.status] -= 1
@@ -72,11 +72,11 @@ class Exporter(Observer):
                 self._series.ended(after.id, now_s=self._clock.monotonic_s())
             elif before is not None and before.status.ended:
                 self._series.resumed(after.id)
-        for action in actions:
-            if isinstance(action, RecordDecision):
-                self._metrics.decisions.labels(decision=action.decision.verdict.value).inc()
-            elif isinstance(action, RecordCheckpoint):
-                self._count_checkpoint(before, action)
+        for record in records:
+            if isinstance(record, RecordDecision):
+                self._metrics.decisions.labels(decision=record.decision.verdict.value).inc()
+            else:
+                self._count_checkpoint(before, record)
         for stage in after.stages:
             earlier = before.stages[stage.plan.index] if before is not None else None
             if stage is not earlier and stage != earlier:

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.util import LRUCache
 
-from retain.values import Decision
 from services.common.errors import AlreadyExists, Corrupt, FailedPrecondition, NotFound, Stale
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.records import Records, upsert
@@ -19,13 +18,16 @@ from services.orchestrator.application.ports import (
     Repository,
     RunUnreadable,
     StoredRequest,
+    StoredRun,
     UnreadableRun,
     Waiting,
 )
 from services.orchestrator.domain.due import needs_attention
 from services.orchestrator.domain.policy.garbage import References, names_in
+from services.orchestrator.domain.run.commands import RecordDecision
 from services.orchestrator.domain.run.references import references_of
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, RunStatus
+from services.orchestrator.domain.run.state import CheckpointStatus, RunState, RunStatus
+from services.orchestrator.domain.step import Step
 
 _keys = sa.select(runs.c.id, runs.c.version, runs.c.status, runs.c.number)  # without bodies, which are large
 _rows = _keys.add_columns(runs.c.body)
@@ -38,9 +40,9 @@ class SqlRepository(Records, Repository):
 
     def __init__(self, engine: sa.Engine) -> None:
         super().__init__(engine)
-        self._states: LRUCache[tuple[str, int], RunState] = LRUCache(KEPT_STATES)  # shared by the database's threads
+        self._states: LRUCache[tuple[str, int], StoredRun] = LRUCache(KEPT_STATES)  # shared by the database's threads
 
-    def create(self, run: NewRun) -> RunState:
+    def create(self, run: NewRun) -> StoredRun:
         state = run.state
         row = self._columns(state) | {
             "id": state.id,
@@ -58,7 +60,7 @@ class SqlRepository(Records, Repository):
                 found = connection.execute(sa.select(runs.c.id).where(runs.c.id == state.id)).first()
             if found is None:
                 raise AlreadyExists(f"the request id {run.request_id} is taken") from error
-        return state
+        return StoredRun(state)
 
     def request(self, request_id: str) -> StoredRequest | None:
         query = sa.select(runs.c.id, runs.c.request_digest).where(runs.c.request_id == request_id)
@@ -66,7 +68,7 @@ class SqlRepository(Records, Repository):
             row = connection.execute(query).first()
         return None if row is None else StoredRequest(run_id=row[0], request_digest=row[1])
 
-    def get(self, run_id: str) -> RunState:
+    def get(self, run_id: str) -> StoredRun:
         with self._begin() as connection:
             found = self._fetch(connection, _keys.where(runs.c.id == run_id))
         if not found:
@@ -76,24 +78,20 @@ class SqlRepository(Records, Repository):
             raise RunUnreadable(state)
         return state
 
-    def save(
-        self,
-        state: RunState,
-        *,
-        expected_sequence: int,
-        decisions: Sequence[Decision] = (),
-        checkpoints: Sequence[Checkpoint] = (),
-    ) -> None:
+    def save(self, step: Step, *, expected_sequence: int) -> StoredRun:
+        state = step.run
         update = runs.update().where(runs.c.id == state.id, runs.c.version == expected_sequence)
         with self._begin() as connection:
             if connection.execute(update.values(self._columns(state))).rowcount != 1:
                 raise Stale(f"run {state.id} is not at sequence {expected_sequence} any more")
-            for decision in decisions:
-                self._put_decision(connection, decision)
-            for checkpoint in checkpoints:
-                self._put_checkpoint(connection, checkpoint)
-        self._keep(state)
+            for record in step.records:
+                if isinstance(record, RecordDecision):
+                    self._put_decision(connection, record.decision)
+                else:
+                    self._put_checkpoint(connection, record.checkpoint)
+        stored = self._keep(state)
         self._set_right("run", state.id)
+        return stored
 
     def delete(self, run_id: str, *, expected_sequence: int, base_prefix: str, garbage_uris: Sequence[str]) -> None:
         with self._begin() as connection:
@@ -121,7 +119,7 @@ class SqlRepository(Records, Repository):
 
     def list_runs(
         self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
-    ) -> Page[RunState | UnreadableRun]:
+    ) -> Page[StoredRun | UnreadableRun]:
         query = _keys.order_by(runs.c.number.desc())
         if below_number is not None:
             query = query.where(runs.c.number < below_number)
@@ -147,7 +145,7 @@ class SqlRepository(Records, Repository):
             unreadable=self._set_aside_counts(),
         )
 
-    def pending(self) -> tuple[RunState, ...]:
+    def pending(self) -> tuple[StoredRun, ...]:
         query = _keys.where(runs.c.status == RunStatus.PENDING.value).order_by(runs.c.queue_number)
         with self._begin() as connection:
             return _readable(self._fetch(connection, query))
@@ -201,10 +199,10 @@ class SqlRepository(Records, Repository):
                 metadata={"run_id": child.id},
             )
 
-    def _fetch(self, connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[RunState | UnreadableRun, int]]:
+    def _fetch(self, connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[StoredRun | UnreadableRun, int]]:
         """States of the rows of a query of keys, with their numbers; bodies are read only of what is not at hand."""
         keys = connection.execute(query).all()
-        states: dict[str, RunState | UnreadableRun] = {}
+        states: dict[str, StoredRun | UnreadableRun] = {}
         for key in keys:
             known = self._states.get((key.id, key.version))
             if known is not None:
@@ -215,7 +213,7 @@ class SqlRepository(Records, Repository):
             states.update({row.id: self._state(row) for row in connection.execute(chosen)})
         return [(states[key.id], key.number) for key in keys if key.id in states]  # one may be deleted in between
 
-    def _state(self, row: Any) -> RunState | UnreadableRun:
+    def _state(self, row: Any) -> StoredRun | UnreadableRun:
         """The state of a row; decoded once, since a version of a run never changes."""
         known = self._states.get((row.id, row.version))
         if known is not None:
@@ -232,10 +230,10 @@ class SqlRepository(Records, Repository):
                 why=error.message,
             )
 
-    def _keep(self, state: RunState) -> RunState:
-        self._states[(state.id, state.sequence)] = state
-        return state
+    def _keep(self, state: RunState) -> StoredRun:
+        stored = self._states[(state.id, state.sequence)] = StoredRun(state)
+        return stored
 
 
-def _readable(found: Iterable[tuple[RunState | UnreadableRun, int]]) -> tuple[RunState, ...]:
+def _readable(found: Iterable[tuple[StoredRun | UnreadableRun, int]]) -> tuple[StoredRun, ...]:
     return tuple(state for state, _ in found if isinstance(state, RunState))

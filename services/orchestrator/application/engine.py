@@ -14,11 +14,11 @@ import tenacity
 from services.common.errors import Stale, Unavailable
 from services.common.logging import get_logger
 from services.common.retry import RetryPolicy
-from services.orchestrator.application.ports import Overview, Repository
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, RecordDecision
+from services.orchestrator.application.ports import Overview, Repository, StoredRun
+from services.orchestrator.domain.run.commands import Record, RecordDecision
 from services.orchestrator.domain.run.events import Event
 from services.orchestrator.domain.run.state import RunState
-from services.orchestrator.domain.step import step
+from services.orchestrator.domain.step import Step, step
 
 T = TypeVar("T")
 SAVE_TRIES = 6
@@ -52,8 +52,8 @@ class SystemClock(Clock):
 class Observer(Protocol):
     """Hears of every change after it was saved: metrics, the queue, the reconcile loop."""
 
-    def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
-        """A run went from one state to the next."""
+    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
+        """A run went from one state to the next, and that is stored."""
         ...
 
     def looked(self, overview: Overview, news: "News") -> None:
@@ -97,11 +97,11 @@ class RunEngine:
         """As `call`, tried again while the database is away: for reads and for writes that may be repeated."""
         return await tenacity.AsyncRetrying(**SAVES.options())(self.call, function, *args, **kwargs)
 
-    async def get(self, run_id: str) -> RunState:
+    async def get(self, run_id: str) -> StoredRun:
         """The state of a run. Raises NotFound."""
         return await self.read(self.repository.get, run_id)
 
-    async def apply(self, run_id: str, event: Event, *, etag: str = "") -> RunState:
+    async def apply(self, run_id: str, event: Event, *, etag: str = "") -> StoredRun:
         """Apply an event and return the state after it.
 
         A commit whose reply was lost is recognized: the stored state is the one that was to be written; observers hear
@@ -109,21 +109,22 @@ class RunEngine:
         forbids.
         """
         async with self._locks.setdefault(run_id, asyncio.Lock()):
-            sent: tuple[RunState, RunState, tuple[Action, ...]] | None = None
+            sent: tuple[RunState, Step] | None = None
             for number in range(1, SAVE_TRIES + 1):
                 state = await self.get(run_id)
-                if sent is not None and _same_version(state, sent[1]):
-                    self._tell(*sent)
+                if sent is not None and _same_version(state, sent[1].run):
+                    before, made = sent
+                    self._tell(before, state, made.records)
                     return state
                 if etag and etag != state.etag:
                     raise stale(run_id, came=etag, present=state.etag)
-                after, actions = step(state, event)
-                if after is state or after == state:
+                made = step(state, event)
+                if made.run is state or made.run == state:
                     return state
                 try:
-                    await self._save(state, after, actions)
+                    stored = await self.call(self.repository.save, made, expected_sequence=state.sequence)
                 except (Unavailable, Stale):
-                    sent = (state, after, actions)
+                    sent = (state, made)
                     if number == SAVE_TRIES:
                         raise
                     await asyncio.sleep(SAVES.pause_s(number))
@@ -131,11 +132,11 @@ class RunEngine:
                 finally:
                     # Also after a lost reply: who waits looks again, and finds what there is.
                     self._wake(run_id)
-                self._tell(state, after, actions)
-                return after
+                self._tell(state, stored, made.records)
+                return stored
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def created(self, state: RunState) -> None:
+    def created(self, state: StoredRun) -> None:
         """Tell the observers of a new run."""
         self._tell(None, state, ())
 
@@ -155,7 +156,7 @@ class RunEngine:
             observer.looked(overview, news)
         return overview
 
-    async def wait_for_change(self, run_id: str, sequence: int, timeout_s: float) -> RunState:
+    async def wait_for_change(self, run_id: str, sequence: int, timeout_s: float) -> StoredRun:
         """The run as soon as its sequence is above `sequence`, or as it is after the time-out."""
         event = asyncio.Event()
         self._waiters[run_id].add(event)
@@ -186,28 +187,19 @@ class RunEngine:
             news.statuses = True
         self._wake(run_id)
 
-    async def _save(self, before: RunState, after: RunState, actions: tuple[Action, ...]) -> None:
-        await self.call(
-            self.repository.save,
-            after,
-            expected_sequence=before.sequence,
-            decisions=[action.decision for action in actions if isinstance(action, RecordDecision)],
-            checkpoints=[action.checkpoint for action in actions if isinstance(action, RecordCheckpoint)],
-        )
-
     def _wake(self, run_id: str) -> None:
         for event in tuple(self._waiters.get(run_id, ())):
             event.set()
 
-    def _tell(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+    def _tell(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         for news in self._listening:
             news.runs.add(after.id)
             news.statuses = news.statuses or before is None or before.status is not after.status
         for observer in self._observers:
-            observer.changed(before, after, actions)
-        for action in actions:
-            if isinstance(action, RecordDecision):
-                decision = action.decision
+            observer.changed(before, after, records)
+        for record in records:
+            if isinstance(record, RecordDecision):
+                decision = record.decision
                 get_logger().info(
                     "decision", run=after.id, number=decision.number, stage=decision.stage, step=decision.step,
                     verdict=decision.verdict.value, message=decision.message,

@@ -3,17 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NewType, Protocol, TypeVar
 
 from retain.values import CheckpointRef, ComputeSpec, Decision
 from services.common.errors import Corrupt
 from services.orchestrator.domain.policy.garbage import References
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.run.state import Checkpoint, RunState, RunStatus
+from services.orchestrator.domain.step import Step
 from services.orchestrator.domain.values import Measurement
 
 Item = TypeVar("Item")
 RECORDS = "records:"  # in front of a run's name: what the evaluator keeps of it
+
+
+# A run as the database holds it. The repository alone makes one, so that what is done for a run (`CommandExecutor`) and
+# told of it (`Observer`) is never done or told before its state and records are durable: mypy refuses a `Step.run`.
+StoredRun = NewType("StoredRun", RunState)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,7 @@ class Overview:
     """
 
     counts: Mapping[RunStatus, int]
-    attention: tuple[RunState, ...]
+    attention: tuple[StoredRun, ...]
     waiting: tuple[Waiting, ...]
     unreadable: Mapping[str, int] = field(default_factory=dict)
 
@@ -96,7 +102,7 @@ class Upload:
 class Repository(Protocol):
     """The database. All methods block and are atomic; Unavailable may come after the effect (a lost reply)."""
 
-    def create(self, run: NewRun) -> RunState:
+    def create(self, run: NewRun) -> StoredRun:
         """Insert a run; the same run again is no error. Raises AlreadyExists when the request id is taken, and
         FailedPrecondition when its base is not there any more: it is looked at in the same transaction."""
         ...
@@ -105,19 +111,13 @@ class Repository(Protocol):
         """What a request id was answered with."""
         ...
 
-    def get(self, run_id: str) -> RunState:
+    def get(self, run_id: str) -> StoredRun:
         """One run. Raises NotFound, and RunUnreadable for one whose body cannot be read."""
         ...
 
-    def save(
-        self,
-        state: RunState,
-        *,
-        expected_sequence: int,
-        decisions: Sequence[Decision] = (),
-        checkpoints: Sequence[Checkpoint] = (),
-    ) -> None:
-        """Write a run with its new records. Raises Stale when the stored sequence is another than expected."""
+    def save(self, step: Step, *, expected_sequence: int) -> StoredRun:
+        """Write a run with its new records, all or nothing. Raises Stale when the stored sequence is another than
+        expected."""
         ...
 
     def delete(self, run_id: str, *, expected_sequence: int, base_prefix: str, garbage_uris: Sequence[str]) -> None:
@@ -134,7 +134,7 @@ class Repository(Protocol):
 
     def list_runs(
         self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
-    ) -> Page[RunState | UnreadableRun]:
+    ) -> Page[StoredRun | UnreadableRun]:
         """Runs, newest first."""
         ...
 
@@ -142,7 +142,7 @@ class Repository(Protocol):
         """Number of runs in each state, the runs that the reconcile loop must look at, and those that wait."""
         ...
 
-    def pending(self) -> tuple[RunState, ...]:
+    def pending(self) -> tuple[StoredRun, ...]:
         """Runs that wait and can be read, in the order of the queue."""
         ...
 

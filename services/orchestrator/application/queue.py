@@ -4,8 +4,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 from services.orchestrator.application.engine import News, Observer
-from services.orchestrator.application.ports import Overview
-from services.orchestrator.domain.run.commands import Action
+from services.orchestrator.application.ports import Overview, StoredRun
+from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.state import RunState, RunStatus
 from services.orchestrator.domain.spec.plan import slots_of
 
@@ -23,7 +23,7 @@ class Queue(Observer):
         self._holds: dict[str, int] = {}
         self._last_number = 0
 
-    def load(self, runs: Iterable[RunState]) -> None:
+    def load(self, runs: Iterable[StoredRun]) -> None:
         """Take over the runs that wait or are at work."""
         for state in runs:
             self.changed(None, state, ())
@@ -55,7 +55,7 @@ class Queue(Observer):
         self._leave(run_id)
         self._holds.pop(run_id, None)
 
-    def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         """Keep up with a change of a run."""
         slots = slots_of(after.spec.compute)
         self._last_number = max(self._last_number, after.queue_number)

@@ -1,7 +1,7 @@
 """The reconcile loop: looks at what is wanted and what is, carries out what is due, and feeds back what happened.
 
 Level-triggered: every pass starts from the stored states, so a crash loses nothing and a wake-up that comes twice or
-never does no harm. Every effect has a name that the other side knows; it may be carried out twice.
+never does no harm. Every command has a name that the other side knows; it may be carried out twice.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from typing import Any
 from services.common.errors import Corrupt, NotFound, RetainError, Unavailable
 from services.common.logging import get_logger
 from services.common.tasks import end
-from services.orchestrator.application.effects import Effects
+from services.orchestrator.application.command_executor import CommandExecutor
 from services.orchestrator.application.engine import Observer, RunEngine
-from services.orchestrator.application.ports import JobState, Overview, job_id
+from services.orchestrator.application.ports import JobState, Overview, StoredRun, job_id
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.due import due, needs_attention
-from services.orchestrator.domain.run.commands import Action, StopJob, name_of, wait_of
+from services.orchestrator.domain.run.commands import Record, StopJob, name_of, wait_of
 from services.orchestrator.domain.run.events import Admitted, JobEnded, QueueMoved, WorkersHung
 from services.orchestrator.domain.run.state import JobStatus, RunState, RunStatus
 from services.orchestrator.domain.run.tries import MAX_RESTARTS
@@ -45,22 +45,24 @@ LONGEST_GARBAGE_BACKOFF_S = 300.0  # nobody waits for it
 
 
 class Reconciler(Observer):
-    """One loop for all runs; what may take long runs in a task of its own, one for each effect."""
+    """One loop for all runs; what may take long runs in a task of its own, one for each command."""
 
-    def __init__(self, engine: RunEngine, queue: Queue, effects: Effects, watchdog: Watchdog, timing: Timing) -> None:
+    def __init__(
+        self, engine: RunEngine, queue: Queue, executor: CommandExecutor, watchdog: Watchdog, timing: Timing
+    ) -> None:
         self._engine = engine
         self._queue = queue
-        self._effects = effects
+        self._executor = executor
         self._watchdog = watchdog
         self._timing = timing
         self._tasks: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._not_before: dict[tuple[Any, ...], tuple[float, float]] = {}  # name -> (time, last pause)
-        self._due_since_s: dict[str, dict[tuple[str, str | int], float]] = {}  # when each effect was first seen
+        self._due_since_s: dict[str, dict[tuple[str, str | int], float]] = {}  # when each command was first seen
         self._polled_at_s: dict[str, float] = {}
         self._wake = asyncio.Event()
-        self._changed: dict[str, RunState] = {}
+        self._changed: dict[str, StoredRun] = {}
 
-    def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         """Something happened to a run: look at it at once, and at whoever waits for its workers."""
         if needs_attention(after) or after.status is RunStatus.PENDING:
             self._changed[after.id] = after
@@ -130,9 +132,9 @@ class Reconciler(Observer):
         for uri in await self._engine.read(repository.garbage):
             if under_way >= GARBAGE_AT_ONCE:
                 break
-            under_way += self._start((GARBAGE, uri), self._effects.throw_away(uri))
+            under_way += self._start((GARBAGE, uri), self._executor.throw_away(uri))
 
-    def _alone(self, look: Callable[[RunState], None], state: RunState) -> None:
+    def _alone(self, look: Callable[[StoredRun], None], state: StoredRun) -> None:
         """Look at one run; a fault that nobody foresaw is that run's, and stops no other."""
         try:
             look(state)
@@ -180,21 +182,21 @@ class Reconciler(Observer):
                 if self._engine.watched(run_id):
                     await self._engine.apply(run_id, QueueMoved(now_s=self._engine.clock.now_s()))
 
-    def _carry_out(self, state: RunState) -> None:
+    def _carry_out(self, state: StoredRun) -> None:
         now_s = self._engine.clock.monotonic_s()
-        effects = {name_of(effect): effect for effect in due(state)}
+        commands = {name_of(command): command for command in due(state)}
         before = self._due_since_s.pop(state.id, {})
-        since_s = {name: before.get(name, now_s) for name in effects}
+        since_s = {name: before.get(name, now_s) for name in commands}
         if since_s:
             self._due_since_s[state.id] = since_s
-        for name, effect in effects.items():
-            if isinstance(effect, StopJob) and (state.id, "SubmitJob", effect.submission) in self._tasks:
+        for name, command in commands.items():
+            if isinstance(command, StopJob) and (state.id, "SubmitJob", command.submission) in self._tasks:
                 continue  # first let the submission come to its end, so that the stop finds the job
-            if now_s - since_s[name] < wait_of(effect):
+            if now_s - since_s[name] < wait_of(command):
                 continue
-            self._start((state.id, *name), self._effects.carry_out(state, effect))
+            self._start((state.id, *name), self._executor.carry_out(state, command))
 
-    def _look(self, state: RunState) -> None:
+    def _look(self, state: StoredRun) -> None:
         """Is the present group's job alive, and does it get anywhere?"""
         now_s = self._engine.clock.monotonic_s()
         if state.jobs and now_s - self._polled_at_s.get(state.id, 0.0) >= self._timing.job_poll_s:
@@ -219,8 +221,8 @@ class Reconciler(Observer):
                 )
                 self._start((state.id, "hung", state.submission), self._apply(state.id, event))
 
-    async def _poll(self, state: RunState, submission: int) -> None:
-        view = await self._effects.jobs(self._effects.launcher.status, job_id(state.id, submission))
+    async def _poll(self, state: StoredRun, submission: int) -> None:
+        view = await self._executor.jobs(self._executor.launcher.status, job_id(state.id, submission))
         if view.state in (JobState.ENDED, JobState.NOT_FOUND):
             event = JobEnded(
                 submission=submission,

@@ -16,7 +16,15 @@ from services.common.errors import (
     Violation,
 )
 from services.orchestrator.application.engine import RunEngine, stale
-from services.orchestrator.application.ports import RECORDS, BaseReader, NewRun, Page, RunUnreadable, UnreadableRun
+from services.orchestrator.application.ports import (
+    RECORDS,
+    BaseReader,
+    NewRun,
+    Page,
+    RunUnreadable,
+    StoredRun,
+    UnreadableRun,
+)
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.application.sources import SourcePolicy
 from services.orchestrator.domain.handlers.lifecycle import new_run
@@ -132,16 +140,16 @@ class RunService:
         )
         try:
             async with self._engine.choosing:
-                await self._engine.read(self._engine.repository.create, new)
+                stored = await self._engine.read(self._engine.repository.create, new)
         except AlreadyExists:
             # Two copies of one request at the same time: the other one was first.
             if request_id and (known := await self._answered(request_id, digest, spec)):
                 return known
             raise
-        self._engine.created(state)
-        return state
+        self._engine.created(stored)
+        return stored
 
-    async def get(self, run_id: str) -> RunState | UnreadableRun:
+    async def get(self, run_id: str) -> StoredRun | UnreadableRun:
         """One run, as far as it can be read."""
         try:
             return await self._engine.get(run_id)
@@ -154,7 +162,7 @@ class RunService:
 
     async def page(
         self, *, limit: int, below_number: int | None, statuses: Sequence[RunStatus]
-    ) -> Page[RunState | UnreadableRun]:
+    ) -> Page[StoredRun | UnreadableRun]:
         """Runs, newest first."""
         repository = self._engine.repository
         return await self._engine.read(repository.list_runs, limit=limit, below_number=below_number, statuses=statuses)

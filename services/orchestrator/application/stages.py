@@ -7,11 +7,12 @@ from dataclasses import replace
 from retain.values import Verdict
 from services.common.errors import Stale, Unavailable
 from services.orchestrator.application.engine import Observer, RunEngine
+from services.orchestrator.application.ports import StoredRun
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.handlers.assignment import Work, work_of
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run import fence
-from services.orchestrator.domain.run.commands import Action
+from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.directives import Directive, directive_at
 from services.orchestrator.domain.run.events import (
     AttemptAsked,
@@ -84,7 +85,7 @@ class StageService(Observer):
         self._watchdog.called(run_id, event.submission)
         return state
 
-    def changed(self, before: RunState | None, after: RunState, actions: tuple[Action, ...]) -> None:
+    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         """Forget the liveness of a run that has ended."""
         if after.status.ended:
             self._watchdog.forget(after.id)

@@ -2,30 +2,30 @@
 
 from services.orchestrator.domain.handlers.interpolation import questions
 from services.orchestrator.domain.handlers.retention import to_delete
-from services.orchestrator.domain.run.commands import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob
+from services.orchestrator.domain.run.commands import Annotate, Command, Evaluate, Prune, StopJob, SubmitJob
 from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
 from services.orchestrator.domain.run.state import Checkpoint, JobStatus, RunState, RunStatus, StageRun
 
 
-def due(state: RunState) -> tuple[Effect, ...]:
-    """Every effect that is outstanding, in the order in which it is best carried out."""
-    effects: list[Effect] = []
+def due(state: RunState) -> tuple[Command, ...]:
+    """Every command that is outstanding, in the order in which it is best carried out."""
+    commands: list[Command] = []
     for job in state.jobs:
         if job.stop_after_s is not None:
-            effects.append(StopJob(submission=job.submission, after_s=job.stop_after_s))
+            commands.append(StopJob(submission=job.submission, after_s=job.stop_after_s))
         elif job.status is JobStatus.WANTED:
-            effects.append(SubmitJob(submission=job.submission, after_s=job.submit_after_s))
+            commands.append(SubmitJob(submission=job.submission, after_s=job.submit_after_s))
     if not state.status.ended:
         for stage in state.stages:
-            effects += [
+            commands += [
                 evaluation_of(state, stage, c)
                 for c in stage.branch.checkpoints
                 if c.severity is None and c.measurement is None and stage.gate.held_rollback is None
             ]
-            effects += questions(state, stage)
-    effects += [Annotate(number=number) for number in range(state.annotated + 1, state.decisions + 1)]
-    effects += [Prune(checkpoint_id=c.id, uri=c.ref.uri) for c in to_delete(state)]
-    return tuple(effects)
+            commands += questions(state, stage)
+    commands += [Annotate(number=number) for number in range(state.annotated + 1, state.decisions + 1)]
+    commands += [Prune(checkpoint_id=c.id, uri=c.ref.uri) for c in to_delete(state)]
+    return tuple(commands)
 
 
 def evaluation_of(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Evaluate:

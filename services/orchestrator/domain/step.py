@@ -1,11 +1,11 @@
-"""The pure core: `state, actions = step(state, event)`.
+"""The pure core: `Step = step(state, event)`.
 
 No clock, no network, no database: an event comes in (with the time in it), the next state and what it asks for go out.
 An event that is old news changes nothing and asks for nothing, so every event may come twice.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.orchestrator.domain.due import due
@@ -21,26 +21,40 @@ from services.orchestrator.domain.handlers.lifecycle import on_admitted, on_appr
 from services.orchestrator.domain.handlers.retention import begin_pruning
 from services.orchestrator.domain.handlers.workers import on_attempt_asked, on_progress, on_stage_ended
 from services.orchestrator.domain.run import events as e
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, name_of
+from services.orchestrator.domain.run.commands import Command, Record, RecordCheckpoint, name_of
 from services.orchestrator.domain.run.state import CheckpointStatus, RunState
 
-Outcome = tuple[RunState, tuple[Action, ...]]
+Outcome = tuple[RunState, tuple[Record, ...]]
 
 
-def step(state: RunState, event: e.Event) -> Outcome:
-    """The next state, the records to be written with it, and the effects that became due.
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What comes of an event, in the order in which it is dealt with: `run` and `records` are made durable first, in
+    one transaction; `commands_after_commit` are what became due by it, carried out afterwards and never before (compare
+    Ready of etcd's raft). So a checkpoint's row says that it is given up before its files go, and a verdict is stored
+    before a worker hears it. Nothing is lost where a process dies in between: `due(run)` finds the commands again.
+    """
+
+    run: RunState
+    records: tuple[Record, ...] = ()
+    commands_after_commit: tuple[Command, ...] = ()
+
+
+def step(state: RunState, event: e.Event) -> Step:
+    """The next state, the records to be written with it, and the commands that became due. An event that changes
+    nothing gives back the very state that it came to.
 
     Raises the errors of services/common/errors.py for what a state forbids; the state is then as it was.
     """
     after, records = _HANDLERS[type(event)](state, event)
     if after == state and not isinstance(event, e.QueueMoved):
-        return state, records
+        return Step(run=state, records=records)
     after, given_up = begin_pruning(after)
-    records += given_up
     after = _no_longer_asked(after)
     after = replace(after, sequence=state.sequence + 1, updated_s=event.now_s)
     before = set(map(name_of, due(state)))
-    return after, (*records, *(effect for effect in due(after) if name_of(effect) not in before))
+    became_due = tuple(command for command in due(after) if name_of(command) not in before)
+    return Step(run=after, records=(*records, *given_up), commands_after_commit=became_due)
 
 
 def _unchanged(state: RunState, event: Any) -> Outcome:
@@ -58,7 +72,7 @@ def _no_longer_asked(state: RunState) -> RunState:
     """Forget what evaluations waited for that nobody asks about any more."""
     if not state.evaluations_wait:
         return state
-    asked = {name_of(effect)[1] for effect in due(state)}
+    asked = {name_of(command)[1] for command in due(state)}
     still = {name: why for name, why in state.evaluations_wait.items() if name in asked}
     return state if still == state.evaluations_wait else replace(state, evaluations_wait=still)
 

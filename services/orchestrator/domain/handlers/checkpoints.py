@@ -11,7 +11,7 @@ from services.orchestrator.domain.handlers.verdicts import decide_ready, restate
 from services.orchestrator.domain.policy.interpolation import line_point
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.backoff import PASSING_REASONS, PAUSE_FOR_ROOM_S, pause_s
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint, name_of
+from services.orchestrator.domain.run.commands import Record, RecordCheckpoint, name_of
 from services.orchestrator.domain.run.events import CheckpointReported, EvaluationFailed, EvaluationFinished
 from services.orchestrator.domain.run.state import (
     Checkpoint,
@@ -22,7 +22,7 @@ from services.orchestrator.domain.run.state import (
     StageStatus,
 )
 
-Outcome = tuple[RunState, tuple[Action, ...]]
+Outcome = tuple[RunState, tuple[Record, ...]]
 
 
 def checkpoint_id(state: RunState, stage: StageRun, attempt: int, step: int) -> str:
@@ -104,7 +104,7 @@ def _with_report(stage: StageRun, event: CheckpointReported) -> StageRun:
 
 def _keep_interim(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Outcome:
     """One interim checkpoint is kept: the newest. The one before it goes the way of what retention gives up."""
-    records: tuple[Action, ...] = (RecordCheckpoint(checkpoint=checkpoint),)
+    records: tuple[Record, ...] = (RecordCheckpoint(checkpoint=checkpoint),)
     if stage.branch.interim is not None:
         given_up = replace(stage.branch.interim, status=CheckpointStatus.PRUNING)
         stage = replace(stage, branch=replace(stage.branch, pruning=(*stage.branch.pruning, given_up)))

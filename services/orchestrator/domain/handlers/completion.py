@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
+from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.state import (
     Checkpoint,
     CheckpointStatus,
@@ -19,7 +19,7 @@ LEAVE_AFTER_STOP_S = 20.0
 
 def complete_stage(
     state: RunState, stage: StageRun, checkpoint: Checkpoint, now_s: float
-) -> tuple[RunState, tuple[Action, ...]]:
+) -> tuple[RunState, tuple[Record, ...]]:
     """Accept a checkpoint as its stage's result and unlock what comes next."""
     accepted = replace(checkpoint, status=CheckpointStatus.ACCEPTED)
     stage = replace(

@@ -15,7 +15,7 @@ from retain.values import CheckpointRef, Decision, Verdict
 from services.common.errors import FailedPrecondition, InvalidInput, Violation
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.handlers.decision import new_decision, recorded
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
+from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.events import CheckpointVoided
 from services.orchestrator.domain.run.state import (
@@ -27,7 +27,7 @@ from services.orchestrator.domain.run.state import (
     StageStatus,
 )
 
-Outcome = tuple[RunState, tuple[Action, ...]]
+Outcome = tuple[RunState, tuple[Record, ...]]
 WORKER, EVALUATOR = "worker", "evaluator"
 REASON = "CHECKPOINT_DAMAGED"
 
@@ -86,11 +86,11 @@ def _take_out(
     return state, (*records, record)
 
 
-def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[StageRun, tuple[Action, ...]]:
+def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[StageRun, tuple[Record, ...]]:
     """The stage without a checkpoint, and without what was trained from it where it has no verdict."""
     aside = replace(checkpoint, status=CheckpointStatus.DAMAGED, message=message, measurement=None)
     branch = replace(stage.branch, damaged=(*stage.branch.damaged, aside))
-    records: tuple[Action, ...] = (RecordCheckpoint(checkpoint=aside),)
+    records: tuple[Record, ...] = (RecordCheckpoint(checkpoint=aside),)
     if checkpoint.interim:
         return replace(stage, branch=replace(branch, interim=None)), records
     rest = tuple(c for c in branch.checkpoints if c.id != checkpoint.id)
@@ -164,7 +164,7 @@ def _lost_result(state: RunState, stage: StageRun, actor: str, message: str, now
 
 def restored(state: RunState) -> Outcome:
     """A retry presumes that a person restored what earlier stages left; a worker that finds otherwise says so again."""
-    records: list[Action] = []
+    records: list[Record] = []
     for stage in state.stages:
         if stage.status is StageStatus.COMPLETE and any(not c.status.usable for c in stage.branch.checkpoints):
             good = tuple(

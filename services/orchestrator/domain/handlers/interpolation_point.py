@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from services.orchestrator.domain.handlers.interpolation import questions
 from services.orchestrator.domain.run import fence
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
+from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.events import PointWritten
 from services.orchestrator.domain.run.state import RunState
 
 
-def on_point_written(state: RunState, event: PointWritten) -> tuple[RunState, tuple[Action, ...]]:
+def on_point_written(state: RunState, event: PointWritten) -> tuple[RunState, tuple[Record, ...]]:
     """Register the chosen point, once: an answer that nobody waits for (again, or after a rollback) changes nothing.
 
     It stands one boundary after the result, from which it was made; training never goes on from it.

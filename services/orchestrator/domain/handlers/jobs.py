@@ -9,11 +9,11 @@ from dataclasses import replace
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.handlers.lifecycle import next_group
 from services.orchestrator.domain.run.backoff import pause_s
-from services.orchestrator.domain.run.commands import Action
+from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.events import JobEnded, JobSubmitted, StageEnded, WorkersHung
 from services.orchestrator.domain.run.state import JobStatus, RunState, RunStatus
 
-Outcome = tuple[RunState, tuple[Action, ...]]
+Outcome = tuple[RunState, tuple[Record, ...]]
 LONGEST_PAUSE_S = 25.0  # before a group that follows a broken one: who waits for the reason learns it within a minute
 
 

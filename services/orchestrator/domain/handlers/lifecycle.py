@@ -9,7 +9,7 @@ from services.orchestrator.domain.handlers.damage import restored
 from services.orchestrator.domain.handlers.decision import decision_on_newest, recorded
 from services.orchestrator.domain.handlers.rollback import begin_rollback
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.run.commands import Action, RecordDecision
+from services.orchestrator.domain.run.commands import Record, RecordDecision
 from services.orchestrator.domain.run.events import Admitted, Approved, Cancelled, Retried
 from services.orchestrator.domain.run.state import (
     Branch,
@@ -23,7 +23,7 @@ from services.orchestrator.domain.run.state import (
 )
 from services.orchestrator.domain.spec.plan import plan
 
-Outcome = tuple[RunState, tuple[Action, ...]]
+Outcome = tuple[RunState, tuple[Record, ...]]
 
 
 def new_run(
@@ -142,7 +142,7 @@ def on_retried(state: RunState, event: Retried) -> Outcome:
     if state.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
         raise InvalidTransition("retry", state=state.status, allowed=["FAILED", "CANCELLED"])
     state, given_back = restored(state)
-    stage, actions = state.current, ()  # type: tuple[StageRun | None, tuple[Action, ...]]
+    stage, actions = state.current, ()  # type: tuple[StageRun | None, tuple[Record, ...]]
     if stage is not None and stage.gate.held_rollback is not None:
         state, stage, actions = _continue(state, stage)
     elif stage is not None:
@@ -157,7 +157,7 @@ def on_retried(state: RunState, event: Retried) -> Outcome:
     ), (*given_back, *actions)
 
 
-def _continue(state: RunState, stage: StageRun) -> tuple[RunState, StageRun, tuple[Action, ...]]:
+def _continue(state: RunState, stage: StageRun) -> tuple[RunState, StageRun, tuple[Record, ...]]:
     """Carry out the rollback that was held back, with one retry more."""
     rollback = stage.gate.held_rollback
     gate = replace(stage.gate, held_rollback=None, extra_retries=stage.gate.extra_retries + 1)

@@ -6,13 +6,13 @@ from dataclasses import replace
 from retain.values import PreparedData, PreparedStage, SetUse
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.run.commands import Action
+from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.events import StageEnded
 from services.orchestrator.domain.run.state import Phase, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.spec.plan import PlannedStage, spacing_of, steps_of_epochs
 
 
-def on_prepared(state: RunState, event: StageEnded) -> tuple[RunState, tuple[Action, ...]]:
+def on_prepared(state: RunState, event: StageEnded) -> tuple[RunState, tuple[Record, ...]]:
     """Take over what preparing made, or end the run with its fault. A repeated report changes nothing."""
     if state.prepared is not None:
         return state, ()

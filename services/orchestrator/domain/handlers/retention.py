@@ -12,13 +12,13 @@ deleted afterwards. So a deletion under way, or its record that is late, never m
 import math
 from dataclasses import replace
 
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
+from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, StageRun, StageStatus
 
 
-def begin_pruning(state: RunState) -> tuple[RunState, tuple[Action, ...]]:
+def begin_pruning(state: RunState) -> tuple[RunState, tuple[Record, ...]]:
     """Give up what is not kept: from here on nothing is gone on from it, and its files may be deleted."""
-    records: list[Action] = []
+    records: list[Record] = []
     for stage in state.stages:
         newest, interim = stage.branch.newest_trained, stage.branch.interim
         if interim is not None and newest is not None and newest.ref.step >= interim.ref.step:

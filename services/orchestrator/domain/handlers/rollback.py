@@ -13,7 +13,7 @@ undone. A stage begun again with a rate that had collapsed would forget nothing 
 from dataclasses import replace
 
 from services.orchestrator.domain.policy.ladder import Ladder, climb
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
+from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.directives import mix_from, trail_to
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Rollback, RunState, StageRun
 
@@ -71,7 +71,7 @@ def _target(stage: StageRun, *, below: int) -> tuple[int, str]:
     return good[-1].boundary, f"back to step {good[-1].ref.step}{said}"
 
 
-def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tuple[RunState, tuple[Action, ...]]:
+def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tuple[RunState, tuple[Record, ...]]:
     """Void what lies after the target, count a retry, and leave the rest to the next BeginAttempt."""
     after = tuple(c for c in stage.branch.checkpoints if c.boundary > rollback.boundary)
     interim = (stage.branch.interim,) if stage.branch.interim is not None else ()

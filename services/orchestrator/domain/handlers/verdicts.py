@@ -33,7 +33,7 @@ from services.orchestrator.domain.policy.interpolation import (
 )
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.policy.recommendations import recommendations
-from services.orchestrator.domain.run.commands import Action, RecordCheckpoint
+from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.directives import adjustment_step
 from services.orchestrator.domain.run.state import (
     Checkpoint,
@@ -48,7 +48,7 @@ from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 from services.orchestrator.domain.spec.gauges import is_gauge
 from services.orchestrator.domain.values import Measurement
 
-Outcome = tuple[RunState, tuple[Action, ...]]
+Outcome = tuple[RunState, tuple[Record, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class _Answer:
 
 def decide_ready(state: RunState, stage_index: int, now_s: float) -> Outcome:
     """Decide every boundary of a stage that can be decided: in order, each once, as long as the line goes on."""
-    actions: tuple[Action, ...] = ()
+    actions: tuple[Record, ...] = ()
     while state.status is RunStatus.RUNNING:
         stage = state.stages[stage_index]
         checkpoint = _next(stage)

@@ -15,13 +15,13 @@ from services.orchestrator.domain.handlers.verdicts import allowed_retries, deci
 from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.backoff import PASSING_REASONS
-from services.orchestrator.domain.run.commands import Action
+from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.events import AttemptAsked, ProgressReported, StageEnded
 from services.orchestrator.domain.run.plausible import check_progress
 from services.orchestrator.domain.run.state import Attempt, Phase, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 
-Outcome = tuple[RunState, tuple[Action, ...]]
+Outcome = tuple[RunState, tuple[Record, ...]]
 REMEMBERED_REQUESTS = 64
 # Reasons with which a worker says that its loss is no number: a stop of the gate, not a fault of the run.
 NOT_FINITE_REASONS = ("NON_FINITE_LOSS", "NON_FINITE")

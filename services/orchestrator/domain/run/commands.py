@@ -1,7 +1,7 @@
-"""What the core asks for. Records are written together with the new state; effects are carried out afterwards.
+"""What the core asks for. Records are made durable together with the new state; commands are carried out afterwards.
 
-Every effect may be carried out twice: the other side knows it by its name (submission number, evaluation id, key).
-`after_s`: seconds to wait from the moment that the effect is first seen to be due (domain/run/backoff.py).
+Every command may be carried out twice: the other side knows it by its name (submission number, evaluation id, key).
+`after_s`: seconds to wait from the moment that the command is first seen to be due (domain/run/backoff.py).
 """
 
 from dataclasses import dataclass
@@ -96,25 +96,25 @@ class Prune:
     uri: str
 
 
-Effect = SubmitJob | StopJob | Evaluate | WritePoint | Annotate | Prune
-Action = RecordDecision | RecordCheckpoint | Effect
+Record = RecordDecision | RecordCheckpoint
+Command = SubmitJob | StopJob | Evaluate | WritePoint | Annotate | Prune
 
 
-def name_of(effect: Effect) -> tuple[str, str | int]:
-    """What tells one effect of a run from another: its kind, and the name that the other side knows it by."""
-    match effect:
+def name_of(command: Command) -> tuple[str, str | int]:
+    """What tells one command of a run from another: its kind, and the name that the other side knows it by."""
+    match command:
         case SubmitJob() | StopJob():
-            return type(effect).__name__, effect.submission
+            return type(command).__name__, command.submission
         case Evaluate():
-            return type(effect).__name__, effect.evaluation_id
+            return type(command).__name__, command.evaluation_id
         case WritePoint():
-            return type(effect).__name__, effect.order_id
+            return type(command).__name__, command.order_id
         case Annotate():
-            return type(effect).__name__, effect.number
+            return type(command).__name__, command.number
         case Prune():
-            return type(effect).__name__, effect.checkpoint_id
+            return type(command).__name__, command.checkpoint_id
 
 
-def wait_of(effect: Effect) -> float:
-    """Seconds to wait from the moment that the effect is first seen to be due."""
-    return getattr(effect, "after_s", 0.0)
+def wait_of(command: Command) -> float:
+    """Seconds to wait from the moment that the command is first seen to be due."""
+    return getattr(command, "after_s", 0.0)

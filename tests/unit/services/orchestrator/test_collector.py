@@ -14,7 +14,9 @@ from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
 from services.common.store.object_store import ObjectInfo
 from services.orchestrator.application.collector import Collected
 from services.orchestrator.application.library import Library
+from services.orchestrator.domain.run.commands import RecordCheckpoint
 from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.step import Step
 from services.orchestrator.transport.checkpoint_servicer import CheckpointServicer
 from tests.contract.test_repository import checkpoint
 from tests.fakes.object_store import FakeObjectStore
@@ -113,7 +115,8 @@ async def test_what_runs_and_checkpoints_refer_to_stays(world: Offline) -> None:
     data = prepared(state)
     folder = replace(data.tokenizer, digest=B, uri=f"s3://retain/tokenizers/{B}")
     stored = replace(state, sequence=state.sequence + 1, prepared=replace(data, tokenizer=folder, base=None))
-    world.repository.save(stored, expected_sequence=state.sequence, checkpoints=[checkpoint(state.id, 10)])
+    row = RecordCheckpoint(checkpoint=checkpoint(state.id, 10))
+    world.repository.save(Step(run=stored, records=(row,)), expected_sequence=state.sequence)
     step = checkpoint(state.id, 10).ref.uri.removeprefix("s3://retain/")
     kept = [
         f"uploads/{A}/data.jsonl", f"tokenizers/{B}/tokenizer.json", f"{step}/manifest.json",

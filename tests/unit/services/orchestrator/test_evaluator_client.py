@@ -21,7 +21,7 @@ from services.common.grpc.server import GrpcServer
 from services.evaluator.application.measuring_thread import NoProgress
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.evaluator_messages import ref_message
-from services.orchestrator.application.effects import damaged_end
+from services.orchestrator.application.command_executor import damaged_end
 from services.orchestrator.application.ports import EvaluationProgress
 from services.orchestrator.domain.run.commands import WritePoint
 

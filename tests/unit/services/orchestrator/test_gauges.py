@@ -182,8 +182,8 @@ def test_workers_are_told_which_sets_have_no_source() -> None:
 def test_a_gauge_that_gets_too_good_may_be_learned_from_text_of_its_kind() -> None:
     player = training("gauges=code")
     player.play("checkpoint 10")
-    _, actions = step(player.state, player._event(["score", "10", "general=0.0", "gauge-code=-0.6"]))
-    decision = next(action.decision for action in actions if isinstance(action, RecordDecision))
+    made = step(player.state, player._event(["score", "10", "general=0.0", "gauge-code=-0.6"]))
+    decision = next(r.decision for r in made.records if isinstance(r, RecordDecision))
     assert decision.suspicious
     assert "text of its kind is being learned, or the baseline or the set is in doubt" in decision.message
 

@@ -10,6 +10,7 @@ import pytest
 from services.common.errors import NotFound, Unavailable
 from services.orchestrator.domain.run.events import ProgressReported
 from services.orchestrator.domain.run.state import Attempt, Phase, RunState, RunStatus, StageStatus
+from services.orchestrator.domain.step import Step
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import spec
 
@@ -33,7 +34,7 @@ async def training(world: Offline) -> RunState:
     state = await world.app.engine.get(state.id)
     before, stage = state, replace(state.stages[0], status=StageStatus.RUNNING, attempt=Attempt(number=1))
     state = replace(state.with_stage(stage), sequence=state.sequence + 1, phase=Phase.TRAINING)
-    world.repository.save(state, expected_sequence=before.sequence)
+    world.repository.save(Step(run=state), expected_sequence=before.sequence)
     await world.passed()
     assert f'retain_stage_running{{kind="PRETRAIN",run="{state.id}",stage="pretrain"}} 1.0' in world.metrics()
     return state

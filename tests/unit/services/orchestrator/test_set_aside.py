@@ -11,6 +11,7 @@ from retain.orchestrator.v1 import resources_pb2 as res
 from services.common.errors import Corrupt, FailedPrecondition, InvalidTransition, Unavailable
 from services.orchestrator.application.library import Library
 from services.orchestrator.domain.run.state import CheckpointStatus, RunState
+from services.orchestrator.domain.step import Step
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
 from tests.contract.test_repository import checkpoint
 from tests.unit.services.orchestrator.offline import Offline
@@ -95,7 +96,7 @@ async def test_a_run_with_numbers_that_no_message_takes_hides_no_other(world: Of
     bad, good, last = await three(world)
     state = await world.app.engine.get(bad.id)
     stage = replace(state.stages[0], plan=replace(state.stages[0].plan, tokens=2**70))
-    world.repository.save(replace(state.with_stage(stage), sequence=state.sequence + 1), expected_sequence=1)
+    world.repository.save(Step(run=replace(state.with_stage(stage), sequence=state.sequence + 1)), expected_sequence=1)
     runs = await listed(world)
     assert set(runs) == {bad.id, good.id, last.id}
     assert runs[bad.id].status.reason == "CANNOT_BE_SHOWN"

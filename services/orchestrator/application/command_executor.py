@@ -1,4 +1,4 @@
-"""Carries out effects through the ports and feeds back what happened."""
+"""Carries out commands through the ports and feeds back what happened: of runs that are stored, and of no others."""
 
 import asyncio
 
@@ -25,9 +25,10 @@ from services.orchestrator.application.ports import (
     JobRequest,
     JobState,
     Notifier,
+    StoredRun,
     job_id,
 )
-from services.orchestrator.domain.run.commands import Annotate, Effect, Evaluate, Prune, StopJob, SubmitJob, WritePoint
+from services.orchestrator.domain.run.commands import Annotate, Command, Evaluate, Prune, StopJob, SubmitJob, WritePoint
 from services.orchestrator.domain.run.events import (
     CheckpointPruned,
     DecisionAnnotated,
@@ -38,7 +39,6 @@ from services.orchestrator.domain.run.events import (
     JobSubmitted,
     PointWritten,
 )
-from services.orchestrator.domain.run.state import RunState
 from services.orchestrator.domain.run.tries import MAX_RESTARTS
 
 EVALUATION_POLL_S = 0.25
@@ -48,8 +48,8 @@ FILES_LIMIT_S = 900.0  # thousands of files may have to be deleted one by one
 MANIFEST = "manifest.json"
 
 
-class Effects:
-    """The hands of the reconcile loop."""
+class CommandExecutor:
+    """Does what the core asks for, once the database holds that it was asked for."""
 
     def __init__(
         self,
@@ -73,21 +73,21 @@ class Effects:
         self._files = Blocking("store", threads=4, limit_s=FILES_LIMIT_S)
         self._graphs = Blocking("grafana", threads=1, limit_s=JOB_CALL_LIMIT_S)
 
-    async def carry_out(self, state: RunState, effect: Effect) -> None:
+    async def carry_out(self, state: StoredRun, command: Command) -> None:
         """Do what is due. Raises Unavailable when the other side is away: the loop tries again later."""
-        match effect:
+        match command:
             case SubmitJob():
-                await self._submit(state, effect)
+                await self._submit(state, command)
             case StopJob():
-                await self._stop(state, effect)
+                await self._stop(state, command)
             case Evaluate():
-                await self._evaluate(state, effect)
+                await self._evaluate(state, command)
             case WritePoint():
-                await self._write_point(state, effect)
+                await self._write_point(state, command)
             case Annotate():
-                await self._annotate(state, effect)
+                await self._annotate(state, command)
             case Prune():
-                await self._prune(state, effect)
+                await self._prune(state, command)
 
     def close(self) -> None:
         """Give up the threads."""
@@ -97,25 +97,25 @@ class Effects:
     def _now_s(self) -> float:
         return self._engine.clock.now_s()
 
-    async def _submit(self, state: RunState, effect: SubmitJob) -> None:
+    async def _submit(self, state: StoredRun, command: SubmitJob) -> None:
         labels = {"retain.run": state.id, **state.spec.labels}
-        request = JobRequest(run_id=state.id, submission=effect.submission, compute=state.spec.compute, labels=labels)
+        request = JobRequest(run_id=state.id, submission=command.submission, compute=state.spec.compute, labels=labels)
         try:
             await self.jobs(self.launcher.submit, request)
         except (Refused, FailedPrecondition) as error:
             # Trying the same again would not help for ever: counted like a job that died, so that the run ends with it.
             event: JobEnded | JobSubmitted = JobEnded(
-                submission=effect.submission,
+                submission=command.submission,
                 message=error.message,
                 max_restarts=self._max_restarts,
                 now_s=self._now_s(),
             )
         else:
-            event = JobSubmitted(submission=effect.submission, now_s=self._now_s())
+            event = JobSubmitted(submission=command.submission, now_s=self._now_s())
         await self._engine.apply(state.id, event)
 
-    async def _stop(self, state: RunState, effect: StopJob) -> None:
-        name = job_id(state.id, effect.submission)
+    async def _stop(self, state: StoredRun, command: StopJob) -> None:
+        name = job_id(state.id, command.submission)
         view = await self.jobs(self.launcher.status, name)
         if view.state in (JobState.PENDING, JobState.RUNNING):
             await self.jobs(self.launcher.stop, name)
@@ -125,14 +125,14 @@ class Effects:
         await self._engine.apply(
             state.id,
             JobEnded(
-                submission=effect.submission,
+                submission=command.submission,
                 message=view.message,
                 max_restarts=self._max_restarts,
                 now_s=self._now_s(),
             ),
         )
 
-    async def _evaluate(self, state: RunState, question: Evaluate) -> None:
+    async def _evaluate(self, state: StoredRun, question: Evaluate) -> None:
         try:
             view = await self._evaluator.create(state.id, question)
         except (Refused, FailedPrecondition) as error:
@@ -182,14 +182,14 @@ class Effects:
             ),
         )
 
-    async def _look_again(self, state: RunState, question: Evaluate) -> EvaluationView:
+    async def _look_again(self, state: StoredRun, question: Evaluate) -> EvaluationView:
         try:
             return await self._evaluator.get(question.evaluation_id)
         except NotFound:
             # The evaluator was restarted without its records: the same question again.
             return await self._evaluator.create(state.id, question)
 
-    async def _write_point(self, state: RunState, order: WritePoint) -> None:
+    async def _write_point(self, state: StoredRun, order: WritePoint) -> None:
         event: PointWritten | EvaluationFailed
         try:
             written, size = await self._evaluator.write_point(order)
@@ -217,15 +217,15 @@ class Effects:
             )
         await self._engine.apply(state.id, event)
 
-    async def _annotate(self, state: RunState, effect: Annotate) -> None:
-        decision = await self._engine.read(self._engine.repository.decision, state.id, effect.number)
+    async def _annotate(self, state: StoredRun, command: Annotate) -> None:
+        decision = await self._engine.read(self._engine.repository.decision, state.id, command.number)
         if decision is not None:
             await self._graphs(self._notifier.annotate, decision)
-        await self._engine.apply(state.id, DecisionAnnotated(number=effect.number, now_s=self._now_s()))
+        await self._engine.apply(state.id, DecisionAnnotated(number=command.number, now_s=self._now_s()))
 
-    async def _prune(self, state: RunState, effect: Prune) -> None:
-        await self._files(self._empty, effect.uri, MANIFEST)
-        await self._engine.apply(state.id, CheckpointPruned(checkpoint_id=effect.checkpoint_id, now_s=self._now_s()))
+    async def _prune(self, state: StoredRun, command: Prune) -> None:
+        await self._files(self._empty, command.uri, MANIFEST)
+        await self._engine.apply(state.id, CheckpointPruned(checkpoint_id=command.checkpoint_id, now_s=self._now_s()))
 
     async def throw_away(self, uri: str) -> None:
         """What a deleted run left behind: its files, or what the evaluator keeps of it."""
