@@ -9,6 +9,7 @@ import pytest
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from services.common.errors import Corrupt, FailedPrecondition, InvalidTransition, Unavailable
+from services.orchestrator.adapters.upcast import CURRENT
 from services.orchestrator.application.library import Library
 from services.orchestrator.domain.run.state import CheckpointStatus, RunState
 from services.orchestrator.domain.step import Step
@@ -83,10 +84,11 @@ async def test_a_run_of_a_newer_program_is_told_and_is_whole_again_with_it(world
     run, *_ = await three(world)
     with world.database.begin() as connection:
         body = connection.exec_driver_sql("SELECT body FROM runs WHERE id = ?", (run.id,)).scalar_one()
-    world.spoil(run.id, body.replace('"version":2', '"version":3'))
+    newer = CURRENT + 1
+    world.spoil(run.id, body.replace(f'"version":{CURRENT}', f'"version":{newer}'))
     shown = (await listed(world))[run.id]
     assert shown.status.reason == "WRITTEN_BY_A_NEWER_VERSION"
-    assert "version 3" in shown.status.message
+    assert f"version {newer}" in shown.status.message
     world.spoil(run.id, body)
     assert (await listed(world))[run.id].spec.name == "code-model"
 

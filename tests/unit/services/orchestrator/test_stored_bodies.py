@@ -181,7 +181,7 @@ def test_what_a_newer_program_wrote_is_told_as_such() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[]", "{", "null", '{"version": "two"}', '{"version": 0}', '{"version": true}', '{"version": 2}', "[" * 100_000,
+    ["[]", "{", "null", '{"version": "two"}', '{"version": 0}', '{"version": true}', '{"version": 2}', '{"version": 3}', "[" * 100_000,
      '{"version": 2, "id": "x", "spec": 5, "store_uri": ""}'],
     ids=lambda text: text[:20],
 )  # fmt: skip
