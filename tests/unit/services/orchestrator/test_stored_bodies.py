@@ -181,8 +181,8 @@ def test_what_a_newer_program_wrote_is_told_as_such() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[]", "{", "null", '{"version": "two"}', '{"version": 0}', '{"version": true}', '{"version": 2}', '{"version": 3}', "[" * 100_000,
-     '{"version": 2, "id": "x", "spec": 5, "store_uri": ""}'],
+    ["[]", "{", "null", '{"version": "two"}', '{"version": 0}', '{"version": true}', '{"version": 2}',
+     '{"version": 3}', "[" * 100_000, '{"version": 2, "id": "x", "spec": 5, "store_uri": ""}'],
     ids=lambda text: text[:20],
 )  # fmt: skip
 def test_what_is_no_body_is_corrupt(text: str) -> None:
