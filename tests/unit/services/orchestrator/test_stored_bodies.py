@@ -120,7 +120,7 @@ def test_a_stage_that_was_measured_with_a_number_that_is_none_cannot_be_accepted
         waiting = codec.loads(RunState, (FOLDER / version / "run-pending.json").read_text())
         assert not any(stage.gate.finite for stage in waiting.stages)
     body = json.loads((FOLDER / "v2" / "run-succeeded.json").read_text())
-    body["stages"][0]["scores"][0]["ratio"] = math.nan
+    body["stages"][0]["results"][0]["loss_nats"] = math.nan
     assert not codec.loads(RunState, json.dumps(body)).stages[0].gate.finite
 
 
