@@ -224,7 +224,7 @@ def test_the_bits_are_those_of_the_run_that_was_never_disturbed(header: str, see
         [stage.accepted.weights_digest if stage.accepted else "" for stage in w.state.stages] for w in (calm, rough)
     ]
     assert ends[0] == ends[1]
-    assert [s.retries for s in rough.state.stages] == [s.retries for s in calm.state.stages]
+    assert [s.gate.retries for s in rough.state.stages] == [s.gate.retries for s in calm.state.stages]
 
 
 def _figures(stage: StageRun) -> list[float]:
