@@ -19,15 +19,10 @@ The second column is the gRPC status code; services/common/grpc/status.py goes f
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from retain.values import SpecViolation
 
-@dataclass(frozen=True, kw_only=True)
-class Violation:
-    """One fault of an input: the path of the field (`stages[1].learning_rate`), what came and what is allowed."""
-
-    field: str
-    description: str
+Violation = SpecViolation  # one fault of an input: the path of the field, what came and what is allowed
 
 
 class RetainError(Exception):

@@ -42,9 +42,10 @@ from retain.values import (
     StageData,
     StageKind,
     StageSpec,
+    StageWork,
     StopOn,
 )
-from services.orchestrator.domain.handlers.assignment import StageWork, work_of
+from services.orchestrator.domain.handlers.assignment import work_of
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run import fence
@@ -85,7 +86,7 @@ class ExperimentGate:
         if not isinstance(work, StageWork):
             return None
         boundary = self._state.stages[0].attempt.resume_boundary
-        return Start(boundary=boundary, shares=dict(work.mix.shares), lr_scale=work.mix.lr_scale)
+        return Start(boundary=boundary, shares=dict(work.shares), lr_scale=work.lr_scale)
 
     def judge(self, boundary: int, step: int, train_loss_nats: float, sets: Sequence[Measured]) -> Directive:
         """Register the checkpoint, hand in its evaluation, and give the directive that follows."""

@@ -3,8 +3,9 @@ what the core orders and checks what must hold whatever happens."""
 
 from dataclasses import dataclass, field
 
+from retain.values import StageWork
 from services.orchestrator.domain.due import due
-from services.orchestrator.domain.handlers.assignment import StageWork, work_of
+from services.orchestrator.domain.handlers.assignment import work_of
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run.commands import (
     Annotate,

@@ -16,10 +16,10 @@ G; without it for the present ones.
 import math
 from dataclasses import dataclass, field, replace
 
-from retain.values import ApproveAction, CheckpointRef, SetRole, SetUse
+from retain.values import ApproveAction, CheckpointRef, PrepareWork, ReleaseWork, SetRole, SetUse
 from services.common.errors import RetainError
 from services.orchestrator.domain.due import due, evaluation_of
-from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, work_of
+from services.orchestrator.domain.handlers.assignment import work_of
 from services.orchestrator.domain.handlers.interpolation import questions
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run import events as e
@@ -325,7 +325,7 @@ def _work(state: RunState) -> str:
     if isinstance(work, PrepareWork):
         return f"prepare {work.attempt}"
     start = work.resume.step if work.resume else "start"
-    return f"attempt {work.attempt} from {start} {_mix(work.mix)}"
+    return f"attempt {work.attempt} from {start} {_mix(Mix(shares=work.shares, lr_scale=work.lr_scale))}"
 
 
 def _mix(mix: Mix) -> str:

@@ -10,13 +10,13 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from retain.values import CheckpointRef, Decision, SetRole, SetUse, Verdict
+from retain.values import CheckpointRef, Decision, PrepareWork, ReleaseWork, SetRole, SetUse, StageWork, Verdict
 from services.common.errors import RetainError, Stale
 from services.orchestrator.adapters import codec
 from services.orchestrator.application.ports import StoredRun
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.due import due
-from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, StageWork, work_of
+from services.orchestrator.domain.handlers.assignment import work_of
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run import fence
@@ -222,7 +222,8 @@ class World:
         if start.uri in self.broken:
             self.apply(self._end(worker, work.attempt, work.index, interrupted=True, damaged=start))
             return
-        worker.work, worker.mix, worker.step = work, work.mix, work.resume.step if work.resume else 0
+        worker.mix = Mix(shares=work.shares, lr_scale=work.lr_scale)
+        worker.work, worker.step = work, work.resume.step if work.resume else 0
         worker.weights, mix = self.contents[start.uri]
         between = worker.step % work.steps_per_boundary != 0 and worker.step != work.total_steps
         worker.asks = work.resume is not None and not between

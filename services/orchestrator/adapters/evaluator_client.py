@@ -9,11 +9,16 @@ import tenacity
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2 as pb
 from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
-from retain.values import CheckpointRef
+from retain.values import CheckpointRef, EvaluationState
 from services.common.errors import CheckpointDamaged, FailedPrecondition, NotFound, Refused, RetainError, Unavailable
 from services.common.grpc.status import details_of, error_of
 from services.common.retry import RetryPolicy
-from services.orchestrator.adapters.evaluator_messages import measurement_of, order_message, question_message, ref_of
+from services.orchestrator.adapters.evaluator_messages import (
+    evaluation_of,
+    measurement_of,
+    order_message,
+    question_message,
+)
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 
@@ -96,15 +101,16 @@ def translate(error: grpc.RpcError) -> RetainError:
     return FailedPrecondition(found.message, reason=info.reason if info is not None else "EVALUATION_REFUSED")
 
 
-def view(evaluation: resources.Evaluation) -> EvaluationView:
+def view(message: resources.Evaluation) -> EvaluationView:
     """An evaluation as far as it is known."""
-    if evaluation.state == resources.EVALUATION_STATE_SUCCEEDED:
+    evaluation = evaluation_of(message)
+    if evaluation.state is EvaluationState.SUCCEEDED:
         return EvaluationView(progress=EvaluationProgress.SUCCEEDED, measurement=measurement_of(evaluation))
-    if evaluation.state == resources.EVALUATION_STATE_FAILED:
+    if evaluation.state is EvaluationState.FAILED:
         return EvaluationView(
             progress=EvaluationProgress.FAILED,
             error_reason=evaluation.error_reason,
             error=evaluation.error,
-            damaged=ref_of(evaluation.damaged) if evaluation.HasField("damaged") else None,
+            damaged=evaluation.damaged,
         )
     return EvaluationView(progress=EvaluationProgress.UNDER_WAY, waiting_for=evaluation.waiting_for)

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from retain.values import ApproveAction, Decision, PipelineSpec, StageKind
+from retain.values import ApproveAction, BoundaryCost, Decision, PipelineSpec, StageKind
 from services.common.blocking import Blocking
 from services.common.errors import (
     AlreadyExists,
@@ -31,7 +31,7 @@ from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.run.events import Approved, Cancelled, Retried
 from services.orchestrator.domain.run.speeds import measured_speeds
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, RunStatus
-from services.orchestrator.domain.spec.boundary_cost import BoundaryCost, boundary_cost
+from services.orchestrator.domain.spec.boundary_cost import boundary_cost
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.locking import missing_base
 from services.orchestrator.domain.spec.model_size import parameters_of_preset

@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from retain.mapper import enum_value, to_message, to_value
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.orchestrator.v1 import resources_pb2 as resources
@@ -19,14 +20,9 @@ from services.orchestrator.application.runs import RunService
 from services.orchestrator.domain.run.state import RunState, RunStatus
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.transport.bounds import check_text, oversized
-from services.orchestrator.transport.generic import enum_name, to_domain
 from services.orchestrator.transport.present import Presenter, present_decision, present_plan, timestamp
 
 Context = Any
-_ACTIONS = {
-    pb.APPROVE_ACTION_ACCEPT: ApproveAction.ACCEPT,
-    pb.APPROVE_ACTION_CONTINUE: ApproveAction.CONTINUE,
-}
 
 
 class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
@@ -45,7 +41,7 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         check_text("request_id", request.request_id, LARGEST_REQUEST_ID)
         if faults := oversized(request.spec):
             raise InvalidInput(faults, reason="INVALID_SPEC")
-        spec = to_domain(request.spec, PipelineSpec, faults)
+        spec = to_value(request.spec, PipelineSpec, faults)
         digest = request_digest(request.spec)
         state = await self._runs.create(spec, request.request_id, digest=digest, faults=faults)
         return pb.CreatePipelineRunResponse(run=self._run(state))
@@ -72,11 +68,12 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         return pb.CancelPipelineRunResponse(run=self._run(await self._runs.cancel(request.run_id, request.etag)))
 
     async def ApprovePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
-        if request.action not in _ACTIONS:
+        action = enum_value(request.action, ApproveAction, pb.ApproveAction.DESCRIPTOR)
+        if action is None or action is ApproveAction.UNSPECIFIED:
             said = f"came {request.action}; allowed is ACCEPT, CONTINUE"
             raise InvalidInput([Violation(field="action", description=said)])
         check_text("comment", request.comment, LARGEST_COMMENT)
-        state = await self._runs.approve(request.run_id, _ACTIONS[request.action], request.etag, request.comment)
+        state = await self._runs.approve(request.run_id, action, request.etag, request.comment)
         return pb.ApprovePipelineRunResponse(run=self._run(state))
 
     async def RetryPipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -89,7 +86,7 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
     async def ValidatePipelineSpec(self, request: Any, context: Context) -> Any:  # noqa: N802
         if faults := oversized(request.spec):
             return _violations(faults)
-        checked = await self._runs.check(to_domain(request.spec, PipelineSpec, faults), faults)
+        checked = await self._runs.check(to_value(request.spec, PipelineSpec, faults), faults)
         violations = [*checked.violations]
         if checked.locked and not violations:
             violations.append(Violation(field="stages[0]", description=checked.locked))
@@ -125,7 +122,7 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
 
 def _violations(violations: Sequence[Violation]) -> pb.ValidatePipelineSpecResponse:
     return pb.ValidatePipelineSpecResponse(
-        violations=[pb.SpecViolation(field=v.field, description=v.description) for v in violations]
+        violations=[to_message(violation, pb.SpecViolation) for violation in violations]
     )
 
 
@@ -138,8 +135,9 @@ def request_digest(spec: Message) -> str:
 
 
 def _status(number: int, index: int) -> RunStatus:
-    name = enum_name(resources.RunState.DESCRIPTOR, number)
-    if name is None or number == resources.RUN_STATE_UNSPECIFIED:
-        said = f"came {name or number}; allowed is {', '.join(RunStatus)}"
+    status = enum_value(number, RunStatus, resources.RunState.DESCRIPTOR)
+    if status is None or status is RunStatus.UNSPECIFIED:
+        allowed = ", ".join(known for known in RunStatus if known is not RunStatus.UNSPECIFIED)
+        said = f"came {status or number}; allowed is {allowed}"
         raise InvalidInput([Violation(field=f"states[{index}]", description=said)])
-    return RunStatus(name)
+    return status

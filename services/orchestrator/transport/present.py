@@ -1,29 +1,27 @@
 """The core's state as the messages that users see."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from itertools import zip_longest
+from typing import Any, TypeVar, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.util import LRUCache
 
+from retain import values
+from retain.mapper import to_message
 from retain.orchestrator.v1 import orchestrator_service_pb2 as service
 from retain.orchestrator.v1 import resources_pb2 as resources
-from retain.types.v1 import spec_pb2
-from retain.values import Decision, Domain, PipelineSpec, StageKind
+from retain.values import BoundaryCost, Decision, PipelineSpec
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.state import Checkpoint, RunState, RunStatus, StageRun, StageStatus
 from services.orchestrator.domain.run.time_left import time_left_s
-from services.orchestrator.domain.spec.boundary_cost import BoundaryCost
 from services.orchestrator.domain.spec.plan import PlannedStage, warnings
 from services.orchestrator.domain.spec.policy_told import policy_told
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
-from services.orchestrator.transport.generic import enum_number, fill_message
 
-_RUN = resources.RunState.DESCRIPTOR
-_STAGE = resources.StageState.DESCRIPTOR
-_PHASE = resources.StagePhase.DESCRIPTOR
-_KIND = spec_pb2.StageKind.DESCRIPTOR
-_DOMAIN = spec_pb2.Domain.DESCRIPTOR
+V = TypeVar("V")
 
 
 def _varint(number: int) -> bytes:
@@ -89,54 +87,52 @@ def _shown(state: RunState, queue_position: int) -> resources.PipelineRun:
 
 def present_unreadable(run: UnreadableRun) -> resources.PipelineRun:
     """What is known of a run that cannot be read: its id, how it stood, and why it cannot be read."""
-    message = resources.PipelineRun(id=run.id, etag=f"{run.id}.{run.sequence}", sequence=run.sequence)
-    message.status.state = enum_number(_RUN, run.status)  # type: ignore[assignment]
-    message.status.reason, message.status.message = run.reason, run.why
-    return message
+    status = values.RunStatus(state=run.status, reason=run.reason, message=run.why)
+    shown = values.PipelineRun(id=run.id, etag=f"{run.id}.{run.sequence}", sequence=run.sequence, status=status)
+    return to_message(shown, resources.PipelineRun)
 
 
 def present_run(state: RunState) -> resources.PipelineRun:
     """A run as a message, without its place in the queue."""
-    run = resources.PipelineRun(
+    prepared = state.prepared
+    shards = () if prepared is None else tuple(shard for stage in prepared.stages for shard in stage.shards)
+    status = values.RunStatus(
+        state=state.status,
+        reason=state.reason,
+        message=state.message,
+        submission=state.submission,
+        phase=state.phase,
+        prepare_progress=state.prepare_progress,
+        waiting_for=state.waiting_for,
+        prepared=() if prepared is None else (prepared.tokenizer, *{shard.digest: shard for shard in shards}.values()),
+        overlap={} if prepared is None else prepared.overlap,
+        near_duplicates={} if prepared is None else prepared.near_duplicates,
+        stages=tuple(present_stage(state, stage) for stage in state.stages),
+    )
+    run = values.PipelineRun(
         id=state.id,
-        spec=spec_message(state.spec),
+        spec=state.spec,
         etag=state.etag,
         sequence=state.sequence,
-        create_time=timestamp(state.created_s),
-        update_time=timestamp(state.updated_s),
+        create_time_s=state.created_s,
+        update_time_s=state.updated_s,
+        end_time_s=state.ended_s or None,
+        status=status,
     )
-    if state.ended_s:
-        run.end_time.CopyFrom(timestamp(state.ended_s))
-    status = run.status
-    status.state = enum_number(_RUN, state.status)  # type: ignore[assignment]
-    status.reason, status.message, status.submission = state.reason, state.message, state.submission
-    status.phase = enum_number(_PHASE, state.phase)  # type: ignore[assignment]
-    status.prepare_progress = state.prepare_progress
-    status.waiting_for = state.waiting_for
-    if state.prepared is not None:
-        fill_message(status.prepared.add(), state.prepared.tokenizer)
-        seen = set()
-        for stage in state.prepared.stages:
-            for shard in stage.shards:
-                if shard.digest not in seen:
-                    seen.add(shard.digest)
-                    fill_message(status.prepared.add(), shard)
-        status.overlap.update(state.prepared.overlap)
-        status.near_duplicates.update(state.prepared.near_duplicates)
-    for stage_run in state.stages:
-        status.stages.append(present_stage(state, stage_run))
-    return run
+    return to_message(run, resources.PipelineRun)
 
 
-def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
+def present_stage(state: RunState, stage: StageRun) -> values.StageStatus:
     """One stage of a run."""
     plan = stage.plan
-    message = resources.StageStatus(
+    # A wall clock that was put back between the two makes no time run backwards.
+    wall_s = max(0.0, (stage.ended_s or state.updated_s) - stage.started_s) if stage.started_s else 0.0
+    return values.StageStatus(
         index=plan.index,
         name=plan.name,
-        kind=kind_number(plan.kind),
-        domain=domain_number(plan.domain),
-        state=enum_number(_STAGE, stage.status),  # type: ignore[arg-type]
+        kind=plan.kind,
+        domain=plan.domain,
+        state=stage.status,
         attempt=stage.attempt.number,
         step=stage.last.step,
         total_steps=plan.steps,
@@ -145,7 +141,7 @@ def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
         train_loss_nats=stage.last.train_loss_nats,
         learning_rate=stage.last.learning_rate,
         tokens_per_second=stage.last.tokens_per_second,
-        shares=dict(stage.branch.mix.shares),
+        shares=stage.branch.mix.shares,
         lr_scale=stage.branch.mix.lr_scale,
         retries=stage.gate.retries,
         worst_set=stage.last.worst_set,
@@ -154,33 +150,18 @@ def present_stage(state: RunState, stage: StageRun) -> resources.StageStatus:
         curriculum_level=stage.last.curriculum_level,
         stall_seconds=stage.costs.earlier_stall_s + stage.costs.stall_s,
         wait_seconds=stage.costs.earlier_wait_s + stage.costs.wait_s,
+        wall_seconds=wall_s,
+        time_left_seconds=time_left_s(stage),
+        boundary_share=boundary_share(stage),
+        forgetting=stage.last.forgetting,
+        scores=stage.last.scores,
+        report_scores=stage.last.report_scores,
+        results=stage.last.results,
+        report_results=stage.last.report_results,
+        passes=plan.passes,
+        accepted=stage.accepted,
+        latest=stage.branch.newest.ref if stage.branch.newest is not None else None,
     )
-    if stage.started_s:
-        # A wall clock that was put back between the two makes no time run backwards.
-        message.wall_seconds = max(0.0, (stage.ended_s or state.updated_s) - stage.started_s)
-    left_s = time_left_s(stage)
-    if left_s is not None:
-        message.time_left_seconds = left_s
-    share = boundary_share(stage)
-    if share is not None:
-        message.boundary_share = share
-    if stage.last.forgetting is not None:
-        message.forgetting = stage.last.forgetting
-    for target, items in (
-        (message.scores, stage.last.scores),
-        (message.report_scores, stage.last.report_scores),
-        (message.results, stage.last.results),
-        (message.report_results, stage.last.report_results),
-    ):
-        for item in items:
-            fill_message(target.add(), item)
-    if plan.passes is not None:
-        fill_message(message.passes, plan.passes)
-    if stage.accepted is not None:
-        fill_message(message.accepted, stage.accepted)
-    if stage.branch.newest is not None:
-        fill_message(message.latest, stage.branch.newest.ref)
-    return message
 
 
 def unlocked_by(state: RunState, stage: StageRun) -> str:
@@ -194,21 +175,14 @@ def unlocked_by(state: RunState, stage: StageRun) -> str:
 
 def present_decision(decision: Decision) -> resources.Decision:
     """A decision with its evidence."""
-    message = resources.Decision()
-    fill_message(message, decision)
-    message.time.CopyFrom(timestamp(decision.time_s))
-    if decision.projected is not None and decision.projected == decision.forgetting:
-        message.ClearField("projected")
-    return message
+    compared = None if decision.projected == decision.forgetting else decision.projected
+    return to_message(replace(decision, projected=compared), resources.Decision)
 
 
 def present_checkpoint(checkpoint: Checkpoint) -> resources.Checkpoint:
     """A checkpoint in the lineage."""
-    message = resources.Checkpoint()
-    fill_message(message, checkpoint)
-    message.state = enum_number(resources.CheckpointState.DESCRIPTOR, checkpoint.status)  # type: ignore[assignment]
-    message.create_time.CopyFrom(timestamp(checkpoint.created_s))
-    return message
+    shown = _like(checkpoint, values.Checkpoint, state=checkpoint.status, create_time_s=checkpoint.created_s)
+    return to_message(shown, resources.Checkpoint)
 
 
 def present_plan(
@@ -221,46 +195,23 @@ def present_plan(
 ) -> resources.PipelinePlan:
     """What would be done, and what it would cost."""
     said = (*warnings(stages), *(cost.warning for cost in costs if cost is not None and cost.warning))
-    policy = policy_told(spec, parameters=parameters, memory=memory)
-    message = resources.PipelinePlan(spec=spec_message(spec), parameters=parameters, warnings=said, policy=policy)
-    for stage in stages:
-        fill_message(message.stages.add(), stage)
-    for shown, cost in zip(message.stages, costs, strict=False):
-        if cost is not None:
-            shown.boundary_cost.CopyFrom(_present_cost(cost))
-    return message
-
-
-def _present_cost(cost: BoundaryCost) -> resources.BoundaryCost:
-    return resources.BoundaryCost(
-        checkpoint_bytes=cost.checkpoint_bytes,
-        upload_seconds=cost.upload_s,
-        evaluation_tokens=cost.evaluation_tokens,
-        evaluation_seconds=cost.evaluation_s,
-        interval_seconds=cost.interval_s,
-        boundary_seconds=cost.boundary_s,
-        training_seconds=cost.training_s,
-        share=cost.share,
-        basis=cost.basis,
-        warning=cost.warning,
+    shown = values.PipelinePlan(
+        spec=spec,
+        stages=tuple(
+            _like(stage, values.PlannedStage, boundary_cost=cost)
+            for stage, cost in zip_longest(stages, costs[: len(stages)])
+        ),
+        parameters=parameters,
+        warnings=said,
+        policy=policy_told(spec, parameters=parameters, memory=memory),
     )
+    return to_message(shown, resources.PipelinePlan)
 
 
-def spec_message(spec: PipelineSpec) -> spec_pb2.PipelineSpec:
-    """A spec as its message."""
-    message = spec_pb2.PipelineSpec()
-    fill_message(message, spec)
-    return message
-
-
-def kind_number(kind: StageKind) -> spec_pb2.StageKind:
-    """A stage's kind on the wire."""
-    return enum_number(_KIND, kind)  # type: ignore[return-value]
-
-
-def domain_number(domain: Domain) -> spec_pb2.Domain:
-    """A stage's domain on the wire."""
-    return enum_number(_DOMAIN, domain)  # type: ignore[return-value]
+def _like(ours: Any, cls: type[V], **said: Any) -> V:
+    """What users see of a thing: the fields that both have, and those that are said."""
+    names = (field.name for field in fields(cast(Any, cls)))
+    return cls(**{name: getattr(ours, name) for name in names if name not in said}, **said)
 
 
 def timestamp(seconds: float) -> Timestamp:

@@ -2,22 +2,30 @@
 
 from typing import Any
 
+from retain.mapper import enum_value, to_message, to_value
 from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
-from retain.values import CheckpointRef, PreparedData
+from retain.values import (
+    BeginAttemptResponse,
+    CheckpointRef,
+    EndOutcome,
+    GetDirectiveResponse,
+    PreparedData,
+    PrepareWork,
+    ReleaseWork,
+    SetRole,
+    StageWork,
+)
 from services.common.errors import InvalidInput, Violation
 from services.orchestrator.application.stages import StageService
-from services.orchestrator.domain.handlers.assignment import PrepareWork, ReleaseWork, StageWork, Work
+from services.orchestrator.domain.handlers.assignment import Work
 from services.orchestrator.domain.run.events import CheckpointReported, ProgressReported, StageEnded
 from services.orchestrator.domain.run.state import Phase
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.transport.bounds import check_text
-from services.orchestrator.transport.generic import enum_name, enum_number, fill_message, to_domain
-from services.orchestrator.transport.present import spec_message
 
 Context = Any
-_VERDICT = resources.Verdict.DESCRIPTOR
 
 
 class StageControlServicer(pb_grpc.StageControlServiceServicer):
@@ -38,7 +46,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             submission=request.submission,
             attempt=request.attempt,
             stage_index=request.stage_index,
-            phase=Phase(enum_name(resources.StagePhase.DESCRIPTOR, request.phase) or Phase.UNSPECIFIED),
+            phase=enum_value(request.phase, Phase, resources.StagePhase.DESCRIPTOR) or Phase.UNSPECIFIED,
             step=request.step,
             tokens=request.tokens,
             train_loss_nats=request.train_loss_nats,
@@ -62,7 +70,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             attempt=request.attempt,
             stage_index=request.stage_index,
             boundary=request.boundary,
-            checkpoint=to_domain(request.checkpoint, CheckpointRef),
+            checkpoint=to_value(request.checkpoint, CheckpointRef),
             parent=request.parent,
             bytes=request.bytes,
             train_loss_nats=request.train_loss_nats,
@@ -83,20 +91,22 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
         )
         if directive is None:
             return pb.GetDirectiveResponse(pending=True)
-        return pb.GetDirectiveResponse(
-            verdict=enum_number(_VERDICT, directive.verdict),  # type: ignore[arg-type]
-            shares=dict(directive.mix.shares),
+        told = GetDirectiveResponse(
+            verdict=directive.verdict,
+            shares=directive.mix.shares,
             lr_scale=directive.mix.lr_scale,
             message=directive.message,
         )
+        return to_message(told, pb.GetDirectiveResponse)
 
     async def EndStage(self, request: Any, context: Context) -> Any:  # noqa: N802
-        outcome = enum_name(pb.EndOutcome.DESCRIPTOR, request.outcome)
-        if outcome not in ("COMPLETED", "FAILED", "INTERRUPTED"):
+        outcome = enum_value(request.outcome, EndOutcome, pb.EndOutcome.DESCRIPTOR)
+        if outcome is None or outcome is EndOutcome.UNSPECIFIED:
             said = f"came {outcome or request.outcome}; allowed is COMPLETED, FAILED, INTERRUPTED"
             raise InvalidInput([Violation(field="outcome", description=said)])
         faults: list[Violation] = []
-        prepared = to_domain(request.prepared, PreparedData, faults) if request.HasField("prepared") else None
+        prepared = to_value(request.prepared, PreparedData, faults) if request.HasField("prepared") else None
+        faults += _roles_not_said(prepared)
         if faults:
             raise InvalidInput(faults)
         event = StageEnded(
@@ -104,9 +114,9 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             submission=request.submission,
             attempt=request.attempt,
             stage_index=request.stage_index,
-            failed=outcome == "FAILED",
-            interrupted=outcome == "INTERRUPTED",
-            damaged=to_domain(request.damaged, CheckpointRef) if request.HasField("damaged") else None,
+            failed=outcome is EndOutcome.FAILED,
+            interrupted=outcome is EndOutcome.INTERRUPTED,
+            damaged=to_value(request.damaged, CheckpointRef) if request.HasField("damaged") else None,
             reason=request.reason[:LARGEST_REQUEST_ID],
             message=request.message[:LARGEST_COMMENT],
             prepared=prepared,
@@ -115,20 +125,22 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
         return pb.EndStageResponse()
 
 
+def _roles_not_said(prepared: PreparedData | None) -> list[Violation]:
+    """A set without a role would be measured for nothing."""
+    return [
+        Violation(field=f"stages[{i}].sets[{j}].role", description="came UNSPECIFIED; allowed is TARGET, RETENTION")
+        for i, stage in enumerate(prepared.stages if prepared is not None else ())
+        for j, ref in enumerate(stage.sets)
+        if ref.role is SetRole.UNSPECIFIED
+    ]
+
+
 def _work(work: Work) -> pb.BeginAttemptResponse:
-    response = pb.BeginAttemptResponse()
     match work:
         case ReleaseWork():
-            response.release.reason = work.reason
+            response = BeginAttemptResponse(release=work)
         case PrepareWork():
-            response.prepare.attempt = work.attempt
-            response.prepare.spec.CopyFrom(spec_message(work.spec))
-            for stage in work.stages:
-                fill_message(response.prepare.stages.add(), stage)
-            if work.base is not None:
-                fill_message(response.prepare.base, work.base)
+            response = BeginAttemptResponse(prepare=work)
         case StageWork():
-            fill_message(response.stage, work)
-            response.stage.shares.update(work.mix.shares)
-            response.stage.lr_scale = work.mix.lr_scale
-    return response
+            response = BeginAttemptResponse(stage=work)
+    return to_message(response, pb.BeginAttemptResponse)

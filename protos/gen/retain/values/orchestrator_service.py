@@ -178,7 +178,7 @@ class ValidatePipelineSpecRequest:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpecViolation:
-    """One fault of a spec."""
+    """One fault of an input."""
 
     field: str = ""
     """Path of the field: stages[1].learning_rate."""

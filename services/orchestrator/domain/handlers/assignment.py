@@ -1,63 +1,9 @@
 """What a worker group that asks is told to do: derived from the state, so that a repeated question has one answer."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from retain.values import CheckpointRef, PipelineSpec, PreparedFolder
-from services.orchestrator.domain.policy.ladder import Mix
+from retain.values import PrepareStage, PrepareWork, ReleaseWork, StageWork
 from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.lineage import parent_of
 from services.orchestrator.domain.run.state import RunState, RunStatus, StageRun
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrepareStage:
-    """What one stage needs to be prepared."""
-
-    index: int
-    name: str
-    sources: Mapping[str, str]
-    target: str
-    shares: Mapping[str, float]
-    never_replayed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrepareWork:
-    """Prepare the tokenizer, every stage's shards and every evaluation set."""
-
-    attempt: int
-    spec: PipelineSpec
-    stages: tuple[PrepareStage, ...]
-    base: CheckpointRef | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageWork:
-    """Train a stage."""
-
-    attempt: int
-    index: int
-    name: str
-    spec: PipelineSpec
-    output_uri: str
-    parent: CheckpointRef | None
-    resume: CheckpointRef | None
-    target: str
-    shards: tuple[PreparedFolder, ...]
-    tokenizer: PreparedFolder
-    mix: Mix
-    total_steps: int
-    steps_per_boundary: int
-    decision_lag: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReleaseWork:
-    """Nothing more: end the group."""
-
-    reason: str
-
 
 Work = PrepareWork | StageWork | ReleaseWork
 
@@ -85,6 +31,7 @@ def work_of(state: RunState) -> Work:
             base=state.base,
         )
     lag = state.spec.evaluation.decision_lag
+    mix = mix_from(stage, stage.attempt.resume_boundary, lag=lag)
     return StageWork(
         attempt=stage.attempt.number,
         index=stage.plan.index,
@@ -96,7 +43,8 @@ def work_of(state: RunState) -> Work:
         target=stage.plan.target,
         shards=state.prepared.stages[stage.plan.index].shards,
         tokenizer=state.prepared.tokenizer,
-        mix=mix_from(stage, stage.attempt.resume_boundary, lag=lag),
+        shares=mix.shares,
+        lr_scale=mix.lr_scale,
         total_steps=stage.plan.steps,
         steps_per_boundary=stage.plan.steps_per_boundary,
         decision_lag=lag,

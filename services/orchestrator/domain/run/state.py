@@ -21,64 +21,14 @@ from retain.values import (
     StageKind,
     Verdict,
 )
+from retain.values import CheckpointState as CheckpointStatus
+from retain.values import RunState as RunStatus
+from retain.values import StagePhase as Phase
+from retain.values import StageState as StageStatus
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.policy.projection import Scored
 from services.orchestrator.domain.spec.plan import PlannedStage
 from services.orchestrator.domain.values import Measurement
-
-
-class RunStatus(StrEnum):
-    """State of a run; transitions are drawn in protos/retain/orchestrator/v1/resources.proto."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    SUSPENDED = "SUSPENDED"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more happens unless a person asks for it."""
-        return self in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
-
-
-class StageStatus(StrEnum):
-    """State of a stage."""
-
-    LOCKED = "LOCKED"
-    READY = "READY"
-    RUNNING = "RUNNING"
-    SUSPENDED = "SUSPENDED"
-    COMPLETE = "COMPLETE"
-    FAILED = "FAILED"
-
-
-class Phase(StrEnum):
-    """What a worker group is doing."""
-
-    UNSPECIFIED = "UNSPECIFIED"
-    PREPARING = "PREPARING"
-    LOADING = "LOADING"
-    TRAINING = "TRAINING"
-    SAVING = "SAVING"
-    WAITING = "WAITING"
-
-
-class CheckpointStatus(StrEnum):
-    """State of a checkpoint in the lineage."""
-
-    LIVE = "LIVE"
-    VOID = "VOID"
-    ACCEPTED = "ACCEPTED"
-    PRUNED = "PRUNED"
-    PRUNING = "PRUNING"
-    DAMAGED = "DAMAGED"
-
-    @property
-    def usable(self) -> bool:
-        """Whether its files are there and may be gone on from, exported or built on."""
-        return self in (CheckpointStatus.LIVE, CheckpointStatus.ACCEPTED)
 
 
 @dataclass(frozen=True, kw_only=True)

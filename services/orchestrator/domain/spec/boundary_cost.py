@@ -14,7 +14,7 @@ the device for its evaluation part: there only the proportion of training and ev
 
 from dataclasses import dataclass
 
-from retain.values import EvaluationSpec, PipelineSpec
+from retain.values import BoundaryCost, EvaluationSpec, PipelineSpec
 from services.orchestrator.domain.spec.model_size import BYTES_PER_PARAMETER
 from services.orchestrator.domain.spec.plan import PlannedStage
 
@@ -35,23 +35,6 @@ class Speeds:
     training: float | None = None
     evaluation: float | None = None
     store: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoundaryCost:
-    """The estimate for one stage. `share` = boundary_s / (boundary_s + training_s); no `warning` up to a tenth,
-    or where all of them together take less than half a minute."""
-
-    checkpoint_bytes: int
-    upload_s: float
-    evaluation_tokens: int
-    evaluation_s: float
-    interval_s: float
-    boundary_s: float
-    training_s: float
-    share: float
-    basis: tuple[str, ...]
-    warning: str = ""
 
 
 def boundary_cost(spec: PipelineSpec, stage: PlannedStage, parameters: int, speeds: Speeds) -> BoundaryCost | None:
@@ -76,12 +59,12 @@ def boundary_cost(spec: PipelineSpec, stage: PlannedStage, parameters: int, spee
     dear = share > WARN_OVER and boundary_s >= WARN_FROM_S
     return BoundaryCost(
         checkpoint_bytes=checkpoint_bytes,
-        upload_s=upload_s,
+        upload_seconds=upload_s,
         evaluation_tokens=tokens,
-        evaluation_s=evaluation_s,
-        interval_s=interval_s,
-        boundary_s=boundary_s,
-        training_s=training_s,
+        evaluation_seconds=evaluation_s,
+        interval_seconds=interval_s,
+        boundary_seconds=boundary_s,
+        training_seconds=training_s,
         share=share,
         basis=(*basis, _sets(sets, per_set, gauges)),
         warning=_warning(spec.evaluation, stage, share, upload_s, evaluation_s, training_s) if dear else "",

@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry
 
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
+from retain.mapper import to_message
+from retain.types.v1 import values_pb2
 from retain.values import CheckpointRef
 from services.common.errors import (
     CheckpointDamaged,
@@ -20,7 +22,6 @@ from services.common.errors import (
 from services.common.grpc.server import GrpcServer
 from services.evaluator.application.measuring_thread import NoProgress
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
-from services.orchestrator.adapters.evaluator_messages import ref_message
 from services.orchestrator.application.command_executor import damaged_end
 from services.orchestrator.application.ports import EvaluationProgress
 from services.orchestrator.domain.run.commands import WritePoint
@@ -83,7 +84,7 @@ async def test_a_damaged_checkpoint_reaches_the_core_with_its_name(evaluator):
     answers, client = evaluator
     answers.evaluation.state = resources.EVALUATION_STATE_FAILED
     answers.evaluation.error_reason = "CHECKPOINT_DAMAGED"
-    answers.evaluation.damaged.CopyFrom(ref_message(ref("b")))
+    answers.evaluation.damaged.CopyFrom(to_message(ref("b"), values_pb2.CheckpointRef))
     found = await client.get("e")
     assert (found.progress, found.damaged) == (EvaluationProgress.FAILED, ref("b"))
     answers.evaluation.ClearField("damaged")

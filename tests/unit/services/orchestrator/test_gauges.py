@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from model import gauge
+from retain.mapper import to_message, to_value
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from retain.types.v1 import spec_pb2
@@ -16,6 +17,7 @@ from retain.values import (
     GaugeKind,
     GaugeSpec,
     PipelineSpec,
+    PrepareWork,
     SetUse,
     Severity,
     StageData,
@@ -23,7 +25,7 @@ from retain.values import (
 from services.common.metrics import OrchestratorMetrics
 from services.orchestrator.adapters.exporter import Exporter
 from services.orchestrator.application.engine import SystemClock
-from services.orchestrator.domain.handlers.assignment import PrepareWork, work_of
+from services.orchestrator.domain.handlers.assignment import work_of
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.policy.interpolation import line_point
 from services.orchestrator.domain.policy.recommendations import recommendations
@@ -35,7 +37,6 @@ from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE, 
 from services.orchestrator.domain.spec.plan import plan, warnings
 from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import Measurement
-from services.orchestrator.transport.generic import fill_message, to_domain
 from services.orchestrator.transport.present import present_plan
 from tests.scenarios.play import training
 from tests.unit.services.orchestrator.domain.spec.test_spec import fields
@@ -159,20 +160,20 @@ def test_people_are_told_that_replay_does_not_help_them() -> None:
 
 def test_over_the_wire_a_field_that_is_absent_is_the_default_and_off_stays_off() -> None:
     message = spec_pb2.PipelineSpec()
-    assert to_domain(message, PipelineSpec).forgetting.gauges is None
+    assert to_value(message, PipelineSpec).forgetting.gauges is None
     message.forgetting.gauges.off = True
-    assert to_domain(message, PipelineSpec).forgetting.gauges == GaugeSpec(off=True)
+    assert to_value(message, PipelineSpec).forgetting.gauges == GaugeSpec(off=True)
     chosen = fill(with_gauges(GaugeSpec(kinds=(GaugeKind.CONVERSATION,))))
-    written = fill_message(spec_pb2.PipelineSpec(), chosen)
+    written = to_message(chosen, spec_pb2.PipelineSpec)
     assert list(written.forgetting.gauges.kinds) == [spec_pb2.GAUGE_KIND_CONVERSATION]  # type: ignore[attr-defined]
-    assert to_domain(written, PipelineSpec) == chosen
+    assert to_value(written, PipelineSpec) == chosen
 
 
 def test_workers_are_told_which_sets_have_no_source() -> None:
     state = new_run("r", fill(spec()), store_uri="s3://retain", base=None, queue_number=1, now_s=0.0)
     work = work_of(replace(state, status=RunStatus.RUNNING))
     assert isinstance(work, PrepareWork)
-    stages = [fill_message(control_pb2.PrepareStage(), stage) for stage in work.stages]
+    stages = [to_message(stage, control_pb2.PrepareStage) for stage in work.stages]
     assert [tuple(stage.never_replayed) for stage in stages] == [(), ALL, ALL]  # type: ignore[attr-defined]
     shown = present_plan(fill(spec()), plan(fill(spec())))
     assert isinstance(shown, resources_pb2.PipelinePlan)

@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import grpc
 import pytest
 
+from retain.mapper import to_value
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.types.v1 import spec_pb2
@@ -20,7 +21,6 @@ from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.limits import COUNTS, LARGEST_TOKENS, NUMBERS
 from services.orchestrator.domain.spec.validate import validate
 from services.orchestrator.transport.bounds import oversized
-from services.orchestrator.transport.generic import to_domain
 from services.orchestrator.transport.present import present_run
 from tests.fakes.platform import Platform, demo_spec
 from tests.unit.services.orchestrator.specs import MIDTRAIN, PRETRAIN, spec
@@ -82,7 +82,7 @@ def _with(name: str, value: float) -> spec_pb2.PipelineSpec:
 def test_a_number_above_its_bound_is_a_fault_with_its_path(name: str) -> None:
     field = next(f for f in _descriptors(name))
     largest = {"int32": 2**31 - 1, "int64": 2**63 - 1, "uint64": 2**64 - 1}.get(field, 1e300)
-    faults = validate(to_domain(_with(name, largest), PipelineSpec))
+    faults = validate(to_value(_with(name, largest), PipelineSpec))
     path = name.replace("stages.", "stages[1].", 1)
     assert any(v.field == path and f"{NUMBERS[name]:.12g}" in v.description for v in faults), faults
 

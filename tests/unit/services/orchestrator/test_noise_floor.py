@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from retain.mapper import enum_number
 from retain.orchestrator.v1 import resources_pb2
 from retain.values import ForgettingScore, SetUse, Severity, Verdict
 from services.orchestrator.domain.policy.gate import GateInput, apply_gate, worst_of
@@ -12,7 +13,6 @@ from services.orchestrator.domain.policy.interpolation import line_point
 from services.orchestrator.domain.policy.limits import Limits
 from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.values import Measurement
-from services.orchestrator.transport.generic import enum_number
 
 LIMITS = Limits(minor=0.03, action=0.07, stop=0.17, budget=0.06, settle=0.25, confirm=0, mitigate=True)
 

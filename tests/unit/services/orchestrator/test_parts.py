@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from retain.mapper import to_message, to_value
 from retain.types.v1 import spec_pb2
 from retain.values import ComputeSpec, ForgettingSpec, PipelineSpec, Severity, StageKind
 from services.common.errors import Corrupt
@@ -19,8 +20,6 @@ from services.orchestrator.domain.run.state import Job, JobStatus, Phase, RunSta
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
-from services.orchestrator.transport.generic import to_domain
-from services.orchestrator.transport.present import spec_message
 from tests.scenarios.play import training
 from tests.unit.services.orchestrator.specs import spec
 
@@ -136,13 +135,13 @@ def test_a_row_that_does_not_fit_is_corrupt(text: str) -> None:
 
 def test_a_spec_goes_over_the_wire_and_back_unchanged() -> None:
     for given in (spec(), fill(spec())):
-        assert to_domain(spec_message(given), PipelineSpec) == given
+        assert to_value(to_message(given, spec_pb2.PipelineSpec), PipelineSpec) == given
 
 
 def test_unset_is_not_zero() -> None:
     message = spec_pb2.PipelineSpec()
     message.stages.add(kind=spec_pb2.STAGE_KIND_MIDTRAIN).data.general_share = 0.0
-    read = to_domain(message, PipelineSpec)
+    read = to_value(message, PipelineSpec)
     assert read.stages[0].data.general_share == 0.0
     assert read.stages[0].schedule.warmup is None
     assert read.forgetting.action is None
@@ -155,7 +154,7 @@ def test_an_enum_number_that_nobody_knows_is_a_fault_with_its_path() -> None:
     message.stages.add()
     message.stages.add(kind=99)  # type: ignore[arg-type]
     faults: list = []
-    read = to_domain(message, PipelineSpec, faults)
+    read = to_value(message, PipelineSpec, faults)
     assert [(f.field, f.description) for f in faults] == [
         ("stages[1].kind", "came 99; allowed is PRETRAIN, MIDTRAIN, FINETUNE")
     ]

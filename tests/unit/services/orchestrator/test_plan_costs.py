@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from model.nn.config import preset
+from retain.mapper import to_message
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
+from retain.types.v1 import spec_pb2
 from retain.values import ModelSpec
 from services.orchestrator.adapters.codec import dumps
 from services.orchestrator.domain.run.state import Costs, LastFigures
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
-from services.orchestrator.transport.present import spec_message
 from tests.scenarios.builders import prepared
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import MIDTRAIN, spec
@@ -32,7 +33,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 async def plan_of(world: Offline, wanted=None) -> res.PipelinePlan:
     servicer = OrchestratorServicer(world.app.runs, None, None)  # type: ignore[arg-type]  # neither is asked here
-    request = pb.ValidatePipelineSpecRequest(spec=spec_message(wanted or spec()))
+    request = pb.ValidatePipelineSpecRequest(spec=to_message(wanted or spec(), spec_pb2.PipelineSpec))
     reply = await servicer.ValidatePipelineSpec(request, None)
     assert not reply.violations
     return reply.plan

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from retain.mapper import to_value
 from retain.values import PipelineSpec
 from services.common.errors import AlreadyExists
-from services.orchestrator.transport.generic import to_domain
 from services.orchestrator.transport.orchestrator_servicer import request_digest
 from tests.fakes.platform import demo_spec
 from tests.unit.services.orchestrator.offline import Offline
@@ -58,7 +58,7 @@ def test_five_processes_give_one_digest() -> None:
 
 async def test_a_request_that_an_earlier_program_answered_is_known_again(world: Offline) -> None:
     """Its digest was of another kind and differed between processes; what the run was made from decides."""
-    spec = to_domain(labelled(), PipelineSpec)
+    spec = to_value(labelled(), PipelineSpec)
     old = "17a44df885697f78ec9fc26b2d0d12ee398b4f4675be1aba995374757f5b3000"
     first = await world.app.runs.create(spec, "one", digest=old)
     digest = request_digest(labelled())
@@ -71,7 +71,7 @@ async def test_a_request_that_an_earlier_program_answered_is_known_again(world: 
 
 
 async def test_another_body_under_a_known_request_id_is_refused(world: Offline) -> None:
-    spec = to_domain(labelled(), PipelineSpec)
+    spec = to_value(labelled(), PipelineSpec)
     first = await world.app.runs.create(spec, "one", digest=request_digest(labelled()))
     assert (await world.app.runs.create(spec, "one", digest=request_digest(labelled()))).id == first.id
     with pytest.raises(AlreadyExists):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from retain.mapper import to_message
 from retain.types.v1 import spec_pb2
 from retain.values import ComputeSpec, PenaltySpec, PipelineSpec
 from services.orchestrator.adapters import settings as settings_module
@@ -12,7 +13,6 @@ from services.orchestrator.domain.spec import teacher as teacher_module
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.policy_told import policy_told
 from services.orchestrator.domain.spec.teacher import Memory, teacher_of
-from services.orchestrator.transport.present import spec_message
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
 
 MILLION = 1_000_000
@@ -68,9 +68,9 @@ def test_a_strength_that_is_given_stays_and_the_default_goes_where_it_can(monkey
 
 
 def test_left_out_is_another_thing_than_off_on_the_wire() -> None:
-    assert not spec_message(spec()).stages[1].penalty.HasField("distill")
+    assert not to_message(spec(), spec_pb2.PipelineSpec).stages[1].penalty.HasField("distill")
     off = replace(MIDTRAIN, penalty=PenaltySpec(distill=0.0))
-    sent = spec_message(spec(stages=(PRETRAIN, off))).stages[1].penalty
+    sent = to_message(spec(stages=(PRETRAIN, off)), spec_pb2.PipelineSpec).stages[1].penalty
     assert sent.HasField("distill")
     assert spec_pb2.PenaltySpec.FromString(sent.SerializeToString()).HasField("distill")
 
