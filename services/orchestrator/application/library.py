@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retain.values import CheckpointRef, Domain, StageKind
+from retain.values import CheckpointRef, CreateUploadResponse, Domain, ExportedFile, StageKind
 from services.common.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, NotFound, Violation
 from services.common.store.object_store import ObjectStore, key_of, s3_uri
@@ -28,30 +28,11 @@ _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportedFile:
-    """One file of a checkpoint with a URL to read it from."""
-
-    path: str
-    url: str
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Export:
     """A checkpoint's files. `expire_s`: Unix time at which the URLs end."""
 
     checkpoint: Checkpoint
     files: tuple[ExportedFile, ...]
-    expire_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class UploadTicket:
-    """Where to PUT a file (empty when it is there already) and the URI to write into a spec."""
-
-    url: str
-    uri: str
     expire_s: float
 
 
@@ -131,7 +112,7 @@ class Library:
         await self._engine.apply(checkpoint.run_id, event)
         return await self.get(checkpoint.id)
 
-    async def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str) -> UploadTicket:
+    async def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str) -> CreateUploadResponse:
         """A URL to upload one file to. Files of a model folder share `folder` and lie side by side.
 
         Raises InvalidInput.
@@ -165,10 +146,10 @@ class Library:
             present = await self._files(self._store.stat, key)
         there = present is not None and present.size_bytes == size_bytes and same
         url = "" if there else await self._files(self._store.presign_put, key, expires_s=URL_LIVES_S)
-        return UploadTicket(
+        return CreateUploadResponse(
             url=url,
             uri=s3_uri(self._store, place if folder else key),
-            expire_s=self._engine.clock.now_s() + URL_LIVES_S,
+            expire_time_s=self._engine.clock.now_s() + URL_LIVES_S,
         )
 
     async def import_model(self, uri: str, name: str) -> Checkpoint:

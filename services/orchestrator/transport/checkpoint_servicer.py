@@ -2,15 +2,25 @@
 
 from typing import Any
 
+from retain.mapper import to_message
 from retain.orchestrator.v1 import checkpoint_service_pb2 as pb
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as pb_grpc
+from retain.values import (
+    CollectGarbageResponse,
+    ExportCheckpointResponse,
+    GarbageItem,
+    GetCheckpointResponse,
+    ImportCheckpointResponse,
+    ListCheckpointsResponse,
+    VoidCheckpointResponse,
+)
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.library import Library
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT
 from services.orchestrator.transport.bounds import check_text
-from services.orchestrator.transport.present import present_checkpoint, timestamp
+from services.orchestrator.transport.present import present_checkpoint
 
 Context = Any
 LARGEST_ANSWER = 10_000  # items in one answer, which has to fit into a message
@@ -30,29 +40,33 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
             limit=page_size(request.page_size),
             below_number=number_of(request.page_token, of=of),
         )
-        return pb.ListCheckpointsResponse(
-            checkpoints=[present_checkpoint(c) for c in page.items], next_page_token=token_of(page.next_number, of=of)
+        response = ListCheckpointsResponse(
+            checkpoints=tuple(map(present_checkpoint, page.items)), next_page_token=token_of(page.next_number, of=of)
         )
+        return to_message(response, pb.ListCheckpointsResponse)
 
     async def GetCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
         checkpoint = await self._library.get(request.checkpoint_id)
-        return pb.GetCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
+        response = GetCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
+        return to_message(response, pb.GetCheckpointResponse)
 
     async def ImportCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
         checkpoint = await self._library.import_model(request.uri, request.name)
-        return pb.ImportCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
+        response = ImportCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
+        return to_message(response, pb.ImportCheckpointResponse)
 
     async def VoidCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
         check_text("reason", request.reason, LARGEST_COMMENT)
         checkpoint = await self._library.void(request.checkpoint_id, request.reason)
-        return pb.VoidCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
+        response = VoidCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
+        return to_message(response, pb.VoidCheckpointResponse)
 
     async def ExportCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
         export = await self._library.export(request.checkpoint_id, with_training_state=request.with_training_state)
-        files = [pb.ExportedFile(path=f.path, url=f.url, sha256=f.sha256, bytes=f.bytes) for f in export.files]
-        return pb.ExportCheckpointResponse(
-            checkpoint=present_checkpoint(export.checkpoint), files=files, expire_time=timestamp(export.expire_s)
+        response = ExportCheckpointResponse(
+            checkpoint=present_checkpoint(export.checkpoint), files=export.files, expire_time_s=export.expire_s
         )
+        return to_message(response, pb.ExportCheckpointResponse)
 
     async def CollectGarbage(self, request: Any, context: Context) -> Any:  # noqa: N802
         if request.older_than_seconds < 0:
@@ -61,19 +75,22 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
         collected = await self._collector.collect(
             dry_run=request.dry_run, older_than_s=float(request.older_than_seconds)
         )
-        response = pb.CollectGarbageResponse(
+        items = tuple(
+            GarbageItem(
+                uri=item.uri,
+                kind=item.kind.value,
+                objects=item.objects,
+                bytes=item.bytes,
+                update_time_s=item.modified_s,
+                reason=item.reason,
+            )
+            for item in collected.items[:LARGEST_ANSWER]
+        )
+        response = CollectGarbageResponse(
+            items=items,
             bytes=collected.bytes,
             dry_run=collected.dry_run,
             notes=collected.notes,
             total_items=len(collected.items),
         )
-        for item in collected.items[:LARGEST_ANSWER]:
-            response.items.add(
-                uri=item.uri,
-                kind=item.kind.value,
-                objects=item.objects,
-                bytes=item.bytes,
-                update_time=timestamp(item.modified_s),
-                reason=item.reason,
-            )
-        return response
+        return to_message(response, pb.CollectGarbageResponse)

@@ -20,7 +20,7 @@ from services.orchestrator.application.runs import RunService
 from services.orchestrator.domain.run.state import RunState, RunStatus
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.transport.bounds import check_text, oversized
-from services.orchestrator.transport.present import Presenter, present_decision, present_plan, timestamp
+from services.orchestrator.transport.present import Presenter, present_decision, present_plan
 
 Context = Any
 
@@ -117,7 +117,7 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         ticket = await self._library.create_upload(
             sha256=request.sha256, file_name=request.file_name, size_bytes=request.bytes, folder=request.folder
         )
-        return pb.CreateUploadResponse(url=ticket.url, uri=ticket.uri, expire_time=timestamp(ticket.expire_s))
+        return to_message(ticket, pb.CreateUploadResponse)
 
 
 def _violations(violations: Sequence[Violation]) -> pb.ValidatePipelineSpecResponse:

@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 from itertools import zip_longest
 from typing import Any, TypeVar, cast
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.util import LRUCache
 
 from retain import values
@@ -179,10 +178,9 @@ def present_decision(decision: Decision) -> resources.Decision:
     return to_message(replace(decision, projected=compared), resources.Decision)
 
 
-def present_checkpoint(checkpoint: Checkpoint) -> resources.Checkpoint:
+def present_checkpoint(checkpoint: Checkpoint) -> values.Checkpoint:
     """A checkpoint in the lineage."""
-    shown = _like(checkpoint, values.Checkpoint, state=checkpoint.status, create_time_s=checkpoint.created_s)
-    return to_message(shown, resources.Checkpoint)
+    return _like(checkpoint, values.Checkpoint, state=checkpoint.status, create_time_s=checkpoint.created_s)
 
 
 def present_plan(
@@ -212,10 +210,3 @@ def _like(ours: Any, cls: type[V], **said: Any) -> V:
     """What users see of a thing: the fields that both have, and those that are said."""
     names = (field.name for field in fields(cast(Any, cls)))
     return cls(**{name: getattr(ours, name) for name in names if name not in said}, **said)
-
-
-def timestamp(seconds: float) -> Timestamp:
-    """Unix seconds as a protobuf time."""
-    message = Timestamp()
-    message.FromNanoseconds(round(seconds * 1e9))
-    return message
