@@ -106,7 +106,8 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             raise InvalidInput([Violation(field="outcome", description=said)])
         faults: list[Violation] = []
         prepared = to_value(request.prepared, PreparedData, faults) if request.HasField("prepared") else None
-        faults += _roles_not_said(prepared)
+        known = {fault.field for fault in faults}
+        faults += [fault for fault in _roles_not_said(prepared) if fault.field not in known]
         if faults:
             raise InvalidInput(faults)
         event = StageEnded(
