@@ -17,10 +17,9 @@ from services.common.store.object_store import ObjectStore
 from services.common.tasks import end
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.exporter import Exporter
+from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.command_executor import CommandExecutor
-from services.orchestrator.application.engine import Clock, RunEngine, SystemClock
-from services.orchestrator.application.library import Library
 from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.ports import (
     BaseReader,
@@ -32,9 +31,10 @@ from services.orchestrator.application.ports import (
 )
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.application.reconciler import Reconciler, Timing
+from services.orchestrator.application.run_store import Clock, RunStore, SystemClock
 from services.orchestrator.application.runs import RunService
 from services.orchestrator.application.sources import SourcePolicy
-from services.orchestrator.application.stages import HOLD_S, StageService
+from services.orchestrator.application.stage_control_service import HOLD_S, StageControlService
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
 from services.orchestrator.transport.checkpoint_servicer import CheckpointServicer
@@ -85,7 +85,7 @@ class Orchestrator:
         rate: Rate | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
-        self.engine = RunEngine(ports.repository, ports.executor, ports.clock)
+        self.engine = RunStore(ports.repository, ports.executor, ports.clock)
         self.queue = Queue(slots)
         self.exporter = Exporter(OrchestratorMetrics(self.registry), ports.clock)
         self.watchdog = Watchdog(ports.clock)
@@ -99,9 +99,9 @@ class Orchestrator:
             max_restarts=timing.max_restarts,
         )
         self.reconciler = Reconciler(self.engine, self.queue, executor, self.watchdog, timing)
-        self.stages = StageService(self.engine, self.watchdog, hold_s=hold_s, on_upload=self.exporter.uploaded)
+        self.stages = StageControlService(self.engine, self.watchdog, hold_s=hold_s, on_upload=self.exporter.uploaded)
         for observer in (self.queue, self.exporter, self.stages, self.reconciler):
-            self.engine.observe(observer)
+            self.engine.subscribe(observer)
         self.runs = RunService(
             self.engine,
             self.queue,
@@ -112,7 +112,7 @@ class Orchestrator:
             gpus=gpus,
             on_delete=self.exporter.deleted,
         )
-        library = Library(self.engine, ports.store)
+        library = CheckpointService(self.engine, ports.store)
         logs = LogService(self.engine, ports.launcher)
         self.collector = Collector(self.engine, ports.store, ports.evaluator, self.exporter)
         self._garbage = garbage

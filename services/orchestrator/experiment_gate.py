@@ -51,7 +51,7 @@ from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import RecordDecision
 from services.orchestrator.domain.run.directives import directive_at
-from services.orchestrator.domain.run.state import RunState, RunStatus, StageStatus
+from services.orchestrator.domain.run.state import PipelineRun, RunState, StageStatus
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import Measurement
@@ -70,7 +70,7 @@ def experiment_gate(arm: Arm) -> "ExperimentGate":
 class ExperimentGate:
     """See the module. Implements `model.experiments.gate.Gate`."""
 
-    def __init__(self, state: RunState) -> None:
+    def __init__(self, state: PipelineRun) -> None:
         self._state, self._now_s, self._asked = state, 0.0, 0
         self.decisions: list[dict[str, Any]] = []
         self._send(e.Admitted(now_s=self._tick()))
@@ -109,7 +109,7 @@ class ExperimentGate:
                 now_s=self._tick(),
             )
         )
-        directive = directive_at(self._state.stages[0], boundary, lag=0)
+        directive = directive_at(self._state.stages[0], boundary, decision_delay=0)
         assert directive is not None, "a boundary that was measured has a verdict"
         return Directive(
             verdict=Verdict(directive.verdict), shares=dict(directive.mix.shares), lr_scale=directive.mix.lr_scale
@@ -126,12 +126,12 @@ class ExperimentGate:
         """ACCEPTED, SUSPENDED or FAILED; RUNNING before the end."""
         if self._state.stages[0].status is StageStatus.COMPLETE:
             return "ACCEPTED"
-        return str(self._state.status) if self._state.status is not RunStatus.SUCCEEDED else "ACCEPTED"
+        return str(self._state.status) if self._state.status is not RunState.SUCCEEDED else "ACCEPTED"
 
     def _ask(self) -> None:
         self._asked += 1
         asked = e.AttemptAsked(submission=self._state.submission, request_id=str(self._asked), now_s=self._tick())
-        if not self._state.status.ended and self._state.status is not RunStatus.SUSPENDED:
+        if not self._state.status.ended and self._state.status is not RunState.SUSPENDED:
             self._send(asked)
 
     def _send(self, event: e.Event) -> None:
@@ -144,7 +144,7 @@ class ExperimentGate:
         return self._now_s
 
 
-def _new_state(arm: Arm) -> RunState:
+def _new_state(arm: Arm) -> PipelineRun:
     rules = arm.gate
     planned = StageSpec(
         kind=StageKind.MIDTRAIN,

@@ -25,7 +25,7 @@ from retain.types.v1 import spec_pb2
 from services.orchestrator.adapters.database import connect
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.application.ports import NewRun
-from services.orchestrator.domain.run.state import RunState, RunStatus
+from services.orchestrator.domain.run.state import PipelineRun, RunState
 from services.orchestrator.transport.bounds import oversized
 from tests.fakes.platform import demo_spec
 from tests.ports import free_port
@@ -35,13 +35,13 @@ CALLS = 500
 CLIENTS = 20
 
 
-def finished() -> RunState:
+def finished() -> PipelineRun:
     """A run that has trained for a while: the size of state that a real one has."""
     player = training()
     for step in range(10, 100, 10):
         player.play(f"checkpoint {step}")
         player.play(f"score {step} general=0.04 low=0.03")
-    return replace(player.state, status=RunStatus.SUCCEEDED, jobs=(), annotated=player.state.decisions)
+    return replace(player.state, status=RunState.SUCCEEDED, jobs=(), annotated=player.state.decisions)
 
 
 def fill(url: str, runs: int) -> list[str]:

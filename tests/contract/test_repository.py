@@ -23,7 +23,7 @@ from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.application.ports import NewRun, RunUnreadable, UnreadableRun, Upload, Waiting
 from services.orchestrator.domain.run.commands import RecordCheckpoint, RecordDecision
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Job, RunState, RunStatus
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Job, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
 from tests.contract.postgres import fresh_database, server
 from tests.scenarios.play import run
@@ -51,7 +51,7 @@ def repository(engine: sa.Engine) -> SqlRepository:
     return SqlRepository(engine)
 
 
-def state(number: int, **changes: object) -> RunState:
+def state(number: int, **changes: object) -> PipelineRun:
     return replace(run(), id=f"run-{number}", queue_number=number, sequence=1, **changes)  # type: ignore[arg-type]
 
 
@@ -75,7 +75,7 @@ def decision(run_id: str, number: int) -> Decision:
     )  # fmt: skip
 
 
-def made(run: RunState, *, decisions: Sequence[Decision] = (), checkpoints: Sequence[Checkpoint] = ()) -> Step:
+def made(run: PipelineRun, *, decisions: Sequence[Decision] = (), checkpoints: Sequence[Checkpoint] = ()) -> Step:
     """What an event makes of a run, as far as the database holds it."""
     rows = (RecordDecision(decision=d) for d in decisions), (RecordCheckpoint(checkpoint=c) for c in checkpoints)
     return Step(run=run, records=(*rows[0], *rows[1]))
@@ -83,7 +83,7 @@ def made(run: RunState, *, decisions: Sequence[Decision] = (), checkpoints: Sequ
 
 def test_what_is_saved_is_read_back_also_by_another_process(repository: SqlRepository, engine: sa.Engine) -> None:
     repository.create(new(1))
-    after = replace(state(1), sequence=2, status=RunStatus.RUNNING, jobs=(Job(submission=1),))
+    after = replace(state(1), sequence=2, status=RunState.RUNNING, jobs=(Job(submission=1),))
     both = made(after, decisions=[decision("run-1", 1)], checkpoints=[checkpoint("run-1", 10)])
     assert repository.save(both, expected_sequence=1) == after
     other = SqlRepository(engine)
@@ -121,24 +121,24 @@ def test_a_request_id_is_taken_once(repository: SqlRepository) -> None:
 
 def test_lists_are_newest_first_and_go_on_where_they_ended(repository: SqlRepository) -> None:
     for number in range(1, 8):
-        repository.create(new(number, status=RunStatus.FAILED if number % 2 else RunStatus.PENDING))
+        repository.create(new(number, status=RunState.FAILED if number % 2 else RunState.PENDING))
     first = repository.list_runs(limit=3)
     assert [s.id for s in first.items] == ["run-7", "run-6", "run-5"]
     second = repository.list_runs(limit=3, below_number=first.next_number)
     last = repository.list_runs(limit=3, below_number=second.next_number)
     assert [s.id for s in (*second.items, *last.items)] == ["run-4", "run-3", "run-2", "run-1"]
     assert last.next_number is None
-    failed = repository.list_runs(limit=10, statuses=[RunStatus.FAILED])
+    failed = repository.list_runs(limit=10, statuses=[RunState.FAILED])
     assert [s.id for s in failed.items] == ["run-7", "run-5", "run-3", "run-1"]
     assert [s.id for s in repository.pending()] == ["run-2", "run-4", "run-6"]
     counts = repository.overview().counts
-    assert (counts[RunStatus.FAILED], counts[RunStatus.PENDING], counts[RunStatus.SUCCEEDED]) == (4, 3, 0)
+    assert (counts[RunState.FAILED], counts[RunState.PENDING], counts[RunState.SUCCEEDED]) == (4, 3, 0)
 
 
 def test_the_loop_finds_what_needs_attention(repository: SqlRepository) -> None:
     repository.create(new(1))
-    repository.create(new(2, status=RunStatus.RUNNING))
-    repository.create(new(3, status=RunStatus.CANCELLED, jobs=(Job(submission=1, stop_after_s=1.0),)))
+    repository.create(new(2, status=RunState.RUNNING))
+    repository.create(new(3, status=RunState.CANCELLED, jobs=(Job(submission=1, stop_after_s=1.0),)))
     overview = repository.overview()
     assert {s.id for s in overview.attention} == {"run-2", "run-3"}
     assert overview.waiting == (Waiting(run_id="run-1", queue_number=1),)
@@ -203,15 +203,15 @@ def parent(repository: SqlRepository, name: str = "run-1") -> str:
     return made.ref.uri
 
 
-@pytest.mark.parametrize("status", [s for s in RunStatus if s is not RunStatus.SUCCEEDED])
-def test_a_run_stays_while_one_that_may_go_on_builds_on_it(repository: SqlRepository, status: RunStatus) -> None:
+@pytest.mark.parametrize("status", [s for s in RunState if s is not RunState.SUCCEEDED])
+def test_a_run_stays_while_one_that_may_go_on_builds_on_it(repository: SqlRepository, status: RunState) -> None:
     base = parent(repository)
     repository.create(replace(new(2, status=status), base_uri=base))
     with pytest.raises(FailedPrecondition, match=f"run run-2 .{status}. builds on") as caught:
         delete(repository, "run-1")
     assert caught.value.reason == "CHECKPOINT_IN_USE"
     assert repository.get("run-1").id == "run-1"
-    repository.save(made(replace(state(2, status=RunStatus.SUCCEEDED), sequence=2)), expected_sequence=1)
+    repository.save(made(replace(state(2, status=RunState.SUCCEEDED), sequence=2)), expected_sequence=1)
     delete(repository, "run-1")
     with pytest.raises(NotFound):
         repository.get("run-1")
@@ -284,11 +284,11 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_hides_no_other(
     repository: SqlRepository, engine: sa.Engine, body: str, reason: str
 ) -> None:
     for number in (1, 2, 3):
-        repository.create(new(number, status=RunStatus.RUNNING))
+        repository.create(new(number, status=RunState.RUNNING))
     repository.create(new(4))
     repository.create(new(5))
     both = made(
-        replace(state(2), sequence=2, status=RunStatus.RUNNING),
+        replace(state(2), sequence=2, status=RunState.RUNNING),
         decisions=[decision("run-2", 1)],
         checkpoints=[checkpoint("run-2", 1), checkpoint("run-2", 2)],
     )
@@ -306,7 +306,7 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_hides_no_other(
     assert [s.id for s in items] == [f"run-{n}" for n in (5, 4, 3, 2, 1)]
     bad = items[3]
     assert isinstance(bad, UnreadableRun)
-    assert (bad.sequence, bad.status, bad.reason) == (2, RunStatus.RUNNING, reason)
+    assert (bad.sequence, bad.status, bad.reason) == (2, RunState.RUNNING, reason)
     with pytest.raises(RunUnreadable, match="run-2 is set aside") as caught:
         other.get("run-2")
     assert (caught.value.code, caught.value.run) == ("DATA_LOSS", bad)

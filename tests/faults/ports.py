@@ -20,8 +20,8 @@ from services.common.store import object_store
 
 # Protocols that nothing is lost over, each with its reason.
 NO_EDGE = {
-    "services.orchestrator.application.engine.Clock": "reads the machine's clock",
-    "services.orchestrator.application.engine.Observer": "called in the same process: a fault in one is one of code",
+    "services.orchestrator.application.run_store.Clock": "reads the machine's clock",
+    "services.orchestrator.application.run_store.Observer": "called in the same process: a fault in one is one of code",
     "services.evaluator.application.ports.Statistics": "arithmetic on numbers at hand",
 }
 

@@ -31,7 +31,7 @@ from retain.values import (
     StopOn,
 )
 from services.orchestrator.domain.handlers.lifecycle import new_run
-from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.run.state import PipelineRun
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.plan import PlannedStage
 
@@ -40,7 +40,7 @@ BASE = CheckpointRef(uri=f"{STORE}/prepared/base", manifest_sha256="b" * 64, wei
 INTEGERS = ("confirm", "max_retries")
 
 
-def run(header: str = "") -> RunState:
+def run(header: str = "") -> PipelineRun:
     """A PENDING run; `header` holds settings that differ from the defaults."""
     given = dict(word.split("=") for word in header.split())
     lag, share = int(given.pop("lag", "0")), given.pop("share", "0.1")
@@ -88,7 +88,7 @@ def _chat(steps: int) -> StageSpec:
     )
 
 
-def prepared(state: RunState) -> PreparedData:
+def prepared(state: PipelineRun) -> PreparedData:
     """What preparing makes for the scenario's stages."""
     stages = tuple(_prepared_stage(stage.plan) for stage in state.stages)
     return PreparedData(tokenizer=_folder("tokenizer"), stages=stages, base=BASE)

@@ -19,7 +19,7 @@ from services.orchestrator.domain.run.commands import (
     WritePoint,
     wait_of,
 )
-from services.orchestrator.domain.run.state import CheckpointStatus, RunState, RunStatus, StageStatus
+from services.orchestrator.domain.run.state import CheckpointStatus, PipelineRun, RunState, StageStatus
 
 
 @dataclass(kw_only=True)
@@ -73,11 +73,11 @@ class Ledger:
         assert uri not in self.deleted, f"{uri} is written again after its deletion"
         self.files.add(uri)
 
-    def check(self, state: RunState) -> None:
+    def check(self, state: PipelineRun) -> None:
         """What holds in every state."""
         running = [s for s in state.stages if s.status is StageStatus.RUNNING]
         assert len(running) <= 1, "one attempt at a time"
-        assert state.status is RunStatus.RUNNING or not running, "only a run at work trains"
+        assert state.status is RunState.RUNNING or not running, "only a run at work trains"
         for stage in state.stages:
             numbers = [c.boundary for c in stage.branch.checkpoints]
             assert numbers == sorted(set(numbers)), f"one checkpoint a boundary, in their order: {numbers}"
@@ -97,7 +97,7 @@ class Ledger:
             assert not asked, f"an ended run asks for {asked}"
             assert all(job.stop_after_s is not None for job in state.jobs), "an ended run keeps its jobs"
 
-    def handed_out(self, state: RunState, request: str) -> None:
+    def handed_out(self, state: PipelineRun, request: str) -> None:
         """A group was given work: no two attempts write to one place, and what it loads is there."""
         work = work_of(state)
         if not isinstance(work, StageWork):

@@ -39,7 +39,7 @@ from services.orchestrator.domain.run.commands import (
     wait_of,
 )
 from services.orchestrator.domain.run.directives import directive_at
-from services.orchestrator.domain.run.state import Phase, RunState
+from services.orchestrator.domain.run.state import Phase, PipelineRun
 from services.orchestrator.domain.spec.gauges import is_gauge
 from services.orchestrator.domain.step import Step, step
 from services.orchestrator.domain.values import Measurement
@@ -51,7 +51,7 @@ from tests.scenarios.ledger import Ledger
 class Player:
     """A run and the clock of its scenario."""
 
-    state: RunState
+    state: PipelineRun
     now_s: float = 1000.0
     ledger: Ledger = field(default_factory=lambda: Ledger(files={BASE.uri}))
 
@@ -149,7 +149,7 @@ class Player:
                 newest = stage.branch.checkpoints[-1]
                 return e.EvaluationFailed(
                     stage_index=0, attempt=newest.attempt, step=100, reason="CORRUPT", message="broken",
-                    point=float(words[1]), of_the_line=True, evaluation_id=self._asked(float(words[1])), **now,
+                    point=float(words[1]), of_interpolation=True, evaluation_id=self._asked(float(words[1])), **now,
                 )  # fmt: skip
             case "interim":
                 return self._checkpoint(words, at, interim=True)
@@ -262,15 +262,15 @@ class Player:
     def _point(self, words: list[str]) -> e.EvaluationFinished:
         """A point of the line before step 100 was measured."""
         found = self._score(["score", "100", *words[2:]])
-        return replace(found, point=float(words[1]), of_the_line=True)
+        return replace(found, point=float(words[1]), of_interpolation=True)
 
     def _directive(self, words: list[str]) -> str:
         who = words[0].partition("@")[2]
         stage = self.state.stages[0]
         group, attempt = (int(n) for n in who.split(".")) if who else (self.state.submission, stage.attempt.number)
         fence.check_attempt(self.state, group, attempt, 0)
-        lag = self.state.spec.evaluation.decision_lag
-        directive = directive_at(stage, math.ceil(int(words[1]) / 10), lag=lag)
+        decision_delay = self.state.spec.evaluation.decision_lag
+        directive = directive_at(stage, math.ceil(int(words[1]) / 10), decision_delay=decision_delay)
         return "pending" if directive is None else f"{directive.verdict} {_mix(directive.mix)}"
 
 
@@ -299,7 +299,7 @@ def _ordered(action: Record | Command) -> str:
                 to = f" to {decision.target.step if decision.target else 'start'}"
             changed = f" {_mix(Mix(shares=decision.shares, lr_scale=decision.lr_scale))}"
             return f"{decision.verdict}{to}" + (changed if decision.verdict in ("ADJUST", "ROLL_BACK") else "")
-        case Evaluate() if action.of_the_line:
+        case Evaluate() if action.of_interpolation:
             return f"measure {action.point:g}"
         case WritePoint():
             return f"write {action.point:g}"
@@ -318,7 +318,7 @@ def _ordered(action: Record | Command) -> str:
     return ""
 
 
-def _work(state: RunState) -> str:
+def _work(state: PipelineRun) -> str:
     work = work_of(state)
     if isinstance(work, ReleaseWork):
         return "release"

@@ -29,7 +29,7 @@ from services.orchestrator.domain.run.commands import (
     WritePoint,
 )
 from services.orchestrator.domain.run.directives import directive_at
-from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.run.state import PipelineRun
 from services.orchestrator.domain.step import Step, step
 from services.orchestrator.domain.values import Measurement
 from tests.scenarios.builders import BASE, prepared, result_of, run, score_of
@@ -65,7 +65,7 @@ class World:
 
     header: str
     worst: float = 0.25
-    state: RunState = field(init=False)
+    state: PipelineRun = field(init=False)
     ledger: Ledger = field(default_factory=lambda: Ledger(files={BASE.uri}))
     contents: dict[str, tuple[str, Mix]] = field(default_factory=lambda: {BASE.uri: ("base", Mix())})
     broken: set[str] = field(default_factory=set)
@@ -103,7 +103,7 @@ class World:
 
     def restart(self) -> None:
         """The orchestrator starts again, with what the database holds and nothing else."""
-        stored = codec.loads(RunState, codec.dumps(self.state))
+        stored = codec.loads(PipelineRun, codec.dumps(self.state))
         assert stored == self.state
         self.state, self.queue = stored, Queue(SLOTS)
         self.queue.load([stored])
@@ -139,7 +139,7 @@ class World:
 
     def _measured(self, question: Evaluate, told: Told | None) -> e.Event:
         place = {"stage_index": question.stage_index, "attempt": question.attempt, "step": question.checkpoint.step}
-        line = {"point": question.point, "of_the_line": question.of_the_line}
+        line = {"point": question.point, "of_interpolation": question.of_interpolation}
         unreadable = next((r for r in (question.checkpoint, question.parent) if r and r.uri in self.broken), None)
         fresh = ("CHECKPOINT_DAMAGED", None) if unreadable else told or ("", self.score_of(self._weights(question)))
         reason, ratio = self.answers.setdefault(question.evaluation_id, fresh)
@@ -163,7 +163,7 @@ class World:
     def _weights(self, question: Evaluate) -> str:
         return (
             f"{question.checkpoint.weights_digest}@{question.point}"
-            if question.of_the_line
+            if question.of_interpolation
             else (question.checkpoint.weights_digest)
         )
 
@@ -242,7 +242,7 @@ class World:
         if self.state.status.ended and self.state.status != "SUCCEEDED":
             self.workers.pop(worker.submission, None)
             return
-        heard = directive_at(self.state.stages[work.index], boundary, lag=work.decision_lag)
+        heard = directive_at(self.state.stages[work.index], boundary, decision_delay=work.decision_lag)
         if heard is None:
             return
         if heard.verdict is Verdict.ACCEPT:

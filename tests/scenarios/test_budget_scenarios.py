@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retain.values import Verdict
-from services.orchestrator.domain.run.state import RunStatus
+from services.orchestrator.domain.run.state import RunState
 from tests.scenarios.play import Player, training
 from tests.scenarios.tables import scenario
 
@@ -52,7 +52,7 @@ def test_whatever_is_measured_no_run_succeeds_over_its_budget_by_itself(data: st
     budget, calm = player.state.spec.forgetting.budget, data.draw(st.booleans())
     for _ in range(100):
         stage = player.state.stages[0]
-        if player.state.status is not RunStatus.RUNNING:
+        if player.state.status is not RunState.RUNNING:
             break
         if stage.branch.pending_rollback is not None:
             player.play(f"ask 1 n{player.now_s}")
@@ -73,8 +73,8 @@ def test_whatever_is_measured_no_run_succeeds_over_its_budget_by_itself(data: st
         else:
             player.play(f"checkpoint {(newest.ref.step if newest else 0) + 10}")
     stage = player.state.stages[0]
-    assert player.state.status in (RunStatus.SUSPENDED, RunStatus.SUCCEEDED)
-    if player.state.status is RunStatus.SUCCEEDED:
+    assert player.state.status in (RunState.SUSPENDED, RunState.SUCCEEDED)
+    if player.state.status is RunState.SUCCEEDED:
         assert budget is not None
         assert len(stage.last.report_scores) == 1
         assert all(score.ratio < budget for score in stage.last.report_scores)

@@ -4,7 +4,7 @@ import pytest
 
 from services.common.errors import FailedPrecondition
 from services.orchestrator.domain.run import events as e
-from services.orchestrator.domain.run.state import CheckpointStatus, RunStatus, StageStatus
+from services.orchestrator.domain.run.state import CheckpointStatus, RunState, StageStatus
 from tests.scenarios.simulation import World
 
 SMALL = "steps=16 every=4 chat=1 settle=0"
@@ -29,7 +29,7 @@ def test_the_run_ends_with_the_name_and_with_what_can_be_done_and_goes_on_once_i
     world.broken.add(result.uri)
     world.settle()
     state = world.state
-    assert (state.status, state.reason) == (RunStatus.FAILED, "CHECKPOINT_DAMAGED")
+    assert (state.status, state.reason) == (RunState.FAILED, "CHECKPOINT_DAMAGED")
     name = "r1/midtrain/code/attempt-1/step-000000016"
     assert f"{name}, the result of midtrain/code, is damaged" in state.message
     assert (
@@ -46,7 +46,7 @@ def test_the_run_ends_with_the_name_and_with_what_can_be_done_and_goes_on_once_i
     world.apply(e.Retried(queue_number=3, now_s=world.now_s))
     assert world.ledger.rows[name] is CheckpointStatus.ACCEPTED
     world.settle()
-    assert world.state.status is RunStatus.SUCCEEDED
+    assert world.state.status is RunState.SUCCEEDED
     assert [stage.gate.retries for stage in world.state.stages] == [0, 0]
     assert world.state.restarts == 0
 

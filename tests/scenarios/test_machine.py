@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from retain.values import ApproveAction
 from services.common.errors import RetainError
 from services.orchestrator.domain.run import events as e
-from services.orchestrator.domain.run.state import RunStatus, StageRun
+from services.orchestrator.domain.run.state import RunState, StageRun
 from tests.scenarios.simulation import World
 
 QUICK = 25
@@ -146,7 +146,7 @@ class Machine(RuleBasedStateMachine):
     def holds_what_it_owns(self) -> None:
         if hasattr(self, "world"):
             world = self.world
-            busy = world.state.status is RunStatus.RUNNING or bool(world.state.jobs)
+            busy = world.state.status is RunState.RUNNING or bool(world.state.jobs)
             assert bool(world.queue._holds) == busy, "slots are held exactly while workers may live"
 
     def teardown(self) -> None:
@@ -157,19 +157,19 @@ class Machine(RuleBasedStateMachine):
         world.broken.clear()
         for _ in range(40):
             world.settle()
-            if world.state.status is RunStatus.SUCCEEDED:
+            if world.state.status is RunState.SUCCEEDED:
                 break
-            if world.state.status is RunStatus.SUSPENDED:
+            if world.state.status is RunState.SUSPENDED:
                 # Scores are made up here; who suspends again and again at the same checkpoint is let go on.
                 world.worst = 0.04
                 world.answers.clear()
                 action = ApproveAction.CONTINUE
                 world.apply(e.Approved(action=action, queue_number=world.queue.next_number(), now_s=world.now_s))
             else:
-                assert world.state.status in (RunStatus.FAILED, RunStatus.CANCELLED)
+                assert world.state.status in (RunState.FAILED, RunState.CANCELLED)
                 world.answers.clear()
                 world.apply(e.Retried(queue_number=world.queue.next_number(), now_s=world.now_s))
-        assert world.state.status is RunStatus.SUCCEEDED, f"{world.state.reason}: {world.state.message}"
+        assert world.state.status is RunState.SUCCEEDED, f"{world.state.reason}: {world.state.message}"
         world.settle()
         assert not world.outstanding(), "an ended run owns nothing"
         assert not world.state.jobs

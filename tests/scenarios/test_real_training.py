@@ -22,7 +22,7 @@ from model.training.optimizer import OptimizerSettings
 from services.orchestrator.domain.due import due
 from services.orchestrator.domain.run.commands import Evaluate
 from services.orchestrator.domain.run.directives import directive_at
-from services.orchestrator.domain.run.state import RunStatus
+from services.orchestrator.domain.run.state import RunState
 from tests.scenarios.play import Player, training
 from tests.unit.model.training_helpers import CONFIG, ListPorts, SyntheticStream, make_job
 
@@ -89,7 +89,7 @@ class GatePorts:
             self.player.play(f"checkpoint {boundary * EVERY} loss={snapshot.loss_nats!r}")
             self.player.play(f"score {boundary * EVERY} {self.figures(snapshot.model)}")
             self.look_at_the_line(snapshot.model)
-        said = directive_at(self.player.state.stages[0], boundary, lag=0)
+        said = directive_at(self.player.state.stages[0], boundary, decision_delay=0)
         assert said is not None, "what was measured is decided"
         return Directive(verdict=Verdict(said.verdict), shares=dict(said.mix.shares), lr_scale=said.mix.lr_scale)
 
@@ -115,7 +115,7 @@ def play_out(header: str, *, learning_rate: float, stream: type[SyntheticStream]
     for number in count():
         state = ports.player.state
         stage = state.stages[0]
-        if state.status is not RunStatus.RUNNING:
+        if state.status is not RunState.RUNNING:
             return ports
         kept = ports.kept.get(stage.attempt.resume_boundary)
         job = StageJob(
@@ -143,14 +143,14 @@ PATIENT = "max_retries=6 stop=2 settle=0.3"
 @pytest.mark.parametrize(
     ("header", "learning_rate", "ends"),
     [
-        ("max_retries=2", 0.5, {RunStatus.SUSPENDED}),
-        (PATIENT, 0.02, {RunStatus.SUCCEEDED}),
-        (PATIENT, 0.5, {RunStatus.SUCCEEDED, RunStatus.SUSPENDED}),
-        (f"{PATIENT} controller=ANTICIPATE", 0.02, {RunStatus.SUCCEEDED, RunStatus.SUSPENDED}),
+        ("max_retries=2", 0.5, {RunState.SUSPENDED}),
+        (PATIENT, 0.02, {RunState.SUCCEEDED}),
+        (PATIENT, 0.5, {RunState.SUCCEEDED, RunState.SUSPENDED}),
+        (f"{PATIENT} controller=ANTICIPATE", 0.02, {RunState.SUCCEEDED, RunState.SUSPENDED}),
     ],
 )
 def test_a_forced_bad_run_comes_out_under_action_or_suspended(
-    header: str, learning_rate: float, ends: set[RunStatus]
+    header: str, learning_rate: float, ends: set[RunState]
 ) -> None:
     """A rate far too high and no old text: at first it forgets nearly everything, ten times the perplexity and more."""
     ports = play_out(f"share=0 {header}", learning_rate=learning_rate)
@@ -158,7 +158,7 @@ def test_a_forced_bad_run_comes_out_under_action_or_suspended(
     assert state.status in ends
     assert stage.gate.retries >= 1, "it was bad enough to go back"
     assert stage.branch.mix.shares["general"] >= 0.2
-    if state.status is RunStatus.SUSPENDED:
+    if state.status is RunState.SUSPENDED:
         assert stage.accepted is None
     else:
         assert len(stage.last.report_scores) == 1
@@ -172,7 +172,7 @@ def test_a_point_of_the_line_keeps_the_budget_of_a_stage_that_forgot_and_most_of
     result, accepted = (c for c in stage.branch.checkpoints if c.ref.step == STEPS)
     assert result.forgetting is not None
     assert result.forgetting >= 0.10
-    assert ports.player.state.status is RunStatus.SUCCEEDED
+    assert ports.player.state.status is RunState.SUCCEEDED
     assert accepted.point in (0.2, 0.3, 0.4, 0.5, 0.6)
     assert all(score.ratio < 0.10 for score in (*stage.last.scores, *stage.last.report_scores))
     assert accepted.target_loss_nats is not None
@@ -181,7 +181,7 @@ def test_a_point_of_the_line_keeps_the_budget_of_a_stage_that_forgot_and_most_of
 
 def test_text_of_the_same_kind_raises_no_alarm() -> None:
     ports = play_out("share=0", learning_rate=0.01, stream=DownStream)
-    assert ports.player.state.status is RunStatus.SUCCEEDED
+    assert ports.player.state.status is RunState.SUCCEEDED
     stage = ports.player.state.stages[0]
     assert (stage.gate.retries, stage.branch.mix.lr_scale, stage.branch.mix.shares) == (0, 1.0, {"general": 0.0})
     assert stage.last.forgetting is not None

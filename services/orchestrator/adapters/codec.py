@@ -42,5 +42,5 @@ def loads(cls: type[T], text: str) -> T:
 
 @cache
 def _versions(kind: str) -> Versions:
-    """Versions of the bodies of a kind (RunState, Decision, Checkpoint)."""
+    """Versions of the bodies of a kind (PipelineRun, Decision, Checkpoint)."""
     return Versions(current=CURRENT, upcasters=upcasters(kind))

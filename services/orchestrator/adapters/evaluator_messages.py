@@ -10,7 +10,7 @@ from services.orchestrator.domain.values import Measurement
 
 def question_message(run_id: str, question: Evaluate) -> resources.EvaluationRequest:
     """One question, with everything the evaluator needs for metrics and history."""
-    of_the_line = question.parent is not None and question.point is not None
+    of_interpolation = question.parent is not None and question.point is not None
     request = EvaluationRequest(
         checkpoint=question.checkpoint,
         sets=question.sets,
@@ -19,9 +19,9 @@ def question_message(run_id: str, question: Evaluate) -> resources.EvaluationReq
         stage=question.stage,
         step=question.checkpoint.step,
         attempt=question.attempt,
-        export_metrics=not of_the_line,  # a point that may never be anybody's model raises no alert and ends none
-        interpolation=question.point if of_the_line else None,
-        parent=question.parent if of_the_line else None,
+        export_metrics=not of_interpolation,  # a point that may never be anybody's model raises no alert and ends none
+        interpolation=question.point if of_interpolation else None,
+        parent=question.parent if of_interpolation else None,
         train_loss_nats=question.train_loss_nats,
         base=question.base,
     )

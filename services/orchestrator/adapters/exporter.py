@@ -3,13 +3,13 @@
 from collections import Counter
 
 from services.common.metrics import OrchestratorMetrics, RunSeries
-from services.orchestrator.application.engine import Clock, News, Observer
 from services.orchestrator.application.ports import Overview, StoredRun
+from services.orchestrator.application.run_store import Clock, News, Observer
 from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.run.directives import judged_at
 from services.orchestrator.domain.run.events import CheckpointReported
-from services.orchestrator.domain.run.state import CheckpointStatus, Phase, RunState, RunStatus, StageRun, StageStatus
+from services.orchestrator.domain.run.state import CheckpointStatus, Phase, PipelineRun, RunState, StageRun, StageStatus
 from services.orchestrator.domain.run.time_left import time_left_s
 from services.orchestrator.domain.spec.bounds import limits_of
 
@@ -21,7 +21,7 @@ class Exporter(Observer):
         self._metrics = metrics
         self._clock = clock
         self._series = RunSeries(metrics)
-        self._counts: Counter[RunStatus] = Counter()
+        self._counts: Counter[RunState] = Counter()
         self._running: dict[str, set[tuple[str, str]]] = {}  # run -> its stages (name, kind) that are said to run
         self._export_counts()
 
@@ -41,7 +41,7 @@ class Exporter(Observer):
             if state.id not in news.runs:
                 self._take_over(state)
 
-    def _take_over(self, state: RunState) -> None:
+    def _take_over(self, state: PipelineRun) -> None:
         for stage in state.stages:
             self._export_stage(state, stage)
         if state.status.ended:
@@ -57,12 +57,12 @@ class Exporter(Observer):
         """Garbage is gone."""
         self._metrics.garbage_freed_bytes.labels(kind=kind).inc(freed_bytes)
 
-    def deleted(self, run_id: str, status: RunStatus) -> None:
+    def deleted(self, run_id: str, status: RunState) -> None:
         """A run is gone."""
         self._counts[status] -= 1
         self._export_counts()
 
-    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
+    def changed(self, before: PipelineRun | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         if before is None or before.status is not after.status:
             if before is not None:
                 self._counts[before.status] -= 1
@@ -89,7 +89,7 @@ class Exporter(Observer):
         self._metrics.checkpoint_upload_seconds.labels(**labels).observe(event.upload_s)
         self._metrics.checkpoint_stall_seconds.labels(**labels).observe(event.stall_s)
 
-    def _count_checkpoint(self, before: RunState | None, action: RecordCheckpoint) -> None:
+    def _count_checkpoint(self, before: PipelineRun | None, action: RecordCheckpoint) -> None:
         checkpoint = action.checkpoint
         if before is None or checkpoint.status not in (CheckpointStatus.LIVE, CheckpointStatus.VOID):
             return
@@ -98,7 +98,7 @@ class Exporter(Observer):
             labels = {"run": checkpoint.run_id, "stage": checkpoint.stage}
             self._metrics.checkpoint_bytes.labels(**labels).inc(checkpoint.bytes)
 
-    def _count_stage(self, state: RunState, before: StageRun | None, stage: StageRun) -> None:
+    def _count_stage(self, state: PipelineRun, before: StageRun | None, stage: StageRun) -> None:
         labels = {"run": state.id, "stage": stage.plan.name}
         if before is None:
             return
@@ -109,7 +109,7 @@ class Exporter(Observer):
         failures = stage.last.upload_failures - before.last.upload_failures
         self._metrics.checkpoint_upload_failures.labels(**labels).inc(max(0, failures))
 
-    def _export_stage(self, state: RunState, stage: StageRun) -> None:
+    def _export_stage(self, state: PipelineRun, stage: StageRun) -> None:
         labels = {"run": state.id, "stage": stage.plan.name}
         limits = limits_of(state.spec.forgetting)
         seen = [s for s in (*stage.last.scores, *stage.last.report_scores) if not s.shown_only]
@@ -124,9 +124,9 @@ class Exporter(Observer):
             return
         self._running.setdefault(state.id, set()).add((stage.plan.name, stage.plan.kind.value))
         metrics.stage_running.labels(**kind).set(1)
-        lag = state.spec.evaluation.decision_lag
+        decision_delay = state.spec.evaluation.decision_lag
         newest = stage.branch.newest
-        due = judged_at(stage, newest.boundary, lag=lag) if newest else 0
+        due = judged_at(stage, newest.boundary, decision_delay=decision_delay) if newest else 0
         metrics.stage_verdicts_due.labels(**kind).set(max(0, due))
         # Waiting for a verdict is not a stall of the stage.
         if state.phase in (Phase.TRAINING, Phase.WAITING, Phase.SAVING, Phase.LOADING):
@@ -160,5 +160,5 @@ class Exporter(Observer):
             self._running.pop(run_id, None)
 
     def _export_counts(self) -> None:
-        for status in RunStatus:
+        for status in RunState:
             self._metrics.pipeline_runs.labels(state=status.value).set(self._counts[status])

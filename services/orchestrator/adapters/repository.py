@@ -26,7 +26,7 @@ from services.orchestrator.domain.due import needs_attention
 from services.orchestrator.domain.policy.garbage import References, names_in
 from services.orchestrator.domain.run.commands import RecordDecision
 from services.orchestrator.domain.run.references import references_of
-from services.orchestrator.domain.run.state import CheckpointStatus, RunState, RunStatus
+from services.orchestrator.domain.run.state import CheckpointStatus, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
 
 _keys = sa.select(runs.c.id, runs.c.version, runs.c.status, runs.c.number)  # without bodies, which are large
@@ -113,12 +113,12 @@ class SqlRepository(Records, Repository):
         self._set_right("run", run_id)
 
     def building_on(self, uri: str) -> tuple[str, ...]:
-        query = sa.select(runs.c.id).where(runs.c.base_uri == uri, runs.c.status != RunStatus.SUCCEEDED.value)
+        query = sa.select(runs.c.id).where(runs.c.base_uri == uri, runs.c.status != RunState.SUCCEEDED.value)
         with self._begin() as connection:
             return tuple(row.id for row in connection.execute(query.order_by(runs.c.number)))
 
     def list_runs(
-        self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
+        self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunState] = ()
     ) -> Page[StoredRun | UnreadableRun]:
         query = _keys.order_by(runs.c.number.desc())
         if below_number is not None:
@@ -133,24 +133,24 @@ class SqlRepository(Records, Repository):
     def overview(self) -> Overview:
         counting = sa.select(runs.c.status, sa.func.count()).group_by(runs.c.status)
         attention = _keys.where(runs.c.attention.is_(True)).order_by(runs.c.number)
-        pending = sa.select(runs.c.id, runs.c.queue_number).where(runs.c.status == RunStatus.PENDING.value)
+        pending = sa.select(runs.c.id, runs.c.queue_number).where(runs.c.status == RunState.PENDING.value)
         with self._begin() as connection:
             counts = {row[0]: row[1] for row in connection.execute(counting)}
             found = self._fetch(connection, attention)
             waiting = connection.execute(pending.order_by(runs.c.queue_number)).all()
         return Overview(
-            counts={status: counts.get(status.value, 0) for status in RunStatus},
+            counts={status: counts.get(status.value, 0) for status in RunState},
             attention=_readable(found),
             waiting=tuple(Waiting(run_id=row.id, queue_number=row.queue_number) for row in waiting),
             unreadable=self._set_aside_counts(),
         )
 
     def pending(self) -> tuple[StoredRun, ...]:
-        query = _keys.where(runs.c.status == RunStatus.PENDING.value).order_by(runs.c.queue_number)
+        query = _keys.where(runs.c.status == RunState.PENDING.value).order_by(runs.c.queue_number)
         with self._begin() as connection:
             return _readable(self._fetch(connection, query))
 
-    def _columns(self, state: RunState) -> dict[str, Any]:
+    def _columns(self, state: PipelineRun) -> dict[str, Any]:
         return {
             "version": state.sequence,
             "status": state.status.value,
@@ -188,7 +188,7 @@ class SqlRepository(Records, Repository):
 
     def _refuse_while_built_on(self, connection: sa.Connection, run_id: str, prefix: str) -> None:
         query = sa.select(runs.c.id, runs.c.status).where(
-            runs.c.base_uri.startswith(prefix, autoescape=True), runs.c.status != RunStatus.SUCCEEDED.value
+            runs.c.base_uri.startswith(prefix, autoescape=True), runs.c.status != RunState.SUCCEEDED.value
         )
         child = connection.execute(query.limit(1)).first()
         if child is not None:
@@ -219,21 +219,21 @@ class SqlRepository(Records, Repository):
         if known is not None:
             return known
         try:
-            return self._keep(codec.loads(RunState, row.body))
+            return self._keep(codec.loads(PipelineRun, row.body))
         except Corrupt as error:
             self._set_aside("run", row.id, error)
             return UnreadableRun(
                 id=row.id,
                 sequence=row.version,
-                status=RunStatus(row.status),
+                status=RunState(row.status),
                 reason=error.reason,
                 why=error.message,
             )
 
-    def _keep(self, state: RunState) -> StoredRun:
+    def _keep(self, state: PipelineRun) -> StoredRun:
         stored = self._states[(state.id, state.sequence)] = StoredRun(state)
         return stored
 
 
 def _readable(found: Iterable[tuple[StoredRun | UnreadableRun, int]]) -> tuple[StoredRun, ...]:
-    return tuple(state for state, _ in found if isinstance(state, RunState))
+    return tuple(state for state, _ in found if isinstance(state, PipelineRun))

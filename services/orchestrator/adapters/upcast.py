@@ -18,8 +18,8 @@ CURRENT = 3
 
 
 def upcasters(kind: str) -> Mapping[int, Callable[[Plain], Plain]]:
-    """Of each earlier version of a kind of body (RunState, Decision, Checkpoint) the step to the next one."""
-    return {1: lambda plain: _from_first(plain, kind), 2: _run_by_concern if kind == "RunState" else dict}
+    """Of each earlier version of a kind of body (PipelineRun, Decision, Checkpoint) the step to the next one."""
+    return {1: lambda plain: _from_first(plain, kind), 2: _run_by_concern if kind == "PipelineRun" else dict}
 
 
 def _from_first(plain: Plain, kind: str) -> Plain:

@@ -23,8 +23,8 @@ from services.common.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, NotFound, RetainError, Unavailable
 from services.common.logging import get_logger
 from services.common.store.object_store import ObjectInfo, ObjectStore
-from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import EvaluatorPort, GarbageMeter
+from services.orchestrator.application.run_store import RunStore
 from services.orchestrator.domain.policy.garbage import (
     RECIPES,
     GarbageKind,
@@ -70,7 +70,7 @@ class _Known:
 class Collector:
     """One collection at a time."""
 
-    def __init__(self, engine: RunEngine, store: ObjectStore, evaluator: EvaluatorPort, meter: GarbageMeter) -> None:
+    def __init__(self, engine: RunStore, store: ObjectStore, evaluator: EvaluatorPort, meter: GarbageMeter) -> None:
         self._engine, self._store, self._evaluator, self._meter = engine, store, evaluator, meter
         self._files = Blocking("store", threads=2, limit_s=ITEM_LIMIT_S)
         self._store_uri = f"s3://{store.bucket}"

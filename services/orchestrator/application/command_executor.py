@@ -15,7 +15,6 @@ from services.common.errors import (
 )
 from services.common.logging import get_logger
 from services.common.store.object_store import ObjectStore, key_of
-from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import (
     RECORDS,
     EvaluationProgress,
@@ -28,6 +27,7 @@ from services.orchestrator.application.ports import (
     StoredRun,
     job_id,
 )
+from services.orchestrator.application.run_store import RunStore
 from services.orchestrator.domain.run.commands import Annotate, Command, Evaluate, Prune, StopJob, SubmitJob, WritePoint
 from services.orchestrator.domain.run.events import (
     CheckpointPruned,
@@ -53,7 +53,7 @@ class CommandExecutor:
 
     def __init__(
         self,
-        engine: RunEngine,
+        engine: RunStore,
         *,
         launcher: JobLauncher,
         evaluator: EvaluatorPort,
@@ -161,7 +161,7 @@ class CommandExecutor:
                     step=question.checkpoint.step,
                     measurement=view.measurement,
                     point=question.point,
-                    of_the_line=question.of_the_line,
+                    of_interpolation=question.of_interpolation,
                     now_s=self._now_s(),
                 ),
             )
@@ -175,7 +175,7 @@ class CommandExecutor:
                 reason=view.error_reason,
                 message=view.error,
                 point=question.point,
-                of_the_line=question.of_the_line,
+                of_interpolation=question.of_interpolation,
                 damaged=view.damaged,
                 evaluation_id=question.evaluation_id,
                 now_s=self._now_s(),
@@ -201,7 +201,7 @@ class CommandExecutor:
                 reason=error.reason,
                 message=error.message,
                 point=order.point,
-                of_the_line=True,
+                of_interpolation=True,
                 damaged=damaged_end(order, error),
                 evaluation_id=order.order_id,
                 now_s=self._now_s(),
@@ -247,7 +247,7 @@ class CommandExecutor:
 
 
 def damaged_end(order: WritePoint, error: RetainError) -> CheckpointRef | None:
-    """The end of the line that the evaluator found damaged; None when the error says nothing of the kind."""
+    """The end of the interpolation that the evaluator found damaged; None when the error says nothing of the kind."""
     if not isinstance(error, CheckpointDamaged):
         return None
     ends = (order.result, order.parent)

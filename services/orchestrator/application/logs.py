@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from services.common.blocking import Blocking
 from services.common.errors import Unavailable
-from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import JobLauncher, job_id
+from services.orchestrator.application.run_store import RunStore
 
 POLL_S = 1.0
 LIMIT_S = 60.0
@@ -25,7 +25,7 @@ class LogPiece:
 class LogService:
     """Reads logs through the job server. It keeps them as long as its head lives."""
 
-    def __init__(self, engine: RunEngine, launcher: JobLauncher) -> None:
+    def __init__(self, engine: RunStore, launcher: JobLauncher) -> None:
         self._engine = engine
         self._launcher = launcher
         self._calls = Blocking("ray", threads=4, limit_s=LIMIT_S)

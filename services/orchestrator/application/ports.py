@@ -9,7 +9,7 @@ from retain.values import CheckpointRef, ComputeSpec, Decision
 from services.common.errors import Corrupt
 from services.orchestrator.domain.policy.garbage import References
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
-from services.orchestrator.domain.run.state import Checkpoint, RunState, RunStatus
+from services.orchestrator.domain.run.state import Checkpoint, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
 from services.orchestrator.domain.values import Measurement
 
@@ -19,14 +19,14 @@ RECORDS = "records:"  # in front of a run's name: what the evaluator keeps of it
 
 # A run as the database holds it. The repository alone makes one, so that what is done for a run (`CommandExecutor`) and
 # told of it (`Observer`) is never done or told before its state and records are durable: mypy refuses a `Step.run`.
-StoredRun = NewType("StoredRun", RunState)
+StoredRun = NewType("StoredRun", PipelineRun)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun:
     """A run to be stored, with the request that asked for it."""
 
-    state: RunState
+    state: PipelineRun
     request_id: str | None
     request_digest: str
     base_uri: str | None = None
@@ -46,7 +46,7 @@ class UnreadableRun:
 
     id: str
     sequence: int
-    status: RunStatus
+    status: RunState
     reason: str
     why: str
 
@@ -82,7 +82,7 @@ class Overview:
     Runs that cannot be read are in none of the lists; `unreadable` counts what was found so far, by kind of record.
     """
 
-    counts: Mapping[RunStatus, int]
+    counts: Mapping[RunState, int]
     attention: tuple[StoredRun, ...]
     waiting: tuple[Waiting, ...]
     unreadable: Mapping[str, int] = field(default_factory=dict)
@@ -133,7 +133,7 @@ class Repository(Protocol):
         ...
 
     def list_runs(
-        self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunStatus] = ()
+        self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunState] = ()
     ) -> Page[StoredRun | UnreadableRun]:
         """Runs, newest first."""
         ...
@@ -296,8 +296,8 @@ class EvaluatorPort(Protocol):
         ...
 
     async def write_point(self, order: WritePoint) -> tuple[CheckpointRef, int]:
-        """Write a point of a line as a checkpoint; its name and its bytes. The same again writes the same. Raises
-        CheckpointDamaged when an end of the line is not what its manifest says."""
+        """Write an interpolation as a checkpoint; its name and its bytes. The same again writes the same. Raises
+        CheckpointDamaged when one of its two ends is not what its manifest says."""
         ...
 
     async def delete_run_records(self, run_id: str) -> None:

@@ -3,10 +3,10 @@
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 
-from services.orchestrator.application.engine import News, Observer
 from services.orchestrator.application.ports import Overview, StoredRun
+from services.orchestrator.application.run_store import News, Observer
 from services.orchestrator.domain.run.commands import Record
-from services.orchestrator.domain.run.state import RunState, RunStatus
+from services.orchestrator.domain.run.state import PipelineRun, RunState
 from services.orchestrator.domain.spec.plan import slots_of
 
 
@@ -55,15 +55,15 @@ class Queue(Observer):
         self._leave(run_id)
         self._holds.pop(run_id, None)
 
-    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
+    def changed(self, before: PipelineRun | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         """Keep up with a change of a run."""
         slots = slots_of(after.spec.compute)
         self._last_number = max(self._last_number, after.queue_number)
-        if after.status is RunStatus.RUNNING or after.jobs:
+        if after.status is RunState.RUNNING or after.jobs:
             self._holds[after.id] = slots
         else:
             self._holds.pop(after.id, None)
-        if after.status is RunStatus.PENDING:
+        if after.status is RunState.PENDING:
             if self._wants.get(after.id) != (after.queue_number, slots):
                 self._leave(after.id)
                 self._wants[after.id] = (after.queue_number, slots)

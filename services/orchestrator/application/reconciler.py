@@ -13,14 +13,14 @@ from services.common.errors import Corrupt, NotFound, RetainError, Unavailable
 from services.common.logging import get_logger
 from services.common.tasks import end
 from services.orchestrator.application.command_executor import CommandExecutor
-from services.orchestrator.application.engine import Observer, RunEngine
 from services.orchestrator.application.ports import JobState, Overview, StoredRun, job_id
 from services.orchestrator.application.queue import Queue
+from services.orchestrator.application.run_store import Observer, RunStore
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.due import due, needs_attention
 from services.orchestrator.domain.run.commands import Record, StopJob, name_of, wait_of
 from services.orchestrator.domain.run.events import Admitted, JobEnded, QueueMoved, WorkersHung
-from services.orchestrator.domain.run.state import JobStatus, RunState, RunStatus
+from services.orchestrator.domain.run.state import JobStatus, PipelineRun, RunState
 from services.orchestrator.domain.run.tries import MAX_RESTARTS
 
 FIRST_BACKOFF_S = 0.5
@@ -48,7 +48,7 @@ class Reconciler(Observer):
     """One loop for all runs; what may take long runs in a task of its own, one for each command."""
 
     def __init__(
-        self, engine: RunEngine, queue: Queue, executor: CommandExecutor, watchdog: Watchdog, timing: Timing
+        self, engine: RunStore, queue: Queue, executor: CommandExecutor, watchdog: Watchdog, timing: Timing
     ) -> None:
         self._engine = engine
         self._queue = queue
@@ -62,9 +62,9 @@ class Reconciler(Observer):
         self._wake = asyncio.Event()
         self._changed: dict[str, StoredRun] = {}
 
-    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
+    def changed(self, before: PipelineRun | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         """Something happened to a run: look at it at once, and at whoever waits for its workers."""
-        if needs_attention(after) or after.status is RunStatus.PENDING:
+        if needs_attention(after) or after.status is RunState.PENDING:
             self._changed[after.id] = after
         self._wake.set()
 
@@ -205,7 +205,7 @@ class Reconciler(Observer):
                 if job.status is JobStatus.SUBMITTED:
                     self._start((state.id, "poll", job.submission), self._poll(state, job.submission))
         present = next((job for job in state.jobs if job.submission == state.submission), None)
-        if state.status is RunStatus.RUNNING and present is not None and present.status is JobStatus.SUBMITTED:
+        if state.status is RunState.RUNNING and present is not None and present.status is JobStatus.SUBMITTED:
             said = self._watchdog.overdue(
                 state.id,
                 state.submission,

@@ -15,7 +15,6 @@ from services.common.errors import (
     NotFound,
     Violation,
 )
-from services.orchestrator.application.engine import RunEngine, stale
 from services.orchestrator.application.ports import (
     RECORDS,
     BaseReader,
@@ -26,11 +25,12 @@ from services.orchestrator.application.ports import (
     UnreadableRun,
 )
 from services.orchestrator.application.queue import Queue
+from services.orchestrator.application.run_store import RunStore, stale
 from services.orchestrator.application.sources import SourcePolicy
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.run.events import Approved, Cancelled, Retried
 from services.orchestrator.domain.run.speeds import measured_speeds
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, RunStatus
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, PipelineRun, RunState
 from services.orchestrator.domain.spec.boundary_cost import boundary_cost
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.locking import missing_base
@@ -63,7 +63,7 @@ class RunService:
 
     def __init__(
         self,
-        engine: RunEngine,
+        engine: RunStore,
         queue: Queue,
         bases: BaseReader,
         *,
@@ -71,7 +71,7 @@ class RunService:
         memory: Memory = UNKNOWN_MEMORY,
         sources: SourcePolicy | None = None,
         gpus: int | None = None,
-        on_delete: Callable[[str, RunStatus], None] = lambda run_id, status: None,
+        on_delete: Callable[[str, RunState], None] = lambda run_id, status: None,
     ) -> None:
         self._engine = engine
         self._queue = queue
@@ -107,12 +107,12 @@ class RunService:
         """What the boundaries of each stage will cost, by what the last runs measured."""
         repository = self._engine.repository
         page = await self._engine.read(repository.list_runs, limit=RUNS_LOOKED_AT, below_number=None, statuses=())
-        speeds = measured_speeds(run for run in page.items if isinstance(run, RunState))
+        speeds = measured_speeds(run for run in page.items if isinstance(run, PipelineRun))
         return tuple(boundary_cost(checked.spec, stage, checked.parameters, speeds) for stage in checked.stages)
 
     async def create(
         self, spec: PipelineSpec, request_id: str, *, digest: str, faults: Sequence[Violation] = ()
-    ) -> RunState:
+    ) -> PipelineRun:
         """A new run, or the one that this request made before. `digest` names the request's content.
 
         Raises FailedPrecondition or InvalidInput.
@@ -161,13 +161,13 @@ class RunService:
         return self._queue.position(run_id)
 
     async def page(
-        self, *, limit: int, below_number: int | None, statuses: Sequence[RunStatus]
+        self, *, limit: int, below_number: int | None, statuses: Sequence[RunState]
     ) -> Page[StoredRun | UnreadableRun]:
         """Runs, newest first."""
         repository = self._engine.repository
         return await self._engine.read(repository.list_runs, limit=limit, below_number=below_number, statuses=statuses)
 
-    async def watch(self, run_id: str, sequence: int) -> AsyncIterator[RunState]:
+    async def watch(self, run_id: str, sequence: int) -> AsyncIterator[PipelineRun]:
         """The run now, then after every change, until it has ended. Sequences grow strictly."""
         state = await self._engine.get(run_id)
         if state.sequence > sequence:
@@ -179,16 +179,16 @@ class RunService:
                 seen = state.sequence
                 yield state
 
-    async def cancel(self, run_id: str, etag: str) -> RunState:
+    async def cancel(self, run_id: str, etag: str) -> PipelineRun:
         """End a run."""
         return await self._engine.apply(run_id, Cancelled(now_s=self._now_s()), etag=etag)
 
-    async def approve(self, run_id: str, action: ApproveAction, etag: str, comment: str) -> RunState:
+    async def approve(self, run_id: str, action: ApproveAction, etag: str, comment: str) -> PipelineRun:
         """Let a suspended run go on."""
         event = Approved(action=action, comment=comment, queue_number=self._queue.next_number(), now_s=self._now_s())
         return await self._engine.apply(run_id, event, etag=etag)
 
-    async def retry(self, run_id: str, etag: str) -> RunState:
+    async def retry(self, run_id: str, etag: str) -> PipelineRun:
         """Let a failed or cancelled run go on."""
         event = Retried(queue_number=self._queue.next_number(), now_s=self._now_s())
         return await self._engine.apply(run_id, event, etag=etag)
@@ -202,7 +202,7 @@ class RunService:
         present = f"{state.id}.{state.sequence}"
         if etag and etag != present:
             raise stale(run_id, came=etag, present=present)
-        if not state.status.ended or (isinstance(state, RunState) and state.jobs):
+        if not state.status.ended or (isinstance(state, PipelineRun) and state.jobs):
             said = "delete" if not state.status.ended else "delete (its workers are still ending)"
             raise InvalidTransition(said, state=state.status, allowed=["SUCCEEDED", "FAILED", "CANCELLED"])
         prefix = f"{self._store_uri}/runs/{run_id}"
@@ -224,7 +224,7 @@ class RunService:
             self._engine.repository.list_decisions, run_id, limit=limit, after_number=after_number
         )
 
-    async def _answered(self, request_id: str, digest: str, spec: PipelineSpec) -> RunState | None:
+    async def _answered(self, request_id: str, digest: str, spec: PipelineSpec) -> PipelineRun | None:
         known = await self._engine.read(self._engine.repository.request, request_id)
         if known is None:
             return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from services.orchestrator.application.engine import Clock
+from services.orchestrator.application.run_store import Clock
 from services.orchestrator.domain.run.events import ProgressReported
 from services.orchestrator.domain.run.liveness import Liveness
 

@@ -4,10 +4,10 @@ from services.orchestrator.domain.handlers.interpolation import questions
 from services.orchestrator.domain.handlers.retention import to_delete
 from services.orchestrator.domain.run.commands import Annotate, Command, Evaluate, Prune, StopJob, SubmitJob
 from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
-from services.orchestrator.domain.run.state import Checkpoint, JobStatus, RunState, RunStatus, StageRun
+from services.orchestrator.domain.run.state import Checkpoint, JobStatus, PipelineRun, RunState, StageRun
 
 
-def due(state: RunState) -> tuple[Command, ...]:
+def due(state: PipelineRun) -> tuple[Command, ...]:
     """Every command that is outstanding, in the order in which it is best carried out."""
     commands: list[Command] = []
     for job in state.jobs:
@@ -28,7 +28,7 @@ def due(state: RunState) -> tuple[Command, ...]:
     return tuple(commands)
 
 
-def evaluation_of(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Evaluate:
+def evaluation_of(state: PipelineRun, stage: StageRun, checkpoint: Checkpoint) -> Evaluate:
     """The question about one checkpoint. Its name is the same whenever it is asked; a failed one is asked under a new
     name, for the evaluator answers a name that it knows with what it has stored."""
     name = f"{state.id}-{stage.plan.index}-{checkpoint.attempt}-{checkpoint.ref.step}"
@@ -51,6 +51,6 @@ def evaluation_of(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> E
     )
 
 
-def needs_attention(state: RunState) -> bool:
+def needs_attention(state: PipelineRun) -> bool:
     """Whether the reconcile loop has anything to look at: a run at work, or something left to be carried out."""
-    return state.status is RunStatus.RUNNING or bool(state.jobs) or bool(due(state))
+    return state.status is RunState.RUNNING or bool(state.jobs) or bool(due(state))

@@ -22,9 +22,9 @@ from services.orchestrator.domain.handlers.retention import begin_pruning
 from services.orchestrator.domain.handlers.workers import on_attempt_asked, on_progress, on_stage_ended
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run.commands import Command, Record, RecordCheckpoint, name_of
-from services.orchestrator.domain.run.state import CheckpointStatus, RunState
+from services.orchestrator.domain.run.state import CheckpointStatus, PipelineRun
 
-Outcome = tuple[RunState, tuple[Record, ...]]
+Outcome = tuple[PipelineRun, tuple[Record, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,12 @@ class Step:
     before a worker hears it. Nothing is lost where a process dies in between: `due(run)` finds the commands again.
     """
 
-    run: RunState
+    run: PipelineRun
     records: tuple[Record, ...] = ()
     commands_after_commit: tuple[Command, ...] = ()
 
 
-def step(state: RunState, event: e.Event) -> Step:
+def step(state: PipelineRun, event: e.Event) -> Step:
     """The next state, the records to be written with it, and the commands that became due. An event that changes
     nothing gives back the very state that it came to.
 
@@ -57,18 +57,18 @@ def step(state: RunState, event: e.Event) -> Step:
     return Step(run=after, records=(*records, *given_up), commands_after_commit=became_due)
 
 
-def _unchanged(state: RunState, event: Any) -> Outcome:
+def _unchanged(state: PipelineRun, event: Any) -> Outcome:
     return state, ()
 
 
-def _on_evaluation_waits(state: RunState, event: e.EvaluationWaits) -> Outcome:
+def _on_evaluation_waits(state: PipelineRun, event: e.EvaluationWaits) -> Outcome:
     rest = {name: why for name, why in state.evaluations_wait.items() if name != event.evaluation_id}
     if event.waiting_for:
         rest[event.evaluation_id] = event.waiting_for
     return replace(state, evaluations_wait=rest), ()
 
 
-def _no_longer_asked(state: RunState) -> RunState:
+def _no_longer_asked(state: PipelineRun) -> PipelineRun:
     """Forget what evaluations waited for that nobody asks about any more."""
     if not state.evaluations_wait:
         return state
@@ -77,11 +77,11 @@ def _no_longer_asked(state: RunState) -> RunState:
     return state if still == state.evaluations_wait else replace(state, evaluations_wait=still)
 
 
-def _on_annotated(state: RunState, event: e.DecisionAnnotated) -> Outcome:
+def _on_annotated(state: PipelineRun, event: e.DecisionAnnotated) -> Outcome:
     return replace(state, annotated=max(state.annotated, event.number)), ()
 
 
-def _on_pruned(state: RunState, event: e.CheckpointPruned) -> Outcome:
+def _on_pruned(state: PipelineRun, event: e.CheckpointPruned) -> Outcome:
     for stage in state.stages:
         for checkpoint in (*stage.branch.pruning, *stage.branch.voided):
             if checkpoint.id != event.checkpoint_id:
@@ -100,7 +100,7 @@ def _on_pruned(state: RunState, event: e.CheckpointPruned) -> Outcome:
     return state, ()
 
 
-_HANDLERS: dict[type[e.Event], Callable[[RunState, Any], Outcome]] = {
+_HANDLERS: dict[type[e.Event], Callable[[PipelineRun, Any], Outcome]] = {
     e.Admitted: on_admitted,
     e.QueueMoved: _unchanged,
     e.Cancelled: on_cancelled,

@@ -16,8 +16,8 @@ from retain.values import (
 )
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_size, token_of
+from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.collector import Collector
-from services.orchestrator.application.library import Library
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT
 from services.orchestrator.transport.bounds import check_text
 from services.orchestrator.transport.present import present_checkpoint
@@ -29,7 +29,7 @@ LARGEST_ANSWER = 10_000  # items in one answer, which has to fit into a message
 class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
     """The lineage, for users."""
 
-    def __init__(self, library: Library, collector: Collector) -> None:
+    def __init__(self, library: CheckpointService, collector: Collector) -> None:
         self._library = library
         self._collector = collector
 

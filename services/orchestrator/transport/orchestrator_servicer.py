@@ -13,11 +13,11 @@ from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.values import ApproveAction, PipelineSpec
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_size, token_of
-from services.orchestrator.application.library import Library
+from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.application.runs import RunService
-from services.orchestrator.domain.run.state import RunState, RunStatus
+from services.orchestrator.domain.run.state import PipelineRun, RunState
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.transport.bounds import check_text, oversized
 from services.orchestrator.transport.present import Presenter, present_decision, present_plan
@@ -28,13 +28,13 @@ Context = Any
 class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
     """For users."""
 
-    def __init__(self, runs: RunService, library: Library, logs: LogService) -> None:
+    def __init__(self, runs: RunService, library: CheckpointService, logs: LogService) -> None:
         self._runs = runs
         self._library = library
         self._logs = logs
         self._presenter = Presenter()
 
-    def _run(self, state: RunState | UnreadableRun) -> resources.PipelineRun:
+    def _run(self, state: PipelineRun | UnreadableRun) -> resources.PipelineRun:
         return self._presenter.run(state, queue_position=self._runs.queue_position(state.id))
 
     async def CreatePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -134,10 +134,10 @@ def request_digest(spec: Message) -> str:
     return "2-" + hashlib.sha256(spec.SerializeToString(deterministic=True)).hexdigest()[:62]
 
 
-def _status(number: int, index: int) -> RunStatus:
-    status = enum_value(number, RunStatus, resources.RunState.DESCRIPTOR)
-    if status is None or status is RunStatus.UNSPECIFIED:
-        allowed = ", ".join(known for known in RunStatus if known is not RunStatus.UNSPECIFIED)
+def _status(number: int, index: int) -> RunState:
+    status = enum_value(number, RunState, resources.RunState.DESCRIPTOR)
+    if status is None or status is RunState.UNSPECIFIED:
+        allowed = ", ".join(known for known in RunState if known is not RunState.UNSPECIFIED)
         said = f"came {status or number}; allowed is {allowed}"
         raise InvalidInput([Violation(field=f"states[{index}]", description=said)])
     return status

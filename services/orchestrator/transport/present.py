@@ -14,7 +14,7 @@ from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.values import BoundaryCost, Decision, PipelineSpec
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.domain.run.boundary_share import boundary_share
-from services.orchestrator.domain.run.state import Checkpoint, RunState, RunStatus, StageRun, StageStatus
+from services.orchestrator.domain.run.state import Checkpoint, PipelineRun, RunState, StageRun, StageStatus
 from services.orchestrator.domain.run.time_left import time_left_s
 from services.orchestrator.domain.spec.plan import PlannedStage, warnings
 from services.orchestrator.domain.spec.policy_told import policy_told
@@ -45,12 +45,12 @@ class Presenter:
     def __init__(self) -> None:
         self._kept: LRUCache[tuple[str, int, int], bytes] = LRUCache(KEPT_MESSAGES)
 
-    def run(self, state: RunState | UnreadableRun, *, queue_position: int) -> resources.PipelineRun:
+    def run(self, state: PipelineRun | UnreadableRun, *, queue_position: int) -> resources.PipelineRun:
         """A run with everything that users see of it; one that cannot be shown says so, and hides no other."""
         return resources.PipelineRun.FromString(self._bytes(state, queue_position))
 
     def page(
-        self, runs: Iterable[tuple[RunState | UnreadableRun, int]], next_page_token: str
+        self, runs: Iterable[tuple[PipelineRun | UnreadableRun, int]], next_page_token: str
     ) -> service.ListPipelineRunsResponse:
         """Runs with their places in the queue, as one answer."""
         pieces = []
@@ -61,10 +61,10 @@ class Presenter:
         response.next_page_token = next_page_token
         return response
 
-    def _bytes(self, state: RunState | UnreadableRun, queue_position: int) -> bytes:
+    def _bytes(self, state: PipelineRun | UnreadableRun, queue_position: int) -> bytes:
         if isinstance(state, UnreadableRun):
             return present_unreadable(state).SerializeToString()
-        place = queue_position if state.status is RunStatus.PENDING else 0
+        place = queue_position if state.status is RunState.PENDING else 0
         key = (state.id, state.sequence, place)
         known = self._kept.get(key)
         if known is None:
@@ -72,7 +72,7 @@ class Presenter:
         return known
 
 
-def _shown(state: RunState, queue_position: int) -> resources.PipelineRun:
+def _shown(state: PipelineRun, queue_position: int) -> resources.PipelineRun:
     try:
         message = present_run(state)
     except (ValueError, TypeError, OverflowError) as error:  # what the message's fields do not take
@@ -91,7 +91,7 @@ def present_unreadable(run: UnreadableRun) -> resources.PipelineRun:
     return to_message(shown, resources.PipelineRun)
 
 
-def present_run(state: RunState) -> resources.PipelineRun:
+def present_run(state: PipelineRun) -> resources.PipelineRun:
     """A run as a message, without its place in the queue."""
     prepared = state.prepared
     shards = () if prepared is None else tuple(shard for stage in prepared.stages for shard in stage.shards)
@@ -121,7 +121,7 @@ def present_run(state: RunState) -> resources.PipelineRun:
     return to_message(run, resources.PipelineRun)
 
 
-def present_stage(state: RunState, stage: StageRun) -> values.StageStatus:
+def present_stage(state: PipelineRun, stage: StageRun) -> values.StageStatus:
     """One stage of a run."""
     plan = stage.plan
     # A wall clock that was put back between the two makes no time run backwards.
@@ -163,7 +163,7 @@ def present_stage(state: RunState, stage: StageRun) -> values.StageStatus:
     )
 
 
-def unlocked_by(state: RunState, stage: StageRun) -> str:
+def unlocked_by(state: PipelineRun, stage: StageRun) -> str:
     """What would unlock a locked stage."""
     if stage.status is not StageStatus.LOCKED:
         return ""

@@ -18,7 +18,7 @@ from retain.values import (
     StageWork,
 )
 from services.common.errors import InvalidInput, Violation
-from services.orchestrator.application.stages import StageService
+from services.orchestrator.application.stage_control_service import StageControlService
 from services.orchestrator.domain.handlers.assignment import Work
 from services.orchestrator.domain.run.events import CheckpointReported, ProgressReported, StageEnded
 from services.orchestrator.domain.run.state import Phase
@@ -31,7 +31,7 @@ Context = Any
 class StageControlServicer(pb_grpc.StageControlServiceServicer):
     """For workers."""
 
-    def __init__(self, stages: StageService) -> None:
+    def __init__(self, stages: StageControlService) -> None:
         self._stages = stages
 
     async def BeginAttempt(self, request: Any, context: Context) -> Any:  # noqa: N802

@@ -63,7 +63,7 @@ class ForgettingScore:
         return math.isfinite(self.ratio)
 
     @property
-    def sane(self) -> bool:
+    def is_valid_ratio(self) -> bool:
         """Whether ln(1 + ratio), the score in nats, is a finite number."""
         return self.finite and self.ratio > -1
 

@@ -3,15 +3,15 @@
 from retain.values import PrepareStage, PrepareWork, ReleaseWork, StageWork
 from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.lineage import parent_of
-from services.orchestrator.domain.run.state import RunState, RunStatus, StageRun
+from services.orchestrator.domain.run.state import PipelineRun, RunState, StageRun
 
 Work = PrepareWork | StageWork | ReleaseWork
 
 
-def work_of(state: RunState) -> Work:
+def work_of(state: PipelineRun) -> Work:
     """The present assignment of the present worker group."""
     stage = state.current
-    if state.status is not RunStatus.RUNNING or stage is None:
+    if state.status is not RunState.RUNNING or stage is None:
         return ReleaseWork(reason=f"the run is {state.status}")
     if state.prepared is None:
         return PrepareWork(
@@ -30,8 +30,8 @@ def work_of(state: RunState) -> Work:
             ),
             base=state.base,
         )
-    lag = state.spec.evaluation.decision_lag
-    mix = mix_from(stage, stage.attempt.resume_boundary, lag=lag)
+    decision_delay = state.spec.evaluation.decision_lag
+    mix = mix_from(stage, stage.attempt.resume_boundary, decision_delay=decision_delay)
     return StageWork(
         attempt=stage.attempt.number,
         index=stage.plan.index,
@@ -47,10 +47,10 @@ def work_of(state: RunState) -> Work:
         lr_scale=mix.lr_scale,
         total_steps=stage.plan.steps,
         steps_per_boundary=stage.plan.steps_per_boundary,
-        decision_lag=lag,
+        decision_lag=decision_delay,
     )
 
 
-def output_uri(state: RunState, stage: StageRun) -> str:
+def output_uri(state: PipelineRun, stage: StageRun) -> str:
     """Where an attempt writes, and nobody else."""
     return f"{state.store_uri}/runs/{state.id}/{stage.plan.name}/attempt-{stage.attempt.number}"

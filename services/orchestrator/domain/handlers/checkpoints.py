@@ -8,7 +8,7 @@ from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S,
 from services.orchestrator.domain.handlers.damage import EVALUATOR, set_aside
 from services.orchestrator.domain.handlers.interpolation import questions
 from services.orchestrator.domain.handlers.verdicts import decide_ready, restated
-from services.orchestrator.domain.policy.interpolation import line_point
+from services.orchestrator.domain.policy.interpolation import interpolation_point
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.backoff import PASSING_REASONS, PAUSE_FOR_ROOM_S, pause_s
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint, name_of
@@ -16,21 +16,21 @@ from services.orchestrator.domain.run.events import CheckpointReported, Evaluati
 from services.orchestrator.domain.run.state import (
     Checkpoint,
     CheckpointStatus,
+    PipelineRun,
     RunState,
-    RunStatus,
     StageRun,
     StageStatus,
 )
 
-Outcome = tuple[RunState, tuple[Record, ...]]
+Outcome = tuple[PipelineRun, tuple[Record, ...]]
 
 
-def checkpoint_id(state: RunState, stage: StageRun, attempt: int, step: int) -> str:
+def checkpoint_id(state: PipelineRun, stage: StageRun, attempt: int, step: int) -> str:
     """Identity in the lineage, and the path of its folder below runs/."""
     return f"{state.id}/{stage.plan.name}/attempt-{attempt}/step-{step:09d}"
 
 
-def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
+def on_checkpoint(state: PipelineRun, event: CheckpointReported) -> Outcome:
     """Register a checkpoint; the same report again changes nothing. Raises AlreadyExists."""
     fence.check(state, event)
     stage = fence.stage_of(state, event.stage_index)
@@ -66,7 +66,7 @@ def on_checkpoint(state: RunState, event: CheckpointReported) -> Outcome:
         interim=event.interim,
     )
     if stage.gives_up or stage.status is not StageStatus.RUNNING:
-        # The line has been given up while this one was under way.
+        # The branch has been given up while this one was under way.
         checkpoint = replace(checkpoint, status=CheckpointStatus.VOID)
         stage = replace(stage, branch=replace(stage.branch, voided=(*stage.branch.voided, checkpoint)))
         return state.with_stage(stage), (RecordCheckpoint(checkpoint=checkpoint),)
@@ -102,7 +102,7 @@ def _with_report(stage: StageRun, event: CheckpointReported) -> StageRun:
     )
 
 
-def _keep_interim(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Outcome:
+def _keep_interim(state: PipelineRun, stage: StageRun, checkpoint: Checkpoint) -> Outcome:
     """One interim checkpoint is kept: the newest. The one before it goes the way of what retention gives up."""
     records: tuple[Record, ...] = (RecordCheckpoint(checkpoint=checkpoint),)
     if stage.branch.interim is not None:
@@ -129,14 +129,14 @@ def _made_again(stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
     )
 
 
-def _check_place(state: RunState, stage: StageRun, event: CheckpointReported) -> None:
+def _check_place(state: PipelineRun, stage: StageRun, event: CheckpointReported) -> None:
     if state.status.ended or stage.status is StageStatus.COMPLETE:
         raise FailedPrecondition(f"run {state.id} is {state.status}, stage {stage.plan.name} {stage.status}")
     reached = max(stage.branch.newest_trained.boundary if stage.branch.newest_trained else 0, stage.attempt.reached)
     expected = reached if event.interim else reached + 1
-    lost_line = stage.gives_up or stage.status is not StageStatus.RUNNING
+    lost_branch = stage.gives_up or stage.status is not StageStatus.RUNNING
     faults = []
-    if not lost_line and event.boundary != expected:
+    if not lost_branch and event.boundary != expected:
         faults.append(Violation(field="boundary", description=f"came {event.boundary}; allowed is {expected}"))
     step, came = stage.plan.boundary_step(event.boundary), event.checkpoint.step
     after = stage.plan.boundary_step(event.boundary + 1)
@@ -158,14 +158,14 @@ def _check_place(state: RunState, stage: StageRun, event: CheckpointReported) ->
         raise InvalidInput(faults)
 
 
-def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcome:
+def on_evaluation_finished(state: PipelineRun, event: EvaluationFinished) -> Outcome:
     """Keep a measurement and decide what can be decided. The answer about a voided checkpoint changes nothing."""
     stage, checkpoint = _waiting(state, event)
     if checkpoint is None:
         return state, ()
-    if event.of_the_line and event.point is not None:
+    if event.of_interpolation and event.point is not None:
         known = stage.known_interpolation
-        points = (*known.points, line_point(event.point, event.measurement))
+        points = (*known.points, interpolation_point(event.point, event.measurement))
         stage = replace(stage, interpolation=replace(known, points=points))
         return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
     if event.measurement.measure_s > 0:  # what came from the store says nothing about speed
@@ -183,7 +183,7 @@ def on_evaluation_finished(state: RunState, event: EvaluationFinished) -> Outcom
     return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
 
 
-def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
+def on_evaluation_failed(state: PipelineRun, event: EvaluationFailed) -> Outcome:
     """Ask again under another name, and end the run when that does not help: an unmeasured model is never accepted."""
     stage, checkpoint = _waiting(state, event)
     if checkpoint is None:
@@ -191,7 +191,7 @@ def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
     if event.damaged is not None:
         return set_aside(state, event.damaged, actor=EVALUATOR, message=event.message, now_s=event.now_s)
     what, passes = checkpoint.id, event.reason in PASSING_REASONS
-    if event.of_the_line:
+    if event.of_interpolation:
         what = f"the point {event.point:g} before {what}"
         known = stage.known_interpolation
         tries = known.tries + (0 if passes else 1)
@@ -209,17 +209,17 @@ def on_evaluation_failed(state: RunState, event: EvaluationFailed) -> Outcome:
         )
         stage = replace(stage, branch=stage.branch.with_checkpoint(tried))
     state = _said_to_wait(state.with_stage(stage), stage, what, event, pause)
-    if passes or tries < event.max_tries or state.status not in (RunStatus.RUNNING, RunStatus.PENDING):
+    if passes or tries < event.max_tries or state.status not in (RunState.RUNNING, RunState.PENDING):
         return state, ()
-    not_done = "measured or written" if event.of_the_line else "measured"
+    not_done = "measured or written" if event.of_interpolation else "measured"
     message = f"{what} could not be {not_done} ({event.max_tries} tries): {event.message}"
     reason = event.reason or "EVALUATION_FAILED"
-    return end_run(state, RunStatus.FAILED, reason, message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S), ()
+    return end_run(state, RunState.FAILED, reason, message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S), ()
 
 
-def _said_to_wait(state: RunState, stage: StageRun, what: str, event: EvaluationFailed, pause: float) -> RunState:
+def _said_to_wait(state: PipelineRun, stage: StageRun, what: str, event: EvaluationFailed, pause: float) -> PipelineRun:
     """The state with what is waited for until the next try, under the names of what is asked then."""
-    if event.of_the_line:
+    if event.of_interpolation:
         names = [str(name_of(question)[1]) for question in questions(state, stage)]
     else:
         at = (event.attempt, event.step)
@@ -232,14 +232,14 @@ def _said_to_wait(state: RunState, stage: StageRun, what: str, event: Evaluation
     return replace(state, evaluations_wait={**state.evaluations_wait, **dict.fromkeys(names, said)})
 
 
-def _waiting(state: RunState, event: EvaluationFinished | EvaluationFailed) -> tuple[StageRun, Checkpoint | None]:
-    """The stage, and the checkpoint that waits for this answer (of the line: the result that it belongs to)."""
+def _waiting(state: PipelineRun, event: EvaluationFinished | EvaluationFailed) -> tuple[StageRun, Checkpoint | None]:
+    """The stage, and the checkpoint that waits for this answer (of an interpolation: the result that it belongs to)."""
     stage = fence.stage_of(state, event.stage_index)
     named = event.evaluation_id if isinstance(event, EvaluationFailed) else ""
     for checkpoint in stage.branch.checkpoints:
         if checkpoint.attempt != event.attempt or checkpoint.ref.step != event.step:
             continue
-        if event.of_the_line:
+        if event.of_interpolation:
             asked = {(q.point, q.attempt) for q in questions(state, stage) if named in ("", name_of(q)[1])}
             return stage, checkpoint if (event.point, event.attempt) in asked else None
         if checkpoint.point == event.point:

@@ -6,8 +6,8 @@ from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.state import (
     Checkpoint,
     CheckpointStatus,
+    PipelineRun,
     RunState,
-    RunStatus,
     StageRun,
     StageStatus,
 )
@@ -18,8 +18,8 @@ LEAVE_AFTER_STOP_S = 20.0
 
 
 def complete_stage(
-    state: RunState, stage: StageRun, checkpoint: Checkpoint, now_s: float
-) -> tuple[RunState, tuple[Record, ...]]:
+    state: PipelineRun, stage: StageRun, checkpoint: Checkpoint, now_s: float
+) -> tuple[PipelineRun, tuple[Record, ...]]:
     """Accept a checkpoint as its stage's result and unlock what comes next."""
     accepted = replace(checkpoint, status=CheckpointStatus.ACCEPTED)
     stage = replace(
@@ -32,15 +32,15 @@ def complete_stage(
     state = state.with_stage(stage)
     following = state.current
     if following is None:
-        state = end_run(state, RunStatus.SUCCEEDED, "", "", now_s, leave_after_s=LEAVE_AFTER_SUCCESS_S)
+        state = end_run(state, RunState.SUCCEEDED, "", "", now_s, leave_after_s=LEAVE_AFTER_SUCCESS_S)
     else:
         state = state.with_stage(replace(following, status=StageStatus.READY))
     return state, (RecordCheckpoint(checkpoint=accepted),)
 
 
 def end_run(
-    state: RunState, status: RunStatus, reason: str, message: str, now_s: float, *, leave_after_s: float
-) -> RunState:
+    state: PipelineRun, status: RunState, reason: str, message: str, now_s: float, *, leave_after_s: float
+) -> PipelineRun:
     """Bring a run to a terminal state; its workers may leave by themselves for a while."""
     stages = tuple(
         replace(s, status=StageStatus.FAILED, ended_s=now_s)
@@ -55,14 +55,14 @@ def end_run(
     return dismiss(state, leave_after_s)
 
 
-def suspend(state: RunState, stage: StageRun, reason: str, message: str, now_s: float) -> RunState:
+def suspend(state: PipelineRun, stage: StageRun, reason: str, message: str, now_s: float) -> PipelineRun:
     """Hand a stage over to a person and free the workers."""
     state = state.with_stage(replace(stage, status=StageStatus.SUSPENDED))
-    state = replace(state, status=RunStatus.SUSPENDED, reason=reason, message=message, workers_wait_for="")
+    state = replace(state, status=RunState.SUSPENDED, reason=reason, message=message, workers_wait_for="")
     return dismiss(state, LEAVE_AFTER_STOP_S)
 
 
-def dismiss(state: RunState, leave_after_s: float) -> RunState:
+def dismiss(state: PipelineRun, leave_after_s: float) -> PipelineRun:
     """Every job of the run is to end: by itself, or stopped when it has not done so within `leave_after_s`."""
     jobs = tuple(
         replace(job, stop_after_s=leave_after_s if job.stop_after_s is None else min(job.stop_after_s, leave_after_s))

@@ -4,9 +4,9 @@ Training is a pure function of what it starts from and of the mixes that it is t
 its first reply. So a damaged checkpoint costs work and nothing else: the newest good one before it is gone on from,
 under the mixes that held there, and the same bits come out again.
 
-What becomes of the line: a verdict that was made on the damaged checkpoint stands, for its weights were read well then.
-Where there is none yet, the line is cut there: what was trained from it is given up, and the workers begin again before
-it. Neither is a retry of the gate nor a restart of a group.
+What becomes of the branch: a verdict that was made on the damaged checkpoint stands, for its weights were read well
+then. Where there is none yet, the branch is cut there: what was trained from it is given up, and the workers begin
+again before it. Neither is a retry of the gate nor a restart of a group.
 """
 
 from dataclasses import replace
@@ -21,18 +21,18 @@ from services.orchestrator.domain.run.events import CheckpointVoided
 from services.orchestrator.domain.run.state import (
     Checkpoint,
     CheckpointStatus,
+    PipelineRun,
     RunState,
-    RunStatus,
     StageRun,
     StageStatus,
 )
 
-Outcome = tuple[RunState, tuple[Record, ...]]
+Outcome = tuple[PipelineRun, tuple[Record, ...]]
 WORKER, EVALUATOR = "worker", "evaluator"
 REASON = "CHECKPOINT_DAMAGED"
 
 
-def on_voided(state: RunState, event: CheckpointVoided) -> Outcome:
+def on_voided(state: PipelineRun, event: CheckpointVoided) -> Outcome:
     """A person sets a checkpoint aside; one that others build on is refused. Raises FailedPrecondition."""
     for stage in state.stages[:-1]:
         if stage.accepted is not None and stage.accepted.uri == event.checkpoint.uri:
@@ -46,7 +46,7 @@ def on_voided(state: RunState, event: CheckpointVoided) -> Outcome:
     return set_aside(state, event.checkpoint, actor=event.actor, message=said, now_s=event.now_s)
 
 
-def set_aside(state: RunState, ref: CheckpointRef, *, actor: str, message: str, now_s: float) -> Outcome:
+def set_aside(state: PipelineRun, ref: CheckpointRef, *, actor: str, message: str, now_s: float) -> Outcome:
     """Use a checkpoint no more. `message` says what is wrong with it. The same again changes nothing; a run whose base
     or whose earlier stage's result it is ends with what can be done. Raises InvalidInput for an unknown one."""
     if state.base is not None and state.base.uri == ref.uri:
@@ -65,7 +65,7 @@ def set_aside(state: RunState, ref: CheckpointRef, *, actor: str, message: str, 
 
 
 def _take_out(
-    state: RunState, stage: StageRun, checkpoint: Checkpoint, actor: str, message: str, now_s: float
+    state: PipelineRun, stage: StageRun, checkpoint: Checkpoint, actor: str, message: str, now_s: float
 ) -> Outcome:
     before = stage.branch.resume_point
     stage, records = _without(stage, checkpoint, message)
@@ -95,7 +95,7 @@ def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[Sta
         return replace(stage, branch=replace(branch, interim=None)), records
     rest = tuple(c for c in branch.checkpoints if c.id != checkpoint.id)
     if checkpoint.point is not None or checkpoint.boundary <= branch.decided_boundary:
-        # A point is written again from the ends of its line; a verdict that was made stands.
+        # A point is written again from its two ends; a verdict that was made stands.
         last = replace(stage.last, checkpoint_count=max((c.boundary for c in rest), default=0))
         return replace(stage, branch=replace(branch, checkpoints=rest), last=last), records
     kept = tuple(c for c in rest if c.boundary < checkpoint.boundary)
@@ -115,7 +115,7 @@ def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[Sta
     return stage, (*records, *(RecordCheckpoint(checkpoint=c) for c in void))
 
 
-def _lost_base(state: RunState, base: CheckpointRef, actor: str, message: str, now_s: float) -> Outcome:
+def _lost_base(state: PipelineRun, base: CheckpointRef, actor: str, message: str, now_s: float) -> Outcome:
     stage = state.current
     if state.status.ended or stage is None:
         return state, ()
@@ -127,11 +127,11 @@ def _lost_base(state: RunState, base: CheckpointRef, actor: str, message: str, n
         state, stage, Verdict.STOP, stage.branch.mix, said, boundary=0, step=0, actor=actor, now_s=now_s
     )
     state, record = recorded(state, decision)
-    ended = end_run(state, RunStatus.FAILED, "BASE_DAMAGED", said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
+    ended = end_run(state, RunState.FAILED, "BASE_DAMAGED", said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
     return ended, (record,)
 
 
-def _lost_result(state: RunState, stage: StageRun, actor: str, message: str, now_s: float) -> Outcome:
+def _lost_result(state: PipelineRun, stage: StageRun, actor: str, message: str, now_s: float) -> Outcome:
     """A stage's accepted checkpoint. Where later stages build on it the run ends; the result of the whole run is made
     again when somebody asks for a retry."""
     result = next((c for c in stage.branch.checkpoints if stage.accepted and c.ref.uri == stage.accepted.uri), None)
@@ -158,11 +158,11 @@ def _lost_result(state: RunState, stage: StageRun, actor: str, message: str, now
     decision = _about(state, stage, result, Verdict.STOP, said, actor, now_s)
     state, record = recorded(state.with_stage(stage), decision)
     if not state.status.ended or last:
-        state = end_run(state, RunStatus.FAILED, REASON, said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
+        state = end_run(state, RunState.FAILED, REASON, said, now_s, leave_after_s=LEAVE_AFTER_STOP_S)
     return state, (*records, record)
 
 
-def restored(state: RunState) -> Outcome:
+def restored(state: PipelineRun) -> Outcome:
     """A retry presumes that a person restored what earlier stages left; a worker that finds otherwise says so again."""
     records: list[Record] = []
     for stage in state.stages:
@@ -177,11 +177,17 @@ def restored(state: RunState) -> Outcome:
 
 
 def _about(
-    state: RunState, stage: StageRun, checkpoint: Checkpoint, verdict: Verdict, message: str, actor: str, now_s: float
+    state: PipelineRun,
+    stage: StageRun,
+    checkpoint: Checkpoint,
+    verdict: Verdict,
+    message: str,
+    actor: str,
+    now_s: float,
 ) -> Decision:
     """A decision about a checkpoint that was lost, under the mix that holds there."""
     boundary = min(checkpoint.boundary, stage.plan.boundaries)
-    mix = mix_from(stage, boundary, lag=state.spec.evaluation.decision_lag)
+    mix = mix_from(stage, boundary, decision_delay=state.spec.evaluation.decision_lag)
     step = checkpoint.ref.step
     made = new_decision(state, stage, verdict, mix, message, boundary=boundary, step=step, actor=actor, now_s=now_s)
     return replace(made, forgetting=checkpoint.forgetting)

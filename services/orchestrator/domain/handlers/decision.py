@@ -5,11 +5,11 @@ from dataclasses import replace
 from retain.values import Decision, Severity, Verdict
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.commands import RecordDecision
-from services.orchestrator.domain.run.state import RunState, StageRun
+from services.orchestrator.domain.run.state import PipelineRun, StageRun
 
 
 def new_decision(
-    state: RunState,
+    state: PipelineRun,
     stage: StageRun,
     verdict: Verdict,
     mix: Mix,
@@ -39,7 +39,7 @@ def new_decision(
 
 
 def decision_on_newest(
-    state: RunState, stage: StageRun, verdict: Verdict, mix: Mix, message: str, *, actor: str, now_s: float
+    state: PipelineRun, stage: StageRun, verdict: Verdict, mix: Mix, message: str, *, actor: str, now_s: float
 ) -> Decision:
     """A decision about a stage as it stands, with the figures of its newest checkpoint."""
     newest = stage.branch.newest
@@ -64,6 +64,6 @@ def decision_on_newest(
     )
 
 
-def recorded(state: RunState, decision: Decision) -> tuple[RunState, RecordDecision]:
+def recorded(state: PipelineRun, decision: Decision) -> tuple[PipelineRun, RecordDecision]:
     """The run with one decision more, and the record of it."""
     return replace(state, decisions=decision.number), RecordDecision(decision=decision)

@@ -37,7 +37,7 @@ def controller_of(spec: PipelineSpec, stage: StageRun) -> StageController:
 def with_effective_shares(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint with the share of each set that its weights have felt."""
     before = stage.branch.known_at(checkpoint.boundary - 1)
-    trained = mix_from(stage, checkpoint.boundary - 1, lag=spec.evaluation.decision_lag).shares
+    trained = mix_from(stage, checkpoint.boundary - 1, decision_delay=spec.evaluation.decision_lag).shares
     felt = effective_shares(
         controller_of(spec, stage),
         before.felt if before is not None else {},

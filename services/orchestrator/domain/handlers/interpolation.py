@@ -1,6 +1,6 @@
-"""The end of a stage on the line between its parent and its result (Wortsman et al. 2022, arXiv:2109.01903).
+"""The end of a stage by interpolation between its parent and its result (Wortsman et al. 2022, arXiv:2109.01903).
 
-On the line w(a) = (1 - a) parent + a result the old text's loss falls faster towards the parent than the new text's
+At w(a) = (1 - a) parent + a result the old text's loss falls faster towards the parent than the new text's
 rises, so a point in between often keeps most of what was learned and gives back most of what was forgotten. When a spec
 asks for it (`forgetting.interpolation.points`), the last checkpoint of a stage is not judged at once:
 
@@ -12,7 +12,7 @@ choice is made on control sets; the report set only says yes or no to the one th
 
 Who writes: the evaluator, which holds both ends, verified, in memory. What it writes is a pure function of two digests
 and a point, so a process that dies in between leaves the question open, and asking again gives the same bytes under the
-same name. The worker group waits meanwhile, and need not: it may die and come back, for the line is measured and
+same name. The worker group waits meanwhile, and need not: it may die and come back, for the points are measured and
 written without it.
 """
 
@@ -20,27 +20,27 @@ from retain.values import SetUse
 from services.orchestrator.domain.policy.interpolation import PARENT
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
-from services.orchestrator.domain.run.state import Checkpoint, RunState, StageRun
+from services.orchestrator.domain.run.state import Checkpoint, PipelineRun, StageRun
 from services.orchestrator.domain.spec.bounds import limits_of
 
 
-def should_interpolate(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> bool:
-    """Whether this checkpoint is a stage's result whose line is to be looked at before it is judged."""
+def should_interpolate(state: PipelineRun, stage: StageRun, checkpoint: Checkpoint) -> bool:
+    """Whether this checkpoint is a stage's result that is interpolated before the gate decides on it."""
     rules = state.spec.forgetting
     last = checkpoint.boundary == stage.plan.boundaries and checkpoint.point is None
-    line = bool(rules.interpolation.points and stage.plan.retention_sets and parent_of(state, stage) is not None)
-    return last and line and limits_of(rules).mitigate
+    possible = bool(rules.interpolation.points and stage.plan.retention_sets and parent_of(state, stage) is not None)
+    return last and possible and limits_of(rules).mitigate
 
 
-def unmeasured(state: RunState, stage: StageRun) -> tuple[float, ...]:
+def unmeasured(state: PipelineRun, stage: StageRun) -> tuple[float, ...]:
     """Points that have not been measured yet, from the parent on."""
     known = {found.point for found in stage.known_interpolation.points}
     asked = {PARENT, *state.spec.forgetting.interpolation.points}
     return tuple(point for point in sorted(asked) if point not in known)
 
 
-def questions(state: RunState, stage: StageRun) -> tuple[Evaluate | WritePoint, ...]:
-    """What is outstanding about the line of a stage's result: points to measure, then the chosen one to write."""
+def questions(state: PipelineRun, stage: StageRun) -> tuple[Evaluate | WritePoint, ...]:
+    """What is outstanding about a result's interpolation: points to measure, then the chosen one to write."""
     known = stage.known_interpolation
     result, parent = stage.branch.at_boundary(stage.plan.boundaries), parent_of(state, stage)
     if result is None or parent is None or stage.gate.held_rollback is not None:

@@ -1,4 +1,4 @@
-"""A point of the line between parent and result has been written: it takes its place in the lineage."""
+"""An interpolation of parent and result has been written: it takes its place in the lineage."""
 
 from dataclasses import replace
 
@@ -6,10 +6,10 @@ from services.orchestrator.domain.handlers.interpolation import questions
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.events import PointWritten
-from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.run.state import PipelineRun
 
 
-def on_point_written(state: RunState, event: PointWritten) -> tuple[RunState, tuple[Record, ...]]:
+def on_point_written(state: PipelineRun, event: PointWritten) -> tuple[PipelineRun, tuple[Record, ...]]:
     """Register the chosen point, once: an answer that nobody waits for (again, or after a rollback) changes nothing.
 
     It stands one boundary after the result, from which it was made; training never goes on from it.

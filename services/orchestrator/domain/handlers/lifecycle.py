@@ -16,14 +16,14 @@ from services.orchestrator.domain.run.state import (
     Checkpoint,
     Job,
     Phase,
+    PipelineRun,
     RunState,
-    RunStatus,
     StageRun,
     StageStatus,
 )
 from services.orchestrator.domain.spec.plan import plan
 
-Outcome = tuple[RunState, tuple[Record, ...]]
+Outcome = tuple[PipelineRun, tuple[Record, ...]]
 
 
 def new_run(
@@ -34,12 +34,12 @@ def new_run(
     base: CheckpointRef | None,
     queue_number: int,
     now_s: float,
-) -> RunState:
+) -> PipelineRun:
     """A run as it is created: PENDING, every stage locked until the one before it is complete."""
     stages = tuple(
         StageRun(plan=planned, branch=Branch(mix=Mix(shares=dict(planned.shares)))) for planned in plan(spec)
     )
-    return RunState(
+    return PipelineRun(
         id=run_id,
         spec=spec,
         store_uri=store_uri,
@@ -52,38 +52,38 @@ def new_run(
     )
 
 
-def on_admitted(state: RunState, event: Admitted) -> Outcome:
+def on_admitted(state: PipelineRun, event: Admitted) -> Outcome:
     """The workers fit: the next worker group is wanted."""
-    if state.status is not RunStatus.PENDING:
+    if state.status is not RunState.PENDING:
         return state, ()
-    state = replace(state, status=RunStatus.RUNNING, reason="", message="", queue_number=0, restarts=0, interruptions=0)
+    state = replace(state, status=RunState.RUNNING, reason="", message="", queue_number=0, restarts=0, interruptions=0)
     return next_group(state), ()
 
 
-def next_group(state: RunState, *, after_s: float = 0.0) -> RunState:
+def next_group(state: PipelineRun, *, after_s: float = 0.0) -> PipelineRun:
     """Want a worker group with the next number; everything that older ones say is refused from here on."""
     submission = state.submission + 1
     jobs = (*state.jobs, Job(submission=submission, submit_after_s=after_s))
     return replace(state, submission=submission, jobs=jobs, phase=Phase.UNSPECIFIED, workers_wait_for="")
 
 
-def on_cancelled(state: RunState, event: Cancelled) -> Outcome:
+def on_cancelled(state: PipelineRun, event: Cancelled) -> Outcome:
     """End a run. Cancelling a cancelled one changes nothing. Raises InvalidTransition."""
-    if state.status is RunStatus.CANCELLED:
+    if state.status is RunState.CANCELLED:
         return state, ()
     if state.status.ended:
         raise InvalidTransition("cancel", state=state.status, allowed=["PENDING", "RUNNING", "SUSPENDED"])
     return end_run(
-        state, RunStatus.CANCELLED, "CANCELLED", f"cancelled by {event.actor}", event.now_s, leave_after_s=0.0
+        state, RunState.CANCELLED, "CANCELLED", f"cancelled by {event.actor}", event.now_s, leave_after_s=0.0
     ), ()
 
 
-def on_approved(state: RunState, event: Approved) -> Outcome:
+def on_approved(state: PipelineRun, event: Approved) -> Outcome:
     """A person accepts a suspended stage's checkpoint as it is, or grants one more retry.
 
     Raises FailedPrecondition or InvalidTransition.
     """
-    if state.status is not RunStatus.SUSPENDED:
+    if state.status is not RunState.SUSPENDED:
         raise InvalidTransition("approve", state=state.status, allowed=["SUSPENDED"])
     stage = state.current
     assert stage is not None, "a suspended run has a stage that is not complete"
@@ -123,23 +123,23 @@ def _acceptable(stage: StageRun) -> Checkpoint:
 
 
 def _approval(
-    state: RunState, stage: StageRun, verdict: Verdict, message: str, event: Approved
-) -> tuple[RunState, RecordDecision]:
+    state: PipelineRun, stage: StageRun, verdict: Verdict, message: str, event: Approved
+) -> tuple[PipelineRun, RecordDecision]:
     """What a person decided is written down, and the run waits for its turn again."""
     decision = decision_on_newest(
         state, stage, verdict, stage.branch.mix, message, actor=event.actor, now_s=event.now_s
     )
     state, record = recorded(state, decision)
-    pending = replace(state, status=RunStatus.PENDING, reason="", message="", queue_number=event.queue_number)
+    pending = replace(state, status=RunState.PENDING, reason="", message="", queue_number=event.queue_number)
     return pending, record
 
 
-def on_retried(state: RunState, event: Retried) -> Outcome:
+def on_retried(state: PipelineRun, event: Retried) -> Outcome:
     """A failed or cancelled run waits for its turn again; its stage goes on at the last checkpoint.
 
     Raises InvalidTransition.
     """
-    if state.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
+    if state.status not in (RunState.FAILED, RunState.CANCELLED):
         raise InvalidTransition("retry", state=state.status, allowed=["FAILED", "CANCELLED"])
     state, given_back = restored(state)
     stage, actions = state.current, ()  # type: tuple[StageRun | None, tuple[Record, ...]]
@@ -153,11 +153,11 @@ def on_retried(state: RunState, event: Retried) -> Outcome:
             stage = replace(stage, interpolation=replace(stage.interpolation, tries=0, pause_s=0.0))
         state = state.with_stage(stage)
     return replace(
-        state, status=RunStatus.PENDING, reason="", message="", queue_number=event.queue_number, restarts=0, ended_s=0.0
+        state, status=RunState.PENDING, reason="", message="", queue_number=event.queue_number, restarts=0, ended_s=0.0
     ), (*given_back, *actions)
 
 
-def _continue(state: RunState, stage: StageRun) -> tuple[RunState, StageRun, tuple[Record, ...]]:
+def _continue(state: PipelineRun, stage: StageRun) -> tuple[PipelineRun, StageRun, tuple[Record, ...]]:
     """Carry out the rollback that was held back, with one retry more."""
     rollback = stage.gate.held_rollback
     gate = replace(stage.gate, held_rollback=None, extra_retries=stage.gate.extra_retries + 1)

@@ -8,22 +8,20 @@ from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S,
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.events import StageEnded
-from services.orchestrator.domain.run.state import Phase, RunState, RunStatus, StageRun, StageStatus
+from services.orchestrator.domain.run.state import Phase, PipelineRun, RunState, StageRun, StageStatus
 from services.orchestrator.domain.spec.plan import PlannedStage, spacing_of, steps_of_epochs
 
 
-def on_prepared(state: RunState, event: StageEnded) -> tuple[RunState, tuple[Record, ...]]:
+def on_prepared(state: PipelineRun, event: StageEnded) -> tuple[PipelineRun, tuple[Record, ...]]:
     """Take over what preparing made, or end the run with its fault. A repeated report changes nothing."""
     if state.prepared is not None:
         return state, ()
     if event.failed:
         reason = event.reason or "PREPARE_FAILED"
-        return end_run(
-            state, RunStatus.FAILED, reason, event.message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S
-        ), ()
+        return end_run(state, RunState.FAILED, reason, event.message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S), ()
     fault = _fault(state, event.prepared)
     if fault is not None:
-        return end_run(state, RunStatus.FAILED, fault[0], fault[1], event.now_s, leave_after_s=LEAVE_AFTER_STOP_S), ()
+        return end_run(state, RunState.FAILED, fault[0], fault[1], event.now_s, leave_after_s=LEAVE_AFTER_STOP_S), ()
     assert event.prepared is not None, "checked by _fault"
     stages = tuple(_measured_out(state, stage, event.prepared) for stage in state.stages)
     first = replace(stages[0], status=StageStatus.READY)
@@ -38,7 +36,7 @@ def on_prepared(state: RunState, event: StageEnded) -> tuple[RunState, tuple[Rec
     ), ()
 
 
-def _fault(state: RunState, prepared: PreparedData | None) -> tuple[str, str] | None:
+def _fault(state: PipelineRun, prepared: PreparedData | None) -> tuple[str, str] | None:
     """Reason and message of the first fault of what was prepared."""
     if prepared is None:
         return "PREPARED_DATA_MISSING", "preparing ended without telling what it made"
@@ -70,7 +68,7 @@ def _fault_of_stage(plan: PlannedStage, made: PreparedStage) -> tuple[str, str] 
     return None
 
 
-def _measured_out(state: RunState, stage: StageRun, prepared: PreparedData) -> StageRun:
+def _measured_out(state: PipelineRun, stage: StageRun, prepared: PreparedData) -> StageRun:
     """The stage with its steps and boundaries, and with the mix that it starts with."""
     plan = stage.plan
     duration, made = state.spec.stages[plan.index].duration, prepared.stages[plan.index]

@@ -13,10 +13,10 @@ import math
 from dataclasses import replace
 
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, RunState, StageRun, StageStatus
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, PipelineRun, StageRun, StageStatus
 
 
-def begin_pruning(state: RunState) -> tuple[RunState, tuple[Record, ...]]:
+def begin_pruning(state: PipelineRun) -> tuple[PipelineRun, tuple[Record, ...]]:
     """Give up what is not kept: from here on nothing is gone on from it, and its files may be deleted."""
     records: list[Record] = []
     for stage in state.stages:
@@ -41,7 +41,7 @@ def begin_pruning(state: RunState) -> tuple[RunState, tuple[Record, ...]]:
     return state, tuple(records)
 
 
-def to_delete(state: RunState) -> tuple[Checkpoint, ...]:
+def to_delete(state: PipelineRun) -> tuple[Checkpoint, ...]:
     """Checkpoints whose files are to be deleted: nothing goes on from them any more."""
     return tuple(c for stage in state.stages for c in (*stage.branch.voided, *stage.branch.pruning))
 

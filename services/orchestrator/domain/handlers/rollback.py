@@ -15,11 +15,11 @@ from dataclasses import replace
 from services.orchestrator.domain.policy.ladder import Ladder, climb
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.directives import mix_from, trail_to
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Rollback, RunState, StageRun
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, PipelineRun, Rollback, StageRun
 
 
 def choose_rollback(
-    stage: StageRun, failed: Checkpoint, worst_set: str, *, lag: int, ladder: Ladder
+    stage: StageRun, failed: Checkpoint, worst_set: str, *, decision_delay: int, ladder: Ladder
 ) -> tuple[Rollback, str]:
     """Where to go back to from a failed checkpoint, with which mix, and what changed, for people.
 
@@ -32,8 +32,10 @@ def choose_rollback(
     if not worst_set:
         mix, changed = climb(stage.branch.mix, "", ladder)
         return Rollback(boundary=boundary, mix=mix), f"{where}, {changed}"
-    # Before the line's start too, what failed is the line's mix: to go back further with less than that were no change.
-    held = stage.branch.start_mix if boundary < stage.branch.start_boundary else mix_from(stage, boundary, lag=lag)
+    # Before the branch's start too, what failed is the branch's mix: to go back further with less were no change.
+    held = stage.branch.start_mix
+    if boundary >= stage.branch.start_boundary:
+        held = mix_from(stage, boundary, decision_delay=decision_delay)
     now = replace(stage.branch.mix, lr_scale=held.lr_scale)
     mix, changed = climb(now, worst_set, ladder)
     if mix.lr_scale != now.lr_scale and now != held:
@@ -71,7 +73,7 @@ def _target(stage: StageRun, *, below: int) -> tuple[int, str]:
     return good[-1].boundary, f"back to step {good[-1].ref.step}{said}"
 
 
-def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tuple[RunState, tuple[Record, ...]]:
+def begin_rollback(state: PipelineRun, stage: StageRun, rollback: Rollback) -> tuple[PipelineRun, tuple[Record, ...]]:
     """Void what lies after the target, count a retry, and leave the rest to the next BeginAttempt."""
     after = tuple(c for c in stage.branch.checkpoints if c.boundary > rollback.boundary)
     interim = (stage.branch.interim,) if stage.branch.interim is not None else ()
@@ -98,7 +100,7 @@ def begin_rollback(state: RunState, stage: StageRun, rollback: Rollback) -> tupl
     return state.with_stage(stage), tuple(RecordCheckpoint(checkpoint=c) for c in voided)
 
 
-def enter_branch(stage: StageRun, *, lag: int) -> StageRun:
+def enter_branch(stage: StageRun, *, decision_delay: int) -> StageRun:
     """Start the branch that a pending rollback asks for; without one the present branch goes on."""
     rollback = stage.branch.pending_rollback
     stage = replace(stage, attempt=replace(stage.attempt, cut=None))
@@ -110,7 +112,7 @@ def enter_branch(stage: StageRun, *, lag: int) -> StageRun:
         start_mix=rollback.mix,
         mix=rollback.mix,
         verdicts=(),
-        trail=trail_to(stage, rollback.boundary, lag=lag),
+        trail=trail_to(stage, rollback.boundary, decision_delay=decision_delay),
         pending_rollback=None,
     )
     # The target's own verdict was made with the old mix; from here on the new one works.

@@ -1,6 +1,6 @@
 """Carries out what the gate calls for: verdicts in the order of the boundaries, adjustments, rollbacks, acceptance.
 
-Each decided boundary leaves a `VerdictRecord` (what workers are told, fixed from then on) and a `Decision` (for people,
+Each decided boundary leaves a `Directive` (what workers are told, fixed from then on) and a `Decision` (for people,
 with its evidence).
 """
 
@@ -27,8 +27,8 @@ from services.orchestrator.domain.policy.interpolation import (
     RESULT,
     choose,
     describe,
+    interpolation_point,
     limit_of,
-    line_point,
     meets_min_gain,
 )
 from services.orchestrator.domain.policy.ladder import Mix
@@ -37,18 +37,18 @@ from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.directives import adjustment_step
 from services.orchestrator.domain.run.state import (
     Checkpoint,
+    Directive,
+    PipelineRun,
     Rollback,
     RunState,
-    RunStatus,
     StageRun,
     StageStatus,
-    VerdictRecord,
 )
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 from services.orchestrator.domain.spec.gauges import is_gauge
 from services.orchestrator.domain.values import Measurement
 
-Outcome = tuple[RunState, tuple[Record, ...]]
+Outcome = tuple[PipelineRun, tuple[Record, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,26 +63,26 @@ class _Answer:
     target: CheckpointRef | None = None
 
 
-def decide_ready(state: RunState, stage_index: int, now_s: float) -> Outcome:
-    """Decide every boundary of a stage that can be decided: in order, each once, as long as the line goes on."""
+def decide_ready(state: PipelineRun, stage_index: int, now_s: float) -> Outcome:
+    """Decide every boundary of a stage that can be decided: in order, each once, as long as the branch goes on."""
     actions: tuple[Record, ...] = ()
-    while state.status is RunStatus.RUNNING:
+    while state.status is RunState.RUNNING:
         stage = state.stages[stage_index]
         checkpoint = _next(stage)
-        open_line = stage.status is StageStatus.RUNNING and not stage.gives_up
-        if not open_line or checkpoint is None or checkpoint.measurement is None:
+        open_branch = stage.status is StageStatus.RUNNING and not stage.gives_up
+        if not open_branch or checkpoint is None or checkpoint.measurement is None:
             break
         measured = checkpoint.measurement
-        looks_at_line = should_interpolate(state, stage, checkpoint) and not not_finite(stage, checkpoint, measured)
-        if looks_at_line and unmeasured_points(state, stage):
+        interpolates = should_interpolate(state, stage, checkpoint) and not not_finite(stage, checkpoint, measured)
+        if interpolates and unmeasured_points(state, stage):
             break
-        points = (*stage.known_interpolation.points, line_point(RESULT, measured)) if looks_at_line else ()
+        points = (*stage.known_interpolation.points, interpolation_point(RESULT, measured)) if interpolates else ()
         state, made = _decide(state, stage, checkpoint, measured, points, now_s)
         actions += made
     return state, actions
 
 
-def restated(state: RunState, stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
+def restated(state: PipelineRun, stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
     """A checkpoint that was made again at a boundary whose verdict stands, with the figures of its measurement."""
     measured = checkpoint.measurement
     assert measured is not None, "it has been measured"
@@ -98,7 +98,7 @@ def _next(stage: StageRun) -> Checkpoint | None:
 
 
 def _decide(
-    state: RunState,
+    state: PipelineRun,
     stage: StageRun,
     checkpoint: Checkpoint,
     measured: Measurement,
@@ -115,7 +115,7 @@ def _decide(
     checked = decided(checkpoint, outcome, measured)
     stage = with_evidence(stage, checked, outcome, measured)
     answer = _answer(spec, stage, checkpoint, measured, outcome)
-    stage = _adjusted(stage, checkpoint, answer, outcome, lag=spec.evaluation.decision_lag)
+    stage = _adjusted(stage, checkpoint, answer, outcome, decision_delay=spec.evaluation.decision_lag)
     decision = _decision(state, stage, checkpoint, measured, outcome, answer, points, now_s)
     state, record = recorded(state, decision)
     state, actions = _carry_out(state, stage, checked, decision, answer, outcome, chosen)
@@ -125,8 +125,8 @@ def _decide(
 def _choose_point(
     spec: PipelineSpec, outcome: GateOutcome, points: tuple[LinePoint, ...]
 ) -> tuple[GateOutcome, LinePoint | None]:
-    """What a result calls for whose line was measured: a point takes its place, or the gate's word on it stands. A
-    result that gains too little is no success, whatever it kept: a person is to look at it."""
+    """What a result calls for whose interpolation was measured: a point takes its place, or the gate's word on it
+    stands. A result that gains too little is no success, whatever it kept: a person is to look at it."""
     if not points:
         return outcome, None
     least = spec.forgetting.interpolation.least_gain_nats
@@ -172,8 +172,10 @@ def _turn_back(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, outc
     if outcome.impossible:
         rollback, changed = measured_anew(stage, checkpoint)
     else:
-        lag, ladder = spec.evaluation.decision_lag, ladder_of(spec.forgetting)
-        rollback, changed = choose_rollback(stage, checkpoint, outcome.act_on, lag=lag, ladder=ladder)
+        decision_delay, ladder = spec.evaluation.decision_lag, ladder_of(spec.forgetting)
+        rollback, changed = choose_rollback(
+            stage, checkpoint, outcome.act_on, decision_delay=decision_delay, ladder=ladder
+        )
         mix, changed = with_anticipated_shares(controller_of(spec, stage), stage.gate.constants, rollback.mix, changed)
         rollback = replace(rollback, mix=mix)
     allowed = allowed_retries(spec, stage)
@@ -196,10 +198,12 @@ def allowed_retries(spec: PipelineSpec, stage: StageRun) -> int:
     return (spec.forgetting.max_retries or 0) + stage.gate.extra_retries
 
 
-def _adjusted(stage: StageRun, checkpoint: Checkpoint, answer: _Answer, outcome: GateOutcome, *, lag: int) -> StageRun:
+def _adjusted(
+    stage: StageRun, checkpoint: Checkpoint, answer: _Answer, outcome: GateOutcome, *, decision_delay: int
+) -> StageRun:
     """The stage with the mix that was chosen, and with how long a score has been watched."""
     if answer.verdict is Verdict.ADJUST:
-        heard = adjustment_step(stage, checkpoint.boundary, lag=lag)
+        heard = adjustment_step(stage, checkpoint.boundary, decision_delay=decision_delay)
         gate = replace(stage.gate, adjusted_step=heard)
         stage = replace(stage, branch=replace(stage.branch, mix=answer.mix), gate=gate)
     watched = stage.gate.watched + 1 if outcome.in_doubt else 0
@@ -207,7 +211,7 @@ def _adjusted(stage: StageRun, checkpoint: Checkpoint, answer: _Answer, outcome:
 
 
 def _decision(
-    state: RunState,
+    state: PipelineRun,
     stage: StageRun,
     checkpoint: Checkpoint,
     measured: Measurement,
@@ -251,7 +255,7 @@ def _decision(
 
 
 def _carry_out(
-    state: RunState,
+    state: PipelineRun,
     stage: StageRun,
     checked: Checkpoint,
     decision: Decision,
@@ -264,7 +268,7 @@ def _carry_out(
         # Workers hear nothing of it: the last boundary has no verdict before the written point has been measured.
         interpolation = replace(stage.known_interpolation, chosen=chosen.point)
         return state.with_stage(replace(stage, interpolation=interpolation)), ()
-    record = VerdictRecord(boundary=decision.boundary, verdict=answer.verdict, mix=answer.mix, message=answer.message)
+    record = Directive(boundary=decision.boundary, verdict=answer.verdict, mix=answer.mix, message=answer.message)
     stage = replace(stage, branch=replace(stage.branch, verdicts=(*stage.branch.verdicts, record)))
     state = state.with_stage(stage)
     if answer.verdict is Verdict.ROLL_BACK and answer.rollback is not None:

@@ -18,23 +18,23 @@ from services.orchestrator.domain.run.backoff import PASSING_REASONS
 from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.events import AttemptAsked, ProgressReported, StageEnded
 from services.orchestrator.domain.run.plausible import check_progress
-from services.orchestrator.domain.run.state import Attempt, Phase, RunState, RunStatus, StageRun, StageStatus
+from services.orchestrator.domain.run.state import Attempt, Phase, PipelineRun, RunState, StageRun, StageStatus
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 
-Outcome = tuple[RunState, tuple[Record, ...]]
+Outcome = tuple[PipelineRun, tuple[Record, ...]]
 REMEMBERED_REQUESTS = 64
 # Reasons with which a worker says that its loss is no number: a stop of the gate, not a fault of the run.
 NOT_FINITE_REASONS = ("NON_FINITE_LOSS", "NON_FINITE")
 
 
-def on_attempt_asked(state: RunState, event: AttemptAsked) -> Outcome:
+def on_attempt_asked(state: PipelineRun, event: AttemptAsked) -> Outcome:
     """Begin an attempt of what comes next. A repeated request changes nothing and so gets the same answer.
 
     Raises Stale.
     """
     fence.check_submission(state, event.submission)
     stage = state.current
-    if state.status is not RunStatus.RUNNING or stage is None:
+    if state.status is not RunState.RUNNING or stage is None:
         return state, ()
     present = state.prepare_request_id if state.prepared is None else stage.attempt.request_id
     if event.request_id and event.request_id == present:
@@ -57,20 +57,20 @@ def on_attempt_asked(state: RunState, event: AttemptAsked) -> Outcome:
     return _begin(state, stage, event)
 
 
-def _begin(state: RunState, stage: StageRun, event: AttemptAsked) -> Outcome:
+def _begin(state: PipelineRun, stage: StageRun, event: AttemptAsked) -> Outcome:
     """Begin an attempt of a stage. What was measured while no group was at work is decided now; where that completes
     the stage, the attempt is one of the next."""
-    stage = _next_attempt(stage, event, lag=state.spec.evaluation.decision_lag)
+    stage = _next_attempt(stage, event, decision_delay=state.spec.evaluation.decision_lag)
     state, actions = decide_ready(state.with_stage(stage), stage.plan.index, event.now_s)
     following = state.current
-    if state.status is RunStatus.RUNNING and following is not None and following.plan.index != stage.plan.index:
+    if state.status is RunState.RUNNING and following is not None and following.plan.index != stage.plan.index:
         state, more = _begin(state, following, event)
         actions += more
     return state, actions
 
 
-def _next_attempt(stage: StageRun, event: AttemptAsked, *, lag: int) -> StageRun:
-    stage = enter_branch(stage, lag=lag)
+def _next_attempt(stage: StageRun, event: AttemptAsked, *, decision_delay: int) -> StageRun:
+    stage = enter_branch(stage, decision_delay=decision_delay)
     resume, costs = stage.branch.resume_point, stage.costs
     begun = Attempt(
         number=stage.attempt.number + 1,
@@ -102,10 +102,10 @@ def _next_attempt(stage: StageRun, event: AttemptAsked, *, lag: int) -> StageRun
     )
 
 
-def on_progress(state: RunState, event: ProgressReported) -> Outcome:
+def on_progress(state: PipelineRun, event: ProgressReported) -> Outcome:
     """Keep the last figures. They are for people: nothing is decided by them."""
     fence.check(state, event)
-    if state.status is not RunStatus.RUNNING:
+    if state.status is not RunState.RUNNING:
         return state, ()
     state = replace(state, phase=event.phase, workers_wait_for=event.waiting_for)
     if event.stage_index == fence.PREPARING:
@@ -130,7 +130,7 @@ def on_progress(state: RunState, event: ProgressReported) -> Outcome:
     return state.with_stage(replace(stage, last=last, costs=costs)), ()
 
 
-def on_stage_ended(state: RunState, event: StageEnded) -> Outcome:
+def on_stage_ended(state: PipelineRun, event: StageEnded) -> Outcome:
     """An attempt ended: preparing is done, a stage is done, one of them cannot be done, or the workers had to leave.
 
     Raises FailedPrecondition.
@@ -138,7 +138,7 @@ def on_stage_ended(state: RunState, event: StageEnded) -> Outcome:
     if event.interrupted and any(j.submission == event.submission and j.told_to_leave for j in state.jobs):
         return state, ()
     fence.check(state, event)
-    if state.status is not RunStatus.RUNNING:
+    if state.status is not RunState.RUNNING:
         return state, ()
     if event.damaged is not None:
         message = event.message or "its files are not those of its manifest"
@@ -162,11 +162,11 @@ def on_stage_ended(state: RunState, event: StageEnded) -> Outcome:
     if event.reason in NOT_FINITE_REASONS:
         return _not_finite(state, stage, event)
     reason = event.reason or "STAGE_FAILED"
-    ended = end_run(state, RunStatus.FAILED, reason, event.message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S)
+    ended = end_run(state, RunState.FAILED, reason, event.message, event.now_s, leave_after_s=LEAVE_AFTER_STOP_S)
     return ended, ()
 
 
-def _not_finite(state: RunState, stage: StageRun, event: StageEnded) -> Outcome:
+def _not_finite(state: PipelineRun, stage: StageRun, event: StageEnded) -> Outcome:
     """Training itself came to NaN: the same as a stop at a boundary, back with a smaller learning rate."""
     rollback, changed = rollback_from_start(stage, ladder_of(state.spec.forgetting))
     allowed = allowed_retries(state.spec, stage)

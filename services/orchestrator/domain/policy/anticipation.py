@@ -241,4 +241,4 @@ def _may_change(controller: StageController, at: Observed) -> bool:
 
 
 def _sane(scores: Iterable[ForgettingScore]) -> list[ForgettingScore]:
-    return [score for score in scores if score.sane]
+    return [score for score in scores if score.is_valid_ratio]

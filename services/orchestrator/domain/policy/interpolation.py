@@ -12,7 +12,7 @@ from services.orchestrator.domain.values import Measurement
 PARENT, RESULT = 0.0, 1.0
 
 
-def line_point(point: float, measured: Measurement) -> LinePoint:
+def interpolation_point(point: float, measured: Measurement) -> LinePoint:
     """What was measured at a point, as far as the gauge resolves it. Whatever is missing is NaN, and a point with a NaN
     is never chosen."""
     worst = worst_of(measured.deciding(SetUse.CONTROL))
@@ -53,7 +53,7 @@ def limit_of(limits: Limits) -> float:
 
 
 def describe(points: Sequence[LinePoint], chosen: LinePoint | None) -> str:
-    """The line in words, for people."""
+    """What was measured and taken, in words, for people."""
     parent = next((p.target_loss_nats for p in points if p.point == PARENT), math.nan)
     rows = [
         f"{p.point:g}: {p.worst_set} {p.forgetting:+.2%}, target {p.target_loss_nats - parent:+.4f} nats"
@@ -61,4 +61,4 @@ def describe(points: Sequence[LinePoint], chosen: LinePoint | None) -> str:
         if p.forgetting is not None
     ]
     said = "none keeps the budget and gains enough" if chosen is None else f"{chosen.point:g} is taken"
-    return f"on the line from the parent (0) to the result (1) {said}; {'; '.join(rows)}"
+    return f"interpolated from the parent (0) to the result (1) {said}; {'; '.join(rows)}"

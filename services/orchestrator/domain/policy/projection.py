@@ -55,7 +55,7 @@ def append_score(
     recent: Sequence[Scored], step: int, scores: Sequence[ForgettingScore], *, adjusted_step: int
 ) -> tuple[Scored, ...]:
     """The last boundaries with one more; those of earlier rungs (before `adjusted_step`) are forgotten."""
-    nats = {s.retention_set: math.log1p(s.resolved_ratio) for s in scores if s.sane}
+    nats = {s.retention_set: math.log1p(s.resolved_ratio) for s in scores if s.is_valid_ratio}
     same_rung = [point for point in recent if point.step >= adjusted_step]
     return (*same_rung, Scored(step=step, nats=nats))[-POINTS_KEPT:]
 

@@ -43,7 +43,7 @@ class StopJob:
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Have a checkpoint measured, and wait for the answer. `point`: the one that a written checkpoint lies at, or with
-    `parent` the one to be measured of the line. `base`: what the stage begins at, the first row of its history; None is
+    `parent` the one to be interpolated. `base`: what the stage begins at, the first row of its history; None is
     random weights."""
 
     evaluation_id: str
@@ -60,14 +60,14 @@ class Evaluate:
     after_s: float = 0.0
 
     @property
-    def of_the_line(self) -> bool:
-        """Whether a point of the line from `parent` to `checkpoint` is asked about, not the checkpoint itself."""
+    def of_interpolation(self) -> bool:
+        """Whether an interpolation from `parent` to `checkpoint` is asked about, not the checkpoint itself."""
         return self.parent is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class WritePoint:
-    """Have a point of the line from `parent` to `result` written to `uri` as a checkpoint. `order_id` names this try,
+    """Have an interpolation from `parent` to `result` written to `uri` as a checkpoint. `order_id` names this try,
     `checkpoint_id` what is written: the same bytes whenever it is tried."""
 
     order_id: str

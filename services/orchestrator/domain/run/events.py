@@ -115,14 +115,14 @@ class StageEnded(WorkerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFinished(Event):
-    """A checkpoint was measured; with `point` the one that lies there, with `of_the_line` only the point itself."""
+    """A checkpoint was measured; with `point` the one that lies there, with `of_interpolation` the point alone."""
 
     stage_index: int
     attempt: int
     step: int
     measurement: Measurement
     point: float | None = None
-    of_the_line: bool = False
+    of_interpolation: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,7 @@ class EvaluationFailed(Event):
     evaluation_id: str = ""
     max_tries: int = MAX_EVALUATION_TRIES
     point: float | None = None
-    of_the_line: bool = False
+    of_interpolation: bool = False
     damaged: CheckpointRef | None = None
 
 
@@ -166,7 +166,7 @@ class CheckpointVoided(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PointWritten(Event):
-    """A point of the line is in the store as a checkpoint."""
+    """An interpolation is in the store as a checkpoint."""
 
     stage_index: int
     attempt: int

@@ -2,12 +2,12 @@
 
 from services.common.errors import NotFound, Stale
 from services.orchestrator.domain.run.events import WorkerEvent
-from services.orchestrator.domain.run.state import RunState, StageRun
+from services.orchestrator.domain.run.state import PipelineRun, StageRun
 
 PREPARING = -1
 
 
-def check_submission(state: RunState, submission: int) -> None:
+def check_submission(state: PipelineRun, submission: int) -> None:
     """Raises Stale unless `submission` is the present worker group."""
     if submission != state.submission:
         raise Stale(
@@ -17,7 +17,7 @@ def check_submission(state: RunState, submission: int) -> None:
         )
 
 
-def check_attempt(state: RunState, submission: int, attempt: int, stage_index: int) -> None:
+def check_attempt(state: PipelineRun, submission: int, attempt: int, stage_index: int) -> None:
     """Raises Stale unless the call comes from the present attempt of the stage (or of preparing, -1)."""
     check_submission(state, submission)
     present = state.prepare_attempt if stage_index == PREPARING else stage_of(state, stage_index).attempt.number
@@ -29,12 +29,12 @@ def check_attempt(state: RunState, submission: int, attempt: int, stage_index: i
         )
 
 
-def check(state: RunState, event: WorkerEvent) -> None:
+def check(state: PipelineRun, event: WorkerEvent) -> None:
     """The fence in front of every worker's event."""
     check_attempt(state, event.submission, event.attempt, event.stage_index)
 
 
-def stage_of(state: RunState, stage_index: int) -> StageRun:
+def stage_of(state: PipelineRun, stage_index: int) -> StageRun:
     """The stage with this place in the spec. Raises NotFound."""
     if not 0 <= stage_index < len(state.stages):
         raise NotFound(f"run {state.id} has no stage {stage_index}; allowed is 0 to {len(state.stages) - 1}")

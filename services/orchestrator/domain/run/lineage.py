@@ -1,17 +1,17 @@
 """Which checkpoint a retention set is compared with, and which sets a stage is measured on."""
 
 from retain.values import Baseline, CheckpointRef, EvalSetRef, SetUse, StageKind
-from services.orchestrator.domain.run.state import RunState, StageRun
+from services.orchestrator.domain.run.state import PipelineRun, StageRun
 from services.orchestrator.domain.spec.gauges import most_bits_per_byte
 
 
-def parent_of(state: RunState, stage: StageRun) -> CheckpointRef | None:
+def parent_of(state: PipelineRun, stage: StageRun) -> CheckpointRef | None:
     """Weights that a stage starts from: the stage before it, else the base; None is random weights."""
     index = stage.plan.index
     return state.base if index == 0 else state.stages[index - 1].accepted
 
 
-def baseline_of(state: RunState, stage: StageRun, set_name: str) -> CheckpointRef | None:
+def baseline_of(state: PipelineRun, stage: StageRun, set_name: str) -> CheckpointRef | None:
     """The accepted checkpoint of the stage that introduced a set.
 
     A domain: the end of its mid-training. Everything else: the end of pre-training, or the imported model where there
@@ -25,7 +25,7 @@ def baseline_of(state: RunState, stage: StageRun, set_name: str) -> CheckpointRe
     return pretrained.accepted if pretrained else state.base
 
 
-def baselines(state: RunState, stage: StageRun) -> tuple[Baseline, ...]:
+def baselines(state: PipelineRun, stage: StageRun) -> tuple[Baseline, ...]:
     """The baseline of each retention set of a stage."""
     found = ((name, baseline_of(state, stage, name)) for name in stage.plan.retention_sets)
     rules = state.spec.forgetting
@@ -36,7 +36,7 @@ def baselines(state: RunState, stage: StageRun) -> tuple[Baseline, ...]:
     )
 
 
-def sets_at(state: RunState, stage: StageRun, boundary: int) -> tuple[EvalSetRef, ...]:
+def sets_at(state: PipelineRun, stage: StageRun, boundary: int) -> tuple[EvalSetRef, ...]:
     """Control sets at every boundary, the report sets too at the last one."""
     if state.prepared is None:
         return ()

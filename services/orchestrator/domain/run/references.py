@@ -1,14 +1,14 @@
 """What a run refers to in the store, for the garbage collection (policy/garbage.py)."""
 
 from services.orchestrator.domain.policy.garbage import References
-from services.orchestrator.domain.run.state import RunState, RunStatus, StageStatus
+from services.orchestrator.domain.run.state import PipelineRun, RunState, StageStatus
 
 
-def references_of(state: RunState) -> References:
+def references_of(state: PipelineRun) -> References:
     """What matters of one run beside the names in its text: whether it may still write, and what it may come to use."""
     work = {stage.plan.name: stage.attempt.number for stage in state.stages if stage.status is not StageStatus.COMPLETE}
     at_work = not state.status.ended or bool(state.jobs)
-    preparing = state.status is RunStatus.RUNNING and state.prepared is None
+    preparing = state.status is RunState.RUNNING and state.prepared is None
     return References(
         runs=frozenset({state.id}),
         at_work={state.id: work} if at_work else {},

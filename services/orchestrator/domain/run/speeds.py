@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.run.state import PipelineRun
 from services.orchestrator.domain.spec.boundary_cost import Speeds
 
 
-def measured_speeds(runs: Iterable[RunState]) -> Speeds:
+def measured_speeds(runs: Iterable[PipelineRun]) -> Speeds:
     """Speeds of runs, the newest first: of each kind the first that was measured. Uploads and evaluations are sums over
     a stage, divided once; training is the last pace of a stage."""
     training = evaluation = store = None

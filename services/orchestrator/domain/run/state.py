@@ -16,13 +16,13 @@ from retain.values import (
     LinePoint,
     PipelineSpec,
     PreparedData,
+    RunState,
     SetResult,
     Severity,
     StageKind,
     Verdict,
 )
 from retain.values import CheckpointState as CheckpointStatus
-from retain.values import RunState as RunStatus
 from retain.values import StagePhase as Phase
 from retain.values import StageState as StageStatus
 from services.orchestrator.domain.policy.ladder import Mix
@@ -34,7 +34,7 @@ from services.orchestrator.domain.values import Measurement
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A registered checkpoint. `severity` is None until the gate has decided on it; `measurement` waits for that.
-    `point`: where it lies on the line between parent and result; None for one that was trained. `felt`: the replay
+    `point`: where it lies between parent (0) and result (1); None for one that was trained. `felt`: the replay
     share of each set that its weights have felt (domain/policy/anticipation.py). `evaluation_tries` failed since a
     person last let the run go on, `evaluations_failed` in all (a name is never used twice); `evaluation_pause_s` before
     the next. `interim`: taken between two boundaries because the workers were told to leave. `message`: why it was set
@@ -73,8 +73,9 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerdictRecord:
-    """Verdict on one boundary with the mix that holds from it on. Written once, never changed in its line."""
+class Directive:
+    """What workers are told on a boundary: the verdict on it, and the mix that holds from there on. Once stored it is
+    never changed in its branch."""
 
     boundary: int
     verdict: Verdict
@@ -126,7 +127,7 @@ class Branch:
     start_boundary: int = 0
     start_mix: Mix = field(default_factory=Mix)
     mix: Mix = field(default_factory=Mix)
-    verdicts: tuple[VerdictRecord, ...] = ()
+    verdicts: tuple[Directive, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
     interim: Checkpoint | None = None
     voided: tuple[Checkpoint, ...] = ()
@@ -304,7 +305,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunState:
+class PipelineRun:
     """How a run stands. Times are Unix seconds; `store_uri` is the bucket's URI, `s3://retain`. `restarts` counts
     groups that ended, `interruptions` those that were told to leave, both without a new checkpoint between them.
     `evaluations_wait`: what evaluations wait for, by their names."""
@@ -312,7 +313,7 @@ class RunState:
     id: str
     spec: PipelineSpec
     store_uri: str
-    status: RunStatus = RunStatus.PENDING
+    status: RunState = RunState.PENDING
     reason: str = ""
     message: str = ""
     stages: tuple[StageRun, ...] = ()
@@ -355,7 +356,7 @@ class RunState:
         """The first stage that is not complete, or None when all are."""
         return next((stage for stage in self.stages if stage.status is not StageStatus.COMPLETE), None)
 
-    def with_stage(self, stage: StageRun) -> "RunState":
+    def with_stage(self, stage: StageRun) -> "PipelineRun":
         """The state with one stage replaced."""
         index = stage.plan.index
         return replace(self, stages=(*self.stages[:index], stage, *self.stages[index + 1 :]))

@@ -14,7 +14,7 @@ from services.common.errors import Unavailable
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.app import Orchestrator, Ports
-from services.orchestrator.application import engine as engine_module
+from services.orchestrator.application import run_store as engine_module
 from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
 from services.orchestrator.application.reconciler import Timing
 from tests.fakes.evaluator import FakeEvaluator

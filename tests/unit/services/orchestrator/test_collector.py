@@ -12,10 +12,10 @@ from retain.orchestrator.v1 import checkpoint_service_pb2 as pb
 from retain.values import StageData
 from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
 from services.common.store.object_store import ObjectInfo
+from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.collector import Collected
-from services.orchestrator.application.library import Library
 from services.orchestrator.domain.run.commands import RecordCheckpoint
-from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.run.state import PipelineRun
 from services.orchestrator.domain.step import Step
 from services.orchestrator.transport.checkpoint_servicer import CheckpointServicer
 from tests.contract.test_repository import checkpoint
@@ -52,7 +52,7 @@ def old(world: Offline, *keys: str) -> None:
     world.store.age(DAYS_S)
 
 
-async def run_on(world: Offline, uri: str = "sample://docs") -> RunState:
+async def run_on(world: Offline, uri: str = "sample://docs") -> PipelineRun:
     given = spec(stages=(replace(PRETRAIN, data=StageData(general=uri)),))
     return await world.app.runs.create(given, "", digest="d")
 
@@ -167,7 +167,7 @@ async def test_an_upload_that_is_asked_for_again_or_imported_in_the_middle_stays
     world: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await run_on(world)
-    library = Library(world.app.engine, world.store)
+    library = CheckpointService(world.app.engine, world.store)
     world.store.put_bytes(f"uploads/{B}/data.jsonl", b"x" * 10)
     old(world, f"uploads/{A}/data.jsonl")
     in_the_middle(

@@ -9,12 +9,12 @@ import pytest
 from services.common.errors import Unavailable
 from services.orchestrator.application import ports
 from services.orchestrator.application.command_executor import CommandExecutor
-from services.orchestrator.application.engine import Observer
 from services.orchestrator.application.ports import StoredRun
 from services.orchestrator.application.reconciler import Reconciler
+from services.orchestrator.application.run_store import Observer
 from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.events import Admitted
-from services.orchestrator.domain.run.state import RunState, RunStatus
+from services.orchestrator.domain.run.state import PipelineRun, RunState
 from services.orchestrator.domain.step import Step, step
 from tests.scenarios.play import training
 from tests.unit.services.orchestrator.offline import Offline
@@ -29,7 +29,7 @@ class Listening(Observer):
     def __init__(self) -> None:
         self.told: list[StoredRun] = []
 
-    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
+    def changed(self, before: PipelineRun | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         self.told.append(after)
 
 
@@ -44,12 +44,12 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 async def test_a_save_that_fails_submits_no_job_and_tells_nobody(world: Offline) -> None:
     state = await world.app.runs.create(spec(), "", digest="d")
     listening = Listening()
-    world.app.engine.observe(listening)
+    world.app.engine.subscribe(listening)
     world.saves.away = True
     with pytest.raises(Unavailable):
         await world.app.engine.apply(state.id, Admitted(now_s=1.0))
     assert (world.jobs.submitted, listening.told) == ([], [])
-    assert (await world.app.engine.get(state.id)).status is RunStatus.PENDING
+    assert (await world.app.engine.get(state.id)).status is RunState.PENDING
     world.saves.away = False
     await world.passed()
     await world.passed()
@@ -61,7 +61,7 @@ def test_commands_are_carried_out_of_stored_runs_alone() -> None:
     assert get_type_hints(CommandExecutor.carry_out)["state"] is StoredRun
     assert get_type_hints(Observer.changed)["after"] is StoredRun
     assert get_type_hints(Reconciler._carry_out)["state"] is StoredRun
-    assert get_type_hints(Step)["run"] is RunState, "what step returns is not stored yet"
+    assert get_type_hints(Step)["run"] is PipelineRun, "what step returns is not stored yet"
 
 
 def test_the_repository_alone_says_that_a_run_is_stored() -> None:

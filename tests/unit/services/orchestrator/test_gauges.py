@@ -24,13 +24,13 @@ from retain.values import (
 )
 from services.common.metrics import OrchestratorMetrics
 from services.orchestrator.adapters.exporter import Exporter
-from services.orchestrator.application.engine import SystemClock
+from services.orchestrator.application.run_store import SystemClock
 from services.orchestrator.domain.handlers.assignment import work_of
 from services.orchestrator.domain.handlers.lifecycle import new_run
-from services.orchestrator.domain.policy.interpolation import line_point
+from services.orchestrator.domain.policy.interpolation import interpolation_point
 from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run.commands import RecordDecision
-from services.orchestrator.domain.run.state import RunStatus
+from services.orchestrator.domain.run.state import RunState
 from services.orchestrator.domain.spec.bounds import limits_of
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE, PREFIX, most_bits_per_byte
@@ -146,7 +146,7 @@ def test_what_was_not_known_is_shown_and_decides_nothing() -> None:
     measured = Measurement(results=(), scores=scores)
     assert measured.scores_of(SetUse.CONTROL) == scores
     assert measured.deciding(SetUse.CONTROL) == scores[:1]
-    assert line_point(0.5, measured).worst_set == "general"
+    assert interpolation_point(0.5, measured).worst_set == "general"
 
 
 def test_people_are_told_that_replay_does_not_help_them() -> None:
@@ -171,7 +171,7 @@ def test_over_the_wire_a_field_that_is_absent_is_the_default_and_off_stays_off()
 
 def test_workers_are_told_which_sets_have_no_source() -> None:
     state = new_run("r", fill(spec()), store_uri="s3://retain", base=None, queue_number=1, now_s=0.0)
-    work = work_of(replace(state, status=RunStatus.RUNNING))
+    work = work_of(replace(state, status=RunState.RUNNING))
     assert isinstance(work, PrepareWork)
     stages = [to_message(stage, control_pb2.PrepareStage) for stage in work.stages]
     assert [tuple(stage.never_replayed) for stage in stages] == [(), ALL, ALL]  # type: ignore[attr-defined]

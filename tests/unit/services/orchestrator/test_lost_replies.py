@@ -9,7 +9,7 @@ import pytest
 
 from services.common.errors import NotFound, Unavailable
 from services.orchestrator.domain.run.events import ProgressReported
-from services.orchestrator.domain.run.state import Attempt, Phase, RunState, RunStatus, StageStatus
+from services.orchestrator.domain.run.state import Attempt, Phase, PipelineRun, RunState, StageStatus
 from services.orchestrator.domain.step import Step
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import spec
@@ -23,11 +23,11 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await offline.close()
 
 
-async def created(world: Offline) -> RunState:
+async def created(world: Offline) -> PipelineRun:
     return await world.app.runs.create(spec(), "", digest="d")
 
 
-async def training(world: Offline) -> RunState:
+async def training(world: Offline) -> PipelineRun:
     """A run whose first stage is said to train."""
     state = await created(world)
     await world.passed()
@@ -43,13 +43,13 @@ async def training(world: Offline) -> RunState:
 async def test_a_cancel_whose_reply_was_lost_frees_the_slots_and_ends_the_gauges(world: Offline) -> None:
     first, second = await training(world), await created(world)
     world.saves.count = 1
-    assert (await world.app.runs.cancel(first.id, "")).status is RunStatus.CANCELLED
+    assert (await world.app.runs.cancel(first.id, "")).status is RunState.CANCELLED
     assert "retain_stage_running{" not in world.metrics()
     assert 'retain_pipeline_runs{state="CANCELLED"} 1.0' in world.metrics()
     await world.passed()  # stops the job
     assert world.jobs.running == set()
     await world.passed()
-    assert (await world.app.engine.get(second.id)).status is RunStatus.RUNNING
+    assert (await world.app.engine.get(second.id)).status is RunState.RUNNING
 
 
 async def test_a_commit_that_nobody_heard_of_is_found_in_the_next_pass(world: Offline) -> None:
@@ -73,7 +73,7 @@ async def test_a_commit_that_nobody_heard_of_is_found_in_the_next_pass(world: Of
     assert "retain_stage_running{" not in world.metrics()
     assert 'retain_pipeline_runs{state="CANCELLED"} 1.0' in world.metrics()
     assert 'retain_pipeline_runs{state="RUNNING"} 1.0' in world.metrics()
-    assert (await world.app.engine.get(second.id)).status is RunStatus.RUNNING
+    assert (await world.app.engine.get(second.id)).status is RunState.RUNNING
 
 
 async def test_a_run_whose_creation_nobody_heard_of_gets_its_turn(world: Offline) -> None:
@@ -84,14 +84,14 @@ async def test_a_run_whose_creation_nobody_heard_of_gets_its_turn(world: Offline
     await world.passed()
     assert len(world.jobs.submitted) == 1
     again = await world.app.runs.create(spec(), "one", digest="d")
-    assert again.status is RunStatus.RUNNING
+    assert again.status is RunState.RUNNING
 
 
 async def test_a_run_that_is_gone_or_waits_no_more_keeps_nobody_waiting(world: Offline) -> None:
     gone, state = await created(world), await created(world)
     world.repository.delete(gone.id, expected_sequence=1, base_prefix="s3://retain/runs/none/", garbage_uris=[])
     await world.passed()
-    assert (await world.app.engine.get(state.id)).status is RunStatus.RUNNING
+    assert (await world.app.engine.get(state.id)).status is RunState.RUNNING
 
 
 async def test_after_an_outage_every_group_gets_a_fresh_clock(world: Offline) -> None:
@@ -151,7 +151,7 @@ async def test_a_run_whose_look_fails_stops_no_other(world: Offline, monkeypatch
     reconciler = world.app.reconciler
     real = reconciler._carry_out
 
-    def broken(state: RunState) -> None:
+    def broken(state: PipelineRun) -> None:
         if state.id == first.id:
             raise KeyError("a fault nobody foresaw")
         real(state)

@@ -9,7 +9,7 @@ from retain.mapper import enum_number
 from retain.orchestrator.v1 import resources_pb2
 from retain.values import ForgettingScore, SetUse, Severity, Verdict
 from services.orchestrator.domain.policy.gate import GateInput, apply_gate, worst_of
-from services.orchestrator.domain.policy.interpolation import line_point
+from services.orchestrator.domain.policy.interpolation import interpolation_point
 from services.orchestrator.domain.policy.limits import Limits
 from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.values import Measurement
@@ -108,9 +108,9 @@ def test_a_report_set_that_is_resolved_holds_the_budget_though_the_control_set_i
 
 def test_a_point_of_a_line_forgot_nothing_within_the_floor() -> None:
     measured = Measurement(results=(), scores=(score(0.02, 0.03), score(0.01, 1e-6, name="code")))
-    found = line_point(0.5, measured)
+    found = interpolation_point(0.5, measured)
     assert (found.forgetting, found.worst_set) == (0.01, "code")
-    alone = line_point(0.5, Measurement(results=(), scores=(score(0.02, 0.03),)))
+    alone = interpolation_point(0.5, Measurement(results=(), scores=(score(0.02, 0.03),)))
     assert (alone.forgetting, alone.worst_set) == (0.0, "general")
 
 

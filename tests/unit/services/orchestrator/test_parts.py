@@ -16,7 +16,7 @@ from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.policy.ladder import Mix, climb
 from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run.liveness import Liveness
-from services.orchestrator.domain.run.state import Job, JobStatus, Phase, RunState, RunStatus
+from services.orchestrator.domain.run.state import Job, JobStatus, Phase, PipelineRun, RunState
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
@@ -70,7 +70,7 @@ def test_waiting_is_not_a_hang_but_standing_still_while_training_is() -> None:
     assert waiting.reported(200.0, phase=Phase.WAITING, heartbeat=(0, 1, 5)).overdue(210.0, **TIMES) is None
 
 
-def pending(name: str, number: int, workers: int) -> RunState:
+def pending(name: str, number: int, workers: int) -> PipelineRun:
     filled = fill(spec(compute=ComputeSpec(workers=workers)))
     return new_run(name, filled, store_uri="s3://b", base=None, queue_number=number, now_s=0.0)
 
@@ -82,11 +82,11 @@ def test_the_queue_is_first_come_first_served_and_nobody_overtakes() -> None:
     assert queue.next_number() == 4
     assert [queue.position(name) for name in "abcx"] == [1, 2, 3, 0]
     assert queue.head() == "a"
-    running = replace(small, status=RunStatus.RUNNING, queue_number=0)
+    running = replace(small, status=RunState.RUNNING, queue_number=0)
     queue.changed(small, running, ())
     assert [queue.position(name) for name in "abc"] == [0, 1, 2]
     assert queue.head() is None, "b needs both slots, and c does not overtake it"
-    ending = replace(running, status=RunStatus.CANCELLED, jobs=(Job(submission=1),))
+    ending = replace(running, status=RunState.CANCELLED, jobs=(Job(submission=1),))
     queue.changed(running, ending, ())
     assert queue.head() is None, "a's workers still live"
     queue.changed(ending, replace(ending, jobs=()), ())
@@ -100,10 +100,10 @@ def test_a_state_survives_the_database_with_everything_in_it() -> None:
     for line in ("checkpoint 10", "score 10 general=nan", "ask 1 b", "checkpoint 10", "progress 12", "hung 1"):
         player.play(line)
     text = codec.dumps(player.state)
-    assert codec.dumps(codec.loads(RunState, text)) == text
+    assert codec.dumps(codec.loads(PipelineRun, text)) == text
     finite = training()
     finite.play("checkpoint 10")
-    assert codec.loads(RunState, codec.dumps(finite.state)) == finite.state
+    assert codec.loads(PipelineRun, codec.dumps(finite.state)) == finite.state
 
 
 def test_a_job_that_was_stored_with_a_deadline_in_unix_time_is_stopped_at_once() -> None:
@@ -124,13 +124,13 @@ def test_a_state_with_a_line_half_measured_survives_the_database() -> None:
         2,
         True,
     )
-    assert codec.loads(RunState, codec.dumps(player.state)) == player.state
+    assert codec.loads(PipelineRun, codec.dumps(player.state)) == player.state
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"id": "x"}', '{"id": "x", "colour": 1}'])
 def test_a_row_that_does_not_fit_is_corrupt(text: str) -> None:
     with pytest.raises(Corrupt):
-        codec.loads(RunState, text)
+        codec.loads(PipelineRun, text)
 
 
 def test_a_spec_goes_over_the_wire_and_back_unchanged() -> None:

@@ -12,7 +12,7 @@ from services.orchestrator.application.reconciler import Reconciler, Timing
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, dismiss
 from services.orchestrator.domain.run.backoff import pause_s
 from services.orchestrator.domain.run.commands import Evaluate, StopJob, name_of
-from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.run.state import PipelineRun
 from tests.scenarios.play import Player, training
 
 
@@ -35,7 +35,7 @@ class Hands:
     def __init__(self) -> None:
         self.done: list[tuple[str, str | int]] = []
 
-    async def carry_out(self, state: RunState, effect: Any) -> None:
+    async def carry_out(self, state: PipelineRun, effect: Any) -> None:
         self.done.append(name_of(effect))
 
 
@@ -89,7 +89,7 @@ def test_a_wall_clock_that_is_put_back_a_day_keeps_no_hung_job() -> None:
     assert hands.done == [(StopJob.__name__, 1)]
 
 
-def state_with_jobs(after: RunState, before: RunState) -> RunState:
+def state_with_jobs(after: PipelineRun, before: PipelineRun) -> PipelineRun:
     """The ended run with the job that the player's world has stopped at once."""
     return dismiss(replace(after, jobs=before.jobs), LEAVE_AFTER_STOP_S)
 

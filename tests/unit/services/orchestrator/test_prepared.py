@@ -5,12 +5,12 @@ from dataclasses import replace
 from retain.values import DurationSpec, Passes
 from services.orchestrator.domain.handlers.preparation import on_prepared
 from services.orchestrator.domain.run.events import StageEnded
-from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.run.state import PipelineRun
 from services.orchestrator.transport.present import present_run
 from tests.scenarios.builders import prepared, run
 
 
-def taken_over(*, steps: int, passes: Passes | None) -> RunState:
+def taken_over(*, steps: int, passes: Passes | None) -> PipelineRun:
     state = run()
     stage = replace(state.spec.stages[0], duration=DurationSpec(epochs=2))
     state = replace(state, spec=replace(state.spec, stages=(stage,)))

@@ -10,8 +10,8 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from services.common.errors import Corrupt, FailedPrecondition, InvalidTransition, Unavailable
 from services.orchestrator.adapters.upcast import CURRENT
-from services.orchestrator.application.library import Library
-from services.orchestrator.domain.run.state import CheckpointStatus, RunState
+from services.orchestrator.application.checkpoint_service import CheckpointService
+from services.orchestrator.domain.run.state import CheckpointStatus, PipelineRun
 from services.orchestrator.domain.step import Step
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
 from tests.contract.test_repository import checkpoint
@@ -27,11 +27,11 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await offline.close()
 
 
-async def three(world: Offline) -> list[RunState]:
+async def three(world: Offline) -> list[PipelineRun]:
     return [await world.app.runs.create(spec(), "", digest="d") for _ in range(3)]
 
 
-async def ended(world: Offline, state: RunState) -> RunState:
+async def ended(world: Offline, state: PipelineRun) -> PipelineRun:
     """The run cancelled, and its workers gone."""
     await world.app.runs.cancel(state.id, "")
     for _ in range(3):
@@ -164,7 +164,7 @@ async def test_a_parent_is_not_deleted_under_a_cancelled_child(world: Offline) -
 async def test_a_checkpoint_that_a_run_builds_on_is_not_voided_and_an_imported_one_that_is_void_is_no_base(
     world: Offline,
 ) -> None:
-    library = Library(world.app.engine, world.store)
+    library = CheckpointService(world.app.engine, world.store)
     base = replace(checkpoint("", 1), id="imported/1", status=CheckpointStatus.ACCEPTED)
     world.repository.put_checkpoint(base)
     code = replace(spec().stages[1], data=replace(spec().stages[1].data, general="sample://docs"))

@@ -22,7 +22,7 @@ from services.orchestrator.adapters import settings as orchestrator_settings
 from services.orchestrator.adapters.ray_jobs import RayJobs
 from services.orchestrator.application.ports import JobRequest
 from services.orchestrator.application.reconciler import Timing
-from services.orchestrator.domain.run.state import RunStatus
+from services.orchestrator.domain.run.state import RunState
 from services.orchestrator.domain.run.tries import MAX_RESTARTS
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import spec
@@ -72,7 +72,7 @@ async def test_the_number_of_restarts_holds_for_groups_that_are_refused_too(
         await world.passed()
         world.clock.at_s += 200.0
     state = await world.app.engine.get(state.id)
-    assert (state.status, state.reason, state.submission) == (RunStatus.FAILED, "JOB_KEEPS_FAILING", 2)
+    assert (state.status, state.reason, state.submission) == (RunState.FAILED, "JOB_KEEPS_FAILING", 2)
     assert Timing().max_restarts == orchestrator_settings.Settings().max_job_restarts == MAX_RESTARTS
 
 

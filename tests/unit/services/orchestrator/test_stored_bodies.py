@@ -19,13 +19,13 @@ from services.orchestrator.adapters import codec, upcast
 from services.orchestrator.domain.due import due
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.events import Cancelled
-from services.orchestrator.domain.run.state import Checkpoint, GateMemory, Interpolation, RunState, StageRun
+from services.orchestrator.domain.run.state import Checkpoint, GateMemory, Interpolation, PipelineRun, StageRun
 from services.orchestrator.domain.step import step
 from services.orchestrator.transport.present import present_checkpoint, present_decision, present_run
 from tests.scenarios.play import training
 
 FOLDER = Path(__file__).with_name("stored_bodies")
-KINDS: dict[str, type] = {"run": RunState, "decision": Decision, "checkpoint": Checkpoint}
+KINDS: dict[str, type] = {"run": PipelineRun, "decision": Decision, "checkpoint": Checkpoint}
 BODIES = sorted(path for path in FOLDER.glob("v*/*.json") if not path.name.endswith(".full.json"))
 RENAMED = {"stop_at_s"}  # what has another name now, each with a test of its own
 NEVER_READ = {"accepted_boundary"}  # what nothing was ever decided or shown by
@@ -88,7 +88,7 @@ def test_a_body_is_read_as_what_it_was(path: Path) -> None:
     then = json.loads((spelt_out if spelt_out.exists() else path).read_text())
     then.pop("version", None)
     now = json.loads(codec.dumps(value))
-    if cls is RunState and path.parent.name in ("v1", "v2"):
+    if cls is PipelineRun and path.parent.name in ("v1", "v2"):
         now["stages"] = [side_by_side(stage) for stage in now["stages"]]
     same(now, then, path.stem)
 
@@ -104,7 +104,7 @@ def test_there_are_bodies_of_every_version() -> None:
 @pytest.mark.parametrize("path", RUNS, ids=name)
 def test_a_run_of_any_version_goes_on(path: Path) -> None:
     """It can be shown, what is due is known, and a person can end it."""
-    state = codec.loads(RunState, path.read_text())
+    state = codec.loads(PipelineRun, path.read_text())
     assert present_run(state).id == state.id
     due(state)
     if not state.status.ended:
@@ -115,21 +115,21 @@ def test_a_run_of_any_version_goes_on(path: Path) -> None:
 def test_a_stage_that_was_measured_with_a_number_that_is_none_cannot_be_accepted_afterwards() -> None:
     """Whether the last figures were finite is remembered by itself now; before, it was looked up in what was shown."""
     for version in ("v1", "v2"):
-        measured = codec.loads(RunState, (FOLDER / version / "run-succeeded.json").read_text())
+        measured = codec.loads(PipelineRun, (FOLDER / version / "run-succeeded.json").read_text())
         assert [stage.gate.finite for stage in measured.stages] == [True] * len(measured.stages)
-        waiting = codec.loads(RunState, (FOLDER / version / "run-pending.json").read_text())
+        waiting = codec.loads(PipelineRun, (FOLDER / version / "run-pending.json").read_text())
         assert not any(stage.gate.finite for stage in waiting.stages)
     body = json.loads((FOLDER / "v2" / "run-succeeded.json").read_text())
     body["stages"][0]["results"][0]["loss_nats"] = math.nan
-    assert not codec.loads(RunState, json.dumps(body)).stages[0].gate.finite
+    assert not codec.loads(PipelineRun, json.dumps(body)).stages[0].gate.finite
 
 
 def test_a_deadline_that_ran_when_it_was_stored_is_over() -> None:
     body = (FOLDER / "v1" / "run-cancelled.json").read_text()
     assert '"stop_at_s":' in body
-    (job,) = codec.loads(RunState, body).jobs
+    (job,) = codec.loads(PipelineRun, body).jobs
     assert job.stop_after_s == 0.0
-    (job,) = codec.loads(RunState, (FOLDER / "v1" / "run-training.json").read_text()).jobs
+    (job,) = codec.loads(PipelineRun, (FOLDER / "v1" / "run-training.json").read_text()).jobs
     assert job.stop_after_s is None
 
 
@@ -147,11 +147,11 @@ def test_a_default_that_changes_changes_no_stored_run(monkeypatch: pytest.Monkey
     """The learning rate's factor is 1 unless it was halved; suppose that a later program begins with 0.5."""
     stored = codec.dumps(training().state)
     first = FOLDER / "v1" / "run-training.json"
-    before = [codec.loads(RunState, text) for text in (stored, first.read_text())]
+    before = [codec.loads(PipelineRun, text) for text in (stored, first.read_text())]
     monkeypatch.setattr(Mix, "__init__", _with_default(Mix.__init__, lr_scale=0.5))
     monkeypatch.setattr(GateMemory, "__init__", _with_default(GateMemory.__init__, adjusted_step=7, retries=1))
     assert Mix().lr_scale == 0.5
-    after = [codec.loads(RunState, text) for text in (stored, first.read_text())]
+    after = [codec.loads(PipelineRun, text) for text in (stored, first.read_text())]
     for old, new in zip(before, after, strict=True):
         assert new == old
         assert new.stages[0].branch.mix.lr_scale == 1.0
@@ -168,15 +168,15 @@ def _with_default(real: Any, **defaults: Any) -> Any:
 def test_a_field_that_came_later_has_its_default() -> None:
     body = json.loads(codec.dumps(training().state))
     del body["annotated"]
-    assert codec.loads(RunState, json.dumps(body)) == training().state
+    assert codec.loads(PipelineRun, json.dumps(body)) == training().state
 
 
 def test_what_a_newer_program_wrote_is_told_as_such() -> None:
     body = json.loads(codec.dumps(training().state))
     with pytest.raises(WrittenByNewer, match=r"version 9, written by a newer program; this one reads versions 1 to 3"):
-        codec.loads(RunState, json.dumps(body | {"version": 9}))
+        codec.loads(PipelineRun, json.dumps(body | {"version": 9}))
     with pytest.raises(WrittenByNewer, match="'colour' that this program does not know"):
-        codec.loads(RunState, json.dumps(body | {"colour": "blue"}))
+        codec.loads(PipelineRun, json.dumps(body | {"colour": "blue"}))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_what_a_newer_program_wrote_is_told_as_such() -> None:
 )  # fmt: skip
 def test_what_is_no_body_is_corrupt(text: str) -> None:
     with pytest.raises(Corrupt):
-        codec.loads(RunState, text)
+        codec.loads(PipelineRun, text)
 
 
 def test_versions_rise_step_by_step() -> None:
@@ -204,6 +204,6 @@ def test_what_is_written_says_everything() -> None:
     state = replace(training().state, message="ü")
     body = json.loads(codec.dumps(state))
     assert body.pop("version") == upcast.CURRENT
-    assert set(body) == set(RunState.__dataclass_fields__)
+    assert set(body) == set(PipelineRun.__dataclass_fields__)
     assert set(body["stages"][0]) == set(StageRun.__dataclass_fields__)
-    assert codec.loads(RunState, codec.dumps(state)) == state
+    assert codec.loads(PipelineRun, codec.dumps(state)) == state

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry
 
 from services.common.metrics import OrchestratorMetrics
 from services.orchestrator.adapters.exporter import Exporter
-from services.orchestrator.application.engine import SystemClock
+from services.orchestrator.application.run_store import SystemClock
 from tests.scenarios.play import training
 
 LABELS = {"run": "r1", "stage": "midtrain/code", "retention_set": "general"}

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from retain.values import Verdict
 from services.common.errors import Stale, Unavailable
-from services.orchestrator.application.engine import Observer, RunEngine
 from services.orchestrator.application.ports import StoredRun
+from services.orchestrator.application.run_store import Observer, RunStore
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.handlers.assignment import Work, work_of
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import Record
-from services.orchestrator.domain.run.directives import Directive, directive_at
+from services.orchestrator.domain.run.directives import directive_at
 from services.orchestrator.domain.run.events import (
     AttemptAsked,
     CheckpointReported,
@@ -21,17 +21,17 @@ from services.orchestrator.domain.run.events import (
     StageEnded,
     WorkerEvent,
 )
-from services.orchestrator.domain.run.state import RunState, RunStatus
+from services.orchestrator.domain.run.state import Directive, PipelineRun, RunState
 
 HOLD_S = 5.0  # how long a question about a verdict is held open
 
 
-class StageService(Observer):
+class StageControlService(Observer):
     """The use cases of StageControlService. Every call is fenced by submission and attempt in the core."""
 
     def __init__(
         self,
-        engine: RunEngine,
+        engine: RunStore,
         watchdog: Watchdog,
         *,
         hold_s: float = HOLD_S,
@@ -49,13 +49,13 @@ class StageService(Observer):
         self._watchdog.called(run_id, submission)
         return work_of(state)
 
-    async def report_progress(self, run_id: str, event: ProgressReported, heartbeat: int) -> RunState:
+    async def report_progress(self, run_id: str, event: ProgressReported, heartbeat: int) -> PipelineRun:
         """Keep the last figures of a run."""
         state = await self._apply(run_id, replace(event, now_s=self._now_s()))
         self._watchdog.reported(run_id, event, heartbeat)
         return state
 
-    async def report_checkpoint(self, run_id: str, event: CheckpointReported) -> RunState:
+    async def report_checkpoint(self, run_id: str, event: CheckpointReported) -> PipelineRun:
         """Register a checkpoint: it exists once this returns."""
         state = await self._apply(run_id, replace(event, now_s=self._now_s()))
         self._watchdog.called(run_id, event.submission)
@@ -79,18 +79,18 @@ class StageService(Observer):
             with self._noted(run_id, submission):
                 state = await self._engine.wait_for_change(run_id, state.sequence, left_s)
 
-    async def end_stage(self, run_id: str, event: StageEnded) -> RunState:
+    async def end_stage(self, run_id: str, event: StageEnded) -> PipelineRun:
         """An attempt is over."""
         state = await self._apply(run_id, replace(event, now_s=self._now_s()))
         self._watchdog.called(run_id, event.submission)
         return state
 
-    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
+    def changed(self, before: PipelineRun | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         """Forget the liveness of a run that has ended."""
         if after.status.ended:
             self._watchdog.forget(after.id)
 
-    async def _apply(self, run_id: str, event: AttemptAsked | WorkerEvent) -> RunState:
+    async def _apply(self, run_id: str, event: AttemptAsked | WorkerEvent) -> PipelineRun:
         with self._noted(run_id, event.submission):
             return await self._engine.apply(run_id, event)
 
@@ -103,13 +103,13 @@ class StageService(Observer):
             self._watchdog.seen(run_id, submission)
             raise
 
-    def _directive(self, state: RunState, stage_index: int, boundary: int) -> Directive | None:
+    def _directive(self, state: PipelineRun, stage_index: int, boundary: int) -> Directive | None:
         stage = fence.stage_of(state, stage_index)
-        if state.status.ended and state.status is not RunStatus.SUCCEEDED:
-            return Directive(verdict=Verdict.STOP, mix=Mix(), message=f"the run is {state.status}")
+        if state.status.ended and state.status is not RunState.SUCCEEDED:
+            return Directive(boundary=boundary, verdict=Verdict.STOP, mix=Mix(), message=f"the run is {state.status}")
         if boundary < 1:
             raise Stale(f"boundary {boundary} came; allowed is 1 to {stage.plan.boundaries}")
-        return directive_at(stage, boundary, lag=state.spec.evaluation.decision_lag)
+        return directive_at(stage, boundary, decision_delay=state.spec.evaluation.decision_lag)
 
     def _now_s(self) -> float:
         return self._engine.clock.now_s()

@@ -17,7 +17,7 @@ from services.common.retry import RetryPolicy
 from services.orchestrator.application.ports import Overview, Repository, StoredRun
 from services.orchestrator.domain.run.commands import Record, RecordDecision
 from services.orchestrator.domain.run.events import Event
-from services.orchestrator.domain.run.state import RunState
+from services.orchestrator.domain.run.state import PipelineRun
 from services.orchestrator.domain.step import Step, step
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class SystemClock(Clock):
 class Observer(Protocol):
     """Hears of every change after it was saved: metrics, the queue, the reconcile loop."""
 
-    def changed(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
+    def changed(self, before: PipelineRun | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         """A run went from one state to the next, and that is stored."""
         ...
 
@@ -69,7 +69,7 @@ class News:
     statuses: bool = False
 
 
-class RunEngine:
+class RunStore:
     """The only writer of runs."""
 
     def __init__(self, repository: Repository, executor: Executor, clock: Clock) -> None:
@@ -84,7 +84,7 @@ class RunEngine:
         self.choosing = asyncio.Lock()
         self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
-    def observe(self, observer: Observer) -> None:
+    def subscribe(self, observer: Observer) -> None:
         """Tell this observer of every change from now on."""
         self._observers.append(observer)
 
@@ -109,7 +109,7 @@ class RunEngine:
         forbids.
         """
         async with self._locks.setdefault(run_id, asyncio.Lock()):
-            sent: tuple[RunState, Step] | None = None
+            sent: tuple[PipelineRun, Step] | None = None
             for number in range(1, SAVE_TRIES + 1):
                 state = await self.get(run_id)
                 if sent is not None and _same_version(state, sent[1].run):
@@ -191,7 +191,7 @@ class RunEngine:
         for event in tuple(self._waiters.get(run_id, ())):
             event.set()
 
-    def _tell(self, before: RunState | None, after: StoredRun, records: tuple[Record, ...]) -> None:
+    def _tell(self, before: PipelineRun | None, after: StoredRun, records: tuple[Record, ...]) -> None:
         for news in self._listening:
             news.runs.add(after.id)
             news.statuses = news.statuses or before is None or before.status is not after.status
@@ -216,6 +216,6 @@ def stale(run_id: str, *, came: str, present: str) -> Stale:
     return Stale(f"run {run_id}: the etag {came} came; the present one is {present}: look again", reason="STALE_ETAG")
 
 
-def _same_version(stored: RunState, sent: RunState) -> bool:
+def _same_version(stored: PipelineRun, sent: PipelineRun) -> bool:
     """Whether a stored state is the one that was sent. Not by comparing all of it: a NaN differs from itself."""
     return (stored.sequence, stored.updated_s) == (sent.sequence, sent.updated_s)

@@ -11,8 +11,8 @@ from retain.values import CheckpointRef, CreateUploadResponse, Domain, ExportedF
 from services.common.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, NotFound, Violation
 from services.common.store.object_store import ObjectStore, key_of, s3_uri
-from services.orchestrator.application.engine import RunEngine
 from services.orchestrator.application.ports import Page, Upload
+from services.orchestrator.application.run_store import RunStore
 from services.orchestrator.domain.run.events import CheckpointVoided
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
@@ -36,10 +36,10 @@ class Export:
     expire_s: float
 
 
-class Library:
+class CheckpointService:
     """The use cases of CheckpointService, and CreateUpload. Bytes never pass through the service."""
 
-    def __init__(self, engine: RunEngine, store: ObjectStore) -> None:
+    def __init__(self, engine: RunStore, store: ObjectStore) -> None:
         self._engine = engine
         self._store = store
         self._files = Blocking("store", threads=4, limit_s=STORE_LIMIT_S)
