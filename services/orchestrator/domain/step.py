@@ -15,7 +15,7 @@ from services.orchestrator.domain.handlers.checkpoints import (
     on_evaluation_finished,
 )
 from services.orchestrator.domain.handlers.damage import on_voided
-from services.orchestrator.domain.handlers.interpolation_point import on_point_written
+from services.orchestrator.domain.handlers.interpolation import on_point_written
 from services.orchestrator.domain.handlers.jobs import on_job_ended, on_job_submitted, on_workers_hung
 from services.orchestrator.domain.handlers.lifecycle import on_admitted, on_approved, on_cancelled, on_retried
 from services.orchestrator.domain.handlers.retention import begin_pruning

@@ -49,22 +49,7 @@ def on_checkpoint(state: PipelineRun, event: CheckpointReported) -> Outcome:
             raise AlreadyExists(f"{known.id} is registered with manifest {known.ref.manifest_sha256}")
         return state, ()
     _check_place(state, stage, event)
-    checkpoint = Checkpoint(
-        id=checkpoint_id(state, stage, event.attempt, event.checkpoint.step),
-        run_id=state.id,
-        stage_index=stage.plan.index,
-        stage=stage.plan.name,
-        kind=stage.plan.kind,
-        domain=stage.plan.domain,
-        attempt=event.attempt,
-        boundary=event.boundary,
-        ref=event.checkpoint,
-        parent=event.parent,
-        bytes=event.bytes,
-        train_loss_nats=event.train_loss_nats,
-        created_s=event.now_s,
-        interim=event.interim,
-    )
+    checkpoint = _registered(state, stage, event)
     if stage.gives_up or stage.status is not StageStatus.RUNNING:
         # The branch has been given up while this one was under way.
         checkpoint = replace(checkpoint, status=CheckpointStatus.VOID)
@@ -81,6 +66,26 @@ def on_checkpoint(state: PipelineRun, event: CheckpointReported) -> Outcome:
         last=replace(stage.last, checkpoint_count=max(stage.last.checkpoint_count, event.boundary)),
     )
     return state.with_stage(stage), (RecordCheckpoint(checkpoint=checkpoint),)
+
+
+def _registered(state: PipelineRun, stage: StageRun, event: CheckpointReported) -> Checkpoint:
+    """The checkpoint that a worker reports, under its name in the lineage."""
+    return Checkpoint(
+        id=checkpoint_id(state, stage, event.attempt, event.checkpoint.step),
+        run_id=state.id,
+        stage_index=stage.plan.index,
+        stage=stage.plan.name,
+        kind=stage.plan.kind,
+        domain=stage.plan.domain,
+        attempt=event.attempt,
+        boundary=event.boundary,
+        ref=event.checkpoint,
+        parent=event.parent,
+        bytes=event.bytes,
+        train_loss_nats=event.train_loss_nats,
+        created_s=event.now_s,
+        interim=event.interim,
+    )
 
 
 def _with_report(stage: StageRun, event: CheckpointReported) -> StageRun:

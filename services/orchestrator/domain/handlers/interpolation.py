@@ -16,9 +16,13 @@ same name. The worker group waits meanwhile, and need not: it may die and come b
 written without it.
 """
 
+from dataclasses import replace
+
 from retain.values import SetUse
 from services.orchestrator.domain.policy.interpolation import PARENT
-from services.orchestrator.domain.run.commands import Evaluate, WritePoint
+from services.orchestrator.domain.run import fence
+from services.orchestrator.domain.run.commands import Evaluate, Record, RecordCheckpoint, WritePoint
+from services.orchestrator.domain.run.events import PointWritten
 from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
 from services.orchestrator.domain.run.state import Checkpoint, PipelineRun, StageRun
 from services.orchestrator.domain.spec.bounds import limits_of
@@ -79,3 +83,39 @@ def questions(state: PipelineRun, stage: StageRun) -> tuple[Evaluate | WritePoin
         )
         for point in unmeasured(state, stage)
     )
+
+
+def on_point_written(state: PipelineRun, event: PointWritten) -> tuple[PipelineRun, tuple[Record, ...]]:
+    """Register the chosen point, once: an answer that nobody waits for (again, or after a rollback) changes nothing.
+
+    It stands one boundary after the result, from which it was made; training never goes on from it.
+    """
+    stage = fence.stage_of(state, event.stage_index)
+    result = stage.branch.at_boundary(stage.plan.boundaries)
+    asked = {(q.point, q.attempt) for q in questions(state, stage)}
+    if result is None or stage.known_interpolation.chosen != event.point or (event.point, event.attempt) not in asked:
+        return state, ()
+    written = replace(
+        result,
+        id=f"{result.id}-point-{event.point:g}",
+        boundary=result.boundary + 1,
+        ref=replace(event.checkpoint, step=result.ref.step, tokens=result.ref.tokens),
+        parent=result.ref.manifest_sha256,
+        bytes=event.bytes,
+        forgetting=None,
+        severity=None,
+        target_loss_nats=None,
+        measurement=None,
+        evaluation_tries=0,
+        evaluations_failed=0,
+        evaluation_pause_s=0.0,
+        created_s=event.now_s,
+        point=event.point,
+    )
+    stage = replace(
+        stage,
+        branch=replace(stage.branch, checkpoints=(*stage.branch.checkpoints, written)),
+        interpolation=replace(stage.known_interpolation, tries=0, pause_s=0.0),
+        last=replace(stage.last, checkpoint_count=stage.last.checkpoint_count + 1),
+    )
+    return state.with_stage(stage), (RecordCheckpoint(checkpoint=written),)
