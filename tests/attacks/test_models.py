@@ -21,7 +21,7 @@ from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
 from services.common.errors import CheckpointDamaged, Corrupt
 from services.evaluator.domain.request import Model
-from services.orchestrator.application.library import manifest_entries
+from services.orchestrator.application.checkpoint_service import manifest_entries
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
 from tests.attacks.matrix import Attack
 from tests.unit.model.checkpointing.test_hf_files import HEADERS, SIZES, spoil, write_header
