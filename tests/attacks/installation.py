@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+import importlib.util
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,11 +39,12 @@ class Caller:
     """One connection to an installation with the stubs of its services."""
 
     def __init__(self, installation: Installation) -> None:
-        self.channel = grpc.insecure_channel(installation.orchestrator, options=ALONE)
+        self.channel = _with_token(grpc.insecure_channel(installation.orchestrator, options=ALONE), installation.token)
         self.runs: Any = runs_grpc.OrchestratorServiceStub(self.channel)
         self.stages: Any = stages_grpc.StageControlServiceStub(self.channel)
         self.checkpoints: Any = checkpoints_grpc.CheckpointServiceStub(self.channel)
-        self.to_evaluator = grpc.insecure_channel(installation.evaluator or "127.0.0.1:9", options=ALONE)
+        evaluator = grpc.insecure_channel(installation.evaluator or "127.0.0.1:9", options=ALONE)
+        self.to_evaluator = _with_token(evaluator, installation.token)
         self.evaluator: Any = evaluator_grpc.EvaluatorServiceStub(self.to_evaluator)
 
     def close(self) -> None:
@@ -56,9 +59,11 @@ class Caller:
 
 @dataclass(kw_only=True)
 class Installation:
-    """Where it can be reached. `stack` is None in the smoke subset; `platform` otherwise."""
+    """Where it can be reached, and the token of somebody who may do everything that people may do (none where the
+    servers ask for none). `stack` is None in the smoke subset; `platform` otherwise."""
 
     orchestrator: str
+    token: str = ""
     evaluator: str = ""
     metrics: str = ""
     stack: Stack | None = None
@@ -72,6 +77,27 @@ class Installation:
             yield made
         finally:
             made.close()
+
+
+class _Token(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Adds the token to every call."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(self._with(details), request)
+
+    def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(self._with(details), request)
+
+    def _with(self, details: Any) -> Any:
+        metadata = [*(details.metadata or ()), ("authorization", f"Bearer {self._token}")]
+        return details._replace(metadata=metadata)
+
+
+def _with_token(channel: grpc.Channel, token: str) -> grpc.Channel:
+    return grpc.intercept_channel(channel, _Token(token)) if token else channel
 
 
 def refused(attack: Attack, call: Callable[[], Any], *, codes: set[grpc.StatusCode] = INPUT, naming: str = "") -> str:
@@ -103,7 +129,7 @@ def in_process(folder: Path) -> Iterator[Installation]:
     platform = wait(made())
     try:
         port = wait(platform.start())
-        yield Installation(orchestrator=f"127.0.0.1:{port}", platform=platform)
+        yield Installation(orchestrator=f"127.0.0.1:{port}", token=_token_of_tests(), platform=platform)
     finally:
         wait(platform.stop())
         loop.call_soon_threadsafe(loop.stop)
@@ -119,10 +145,22 @@ def local_stack(folder: Path) -> Iterator[Installation]:
         stack.up()
         where = stack.endpoints
         yield Installation(
-            orchestrator=where["orchestrator"], evaluator=where["evaluator"], metrics=where["metrics"], stack=stack
+            orchestrator=where["orchestrator"],
+            evaluator=where["evaluator"],
+            metrics=where["metrics"],
+            token=stack.address.token or "",
+            stack=stack,
         )
     finally:
         stack.down()
+
+
+def _token_of_tests() -> str:
+    """The admin's token where the servers of the tests ask for one."""
+    if importlib.util.find_spec("tests.identity") is None:
+        return ""
+    token: str = importlib.import_module("tests.identity").ADMIN
+    return token
 
 
 class SecondUser:

@@ -30,6 +30,8 @@ from tests.ports import free_port
 from tests.unit.services.common.test_fair_share import hpack, raw_frame
 
 STALE, MANY = {grpc.StatusCode.ABORTED}, {grpc.StatusCode.RESOURCE_EXHAUSTED}
+# Where the servers know who calls, a person is no worker, whatever is said.
+NO_WORKER = grpc.StatusCode.PERMISSION_DENIED
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + raw_frame(4, 0, 0, b"")
 GET = "/retain.orchestrator.v1.OrchestratorService/GetPipelineRun"
 
@@ -64,7 +66,8 @@ def test_row_34_an_older_attempt(attack: Attack, installation: Installation, vic
                 stages_pb2.GetDirectiveRequest(run_id=victim.id, submission=submission, attempt=attempt, boundary=1),
             ):
                 name = type(request).__name__.removesuffix("Request")
-                refused(attack, lambda n=name, r=request: getattr(caller.stages, n)(r, timeout=20), codes=STALE)
+                codes = {*STALE, NO_WORKER}
+                refused(attack, lambda n=name, r=request: getattr(caller.stages, n)(r, timeout=20), codes=codes)
 
 
 def test_row_35_figures_that_cannot_be(attack: Attack, installation: Installation, victim: Any) -> None:
@@ -75,17 +78,18 @@ def test_row_35_figures_that_cannot_be(attack: Attack, installation: Installatio
         {"train_loss_nats": math.nan}, {"train_loss_nats": math.inf}, {"learning_rate": -math.inf},
         {"tokens_per_second": math.nan}, {"wait_seconds": -1e300}, {"heartbeat": -1}, {"prepare_progress": math.nan},
     ]  # fmt: skip
+    wrong_figures = {grpc.StatusCode.INVALID_ARGUMENT, NO_WORKER}
     with installation.caller() as caller:
         for change in wrong:
             request = stages_pb2.ReportProgressRequest(**base, phase=resources.STAGE_PHASE_TRAINING, **change)
-            refused(attack, lambda r=request: caller.stages.ReportProgress(r, timeout=20))
+            refused(attack, lambda r=request: caller.stages.ReportProgress(r, timeout=20), codes=wrong_figures)
         for boundary, step in ((1, 2**62), (1, -1), (2**30, 5), (-1, 5)):
             request = stages_pb2.ReportCheckpointRequest(**base, boundary=boundary, bytes=1)
             request.checkpoint.uri, request.checkpoint.step = f"s3://retain/runs/{victim.id}/x", step
-            refused(attack, lambda r=request: caller.stages.ReportCheckpoint(r, timeout=20))
+            refused(attack, lambda r=request: caller.stages.ReportCheckpoint(r, timeout=20), codes=wrong_figures)
         request.boundary, request.checkpoint.step = 1, 10
         request.checkpoint.uri = "s3://retain/runs/somebody-else/pretrain/attempt-1/step-000000010"
-        known = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ALREADY_EXISTS}
+        known = {*wrong_figures, grpc.StatusCode.ALREADY_EXISTS}
         refused(attack, lambda: caller.stages.ReportCheckpoint(request, timeout=20), codes=known)
         now = caller.runs.GetPipelineRun(pb.GetPipelineRunRequest(run_id=victim.id), timeout=20).run
     assert now.status.stages[0].step <= total
@@ -121,10 +125,14 @@ def ended_within(line: socket.socket, seconds: float) -> bytes:
         assert time.monotonic() < deadline, "the connection is still open"
 
 
-def head(path: str) -> bytes:
+def head(path: str, token: str = "") -> bytes:
     """The header block of a call."""
-    fields = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", path.encode()), (b":authority", b"a"),
-              (b"te", b"trailers"), (b"content-type", b"application/grpc"))  # fmt: skip
+    fields: tuple[tuple[bytes, bytes], ...] = (
+        (b":method", b"POST"), (b":scheme", b"http"), (b":path", path.encode()), (b":authority", b"a"),
+        (b"te", b"trailers"), (b"content-type", b"application/grpc"),
+    )  # fmt: skip
+    if token:
+        fields += ((b"authorization", f"Bearer {token}".encode()),)
     return b"".join(hpack(name, value) for name, value in fields)
 
 
@@ -136,7 +144,7 @@ def test_row_37_handshakes_and_bodies_that_never_end(attack: Attack, installatio
         ended_within(line, HANDSHAKE_S + 10)
     attack.refused(f"a handshake is ended after {time.monotonic() - began:.0f} s")
     with socket.create_connection(address_of(installation)) as line:
-        line.sendall(PREFACE + raw_frame(1, 4, 1, head(GET)))
+        line.sendall(PREFACE + raw_frame(1, 4, 1, head(GET, installation.token)))
         came, deadline = b"", time.monotonic() + REQUEST_S + 10
         while b"no whole request" not in came:
             line.settimeout(max(0.1, deadline - time.monotonic()))
@@ -160,7 +168,7 @@ def test_row_38_pings_without_end(attack: Attack, installation: Installation) ->
 
 def test_row_39_streams_that_are_reset_at_once(attack: Attack, installation: Installation) -> None:
     """CVE-2023-44487. The server goes on answering others; streams beyond the limit are refused one by one."""
-    block = head(GET)
+    block = head(GET, installation.token)
     with socket.create_connection(address_of(installation)) as line, installation.caller() as other:
         line.sendall(PREFACE)
         began, slowest = time.monotonic(), 0.0
@@ -244,8 +252,12 @@ def test_row_43_calls_without_a_deadline(
     base = {"run_id": victim.id, "submission": victim.status.submission, "attempt": victim.status.stages[0].attempt}
     with installation.caller() as caller:
         began = time.monotonic()
-        answer = caller.stages.GetDirective(stages_pb2.GetDirectiveRequest(**base, boundary=10**6))
-        assert answer.pending or answer.message
+        try:
+            answer = caller.stages.GetDirective(stages_pb2.GetDirectiveRequest(**base, boundary=10**6))
+            assert answer.pending or answer.message
+        except grpc.RpcError as error:
+            if error.code() is not NO_WORKER:
+                raise
         assert time.monotonic() - began < 60
     attack.refused(f"a held call ends after {time.monotonic() - began:.0f} s")
     assert all(0 < seconds <= 1200 for seconds in (fair_share.CALL_S, *fair_share.CALLS_S.values()))
