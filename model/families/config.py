@@ -16,11 +16,25 @@ from model.families.names import FAMILIES
 
 MOST_SIZE, MOST_LAYERS, MOST_LIST, MOST_TEXT, LARGEST = 1 << 31, 10_000, 10_000, 200, 1e300
 # A key that holds one of these names code, or something that loads it.
-CODE_WORDS = ("auto_map", "remote_code", "custom_", "kernel_config", "use_kernel", "attn_implementation")
+CODE_WORDS: tuple[str, ...] = (
+    "auto_map",
+    "remote_code",
+    "custom_",
+    "kernel_config",
+    "use_kernel",
+    "attn_implementation",
+)
 CODE_WORDS += ("experts_implementation", "quantization", "adapter", "auto_class", "_loader", "pickle")
 UNDECLARED = ("head_dim",)  # a size that Qwen3-MoE's class reads and does not declare
 # Old names of rope's settings, which transformers turns into `rope_parameters`.
-ROPE_KEYS = ("rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_pct", "rotary_emb_base", "rotary_ndims")
+ROPE_KEYS: tuple[str, ...] = (
+    "rope_theta",
+    "rope_scaling",
+    "partial_rotary_factor",
+    "rotary_pct",
+    "rotary_emb_base",
+    "rotary_ndims",
+)
 ROPE_KEYS += ("rope_local_base_freq", "sliding_window_pattern", "_sliding_window_pattern")
 _IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 # Under which names a family has what we need to know.

@@ -63,7 +63,7 @@ class FamilyModel(CausalLM):
         return self.__dict__["_inner"]
 
     @property
-    def lm_head(self) -> _Head:  # type: ignore[override]
+    def lm_head(self) -> _Head:
         """The output matrix [V, E]; with a bias (Phi) [V, E + 1], whose last column `hidden` multiplies by 1."""
         head = self.inner.get_output_embeddings()
         if head.bias is None:
@@ -71,7 +71,7 @@ class FamilyModel(CausalLM):
         return _Head(torch.cat([head.weight, head.bias.unsqueeze(1)], dim=1))
 
     @property
-    def activation_checkpointing(self) -> bool:  # type: ignore[override]
+    def activation_checkpointing(self) -> bool:
         """Whether layers are computed again in the backward pass."""
         return self._recompute
 

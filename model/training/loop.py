@@ -194,7 +194,7 @@ def _micro_rows(job: StageJob, batch: Batch) -> int:
     """Rows computed at once. By arithmetic only, never by what this machine has: it decides how sums round."""
     if job.micro_rows:
         return job.micro_rows
-    logits_bytes_of_row = 4 * batch.inputs_RT.shape[1] * job.model.config.vocab_size
+    logits_bytes_of_row: int = 4 * batch.inputs_RT.shape[1] * job.model.config.vocab_size
     return max(1, LOGITS_BYTES // logits_bytes_of_row)
 
 

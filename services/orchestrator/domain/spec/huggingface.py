@@ -35,7 +35,13 @@ FAMILY_ARCHITECTURES = (
 )
 ARCHITECTURES = (*OWN_ARCHITECTURES, *FAMILY_ARCHITECTURES)
 # Keys that name code, or something that loads it (model/families/config.py refuses more, at any depth).
-CODE_KEYS = ("auto_map", "trust_remote_code", "quantization_config", "attn_implementation", "_attn_implementation")
+CODE_KEYS: tuple[str, ...] = (
+    "auto_map",
+    "trust_remote_code",
+    "quantization_config",
+    "attn_implementation",
+    "_attn_implementation",
+)
 CODE_KEYS += ("experts_implementation", "_experts_implementation", "kernel_config", "use_kernels", "custom_pipelines")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -82,7 +88,7 @@ def faults_of_config(config: Any) -> Iterator[tuple[str, str]]:
         others = f"{len(FAMILY_ARCHITECTURES)} others (`retain learn families`)"
         allowed = f"{', '.join(OWN_ARCHITECTURES)} and {others}"
         yield "config.json.architectures", f"came {_short(architectures)}; allowed is one of {allowed}"
-    own = not known or architectures[0] in OWN_ARCHITECTURES
+    own = not known or architectures in [[name] for name in OWN_ARCHITECTURES]
     for name in _POSITIVE if own else _POSITIVE[:-1]:
         name = name if own or name in config else _OTHER_NAMES.get(name, name)
         value = config.get(name)
