@@ -21,8 +21,8 @@ from retain.values import (
 )
 from services.common.errors import InvalidInput
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.run.directives import Directive
 from services.orchestrator.domain.run.events import ProgressReported, StageEnded
+from services.orchestrator.domain.run.state import Directive
 from services.orchestrator.transport.stage_servicer import StageControlServicer
 from tests.unit.services.orchestrator.specs import spec
 
@@ -95,7 +95,9 @@ async def test_work_arrives_as_it_was_handed_out(kind: str, work: Any) -> None:
 
 
 async def test_a_directive_says_verdict_and_mix_and_none_is_pending() -> None:
-    told, _ = servicer(Directive(verdict=Verdict.ADJUST, mix=Mix(shares={"general": 0.2}, lr_scale=0.5), message="why"))
+    told, _ = servicer(
+        Directive(boundary=1, verdict=Verdict.ADJUST, mix=Mix(shares={"general": 0.2}, lr_scale=0.5), message="why")
+    )
     response = await told.GetDirective(pb.GetDirectiveRequest(run_id="r", boundary=1), None)
     assert (response.verdict, response.lr_scale, response.message) == (resources.VERDICT_ADJUST, 0.5, "why")
     assert (dict(response.shares), response.pending) == ({"general": 0.2}, False)
