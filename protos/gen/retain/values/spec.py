@@ -83,7 +83,8 @@ class StopOn(StrEnum):
     """The score as it stands."""
     PROJECTED = "PROJECTED"
     """The score projected to the stage's end, under the mix that is trained from here on. As long as nothing can be
-    projected, the raw score is compared with three times `stop`, as before `settle`.
+    projected, the raw score is compared with three times `stop`, as before `settle`; whatever is projected, a raw score
+    at or over five times `stop` acts (`projected_ceiling_factor`).
     """
 
 
@@ -414,6 +415,10 @@ class ForgettingSpec:
     """Bounds of the ladder."""
     anticipate: AnticipateSpec = AnticipateSpec()
     """Bounds of the controller that anticipates."""
+    projected_ceiling_factor: float | None = None
+    """What `stop` is multiplied with for the highest score that a stage may have after `settle`, whatever is projected from
+    it. 1 or more. Default 5: stages of the experiments came back within their budget from up to 3.5 times `stop`.
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

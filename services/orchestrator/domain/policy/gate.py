@@ -8,8 +8,8 @@ Before `settle` (a share of the stage) only NaN or three times `stop` acts: forg
 high and falls as it decays (measured: 23.6 % at a tenth of a stage, 12.2 % at its end). Afterwards `action` compares
 the score projected to the stage's end where there is a projection. `stop` compares the raw one, or, where the spec says
 so, the one projected under the mix that is trained from here on: a peak that passes is no reason to throw away what
-was trained. What has no projection yet is held to three times `stop`, as before settling. At a stage's end the raw
-score decides, always.
+was trained. What has no projection yet is held to three times `stop`, as before settling, and what has one to five
+times `stop`, for a law that was fitted on less may be wrong there. At a stage's end the raw score decides, always.
 """
 
 import math
@@ -272,6 +272,10 @@ def _stop_of(at: GateInput, score: ForgettingScore, limits: Limits) -> _Stop:
         factor, limit = limits.unsettled_stop_factor, _percent(limits.unsettled_stop)
         named = f"{factor:g} times stop ({limit}) with nothing projected yet"
         return _Stop(score=score, compared=score.ratio, limit=limits.unsettled_stop, named=named)
+    if score.ratio >= limits.projected_ceiling:
+        factor, limit = limits.projected_ceiling_factor, _percent(limits.projected_ceiling)
+        named = f"{factor:g} times stop ({limit}), whatever is projected"
+        return _Stop(score=score, compared=score.ratio, limit=limits.projected_ceiling, named=named)
     return _Stop(score=score, compared=at_end, limit=limits.stop, named=f"{stop} at the end")
 
 

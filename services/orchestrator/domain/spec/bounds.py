@@ -15,7 +15,12 @@ from retain.values import AnticipateSpec, ForgettingSpec, LadderSpec, ScheduleKi
 from services.orchestrator.domain.policy.anticipation import Anticipation
 from services.orchestrator.domain.policy.ladder import Ladder
 from services.orchestrator.domain.policy.learning_rate import RateShape
-from services.orchestrator.domain.policy.limits import SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR, Limits
+from services.orchestrator.domain.policy.limits import (
+    PROJECTED_CEILING_FACTOR,
+    SUSPICIOUS_BELOW,
+    UNSETTLED_STOP_FACTOR,
+    Limits,
+)
 
 Bounds = TypeVar("Bounds", LadderSpec, AnticipateSpec)
 
@@ -47,7 +52,7 @@ def _given_or(given: Bounds, default: Bounds) -> dict[str, Any]:
 def limits_of(rules: ForgettingSpec) -> Limits:
     """The gate's thresholds from a filled spec; a missing value is a programming error and fails here. A budget that
     nobody set while mitigation is off is infinite: who only measures has promised nothing."""
-    factor = rules.unsettled_stop_factor
+    factor, ceiling = rules.unsettled_stop_factor, rules.projected_ceiling_factor
     values = (rules.minor, rules.action, rules.stop, rules.settle)
     assert all(value is not None for value in values), "the spec has not been filled"
     minor, action, stop, settle = (float(value) for value in values if value is not None)
@@ -63,6 +68,7 @@ def limits_of(rules: ForgettingSpec) -> Limits:
         suspicious_below=SUSPICIOUS_BELOW if rules.suspicious_below is None else rules.suspicious_below,
         stop_projected=rules.stop_on is StopOn.PROJECTED,  # specs from before there was a choice meant the raw one
         unsettled_stop_factor=UNSETTLED_STOP_FACTOR if factor is None else factor,
+        projected_ceiling_factor=PROJECTED_CEILING_FACTOR if ceiling is None else ceiling,
     )
 
 

@@ -24,7 +24,7 @@ from retain.values import (
     StageSpec,
     StopOn,
 )
-from services.orchestrator.domain.policy.limits import SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR
+from services.orchestrator.domain.policy.limits import PROJECTED_CEILING_FACTOR, SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
 from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE
 from services.orchestrator.domain.spec.presets import PRESETS
@@ -155,6 +155,7 @@ def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
         stop_on=StopOn.PROJECTED if given.stop_on is StopOn.UNSPECIFIED else given.stop_on,
         suspicious_below=_or(given.suspicious_below, SUSPICIOUS_BELOW),
         unsettled_stop_factor=_or(given.unsettled_stop_factor, UNSETTLED_STOP_FACTOR),
+        projected_ceiling_factor=_or(given.projected_ceiling_factor, PROJECTED_CEILING_FACTOR),
         ladder=LadderSpec(**asdict(ladder_of(given))),
         anticipate=AnticipateSpec(**asdict(anticipation_of(given))),
         gauges=_fill_gauges(given.gauges or GaugeSpec()),

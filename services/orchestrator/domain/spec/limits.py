@@ -50,6 +50,7 @@ NUMBERS: Mapping[str, float] = {
     "forgetting.suspicious_below": 0,
     "forgetting.gauges.most_bits_per_byte": 64,
     "forgetting.unsettled_stop_factor": 1000,
+    "forgetting.projected_ceiling_factor": 1000,
     "forgetting.ladder.rungs": 1,
     "forgetting.ladder.rate_factor": 1,
     "forgetting.ladder.largest_replay": 1,

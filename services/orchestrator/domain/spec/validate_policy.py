@@ -11,9 +11,10 @@ from services.orchestrator.domain.spec.validate_stage import LARGEST_SHARE
 
 
 def check_policy(faults: Faults, rules: ForgettingSpec) -> None:
-    """Faults of `unsettled_stop_factor`, `ladder` and `anticipate` of a filled spec."""
-    factor = rules.unsettled_stop_factor
-    faults.at_least("forgetting.unsettled_stop_factor", 1.0 if factor is None else factor, 1)
+    """Faults of the factors of `stop`, of `ladder` and of `anticipate` of a filled spec."""
+    for name in ("unsettled_stop_factor", "projected_ceiling_factor"):
+        factor = getattr(rules, name)
+        faults.at_least(f"forgetting.{name}", 1.0 if factor is None else factor, 1)
     _check_ladder(faults, ladder_of(rules))
     _check_anticipation(faults, anticipation_of(rules))
 

@@ -291,7 +291,7 @@ class PenaltySpec(_message.Message):
     def __init__(self, ewc: _Optional[float] = ..., l2_sp: _Optional[float] = ..., distill: _Optional[float] = ...) -> None: ...
 
 class ForgettingSpec(_message.Message):
-    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on", "gauges", "unsettled_stop_factor", "ladder", "anticipate")
+    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on", "gauges", "unsettled_stop_factor", "ladder", "anticipate", "projected_ceiling_factor")
     class RetentionEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -316,6 +316,7 @@ class ForgettingSpec(_message.Message):
     UNSETTLED_STOP_FACTOR_FIELD_NUMBER: _ClassVar[int]
     LADDER_FIELD_NUMBER: _ClassVar[int]
     ANTICIPATE_FIELD_NUMBER: _ClassVar[int]
+    PROJECTED_CEILING_FACTOR_FIELD_NUMBER: _ClassVar[int]
     minor: float
     action: float
     stop: float
@@ -333,7 +334,8 @@ class ForgettingSpec(_message.Message):
     unsettled_stop_factor: float
     ladder: LadderSpec
     anticipate: AnticipateSpec
-    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ..., gauges: _Optional[_Union[GaugeSpec, _Mapping]] = ..., unsettled_stop_factor: _Optional[float] = ..., ladder: _Optional[_Union[LadderSpec, _Mapping]] = ..., anticipate: _Optional[_Union[AnticipateSpec, _Mapping]] = ...) -> None: ...
+    projected_ceiling_factor: float
+    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ..., gauges: _Optional[_Union[GaugeSpec, _Mapping]] = ..., unsettled_stop_factor: _Optional[float] = ..., ladder: _Optional[_Union[LadderSpec, _Mapping]] = ..., anticipate: _Optional[_Union[AnticipateSpec, _Mapping]] = ..., projected_ceiling_factor: _Optional[float] = ...) -> None: ...
 
 class GaugeSpec(_message.Message):
     __slots__ = ("off", "kinds", "most_bits_per_byte")

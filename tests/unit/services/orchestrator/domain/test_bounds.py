@@ -15,7 +15,7 @@ from tests.unit.services.orchestrator.specs import spec
 
 def test_a_filled_spec_writes_down_what_nobody_gave() -> None:
     rules = fill(spec()).forgetting
-    assert rules.unsettled_stop_factor == 3.0
+    assert (rules.unsettled_stop_factor, rules.projected_ceiling_factor) == (3.0, 5.0)
     assert rules.ladder == LadderSpec(rungs=(0.2, 0.3, 0.5), rate_factor=0.5, largest_replay=0.9)
     given = rules.anticipate
     assert (given.aim, given.share_offset, given.smallest_share, given.largest_share) == (0.9, 0.05, 0.02, 0.5)
@@ -30,11 +30,13 @@ def test_a_spec_that_was_stored_before_there_were_bounds_means_the_defaults_and_
         ladder=LadderSpec(),
         anticipate=AnticipateSpec(),
         unsettled_stop_factor=None,
+        projected_ceiling_factor=None,
         stop_on=StopOn.UNSPECIFIED,
     )
     assert ladder_of(stored) == ladder_of(fill(spec()).forgetting)
     assert anticipation_of(stored) == anticipation_of(fill(spec()).forgetting)
     assert limits_of(stored).unsettled_stop == 0.6
+    assert limits_of(stored).projected_ceiling == 1.0
     assert not limits_of(stored).stop_projected
 
 
@@ -54,6 +56,7 @@ def test_what_is_given_is_used() -> None:
     ("changes", "field"),
     [
         ({"unsettled_stop_factor": 0.5}, "unsettled_stop_factor"),
+        ({"projected_ceiling_factor": 0.9}, "projected_ceiling_factor"),
         ({"ladder": LadderSpec(rungs=(0.3, 0.2))}, "ladder.rungs"),
         ({"ladder": LadderSpec(rungs=(0.2, 0.95))}, "ladder.rungs[1]"),
         ({"ladder": LadderSpec(rate_factor=1.0)}, "ladder.rate_factor"),

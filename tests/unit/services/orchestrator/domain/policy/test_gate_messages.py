@@ -13,7 +13,9 @@ from services.orchestrator.domain.policy.recommendations import recommendations
 
 # No two thresholds are alike, so that a number stands for one name only.
 LIMITS = Limits(minor=0.03, action=0.07, stop=0.17, budget=0.06, settle=0.25, confirm=0, mitigate=True)
-VALUES = {"minor": "3%", "action": "7%", "stop": "17%", "budget": "6%", "3 times stop": "51%"}
+VALUES = {"minor": "3%", "action": "7%", "stop": "17%", "budget": "6%", "3 times stop": "51%", "5 times stop": "85%"}
+PROJECTED = replace(LIMITS, stop_projected=True)
+HOME = {"general": 0.02}  # where a projection sees the stage end
 
 
 def score(ratio: float, *, low: float | None = None, use: SetUse = SetUse.CONTROL) -> ForgettingScore:
@@ -43,6 +45,8 @@ BRANCHES = [
     (at(math.nan), LIMITS, "stop", 0.17),
     (at(0.40, progress=0.1), LIMITS, "3 times stop", 0.51),
     (at(0.60, progress=0.1), LIMITS, "3 times stop", 0.51),
+    (at(0.60), PROJECTED, "3 times stop", 0.51),
+    (at(0.85, projected=HOME, onward=HOME), PROJECTED, "5 times stop", 0.85),
     (at(0.05, last=True, report=0.01), LIMITS, "action", 0.07),
     (at(0.09, last=True, report=0.01), LIMITS, "action", 0.07),
     (at(0.05, last=True, report=0.065), LIMITS, "budget", 0.06),
@@ -64,6 +68,21 @@ def test_the_threshold_that_is_named_is_the_one_that_is_printed(
     assert outcome.threshold == threshold
     printed = set(re.findall(r"\(([\d.]+%)\)", outcome.message))
     assert printed == {VALUES[name]}, "no other threshold is printed"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"), [(0.849, Verdict.CONTINUE), (0.85, Verdict.ROLL_BACK), (3.0, Verdict.ROLL_BACK)]
+)
+def test_no_projection_excuses_a_score_at_the_ceiling(ratio: float, verdict: Verdict) -> None:
+    assert apply_gate(at(ratio, projected=HOME, onward=HOME), PROJECTED).verdict is verdict
+    higher = replace(PROJECTED, projected_ceiling_factor=100.0)
+    assert apply_gate(at(ratio, projected=HOME, onward=HOME), higher).verdict is Verdict.CONTINUE
+
+
+def test_the_ceiling_is_for_what_has_settled() -> None:
+    """Before, three times stop is what acts."""
+    early = at(0.50, progress=0.1, projected=HOME, onward=HOME)
+    assert apply_gate(early, replace(PROJECTED, projected_ceiling_factor=1.0)).verdict is Verdict.CONTINUE
 
 
 def test_the_default_thresholds_read_as_they_are_written() -> None:
