@@ -3,18 +3,26 @@
 A run is a function of its arm and of the directives that its gate gives, to the bit. So a constant of the controllers
 that changes no directive on what the unchanged arm measured changes nothing at all. The finished row is played through
 the changed gate; where every attempt begins alike and every boundary is answered alike, its figures are taken over.
+
+    python -m model.experiments.reuse --gate MODULE:FUNCTION --out FOLDER
+
+prints of every changed constant of (k) the first directive that comes out otherwise, without training anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from model.experiments.arms import Arm
-from model.experiments.gate import GateFactory, Measured
+from model.experiments.catalogue import sensitivity_arms
+from model.experiments.gate import GateFactory, Measured, load_factory
 from model.experiments.measuring import REPORT
-from model.training.job import Verdict
+from model.training.job import Directive, Verdict
 
 GOES_ON = (Verdict.CONTINUE, Verdict.ADJUST)  # the others end an attempt
 
@@ -28,18 +36,21 @@ def taken_over(arm: Arm, row: Mapping[str, Any], factory: GateFactory) -> dict[s
     """The row of `arm` from that of its unchanged arm, with the digest that it was taken from; None where the gate
     answers otherwise, or where the row does not hold all that it was asked (one that was played again with fewer steps,
     one that broke)."""
-    if row["plays"] != 1 or row["outcome"] != "ACCEPTED" or not _same_directives(arm, row, factory):
+    if row["plays"] != 1 or row["outcome"] != "ACCEPTED" or first_difference(arm, row, factory):
         return None
     return {**row, "digest": arm.digest, "arm": arm.as_dict(), "taken_from": row["digest"], "seconds": 0.0}
 
 
-def _same_directives(arm: Arm, row: Mapping[str, Any], factory: GateFactory) -> bool:
-    gates = factory(Arm.from_dict(row["arm"])), factory(arm)
+def first_difference(arm: Arm, row: Mapping[str, Any], factory: GateFactory) -> str:
+    """Where the gate of `arm` first answers otherwise than the one that the row was made under, in words; empty: never.
+    What comes after it hangs on a training that has not been."""
+    arm = replace(arm, steps=row["steps"])  # fewer, where it was played again
+    gates = factory(replace(Arm.from_dict(row["arm"]), steps=arm.steps)), factory(arm)
     history = list(row["history"])
     while history:
         starts = [gate.begin() for gate in gates]
         if starts[0] is None or starts[0] != starts[1]:
-            return False
+            return f"begins with {starts[1]} instead of {starts[0]}"
         going = True
         while going and history:
             entry = history.pop(0)
@@ -48,9 +59,15 @@ def _same_directives(arm: Arm, row: Mapping[str, Any], factory: GateFactory) -> 
             boundary = -(-entry["step"] // arm.steps_per_boundary)
             given = [gate.judge(boundary, entry["step"], 0.0, sets) for gate in gates]
             if given[0] != given[1] or str(given[0].verdict) != entry["verdict"]:
-                return False
+                return f"at {entry['step'] / row['steps']:.0%} {_told(given[1])} instead of {_told(given[0])}"
             going = given[0].verdict in GOES_ON
-    return all(gate.begin() is None and gate.outcome == row["outcome"] for gate in gates)
+    ended = all(gate.begin() is None and gate.outcome == row["outcome"] for gate in gates)
+    return "" if ended else "ends otherwise"
+
+
+def _told(given: Directive) -> str:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in (given.shares or {}).items())
+    return f"{given.verdict} ({shares}, rate x {given.lr_scale or 1:g})"
 
 
 def _measured(arm: Arm, sets: Mapping[str, Mapping[str, float]], report: bool = False) -> list[Measured]:
@@ -67,3 +84,31 @@ def _measured(arm: Arm, sets: Mapping[str, Mapping[str, float]], report: bool = 
             )
         )  # fmt: skip
     return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the table. Raises BadConfig for a gate that is not there."""
+    parser = argparse.ArgumentParser(prog="python -m model.experiments.reuse", description=__doc__)
+    parser.add_argument("--gate", required=True, metavar="MODULE:FUNCTION", help="who makes the gates of the loops")
+    parser.add_argument("--out", type=Path, default=Path("build/experiments"), help="folder of the rows")
+    parser.add_argument("--domain", default="gsm8k")
+    options = parser.parse_args(arguments)
+    factory = load_factory(options.gate)
+    print("| controller | constant | first directive that differs |", "|---|---|---|", sep="\n")
+    for named in sensitivity_arms(options.domain, 0):
+        unchanged = unchanged_arm(named.arm)
+        path = options.out / "rows" / f"{unchanged.digest}.json" if unchanged else None
+        if path is None:
+            continue
+        found = "the unchanged arm has not run"
+        if path.is_file():
+            row = json.loads(path.read_text())
+            replayed = first_difference(named.arm, row, factory)
+            short = f", in a play of {row['steps']} steps after it went back" if row["plays"] > 1 else ""
+            found = f"{replayed or 'none: the same run'}{short}"
+        print(f"| {named.group} | `{named.label}` | {found} |")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,13 +1,14 @@
 """The controller that anticipates: the law c / (share + 0.05) and what is chosen by it, with figures worked by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from retain.values import ForgettingSpec
+from retain.values import ForgettingSpec, Passes
 from services.orchestrator.domain.policy.anticipation import estimate
 from services.orchestrator.domain.spec.bounds import anticipation_of
-from tests.scenarios.play import training
+from tests.scenarios.play import Player, training
 from tests.scenarios.tables import scenario
 
 ANTICIPATE = "controller=ANTICIPATE"
@@ -91,6 +92,31 @@ def test_the_net_under_the_law_does_not_act_on_a_score_that_falls_by_itself() ->
         for line in ("checkpoint 10", f"score 10 general={before}", "checkpoint 20"):
             player.play(line)
         assert player.play("score 20 general=0.19") == expected
+
+
+@pytest.mark.parametrize(("passes", "said"), [(3.9, "ADJUST general=0.02 lr=1"), (4.0, "CONTINUE"), (16.0, "CONTINUE")])
+def test_a_share_is_not_given_back_where_the_target_is_scarce(passes: float, said: str) -> None:
+    """The document in the middle counts: a few that come more often make no target scarce."""
+    player = scarce(passes, "share=0.3")
+    for line in ("checkpoint 10", "score 10 general=0.0", "checkpoint 20"):
+        player.play(line)
+    assert player.play("score 20 general=0.0") == said
+
+
+def test_a_share_rises_where_the_target_is_scarce_as_elsewhere() -> None:
+    player = scarce(16.0, "budget=0.04 share=0.03")
+    for line in ("checkpoint 10", "score 10 general=0.0", "checkpoint 20"):
+        player.play(line)
+    assert player.play("score 20 general=0.09") == "ADJUST general=0.07 lr=1"
+
+
+def scarce(passes: float, header: str) -> Player:
+    """A stage whose documents of the target come so often, some of them once and some twice as often."""
+    player = training(f"{ANTICIPATE} {header}")
+    stage = player.state.stages[0]
+    often = Passes(least=1.0, median=passes, most=2 * passes)
+    player.state = player.state.with_stage(replace(stage, plan=replace(stage.plan, passes=often)))
+    return player
 
 
 def test_a_share_is_not_given_back_late() -> None:

@@ -371,6 +371,10 @@ class AnticipateSpec:
     """
     end_forgetting: float | None = None
     """Forgetting of the reference run at its end. Default 0.122."""
+    scarce_passes: float | None = None
+    """From so many passes over its target on (of the document in the middle), a stage keeps its shares: they may rise and do
+    not fall, since replay then helped targets of which there was little. Default 4.
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,11 +25,13 @@ def controller_of(spec: PipelineSpec, stage: StageRun) -> StageController:
     """Who chooses the mix of a stage, and within what."""
     rules, limits = spec.forgetting, limits_of(spec.forgetting)
     rate = rate_shape_of(spec.stages[stage.plan.index].schedule)
+    law, passes = anticipation_of(rules), stage.plan.passes
     return StageController(
         anticipates=rules.controller is Controller.ANTICIPATE,
+        target_scarce=passes is not None and passes.median >= law.scarce_passes,
         limits=limits,
         ladder=ladder_of(rules),
-        law=anticipation_of(rules),
+        law=law,
         horizon=Horizon(steps=stage.plan.steps, settle=limits.settle, rate=rate),
     )
 

@@ -57,6 +57,7 @@ class Anticipation:
     lag: float
     early_forgetting: float
     end_forgetting: float
+    scarce_passes: float
 
     def end_over_present(self, progress: float) -> float:
         """Forgetting at a stage's end over that at `progress` (0 to 1), of the reference run, straight between its two
@@ -73,9 +74,11 @@ class Anticipation:
 
 @dataclass(frozen=True, kw_only=True)
 class StageController:
-    """Who chooses the mix of a stage, and within what: fixed before the stage begins."""
+    """Who chooses the mix of a stage, and within what: fixed before the stage begins. `target_scarce`: the stage passes
+    over its target so often that replay is no price for it."""
 
     anticipates: bool
+    target_scarce: bool
     limits: Limits
     ladder: Ladder
     law: Anticipation
@@ -218,7 +221,8 @@ def with_anticipated_shares(
 
 
 def _smallest_shares(controller: StageController, at: Observed) -> Mix:
-    """Each set's smallest share that keeps the budget, in whole percent; unchanged where the change would be noise."""
+    """Each set's smallest share that keeps the budget, in whole percent; unchanged where the change would be noise, and
+    never lowered where the target is scarce."""
     law, weight = controller.law, controller.weight(at.step, controller.horizon.steps)
     shares = dict(at.mix.shares)
     for name, now in at.mix.shares.items():
@@ -227,7 +231,7 @@ def _smallest_shares(controller: StageController, at: Observed) -> Mix:
             continue
         before = at.effective_shares.get(name, now)
         smallest = law.percent(before + (controller.share_at_end(c) - before) / weight)
-        relief = now - smallest >= law.least_relief and weight >= law.relief_felt
+        relief = now - smallest >= law.least_relief and weight >= law.relief_felt and not controller.target_scarce
         if smallest - now >= law.least_raise or relief:
             shares[name] = smallest
     fits = sum(shares.values()) <= controller.ladder.largest_replay

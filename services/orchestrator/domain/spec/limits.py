@@ -66,6 +66,7 @@ NUMBERS: Mapping[str, float] = {
     "forgetting.anticipate.lag": 10,
     "forgetting.anticipate.early_forgetting": 1000,
     "forgetting.anticipate.end_forgetting": 1000,
+    "forgetting.anticipate.scarce_passes": 10**9,
     "forgetting.interpolation.points": 1,
     "forgetting.interpolation.least_gain_nats": 1000,
     "evaluation.every.tokens": 10**13,

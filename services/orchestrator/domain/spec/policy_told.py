@@ -1,6 +1,7 @@
 """What a plan says of the policy: who decides, by which score, with which help, and why."""
 
 from retain.values import Controller, PipelineSpec, StageKind, StageSpec, StopOn
+from services.orchestrator.domain.spec.bounds import anticipation_of
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, Teacher, teacher_of
 
 
@@ -13,7 +14,8 @@ def policy_told(spec: PipelineSpec, *, parameters: int = 0, memory: Memory = UNK
     if spec.forgetting.mitigate is False:
         return ("mitigate is off: forgetting is measured, and nothing is done about it",)
     taught = (_distillation(stage, teacher_of(spec, stage, parameters=parameters, memory=memory)) for stage in later)
-    return (_controller(spec, later), _stop(spec), *taught)
+    scarce = (told for stage in later if (told := _scarce(spec, stage)))
+    return (_controller(spec, later), _stop(spec), *taught, *scarce)
 
 
 def _controller(spec: PipelineSpec, later: list[StageSpec]) -> str:
@@ -28,6 +30,15 @@ def _stop(spec: PipelineSpec) -> str:
     if spec.forgetting.stop_on is StopOn.PROJECTED:
         return "stop on PROJECTED: a stage goes back for what it will end with, so that an early peak may pass"
     return "stop on RAW: a stage goes back for the score as it stands at any boundary after settling"
+
+
+def _scarce(spec: PipelineSpec, stage: StageSpec) -> str:
+    """Where the spec itself says how often the target is passed over; a length in tokens is known after preparing."""
+    epochs, law = stage.duration.epochs, anticipation_of(spec.forgetting)
+    if epochs is None or epochs < law.scarce_passes or spec.forgetting.controller is not Controller.ANTICIPATE:
+        return ""
+    why = "replay has helped targets of which there was little, so a share may rise and does not fall"
+    return f"{stage.name} passes over its target {epochs:g} times: {why}"
 
 
 def _distillation(stage: StageSpec, teacher: Teacher) -> str:

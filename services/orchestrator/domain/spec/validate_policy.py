@@ -34,7 +34,7 @@ def _check_ladder(faults: Faults, ladder: Ladder) -> None:
 def _check_anticipation(faults: Faults, law: Anticipation) -> None:
     at = "forgetting.anticipate"
     faults.expect(0 < law.aim <= 1, f"{at}.aim", law.aim, "above 0 and up to 1: a part of the budget")
-    for name in ("share_offset", "share_step", "lag", "early_forgetting", "end_forgetting"):
+    for name in ("share_offset", "share_step", "lag", "early_forgetting", "end_forgetting", "scarce_passes"):
         faults.positive(f"{at}.{name}", getattr(law, name))
     for name in ("smallest_share", "least_raise", "least_relief", "relief_felt"):
         faults.share(f"{at}.{name}", getattr(law, name))

@@ -98,7 +98,8 @@ def test_a_constant_that_the_message_does_not_have_is_refused() -> None:
 def test_the_sensitivity_has_every_constant_below_and_above_its_default_and_within_what_a_spec_allows() -> None:
     defaults = {f"ladder.{k}": v for k, v in asdict(DEFAULT_LADDER).items()}
     defaults |= {f"anticipate.{k}": v for k, v in asdict(DEFAULT_ANTICIPATE).items()}
-    assert HALF_AND_DOUBLE.keys() == defaults.keys()
+    of_scarce_targets = {"anticipate.scarce_passes"}  # experiment (j) is about it
+    assert HALF_AND_DOUBLE.keys() == defaults.keys() - of_scarce_targets
     for name, values in HALF_AND_DOUBLE.items():
         message, _, field = name.partition(".")
         assert values[0] < defaults[name]

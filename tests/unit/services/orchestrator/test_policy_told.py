@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from retain.values import Controller, ForgettingSpec, PenaltySpec, StopOn
+from retain.values import Controller, DurationSpec, ForgettingSpec, PenaltySpec, StopOn
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.policy_told import policy_told
 from services.orchestrator.transport.present import present_plan
@@ -40,6 +40,15 @@ def test_distillation_is_told_with_its_strength_and_no_replay_with_what_follows(
     )
     bare = replace(MIDTRAIN, data=replace(MIDTRAIN.data, general_share=0.0))
     assert "nothing is replayed yet" in policy_told(fill(spec(stages=(PRETRAIN, bare))))[0]
+
+
+@pytest.mark.parametrize(("epochs", "told"), [(3.9, False), (4.0, True), (16.0, True)])
+def test_a_target_that_is_passed_over_often_keeps_its_replay(epochs: float, told: bool) -> None:
+    often = replace(FINETUNE, duration=DurationSpec(epochs=epochs))
+    said = " ".join(policy_told(fill(spec(stages=(PRETRAIN, MIDTRAIN, often)))))
+    assert (f"finetune passes over its target {epochs:g} times" in said) == told
+    ladder = ForgettingSpec(controller=Controller.LADDER)
+    assert "passes over" not in " ".join(policy_told(fill(spec(stages=(PRETRAIN, often), forgetting=ladder))))
 
 
 def test_a_run_that_keeps_nothing_is_told_nothing() -> None:

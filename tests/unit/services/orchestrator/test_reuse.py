@@ -1,12 +1,14 @@
 """A changed constant that changes no directive is the run that was there already; any other is trained."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from model.experiments.arms import Arm, GateRules
-from model.experiments.reuse import taken_over, unchanged_arm
+from model.experiments.catalogue import HALF_AND_DOUBLE
+from model.experiments.reuse import first_difference, main, taken_over, unchanged_arm
 from services.orchestrator.experiment_gate import experiment_gate
 from tests.unit.model.experiments.tiny import finished_row
 from tests.unit.services.orchestrator.test_experiment_gate import sets
@@ -50,6 +52,20 @@ def test_a_constant_that_no_directive_hangs_on_is_taken_over() -> None:
 
 def test_one_that_changes_a_directive_is_not() -> None:
     assert taken_over(arm(("ladder.rungs", (0.15, 0.4))), played(), experiment_gate) is None
+
+
+def test_the_first_directive_that_differs_is_told() -> None:
+    """At a fifth of the stage 15 % is over action: the first rung above a share of 10 %."""
+    said = first_difference(arm(("ladder.rungs", (0.15, 0.4))), played(), experiment_gate)
+    assert said == "at 20% ADJUST (general 15.0%, rate x 1) instead of ADJUST (general 20.0%, rate x 1)"
+    assert first_difference(arm(("ladder.rate_factor", 0.25)), played(), experiment_gate) == ""
+
+
+def test_the_table_has_every_constant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--gate", "services.orchestrator.experiment_gate:experiment_gate", "--out", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert all(f"`{name}: " in said for name in HALF_AND_DOUBLE)
+    assert "the unchanged arm has not run" in said
 
 
 @pytest.mark.parametrize("change", [{"plays": 2}, {"outcome": "SUSPENDED"}])

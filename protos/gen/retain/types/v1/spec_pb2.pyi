@@ -358,7 +358,7 @@ class LadderSpec(_message.Message):
     def __init__(self, rungs: _Optional[_Iterable[float]] = ..., rate_factor: _Optional[float] = ..., largest_replay: _Optional[float] = ...) -> None: ...
 
 class AnticipateSpec(_message.Message):
-    __slots__ = ("aim", "share_offset", "smallest_share", "largest_share", "share_step", "least_raise", "least_relief", "relief_felt", "boundaries_used", "lag", "early_forgetting", "end_forgetting")
+    __slots__ = ("aim", "share_offset", "smallest_share", "largest_share", "share_step", "least_raise", "least_relief", "relief_felt", "boundaries_used", "lag", "early_forgetting", "end_forgetting", "scarce_passes")
     AIM_FIELD_NUMBER: _ClassVar[int]
     SHARE_OFFSET_FIELD_NUMBER: _ClassVar[int]
     SMALLEST_SHARE_FIELD_NUMBER: _ClassVar[int]
@@ -371,6 +371,7 @@ class AnticipateSpec(_message.Message):
     LAG_FIELD_NUMBER: _ClassVar[int]
     EARLY_FORGETTING_FIELD_NUMBER: _ClassVar[int]
     END_FORGETTING_FIELD_NUMBER: _ClassVar[int]
+    SCARCE_PASSES_FIELD_NUMBER: _ClassVar[int]
     aim: float
     share_offset: float
     smallest_share: float
@@ -383,7 +384,8 @@ class AnticipateSpec(_message.Message):
     lag: float
     early_forgetting: float
     end_forgetting: float
-    def __init__(self, aim: _Optional[float] = ..., share_offset: _Optional[float] = ..., smallest_share: _Optional[float] = ..., largest_share: _Optional[float] = ..., share_step: _Optional[float] = ..., least_raise: _Optional[float] = ..., least_relief: _Optional[float] = ..., relief_felt: _Optional[float] = ..., boundaries_used: _Optional[int] = ..., lag: _Optional[float] = ..., early_forgetting: _Optional[float] = ..., end_forgetting: _Optional[float] = ...) -> None: ...
+    scarce_passes: float
+    def __init__(self, aim: _Optional[float] = ..., share_offset: _Optional[float] = ..., smallest_share: _Optional[float] = ..., largest_share: _Optional[float] = ..., share_step: _Optional[float] = ..., least_raise: _Optional[float] = ..., least_relief: _Optional[float] = ..., relief_felt: _Optional[float] = ..., boundaries_used: _Optional[int] = ..., lag: _Optional[float] = ..., early_forgetting: _Optional[float] = ..., end_forgetting: _Optional[float] = ..., scarce_passes: _Optional[float] = ...) -> None: ...
 
 class InterpolationSpec(_message.Message):
     __slots__ = ("points", "least_gain_nats")

@@ -21,7 +21,7 @@ def test_a_filled_spec_writes_down_what_nobody_gave() -> None:
     assert (given.aim, given.share_offset, given.smallest_share, given.largest_share) == (0.9, 0.05, 0.02, 0.5)
     assert (given.share_step, given.least_raise, given.least_relief, given.relief_felt) == (0.01, 0.02, 0.05, 0.95)
     assert (given.boundaries_used, given.lag) == (3, 0.1)
-    assert (given.early_forgetting, given.end_forgetting) == (0.236, 0.122)
+    assert (given.early_forgetting, given.end_forgetting, given.scarce_passes) == (0.236, 0.122, 4.0)
 
 
 def test_a_spec_that_was_stored_before_there_were_bounds_means_the_defaults_and_the_raw_score() -> None:
