@@ -12,8 +12,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from model.experiments.arms import Arm
-from model.experiments.frontier import mean_of
-from model.experiments.results import Finished
+from model.experiments.frontier import Mean, match, mean_of
+from model.experiments.results import Finished, of_group, of_seed
 
 SETTINGS: Mapping[str, Callable[[Arm], Arm]] = MappingProxyType(
     {
@@ -43,3 +43,38 @@ def paired(runs: Sequence[Finished]) -> list[str]:
             f"{lost[1]} without."
         )
     return said
+
+
+def distillation_at_the_frontier(domains: Sequence[Sequence[Finished]]) -> list[str]:
+    """What distillation changes of (forgotten nats / those of the frontier at the same target loss) under the default
+    controller and score, in pairs of one domain and seed, over the domains of (i) together: at equal tokens, and at
+    equal compute, where the parent's passes are paid for with steps."""
+    said = []
+    for group, named in (("loop", "equal tokens"), ("loop, equal compute", "equal compute")):
+        changes = [change for runs in domains for change in _changes(runs, group)]
+        mean = mean_of(changes)
+        if mean is not None:
+            said.append(f"distillation in place of none, {named}, {len(changes)} pairs: {_verdict(mean)}.")
+    return said
+
+
+def _changes(runs: Sequence[Finished], group: str) -> list[float]:
+    by_arm, found = {run.arm: run for run in of_group(runs, "loop")}, []
+    for run in of_group(runs, group):
+        gate = run.arm.gate
+        if run.arm.penalty != "distill" or (gate.controller, gate.stop_on) != ("ANTICIPATE", "PROJECTED"):
+            continue
+        other = by_arm.get(replace(run.arm, penalty="", strength=0.0, count_teacher=False))
+        fixed = [one.at() for one in of_seed(of_group(runs, "fixed"), run.arm.seed)]
+        ratios = [match(one.at(), fixed).ratio for one in (run, other) if one is not None and one.accepted]
+        if len(ratios) == 2 and ratios[0] is not None and ratios[1] is not None:
+            found.append(ratios[0] - ratios[1])
+    return found
+
+
+def _verdict(change: Mean) -> str:
+    if change.low is None or change.high is None:
+        return f"{change.value:+.2f} of the frontier, one pair"
+    said = f"{change.value:+.2f} [{change.low:+.2f}, {change.high:+.2f}] of the frontier"
+    decided = "less is forgotten" if change.high < 0 else "more is forgotten" if change.low > 0 else "not decided"
+    return f"{said}, {decided}"

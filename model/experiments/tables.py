@@ -12,6 +12,7 @@ from typing import Any
 from model.experiments.catalogue import TITLES, NamedArm
 from model.experiments.conclusions import conclude
 from model.experiments.frontier import Mean, mean_of
+from model.experiments.pairs import distillation_at_the_frontier
 from model.experiments.results import GENERAL, Finished, Plan, Row, by_label, finished
 
 
@@ -54,6 +55,10 @@ def report(plan: Plan, rows: Mapping[str, Row]) -> Report:
         data.append(
             {"experiment": experiment, "domain": domain, "arms": [asdict(line) for line in lines], "conclusions": said}
         )
+    together = distillation_at_the_frontier([finished(plan[key], rows) for key in sorted(plan) if key[0] == "i"])
+    if together:
+        parts.append(f"## (i) {TITLES['i']}: all domains\n\n{_list(together)}")
+        data.append({"experiment": "i", "domain": "all", "arms": [], "conclusions": together})
     return Report(markdown="\n\n".join(parts), data=data)
 
 

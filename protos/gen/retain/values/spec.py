@@ -330,7 +330,7 @@ class GaugeSpec:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LadderSpec:
     """What the ladder may change, and by how much. Defaults are those that were measured on a model of 260,032 parameters;
-    what half and double of each does is not measured yet.
+    which of them change what is chosen when halved or doubled is in experiment (k).
     """
 
     rungs: tuple[float, ...] = ()

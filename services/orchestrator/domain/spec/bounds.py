@@ -3,8 +3,8 @@
 
     forgetting_nats = c / (share + share_offset)
 
-The defaults were measured on one small model (anticipation.py and ladder.py in domain/policy have the figures); what
-half and double of each does is not measured yet.
+The defaults were measured on one small model (anticipation.py and ladder.py in domain/policy have the figures); which
+of them change what is chosen when halved or doubled is in experiment (k), ui/learn/experiments.md.
 """
 
 import math

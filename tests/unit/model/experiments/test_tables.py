@@ -229,3 +229,26 @@ def test_a_constant_matters_where_it_moves_more_than_the_seeds_differ() -> None:
     assert "anticipate.lag: 0.2: within what the seeds differ by: target +0.0050" in said
     assert "anticipate.share_step: 0.02: changes nothing: the same decisions" in said
     assert "ladder.rate_factor: 0.25: matters: 1 of 1 runs hand no model on (SUSPENDED)" in said
+
+
+def test_distillation_is_held_against_none_at_the_frontier_over_all_domains() -> None:
+    """Frontier (2.0, .4), (2.2, .2): .3 at 2.1. With .15 there and .3 without -.5 on one domain, .18 and .3 -.4 on the
+    other: -.45, and 12.706 x .0707 / sqrt(2) = .635 on both sides. At equal compute .36 makes +.2, on one domain."""
+    plan, rows = {}, {}
+    for domain, taught in (("gsm8k", 0.15), ("code", 0.18)):
+        arms = default_arms(domain, 0)
+        plan["i", domain] = arms
+        figures = {
+            "10%, 0.001": (2.0, 0.4),
+            "25%, 0.001": (2.2, 0.2),
+            "ANTICIPATE, distillation, stop on PROJECTED": (2.1, taught),
+            "ANTICIPATE, none, stop on PROJECTED": (2.1, 0.3),
+            "LADDER, distillation, stop on PROJECTED": (2.1, 0.01),
+        }
+        rows |= rows_of([one for one in arms if one.group != "loop, equal compute"], figures)
+    counted = [one for one in plan["i", "gsm8k"] if one.group == "loop, equal compute"]
+    rows |= rows_of(counted, {"ANTICIPATE, distillation, stop on PROJECTED": (2.1, 0.36)})
+    assert report(plan, rows).data[-1]["conclusions"] == [
+        "distillation in place of none, equal tokens, 2 pairs: -0.45 [-1.09, +0.19] of the frontier, not decided.",
+        "distillation in place of none, equal compute, 1 pairs: +0.20 of the frontier, one pair.",
+    ]
