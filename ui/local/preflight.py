@@ -84,8 +84,21 @@ def _asked(asked: dict[str, list[dict[str, Any]]], missing: list[Violation]) -> 
 def _questions(tree: dict[str, Any], spec_path: str, sent: bool) -> tuple[dict[str, Any], list[Violation]]:
     """(what `model.cli.preflight` is to look at, faults of paths that do not exist). The same file in the same role is
     asked for once; `also` holds the other fields that name it."""
-    asked: dict[str, Any] = {"sources": [], "models": [], "template": None}
     missing: list[Violation] = []
+    asked: dict[str, Any] = {"sources": _sources_asked(tree, spec_path, missing), "models": [], "template": None}
+    if _mapping(tree.get("model")).get("preset"):
+        asked["template"] = "preset"
+    folder = _mapping(tree.get("model")).get("huggingface")
+    if isinstance(folder, str) and folder:
+        path = _found(folder, "model.huggingface", spec_path, missing)
+        if path:
+            asked["models"].append({"field": "model.huggingface", "uri": folder, "path": path, "sent": sent})
+            asked["template"] = path
+    return asked, missing
+
+
+def _sources_asked(tree: dict[str, Any], spec_path: str, missing: list[Violation]) -> list[dict[str, Any]]:
+    """The local sources, each with the options that it is read with; faults of paths are added to `missing`."""
     known: dict[tuple[str, str, int], dict[str, Any]] = {}
     first: dict[str, tuple[str, int]] = {}
     listed = tree.get("stages")
@@ -122,16 +135,7 @@ def _questions(tree: dict[str, Any], spec_path: str, sent: bool) -> tuple[dict[s
             "max_tokens": cap,
             "also": [],
         }
-    asked["sources"] = list(known.values())
-    if _mapping(tree.get("model")).get("preset"):
-        asked["template"] = "preset"
-    folder = _mapping(tree.get("model")).get("huggingface")
-    if isinstance(folder, str) and folder:
-        path = _found(folder, "model.huggingface", spec_path, missing)
-        if path:
-            asked["models"].append({"field": "model.huggingface", "uri": folder, "path": path, "sent": sent})
-            asked["template"] = path
-    return asked, missing
+    return list(known.values())
 
 
 def _named_sources(tree: dict[str, Any], stages: list[dict[str, Any]]) -> Iterator[tuple[int, str, str, str]]:

@@ -87,7 +87,15 @@ def _attempt(
         )
         _tell(group, rank_zero, request)
         return None
-    log.info(
+    _end(work, outcome, group=group, rank_zero=rank_zero)
+    return outcome
+
+
+def _end(
+    work: control_pb2.StageWork, outcome: StageOutcome, *, group: ProcessGroup, rank_zero: RankZero | None
+) -> None:
+    """Tell how training ended. Raises Stale for an attempt that was fenced off, ToldToLeave for one that left."""
+    get_logger().bind(attempt=work.attempt, stage=work.name).info(
         "the attempt ended",
         step=outcome.step,
         verdict=outcome.directive.verdict if outcome.directive else outcome.interruption.name,
@@ -103,7 +111,6 @@ def _attempt(
     if outcome.directive.verdict is Verdict.ACCEPT:
         done = control_pb2.END_OUTCOME_COMPLETED
         _tell(group, rank_zero, control_pb2.EndStageRequest(attempt=work.attempt, stage_index=work.index, outcome=done))
-    return outcome
 
 
 def _load(work: control_pb2.StageWork, cache: LocalCache) -> tuple[StageJob, Tokenizer]:

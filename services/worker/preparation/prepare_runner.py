@@ -17,7 +17,7 @@ no source of the run may train on: each is read once to find the sets, and once 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +50,7 @@ from services.worker.local_cache import LocalCache
 from services.worker.preparation.base_model import Base, take_base
 from services.worker.preparation.data_sources import CappedSource, open_role
 from services.worker.preparation.gauge_sets import gauge_digests, held_gauges, write_gauges
+from services.worker.preparation.prepared_stages import first_sources, prepared_stage, share_of_sets
 from services.worker.reporting.progress import ProgressReporter
 
 T = TypeVar("T")
@@ -102,12 +103,12 @@ class PrepareRunner:
                 records = self._texts(texts)
                 gauges = self._room(lambda: self._gauges(texts))
             for stage in work.stages:
-                made = _prepared_stage(stage, records, sources)
+                made = prepared_stage(stage, records, sources)
                 made.sets.extend(one for name in stage.never_replayed for one in gauges[name])
                 self._measure_length(work.spec, stage, made)
                 data.stages.append(made)
-            data.overlap.update(_share_of_sets(records.values(), "exact"))
-            data.near_duplicates.update(_share_of_sets(records.values(), "near"))
+            data.overlap.update(share_of_sets(records.values(), "exact"))
+            data.near_duplicates.update(share_of_sets(records.values(), "near"))
             return data
 
     def _room(self, part: Callable[[], T]) -> T:
@@ -356,55 +357,12 @@ def hold_out(spec: spec_pb2.PipelineSpec) -> HoldOut:
     return HoldOut(control_tokens=spec.evaluation.tokens_per_set) if spec.evaluation.tokens_per_set else HoldOut()
 
 
-def first_sources(work: control_pb2.PrepareWork) -> dict[str, int]:
-    """For every role, the place of the first stage that names a source for it; a stage's target before its replays."""
-    found: dict[str, int] = {}
-    for stage in work.stages:
-        for role in sorted(stage.sources, key=lambda name: (name != stage.target, name)):
-            found.setdefault(role, stage.index)
-    return found
-
-
 def parameters_of(spec: spec_pb2.PipelineSpec, base: Base | None, tokenizer: Tokenizer) -> int:
     """Parameters of the model that is trained."""
     if base is not None:
         files = base.folder / checkpoint.MODEL_FOLDER
         return parameter_count(files, read_config(files))
     return convert.model_config(spec, vocab_size=tokenizer.vocab_size).parameter_count()
-
-
-def _prepared_stage(
-    stage: control_pb2.PrepareStage, records: dict[tuple[int, str], dict[str, Any]], first: dict[str, int]
-) -> control_pb2.PreparedStage:
-    made = control_pb2.PreparedStage(index=stage.index)
-    for role in sorted(stage.sources):
-        own, frozen = records[stage.index, role], records[first[role], role]
-        made.shards.add(
-            name=role,
-            uri=own["uri"],
-            digest=own["digest"],
-            tokens=own["tokens"],
-            loss_tokens=own["loss_tokens"],
-            documents=own["documents"],
-            left_out=own["left_out"],
-        )
-        target = values_pb2.SET_ROLE_TARGET if role == stage.target else values_pb2.SET_ROLE_RETENTION
-        for part, use in (("control", values_pb2.SET_USE_CONTROL), ("report", values_pb2.SET_USE_REPORT)):
-            if part in frozen["sets"]:
-                digest, uri = frozen["sets"][part]
-                made.sets.add(name=role, uri=uri, digest=digest, role=target, use=use)
-    return made
-
-
-def _share_of_sets(records: Iterable[dict[str, Any]], which: str) -> dict[str, float]:
-    """Of each evaluation set, the share of its documents that stands in any of the run's training texts."""
-    documents: dict[str, int] = {}
-    found: dict[str, set[int]] = {}
-    for record in records:
-        for name, facts in record["overlap"].items():
-            documents[name] = facts["documents"]
-            found.setdefault(name, set()).update(facts[which])
-    return {name: len(found[name]) / count for name, count in documents.items() if count}
 
 
 def _sha256(content: list[Any]) -> str:
