@@ -4,6 +4,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from model.data.sources import SAMPLES
+from services.orchestrator.domain.spec.checks import SAMPLES as NAMED_SAMPLES
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("services", "model", "ui", "deploy")
 
@@ -117,3 +120,8 @@ def test_file_names_of_a_tokenizer_are_written_once() -> None:
 def test_pauses_between_tries_are_computed_in_one_place() -> None:
     waits = {"wait_exponential", "wait_random_exponential", "wait_fixed", "wait_incrementing", "retry_if_exception"}
     assert {path for path, tree in sources("services") if names(tree) & waits} == {"services/common/retry.py"}
+
+
+def test_samples_that_specs_may_name_are_those_that_there_are() -> None:
+    """Written in the domain too, which imports no torch core."""
+    assert NAMED_SAMPLES == SAMPLES
