@@ -11,8 +11,8 @@ data of the standard library that all parts of Retain share. The comments of the
     repeated                     tuple[T, ...]
     map                          Mapping[K, V]
     google.protobuf.Timestamp    Unix seconds as a float, in a field with `_s` behind its name
-    enum                         its values without their prefix; a zero whose comment is the name of another value
-                                 ("CONTROL.") is that value
+    enum                         its values without their prefix; UNSPECIFIED is false, as no value is, or, where its
+                                 comment is the name of another value ("CONTROL."), that value
 
 A class of `protos/retain/values/derived.py` becomes a base of the generated class of its name. `retain.mapper` goes
 between values and messages.
@@ -41,7 +41,7 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "retain"
 # Of the package, by hand: they lie beside the .proto files and are copied.
-WRITTEN = ("__init__.py", "py.typed", "mapper/__init__.py", "values/derived.py")
+WRITTEN = ("__init__.py", "py.typed", "mapper/__init__.py", "values/derived.py", "values/severity.py")
 
 _F = FieldDescriptorProto
 # Of each type of number and text its Python type and what it is by default.
@@ -187,6 +187,9 @@ class ValueModule:
         for place in places:
             yield f'    {names[place]} = "{zero if place == 0 else names[place]}"'
             yield from _docstring(self._comment(5, index, 2, place), "    ")
+        if zero == names[0]:
+            yield from ("", "    def __bool__(self) -> bool:", '        """False for UNSPECIFIED alone."""')
+            yield '        return self.name != "UNSPECIFIED"'
 
     def _message_after_its_parts(self, name: str, done: set[str]) -> Iterator[str]:
         if name in done:

@@ -80,14 +80,8 @@ def compared(run: Run) -> Compared:
         states = ", ".join(f"{stage.name} {stage.state}" for stage in run.stages)
         came = f"{run.id} with {states}; a run whose fine-tuning is complete, after another stage, is allowed"
         raise BadInput([Violation(field="RUN", description=came)])
-    data = run.resource["spec"]["stages"][done.index].get("data", {})
-    return Compared(
-        stage=done.name,
-        before=before,
-        after=done.accepted,
-        chat=str(data.get("chat", "")),
-        fields=dict(data.get("fields", {})),
-    )
+    data = run.spec.stages[done.index].data
+    return Compared(stage=done.name, before=before, after=done.accepted, chat=data.chat, fields=dict(data.fields))
 
 
 def _base(run: Run, stage: Stage) -> CheckpointRef | None:

@@ -77,11 +77,11 @@ def _tokens(stage: Stage) -> int:
 def _tell(client: "RetainClient", run: Run, console: Console) -> None:
     """The end of the story: progress, dual perplexity, decisions, report figures, samples, answers, places."""
     decisions = client.decisions(run.id)
-    thresholds = Thresholds.of_spec(run.resource["spec"])
+    thresholds = Thresholds.of_spec(run.spec)
     console.print()
     console.print(progress_table(of_run(run)))
     console.print(dual_table(dual_rows(client.history(run.id), decisions, thresholds)))
-    acted = [decision for decision in decisions if decision.verdict not in {"CONTINUE", ""}]
+    acted = [decision for decision in decisions if decision.verdict and decision.verdict != "CONTINUE"]
     console.print(decisions_table(acted))
     _report(run, thresholds, console)
     _samples(client, run, console)

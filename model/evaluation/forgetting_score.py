@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import BadConfig
+from retain.values.severity import SUSPICIOUS_BELOW, doubt_of, severity_of, within_floor
 
 MIN_UNITS = 50  # with fewer, the percentiles of a bootstrap say little, so no interval is given at all
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-SUSPICIOUS_BELOW = -0.5  # half the perplexity gone without training on the text: rather a broken baseline
 _CHUNK_CELLS = 4_000_000  # resamples are drawn in slices of at most so many counts (32 MB)
 
 
@@ -64,23 +64,11 @@ class Thresholds:
         `floor_ratio`: the noise floor of the gauge, where it is known."""
         if within_floor(ratio, floor_ratio):
             return Severity.UNRESOLVED
-        if not math.isfinite(ratio) or ratio >= self.stop:
-            return Severity.STOP
-        if ratio >= self.action:
-            return Severity.ACTION
-        return Severity.MINOR if ratio >= self.minor else Severity.OK
+        return Severity[severity_of(ratio, minor=self.minor, action=self.action, stop=self.stop)]
 
     def doubt(self, ratio: float) -> Doubt:
         """Whether a score is too good to be true. What is not finite is no doubt but a stop."""
-        if not math.isfinite(ratio) or ratio >= self.suspicious_below:
-            return Doubt.NONE
-        return Doubt.IMPOSSIBLE if ratio < -1.0 else Doubt.SUSPICIOUS
-
-
-def within_floor(ratio: float, floor_ratio: float | None) -> bool:
-    """Whether a score is not resolved: no further from 0 than the noise floor of the gauge. Never where no floor is
-    known, and never for what is not a number."""
-    return floor_ratio is not None and math.isfinite(ratio) and abs(ratio) <= floor_ratio
+        return Doubt[doubt_of(ratio, suspicious_below=self.suspicious_below)]
 
 
 def perplexity(nats: float, tokens: int) -> float:

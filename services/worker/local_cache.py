@@ -23,15 +23,16 @@ from model.errors import RetainModelError
 from model.tokenization.tokenizer import Tokenizer
 from retain.types.v1 import values_pb2
 from services.common.cache.content_cache import ContentCache, Lease
+from services.common.cache.fetch import twice
 from services.common.errors import Corrupt, InvalidInput, NotFound, Violation
 from services.common.logging import get_logger
+from services.common.store.layout import DAMAGED
 from services.common.store.object_store import ObjectStore, get_folder, key_of
-from services.worker.attempt.damage import DAMAGED, DamagedCheckpoint, DamagedData
+from services.worker.attempt.damage import DamagedCheckpoint, DamagedData
 
 log = get_logger(__name__)
 
 KEPT_CHECKPOINTS = 6
-FETCHES = 2
 # Share of the file system that the cache may fill when RETAIN_CACHE_BYTES does not say.
 SHARE_OF_DISK = 0.25
 BROKEN = (RetainModelError, Corrupt, NotFound, InvalidInput)
@@ -93,7 +94,9 @@ class LocalCache:
 
         def fetch(folder: Path) -> None:
             try:
-                twice(lambda: checkpoint.fetch(download, folder, ref.manifest_sha256, beat=self.content.work_done))
+                twice(
+                    lambda: checkpoint.fetch(download, folder, ref.manifest_sha256, beat=self.content.work_done), BROKEN
+                )
             except BROKEN as error:
                 if isinstance(error, NotFound) and error.reason == "NO_BUCKET":
                     raise
@@ -139,7 +142,7 @@ class LocalCache:
 
         def fetch(arriving: Path) -> None:
             try:
-                twice(lambda: bring(arriving))
+                twice(lambda: bring(arriving), BROKEN)
             except BROKEN as error:
                 if isinstance(error, NotFound) and error.reason == "NO_BUCKET":
                     raise
@@ -153,18 +156,6 @@ class LocalCache:
     def _keep(self, lease: Lease) -> Path:
         self._leases.append(lease)
         return lease.path
-
-
-def twice(fetch: Callable[[], object]) -> None:
-    """Fetch, and once more when what came was broken."""
-    for tries_left in reversed(range(FETCHES)):
-        try:
-            fetch()
-            return
-        except BROKEN as error:
-            if not tries_left:
-                raise
-            log.warning("what came from the store is broken and fetched once more", error=str(error))
 
 
 def default_max_bytes(root: Path) -> int:

@@ -2,20 +2,30 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+from model.checkpointing import checkpoint
+from model.data import shards
 from model.data.sources import SAMPLES
+from services.common.store import layout
 from services.orchestrator.domain.spec.checks import SAMPLES as NAMED_SAMPLES
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("services", "model", "ui", "deploy")
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A module, read once for all tests here."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def sources(*folders: str) -> Iterator[tuple[str, ast.Module]]:
     """Every module of ours by its path below the root, without generated code."""
     for folder in folders or FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+            yield str(path.relative_to(ROOT)), parsed(path)
 
 
 def called(tree: ast.Module) -> set[str]:
@@ -125,3 +135,48 @@ def test_pauses_between_tries_are_computed_in_one_place() -> None:
 def test_samples_that_specs_may_name_are_those_that_there_are() -> None:
     """Written in the domain too, which imports no torch core."""
     assert NAMED_SAMPLES == SAMPLES
+
+
+def test_a_score_becomes_minor_in_one_place() -> None:
+    """The gate, the detector, command and panel ask it; the numbers of a doubtful score stand there too."""
+
+    def graded(tree: ast.Module) -> bool:
+        chosen = [node.body for node in ast.walk(tree) if isinstance(node, ast.IfExp)]
+        return any(
+            (isinstance(one, ast.Constant) and one.value == "MINOR")
+            or (isinstance(one, ast.Attribute) and one.attr == "MINOR")
+            for one in chosen
+        )
+
+    def bounded(tree: ast.Module) -> bool:
+        targets = [(node.targets, node.value) for node in tree.body if isinstance(node, ast.Assign)]
+        names = {one.id for found, _ in targets for one in found if isinstance(one, ast.Name)}
+        return bool(names & {"SUSPICIOUS_BELOW", "LEAST_RATIO"})
+
+    everywhere = (*FOLDERS, "protos/retain")
+    home = "protos/retain/values/severity.py"
+    assert {path for path, tree in sources(*everywhere) if graded(tree)} == {home}
+    assert {path for path, tree in sources(*everywhere) if bounded(tree)} == {home}
+
+
+def test_the_worst_of_scores_is_told_in_one_place() -> None:
+    """A score that is no number must not hide behind one, nor one that is not resolved stand before one that is."""
+    asking = {path for path, tree in sources(*FOLDERS, "protos/retain") if "badness_of" in called(tree)}
+    assert asking == {"services/orchestrator/domain/policy/gate.py", "ui/render/perplexity_table.py"}
+
+
+def test_the_manifest_is_named_once_on_each_side() -> None:
+    """The torch core, which writes it, and the services that may not import it."""
+    found = {
+        path
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value == "manifest.json"
+    }
+    assert found == {"model/checkpointing/checkpoint.py", "services/common/store/layout.py"}
+    assert (layout.MANIFEST, layout.META) == (checkpoint.MANIFEST, shards.META)
+
+
+def test_what_came_broken_is_fetched_again_by_one_rule() -> None:
+    asking = {path for path, tree in sources("services") if "twice" in called(tree)}
+    assert asking == {"services/worker/local_cache.py", "services/evaluator/adapters/measuring/verified_files.py"}

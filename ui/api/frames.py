@@ -4,6 +4,7 @@ Times are UTC. What was not measured is NaN. pandas is imported here only, when 
 """
 
 from collections.abc import Iterable, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from ui.client.views import Checkpoint, Decision, ForgettingRecord, ForgettingScore, SetResult
@@ -156,7 +157,8 @@ def _score_of(scores: Sequence[ForgettingScore], result: SetResult) -> Forgettin
 
 def _same(view: Any, columns: dict[str, str], **others: Any) -> dict[str, Any]:
     """Columns by the view's attributes of the same names, besides the others that are given."""
-    return {name: others[name] if name in others else getattr(view, name) for name in columns}
+    found = {name: others[name] if name in others else getattr(view, name) for name in columns}
+    return {name: "" if isinstance(value, Enum) and not value else value for name, value in found.items()}
 
 
 def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> "pd.DataFrame":

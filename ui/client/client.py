@@ -5,11 +5,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
+from retain import mapper
 from retain.orchestrator.v1 import checkpoint_service_pb2 as checkpoint_pb
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2 as orchestrator_pb
@@ -206,7 +208,9 @@ class RetainClient:
         request = checkpoint_pb.ExportCheckpointRequest(
             checkpoint_id=checkpoint_id, with_training_state=with_training_state
         )
-        return to_view(views.Export, self._call(self._checkpoints.ExportCheckpoint, request))
+        response = self._call(self._checkpoints.ExportCheckpoint, request)
+        found = to_view(views.Export, response)
+        return replace(found, checkpoint=to_view(views.Checkpoint, response.checkpoint))
 
     def collect_garbage(self, *, dry_run: bool, older_than_s: int = 0) -> views.Garbage:
         """What nothing in the store refers to: listed, or deleted. 0: what is older than a day."""
@@ -222,7 +226,7 @@ class RetainClient:
 
     def sample(self, checkpoint: views.CheckpointRef, prompt: str, **options: Any) -> Iterator[str]:
         """Text that continues the prompt, piece by piece; options as in `EvaluatorClient.sample`."""
-        reference = values_pb2.CheckpointRef(**vars(checkpoint))
+        reference = mapper.to_message(checkpoint, values_pb2.CheckpointRef)
         return self.evaluator.sample(reference, prompt, **options)
 
     # --- how calls are made

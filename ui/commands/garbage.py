@@ -7,7 +7,7 @@ import typer
 
 from ui.client import connect
 from ui.client.errors import EXIT_BAD_INPUT
-from ui.commands.output import JsonFlag, console, emit, say
+from ui.commands.output import JsonFlag, console, emit, plain, say
 from ui.render import formatting
 
 _AGE = re.compile(r"(?P<number>\d{1,9})(?P<unit>[smhd])")
@@ -31,7 +31,10 @@ def gc(
     with connect() as client:
         found = client.collect_garbage(dry_run=not yes, older_than_s=seconds_of(older_than))
     if json:
-        emit(found)
+        from ui.client.views import moment
+
+        items = [plain(item) | {"update_time": moment(item.update_time_s)} for item in found.items]
+        emit({**plain(found), "items": items})
         return
     if found.items:
         console().print(garbage_table(found))

@@ -69,7 +69,7 @@ def history(
     from ui.render.severity import Thresholds
     from ui.render.tables import dual_table
 
-    out, thresholds = console(), Thresholds.of_spec(run.resource["spec"])
+    out, thresholds = console(), Thresholds.of_spec(run.spec)
     rows = dual_rows(records, made, thresholds)
     out.print(dual_table(rows))
     for row in rows:

@@ -3,16 +3,18 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ui.client import connect
 from ui.client.address import home_folder
 from ui.client.errors import EXIT_BAD_INPUT, EXIT_FAILED
-from ui.client.views import Checkpoint
-from ui.commands.output import JsonFlag, console, emit, say
+from ui.commands.output import JsonFlag, console, emit, plain, say
 from ui.extras import require
+
+if TYPE_CHECKING:
+    from retain.values import Checkpoint
 
 ModelArgument = Annotated[
     str,
@@ -159,9 +161,9 @@ def sample(
     _child("model.cli.generate", arguments)
 
 
-def _named(row: Checkpoint) -> dict[str, Any]:
+def _named(row: "Checkpoint") -> dict[str, Any]:
     """The lineage row with the short names that scripts rely on."""
-    return {"checkpoint": row.id, "digest": row.ref.manifest_sha256, **row.resource}
+    return {"checkpoint": row.id, "digest": row.ref.manifest_sha256, **plain(row)}
 
 
 def _local_model(model: str) -> Path:

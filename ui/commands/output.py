@@ -8,6 +8,7 @@ import dataclasses
 import json
 import sys
 from datetime import datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,7 +55,7 @@ def plain(value: Any) -> Any:
     """Data classes, tuples and times as JSON can hold them; a view's `resource` stands for itself."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         resource = getattr(value, "resource", None)
-        if resource is not None:
+        if resource:
             return resource
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -65,6 +66,8 @@ def plain(value: Any) -> Any:
         return "NaN"
     if isinstance(value, float) and value in {float("inf"), float("-inf")}:
         return "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Enum):
+        return str(value) if value else ""  # UNSPECIFIED is nothing to read
     return value.isoformat() if isinstance(value, datetime) else value
 
 

@@ -6,11 +6,11 @@ import typer
 
 from ui.client import BadInput, ClientError, Violation, connect
 from ui.client.errors import EXIT_BAD_INPUT, EXIT_FAILED, MissingExtra
-from ui.client.views import Plan, Run
 from ui.commands.output import JsonFlag, RunArgument, console, emit, messages, plain, say, show_violations
 
 if TYPE_CHECKING:
     from ui.client.client import RetainClient
+    from ui.client.views import Plan, Run
     from ui.local.preflight import LocalCheck
 
 SpecArgument = Annotated[
@@ -68,7 +68,7 @@ def _looked_at(tree: dict[str, Any], spec: str, *, sent: bool) -> tuple["LocalCh
         return LocalCheck(violations=error.violations), error.message
 
 
-def _judged(tree: dict[str, Any], local: "LocalCheck") -> tuple[Plan | None, tuple[Violation, ...]]:
+def _judged(tree: dict[str, Any], local: "LocalCheck") -> tuple["Plan | None", tuple[Violation, ...]]:
     """The server's plan, and all faults. What is at fault here is told also when the server does not answer."""
     try:
         with connect() as client:
@@ -137,7 +137,7 @@ def watch(run_id: RunArgument, json: JsonFlag = False) -> None:
         _finish(_follow(client, run_id, json), json)
 
 
-def _follow(client: "RetainClient", run_id: str, json: bool) -> Run:
+def _follow(client: "RetainClient", run_id: str, json: bool) -> "Run":
     from ui.interrupt import insistent
     from ui.render.follow import follow, view_for
 
@@ -151,7 +151,7 @@ def _follow(client: "RetainClient", run_id: str, json: bool) -> Run:
         raise typer.Exit(0) from None
 
 
-def _finish(run_: Run, json: bool) -> None:
+def _finish(run_: "Run", json: bool) -> None:
     from ui.render.follow import exit_code, outcome_line
     from ui.render.progress_table import of_run
     from ui.render.tables import progress_table
@@ -164,7 +164,7 @@ def _finish(run_: Run, json: bool) -> None:
     raise typer.Exit(exit_code(run_))
 
 
-def _summary(run_: Run) -> dict[str, Any]:
+def _summary(run_: "Run") -> dict[str, Any]:
     stages = [
         {
             "name": stage.name,
@@ -227,10 +227,10 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
     out.print(f"{found.name}, created {formatting.moment(found.create_time)}", highlight=False)
     out.print(progress_table(of_run(found)))
     out.print(stages_table(found))
-    kept = kept_rows(found.stages, Thresholds.of_spec(found.resource["spec"]))
+    kept = kept_rows(found.stages, Thresholds.of_spec(found.spec))
     if kept:
         out.print(kept_table(kept))
-    for line in data_lines(found.resource):
+    for line in data_lines(found.status):
         out.print(line, soft_wrap=True, highlight=False)
     if made:
         out.print(decisions_table(made))
@@ -289,7 +289,7 @@ def delete(run_id: RunArgument, etag: EtagOption = "", json: JsonFlag = False) -
     emit({"deleted": run_id}) if json else say(f"run {run_id} is deleted")
 
 
-def _changed(run_: Run, json: bool) -> None:
+def _changed(run_: "Run", json: bool) -> None:
     from ui.render.follow import outcome_line
 
     emit(run_) if json else console().print(outcome_line(run_), soft_wrap=True, highlight=False)

@@ -1,10 +1,10 @@
 """The dual-perplexity table: at each boundary how well the model does on what it learns and on what it must keep."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ui.client.views import Decision, ForgettingRecord, ForgettingScore, SetResult
+from retain.values.severity import badness_of
+from ui.client.views import Decision, ForgettingRecord, SetResult
 from ui.render.severity import Thresholds
 
 BASE = "BASE"  # in place of a verdict: nothing was decided about the base before training
@@ -36,7 +36,7 @@ def dual_rows(
     history: Sequence[ForgettingRecord], decisions: Sequence[Decision], thresholds: Thresholds
 ) -> list[DualRow]:
     """Rows in the order of the measurements; the verdict is that of the decision on the same checkpoint."""
-    verdicts = {(d.stage, d.attempt, d.step): d.verdict for d in decisions if d.actor in {"", "gate"}}
+    verdicts = {(d.stage, d.attempt, d.step): d.verdict or "" for d in decisions if d.actor in {"", "gate"}}
     rows = []
     for record in history:
         control = [result for result in record.results if result.set.use != "REPORT"]
@@ -44,7 +44,7 @@ def dual_rows(
         general = _first(control, lambda result: result.set.name == "general")
         scores = [score for score in record.scores if score.use != "REPORT" and not score.shown_only]
         # A score that is not finite is the worst of all: max() alone would let it hide behind a number.
-        worst = max(scores, key=_badness, default=None)
+        worst = max(scores, key=lambda score: badness_of(score.ratio, score.floor_ratio), default=None)
         ratio = worst.ratio if worst else None
         rows.append(
             DualRow(
@@ -65,14 +65,6 @@ def dual_rows(
             )
         )
     return rows
-
-
-def _badness(score: ForgettingScore) -> float:
-    """How bad a score is beside others, as the gate counts: one that is not finite is the worst, one that is not
-    resolved counts as 0."""
-    if not math.isfinite(score.ratio):
-        return math.inf
-    return score.ratio if score.resolved else 0.0
 
 
 def _first(results: Sequence[SetResult], wanted: Callable[[SetResult], bool]) -> SetResult | None:

@@ -37,7 +37,7 @@ def of_run(run: Run) -> list[ProgressRow]:
     return [
         ProgressRow(
             kind=stage.kind,
-            domain=stage.domain,
+            domain=stage.domain or "",
             checkpoints=stage.checkpoints,
             latest=stage.latest.short_name if stage.latest else None,
             status=stage.state,
@@ -57,14 +57,19 @@ def of_house(checkpoints: Sequence[Checkpoint], runs: Sequence[Run]) -> list[Pro
         "MIDTRAIN": "PRETRAIN" in accepted or any(not checkpoint.run_id for checkpoint in counted),
         "FINETUNE": bool(accepted & {"PRETRAIN", "MIDTRAIN"}) or any(not checkpoint.run_id for checkpoint in counted),
     }
-    busy = {(stage.kind, stage.domain): stage.state for run in runs if not run.is_terminal for stage in run.stages}
+    busy = {
+        (str(stage.kind), stage.domain or ""): str(stage.state)
+        for run in runs
+        if not run.is_terminal
+        for stage in run.stages
+    }
     rows = []
     for kind in TITLES:
         domains = sorted(
-            {c.domain for c in counted if c.kind == kind} | {domain for k, domain in busy if k == kind}
+            {c.domain or "" for c in counted if c.kind == kind} | {domain for k, domain in busy if k == kind}
         ) or [""]
         for domain in domains:
-            own = [c for c in counted if (c.kind, c.domain) == (kind, domain)]
+            own = [c for c in counted if (c.kind, c.domain or "") == (kind, domain)]
             if busy.get((kind, domain)) in {"RUNNING", "SUSPENDED"}:
                 status = busy[kind, domain]
             elif any(c.state == "ACCEPTED" for c in own):

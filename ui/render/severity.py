@@ -4,11 +4,11 @@ Below a bound a score is too good to be true, and is marked as that in place of 
 a score has neither verdict nor colour.
 """
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from retain.values import PipelineSpec
+from retain.values.severity import SUSPICIOUS_BELOW, doubt_of, severity_of, within_floor
+from ui.client.errors import BadInput, Violation
 from ui.client.views import Decision, ForgettingScore, Stage
 
 
@@ -36,11 +36,8 @@ MARKS = {
 
 def mark_of(decision: Decision) -> Mark:
     """The mark of a decision; a score that is too good to be true is never shown as OK."""
-    praised = decision.suspicious and decision.severity in {"OK", "MINOR", "UNRESOLVED", ""}
-    return MARKS["SUSPICIOUS" if praised else decision.severity]
-
-
-SUSPICIOUS_BELOW = -0.5  # of specs that were stored before they said it
+    praised = decision.suspicious and decision.severity not in {"ACTION", "STOP"}
+    return MARKS["SUSPICIOUS" if praised else decision.severity or ""]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +51,14 @@ class Thresholds:
     suspicious_below: float = SUSPICIOUS_BELOW
 
     @classmethod
-    def of_spec(cls, spec: Mapping[str, Any]) -> "Thresholds":
-        """Those of a run's spec; the server filled every default in."""
-        forgetting = spec.get("forgetting", {})
-        return cls(
-            minor=float(forgetting["minor"]),
-            action=float(forgetting["action"]),
-            stop=float(forgetting["stop"]),
-            suspicious_below=float(forgetting.get("suspicious_below") or SUSPICIOUS_BELOW),
-        )
+    def of_spec(cls, spec: PipelineSpec) -> "Thresholds":
+        """Those of a run's spec; the server filled every default in. Raises BadInput for a spec without them."""
+        said = spec.forgetting
+        if said.minor is None or said.action is None or said.stop is None:
+            what = f"came {said.minor}, {said.action}, {said.stop}; numbers for minor, action and stop are allowed"
+            raise BadInput([Violation(field="forgetting", description=what)])
+        below = said.suspicious_below or SUSPICIOUS_BELOW  # specs that were stored before they said it
+        return cls(minor=said.minor, action=said.action, stop=said.stop, suspicious_below=below)
 
     def severity(self, ratio: float | None, floor_ratio: float | None = None) -> str:
         """Severity of a score; UNRESOLVED within the noise floor, where it is known. What is not a number is STOP: it
@@ -70,15 +66,10 @@ class Thresholds:
         empty string."""
         if ratio is None:
             return ""
-        if floor_ratio is not None and math.isfinite(ratio) and abs(ratio) <= floor_ratio:
+        if within_floor(ratio, floor_ratio):
             return "UNRESOLVED"
-        if not math.isfinite(ratio) or ratio >= self.stop:
-            return "STOP"
-        if ratio >= self.action:
-            return "ACTION"
-        if ratio < self.suspicious_below or ratio < -1.0:
-            return "IMPOSSIBLE" if ratio < -1.0 else "SUSPICIOUS"
-        return "MINOR" if ratio >= self.minor else "OK"
+        doubt = doubt_of(ratio, suspicious_below=self.suspicious_below)
+        return severity_of(ratio, minor=self.minor, action=self.action, stop=self.stop) if doubt == "NONE" else doubt
 
     def of_score(self, score: ForgettingScore) -> str:
         """Severity of a score with its floor; none of one that decides nothing."""

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ui.answers import Answer
-from ui.client.views import Checkpoint, Decision, Garbage, Plan, PlannedStage, Run, Stage
+from ui.client.views import Checkpoint, Decision, Garbage, Plan, PlannedStage, Run, Stage, moment
 from ui.render import formatting
 from ui.render.kept import KeptRow
 from ui.render.perplexity_table import DualRow
@@ -335,7 +335,7 @@ def garbage_table(garbage: Garbage) -> Table:
             where,
             str(item.objects),
             formatting.file_size(item.bytes),
-            formatting.moment(item.update_time),
+            formatting.moment(moment(item.update_time_s)),
             item.reason,
         )
     return table

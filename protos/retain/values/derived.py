@@ -7,6 +7,8 @@ Pure and of the standard library alone. The fields that a class reads are named 
 import math
 from typing import TYPE_CHECKING
 
+from retain.values.severity import within_floor
+
 if TYPE_CHECKING:
     from retain.values import spec
 
@@ -24,6 +26,18 @@ class StageSpec:
         if self.kind == "MIDTRAIN":
             return f"midtrain/{self.domain.lower()}"
         return self.kind.lower()
+
+
+class CheckpointRef:
+    """Of a reference to a checkpoint."""
+
+    if TYPE_CHECKING:
+        uri: str
+
+    @property
+    def short_name(self) -> str:
+        """`attempt-1/step-000000120` of the URI: what tells the checkpoints of one stage apart."""
+        return "/".join(self.uri.rstrip("/").split("/")[-2:])
 
 
 class SetResult:
@@ -50,7 +64,7 @@ class ForgettingScore:
     @property
     def resolved(self) -> bool:
         """Whether the gauge can tell the score from 0; what is not finite, or has no floor, always is."""
-        return self.floor_ratio is None or not self.finite or abs(self.ratio) > self.floor_ratio
+        return not within_floor(self.ratio, self.floor_ratio)
 
     @property
     def resolved_ratio(self) -> float:

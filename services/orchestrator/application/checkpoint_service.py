@@ -10,6 +10,7 @@ from typing import Any
 from retain.values import CheckpointRef, CreateUploadResponse, Domain, ExportedFile, StageKind
 from services.common.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, NotFound, Violation
+from services.common.store.layout import MANIFEST
 from services.common.store.object_store import ObjectStore, key_of, s3_uri
 from services.orchestrator.application.ports import Page, Upload
 from services.orchestrator.application.run_store import RunStore
@@ -20,7 +21,6 @@ from services.orchestrator.domain.spec.huggingface import faults_of_config, faul
 URL_LIVES_S = 3600
 STORE_LIMIT_S = 120.0  # checking an import looks at every file of it
 LARGEST_CONFIG_BYTES = 1_000_000
-MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1  # as model/checkpointing/checkpoint.py writes and reads it
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")

@@ -22,6 +22,7 @@ from typing import Any
 from services.common.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, NotFound, RetainError, Unavailable
 from services.common.logging import get_logger
+from services.common.store.layout import MARKERS
 from services.common.store.object_store import ObjectInfo, ObjectStore
 from services.orchestrator.application.ports import EvaluatorPort, GarbageMeter
 from services.orchestrator.application.run_store import RunStore
@@ -43,7 +44,6 @@ ITEM_LIMIT_S = 300.0  # listing it, and a last call in its retries, come on top
 FAILURES_ALLOWED = 5
 LARGEST_RECIPE_BYTES = 1_000_000
 BELONGS_KEY = "installation"
-MARKERS = ("manifest.json", "meta.json", "tokenizer.json")  # written last: without it the rest passes for nothing
 KEPT_BY_EVALUATOR = (GarbageKind.HISTORY, GarbageKind.EVALUATION)
 
 

@@ -14,6 +14,7 @@ from services.common.errors import (
     Unavailable,
 )
 from services.common.logging import get_logger
+from services.common.store.layout import MANIFEST
 from services.common.store.object_store import ObjectStore, key_of
 from services.orchestrator.application.ports import (
     RECORDS,
@@ -45,7 +46,6 @@ EVALUATION_POLL_S = 0.25
 EVALUATION_LIMIT_S = 900.0  # a question that has no answer by then is asked again, which is said
 JOB_CALL_LIMIT_S = 60.0
 FILES_LIMIT_S = 900.0  # thousands of files may have to be deleted one by one
-MANIFEST = "manifest.json"
 
 
 class CommandExecutor:

@@ -3,9 +3,6 @@
 from retain.types.v1 import values_pb2
 from services.common.errors import CheckpointDamaged, Corrupt
 
-# Beside the files of prepared data: they are broken, whoever prepares next writes them again.
-DAMAGED = ".damaged"
-
 
 class DamagedCheckpoint(CheckpointDamaged):
     """A checkpoint whose files are not those of its manifest, or whose manifest is not the registered one. Another

@@ -41,9 +41,10 @@ from retain.types.v1 import spec_pb2, values_pb2
 from services.common.cache.disk_space import when_there_is_room
 from services.common.errors import Stale
 from services.common.logging import get_logger
+from services.common.store.layout import DAMAGED, META, TOKENIZER
 from services.common.store.object_store import ObjectStore, put_folder, s3_uri
 from services.worker.attempt import convert
-from services.worker.attempt.damage import DAMAGED, DamagedData
+from services.worker.attempt.damage import DamagedData
 from services.worker.attempt.streams import measure_length
 from services.worker.leaving import Leaving
 from services.worker.local_cache import LocalCache
@@ -254,7 +255,7 @@ class PrepareRunner:
         keys = [f"prepared/{known['digest']}", *(f"evalsets/{digest}" for digest, _ in known["sets"].values())]
         return all(self._whole(key) for key in keys)
 
-    def _whole(self, key: str, marker: str = "meta.json") -> bool:
+    def _whole(self, key: str, marker: str = META) -> bool:
         there = self._store.stat(f"{key}/{marker}") is not None
         return there and self._store.stat(f"{key}/{DAMAGED}") is None
 
@@ -312,7 +313,7 @@ class PrepareRunner:
         }
 
     def _put_once(self, folder: Path, key: str) -> None:
-        self._put_folder(folder, key, marker="meta.json")
+        self._put_folder(folder, key, marker=META)
 
     def _put_folder(self, folder: Path, key: str, *, marker: str) -> None:
         if not self._whole(key, marker):
@@ -324,7 +325,7 @@ class PrepareRunner:
         key = f"tokenizers/{tokenizer.fingerprint}"
         with self._cache.work_folder() as folder:
             tokenizer.save(folder)
-            self._put_folder(folder, key, marker="tokenizer.json")
+            self._put_folder(folder, key, marker=TOKENIZER)
         return values_pb2.PreparedFolder(name="tokenizer", uri=s3_uri(self._store, key), digest=tokenizer.fingerprint)
 
     def _read(self, key: str) -> dict[str, Any] | None:

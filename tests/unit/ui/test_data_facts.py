@@ -1,9 +1,9 @@
 """What `retain show` says of a run's data."""
 
-from google.protobuf.json_format import MessageToDict
-
 from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.types.v1 import values_pb2
+from ui.client.convert import to_view
+from ui.client.views import RunStatus
 from ui.render.data_facts import data_lines
 
 
@@ -16,7 +16,7 @@ def test_what_is_known_of_the_data_is_said() -> None:
     run.status.stages.add(name="pretrain", passes=values_pb2.Passes(least=1, median=4, most=5))
     run.status.stages.add(name="finetune", passes=values_pb2.Passes(least=3, median=3, most=3))
     run.status.stages.add(name="midtrain/code")
-    assert data_lines(MessageToDict(run, preserving_proto_field_name=True)) == [
+    assert data_lines(to_view(RunStatus, run.status)) == [
         "left out of training, because they hold text of an evaluation set: 1,234 documents of general",
         "evaluation documents that stand in training text word for word: 12.5% of code/report",
         "evaluation documents that nearly stand there: 25.0% of code/report",
@@ -26,5 +26,4 @@ def test_what_is_known_of_the_data_is_said() -> None:
 
 
 def test_nothing_is_said_before_anything_is_known() -> None:
-    assert data_lines({}) == []
-    assert data_lines(MessageToDict(resources.PipelineRun(), preserving_proto_field_name=True)) == []
+    assert data_lines(RunStatus()) == []

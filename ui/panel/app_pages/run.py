@@ -132,7 +132,7 @@ def page(run_id: str, refreshing: bool) -> None:
     if run.status.waiting_for:
         st.info(f"Waits for: {as_text(run.status.waiting_for)}", icon=":material/hourglass_top:")
     _buttons(run)
-    thresholds = Thresholds.of_spec(run.resource["spec"])
+    thresholds = Thresholds.of_spec(run.spec)
     rows = dual_rows(snapshot.history, snapshot.decisions, thresholds)
     run_view.stages(run, thresholds)
     run_view.charts(run, rows, thresholds)

@@ -26,6 +26,10 @@ class EvaluationState(derived.EvaluationState, StrEnum):
     FAILED = "FAILED"
     """Could not be measured: `error` says why."""
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Baseline:

@@ -43,6 +43,10 @@ class RunState(derived.RunState, StrEnum):
     CANCELLED = "CANCELLED"
     """Ended by a user."""
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 class StageState(StrEnum):
     """State of a stage.
@@ -66,6 +70,10 @@ class StageState(StrEnum):
     FAILED = "FAILED"
     """Ended without an accepted checkpoint."""
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 class StagePhase(StrEnum):
     """What a worker group is doing."""
@@ -82,6 +90,10 @@ class StagePhase(StrEnum):
     """Writes a checkpoint."""
     WAITING = "WAITING"
     """Waits for a verdict."""
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
 
 
 class Verdict(StrEnum):
@@ -104,6 +116,10 @@ class Verdict(StrEnum):
     report sets, and then accepted or not. Workers never hear it: they wait for what follows.
     """
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 class Severity(StrEnum):
     """How bad a score is."""
@@ -120,6 +136,10 @@ class Severity(StrEnum):
     """From stop, or not finite: go back."""
     UNRESOLVED = "UNRESOLVED"
     """Within the noise floor of the gauge: no verdict on what was forgotten."""
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
 
 
 class CheckpointState(derived.CheckpointState, StrEnum):
@@ -139,6 +159,10 @@ class CheckpointState(derived.CheckpointState, StrEnum):
     """Its files are being deleted: no rule chooses it any more."""
     DAMAGED = "DAMAGED"
     """Set aside: its files are not those of its manifest, or a person voided it; `message` says which."""
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

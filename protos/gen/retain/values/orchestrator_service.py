@@ -20,6 +20,10 @@ class ApproveAction(StrEnum):
     CONTINUE = "CONTINUE"
     """One more retry."""
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CreatePipelineRunRequest:

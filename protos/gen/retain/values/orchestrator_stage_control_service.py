@@ -27,6 +27,10 @@ class EndOutcome(StrEnum):
     attempt goes on. Not counted as a retry or a restart.
     """
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BeginAttemptRequest:

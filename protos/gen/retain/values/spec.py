@@ -19,6 +19,10 @@ class StageKind(StrEnum):
     FINETUNE = "FINETUNE"
     """Conversations, on top of a pre- or mid-trained model."""
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 class Domain(StrEnum):
     """The domain of a mid-training."""
@@ -31,6 +35,10 @@ class Domain(StrEnum):
     """Mathematics."""
     SCIENCE = "SCIENCE"
     """Scientific text."""
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
 
 
 class ScheduleKind(StrEnum):
@@ -47,6 +55,10 @@ class ScheduleKind(StrEnum):
     CONSTANT = "CONSTANT"
     """Warm-up, then constant."""
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 class CurriculumStrategy(StrEnum):
     """How difficulty is used."""
@@ -62,6 +74,10 @@ class CurriculumStrategy(StrEnum):
     RANDOM = "RANDOM"
     """The control: the same documents in random order."""
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 class Controller(StrEnum):
     """Who chooses the replay share."""
@@ -72,6 +88,10 @@ class Controller(StrEnum):
     """Acts when a threshold is crossed."""
     ANTICIPATE = "ANTICIPATE"
     """Predicts the forgetting at the stage's end and chooses the smallest share that keeps the budget."""
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
 
 
 class StopOn(StrEnum):
@@ -86,6 +106,10 @@ class StopOn(StrEnum):
     projected, the raw score is compared with three times `stop`, as before `settle`; whatever is projected, a raw score
     at or over five times `stop` acts (`projected_ceiling_factor`).
     """
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
 
 
 class GaugeKind(StrEnum):
@@ -102,6 +126,10 @@ class GaugeKind(StrEnum):
     CONVERSATION = "CONVERSATION"
     """Dialogues in plain text."""
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 class Precision(StrEnum):
     """Type of the numbers that products and activations are computed in; weights and optimizer stay in fp32."""
@@ -112,6 +140,10 @@ class Precision(StrEnum):
     """32 bits."""
     BF16 = "BF16"
     """16 bits, with the range of 32."""
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,10 @@ class SetRole(StrEnum):
     RETENTION = "RETENTION"
     """What the model must keep."""
 
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
 
 class SetUse(StrEnum):
     """Who looks at a set."""
@@ -29,7 +33,7 @@ class SetUse(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CheckpointRef:
+class CheckpointRef(derived.CheckpointRef):
     """Names one checkpoint and the bytes that it must have."""
 
     uri: str = ""

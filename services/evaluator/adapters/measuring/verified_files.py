@@ -15,13 +15,12 @@ from model.data.eval_set import EvalSet
 from model.errors import RetainModelError
 from retain.values import CheckpointRef, EvalSetRef
 from services.common.cache.content_cache import ContentCache
+from services.common.cache.fetch import twice
 from services.common.errors import CheckpointDamaged, Corrupt, NotFound, Unavailable
 from services.common.heart import beat
-from services.common.logging import get_logger
 from services.common.store.object_store import ObjectStore, get_folder, key_of
 
 MODEL_PREFIX = f"{files.MODEL_FOLDER}/"
-log = get_logger(__name__)
 
 
 class VerifiedFiles:
@@ -37,13 +36,7 @@ class VerifiedFiles:
         until the end of the block."""
 
         def fetch(folder: Path) -> None:
-            try:
-                self._fetch(ref, folder)
-            except CheckpointDamaged as error:
-                # A disk or a cable may have lost a bit on the way: what is damaged in the store is so twice.
-                log.warning("a checkpoint did not arrive as it is to be; once more", uri=ref.uri, error=error.message)
-                shutil.rmtree(folder / files.MODEL_FOLDER, ignore_errors=True)
-                self._fetch(ref, folder)
+            twice(lambda: self._fetch(ref, folder), (CheckpointDamaged,))
 
         def verify(folder: Path) -> None:
             manifest = read_manifest(folder, ref)
@@ -81,6 +74,7 @@ class VerifiedFiles:
 
     def _fetch(self, ref: CheckpointRef, folder: Path) -> None:
         key = key_of(self._store, ref.uri)
+        shutil.rmtree(folder / files.MODEL_FOLDER, ignore_errors=True)  # what an earlier try brought
 
         def download(name: str, path: Path) -> None:
             beat(f"downloading {ref.uri}/{name}")

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from retain.values import ForgettingScore, Severity, Verdict
+from retain.values.severity import badness_of
 from services.orchestrator.domain.policy.limits import LEAST_RATIO, Limits
 
 IMPOSSIBLE_SCORE = "IMPOSSIBLE_SCORE"
@@ -75,7 +76,7 @@ class GateOutcome:
 def worst_of(scores: Sequence[ForgettingScore]) -> ForgettingScore | None:
     """The score of a stage is the worst of its retention sets; one that is not finite is the worst of all, one that the
     gauge does not resolve counts as 0."""
-    return max(scores, key=lambda s: s.resolved_ratio if math.isfinite(s.ratio) else math.inf, default=None)
+    return max(scores, key=lambda s: badness_of(s.ratio, s.floor_ratio), default=None)
 
 
 def apply_gate(at: GateInput, limits: Limits) -> GateOutcome:

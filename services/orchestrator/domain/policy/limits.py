@@ -1,16 +1,15 @@
 """The gate's thresholds as plain numbers, and the severity of a score by them."""
 
-import math
 from dataclasses import dataclass
 
 from retain.values import Severity
+from retain.values.severity import LEAST_RATIO, SUSPICIOUS_BELOW, doubt_of, severity_of
 
-LEAST_RATIO = -1.0  # a perplexity cannot fall by more than all of it
+__all__ = ["LEAST_RATIO", "SUSPICIOUS_BELOW", "Limits"]
 UNSETTLED_STOP_FACTOR = 3.0  # of stop, before a score has settled
 # Of stop, the raw score that no projection excuses. Stages of experiment (i) that ended within their budget had been at
 # up to 70 % after settling, 3.5 times a stop of 20 %; one at 123 % was at 50 % when it ended.
 PROJECTED_CEILING_FACTOR = 5.0
-SUSPICIOUS_BELOW = -0.5  # half the perplexity gone: rather a broken baseline than a model that got so much better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +41,8 @@ class Limits:
 
     def doubtful(self, ratio: float) -> bool:
         """Whether a score is too good to be true: below the floor, or below -1, which is impossible."""
-        return math.isfinite(ratio) and (ratio < self.suspicious_below or ratio < LEAST_RATIO)
+        return doubt_of(ratio, suspicious_below=self.suspicious_below) != "NONE"
 
     def severity(self, ratio: float) -> Severity:
         """How bad a score is; not finite is STOP."""
-        if not math.isfinite(ratio) or ratio >= self.stop:
-            return Severity.STOP
-        if ratio >= self.action:
-            return Severity.ACTION
-        return Severity.MINOR if ratio >= self.minor else Severity.OK
+        return Severity[severity_of(ratio, minor=self.minor, action=self.action, stop=self.stop)]

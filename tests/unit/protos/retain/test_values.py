@@ -132,6 +132,11 @@ def test_a_set_whose_use_is_not_said_is_a_control_set() -> None:
     assert to_message(read, values_pb2.EvalSetRef).use == values_pb2.SET_USE_CONTROL
 
 
+def test_unspecified_is_false_and_nothing_else_is() -> None:
+    assert [bool(kind) for kind in StageKind] == [kind is not StageKind.UNSPECIFIED for kind in StageKind]
+    assert all(SetUse), "its zero is CONTROL"
+
+
 def test_times_are_unix_seconds() -> None:
     item = GarbageItem(update_time_s=1_700_000_000.123456)
     message = to_message(item, checkpoint_service_pb2.GarbageItem)
