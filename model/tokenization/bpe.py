@@ -25,7 +25,7 @@ def check_vocabulary(vocab_size: int) -> None:
 def train_backend(
     texts: Iterable[str], vocab_size: int, *, min_frequency: int = 2, show_progress: bool = False
 ) -> Backend:
-    """Train a byte-level BPE; see `Tokenizer.train_bpe`."""
+    """Train a byte-level BPE; see `Tokenizer.train_bpe`. Raises BadConfig and BadSource as that does."""
     check_vocabulary(vocab_size)
     words = texts if isinstance(texts, ShortWords) else ShortWords(texts)
     backend = Backend(models.BPE())

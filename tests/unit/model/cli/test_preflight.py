@@ -12,6 +12,7 @@ from model.cli.preflight import check, check_source
 from model.data.prepare import pack
 from model.data.sources import open_source
 from model.errors import RetainModelError
+from model.families.names import FAMILIES
 from model.tokenization.tokenizer import Tokenizer
 
 TALK = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Yes."}]
@@ -327,7 +328,8 @@ def test_models_of_other_families_and_without_weights(llama):
     (llama / "config.json").write_text(json.dumps({**config, "model_type": "mamba"}))
     (llama / "model.safetensors").unlink()
     family, weights = model_faults(llama)
-    assert family == "llama/config.json: model_type: came mamba; allowed: llama, mistral, qwen2"
+    allowed = ", ".join(["llama", "mistral", "qwen2", *FAMILIES])
+    assert family == f"llama/config.json: model_type: came mamba; allowed: {allowed}"
     assert weights.startswith("llama: came no weights; allowed: model.safetensors")
     (llama / "config.json").write_text(json.dumps({**config, "hidden_size": 128}))
     assert model_faults(llama.parent / "absent") == [
