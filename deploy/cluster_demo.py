@@ -11,6 +11,7 @@ dockerd are gone, unless --keep. Needs root and the folder of shared tools (besi
 """
 
 import argparse
+import base64
 import contextlib
 import json
 import os
@@ -67,13 +68,22 @@ def reduced(template: Path, share: float) -> list[str]:
     return [word for change in words for word in ("--set", change)]
 
 
-def run_demo(domain: str, share: float, where: Mapping[str, str]) -> int:
+def admin_token(tools: Tools) -> str:
+    """What the chart's bootstrap made for whoever runs the installation."""
+    path = "jsonpath={.data.admin-token}"
+    words = ("kubectl", "--namespace", NAMESPACE, "get", "secret", f"{RELEASE}-identity", "--output", path)
+    found = subprocess.run(words, env=tools.env, check=True, stdout=subprocess.PIPE)
+    return base64.b64decode(found.stdout).decode()
+
+
+def run_demo(domain: str, share: float, where: Mapping[str, str], token: str) -> int:
     """Submit the demo's specification from outside, follow it, print its evidence; exit code of the run."""
     env = {
         "COLUMNS": "140",
         **os.environ,
         "RETAIN_SERVER": where["orchestrator"],
         "RETAIN_EVALUATOR": where["evaluator"],
+        "RETAIN_TOKEN": token,
     }
     template = ROOT / f"ui/templates/demo-{domain}.yaml"
 
@@ -130,7 +140,7 @@ def main() -> int:
             install(tools, [f"objectStore.publicEndpoint=http://{where['minio']}", *options.set])
         with forwarded(tools, where), clock.step("pipeline"):
             print(f"orchestrator at {where['orchestrator']}, evaluator at {where['evaluator']}", file=sys.stderr)
-            code = run_demo(options.domain, options.tokens_share, where)
+            code = run_demo(options.domain, options.tokens_share, where, admin_token(tools))
     print(f"{clock}; exit code {code}")
     return code
 

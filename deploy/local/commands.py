@@ -43,11 +43,11 @@ def up(home: Home, *, foreground: bool = False, as_json: bool = False, only: str
     """Start what is not running and return when all is healthy; in the foreground stay until a signal."""
     messages = console()
     if not foreground:
-        _show(begin(home, messages, only=only), as_json)
+        _show(begin(home, messages, only=only), as_json, home)
         return 0
     with stack(home, messages, only=only) as (endpoints, stopped):
         if endpoints is not None:
-            _show(endpoints, as_json)
+            _show(endpoints, as_json, home)
             stopped()
     return 0
 
@@ -110,12 +110,15 @@ def begin(
     return endpoints
 
 
-def _show(endpoints: dict[str, str] | None, as_json: bool) -> None:
+def _show(endpoints: dict[str, str] | None, as_json: bool, home: Home) -> None:
     if as_json:
         print(json.dumps(endpoints), flush=True)
         return
     for name, where in (endpoints or {}).items():
         print(f"{name:18}{where}", flush=True)
+    if "panel" in (endpoints or {}) and (panel := (endpoints or {})["panel"]):
+        # As notebooks do it: whoever sees this terminal is the user. Others on this machine reach the port, too.
+        print(f"{'panel, logged in':18}{panel}/?token={home.user_token_file.read_text()}", flush=True)
 
 
 def down(home: Home, *, quiet: bool = False) -> int:

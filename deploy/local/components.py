@@ -123,7 +123,8 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
     }
     return [
         object_store(home, ports, shared, store),
-        ray_head(home, ports, {**shared, **ray}, secrets.ray_token),
+        # Workers inherit the keys from their node: what a job is started with, Ray shows.
+        ray_head(home, ports, {**shared, **store, **ray}, secrets.ray_token),
         Component(
             name="evaluator",
             title="evaluator",
@@ -166,6 +167,10 @@ def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
         "MINIO_",
         "RETAIN_S3_",
         "RETAIN_TOKEN",
+        "RETAIN_ADMIN_TOKEN",
+        "RETAIN_SERVICE_TOKEN",
+        "RETAIN_JOIN_CODE",
+        "RETAIN_NO_ACCESS_CONTROL",
         "RETAIN_TLS_",
         "RETAIN_SERVER",
         "RETAIN_STACK_MEMBER",

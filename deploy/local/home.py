@@ -18,6 +18,9 @@ from typing import Any
 import psutil
 
 from deploy.local.processes import Identity
+from services.common.errors import RetainError
+from services.common.identity.settings import SERVICE_TOKEN_FILE, USER_TOKEN_FILE
+from services.common.identity.token_file import read_or_make
 
 AGAIN = "remove it and start again"
 ROOM_BYTES = 262_144  # for records and the first lines of logs
@@ -73,6 +76,11 @@ class Home:
         return self.path / "ray_token"
 
     @property
+    def user_token_file(self) -> Path:
+        """What clients of this user send; the services know it from here."""
+        return self.path / USER_TOKEN_FILE
+
+    @property
     def scratch(self) -> Path:
         """A short path for sockets (a Unix socket's path has at most 107 bytes), one for each home and user."""
         digest = hashlib.sha256(str(self.path).encode()).hexdigest()[:10]
@@ -120,6 +128,11 @@ class Home:
         token = self._text("ray_token").strip()
         if not token:
             raise Damaged(f"{self.ray_token_file} is damaged: empty; remove it and start again")
+        for name in (USER_TOKEN_FILE, SERVICE_TOKEN_FILE):
+            try:
+                read_or_make(self.path / name)
+            except RetainError as error:
+                raise Damaged(error.message) from error
         return Credentials(access_key=stored["access_key"], secret_key=stored["secret_key"], ray_token=token)
 
     def read_ports(self) -> dict[str, int]:

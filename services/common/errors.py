@@ -12,6 +12,7 @@
     |   |-- TooManyCalls      RESOURCE_EXHAUSTED   the caller is over its share; says when to try again
     |   |-- TooLate           DEADLINE_EXCEEDED    the call took longer than it may
     |-- Refused               PERMISSION_DENIED    the caller's role does not allow the call
+    |   |-- Unauthenticated   UNAUTHENTICATED      nobody knows who calls: no token, or one that is not good
     |-- Corrupt               DATA_LOSS            a hash, a manifest or a stored record does not fit
     |   |-- CheckpointDamaged DATA_LOSS            the files of a checkpoint are not those of its manifest
 
@@ -129,6 +130,13 @@ class Refused(RetainError):
 
     code = "PERMISSION_DENIED"
     reason = "ROLE_REFUSED"
+
+
+class Unauthenticated(Refused):
+    """There is no token, or it is unknown, expired or revoked. A token that is good would be let in."""
+
+    code = "UNAUTHENTICATED"
+    reason = "TOKEN_MISSING"
 
 
 class Corrupt(RetainError):

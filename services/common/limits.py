@@ -97,6 +97,11 @@ TEXTS: Mapping[str, TextLimit] = {
     "digest": TextLimit(most=128, kind=Text.LINE),
     "manifest_sha256": TextLimit(most=128, kind=Text.LINE),
     "weights_digest": TextLimit(most=128, kind=Text.LINE),
+    "roles": TextLimit(most=64, kind=Text.LINE),
+    "subject": TextLimit(most=256, kind=Text.LINE),
+    "resource": TextLimit(most=1024, kind=Text.LINE),
+    "code": TextLimit(most=256, kind=Text.LINE),
+    "token": TextLimit(most=4096, kind=Text.LINE),
 }
 
 # --- numbers, lists and maps of requests
@@ -113,6 +118,7 @@ NUMBERS: Mapping[str, tuple[float, float]] = {
     "page_size": (-(2**31), 2**31),  # services/common/grpc/paging.py refuses or cuts it
     "older_than_seconds": (-(2**63), 2**63),  # checkpoint_servicer.py
     "CreateUploadRequest.bytes": (-(2**63), 2**63),  # library.py
+    "lifetime_seconds": (-(2**63), 2**63),  # orchestrator/application/identity.py
     "sequence": (0, 2**63),
     "seed": (0, 2**64),
     "heartbeat": (0, 2**63),

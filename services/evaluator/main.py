@@ -15,11 +15,16 @@ from retain.evaluator.v1 import service_pb2_grpc
 from services.common.blocking import Blocking
 from services.common.errors import Unavailable
 from services.common.grpc.server import CLIENT_OPTIONS, GrpcServer
+from services.common.identity.access import AccessInterceptor
+from services.common.identity.plain_text import check_plain_text
+from services.common.identity.settings import IdentitySettings
+from services.common.identity.tokens import FirstOf
 from services.common.logging import get_logger
 from services.common.metrics import EvaluatorMetrics
 from services.common.process import run, serve_metrics, told_to_end
 from services.common.store.object_store import ObjectStore
 from services.common.supervision import Supervisor
+from services.evaluator.adapters.callers import AskOrchestrator
 from services.evaluator.adapters.local_cache import open_cache
 from services.evaluator.adapters.measuring.lazy_torch import LazyTorch
 from services.evaluator.adapters.measuring.statistics import Bootstrap
@@ -64,7 +69,7 @@ class Evaluator:
     threads: tuple[MeasuringThread, ...]
 
 
-def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel) -> Evaluator:
+def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, identity: IdentitySettings) -> Evaluator:
     """Puts the parts together; opens and starts nothing."""
     registry = CollectorRegistry()
     exporter = PrometheusExporter(EvaluatorMetrics(registry))
@@ -94,12 +99,15 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel) ->
     )
     service = EvaluatorService(loop)
     sampling = Sampling(torch, sampling_thread)
-    run_states = OrchestratorRunStates(orchestrator, token=settings.token)
+    run_states = OrchestratorRunStates(orchestrator, token=identity.service)
     servicer = EvaluatorServicer(service, sampling, ExportInterpolation(writer=torch, service=service))
     server = GrpcServer(
         bind=settings.evaluator_bind,
         services={SERVICE_NAME: (service_pb2_grpc.add_EvaluatorServiceServicer_to_server, servicer)},
         registry=registry,
+        access=AccessInterceptor(
+            identity.access(FirstOf([identity.known(), AskOrchestrator(orchestrator)]), bind=settings.evaluator_bind)
+        ),
     )
     metrics_retention = MetricsRetention(history=history, shown=shown, exporter=exporter, run_states=run_states)
     return Evaluator(
@@ -115,9 +123,10 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel) ->
 
 async def serve(settings: Settings, store: ObjectStore) -> bool:
     """Serves until SIGTERM or SIGINT, then drains. Returns whether every thread of its own has ended."""
+    check_plain_text(settings.server, os.environ)
     stopping = told_to_end()
     with grpc.insecure_channel(settings.server, options=CLIENT_OPTIONS) as orchestrator:
-        parts = build(settings, store, orchestrator)
+        parts = build(settings, store, orchestrator, IdentitySettings())
         begun = (
             await patiently("the bucket", asyncio.to_thread, store.ensure_bucket, stopping=stopping)
             # Before the first scrape: an alert must not blink.

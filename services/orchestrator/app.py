@@ -7,19 +7,25 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
+from retain.orchestrator.v1 import identity_service_pb2_grpc as identity_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as stage_grpc
 from services.common.grpc.server import GrpcServer
 from services.common.grpc.standby import StandbyInterceptor
+from services.common.identity.access import Access, AccessInterceptor, Guarded
+from services.common.identity.tokens import Authenticator, FirstOf
 from services.common.limits import Rate
 from services.common.metrics import OrchestratorMetrics
 from services.common.store.object_store import ObjectStore
 from services.common.tasks import end
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.exporter import Exporter
+from services.orchestrator.adapters.identity_records import SqlIdentity
+from services.orchestrator.application.audit import Auditor
 from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.command_executor import CommandExecutor
+from services.orchestrator.application.identity import JOIN_CODE_S, IdentityService
 from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.ports import (
     BaseReader,
@@ -37,7 +43,9 @@ from services.orchestrator.application.sources import SourcePolicy
 from services.orchestrator.application.stage_control_service import HOLD_S, StageControlService
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
+from services.orchestrator.transport.audit_interceptor import AuditInterceptor
 from services.orchestrator.transport.checkpoint_servicer import CheckpointServicer
+from services.orchestrator.transport.identity_servicer import IdentityServicer
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
 from services.orchestrator.transport.stage_servicer import StageControlServicer
 
@@ -53,6 +61,8 @@ class Ports:
     launcher: JobLauncher
     evaluator: EvaluatorPort
     store: ObjectStore
+    identity: SqlIdentity
+    tokens: Authenticator  # of those who are known from the start, or by an identity provider
     notifier: Notifier = field(default_factory=NoNotifier)
     clock: Clock = field(default_factory=SystemClock)
     bases: BaseReader | None = None  # None reads config files from the store and from folders that this machine sees
@@ -83,14 +93,19 @@ class Orchestrator:
         sources: SourcePolicy | None = None,
         gpus: int | None = None,
         rate: Rate | None = None,
+        join_code_s: float = JOIN_CODE_S,
+        access: Access | None = None,  # None asks everybody for a token
     ) -> None:
         self.registry = CollectorRegistry()
         self.engine = RunStore(ports.repository, ports.executor, ports.clock)
         self.queue = Queue(slots)
         self.exporter = Exporter(OrchestratorMetrics(self.registry), ports.clock)
         self.watchdog = Watchdog(ports.clock)
+        self.auditor = Auditor(self.engine, ports.identity)
+        self.identity = IdentityService(self.engine, ports.identity, self.auditor, join_code_s=join_code_s)
         executor = CommandExecutor(
             self.engine,
+            issue_code=self.identity.issue_code,
             launcher=ports.launcher,
             evaluator=ports.evaluator,
             store=ports.store,
@@ -134,9 +149,14 @@ class Orchestrator:
                     checkpoint_grpc.add_CheckpointServiceServicer_to_server,
                     CheckpointServicer(library, self.collector),
                 ),
+                f"{package}.IdentityService": (
+                    identity_grpc.add_IdentityServiceServicer_to_server,
+                    IdentityServicer(self.identity, self.auditor),
+                ),
             },
             registry=self.registry,
-            interceptors=(self._standby,),
+            access=AccessInterceptor(access or Guarded(FirstOf([ports.tokens, self.identity]))),
+            interceptors=(self._standby, AuditInterceptor(self.auditor)),
             rate=rate,
         )
         self._port: int | None = None
@@ -150,6 +170,7 @@ class Orchestrator:
     async def start(self) -> int:
         """Take over what is stored, take calls, begin to reconcile. Returns the port."""
         port = await self.listen() if self._port is None else self._port
+        await self.identity.load()
         await self.reconciler.start()
         self._standby.open = True
         await self.server.set_serving(True)
@@ -171,6 +192,7 @@ class Orchestrator:
         await self.server.stop(grace_s)
         await end(self._tasks)
         await self.reconciler.close()
+        await self.identity.close()
         for part in self._closing:
             part.close()
 

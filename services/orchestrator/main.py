@@ -1,12 +1,15 @@
 """Composition root of the orchestrator: `python -m services.orchestrator.main`. Settings: adapters/settings.py."""
 
 import asyncio
+import os
 
 import grpc
 
 from services.common.errors import Unavailable
 from services.common.grafana_annotations import GrafanaAnnotations
 from services.common.grpc.server import CLIENT_OPTIONS
+from services.common.identity.plain_text import check_plain_text
+from services.common.identity.settings import IdentitySettings
 from services.common.logging import get_logger
 from services.common.process import run, serve_metrics, told_to_end
 from services.common.store.minio_store import MinioStore
@@ -14,6 +17,7 @@ from services.common.tasks import end
 from services.orchestrator.adapters.database import executor, migrate, open_database
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.grafana_notifier import GrafanaNotifier
+from services.orchestrator.adapters.identity_records import SqlIdentity
 from services.orchestrator.adapters.leadership import leadership_of
 from services.orchestrator.adapters.ray_jobs import RayJobs, environment, job_env
 from services.orchestrator.adapters.repository import SqlRepository
@@ -34,6 +38,9 @@ async def serve(settings: Settings, store: MinioStore) -> None:
     engine = open_database(settings.database)
     threads = executor(engine)
     leading = Leading(leadership_of(engine.url))
+    identity = IdentitySettings()
+    known = identity.known()
+    check_plain_text(settings.evaluator, os.environ)
     env = job_env(environment(), extra={"RETAIN_SERVER": settings.server})
     async with grpc.aio.insecure_channel(settings.evaluator, options=CLIENT_OPTIONS) as evaluator:
         orchestrator = Orchestrator(
@@ -41,13 +48,17 @@ async def serve(settings: Settings, store: MinioStore) -> None:
                 repository=SqlRepository(engine),
                 executor=threads,
                 launcher=RayJobs(settings.ray_address, env=env, python=settings.worker_python),
-                evaluator=EvaluatorClient(evaluator, token=settings.token),
+                evaluator=EvaluatorClient(evaluator, token=identity.service),
                 store=store,
+                identity=SqlIdentity(engine),
+                tokens=known,
                 notifier=notifier(),
             ),
             bind=settings.bind,
+            access=identity.access(known, bind=settings.bind) if identity.no_access_control else None,
             slots=settings.worker_slots,
             memory=Memory(slot_bytes=settings.slot_memory_bytes, gpu_bytes=settings.gpu_memory_bytes),
+            join_code_s=settings.join_code_s,
             timing=Timing(
                 job_poll_s=settings.job_poll_s,
                 stall_timeout_s=settings.stall_timeout_s,

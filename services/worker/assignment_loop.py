@@ -7,7 +7,7 @@ the parent's checkpoint lies in the local cache.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class WorkerConfig:
     run_id: str
     submission: int
     threads: int
+    token: str = field(repr=False)
     cache: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -50,6 +51,7 @@ class WorkerConfig:
             "run_id": self.run_id,
             "submission": self.submission,
             "threads": self.threads,
+            "token": self.token,
             "cache": str(self.cache) if self.cache else None,
         }
 
@@ -89,7 +91,9 @@ def work_loop(config: Mapping[str, Any]) -> None:
 
 def start_rank_zero(worker: WorkerConfig, store: MinioStore) -> RankZero:
     """The first rank's lines to the orchestrator."""
-    control = ControlClient.from_env(run_id=worker.run_id, submission=worker.submission, leaving=leaving.PROCESS)
+    control = ControlClient.from_env(
+        run_id=worker.run_id, submission=worker.submission, token=worker.token, leaving=leaving.PROCESS
+    )
     progress = ProgressReporter(control.report_progress)
     store.on_retry, store.on_waiting = progress.upload_failed, progress.waiting
     return RankZero(control=control, progress=progress)

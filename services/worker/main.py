@@ -5,13 +5,17 @@ python -m services.worker.main --run RUN --submission N [--workers W] [--min-wor
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from services.common.errors import RetainError
 from services.common.logging import configure_logging, get_logger
-from services.worker.ray_group import GroupSettings, run_group
+from services.common.worker_environment import JOIN_CODE
+from services.worker.group_settings import GroupSettings
+from services.worker.joining import join
 
 
 def parse(arguments: Sequence[str] | None = None) -> GroupSettings:
@@ -45,7 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, leave)
     log = get_logger().bind(run=settings.run_id, submission=settings.submission)
     log.info("worker group starts", workers=settings.workers, cpus_per_worker=settings.cpus_per_worker)
-    run_group(settings)
+    try:
+        token = join(settings.run_id, settings.submission, code=os.environ.pop(JOIN_CODE, ""))
+    except RetainError as error:
+        log.error("this group may not join its run", reason=error.reason, error=error.message)
+        sys.exit(f"{error.reason}: {error.message}")
+    # Not above: torch and Ray take seconds to import, on a busy machine a minute, and the code is good for minutes.
+    from services.worker.ray_group import run_group
+
+    run_group(settings, token)
     log.info("worker group ends")
     sys.exit(0)
 

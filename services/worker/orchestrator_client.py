@@ -20,6 +20,7 @@ from retain.orchestrator.v1 import stage_control_service_pb2_grpc as control_grp
 from services.common.errors import Unavailable
 from services.common.grpc.server import CLIENT_OPTIONS
 from services.common.grpc.status import error_of
+from services.common.identity.plain_text import check_plain_text
 from services.common.logging import get_logger
 from services.common.retry import RetryPolicy
 from services.worker.leaving import Leaving, ToldToLeave
@@ -39,6 +40,18 @@ _AGAIN = {
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.INTERNAL,
 }
+
+
+def open_channel() -> grpc.Channel:
+    """A channel to RETAIN_SERVER, with TLS when RETAIN_TLS_CA names who signed its certificate. Raises InvalidInput
+    when a token would travel in plain text."""
+    server = os.environ.get("RETAIN_SERVER") or "127.0.0.1:7070"
+    certificate = os.environ.get("RETAIN_TLS_CA")
+    if certificate:
+        credentials = grpc.ssl_channel_credentials(Path(certificate).read_bytes())
+        return grpc.secure_channel(server, credentials, options=CLIENT_OPTIONS)
+    check_plain_text(server, os.environ)
+    return grpc.insecure_channel(server, options=CLIENT_OPTIONS)
 
 
 class ControlClient:
@@ -67,17 +80,9 @@ class ControlClient:
         self._log = get_logger().bind(run=run_id, submission=submission)
 
     @classmethod
-    def from_env(cls, *, run_id: str, submission: int, leaving: Leaving | None = None) -> "ControlClient":
-        """Read RETAIN_SERVER, RETAIN_TOKEN and RETAIN_TLS_CA."""
-        server = os.environ.get("RETAIN_SERVER") or "127.0.0.1:7070"
-        certificate = os.environ.get("RETAIN_TLS_CA")
-        if certificate:
-            credentials = grpc.ssl_channel_credentials(Path(certificate).read_bytes())
-            channel = grpc.secure_channel(server, credentials, options=CLIENT_OPTIONS)
-        else:
-            channel = grpc.insecure_channel(server, options=CLIENT_OPTIONS)
-        token = os.environ.get("RETAIN_TOKEN") or None
-        return cls(channel, run_id=run_id, submission=submission, token=token, leaving=leaving)
+    def from_env(cls, *, run_id: str, submission: int, token: str, leaving: Leaving | None = None) -> "ControlClient":
+        """Read RETAIN_SERVER and RETAIN_TLS_CA. Raises what `open_channel` raises."""
+        return cls(open_channel(), run_id=run_id, submission=submission, token=token, leaving=leaving)
 
     def close(self) -> None:
         """End the line."""

@@ -7,7 +7,6 @@ verdicts, which are the orchestrator's. A job whose group keeps dying ends, and 
 import logging
 import os
 import tempfile
-from dataclasses import dataclass
 
 import ray
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
@@ -15,6 +14,7 @@ from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from services.common.worker_environment import passed_on
 from services.worker.assignment_loop import WorkerConfig, work_loop
+from services.worker.group_settings import GroupSettings
 from services.worker.ray_backend import LeavingTorchConfig
 
 # Restarts of the group within one job. Beyond that a new job, perhaps on another machine, is the better guess.
@@ -23,32 +23,16 @@ MAX_GROUP_FAILURES = 3
 COLLECTIVE_TIMEOUT_S = 7 * 24 * 3600
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupSettings:
-    """Size of a group and what each worker gets."""
-
-    run_id: str
-    submission: int
-    workers: int = 1
-    min_workers: int = 0
-    cpus_per_worker: float = 1.0
-    gpus_per_worker: float = 0.0
-
-    @property
-    def threads(self) -> int:
-        """Threads of torch in each worker."""
-        return max(1, int(self.cpus_per_worker))
-
-
-def run_group(settings: GroupSettings) -> None:
-    """Run the group to its end. Raises what Ray Train raises when it gave up on the group."""
+def run_group(settings: GroupSettings, token: str) -> None:
+    """Run the group to its end; `token` lets it speak to the orchestrator for its run. It travels with the arguments of
+    the train function, which Ray shows nowhere. Raises what Ray Train raises when it gave up on the group."""
     if not ray.is_initialized():
         ray.init(log_to_driver=True, logging_level=logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="retain-ray-train-") as storage:
         TorchTrainer(
             work_loop,
             train_loop_config=WorkerConfig(
-                run_id=settings.run_id, submission=settings.submission, threads=settings.threads
+                run_id=settings.run_id, submission=settings.submission, threads=settings.threads, token=token
             ).as_dict(),
             torch_config=LeavingTorchConfig(
                 backend="nccl" if settings.gpus_per_worker else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S

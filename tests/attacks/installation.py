@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import importlib.util
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ from retain.types.v1 import spec_pb2
 from tests.attacks.matrix import Attack
 from tests.e2e.stack import Stack
 from tests.fakes.platform import Platform, demo_spec
+from tests.identity import ADMIN, WORKER, with_token
 
 CALL_S = 20.0
 # A connection of its own for each attacker, as separate people have.
@@ -35,13 +34,26 @@ MOST_LIST_MS, MOST_TIMES = 50.0, 3.0
 INPUT = {grpc.StatusCode.INVALID_ARGUMENT}
 
 
+class AsWorker(grpc.UnaryUnaryClientInterceptor):
+    """Sends the token of the worker of the run that a request names."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(with_token(details, self._installation.worker_token(request.run_id)), request)
+
+
 class Caller:
     """One connection to an installation with the stubs of its services."""
 
     def __init__(self, installation: Installation) -> None:
         self.channel = _with_token(grpc.insecure_channel(installation.orchestrator, options=ALONE), installation.token)
         self.runs: Any = runs_grpc.OrchestratorServiceStub(self.channel)
-        self.stages: Any = stages_grpc.StageControlServiceStub(self.channel)
+        as_worker = grpc.intercept_channel(
+            grpc.insecure_channel(installation.orchestrator, options=ALONE), AsWorker(installation)
+        )
+        self.stages: Any = stages_grpc.StageControlServiceStub(as_worker)
         self.checkpoints: Any = checkpoints_grpc.CheckpointServiceStub(self.channel)
         evaluator = grpc.insecure_channel(installation.evaluator or "127.0.0.1:9", options=ALONE)
         self.to_evaluator = _with_token(evaluator, installation.token)
@@ -68,6 +80,13 @@ class Installation:
     metrics: str = ""
     stack: Stack | None = None
     platform: Platform | None = None
+
+    def worker_token(self, run_id: str) -> str:
+        """What the workers of a run send, where they can be asked: on a stack that is between them and the server."""
+        if self.platform is None:
+            return self.token
+        workers = reversed(list(self.platform.launcher.workers.values()))
+        return next((one.token for one in workers if one.run_id == run_id), WORKER)
 
     @contextlib.contextmanager
     def caller(self) -> Iterator[Caller]:
@@ -129,7 +148,7 @@ def in_process(folder: Path) -> Iterator[Installation]:
     platform = wait(made())
     try:
         port = wait(platform.start())
-        yield Installation(orchestrator=f"127.0.0.1:{port}", token=_token_of_tests(), platform=platform)
+        yield Installation(orchestrator=f"127.0.0.1:{port}", token=ADMIN, platform=platform)
     finally:
         wait(platform.stop())
         loop.call_soon_threadsafe(loop.stop)
@@ -153,14 +172,6 @@ def local_stack(folder: Path) -> Iterator[Installation]:
         )
     finally:
         stack.down()
-
-
-def _token_of_tests() -> str:
-    """The admin's token where the servers of the tests ask for one."""
-    if importlib.util.find_spec("tests.identity") is None:
-        return ""
-    token: str = importlib.import_module("tests.identity").ADMIN
-    return token
 
 
 class SecondUser:

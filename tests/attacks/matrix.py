@@ -64,10 +64,6 @@ ROWS: dict[int, str] = {
 _IDENTITY = "needs identity"
 WAITING: dict[int, str] = {
     30: f"{_IDENTITY}: projects",
-    31: f"{_IDENTITY}: tokens",
-    32: f"{_IDENTITY}: roles",
-    33: f"{_IDENTITY}: tokens of workers",
-    44: f"{_IDENTITY}: tokens",
     50: f"{_IDENTITY}: the dashboards that the chart ships",
     51: f"{_IDENTITY}: the secrets that the chart makes",
 }

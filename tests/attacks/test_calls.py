@@ -415,7 +415,7 @@ def test_row_52_secrets_where_others_read(attack: Attack, installation: Installa
     stack = installation.stack
     assert stack is not None
     keys = stack.home.credentials()
-    secrets = [keys.secret_key, keys.ray_token]
+    secrets = [keys.secret_key, keys.ray_token, installation.token, (stack.home.path / "service_token").read_text()]
     for name in ("object_store", "ray", "evaluator", "orchestrator"):
         for process in (stack.program(name), *stack.program(name).children(recursive=True)):
             try:

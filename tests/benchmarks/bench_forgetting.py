@@ -21,11 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
 from services.common.store.minio_store import MinioStore
 from tests.e2e.stack import Stack, until_ended
+from tests.identity import channel as channel_to
 from ui.client.client import RetainClient
 from ui.client.views import Run
 
@@ -110,9 +109,9 @@ class Cost:
     stalled: float
 
 
-def measured_s(address: str, run_id: str) -> tuple[float, float]:
+def measured_s(address: str, token: str, run_id: str) -> tuple[float, float]:
     """Seconds that the evaluator measured for the stage: without its end, and with it."""
-    with grpc.insecure_channel(address) as channel:
+    with channel_to(address, token=token) as channel:
         stub = service_pb2_grpc.EvaluatorServiceStub(channel)
         request = service_pb2.ListEvaluationsRequest(run_id=run_id, page_size=500)
         found = [e for e in stub.ListEvaluations(request, timeout=30).evaluations if e.request.stage == STAGE]
@@ -134,7 +133,7 @@ def run_once(stack: Stack, client: RetainClient, lag: int, boundaries: int) -> C
         thread.join()
     if run.state != "SUCCEEDED":
         raise SystemExit(f"{run.id} ended {run.state}: {run.status.message}")
-    return cost(run, watcher, measured_s(stack.address.evaluator, run.id))
+    return cost(run, watcher, measured_s(stack.address.evaluator, stack.token, run.id))
 
 
 def cost(run: Run, watcher: Watcher, seconds: tuple[float, float]) -> Cost:

@@ -28,6 +28,8 @@ from services.orchestrator.application.ports import NewRun
 from services.orchestrator.domain.run.state import PipelineRun, RunState
 from services.orchestrator.transport.bounds import oversized
 from tests.fakes.platform import demo_spec
+from tests.identity import ADMIN, SERVICE
+from tests.identity import channel as channel_to
 from tests.ports import free_port
 from tests.scenarios.play import training
 
@@ -81,6 +83,8 @@ def main() -> None:
         env = {
             **os.environ,
             "RETAIN_DATABASE_URL": url,
+            "RETAIN_ADMIN_TOKEN": ADMIN,
+            "RETAIN_SERVICE_TOKEN": SERVICE,
             "RETAIN_BIND": f"127.0.0.1:{port}",
             "RETAIN_METRICS_BIND": f"127.0.0.1:{metrics}",
             "RETAIN_RAY_ADDRESS": "http://127.0.0.1:1",
@@ -100,7 +104,7 @@ def main() -> None:
 
 def table(address: str, names: list[str], pid: int) -> None:
     """Measure and print."""
-    with grpc.insecure_channel(address) as channel:
+    with channel_to(address) as channel:
         grpc.channel_ready_future(channel).result(timeout=60)
         stub = pb_grpc.OrchestratorServiceStub(channel)
         idle = psutil.Process(pid).memory_info().rss

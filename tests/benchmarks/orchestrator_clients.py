@@ -8,11 +8,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import grpc
-
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from tests.fakes.platform import demo_spec
+from tests.identity import aio_channel
 
 
 def call_of(stub: Any, name: str, client: int) -> Callable[[int], Awaitable[Any]]:
@@ -33,7 +32,7 @@ async def main(address: str, name: str, clients: int, seconds: float) -> None:
     """Every client on a connection of its own, one call after another."""
     took_s: list[float] = []
     # Connections with equal settings would be one connection.
-    channels = [grpc.aio.insecure_channel(address, options=[("retain.client", n)]) for n in range(clients)]
+    channels = [aio_channel(address, options=[("retain.client", n)]) for n in range(clients)]
     calls = [call_of(pb_grpc.OrchestratorServiceStub(c), name, n) for n, c in enumerate(channels)]
     await asyncio.gather(*(channel.channel_ready() for channel in channels))
     until_s = time.perf_counter() + seconds

@@ -23,6 +23,7 @@ from services.orchestrator.adapters.tables import metadata
 from services.orchestrator.application.leading import Leading
 from tests.contract.postgres import fresh_database, server
 from tests.contract.test_repository import new
+from tests.identity import ADMIN, SERVICE, aio_channel
 from tests.ports import free_ports
 
 KILLED = 9
@@ -182,7 +183,7 @@ async def test_of_two_orchestrators_one_serves_and_the_other_waits_and_says_so(p
     ports = free_ports(4)
     processes = [_orchestrator(url, ports[0], ports[1])]
     try:
-        first, second = (grpc.aio.insecure_channel(f"127.0.0.1:{port}") for port in (ports[0], ports[2]))
+        first, second = (aio_channel(f"127.0.0.1:{port}") for port in (ports[0], ports[2]))
         assert await _until(first, "", health_pb2.HealthCheckResponse.SERVING)
         processes.append(_orchestrator(url, ports[2], ports[3]))
         assert await _until(second, "live", health_pb2.HealthCheckResponse.SERVING)
@@ -209,6 +210,8 @@ def _orchestrator(url: str, port: int, metrics_port: int) -> subprocess.Popen[by
     env = {
         **os.environ,
         "RETAIN_DATABASE_URL": url,
+        "RETAIN_ADMIN_TOKEN": ADMIN,
+        "RETAIN_SERVICE_TOKEN": SERVICE,
         "RETAIN_BIND": f"127.0.0.1:{port}",
         "RETAIN_METRICS_BIND": f"127.0.0.1:{metrics_port}",
         "RETAIN_RAY_ADDRESS": "http://127.0.0.1:1",

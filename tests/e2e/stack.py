@@ -50,8 +50,17 @@ class Stack:
         return self.folder / "cache"
 
     @property
+    def token(self) -> str:
+        """What clients of this user send."""
+        return self.home.user_token_file.read_text()
+
+    @property
     def address(self) -> Address:
-        return Address(orchestrator=self.endpoints["orchestrator"], evaluator=self.endpoints["evaluator"])
+        return Address(
+            orchestrator=self.endpoints["orchestrator"],
+            evaluator=self.endpoints["evaluator"],
+            token=self.token,
+        )
 
     def up(self) -> None:
         """Start it, one run at a time, with times so short that a hang shows within a test."""

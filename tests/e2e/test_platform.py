@@ -19,6 +19,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator
 from services.common.store.object_store import get_folder, key_of
 from tests.e2e.pipelines import on_top_of, one_stage, three_stages
 from tests.e2e.stack import Stack, until_ended
+from tests.identity import channel as channel_to
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, ClientError
 from ui.client.spec import to_message
@@ -127,8 +128,8 @@ def test_the_checkpoint_of_a_stage_opens_with_transformers(stack: Stack, undistu
 class AnyClient:
     """A client that has never seen our protos: it learns all from the server's reflection."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(address)
+    def __init__(self, address: str, token: str) -> None:
+        self.channel = channel_to(address, token=token)
         self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
 
     def call(self, method: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -160,7 +161,7 @@ class Queue:
 def queue(client: RetainClient, stack: Stack, undisturbed: Run) -> Queue:
     """One run created and watched by reflection alone; a second one, created twice, waits for it."""
     seen = Queue()
-    any_client = AnyClient(stack.endpoints["orchestrator"])
+    any_client = AnyClient(stack.endpoints["orchestrator"], stack.token)
     spec, _ = to_message(one_stage("by-reflection"))
     plain = json_format.MessageToDict(spec, preserving_proto_field_name=True)
     (created,) = any_client.call("CreatePipelineRun", {"spec": plain, "request_id": "reflection-1"})
@@ -249,7 +250,7 @@ def test_a_number_that_is_none_is_refused_by_the_server(stack: Stack) -> None:
     assert faults == []
     spec.stages[0].learning_rate = math.nan
     spec.forgetting.action = math.inf
-    with grpc.insecure_channel(stack.endpoints["orchestrator"]) as channel:
+    with channel_to(stack.endpoints["orchestrator"], token=stack.token) as channel:
         stub = orchestrator_grpc.OrchestratorServiceStub(channel)
         answer = stub.ValidatePipelineSpec(orchestrator_pb.ValidatePipelineSpecRequest(spec=spec), timeout=20)
         with pytest.raises(grpc.RpcError) as caught:

@@ -37,6 +37,7 @@ class FakeLauncher(JobLauncher):
             worker = FakeWorker(
                 run_id=request.run_id,
                 submission=request.submission,
+                join_code=request.join_code,
                 server=self._server(),
                 world=self._world,
                 store=self._store,

@@ -10,7 +10,6 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-import grpc
 from prometheus_client import CollectorRegistry
 
 from retain.evaluator.v1 import service_pb2_grpc as evaluator_grpc
@@ -20,6 +19,7 @@ from retain.types.v1 import spec_pb2
 from services.common.grpc.server import GrpcServer
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
+from services.orchestrator.adapters.identity_records import SqlIdentity
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.app import Orchestrator, Ports
 from services.orchestrator.application.ports import EvaluatorPort
@@ -28,6 +28,7 @@ from tests.fakes.evaluator import FakeEvaluator, FakeEvaluatorServicer
 from tests.fakes.launcher import FakeLauncher
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.world import World
+from tests.identity import KNOWN, SERVICE, access, aio_channel
 
 FAST = Timing(pass_every_s=0.1, job_poll_s=0.1, stall_timeout_s=45.0, start_timeout_s=60.0, max_restarts=3)
 
@@ -62,6 +63,8 @@ class Platform:
                 launcher=self.launcher,
                 evaluator=self.evaluator,
                 store=self.store,
+                identity=SqlIdentity(self._engine),
+                tokens=KNOWN,
             ),
             bind=bind,
             slots=slots,
@@ -121,10 +124,11 @@ async def serve(port: int, evaluator_port: int, *, demo: bool) -> None:
             )
         },
         registry=CollectorRegistry(),
+        access=access(),
     )
     bound = await evaluator.start()
     with tempfile.TemporaryDirectory() as folder:
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{bound}")
+        channel = aio_channel(f"127.0.0.1:{bound}", token=SERVICE)
         platform = Platform(
             f"sqlite:///{Path(folder) / 'fake.db'}",
             world=world,
@@ -144,7 +148,7 @@ async def serve(port: int, evaluator_port: int, *, demo: bool) -> None:
 
 async def start_demo(platform: Platform) -> None:
     """Runs in every state: they come to it within half a minute."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{platform.port}") as channel:
+    async with aio_channel(f"127.0.0.1:{platform.port}") as channel:
         stub = pb_grpc.OrchestratorServiceStub(channel)
 
         async def create(spec: spec_pb2.PipelineSpec) -> str:

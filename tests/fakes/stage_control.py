@@ -13,6 +13,8 @@ from typing import Any
 
 import grpc
 
+from retain.orchestrator.v1 import identity_service_pb2 as identity_pb
+from retain.orchestrator.v1 import identity_service_pb2_grpc as identity_grpc
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
@@ -33,6 +35,13 @@ class StagePlan:
     @property
     def boundaries(self) -> int:
         return -(-self.steps // self.steps_per_boundary)
+
+
+class LetsIn(identity_grpc.IdentityServiceServicer):
+    """Takes every code: who may join is tested on the real orchestrator."""
+
+    def JoinRun(self, request: identity_pb.JoinRunRequest, context: Any) -> identity_pb.JoinRunResponse:
+        return identity_pb.JoinRunResponse(idle_seconds=3600)
 
 
 class FakeStageControl(pb_grpc.StageControlServiceServicer):
@@ -65,6 +74,7 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
     def start(self) -> str:
         self._server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
         pb_grpc.add_StageControlServiceServicer_to_server(self, self._server)
+        identity_grpc.add_IdentityServiceServicer_to_server(LetsIn(), self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self._server.start()
         return f"127.0.0.1:{self.port}"

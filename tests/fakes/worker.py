@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from retain.orchestrator.v1 import identity_service_pb2 as identity_pb
+from retain.orchestrator.v1 import identity_service_pb2_grpc as identity_grpc
 from retain.orchestrator.v1 import resources_pb2 as res
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
 from retain.types.v1 import values_pb2
+from services.common.identity.tokens import new_token
 from services.common.store.object_store import ObjectStore, key_of
 from tests.fakes.world import START_NATS, World
+from tests.identity import bearer
 
 PREPARED_TOKENS = 50_000
 
@@ -43,11 +47,14 @@ class FakeWorker:
     steps_done: list[tuple[str, int, int]] = field(default_factory=list)
     fail_prepare: tuple[str, str] | None = None
     heartbeat: int = 0
+    join_code: str = ""
+    token: str = field(default_factory=new_token)
 
     def run(self) -> None:
         """Take work until there is none."""
         with grpc.insecure_channel(self.server, options=[("grpc.max_reconnect_backoff_ms", 300)]) as channel:
             self.stub = pb_grpc.StageControlServiceStub(channel)
+            self._join(identity_grpc.IdentityServiceStub(channel))
             while True:
                 work = self._begin()
                 kind = work.WhichOneof("work")
@@ -64,12 +71,18 @@ class FakeWorker:
         for _ in range(tries):
             self._alive()
             try:
-                return method(request, timeout=10)
+                return method(request, timeout=10, metadata=bearer(self.token))
             except grpc.RpcError as error:
                 if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                     raise
                 time.sleep(0.05)
         raise Killed("the orchestrator stayed away")
+
+    def _join(self, stub: identity_grpc.IdentityServiceStub) -> None:
+        request = identity_pb.JoinRunRequest(
+            run_id=self.run_id, submission=self.submission, code=self.join_code, token=self.token
+        )
+        self.call(stub.JoinRun, request)
 
     def _begin(self):
         return self.call(

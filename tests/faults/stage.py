@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from retain.values import Decision
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.database import connect, executor
+from services.orchestrator.adapters.identity_records import SqlIdentity
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.app import Orchestrator, Ports
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort, Notifier
@@ -22,8 +21,11 @@ from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.world import World
 from tests.faults.injector import Injector
 from tests.faults.session import Session
+from tests.identity import KNOWN, aio_channel
 from tests.ports import free_port
 
+IDENTITY = "services.orchestrator.application.identity.IdentityRecords"
+AUDIT = "services.orchestrator.application.audit.AuditRecords"  # the same object as the identity's
 PORTS = "services.orchestrator.application.ports"
 STORE = "services.common.store.object_store.ObjectStore"
 TIMING = Timing(pass_every_s=0.1, job_poll_s=0.1, stall_timeout_s=45.0, start_timeout_s=60.0, max_restarts=5)
@@ -81,9 +83,7 @@ class Stage:
     async def _with(self, what: Callable[[Session], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         async with (
             asyncio.timeout(WITHIN_S),
-            grpc.aio.insecure_channel(
-                f"127.0.0.1:{self.port}", options=[("grpc.max_reconnect_backoff_ms", 200)]
-            ) as channel,
+            aio_channel(f"127.0.0.1:{self.port}", options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel,
         ):
             supervisor = asyncio.create_task(self._keep_alive())
             try:
@@ -125,6 +125,8 @@ class Stage:
                     evaluator=wrap(f"{PORTS}.EvaluatorPort", self.evaluator),
                     store=wrap(STORE, self.store),
                     notifier=wrap(f"{PORTS}.Notifier", self.notifier),
+                    identity=wrap(AUDIT if self.injector.port == AUDIT else IDENTITY, SqlIdentity(engine)),
+                    tokens=KNOWN,
                     bases=wrap(f"{PORTS}.BaseReader", ConfigReader(self.store)),
                 ),
                 bind=f"127.0.0.1:{self.port}",

@@ -23,6 +23,7 @@ from tests.fakes.world import World
 from tests.faults.injector import ERRORS, SLOW_S, Fault, Injector
 from tests.faults.ports import Call, rpc_calls
 from tests.faults.stage import Stage
+from tests.identity import access, aio_channel
 
 EVALUATOR = "retain.evaluator.v1.EvaluatorService"
 FOR_PEOPLE = "the command and the panel call it, show its error and are asked again by a person"
@@ -82,9 +83,10 @@ async def session(folder: Path, injector: Injector) -> dict[str, Any]:
             EVALUATOR: (pb_grpc.add_EvaluatorServiceServicer_to_server, FaultyServicer(stage.world, injector)),
         },
         registry=CollectorRegistry(),
+        access=access(),
     )
     port = await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with aio_channel(f"127.0.0.1:{port}") as channel:
         stage.evaluator = EvaluatorClient(channel)
         try:
             return await stage.session("session")

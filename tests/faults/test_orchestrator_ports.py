@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults.injector import Fault, Injector
 from tests.faults.ports import Call, protocol_calls
-from tests.faults.stage import STORE, TIMING, Stage
+from tests.faults.stage import AUDIT, IDENTITY, STORE, TIMING, Stage
 
 PORTS = "services.orchestrator.application.ports"
 # What the session's fake workers do with the store in place of the orchestrator, and what only a first start needs.
@@ -31,12 +31,15 @@ NOT_REACHED = {
     ): "a connection that is lost is a leadership that is lost; contract/test_database.py",
     Call(f"{PORTS}.Leadership", "give_back"): "at an end in good order; contract/test_database.py",
     Call(f"{PORTS}.Repository", "forget_uploads"): "only where uploads are taken; unit test_collector.py",
+    Call(IDENTITY, "add_api_token"): "a person asks again; unit test_identity.py",
+    Call(IDENTITY, "update_api_token"): "a last use that is lost is written with a later one; unit test_identity.py",
+    Call(AUDIT, "list_audit"): "for people",
     Call(f"{PORTS}.GarbageMeter", "freed"): "counts what was taken, in the same process; unit test_collector.py",
 }
 
 
 def calls() -> list[Call]:
-    mine = [call for call in protocol_calls() if call.port.startswith(PORTS) or call.port == STORE]
+    mine = [call for call in protocol_calls() if call.port.startswith(PORTS) or call.port in (STORE, IDENTITY, AUDIT)]
     return sorted(call for call in mine if call not in NOT_REACHED)
 
 

@@ -24,6 +24,8 @@ from retain.types.v1 import values_pb2
 from services.common.store.minio_store import MinioStore
 from services.common.store.object_store import put_folder, s3_uri
 from tests.contract.object_store_servers import ACCESS_KEY, SECRET_KEY, Server
+from tests.identity import ADMIN, SERVICE
+from tests.identity import channel as channel_to
 from tests.ports import free_ports
 
 START_TIMEOUT_S = 60.0
@@ -103,6 +105,8 @@ class EvaluatorProcess:
             "RETAIN_METRICS_BIND": f"127.0.0.1:{self.metrics_port}",
             "RETAIN_SERVER": self.server,
             "RETAIN_HOME": str(self.home),
+            "RETAIN_ADMIN_TOKEN": ADMIN,
+            "RETAIN_SERVICE_TOKEN": SERVICE,
             "RETAIN_EVALUATOR_THREADS": str(self.threads),
         }
         with (self.home / "evaluator.log").open("ab") as log:
@@ -124,7 +128,7 @@ class EvaluatorProcess:
 
     @contextlib.contextmanager
     def stub(self) -> Iterator[service_pb2_grpc.EvaluatorServiceStub]:
-        with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
+        with channel_to(f"127.0.0.1:{self.port}", token=SERVICE) as channel:
             yield service_pb2_grpc.EvaluatorServiceStub(channel)
 
     def metrics(self) -> str:

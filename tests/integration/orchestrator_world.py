@@ -16,6 +16,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.orchestrator.v1 import resources_pb2 as res
 from retain.types.v1 import spec_pb2
 from tests.fakes.platform import Platform, demo_spec
+from tests.identity import aio_channel
 
 ENDED = (res.RUN_STATE_SUCCEEDED, res.RUN_STATE_FAILED, res.RUN_STATE_CANCELLED)
 
@@ -64,7 +65,7 @@ async def orchestrator(folder: Path, **options: Any) -> AsyncIterator[Client]:
     """A platform on a database in `folder`, and a client of it."""
     platform = Platform(f"sqlite:///{folder / 'retain.db'}", **options)
     port = await platform.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with aio_channel(f"127.0.0.1:{port}") as channel:
         try:
             yield Client(platform, channel)
         finally:

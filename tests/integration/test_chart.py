@@ -64,12 +64,16 @@ def checksums(text: str) -> dict[tuple[str, str], str]:
     return found
 
 
+SERVICES, RAY = {"retain-evaluator", "retain-orchestrator"}, {"retain-ray-head", "retain-ray-worker"}
+
+
 @pytest.mark.parametrize(
     ("setting", "rolled"),
     [
-        ("objectStore.secretKey=another-key", {"retain-minio", "retain-evaluator", "retain-orchestrator"}),
-        ("objectStore.existingSecret=mine", {"retain-minio", "retain-evaluator", "retain-orchestrator"}),
-        ("ray.existingSecret=mine", {"retain-ray-head", "retain-ray-worker", "retain-orchestrator"}),
+        ("objectStore.secretKey=another-key", {"retain-minio", *SERVICES, *RAY}),
+        ("objectStore.existingSecret=mine", {"retain-minio", *SERVICES, *RAY}),
+        ("identity.existingSecret=mine", SERVICES),
+        ("ray.existingSecret=mine", {*RAY, "retain-orchestrator"}),
         ("database.kind=postgresql,database.postgresql.existingSecret=mine", {"retain-orchestrator"}),
         ("image.pullPolicy=Always", set()),
     ],
@@ -85,8 +89,9 @@ def test_a_changed_secret_rolls_the_pods_that_read_it(tools: dict[str, str], set
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ("bootstrap.enabled=false", ["objectStore.existingSecret", "ray.existingSecret"]),
+        ("bootstrap.enabled=false", ["objectStore.existingSecret", "ray.existingSecret", "identity.existingSecret"]),
         ("bootstrap.enabled=false,objectStore.secretKey=of-the-values", ["ray.existingSecret"]),
+        ("bootstrap.enabled=false,objectStore.existingSecret=a,ray.existingSecret=b", ["identity.existingSecret"]),
         ("objectStore.externalEndpoint=https://s3.example.com", ["objectStore.externalEndpoint", "existingSecret"]),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 
 import retain
 from deploy.wheel import build, install
+from tests.identity import ADMIN
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +66,7 @@ class Bare:
         """Runs a program of the environment, without Retain's and Python's settings of this process."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("RETAIN_", "PYTHON"))}
         if server:
-            environ |= {"RETAIN_SERVER": server[0], "RETAIN_EVALUATOR": server[1]}
+            environ |= {"RETAIN_SERVER": server[0], "RETAIN_EVALUATOR": server[1], "RETAIN_TOKEN": ADMIN}
         program = [str(self.folder / "bin" / command[0]), *command[1:]]
         return subprocess.run(
             program,

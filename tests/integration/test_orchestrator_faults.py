@@ -11,10 +11,12 @@ from retain.orchestrator.v1 import resources_pb2 as res
 from retain.orchestrator.v1 import stage_control_service_pb2 as sc
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as sc_grpc
 from services.common.errors import FailedPrecondition, Refused, Unavailable
+from services.common.identity.tokens import new_token
 from services.orchestrator.application.reconciler import Timing
 from tests.fakes.evaluator import FakeEvaluator
 from tests.fakes.platform import Platform, demo_spec
 from tests.fakes.world import World
+from tests.identity import aio_channel, bearer
 from tests.integration.orchestrator_world import Client, orchestrator, without_forgetting
 
 
@@ -80,7 +82,7 @@ async def test_an_orchestrator_that_is_killed_picks_its_runs_up_without_a_second
     database = f"sqlite:///{tmp_path / 'retain.db'}"
     first = Platform(database, world=World(steps_per_s=120.0))
     port = await first.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with aio_channel(f"127.0.0.1:{port}") as channel:
         client = Client(first, channel)
         run_id = (await client.create(without_forgetting())).id
         await client.until(run_id, lambda run: run.status.stages[0].step >= 30)
@@ -92,7 +94,7 @@ async def test_an_orchestrator_that_is_killed_picks_its_runs_up_without_a_second
     )  # fmt: skip
     await second.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with aio_channel(f"127.0.0.1:{port}") as channel:
             ended = await Client(second, channel).end(run_id)
             assert ended.status.state == res.RUN_STATE_SUCCEEDED
             assert first.launcher.submissions == [f"retain-{run_id}-1"]
@@ -211,6 +213,11 @@ async def test_the_fence_refuses_old_callers_over_the_wire(tmp_path: Path) -> No
         run_id = (await client.create(without_forgetting())).id
         await client.until(run_id, lambda run: run.status.stages[0].step > 0)
         stub = sc_grpc.StageControlServiceStub(client.channel)
+        identity = client.platform.orchestrator.identity
+        tokens = {1: client.platform.launcher.workers[f"retain-{run_id}-1"].token, 0: new_token(), 2: new_token()}
+        for submission in (0, 2):
+            code = await identity.issue_code(run_id, submission)
+            await identity.join(run_id, submission, code, tokens[submission], peer="")
         for submission, attempt in ((0, 1), (1, 0), (2, 1), (1, 2)):
             fence = {"run_id": run_id, "submission": submission, "attempt": attempt, "stage_index": 0}
             for call, request in (
@@ -220,5 +227,5 @@ async def test_the_fence_refuses_old_callers_over_the_wire(tmp_path: Path) -> No
                 (stub.EndStage, sc.EndStageRequest(**fence, outcome=sc.END_OUTCOME_COMPLETED)),
             ):
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await call(request)
+                    await call(request, metadata=bearer(tokens[submission]))
                 assert caught.value.code() is grpc.StatusCode.ABORTED

@@ -3,8 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import grpc
-
 from retain.orchestrator.v1 import resources_pb2 as res
 from retain.types.v1 import spec_pb2
 from tests.fakes.evaluator import FakeEvaluator
@@ -12,6 +10,7 @@ from tests.fakes.launcher import FakeLauncher
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.platform import Platform, demo_spec
 from tests.fakes.world import World
+from tests.identity import aio_channel
 from tests.integration.orchestrator_world import Client, orchestrator
 
 POINTS = [0.2, 0.4, 0.7]
@@ -73,7 +72,7 @@ async def test_an_orchestrator_that_dies_between_choice_and_checkpoint_goes_on_t
     first = Platform(database, world=world, store=store, launcher=launcher, evaluator=evaluator)
     port = await first.start()
     evaluator.refuse_points = True
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with aio_channel(f"127.0.0.1:{port}") as channel:
         client = Client(first, channel)
         run_id = (await client.create(forgetful_spec())).id
         for _ in range(2000):
@@ -88,7 +87,7 @@ async def test_an_orchestrator_that_dies_between_choice_and_checkpoint_goes_on_t
         database, world=world, store=store, launcher=launcher, evaluator=evaluator, bind=f"127.0.0.1:{port}"
     )
     await second.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with aio_channel(f"127.0.0.1:{port}") as channel:
         client = Client(second, channel)
         ended = await client.end(run_id)
         assert ended.status.state == res.RUN_STATE_SUCCEEDED

@@ -71,7 +71,7 @@ def point_worker_at(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    return WorkerConfig(run_id="r1", submission=control.submission, threads=1, cache=cache)
+    return WorkerConfig(run_id="r1", submission=control.submission, threads=1, token="t" * 43, cache=cache)
 
 
 def work(config: WorkerConfig) -> None:

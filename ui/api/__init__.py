@@ -33,7 +33,7 @@ def connect(
     RETAIN_TLS_CA, else from what `retain up` wrote below RETAIN_HOME, else it is 127.0.0.1:7070 and 127.0.0.1:7071. A
     server that goes away while a run is followed is looked for `patience_s` seconds.
 
-    Raises BadInput for an address or a certificate file that is none.
+    Raises BadInput for an address or a certificate file that is none, and for a token that would travel in plain text.
     """
     given = {
         "RETAIN_SERVER": checked_server(server, "server"),

@@ -4,10 +4,11 @@ import ipaddress
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ui.client.errors import BadInput, Violation
+from ui.client.local_token import token_of
 
 DEFAULT_ORCHESTRATOR = "127.0.0.1:7070"
 DEFAULT_EVALUATOR = "127.0.0.1:7071"
@@ -47,19 +48,22 @@ class Address:
 
     orchestrator: str = DEFAULT_ORCHESTRATOR
     evaluator: str = DEFAULT_EVALUATOR
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     tls_ca: Path | None = None
+    plain_text: bool = False  # a token may travel without TLS off this machine, too
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Address":
-        """Reads RETAIN_SERVER, RETAIN_EVALUATOR, RETAIN_TOKEN, RETAIN_TLS_CA and the stack file.
+        """Reads RETAIN_SERVER, RETAIN_EVALUATOR, RETAIN_TOKEN, RETAIN_TOKEN_FILE, RETAIN_TLS_CA,
+        RETAIN_ALLOW_PLAIN_TEXT and the stack file.
 
         An evaluator is taken from the stack file only together with its orchestrator: with RETAIN_SERVER set, the
-        evaluator of a local stack would be another house's.
+        evaluator of a local stack would be another house's. The token of a local stack goes to that stack alone.
         Raises BadInput.
         """
         server = environ.get("RETAIN_SERVER")
-        stack = {} if server else read_stack(environ)
+        running = read_stack(environ) if not server or _is_loopback(server) else {}
+        stack = {} if server else running
         ca = environ.get("RETAIN_TLS_CA")
         if ca and not Path(ca).is_file():
             raise BadInput(
@@ -69,20 +73,36 @@ class Address:
                     )
                 ]
             )
+        orchestrator = server or stack.get("orchestrator") or DEFAULT_ORCHESTRATOR
         return cls(
-            orchestrator=server or stack.get("orchestrator") or DEFAULT_ORCHESTRATOR,
+            orchestrator=orchestrator,
             evaluator=environ.get("RETAIN_EVALUATOR") or stack.get("evaluator") or DEFAULT_EVALUATOR,
-            token=environ.get("RETAIN_TOKEN") or None,
+            token=token_of(environ, home_folder(environ), is_local_stack=running.get("orchestrator") == orchestrator),
             tls_ca=Path(ca) if ca else None,
+            plain_text=environ.get("RETAIN_ALLOW_PLAIN_TEXT") == "1",
         )
 
     @property
     def is_loopback(self) -> bool:
         """Whether the orchestrator runs on this machine, so that it sees the same files."""
-        host = self.orchestrator.rpartition(":")[0].strip("[]")
-        if host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.orchestrator)
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_plain_text(target: str, address: Address) -> None:
+    """Raises BadInput when the token would travel to `target` in plain text over a network."""
+    if address.token and not address.tls_ca and not address.plain_text and not _is_loopback(target):
+        said = (
+            f"is not set, and the token would travel to {target} in plain text; allowed are the PEM file of who signed "
+            "the server's certificate, or RETAIN_ALLOW_PLAIN_TEXT=1 on a network that nobody else reaches"
+        )
+        raise BadInput([Violation(field="RETAIN_TLS_CA", description=said)])

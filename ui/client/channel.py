@@ -8,7 +8,7 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from ui.client.address import Address
+from ui.client.address import Address, check_plain_text
 from ui.client.errors import BadInput, ClientError, RefusedByServer, Unreachable, Violation
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -46,7 +46,9 @@ _REFUSED = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 
 
 def open_channel(target: str, address: Address) -> grpc.Channel:
-    """A channel to `target`, with TLS when a CA is named. gRPC connects it at the first call."""
+    """A channel to `target`, with TLS when a CA is named. gRPC connects it at the first call. Raises BadInput when the
+    token would travel in plain text over a network."""
+    check_plain_text(target, address)
     if address.tls_ca:
         credentials = grpc.ssl_channel_credentials(root_certificates=address.tls_ca.read_bytes())
         return grpc.secure_channel(target, credentials, options=_OPTIONS)

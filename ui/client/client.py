@@ -17,7 +17,7 @@ from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoint_grp
 from retain.orchestrator.v1 import orchestrator_service_pb2 as orchestrator_pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
 from retain.types.v1 import values_pb2
-from ui.client import evaluator, views
+from ui.client import evaluator, identity, views
 from ui.client.address import Address
 from ui.client.channel import call_metadata, mapped_errors, open_channel, to_client_error
 from ui.client.convert import to_view
@@ -46,6 +46,7 @@ class RetainClient:
         self._runs = orchestrator_grpc.OrchestratorServiceStub(self._channel)
         self._checkpoints = checkpoint_grpc.CheckpointServiceStub(self._channel)
         self.evaluator = evaluator.EvaluatorClient(address)
+        self.identity = identity.IdentityClient(address, self._channel)
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:

@@ -29,7 +29,7 @@ def gc(
         say("--yes: came together with --dry-run; allowed is one of them")
         raise typer.Exit(EXIT_BAD_INPUT)
     with connect() as client:
-        found = client.collect_garbage(dry_run=not yes, older_than_s=seconds_of(older_than))
+        found = client.collect_garbage(dry_run=not yes, older_than_s=seconds_of(older_than, "--older-than"))
     if json:
         from ui.client.views import moment
 
@@ -49,13 +49,13 @@ def gc(
         say("retain gc --yes deletes what is listed, if nothing refers to it then")
 
 
-def seconds_of(age: str) -> int:
-    """`12h` as seconds; nothing is 0, the server's default. Exits with a word on what is allowed."""
+def seconds_of(age: str, option: str) -> int:
+    """`12h` as seconds; nothing is 0, the server's default. Exits with a word on what is allowed for `option`."""
     if not age:
         return 0
     match = _AGE.fullmatch(age)
     if match is None or int(match["number"]) == 0:
-        say(f"--older-than: came {age!r}; allowed is a number above 0 and s, m, h or d, such as 12h")
+        say(f"{option}: came {age!r}; allowed is a number above 0 and s, m, h or d, such as 12h")
         raise typer.Exit(EXIT_BAD_INPUT)
     return int(match["number"]) * _SECONDS[match["unit"]]
 

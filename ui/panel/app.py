@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from ui.panel.login import require_login
+
 st.set_page_config(page_title="Retain", page_icon=":material/psychology:", layout="wide")
 
 PAGES = [
@@ -33,4 +35,5 @@ PAGES = [
 ]
 
 page = st.navigation(PAGES, position="top")
+require_login()
 page.run()

@@ -14,8 +14,10 @@ from ui.client.errors import BadInput, Violation
 from ui.panel.__main__ import bind
 from ui.panel.guard import LOOPBACK
 from ui.panel.live import LiveRuns
+from ui.panel.login import address, ask_again, is_expired
 from ui.spec.file import local_sources
 
+SESSIONS = 64  # people whose clients are kept; each has those of its own token
 STATE_BADGES = {
     "PENDING": ("blue", ":material/hourglass_top:"),
     "RUNNING": ("blue", ":material/play_arrow:"),
@@ -56,23 +58,23 @@ def refuse_local_paths(tree: dict[str, Any]) -> None:
         raise BadInput(faults)
 
 
-@st.cache_resource(max_entries=4)
+@st.cache_resource(max_entries=SESSIONS)
 def _client(address: Address) -> RetainClient:
     return connect(address)
 
 
-@st.cache_resource(max_entries=4)
+@st.cache_resource(max_entries=SESSIONS)
 def _live(address: Address) -> LiveRuns:
     return LiveRuns(_client(address))
 
 
 def client() -> RetainClient:
-    """The client of the stack that the environment names now; a new address is a new client."""
-    return _client(Address.from_env())
+    """The client of this session; another address or another token is another client."""
+    return _client(address())
 
 
 def live() -> LiveRuns:
-    return _live(Address.from_env())
+    return _live(address())
 
 
 @contextmanager
@@ -90,6 +92,8 @@ def show_error(error: ClientError) -> None:
         show_faults([(violation.field, violation.description) for violation in error.violations])
     else:
         st.error(as_text(error.message), icon=":material/cloud_off:" if error.exit_code == 3 else ":material/error:")
+        if is_expired(error):
+            ask_again(error)
 
 
 def show_faults(faults: list[tuple[str, str]]) -> None:

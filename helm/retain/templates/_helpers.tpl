@@ -66,6 +66,10 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{- define "retain.said.identity" -}}
+{{- include "retain.identitySecret" . }}
+{{- end }}
+
 {{- define "retain.said.ray" -}}
 {{- include "retain.raySecret" . }}
 {{- end }}
@@ -128,6 +132,10 @@ affinity:
 {{- default (printf "%s-object-store" (include "retain.fullname" .)) .Values.objectStore.existingSecret }}
 {{- end }}
 
+{{- define "retain.identitySecret" -}}
+{{- default (printf "%s-identity" (include "retain.fullname" .)) .Values.identity.existingSecret }}
+{{- end }}
+
 {{- define "retain.raySecret" -}}
 {{- default (printf "%s-ray" (include "retain.fullname" .)) .Values.ray.existingSecret }}
 {{- end }}
@@ -147,6 +155,11 @@ each key (see deploy/bootstrap.py). Helm's own marks let a later release take a 
 {{- if not .Values.ray.existingSecret }}
 {{- $labels := include "retain.labels" (list . "ray") | fromYaml }}
 {{- $wanted = append $wanted (dict "name" (include "retain.raySecret" .) "setting" "ray.existingSecret" "keys" (dict "auth_token" (dict "hex" 64)) "labels" $labels "annotations" $ours) }}
+{{- end }}
+{{- if not .Values.identity.existingSecret }}
+{{- $keys := dict "admin-token" (dict "hex" 64) "service-token" (dict "hex" 64) }}
+{{- $labels := include "retain.labels" (list . "identity") | fromYaml }}
+{{- $wanted = append $wanted (dict "name" (include "retain.identitySecret" .) "setting" "identity.existingSecret" "keys" $keys "labels" $labels "annotations" $ours) }}
 {{- end }}
 {{- $wanted | toJson }}
 {{- end }}
@@ -180,6 +193,28 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
   value: {{ printf "%s-orchestrator:%v" (include "retain.fullname" .) .Values.orchestrator.service.port | quote }}
 - name: RETAIN_EVALUATOR
   value: {{ printf "%s-evaluator:%v" (include "retain.fullname" .) .Values.evaluator.service.port | quote }}
+{{- end }}
+
+{{/* The network between the pods is the cluster's own; the values say what that means. */}}
+{{- define "retain.env.plainText" -}}
+- name: RETAIN_ALLOW_PLAIN_TEXT
+  value: "1"
+{{- end }}
+
+{{- define "retain.env.identity" -}}
+- name: RETAIN_ADMIN_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ include "retain.identitySecret" . }}, key: admin-token}}
+- name: RETAIN_SERVICE_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ include "retain.identitySecret" . }}, key: service-token}}
+{{- end }}
+
+{{/* Of the orchestrator's further settings those that workers need, secret ones among them. */}}
+{{- define "retain.env.tools" -}}
+{{- range .Values.orchestrator.env }}
+{{- if regexMatch "^(HF|MLFLOW|WANDB|AWS)_" .name }}
+{{ list . | toYaml }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "retain.env.store" -}}

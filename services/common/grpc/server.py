@@ -61,7 +61,8 @@ class GrpcServer:
     """Serves the given services on `bind` (`host:port`; port 0 takes a free one).
 
     `services` maps a full service name to (the generated add_*_to_server function, the servicer). Each name has its own
-    health entry, and the empty name stands for the whole server (gRPC health checking protocol).
+    health entry, and the empty name stands for the whole server (gRPC health checking protocol). `access` stands before
+    everything else and lets calls in (services/common/identity/access.py): there is no server without one.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class GrpcServer:
         bind: str,
         services: Mapping[str, tuple[Callable[[Any, Any], None], Any]],
         registry: CollectorRegistry,
+        access: grpc.aio.ServerInterceptor,
         tls: Tls | None = None,
         interceptors: tuple[grpc.aio.ServerInterceptor, ...] = (),
         rate: limits.Rate | None = None,
@@ -79,6 +81,7 @@ class GrpcServer:
         self._server = grpc.aio.server(
             # From the outside to the inside: each sees what the one before it lets through.
             interceptors=(
+                access,
                 SlowRequestInterceptor(),
                 MetricsInterceptor(registry),
                 ErrorInterceptor(),

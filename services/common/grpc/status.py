@@ -23,13 +23,14 @@ from services.common.errors import (
     Refused,
     RetainError,
     Stale,
+    Unauthenticated,
     Unavailable,
     Violation,
 )
 
 DOMAIN = "retain"
 LARGEST_ERROR_BYTES = 2048  # of the message and of the violations each; base64 makes a third more of them
-# The class of each status code, and a caller without a token is refused like one of the wrong role.
+# The class of each status code.
 _TREE: tuple[type[RetainError], ...] = (
     InvalidInput,
     NotFound,
@@ -38,9 +39,10 @@ _TREE: tuple[type[RetainError], ...] = (
     Stale,
     Unavailable,
     Refused,
+    Unauthenticated,
     Corrupt,
 )
-CLASSES: dict[str, type[RetainError]] = {**{cls.code: cls for cls in _TREE}, "UNAUTHENTICATED": Refused}
+CLASSES: dict[str, type[RetainError]] = {cls.code: cls for cls in _TREE}
 
 
 def to_status(error: RetainError) -> status_pb2.Status:

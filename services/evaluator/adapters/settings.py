@@ -14,7 +14,6 @@ class Settings(BaseSettings):
     evaluator_bind: str = "127.0.0.1:7071"
     metrics_bind: str = "127.0.0.1:7073"
     server: str = "127.0.0.1:7070"  # the orchestrator, asked whether runs have ended
-    token: str | None = None
     home: Path = Path(".retain")
     evaluator_threads: int = Field(default=1, ge=1)  # fixed: the same request gives the same bits
     evaluator_device: str = "cpu"

@@ -16,7 +16,7 @@ from typing import Any
 import urllib3
 
 from services.common.errors import FailedPrecondition, Refused, RetainError, Unavailable
-from services.common.worker_environment import passed_on
+from services.common.worker_environment import JOIN_CODE, passed_on
 from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
 
 TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)  # each read; a whole answer takes CALL_LIMIT_S at most
@@ -57,7 +57,8 @@ class RayJobs(JobLauncher):
             "submission_id": request.job_id,
             "entrypoint": shlex.join(entry),  # a shell takes it apart: folders may have blanks in their names
             "entrypoint_num_cpus": 0,
-            "runtime_env": {"env_vars": self._env},
+            # Shown by Ray to whoever has its token: the code is good once, and for minutes.
+            "runtime_env": {"env_vars": {**self._env, JOIN_CODE: request.join_code}},
             "metadata": {"job_submission_id": request.job_id, **request.labels},
         }
         status, text = self._call("POST", "/api/jobs/", body)

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.limits import Rate
+from services.orchestrator.application.identity import JOIN_CODE_S
 from services.orchestrator.application.sources import DEFAULT
 from services.orchestrator.domain.run.tries import MAX_RESTARTS
 
@@ -30,7 +31,6 @@ class Settings(BaseSettings):
     metrics_bind: str = "127.0.0.1:7072"
     server: str = "127.0.0.1:7070"  # where workers reach this service
     evaluator: str = "127.0.0.1:7071"
-    token: str | None = None  # sent to the evaluator
     ray_address: str = "http://127.0.0.1:8265"
     home: Path = Path(".retain")
     database_url: str | None = None  # default: orchestrator.db in the home
@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     stall_timeout_s: float = Field(default=45.0, gt=0)
     start_timeout_s: float = Field(default=600.0, gt=0)
     job_poll_s: float = Field(default=2.0, gt=0)
+    # A job that starts later than so long after its submission may not join: a busy Ray head takes half a minute.
+    join_code_s: float = Field(default=JOIN_CODE_S, ge=60)
     max_job_restarts: int = Field(default=MAX_RESTARTS, ge=0)
     garbage_every_s: float = Field(default=86_400.0, ge=0)  # 0: only when it is asked for (retain gc)
     garbage_older_than_s: float = Field(default=86_400.0, gt=0)

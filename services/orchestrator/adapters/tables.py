@@ -61,3 +61,50 @@ facts = Table("facts", metadata, Column("name", String(64), primary_key=True), C
 
 # Prefixes in the store that nobody refers to any more; the reconcile loop deletes what is under them.
 garbage = Table("garbage", metadata, Column("uri", String(512), primary_key=True))
+
+# Tokens of people and programs: what is sent is not kept, its digest is.
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(63), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("roles", String(255), nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("created_s", Float, nullable=False),
+    Column("expires_s", Float, nullable=False),
+    Column("last_used_s", Float),
+    Column("revoked_s", Float),
+)
+
+# Codes that jobs were started with, and the token that each was redeemed for.
+worker_tokens = Table(
+    "worker_tokens",
+    metadata,
+    Column("code_digest", String(64), primary_key=True),
+    Column("run_id", String(96), nullable=False),
+    Column("submission", Integer, nullable=False),
+    Column("code_expires_s", Float, nullable=False),
+    Column("digest", String(64)),
+    Column("used_s", Float),
+    Column("revoked_s", Float),
+    Index("worker_tokens_by_run", "run_id", "submission"),
+)
+
+# Who did what. Rows are added and never changed.
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("time_s", Float, nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("peer", String(255), nullable=False),
+    Column("action", String(128), nullable=False),
+    Column("resource", String(255), nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("before", String(255), nullable=False),
+    Column("after", String(255), nullable=False),
+    Index("audit_events_by_subject", "subject", "number"),
+    Index("audit_events_by_resource", "resource", "number"),
+)

@@ -1,6 +1,7 @@
 """Carries out commands through the ports and feeds back what happened: of runs that are stored, and of no others."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from retain.values import CheckpointRef
 from services.common.blocking import Blocking
@@ -59,6 +60,7 @@ class CommandExecutor:
         evaluator: EvaluatorPort,
         store: ObjectStore,
         notifier: Notifier,
+        issue_code: Callable[[str, int], Awaitable[str]],
         evaluation_poll_s: float = EVALUATION_POLL_S,
         max_restarts: int = MAX_RESTARTS,
     ) -> None:
@@ -67,6 +69,7 @@ class CommandExecutor:
         self._evaluator = evaluator
         self._store = store
         self._notifier = notifier
+        self._issue_code = issue_code
         self._evaluation_poll_s = evaluation_poll_s
         self._max_restarts = max_restarts
         self.jobs = Blocking("ray", threads=4, limit_s=JOB_CALL_LIMIT_S)
@@ -99,7 +102,13 @@ class CommandExecutor:
 
     async def _submit(self, state: StoredRun, command: SubmitJob) -> None:
         labels = {"retain.run": state.id, **state.spec.labels}
-        request = JobRequest(run_id=state.id, submission=command.submission, compute=state.spec.compute, labels=labels)
+        request = JobRequest(
+            run_id=state.id,
+            submission=command.submission,
+            compute=state.spec.compute,
+            labels=labels,
+            join_code=await self._issue_code(state.id, command.submission),
+        )
         try:
             await self.jobs(self.launcher.submit, request)
         except (Refused, FailedPrecondition) as error:

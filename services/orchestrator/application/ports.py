@@ -231,6 +231,7 @@ class JobRequest:
     submission: int
     compute: ComputeSpec
     labels: Mapping[str, str] = field(default_factory=dict)
+    join_code: str = ""  # good once and for minutes; the group redeems it for its token
 
     @property
     def job_id(self) -> str:

@@ -49,4 +49,4 @@ def test_nothing_to_delete_is_said_and_what_is_wrong_is_refused(retain, platform
 
 @pytest.mark.parametrize(("age", "seconds"), [("", 0), ("45s", 45), ("90m", 5400), ("12h", 43_200), ("3d", 259_200)])
 def test_ages(age: str, seconds: int) -> None:
-    assert seconds_of(age) == seconds
+    assert seconds_of(age, "--older-than") == seconds

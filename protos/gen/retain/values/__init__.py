@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retain.values.spec import AnticipateSpec
+    from retain.values.orchestrator_identity_service import ApiToken
     from retain.values.orchestrator_service import ApproveAction
     from retain.values.orchestrator_service import ApprovePipelineRunRequest
     from retain.values.orchestrator_service import ApprovePipelineRunResponse
+    from retain.values.orchestrator_identity_service import AuditEvent
     from retain.values.evaluator_resources import Baseline
     from retain.values.spec import BatchSpec
     from retain.values.orchestrator_stage_control_service import BeginAttemptRequest
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from retain.values.evaluator_service import CreateEvaluationResponse
     from retain.values.orchestrator_service import CreatePipelineRunRequest
     from retain.values.orchestrator_service import CreatePipelineRunResponse
+    from retain.values.orchestrator_identity_service import CreateTokenRequest
+    from retain.values.orchestrator_identity_service import CreateTokenResponse
     from retain.values.orchestrator_service import CreateUploadRequest
     from retain.values.orchestrator_service import CreateUploadResponse
     from retain.values.spec import CurriculumSpec
@@ -76,8 +80,12 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_checkpoint_service import ImportCheckpointResponse
     from retain.values.spec import InterpolationSpec
     from retain.values.spec import IntervalSpec
+    from retain.values.orchestrator_identity_service import JoinRunRequest
+    from retain.values.orchestrator_identity_service import JoinRunResponse
     from retain.values.spec import LadderSpec
     from retain.values.orchestrator_resources import LinePoint
+    from retain.values.orchestrator_identity_service import ListAuditEventsRequest
+    from retain.values.orchestrator_identity_service import ListAuditEventsResponse
     from retain.values.orchestrator_checkpoint_service import ListCheckpointsRequest
     from retain.values.orchestrator_checkpoint_service import ListCheckpointsResponse
     from retain.values.orchestrator_service import ListDecisionsRequest
@@ -86,6 +94,8 @@ if TYPE_CHECKING:
     from retain.values.evaluator_service import ListEvaluationsResponse
     from retain.values.orchestrator_service import ListPipelineRunsRequest
     from retain.values.orchestrator_service import ListPipelineRunsResponse
+    from retain.values.orchestrator_identity_service import ListTokensRequest
+    from retain.values.orchestrator_identity_service import ListTokensResponse
     from retain.values.spec import LoraSpec
     from retain.values.spec import ModelSpec
     from retain.values.spec import OptimizerSpec
@@ -108,6 +118,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_stage_control_service import ReportProgressResponse
     from retain.values.orchestrator_service import RetryPipelineRunRequest
     from retain.values.orchestrator_service import RetryPipelineRunResponse
+    from retain.values.orchestrator_identity_service import RevokeTokenRequest
+    from retain.values.orchestrator_identity_service import RevokeTokenResponse
     from retain.values.orchestrator_resources import RunState
     from retain.values.orchestrator_resources import RunStatus
     from retain.values.evaluator_service import SampleTextRequest
@@ -140,14 +152,18 @@ if TYPE_CHECKING:
     from retain.values.evaluator_service import WatchEvaluationResponse
     from retain.values.orchestrator_service import WatchPipelineRunRequest
     from retain.values.orchestrator_service import WatchPipelineRunResponse
+    from retain.values.orchestrator_identity_service import WhoAmIRequest
+    from retain.values.orchestrator_identity_service import WhoAmIResponse
     from retain.values.evaluator_service import WritePointRequest
     from retain.values.evaluator_service import WritePointResponse
 
 _HOMES = {
     "AnticipateSpec": "spec",
+    "ApiToken": "orchestrator_identity_service",
     "ApproveAction": "orchestrator_service",
     "ApprovePipelineRunRequest": "orchestrator_service",
     "ApprovePipelineRunResponse": "orchestrator_service",
+    "AuditEvent": "orchestrator_identity_service",
     "Baseline": "evaluator_resources",
     "BatchSpec": "spec",
     "BeginAttemptRequest": "orchestrator_stage_control_service",
@@ -167,6 +183,8 @@ _HOMES = {
     "CreateEvaluationResponse": "evaluator_service",
     "CreatePipelineRunRequest": "orchestrator_service",
     "CreatePipelineRunResponse": "orchestrator_service",
+    "CreateTokenRequest": "orchestrator_identity_service",
+    "CreateTokenResponse": "orchestrator_identity_service",
     "CreateUploadRequest": "orchestrator_service",
     "CreateUploadResponse": "orchestrator_service",
     "CurriculumSpec": "spec",
@@ -210,8 +228,12 @@ _HOMES = {
     "ImportCheckpointResponse": "orchestrator_checkpoint_service",
     "InterpolationSpec": "spec",
     "IntervalSpec": "spec",
+    "JoinRunRequest": "orchestrator_identity_service",
+    "JoinRunResponse": "orchestrator_identity_service",
     "LadderSpec": "spec",
     "LinePoint": "orchestrator_resources",
+    "ListAuditEventsRequest": "orchestrator_identity_service",
+    "ListAuditEventsResponse": "orchestrator_identity_service",
     "ListCheckpointsRequest": "orchestrator_checkpoint_service",
     "ListCheckpointsResponse": "orchestrator_checkpoint_service",
     "ListDecisionsRequest": "orchestrator_service",
@@ -220,6 +242,8 @@ _HOMES = {
     "ListEvaluationsResponse": "evaluator_service",
     "ListPipelineRunsRequest": "orchestrator_service",
     "ListPipelineRunsResponse": "orchestrator_service",
+    "ListTokensRequest": "orchestrator_identity_service",
+    "ListTokensResponse": "orchestrator_identity_service",
     "LoraSpec": "spec",
     "ModelSpec": "spec",
     "OptimizerSpec": "spec",
@@ -242,6 +266,8 @@ _HOMES = {
     "ReportProgressResponse": "orchestrator_stage_control_service",
     "RetryPipelineRunRequest": "orchestrator_service",
     "RetryPipelineRunResponse": "orchestrator_service",
+    "RevokeTokenRequest": "orchestrator_identity_service",
+    "RevokeTokenResponse": "orchestrator_identity_service",
     "RunState": "orchestrator_resources",
     "RunStatus": "orchestrator_resources",
     "SampleTextRequest": "evaluator_service",
@@ -274,14 +300,18 @@ _HOMES = {
     "WatchEvaluationResponse": "evaluator_service",
     "WatchPipelineRunRequest": "orchestrator_service",
     "WatchPipelineRunResponse": "orchestrator_service",
+    "WhoAmIRequest": "orchestrator_identity_service",
+    "WhoAmIResponse": "orchestrator_identity_service",
     "WritePointRequest": "evaluator_service",
     "WritePointResponse": "evaluator_service",
 }
 __all__ = [
     "AnticipateSpec",
+    "ApiToken",
     "ApproveAction",
     "ApprovePipelineRunRequest",
     "ApprovePipelineRunResponse",
+    "AuditEvent",
     "Baseline",
     "BatchSpec",
     "BeginAttemptRequest",
@@ -301,6 +331,8 @@ __all__ = [
     "CreateEvaluationResponse",
     "CreatePipelineRunRequest",
     "CreatePipelineRunResponse",
+    "CreateTokenRequest",
+    "CreateTokenResponse",
     "CreateUploadRequest",
     "CreateUploadResponse",
     "CurriculumSpec",
@@ -344,8 +376,12 @@ __all__ = [
     "ImportCheckpointResponse",
     "InterpolationSpec",
     "IntervalSpec",
+    "JoinRunRequest",
+    "JoinRunResponse",
     "LadderSpec",
     "LinePoint",
+    "ListAuditEventsRequest",
+    "ListAuditEventsResponse",
     "ListCheckpointsRequest",
     "ListCheckpointsResponse",
     "ListDecisionsRequest",
@@ -354,6 +390,8 @@ __all__ = [
     "ListEvaluationsResponse",
     "ListPipelineRunsRequest",
     "ListPipelineRunsResponse",
+    "ListTokensRequest",
+    "ListTokensResponse",
     "LoraSpec",
     "ModelSpec",
     "OptimizerSpec",
@@ -376,6 +414,8 @@ __all__ = [
     "ReportProgressResponse",
     "RetryPipelineRunRequest",
     "RetryPipelineRunResponse",
+    "RevokeTokenRequest",
+    "RevokeTokenResponse",
     "RunState",
     "RunStatus",
     "SampleTextRequest",
@@ -408,6 +448,8 @@ __all__ = [
     "WatchEvaluationResponse",
     "WatchPipelineRunRequest",
     "WatchPipelineRunResponse",
+    "WhoAmIRequest",
+    "WhoAmIResponse",
     "WritePointRequest",
     "WritePointResponse",
 ]

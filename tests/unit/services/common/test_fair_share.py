@@ -16,6 +16,7 @@ from services.common.grpc.fair_share import FairShare, TokenBucket
 from services.common.grpc.interceptors import wrap
 from services.common.grpc.server import GrpcServer
 from services.common.limits import Rate
+from tests.identity import OpenDoor
 
 NAME = "retain.orchestrator.v1.OrchestratorService"
 
@@ -37,6 +38,7 @@ async def served():
         bind="127.0.0.1:0",
         services={NAME: (stubs.add_OrchestratorServiceServicer_to_server, Servicer())},
         registry=CollectorRegistry(),
+        access=OpenDoor(),
         rate=Rate(calls_per_s=5, burst=20, streams=4),
     )
     port = await server.start()
@@ -118,6 +120,7 @@ async def test_a_request_that_never_comes_to_its_end_is_ended(monkeypatch: pytes
         bind="127.0.0.1:0",
         services={NAME: (stubs.add_OrchestratorServiceServicer_to_server, Servicer())},
         registry=CollectorRegistry(),
+        access=OpenDoor(),
     )
     port = await server.start()
     head = b"".join(

@@ -12,6 +12,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as messages
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as stubs
 from services.common.errors import InvalidInput, Stale, Violation
 from services.common.grpc.server import GrpcServer
+from tests.identity import access, aio_channel
 
 NAME = "retain.orchestrator.v1.OrchestratorService"
 
@@ -40,9 +41,10 @@ async def served():
         bind="127.0.0.1:0",
         services={NAME: (stubs.add_OrchestratorServiceServicer_to_server, Servicer())},
         registry=registry,
+        access=access(),
     )
     port = await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with aio_channel(f"127.0.0.1:{port}") as channel:
         yield server, channel, registry
     await server.stop(0)
 

@@ -24,6 +24,7 @@ from services.common.errors import (
 )
 from services.common.grpc.server import GrpcServer
 from services.common.grpc.status import CLASSES, error_of
+from tests.identity import access, aio_channel
 
 FAULTS = [Violation(field="name", description="came ''"), Violation(field="stages[0]", description="came none")]
 
@@ -42,9 +43,9 @@ async def failed():
     servicer = Raises()
     name = "retain.orchestrator.v1.OrchestratorService"
     services = {name: (pb_grpc.add_OrchestratorServiceServicer_to_server, servicer)}
-    server = GrpcServer(bind="127.0.0.1:0", services=services, registry=CollectorRegistry())
+    server = GrpcServer(bind="127.0.0.1:0", services=services, registry=CollectorRegistry(), access=access())
     port = await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with aio_channel(f"127.0.0.1:{port}") as channel:
 
         async def ask(fault: Exception) -> RetainError:
             servicer.fault = fault

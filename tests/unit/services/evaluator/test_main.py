@@ -8,6 +8,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import generate_latest
 
+from services.common.identity.settings import IdentitySettings
 from services.evaluator.adapters.settings import Settings
 from services.evaluator.main import SERVICE_NAME, build, patiently, supervised
 from tests.fakes.object_store import FakeObjectStore
@@ -32,7 +33,7 @@ async def test_a_dead_task_is_seen_in_health_and_metrics_and_comes_back(
 ):
     settings = Settings(evaluator_bind="127.0.0.1:0", home=tmp_path)
     with grpc.insecure_channel("127.0.0.1:1") as orchestrator:
-        parts = build(settings, FakeObjectStore(), orchestrator)
+        parts = build(settings, FakeObjectStore(), orchestrator, IdentitySettings(home=tmp_path))
         port = await parts.server.start()
         killed, go_on = asyncio.Event(), asyncio.Event()
         owner, name = (parts.service.loop, "run") if task == "measuring" else (parts.metrics_retention, "run_forever")
@@ -71,7 +72,8 @@ async def test_a_dead_task_is_seen_in_health_and_metrics_and_comes_back(
 
 async def test_both_background_tasks_are_supervised(tmp_path: Path):
     with grpc.insecure_channel("127.0.0.1:1") as orchestrator:
-        parts = build(Settings(evaluator_bind="127.0.0.1:0", home=tmp_path), FakeObjectStore(), orchestrator)
+        settings, identity = Settings(evaluator_bind="127.0.0.1:0", home=tmp_path), IdentitySettings(home=tmp_path)
+        parts = build(settings, FakeObjectStore(), orchestrator, identity)
         await parts.server.start()
         supervisor = supervised(parts)
         await until(lambda: supervisor.all_alive)

@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 
 from services.common.errors import Unavailable
 from services.orchestrator.adapters.database import connect, executor
+from services.orchestrator.adapters.identity_records import SqlIdentity
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.app import Orchestrator, Ports
 from services.orchestrator.application import run_store as engine_module
@@ -20,6 +21,7 @@ from services.orchestrator.application.reconciler import Timing
 from tests.fakes.evaluator import FakeEvaluator
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.world import World
+from tests.identity import KNOWN
 
 
 class HandClock:
@@ -97,6 +99,8 @@ class Offline:
                 evaluator=self.evaluator,
                 store=self.store,
                 clock=self.clock,
+                identity=SqlIdentity(self.database),
+                tokens=KNOWN,
             ),
             bind="127.0.0.1:0",
             slots=slots,

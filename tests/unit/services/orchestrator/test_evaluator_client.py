@@ -2,7 +2,6 @@
 
 import asyncio
 
-import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -25,6 +24,7 @@ from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.application.command_executor import damaged_end
 from services.orchestrator.application.ports import EvaluationProgress
 from services.orchestrator.domain.run.commands import WritePoint
+from tests.identity import access, aio_channel
 
 
 def ref(name: str) -> CheckpointRef:
@@ -73,9 +73,10 @@ async def evaluator():
         bind="127.0.0.1:0",
         services={name: (service_pb2_grpc.add_EvaluatorServiceServicer_to_server, answers)},
         registry=CollectorRegistry(),
+        access=access(),
     )
     port = await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with aio_channel(f"127.0.0.1:{port}") as channel:
         yield answers, EvaluatorClient(channel)
     await server.stop(0)
 

@@ -23,6 +23,7 @@ from services.orchestrator.domain.spec.validate import validate
 from services.orchestrator.transport.bounds import oversized
 from services.orchestrator.transport.present import present_run
 from tests.fakes.platform import Platform, demo_spec
+from tests.identity import aio_channel
 from tests.unit.services.orchestrator.specs import MIDTRAIN, PRETRAIN, spec
 
 
@@ -147,7 +148,7 @@ async def test_over_the_wire_what_is_too_much_is_refused_and_hides_no_run(tmp_pa
     platform = Platform(f"sqlite:///{tmp_path / 'retain.db'}")
     port = await platform.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with aio_channel(f"127.0.0.1:{port}") as channel:
             stub = pb_grpc.OrchestratorServiceStub(channel)
             huge = demo_spec("huge")
             huge.stages[0].duration.tokens = 2**63 - 1

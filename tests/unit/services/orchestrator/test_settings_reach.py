@@ -14,7 +14,7 @@ import pytest
 
 from retain.values import ComputeSpec
 from services.common.errors import Refused
-from services.common.worker_environment import KEPT_BACK, PASSED_ON, passed_on
+from services.common.worker_environment import OF_TOOLS, OURS, passed_on
 from services.evaluator import main as evaluator_main
 from services.evaluator.adapters import settings as evaluator_settings
 from services.orchestrator import main as orchestrator_main
@@ -77,12 +77,26 @@ async def test_the_number_of_restarts_holds_for_groups_that_are_refused_too(
 
 
 def test_workers_get_what_users_bring_along_and_not_what_is_meant_for_the_service() -> None:
-    environ = {f"{prefix}X": "1" for prefix in PASSED_ON} | dict.fromkeys(KEPT_BACK, "secret") | {"PATH": "p"}
-    assert set(passed_on(environ)) == {f"{prefix}X" for prefix in PASSED_ON}
+    wanted = {f"{prefix}X" for prefix in OF_TOOLS} | OURS
+    environ = dict.fromkeys(wanted, "1") | {"PATH": "p", "RETAIN_BIND": "b", "RETAIN_STACK_MEMBER": "m"}
+    assert set(passed_on(environ)) == wanted
+
+
+def test_nothing_that_its_name_calls_secret_is_passed_on() -> None:
+    words = ("TOKEN", "API_KEY", "SECRET", "PASSWORD", "TRACKING_PASSWORD", "CREDENTIALS", "TOKEN_PATH")
+    secret = {f"{prefix}{word}" for prefix in (*OF_TOOLS, "RETAIN_", "AWS_") for word in words}
+    more = {"AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "RETAIN_DATABASE_URL", "RETAIN_JOIN_CODE", "RAY_AUTH_TOKEN"}
+    assert passed_on(dict.fromkeys(secret | more, "secret")) == {}
+
+
+@pytest.mark.parametrize("word", ["MONKEY", "TOKENIZERS_PARALLELISM"])
+def test_a_word_that_only_looks_like_one_is(word: str) -> None:
+    assert passed_on({f"HF_{word}": "1"}) == {f"HF_{word}": "1"}
 
 
 def test_a_group_passes_on_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    from services.worker.ray_group import GroupSettings, worker_env
+    from services.worker.group_settings import GroupSettings
+    from services.worker.ray_group import worker_env
 
     monkeypatch.setattr(
         os, "environ", {"WANDB_PROJECT": "p", "MLFLOW_TRACKING_URI": "u", "RETAIN_BIND": "b", "HOME": "h"}

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from retain.orchestrator.v1 import orchestrator_service_pb2 as messages
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as stubs
 from services.common.grpc.server import GrpcServer
+from tests.identity import access, aio_channel
 
 SERVICE = "retain.orchestrator.v1.OrchestratorService"
 
@@ -23,9 +24,11 @@ class Servicer(stubs.OrchestratorServiceServicer):
 @pytest.fixture
 async def channel():
     add = stubs.add_OrchestratorServiceServicer_to_server
-    server = GrpcServer(bind="127.0.0.1:0", services={SERVICE: (add, Servicer())}, registry=CollectorRegistry())
+    server = GrpcServer(
+        bind="127.0.0.1:0", services={SERVICE: (add, Servicer())}, registry=CollectorRegistry(), access=access()
+    )
     port = await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with aio_channel(f"127.0.0.1:{port}") as channel:
         yield channel
     await server.stop(0)
 

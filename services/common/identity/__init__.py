@@ -1,0 +1,1 @@
+"""Who calls and what that caller may do: principals, permissions, tokens, and the interceptor that asks for them."""

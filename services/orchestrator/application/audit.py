@@ -1,0 +1,71 @@
+"""Who did what: written after each call that changes something, and never changed."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.common.errors import RetainError
+from services.common.logging import get_logger
+from services.orchestrator.application.ports import Page
+from services.orchestrator.application.run_store import RunStore
+
+LONGEST = 255  # characters of a text in an event
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEvent:
+    """One act. `time_s` is Unix seconds; `outcome` is OK or the code of the refusal; `number` is given when stored."""
+
+    time_s: float
+    subject: str
+    kind: str
+    peer: str
+    action: str
+    resource: str
+    outcome: str
+    before: str = ""
+    after: str = ""
+    number: int = 0
+
+
+class AuditRecords(Protocol):
+    """Where events are kept. All methods block and raise Unavailable."""
+
+    def append_audit(self, event: AuditEvent) -> None:
+        """Add one."""
+        ...
+
+    def list_audit(self, *, subject: str, resource: str, limit: int, below_number: int | None) -> Page[AuditEvent]:
+        """Newest first; empty texts are all."""
+        ...
+
+
+class Auditor:
+    """Writes and lists events."""
+
+    def __init__(self, engine: RunStore, records: AuditRecords) -> None:
+        self._engine, self._records = engine, records
+
+    async def record(self, event: AuditEvent) -> None:
+        """Append. What was done is done: a database that is away costs the row, and the log has it then."""
+        try:
+            await self._engine.read(self._records.append_audit, event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call that was answered stays answered
+            log.error("an audit event was not written", error=repr(error), **vars(event))
+
+    async def state_of(self, run_id: str) -> str:
+        """The state of a run, for `before` and `after`; empty when there is none, or none that can be read."""
+        try:
+            return str((await self._engine.get(run_id)).status.value)
+        except RetainError:
+            return ""
+
+    async def page(self, *, subject: str, resource: str, limit: int, below_number: int | None) -> Page[AuditEvent]:
+        """A page of events, newest first."""
+        return await self._engine.read(
+            self._records.list_audit, subject=subject, resource=resource, limit=limit, below_number=below_number
+        )
+
+    def now_s(self) -> float:
+        """Unix seconds."""
+        return self._engine.clock.now_s()

@@ -1,0 +1,91 @@
+"""IdentityService: convert, call, convert."""
+
+from typing import Any
+
+from retain.orchestrator.v1 import identity_service_pb2 as pb
+from retain.orchestrator.v1 import identity_service_pb2_grpc as pb_grpc
+from services.common.errors import Unauthenticated
+from services.common.grpc.paging import number_of, page_of, page_size, token_of
+from services.common.identity.principal import Principal, current_principal
+from services.orchestrator.application.audit import AuditEvent, Auditor
+from services.orchestrator.application.identity import WORKER_IDLE_S, ApiToken, IdentityService
+from services.orchestrator.transport.bounds import check_text
+from services.orchestrator.transport.present import timestamp
+
+Context = Any
+LONGEST_FILTER = 255
+
+
+class IdentityServicer(pb_grpc.IdentityServiceServicer):
+    """Who calls, tokens, joining, the audit trail."""
+
+    def __init__(self, identity: IdentityService, auditor: Auditor) -> None:
+        self._identity, self._auditor = identity, auditor
+
+    async def WhoAmI(self, request: Any, context: Context) -> Any:  # noqa: N802
+        caller = _caller()
+        return pb.WhoAmIResponse(subject=caller.subject, kind=caller.kind.value, roles=sorted(caller.roles))
+
+    async def CreateToken(self, request: Any, context: Context) -> Any:  # noqa: N802
+        token, secret = await self._identity.create_token(
+            request.name,
+            tuple(request.roles),
+            lifetime_s=request.lifetime_seconds,
+            created_by=_caller().subject,
+        )
+        return pb.CreateTokenResponse(token=_token(token), secret=secret)
+
+    async def ListTokens(self, request: Any, context: Context) -> Any:  # noqa: N802
+        items, following = page_of(
+            self._identity.tokens(), size=page_size(request.page_size), token=request.page_token, of="tokens"
+        )
+        return pb.ListTokensResponse(tokens=[_token(token) for token in items], next_page_token=following)
+
+    async def RevokeToken(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return pb.RevokeTokenResponse(token=_token(await self._identity.revoke_token(request.name)))
+
+    async def JoinRun(self, request: Any, context: Context) -> Any:  # noqa: N802
+        await self._identity.join(request.run_id, request.submission, request.code, request.token, peer=context.peer())
+        return pb.JoinRunResponse(idle_seconds=int(WORKER_IDLE_S))
+
+    async def ListAuditEvents(self, request: Any, context: Context) -> Any:  # noqa: N802
+        check_text("subject", request.subject, LONGEST_FILTER)
+        check_text("resource", request.resource, LONGEST_FILTER)
+        of = f"audit {request.subject} {request.resource}"
+        page = await self._auditor.page(
+            subject=request.subject,
+            resource=request.resource,
+            limit=page_size(request.page_size),
+            below_number=number_of(request.page_token, of=of),
+        )
+        return pb.ListAuditEventsResponse(
+            events=[_event(event) for event in page.items], next_page_token=token_of(page.next_number, of=of)
+        )
+
+
+def _caller() -> Principal:
+    """Whose call it is. Raises Unauthenticated outside of the interceptor, which lets nobody in without one."""
+    caller = current_principal()
+    if caller is None:
+        raise Unauthenticated("this call needs a token", reason="TOKEN_MISSING")
+    return caller
+
+
+def _token(token: ApiToken) -> Any:
+    shown = pb.ApiToken(
+        name=token.name,
+        roles=token.roles,
+        created_by=token.created_by,
+        create_time=timestamp(token.created_s),
+        expire_time=timestamp(token.expires_s),
+    )
+    if token.last_used_s is not None:
+        shown.last_used_time.CopyFrom(timestamp(token.last_used_s))
+    if token.revoked_s is not None:
+        shown.revoke_time.CopyFrom(timestamp(token.revoked_s))
+    return shown
+
+
+def _event(event: AuditEvent) -> Any:
+    values = {name: value for name, value in vars(event).items() if name != "time_s"}
+    return pb.AuditEvent(time=timestamp(event.time_s), **values)

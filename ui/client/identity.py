@@ -1,0 +1,104 @@
+"""The calls about who is who: tokens, and who did what."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import grpc
+
+from retain.orchestrator.v1 import identity_service_pb2, identity_service_pb2_grpc
+from ui.client.address import Address
+from ui.client.channel import call_metadata, mapped_errors
+from ui.client.convert import to_view
+
+DEADLINE_S = 20.0
+PAGE_SIZE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Whose token it is."""
+
+    subject: str
+    kind: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiToken:
+    """A token without its secret."""
+
+    name: str
+    roles: tuple[str, ...]
+    created_by: str
+    create_time: datetime | None
+    expire_time: datetime | None
+    last_used_time: datetime | None
+    revoke_time: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEvent:
+    """One thing that somebody did."""
+
+    number: int
+    time: datetime | None
+    subject: str
+    kind: str
+    peer: str
+    action: str
+    resource: str
+    outcome: str
+    before: str
+    after: str
+
+
+class IdentityClient:
+    """A client of the orchestrator's identity service, on the channel of its other services."""
+
+    def __init__(self, address: Address, channel: grpc.Channel) -> None:
+        self._target = address.orchestrator
+        self._metadata = call_metadata(address)
+        self._stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
+
+    def who_am_i(self) -> Caller:
+        """Whose token this client sends. Raises ClientError."""
+        return to_view(Caller, self._call(self._stub.WhoAmI, identity_service_pb2.WhoAmIRequest()))
+
+    def create_token(self, name: str, *, roles: tuple[str, ...], lifetime_s: int = 0) -> tuple[ApiToken, str]:
+        """A new token and its secret, which is shown this once. Raises ClientError."""
+        request = identity_service_pb2.CreateTokenRequest(name=name, roles=roles, lifetime_seconds=lifetime_s)
+        made = self._call(self._stub.CreateToken, request)
+        return to_view(ApiToken, made.token), made.secret
+
+    def tokens(self) -> list[ApiToken]:
+        """All of them, oldest first. Raises ClientError."""
+        request = identity_service_pb2.ListTokensRequest()
+        return [to_view(ApiToken, row) for row in self._pages(self._stub.ListTokens, request, "tokens", None)]
+
+    def revoke_token(self, name: str) -> ApiToken:
+        """Nobody is let in with it any more. Raises ClientError."""
+        request = identity_service_pb2.RevokeTokenRequest(name=name)
+        return to_view(ApiToken, self._call(self._stub.RevokeToken, request).token)
+
+    def audit(self, *, subject: str = "", resource: str = "", limit: int | None = None) -> list[AuditEvent]:
+        """Who did what, newest first. Raises ClientError."""
+        request = identity_service_pb2.ListAuditEventsRequest(subject=subject, resource=resource)
+        return [to_view(AuditEvent, row) for row in self._pages(self._stub.ListAuditEvents, request, "events", limit)]
+
+    def _call(self, method: Any, request: Any) -> Any:
+        with mapped_errors(self._target):
+            return method(request, timeout=DEADLINE_S, metadata=self._metadata)
+
+    def _pages(self, method: Any, request: Any, field: str, limit: int | None) -> Iterator[Any]:
+        left = limit
+        while left is None or left > 0:
+            request.page_size = PAGE_SIZE if left is None else min(PAGE_SIZE, left)
+            response = self._call(method, request)
+            rows = list(getattr(response, field))[:left]
+            yield from rows
+            left = None if left is None else left - len(rows)
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token

@@ -1,0 +1,114 @@
+"""`retain whoami`, `retain tokens create|list|revoke`, `retain audit`: who may do what, and who did what."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from ui.client import connect
+from ui.commands.garbage import seconds_of
+from ui.commands.output import JsonFlag, console, emit, say
+
+_PANEL = "Access"
+tokens = typer.Typer(help="API tokens for people and programs: create, list, revoke.", no_args_is_help=True)
+
+
+def whoami(json: JsonFlag = False) -> None:
+    """Whose token this command sends, and its roles."""
+    with connect() as client:
+        caller = client.identity.who_am_i()
+    if json:
+        emit(caller)
+    else:
+        console().print(f"{caller.subject} ({caller.kind}): {', '.join(caller.roles)}", highlight=False, markup=False)
+
+
+@tokens.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, hyphens; a name is given once.")],
+    role: Annotated[
+        list[str] | None, typer.Option("--role", help="viewer, operator or admin; may be repeated. Default: viewer.")
+    ] = None,
+    lifetime: Annotated[
+        str, typer.Option("--lifetime", metavar="AGE", help="How long it is good: 12h, 30d; default: 90 days.")
+    ] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Make a token. Its secret is printed once, on standard output; the server keeps a hash."""
+    with connect() as client:
+        made, secret = client.identity.create_token(
+            name, roles=tuple(role or ("viewer",)), lifetime_s=seconds_of(lifetime, "--lifetime")
+        )
+    if json:
+        emit({"token": made, "secret": secret})
+        return
+    say(f"{made.name} ({', '.join(made.roles)}) is good until {_shown(made.expire_time)}; set RETAIN_TOKEN to:")
+    typer.echo(secret)
+
+
+@tokens.command("list")
+def list_tokens(json: JsonFlag = False) -> None:
+    """Every token that was ever made, without its secret."""
+    from rich.table import Table
+
+    with connect() as client:
+        found = client.identity.tokens()
+    if json:
+        emit(found)
+        return
+    table = Table("name", "roles", "made by", "expires", "last used", "revoked")
+    for token in found:
+        table.add_row(
+            token.name,
+            ", ".join(token.roles),
+            token.created_by,
+            _shown(token.expire_time),
+            _shown(token.last_used_time),
+            _shown(token.revoke_time),
+        )
+    console().print(table)
+
+
+@tokens.command("revoke")
+def revoke(name: Annotated[str, typer.Argument(help="Its name.")], json: JsonFlag = False) -> None:
+    """End a token: the orchestrator lets nobody in with it from here on, the evaluator 15 s later."""
+    with connect() as client:
+        revoked = client.identity.revoke_token(name)
+    if json:
+        emit(revoked)
+    else:
+        say(f"{revoked.name} was revoked at {_shown(revoked.revoke_time)}")
+
+
+def audit(
+    subject: Annotated[str, typer.Option("--subject", help="Only what this one did.")] = "",
+    resource: Annotated[str, typer.Option("--resource", help="Only what was done to this run, token, ...")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    json: JsonFlag = False,
+) -> None:
+    """Who did what, from where, newest first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    with connect() as client:
+        events = client.identity.audit(subject=subject, resource=resource, limit=limit)
+    if json:
+        emit(events)
+        return
+    table = Table("time", "who", "from", "did", "to", "outcome", "before", "after")
+    for event in events:
+        texts = (event.subject, event.peer, event.action, event.resource, event.outcome, event.before, event.after)
+        # As text: names that others chose are not markup, and control characters do nothing to a terminal.
+        table.add_row(_shown(event.time), *(Text("".join(c if c.isprintable() else "?" for c in t)) for t in texts))
+    console().print(table)
+
+
+def _shown(time: datetime | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC") if time else "-"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs of this file."""
+    app.command(rich_help_panel=_PANEL)(whoami)
+    app.add_typer(tokens, name="tokens", rich_help_panel=_PANEL)
+    app.command(rich_help_panel=_PANEL)(audit)
