@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from retain.orchestrator.v1 import identity_service_pb2 as pb
 from retain.orchestrator.v1 import identity_service_pb2_grpc as pb_grpc
 from services.common.errors import Unauthenticated
@@ -10,7 +12,6 @@ from services.common.identity.principal import Principal, current_principal
 from services.orchestrator.application.audit import AuditEvent, Auditor
 from services.orchestrator.application.identity import WORKER_IDLE_S, ApiToken, IdentityService
 from services.orchestrator.transport.bounds import check_text
-from services.orchestrator.transport.present import timestamp
 
 Context = Any
 LONGEST_FILTER = 255
@@ -69,6 +70,13 @@ def _caller() -> Principal:
     if caller is None:
         raise Unauthenticated("this call needs a token", reason="TOKEN_MISSING")
     return caller
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """Unix seconds as a protobuf time."""
+    message = Timestamp()
+    message.FromNanoseconds(round(seconds * 1e9))
+    return message
 
 
 def _token(token: ApiToken) -> Any:
