@@ -103,13 +103,17 @@ async def test_every_fault_of_a_spec_in_one_answer(tmp_path: Path) -> None:
     faulty = demo_spec("Bad Name", action=0.01)
     faulty.stages[0].data.general = "gopher://x"
     faulty.stages[1].kind = 77  # type: ignore[assignment]
-    faulty.stages[2].learning_rate = float("nan")
+    faulty.stages[2].learning_rate = -1.0
     async with orchestrator(tmp_path) as client:
         answer = await client.runs.ValidatePipelineSpec(pb.ValidatePipelineSpecRequest(spec=faulty))
         fields = {v.field for v in answer.violations}
         assert fields >= {
             "name", "forgetting.action", "stages[0].data.general", "stages[1].kind", "stages[2].learning_rate",
         }  # fmt: skip
+        faulty.stages[2].learning_rate = float("nan")  # nothing is computed of it
+        answer = await client.runs.ValidatePipelineSpec(pb.ValidatePipelineSpecRequest(spec=faulty))
+        assert {v.field for v in answer.violations} >= {"stages[1].kind", "stages[2].learning_rate"}
+        faulty.stages[2].learning_rate = -1.0
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await client.create(faulty)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
