@@ -76,7 +76,7 @@ def test_what_is_locked_says_what_it_needs(platform: FakePlatform) -> None:
 def test_without_a_server_each_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAIN_SERVER", "127.0.0.1:1")
     for name in ("pipelines", "run"):
-        assert "127.0.0.1:1 does not answer" in open_page(name).error[0].value
+        assert r"127.0.0.1\:1 does not answer" in open_page(name).error[0].value
 
 
 def test_a_template_fills_the_editor_and_is_validated(platform: FakePlatform) -> None:
