@@ -14,10 +14,14 @@ from retain.orchestrator.v1 import identity_service_pb2_grpc as pb_grpc
 from services.common.errors import RetainError, Unavailable
 from services.common.grpc.status import error_of
 from services.common.identity.tokens import new_token
+from services.common.retry import RetryPolicy
 from services.worker.orchestrator_client import open_channel
 
 CALL_TIMEOUT_S = 10.0
 PATIENCE_S = 300.0  # the code may have expired by then; only the orchestrator knows whether it was redeemed in time
+RETRIES = RetryPolicy(
+    interval_s=0.2, maximum_s=5.0, is_retried=lambda error: isinstance(error, Unavailable), jitter=True
+)
 
 
 def join(run_id: str, submission: int, *, code: str, patience_s: float = PATIENCE_S) -> str:
@@ -29,10 +33,7 @@ def join(run_id: str, submission: int, *, code: str, patience_s: float = PATIENC
     with open_channel() as channel:
         stub = pb_grpc.IdentityServiceStub(channel)
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Unavailable),
-            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
-            stop=lambda _: time.monotonic() >= until_s,
-            reraise=True,
+            **(RETRIES.options() | {"stop": lambda _: time.monotonic() >= until_s}),
         )
         retrying(_once, stub, request)
     return token
