@@ -96,7 +96,7 @@ def test_a_named_token_from_its_making_to_its_end(address: str, monkeypatch: pyt
         monkeypatch.setenv("RETAIN_TOKEN", ADMIN)
         listed = json.loads(retain("tokens", "list", "--json")[1])
         assert [(t["name"], t["roles"], t["created_by"]) for t in listed] == [("ci", ["viewer"], "admin")]
-        assert listed[0]["last_used_time"]
+        assert listed[0]["last_used_time_s"]
         assert secret not in json.dumps(listed)
         assert retain("tokens", "revoke", "ci")[0] == 0
         assert refused(viewer.list_runs) == "TOKEN_REVOKED"

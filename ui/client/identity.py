@@ -1,57 +1,18 @@
 """The calls about who is who: tokens, and who did what."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import grpc
 
 from retain.orchestrator.v1 import identity_service_pb2, identity_service_pb2_grpc
+from retain.values import ApiToken, AuditEvent, WhoAmIResponse
 from ui.client.address import Address
 from ui.client.channel import call_metadata, mapped_errors
 from ui.client.convert import to_view
 
 DEADLINE_S = 20.0
 PAGE_SIZE = 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """Whose token it is."""
-
-    subject: str
-    kind: str
-    roles: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApiToken:
-    """A token without its secret."""
-
-    name: str
-    roles: tuple[str, ...]
-    created_by: str
-    create_time: datetime | None
-    expire_time: datetime | None
-    last_used_time: datetime | None
-    revoke_time: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuditEvent:
-    """One thing that somebody did."""
-
-    number: int
-    time: datetime | None
-    subject: str
-    kind: str
-    peer: str
-    action: str
-    resource: str
-    outcome: str
-    before: str
-    after: str
 
 
 class IdentityClient:
@@ -62,9 +23,9 @@ class IdentityClient:
         self._metadata = call_metadata(address)
         self._stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
 
-    def who_am_i(self) -> Caller:
+    def who_am_i(self) -> WhoAmIResponse:
         """Whose token this client sends. Raises ClientError."""
-        return to_view(Caller, self._call(self._stub.WhoAmI, identity_service_pb2.WhoAmIRequest()))
+        return to_view(WhoAmIResponse, self._call(self._stub.WhoAmI, identity_service_pb2.WhoAmIRequest()))
 
     def create_token(self, name: str, *, roles: tuple[str, ...], lifetime_s: int = 0) -> tuple[ApiToken, str]:
         """A new token and its secret, which is shown this once. Raises ClientError."""

@@ -1,11 +1,12 @@
 """`retain whoami`, `retain tokens create|list|revoke`, `retain audit`: who may do what, and who did what."""
 
-from datetime import datetime
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from ui.client import connect
+from ui.client.views import moment
 from ui.commands.garbage import seconds_of
 from ui.commands.output import JsonFlag, console, emit, say
 
@@ -42,7 +43,7 @@ def create(
     if json:
         emit({"token": made, "secret": secret})
         return
-    say(f"{made.name} ({', '.join(made.roles)}) is good until {_shown(made.expire_time)}; set RETAIN_TOKEN to:")
+    say(f"{made.name} ({', '.join(made.roles)}) is good until {_shown(made.expire_time_s)}; set RETAIN_TOKEN to:")
     typer.echo(secret)
 
 
@@ -62,9 +63,9 @@ def list_tokens(json: JsonFlag = False) -> None:
             token.name,
             ", ".join(token.roles),
             token.created_by,
-            _shown(token.expire_time),
-            _shown(token.last_used_time),
-            _shown(token.revoke_time),
+            _shown(token.expire_time_s),
+            _shown(token.last_used_time_s),
+            _shown(token.revoke_time_s),
         )
     console().print(table)
 
@@ -77,7 +78,7 @@ def revoke(name: Annotated[str, typer.Argument(help="Its name.")], json: JsonFla
     if json:
         emit(revoked)
     else:
-        say(f"{revoked.name} was revoked at {_shown(revoked.revoke_time)}")
+        say(f"{revoked.name} was revoked at {_shown(revoked.revoke_time_s)}")
 
 
 def audit(
@@ -93,17 +94,18 @@ def audit(
     with connect() as client:
         events = client.identity.audit(subject=subject, resource=resource, limit=limit)
     if json:
-        emit(events)
+        emit([asdict(event) for event in events])  # as plain data: an event's own `resource` is no view of it
         return
     table = Table("time", "who", "from", "did", "to", "outcome", "before", "after")
     for event in events:
         texts = (event.subject, event.peer, event.action, event.resource, event.outcome, event.before, event.after)
         # As text: names that others chose are not markup, and control characters do nothing to a terminal.
-        table.add_row(_shown(event.time), *(Text("".join(c if c.isprintable() else "?" for c in t)) for t in texts))
+        table.add_row(_shown(event.time_s), *(Text("".join(c if c.isprintable() else "?" for c in t)) for t in texts))
     console().print(table)
 
 
-def _shown(time: datetime | None) -> str:
+def _shown(time_s: float | None) -> str:
+    time = moment(time_s)
     return time.strftime("%Y-%m-%d %H:%M:%S UTC") if time else "-"
 
 
