@@ -87,7 +87,7 @@ class Wanted:
         for one in found:
             for key, recipe in one.keys.items():
                 if len(recipe) != 1 or not set(recipe) <= RECIPES.keys():
-                    came = f"came {sorted(recipe)}; one of {sorted(RECIPES)} is allowed"
+                    came = f"got {sorted(recipe)}; one of {sorted(RECIPES)} is allowed"
                     raise BootstrapFailed(f"RETAIN_BOOTSTRAP: {one.name}.{key}: {came}")
         return found
 

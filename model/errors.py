@@ -37,7 +37,7 @@ class RetainModelError(ValueError):
 
     def __str__(self) -> str:
         allowed = self.allowed if isinstance(self.allowed, str) else ", ".join(map(str, _as_items(self.allowed)))
-        return f"{self.field}: got {self.came}; allowed: {allowed}"
+        return f"{self.field}: got {self.came}; expected {allowed}"
 
 
 class BadConfig(RetainModelError):

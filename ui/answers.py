@@ -100,7 +100,7 @@ def unseen_questions(source: str, *, fields: dict[str, str] | None = None, limit
             [
                 Violation(
                     field="--data",
-                    description=f"came {source}; a source that this machine can read is allowed: the file that was "
+                    description=f"got {source}; a source that this machine can read is allowed: the file that was "
                     "uploaded, sample://, hf://",
                 )
             ]

@@ -62,4 +62,4 @@ def named(entries: list[Entry], name: str, field: str) -> Entry:
         if entry.name == name:
             return entry
     allowed = ", ".join(entry.name for entry in entries)
-    raise BadInput([Violation(field=field, description=f"came {name!r}; allowed: {allowed}")])
+    raise BadInput([Violation(field=field, description=f"got {name!r}; expected {allowed}")])

@@ -52,7 +52,7 @@ def names(only: str | None) -> frozenset[str]:
     """The programs that --only names; all when it is left out. Raises RuntimeError for one that does not exist."""
     chosen = frozenset(only.split(",")) if only else frozenset(HOLDS)
     if unknown := chosen - set(HOLDS):
-        raise RuntimeError(f"--only: came {', '.join(sorted(unknown))}; allowed are {', '.join(HOLDS)}")
+        raise RuntimeError(f"--only: got {', '.join(sorted(unknown))}; expected {', '.join(HOLDS)}")
     return chosen
 
 

@@ -195,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"got {text}; allowed: a whole number from 1")
+        raise argparse.ArgumentTypeError(f"got {text}; expected a whole number from 1")
     return value
 
 

@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments).names or list(FAMILIES)
     unknown = sorted(set(chosen) - set(FAMILIES))
     if unknown:
-        parser.error(f"got {', '.join(unknown)}; allowed: {', '.join(FAMILIES)}")
+        parser.error(f"got {', '.join(unknown)}; expected {', '.join(FAMILIES)}")
     print(HEAD.rstrip(), flush=True)
     failed = False
     for name in chosen:

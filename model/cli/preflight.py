@@ -305,7 +305,7 @@ def _violations(one: Mapping[str, Any], faults: Sequence[RetainModelError]) -> l
     made = []
     for error in faults[:SHOWN_FAULTS]:
         allowed = error.allowed if isinstance(error.allowed, str) else ", ".join(map(str, error.allowed))  # type: ignore[call-overload]
-        said = f"came {error.came}; allowed: {allowed}"
+        said = f"got {error.came}; expected {allowed}"
         if error.field in _OPTIONS:
             made.append({"field": f"{one['stage_field']}.{_OPTIONS[error.field]}", "description": said})
             continue

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args(arguments)
     if options.limit < 1:
-        parser.error(f"--limit: came {options.limit}; a whole number from 1 is allowed")
+        parser.error(f"--limit: got {options.limit}; a whole number from 1 is allowed")
     try:
         named = field_options(json.loads(options.fields), "chat", options.source)
         questions = unseen_questions(open_source(options.source, options=named), limit=options.limit)

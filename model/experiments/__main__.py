@@ -63,7 +63,7 @@ def _names(text: str, allowed: Sequence[str], field: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     unknown = sorted(set(names) - set(allowed))
     if unknown or not names:
-        print(f"error: {field}: got {unknown or text}; allowed: {', '.join(allowed)}", file=sys.stderr)
+        print(f"error: {field}: got {unknown or text}; expected {', '.join(allowed)}", file=sys.stderr)
         raise SystemExit(2)
     return tuple(name for name in allowed if name in names)
 

@@ -32,7 +32,7 @@ class GrafanaAnnotations:
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            came = f"came {url!r}; allowed is http(s)://HOST[:PORT][/PREFIX]"
+            came = f"got {url!r}; expected http(s)://HOST[:PORT][/PREFIX]"
             raise InvalidInput([Violation(field="RETAIN_GRAFANA_URL", description=came)])
         if not token:
             raise InvalidInput([Violation(field="RETAIN_GRAFANA_TOKEN", description="is not set in the environment")])

@@ -19,16 +19,16 @@ _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
 def fault_of_text(text: str, kind: Text) -> str | None:
-    """What is wrong with a text of this kind ("came ...; allowed is ..."), or None. TOLD is never wrong."""
+    """What is wrong with a text of this kind ("got ...; expected ..."), or None. TOLD is never wrong."""
     if kind is Text.TOLD:
         return None
     hidden = _first_hidden(text, _LINES if kind is Text.PROSE else frozenset())
     if hidden is not None:
-        return f"came {shown(text)} with the character U+{ord(hidden):04X}; allowed is text that can be seen"
+        return f"got {shown(text)} with the character U+{ord(hidden):04X}; expected text that can be seen"
     if kind is Text.NAME and (found := re.search(r"[/\\%]", text)):
-        return f"came {shown(text)} with {found.group()!r}; allowed is a name without '/', '\\' and '%'"
+        return f"got {shown(text)} with {found.group()!r}; expected a name without '/', '\\' and '%'"
     if kind is Text.NAME and text in (".", ".."):
-        return f"came {shown(text)}; allowed is a name"
+        return f"got {shown(text)}; expected a name"
     return fault_of_place(text) if kind is Text.PLACE else None
 
 
@@ -43,11 +43,11 @@ def fault_of_place(place: str) -> str | None:
             break
         plain = unquote(plain)
     if (hidden := _first_hidden(plain)) is not None or (hidden := _first_hidden(place, _LINES)) is not None:
-        return f"came {shown(place)} with the character U+{ord(hidden):04X}; allowed is text that can be seen"
+        return f"got {shown(place)} with the character U+{ord(hidden):04X}; expected text that can be seen"
     if "\\" in plain:
-        return f"came {shown(place)} with a backslash; allowed is '/' between the parts of a path"
+        return f"got {shown(place)} with a backslash; expected '/' between the parts of a path"
     if ".." in plain.split("/"):
-        return f"came {shown(place)} with '..'; allowed is a path without parts that lead upwards"
+        return f"got {shown(place)} with '..'; expected a path without parts that lead upwards"
     return None
 
 

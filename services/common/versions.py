@@ -44,10 +44,10 @@ class Versions:
     def read(self, document: Any) -> Plain:
         """The document in the present version. Raises WrittenByNewer, and Corrupt for no document at all."""
         if not isinstance(document, dict):
-            raise Corrupt(f"came {type(document).__name__}; allowed is a document with fields", reason="BAD_DOCUMENT")
+            raise Corrupt(f"got {type(document).__name__}; expected a document with fields", reason="BAD_DOCUMENT")
         version = document.get(FIELD, 1)
         if type(version) is not int or version < 1:
-            raise Corrupt(f"came the version {version!r}; allowed is a number from 1 on", reason="BAD_DOCUMENT")
+            raise Corrupt(f"got the version {version!r}; expected a number from 1 on", reason="BAD_DOCUMENT")
         if version > self.current:
             raise WrittenByNewer(
                 f"it has version {version}, written by a newer program; this one reads versions 1 to {self.current}"

@@ -163,7 +163,7 @@ def default_max_bytes(root: Path) -> int:
     said = os.environ.get("RETAIN_CACHE_BYTES")
     if said:
         if not said.isdigit() or not int(said):
-            what = f"came {said!r}; allowed is a positive number of bytes"
+            what = f"got {said!r}; expected a positive number of bytes"
             raise InvalidInput([Violation(field="RETAIN_CACHE_BYTES", description=what)])
         return int(said)
     root.parent.mkdir(parents=True, exist_ok=True)

@@ -25,14 +25,14 @@ def read(spec: SpecLike, changes: Mapping[str, Any] | None = None) -> tuple[dict
     elif isinstance(spec, str | Path):
         tree, place = load_spec(str(Path(spec).expanduser())), str(Path(spec).expanduser())
     else:
-        raise _refused("spec", f"came {type(spec).__name__}; a path, a YAML text or a dict is allowed")
+        raise _refused("spec", f"got {type(spec).__name__}; a path, a YAML text or a dict is allowed")
     if not isinstance(tree, dict):
-        raise _refused("spec", f"came {type(tree).__name__}; a mapping with name, model, stages is allowed")
+        raise _refused("spec", f"got {type(tree).__name__}; a mapping with name, model, stages is allowed")
     for path, value in (changes or {}).items():
         try:
             apply_override(tree, f"{path}={json.dumps(_plain(value))}")
         except TypeError as error:
-            raise _refused(path, f"came {value!r}: {error}") from error
+            raise _refused(path, f"got {value!r}: {error}") from error
     return tree, place
 
 

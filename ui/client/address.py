@@ -37,7 +37,7 @@ def checked_server(value: str | None, field: str) -> str | None:
     """The `host:port` that came, or None. Raises BadInput for anything else, such as a URL."""
     host, _, port = (value or "").rpartition(":")
     if value is not None and (not host or "/" in value or not port.isdecimal() or not 0 < int(port) < 65_536):
-        described = f"came {value!r}; host:port is allowed, as in 127.0.0.1:7070"
+        described = f"got {value!r}; host:port is allowed, as in 127.0.0.1:7070"
         raise BadInput([Violation(field=field, description=described)])
     return value
 
@@ -102,7 +102,7 @@ def check_plain_text(target: str, address: Address) -> None:
     """Raises BadInput when the token would travel to `target` in plain text over a network."""
     if address.token and not address.tls_ca and not address.plain_text and not _is_loopback(target):
         said = (
-            f"is not set, and the token would travel to {target} in plain text; allowed are the PEM file of who signed "
+            f"is not set, and the token would travel to {target} in plain text; expected the PEM file of who signed "
             "the server's certificate, or RETAIN_ALLOW_PLAIN_TEXT=1 on a network that nobody else reaches"
         )
         raise BadInput([Violation(field="RETAIN_TLS_CA", description=said)])

@@ -58,7 +58,7 @@ def _message(descriptor: Any, tree: Any, path: str, faults: list[Violation]) -> 
             faults.append(
                 Violation(
                     field=_join(path, key),
-                    description=f"unknown field; allowed: {', '.join(descriptor.fields_by_name)}",
+                    description=f"unknown field; expected {', '.join(descriptor.fields_by_name)}",
                 )
             )
     for _, names in real_oneofs(descriptor):
@@ -67,7 +67,7 @@ def _message(descriptor: Any, tree: Any, path: str, faults: list[Violation]) -> 
             faults.append(
                 Violation(
                     field=path or "(spec)",
-                    description=f"came {' and '.join(given)}; exactly one of {', '.join(names)} is allowed",
+                    description=f"got {' and '.join(given)}; exactly one of {', '.join(names)} is allowed",
                 )
             )
             known = {key: value for key, value in known.items() if key not in given[1:]}
@@ -134,4 +134,4 @@ def _join(path: str, key: object) -> str:
 
 
 def _fault(path: str, came: Any, allowed: str) -> Violation:
-    return Violation(field=path, description=f"came {shortened(repr(came), 200)}; {allowed} is allowed")
+    return Violation(field=path, description=f"got {shortened(repr(came), 200)}; {allowed} is allowed")

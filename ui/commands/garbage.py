@@ -26,7 +26,7 @@ def gc(
     from ui.render.tables import garbage_table
 
     if yes and dry_run:
-        say("--yes: came together with --dry-run; allowed is one of them")
+        say("--yes: got together with --dry-run; expected one of them")
         raise typer.Exit(EXIT_BAD_INPUT)
     with connect() as client:
         found = client.collect_garbage(dry_run=not yes, older_than_s=seconds_of(older_than, "--older-than"))
@@ -55,7 +55,7 @@ def seconds_of(age: str, option: str) -> int:
         return 0
     match = _AGE.fullmatch(age)
     if match is None or int(match["number"]) == 0:
-        say(f"{option}: came {age!r}; allowed is a number above 0 and s, m, h or d, such as 12h")
+        say(f"{option}: got {age!r}; expected a number above 0 and s, m, h or d, such as 12h")
         raise typer.Exit(EXIT_BAD_INPUT)
     return int(match["number"]) * _SECONDS[match["unit"]]
 

@@ -199,7 +199,7 @@ def list_runs(
     unknown = [name for name in states if name not in STATE_STYLES]
     if unknown:
         raise BadInput(
-            [Violation(field="--state", description=f"came {unknown[0]!r}; allowed: {', '.join(STATE_STYLES)}")]
+            [Violation(field="--state", description=f"got {unknown[0]!r}; expected {', '.join(STATE_STYLES)}")]
         )
     with connect() as client:
         found = client.list_runs(states=states, limit=limit)

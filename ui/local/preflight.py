@@ -169,7 +169,7 @@ def _found(uri: str, field: str, spec_path: str, missing: list[Violation]) -> st
 def not_there(uri: str, field: str) -> Violation:
     """The fault of a path that does not exist on this machine."""
     allowed = "an existing file or folder, or a URI (sample://, s3://, hf://), is allowed"
-    return Violation(field=field, description=f"came {uri!r}, which does not exist here; {allowed}")
+    return Violation(field=field, description=f"got {uri!r}, which does not exist here; {allowed}")
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -51,8 +51,7 @@ def refuse_local_paths(tree: dict[str, Any]) -> None:
         return
     said = "a path of this panel's own machine; allowed here is a URI (sample://, s3://, hf://); `retain run` uploads"
     faults = [
-        Violation(field=place, description=f"came {holder[key]!r}, {said}")
-        for holder, key, place in local_sources(tree)
+        Violation(field=place, description=f"got {holder[key]!r}, {said}") for holder, key, place in local_sources(tree)
     ]
     if faults:
         raise BadInput(faults)

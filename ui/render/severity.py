@@ -55,7 +55,7 @@ class Thresholds:
         """Those of a run's spec; the server filled every default in. Raises BadInput for a spec without them."""
         said = spec.forgetting
         if said.minor is None or said.action is None or said.stop is None:
-            what = f"came {said.minor}, {said.action}, {said.stop}; numbers for minor, action and stop are allowed"
+            what = f"got {said.minor}, {said.action}, {said.stop}; numbers for minor, action and stop are allowed"
             raise BadInput([Violation(field="forgetting", description=what)])
         below = said.suspicious_below or SUSPICIOUS_BELOW  # specs that were stored before they said it
         return cls(minor=said.minor, action=said.action, stop=said.stop, suspicious_below=below)

@@ -35,7 +35,7 @@ def load_spec(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise BadInput(
             [
                 Violation(
-                    field=path, description=f"came {type(tree).__name__}; a mapping with name, model, stages is allowed"
+                    field=path, description=f"got {type(tree).__name__}; a mapping with name, model, stages is allowed"
                 )
             ]
         )
@@ -54,7 +54,7 @@ def _text_of(path: str) -> str:
                 raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise BadInput(
-                [Violation(field=path, description=f"came more than {MAX_BYTES:,} bytes; up to {MAX_BYTES:,}")]
+                [Violation(field=path, description=f"got more than {MAX_BYTES:,} bytes; up to {MAX_BYTES:,}")]
             )
         return raw.decode("utf-8-sig")
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError, so is text that is not UTF-8
@@ -69,9 +69,9 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     keys = [key for key in re.split(r"[.\[\]]+", path.strip()) if key]
     if not equals or not keys:
-        raise _bad_set("", f"came {override!r}; path=value is allowed, as in stages.1.learning_rate=1e-5")
+        raise _bad_set("", f"got {override!r}; path=value is allowed, as in stages.1.learning_rate=1e-5")
     if len(keys) > MAX_DEPTH:
-        raise _bad_set("", f"came a path of {len(keys):,} parts; up to {MAX_DEPTH} are allowed")
+        raise _bad_set("", f"got a path of {len(keys):,} parts; up to {MAX_DEPTH} are allowed")
     node: Any = tree
     for place, key in enumerate(keys):
         index = _index_of(node, keys, place)
@@ -94,7 +94,7 @@ def _index_of(node: Any, keys: Sequence[str], place: int) -> str | int:
     if not isinstance(node, list):
         raise _bad_set(shown, f"{'.'.join(keys[:place])} is {node!r}, which holds no fields")
     if not re.fullmatch("[0-9]{1,6}", key) or int(key) >= len(node):
-        raise _bad_set(shown, f"came {key!r}; the list has {len(node)} entries, counted from 0")
+        raise _bad_set(shown, f"got {key!r}; the list has {len(node)} entries, counted from 0")
     return int(key)
 
 

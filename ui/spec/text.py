@@ -30,9 +30,9 @@ def parse_yaml(text: str, *, name: str = "spec") -> Any:
     """Plain data of a YAML or JSON text. Raises BadInput; faults carry line and column."""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
-        raise _bad(name, f"came {size:,} bytes; up to {MAX_BYTES:,} are allowed")
+        raise _bad(name, f"got {size:,} bytes; up to {MAX_BYTES:,} are allowed")
     if _SURROGATE.search(text):
-        raise _bad(name, "came a half of a surrogate pair; valid Unicode is allowed")
+        raise _bad(name, "got a half of a surrogate pair; valid Unicode is allowed")
     tree = _json(text, name) if text.lstrip().startswith(("{", "[")) else None
     return _plain(_yaml(text, name), name) if tree is None else tree
 
@@ -44,11 +44,11 @@ def _json(text: str, name: str) -> Any:
         found = dict(pairs)
         if len(found) < len(pairs):
             twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-            raise _bad(name, f"came {twice!r} twice in one object; each key once is allowed")
+            raise _bad(name, f"got {twice!r} twice in one object; each key once is allowed")
         return found
 
     if max(text.count("{"), text.count("[")) > MAX_NODES:
-        raise _bad(name, f"came more than {MAX_NODES:,} brackets; up to {MAX_NODES:,} nodes are allowed")
+        raise _bad(name, f"got more than {MAX_NODES:,} brackets; up to {MAX_NODES:,} nodes are allowed")
     try:
         tree = json.loads(text, object_pairs_hook=once)
     except json.JSONDecodeError:
@@ -56,7 +56,7 @@ def _json(text: str, name: str) -> Any:
     except (ValueError, RecursionError) as error:
         if isinstance(error, RecursionError):
             raise _too_deep(name) from None
-        raise _bad(name, f"came a number of too many digits; up to {MAX_DIGITS} are allowed") from None
+        raise _bad(name, f"got a number of too many digits; up to {MAX_DIGITS} are allowed") from None
     return _plain(tree, name)
 
 
@@ -72,7 +72,7 @@ def _yaml(text: str, name: str) -> Any:
         raise _bad(name, next(iter(str(error).splitlines()), type(error).__name__)) from error
     except (ValueError, OverflowError, RecursionError, TypeError, AttributeError, KeyError) as error:
         # What the library's constructors raise for dates, numbers and tags that are none.
-        raise _bad(name, f"came what YAML cannot read ({type(error).__name__}: {error})") from error
+        raise _bad(name, f"got what YAML cannot read ({type(error).__name__}: {error})") from error
 
 
 def _check_events(text: str, name: str) -> None:
@@ -93,11 +93,9 @@ def _check_events(text: str, name: str) -> None:
                 sizes[event.anchor] = 1
             if len(event.value) > MAX_SCALAR_CHARACTERS:
                 came = f"{len(event.value):,} characters, which begin {event.value[:40]!r}"
-                raise _bad(place, f"came {came}; up to {MAX_SCALAR_CHARACTERS:,} are allowed")
+                raise _bad(place, f"got {came}; up to {MAX_SCALAR_CHARACTERS:,} are allowed")
             if event.style is None and _LONG_NUMBER.fullmatch(event.value):
-                raise _bad(
-                    place, f"came a number of {len(event.value):,} digits; up to {MAX_DIGITS} digits are allowed"
-                )
+                raise _bad(place, f"got a number of {len(event.value):,} digits; up to {MAX_DIGITS} digits are allowed")
         elif isinstance(event, CollectionStartEvent):
             open_nodes.append((event.anchor, nodes))
             nodes += 1
@@ -108,7 +106,7 @@ def _check_events(text: str, name: str) -> None:
             if anchor:
                 sizes[anchor] = nodes - before
         if nodes > MAX_NODES:
-            raise _bad(place, f"came more than {MAX_NODES:,} nodes with aliases unfolded; up to {MAX_NODES:,}")
+            raise _bad(place, f"got more than {MAX_NODES:,} nodes with aliases unfolded; up to {MAX_NODES:,}")
 
 
 def _plain(tree: Any, name: str) -> Any:
@@ -117,18 +115,18 @@ def _plain(tree: Any, name: str) -> Any:
         if depth > MAX_DEPTH:
             raise _too_deep(name)
         if nodes > MAX_NODES:
-            raise _bad(name, f"came more than {MAX_NODES:,} nodes; up to {MAX_NODES:,} are allowed")
+            raise _bad(name, f"got more than {MAX_NODES:,} nodes; up to {MAX_NODES:,} are allowed")
         place = f"{name}: {path}" if path else name
         if isinstance(value, str):
             if len(value) > MAX_SCALAR_CHARACTERS:
-                raise _bad(place, f"came {len(value):,} characters; up to {MAX_SCALAR_CHARACTERS:,} are allowed")
+                raise _bad(place, f"got {len(value):,} characters; up to {MAX_SCALAR_CHARACTERS:,} are allowed")
             if _SURROGATE.search(value):
-                raise _bad(place, "came a half of a surrogate pair; valid Unicode is allowed")
+                raise _bad(place, "got a half of a surrogate pair; valid Unicode is allowed")
         elif isinstance(value, int):
             if value.bit_length() > 4 * MAX_DIGITS:
-                raise _bad(place, f"came a number of too many digits; up to {MAX_DIGITS} are allowed")
+                raise _bad(place, f"got a number of too many digits; up to {MAX_DIGITS} are allowed")
         elif not isinstance(value, float | dict | list | type(None)):
-            raise _bad(place, f"came {value!r}, a {type(value).__name__}; text, numbers, true, false, lists, mappings")
+            raise _bad(place, f"got {value!r}, a {type(value).__name__}; text, numbers, true, false, lists, mappings")
     return tree
 
 
@@ -148,7 +146,7 @@ def _walk(tree: Any) -> Iterator[tuple[str, Any, int]]:
 
 
 def _too_deep(place: str) -> BadInput:
-    return _bad(place, f"came collections nested more than {MAX_DEPTH} deep; up to {MAX_DEPTH} levels are allowed")
+    return _bad(place, f"got collections nested more than {MAX_DEPTH} deep; up to {MAX_DEPTH} levels are allowed")
 
 
 def _bad(place: str, description: str) -> BadInput:

@@ -54,7 +54,7 @@ def _check(folder: Path, root: Path, *, owners: tuple[int, ...]) -> None:
 
 def _foreign(root: Path, why: str) -> FailedPrecondition:
     return FailedPrecondition(
-        f"the cache folder {root} is not used: {why}; allowed is an empty folder of this user's own, or none yet",
+        f"the cache folder {root} is not used: {why}; expected an empty folder of this user's own, or none yet",
         reason="FOREIGN_CACHE",
         metadata={"folder": str(root)},
     )

@@ -205,7 +205,7 @@ class ContentCache:
         parts = name.split("/")
         if not all(part and part.strip(".") and "\0" not in part for part in parts):
             raise ValueError(
-                f"a name in the cache: got {name!r}; allowed: parts with letters or digits between slashes"
+                f"a name in the cache: got {name!r}; expected parts with letters or digits between slashes"
             )
         return self._content.joinpath(*parts)
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 def page_size(given: int, *, default: int = DEFAULT_SIZE, largest: int = LARGEST_SIZE) -> int:
     """0 is the default, more than the largest is the largest, negative is refused. Raises InvalidInput."""
     if given < 0:
-        raise InvalidInput([Violation(field="page_size", description=f"came {given}; allowed is 0 to {largest}")])
+        raise InvalidInput([Violation(field="page_size", description=f"got {given}; expected 0 to {largest}")])
     return min(given or default, largest)
 
 
@@ -39,7 +39,7 @@ def number_of(token: str, *, of: str) -> int | None:
     except (ValueError, binascii.Error):
         found, asked = 0, "\0"
     if asked != of or not 0 <= found <= LARGEST_NUMBER:
-        said = f"came {shown(token)}; allowed is the next_page_token of the same list"
+        said = f"got {shown(token)}; expected the next_page_token of the same list"
         raise InvalidInput([Violation(field="page_token", description=said)])
     return found
 

@@ -73,7 +73,7 @@ def unknown_fields(message: Message, path: str = "") -> Iterator[Violation]:
     """Fields on the wire that this program has no name for: what a newer client means would be left out unheard."""
     found: Any = UnknownFieldSet(message)
     for field in found:
-        said = f"came the field number {field.field_number}, which this server does not know; allowed are its own"
+        said = f"got the field number {field.field_number}, which this server does not know; expected its own"
         yield Violation(field=path or "request", description=f"{said} (a newer client may know more)")
 
 
@@ -99,12 +99,12 @@ def _faults_of_many(kind: str, field: Any, value: Any, here: str, strict: bool) 
     is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
     most = limits.COUNTS.get(field.name, limits.LARGEST_MAP if is_map else limits.LARGEST_LIST)
     if len(value) > most:
-        yield Violation(field=here, description=f"came {len(value):,} entries; allowed are {most:,}")
+        yield Violation(field=here, description=f"got {len(value):,} entries; expected {most:,}")
     elif is_map:
         of = field.message_type.fields_by_name["value"]
         for key, item in value.items():
             if len(str(key)) > limits.LARGEST_KEY or fault_of_text(str(key), Text.LINE):
-                yield Violation(field=here, description=f"came the key {shown(str(key))}; allowed is a short name")
+                yield Violation(field=here, description=f"got the key {shown(str(key))}; expected a short name")
             elif of.message_type is None and (fault := _fault_of(kind, of, item)):
                 yield Violation(field=f"{here}[{shown(str(key))}]", description=fault)
     else:
@@ -119,7 +119,7 @@ def _fault_of(kind: str, field: Any, value: Any) -> str | None:
     if isinstance(value, str):
         line = limits.TEXTS.get(f"{kind}.{field.name}") or limits.TEXTS[field.name]
         if line.kind is not Text.TOLD and len(value) > line.most:
-            return f"came {shown(value)}; allowed are {line.most:,} characters"
+            return f"got {shown(value)}; expected {line.most:,} characters"
         return fault_of_text(value, line.kind)
     if isinstance(value, bool | bytes) or field.enum_type is not None:
         return None  # a number of an enum that is not known is its converter's to refuse, which names what is allowed
@@ -127,7 +127,7 @@ def _fault_of(kind: str, field: Any, value: Any) -> str | None:
         limits.NUMBERS.get(f"{kind}.{field.name}") or limits.NUMBERS.get(field.name) or (0, limits.LARGEST_NUMBER)
     )
     if not math.isfinite(value) or not low <= value <= high:
-        return f"came {value!r}; allowed is a finite number from {low:g} to {high:g}"
+        return f"got {value!r}; expected a finite number from {low:g} to {high:g}"
     return None
 
 

@@ -53,7 +53,7 @@ class WithinLimit(Waited):
         except TimeoutError:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"no whole request within {self._limit_s:g} s")
         except StopAsyncIteration:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "came no request; one is expected")
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "got no request; one is expected")
 
 
 class SlowRequestInterceptor(grpc.aio.ServerInterceptor):

@@ -81,7 +81,7 @@ def _token(authorization: str | None) -> str:
         )
     if authorization[: len(SCHEME)].lower() != SCHEME or len(authorization) > LONGEST_TOKEN:
         raise Unauthenticated(
-            f"the authorization header is none of this kind; allowed is `Bearer TOKEN` of up to {LONGEST_TOKEN} "
+            f"the authorization header is none of this kind; expected `Bearer TOKEN` of up to {LONGEST_TOKEN} "
             "characters",
             reason="TOKEN_MALFORMED",
         )

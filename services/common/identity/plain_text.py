@@ -14,7 +14,7 @@ def check_plain_text(address: str, environ: Mapping[str, str]) -> None:
     if is_loopback(address) or environ.get(ALLOW) == "1":
         return
     said = (
-        f"is not set, and a token would travel to {address} in plain text; allowed are TLS (the PEM file of who signed "
+        f"is not set, and a token would travel to {address} in plain text; expected TLS (the PEM file of who signed "
         f"its certificate), a loopback address, or {ALLOW}=1 on a network that nobody else reaches"
     )
     raise InvalidInput([Violation(field="RETAIN_TLS_CA", description=said)])

@@ -46,7 +46,7 @@ class IdentitySettings(BaseSettings):
     def known(self) -> KnownTokens:
         """Both, as a way to know callers. Raises InvalidInput, also when both are the same."""
         if self.admin == self.service:
-            said = "is the service token too; allowed are two different ones"
+            said = "is the service token too; expected two different ones"
             raise InvalidInput([Violation(field="RETAIN_ADMIN_TOKEN", description=said)])
         return KnownTokens({self.admin: user("admin", Role.ADMIN), self.service: service("services")})
 
@@ -56,7 +56,7 @@ class IdentitySettings(BaseSettings):
         if not self.no_access_control:
             return Guarded(authenticator)
         if not is_loopback(bind):
-            said = f"is set, and the server listens on {bind}; allowed is a loopback address, or to leave it out"
+            said = f"is set, and the server listens on {bind}; expected a loopback address, or to leave it out"
             raise InvalidInput([Violation(field="RETAIN_NO_ACCESS_CONTROL", description=said)])
         get_logger(__name__).warning("access control is off: whoever reaches the port may do everything", bind=bind)
         return OpenToAll(Principal(subject="anybody", kind=Kind.USER, roles=frozenset(Role)))
@@ -67,6 +67,6 @@ class IdentitySettings(BaseSettings):
             return read_or_make(file)
         token = value.get_secret_value().strip()
         if len(token) < SHORTEST_TOKEN:
-            said = f"has {len(token)} characters; allowed are {SHORTEST_TOKEN} or more, random ones"
+            said = f"has {len(token)} characters; expected {SHORTEST_TOKEN} or more, random ones"
             raise InvalidInput([Violation(field=f"RETAIN_{name.upper()}", description=said)])
         return token

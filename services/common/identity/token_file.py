@@ -26,7 +26,7 @@ def read_or_make(path: Path) -> str:
         )
     if len(token) < SHORTEST_TOKEN:
         raise FailedPrecondition(
-            f"the token file {path} holds {len(token)} characters; allowed are {SHORTEST_TOKEN} or more: remove it, "
+            f"the token file {path} holds {len(token)} characters; expected {SHORTEST_TOKEN} or more: remove it, "
             "and a new token is made",
             reason="TOKEN_FILE",
         )

@@ -18,7 +18,7 @@ def store_address(address: str, field: str) -> Url:
     http(s)://HOST[:PORT]: what else an address may hold would be dropped in silence."""
 
     def refuse(came: str) -> InvalidInput:
-        what = f"came {came}; allowed is http://HOST:PORT or https://HOST:PORT, and nothing else"
+        what = f"got {came}; expected http://HOST:PORT or https://HOST:PORT, and nothing else"
         return InvalidInput([Violation(field=field, description=what)])
 
     try:

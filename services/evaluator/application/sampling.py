@@ -27,7 +27,7 @@ class Sampling:
         violations = checkpoint_faults(order.checkpoint, "checkpoint")
         for field in ("max_new_tokens", "temperature", "top_k"):
             if not getattr(order, field) >= 0:
-                description = f"came {getattr(order, field)}; allowed is 0 or more"
+                description = f"got {getattr(order, field)}; expected 0 or more"
                 violations.append(Violation(field=field, description=description))
         if violations:
             raise InvalidInput(violations)

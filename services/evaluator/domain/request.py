@@ -176,4 +176,4 @@ def _baseline_faults(baseline: Baseline, path: str, retained: Sequence[str]) -> 
 
 
 def _violation(field: str, came: object, allowed: str) -> Violation:
-    return Violation(field=field, description=f"came {came!r}; allowed is {allowed}")
+    return Violation(field=field, description=f"got {came!r}; expected {allowed}")

@@ -88,7 +88,7 @@ def score(
     if now.unit_tokens != baseline.unit_tokens:
         raise Corrupt(f"set {ref.name}: now and baseline were measured on different units", reason="UNITS_DIFFER")
     if not math.isfinite(baseline.perplexity):
-        came = f"its baseline has perplexity {baseline.perplexity}; allowed is a finite one"
+        came = f"its baseline has perplexity {baseline.perplexity}; expected a finite one"
         raise Corrupt(f"set {ref.name}: {came}", reason="BASELINE_NOT_FINITE")
     ratio = (now.perplexity - baseline.perplexity) / baseline.perplexity
     nats = now.loss_nats - baseline.loss_nats

@@ -114,5 +114,5 @@ def _violation(url: str) -> Violation:
     scheme = url.partition(":")[0]
     return Violation(
         field="RETAIN_DATABASE_URL",
-        description=f"came a URL with {scheme!r}; allowed is sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME",
+        description=f"got a URL with {scheme!r}; expected sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME",
     )

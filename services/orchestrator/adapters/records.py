@@ -83,11 +83,11 @@ class Records:
             rows = connection.execute(query).all()
         if not rows:
             raise NotFound(
-                f"there is no checkpoint {key!r}; allowed is an id, an s3:// URI, or the first 8 or more digits of the "
+                f"there is no checkpoint {key!r}; expected an id, an s3:// URI, or the first 8 or more digits of the "
                 "manifest's SHA-256"
             )
         if len(rows) > 1:
-            said = f"came {key!r}, which fits {', '.join(row.id for row in rows)}; allowed is one checkpoint"
+            said = f"got {key!r}, which fits {', '.join(row.id for row in rows)}; expected one checkpoint"
             raise InvalidInput([Violation(field="checkpoint_id", description=said)])
         return codec.loads(Checkpoint, rows[0].body)
 

@@ -64,7 +64,7 @@ class CheckpointService:
         checkpoint = await self.get(key)
         if not checkpoint.status.usable:
             raise FailedPrecondition(
-                f"{checkpoint.id} is {checkpoint.status}: its files may be gone; allowed are LIVE and ACCEPTED ones",
+                f"{checkpoint.id} is {checkpoint.status}: its files may be gone; expected LIVE and ACCEPTED ones",
                 reason="CHECKPOINT_GONE",
             )
         files = await self._files(self._manifest_files, checkpoint)
@@ -94,7 +94,7 @@ class CheckpointService:
             return checkpoint
         if not checkpoint.status.usable:
             raise FailedPrecondition(
-                f"{checkpoint.id} is {checkpoint.status}: nothing goes on from it; allowed are LIVE and ACCEPTED ones",
+                f"{checkpoint.id} is {checkpoint.status}: nothing goes on from it; expected LIVE and ACCEPTED ones",
                 reason="CHECKPOINT_GONE",
             )
         users = await self._engine.read(self._engine.repository.building_on, checkpoint.ref.uri)
@@ -119,15 +119,15 @@ class CheckpointService:
         """
         faults = []
         if not _SHA256.fullmatch(sha256):
-            faults.append(Violation(field="sha256", description=f"came {sha256!r}; allowed are 64 hex digits"))
+            faults.append(Violation(field="sha256", description=f"got {sha256!r}; expected 64 hex digits"))
         if not _FILE_NAME.fullmatch(file_name):
-            said = f"came {file_name!r}; allowed is a name without folders of A-Z, a-z, 0-9, '.', '_', '-'"
+            said = f"got {file_name!r}; expected a name without folders of A-Z, a-z, 0-9, '.', '_', '-'"
             faults.append(Violation(field="file_name", description=said))
         if folder and not _FOLDER.fullmatch(folder):
-            said = f"came {folder!r}; allowed is a name of A-Z, a-z, 0-9, '_', '-'"
+            said = f"got {folder!r}; expected a name of A-Z, a-z, 0-9, '_', '-'"
             faults.append(Violation(field="folder", description=said))
         if size_bytes < 0:
-            faults.append(Violation(field="bytes", description=f"came {size_bytes}; allowed is 0 or more"))
+            faults.append(Violation(field="bytes", description=f"got {size_bytes}; expected 0 or more"))
         if faults:
             raise InvalidInput(faults)
         place = f"uploads/{folder}/model" if folder else f"uploads/{sha256}"
@@ -187,7 +187,7 @@ class CheckpointService:
     def _folder_of(self, uri: str) -> str:
         parts = key_of(self._store, uri).removesuffix("/model").split("/")
         if len(parts) != 2 or parts[0] != "uploads":
-            said = f"came {uri!r}; allowed is a folder that was uploaded through CreateUpload (retain import DIR)"
+            said = f"got {uri!r}; expected a folder that was uploaded through CreateUpload (retain import DIR)"
             raise InvalidInput([Violation(field="uri", description=said)])
         return parts[1]
 

@@ -205,11 +205,11 @@ class IdentityService(Authenticator):
         async with self._changing:
             if any(known.name == name for known in self._api.values()):
                 raise AlreadyExists(
-                    f"there is or was a token {name}; allowed is a new name, so that the audit trail stays unambiguous",
+                    f"there is or was a token {name}; expected a new name, so that the audit trail stays unambiguous",
                     reason="TOKEN_NAME_TAKEN",
                 )
             if len(self._api) >= MOST_TOKENS:
-                said = f"there are {len(self._api):,} tokens; allowed are {MOST_TOKENS:,}"
+                said = f"there are {len(self._api):,} tokens; expected {MOST_TOKENS:,}"
                 raise InvalidInput([Violation(field="name", description=said)])
             await self._engine.read(self._records.add_api_token, token)
             self._api[token.digest] = token
@@ -256,7 +256,7 @@ class IdentityService(Authenticator):
     async def join(self, run_id: str, submission: int, code: str, token: str, *, peer: str) -> None:
         """Redeem a code. The same again changes nothing. Raises InvalidInput or Unauthenticated."""
         if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN or not token.isascii() or not token.isprintable():
-            said = f"came {len(token)} characters; allowed are {SHORTEST_TOKEN} to {LONGEST_TOKEN}, all of them ASCII"
+            said = f"got {len(token)} characters; expected {SHORTEST_TOKEN} to {LONGEST_TOKEN}, all of them ASCII"
             raise InvalidInput([Violation(field="token", description=said)])
         digest, now_s = digest_of(token), self._engine.clock.now_s()
         async with self._changing:
@@ -309,18 +309,18 @@ class IdentityService(Authenticator):
 def _check_token(name: str, roles: tuple[str, ...], lifetime_s: int) -> None:
     faults = []
     if not _NAME.fullmatch(name):
-        said = f"came {name[:100]!r}; allowed are 1 to 63 lower-case letters, digits and hyphens inside"
+        said = f"got {name[:100]!r}; expected 1 to 63 lower-case letters, digits and hyphens inside"
         faults.append(Violation(field="name", description=said))
     allowed = ", ".join(sorted(GRANTABLE))
     if not roles:
-        faults.append(Violation(field="roles", description=f"came none; at least one of {allowed} is needed"))
+        faults.append(Violation(field="roles", description=f"got none; at least one of {allowed} is needed"))
     faults += [
-        Violation(field=f"roles[{number}]", description=f"came {role[:100]!r}; allowed are {allowed}")
+        Violation(field=f"roles[{number}]", description=f"got {role[:100]!r}; expected {allowed}")
         for number, role in enumerate(roles[:20])
         if role not in GRANTABLE
     ]
     if not 0 <= lifetime_s <= LONGEST_LIFETIME_S:
-        said = f"came {lifetime_s}; allowed are 0 (90 days) to {LONGEST_LIFETIME_S} (366 days)"
+        said = f"got {lifetime_s}; expected 0 (90 days) to {LONGEST_LIFETIME_S} (366 days)"
         faults.append(Violation(field="lifetime_seconds", description=said))
     if faults:
         raise InvalidInput(faults)

@@ -233,7 +233,7 @@ class RunService:
             same = await self._made_from(known.run_id, spec)
         if not same:
             raise AlreadyExists(
-                f"the request id {request_id} made run {known.run_id} from another spec; allowed is a new request id",
+                f"the request id {request_id} made run {known.run_id} from another spec; expected a new request id",
                 reason="REQUEST_ID_REUSED",
                 metadata={"run_id": known.run_id},
             )

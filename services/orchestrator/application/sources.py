@@ -39,7 +39,7 @@ class SourcePolicy:
         patterns, roots = tuple(said.split()), roots_of(data_root)
         for pattern in patterns:
             if not pattern.startswith(KINDS):
-                said = f"came {shown(pattern)}; allowed are patterns that begin with {', '.join(KINDS)}"
+                said = f"got {shown(pattern)}; expected patterns that begin with {', '.join(KINDS)}"
                 raise InvalidInput([Violation(field="RETAIN_SOURCES", description=said)])
         return cls(store_uri=store_uri, patterns=patterns, roots=roots, local=is_loopback or bool(roots))
 
@@ -52,7 +52,7 @@ class SourcePolicy:
         return tuple(found)
 
     def fault_of(self, place: str) -> str | None:
-        """Why a place may not be read ("came ...; allowed is ..."), or None."""
+        """Why a place may not be read ("got ...; expected ..."), or None."""
         base = place.partition("?")[0]
         scheme = f"{base.partition('://')[0]}://" if "://" in base else "file://"
         path = local_path(place)
@@ -62,29 +62,29 @@ class SourcePolicy:
             return self._fault_of_object(place, base)
         if scheme in KINDS and not any(fnmatchcase(base, _glob(pattern)) for pattern in self._of(scheme)):
             allowed = ", ".join(self._of(scheme)) or f"no {scheme}; here are {', '.join(self.patterns)}"
-            return f"came {shown(place)}; allowed is {allowed} (RETAIN_SOURCES)"
+            return f"got {shown(place)}; expected {allowed} (RETAIN_SOURCES)"
         return None  # a scheme that nobody knows is refused by the checks of the spec
 
     def _fault_of_file(self, place: str, path: Path) -> str | None:
         if not self._of("file://"):
-            return f"came {shown(place)}; allowed are {', '.join(self.patterns)} (RETAIN_SOURCES)"
+            return f"got {shown(place)}; expected {', '.join(self.patterns)} (RETAIN_SOURCES)"
         if not self.local:
             said = "no local file: this installation names no folder of data (RETAIN_DATA_ROOT)"
-            return f"came {shown(place)}; allowed is {said}"
+            return f"got {shown(place)}; expected {said}"
         inside = any(path.is_relative_to(root) for root in self.roots) if self.roots else not is_private(path)
         if ".." in path.parts or not inside:
-            return f"came {shown(place)}; allowed is {allowed_folders(self.roots)}"
+            return f"got {shown(place)}; expected {allowed_folders(self.roots)}"
         return None
 
     def _fault_of_object(self, place: str, base: str) -> str | None:
         if not f"{base}/".startswith(f"{self.store_uri}/"):
-            return f"came {shown(place)}; allowed is the bucket of this installation, {self.store_uri}/..."
+            return f"got {shown(place)}; expected the bucket of this installation, {self.store_uri}/..."
         key = base.removeprefix(self.store_uri).strip("/")
         if not key or key.partition("/")[0] in KEPT:
-            return f"came {shown(place)}; allowed is text that was uploaded, not what the platform keeps in its bucket"
+            return f"got {shown(place)}; expected text that was uploaded, not what the platform keeps in its bucket"
         own = [pattern for pattern in self._of("s3://") if pattern != "s3://"]
         if not self._of("s3://") or (own and not any(f"{base}/".startswith(pattern) for pattern in own)):
-            return f"came {shown(place)}; allowed is {', '.join(self._of('s3://')) or 'no s3://'} (RETAIN_SOURCES)"
+            return f"got {shown(place)}; expected {', '.join(self._of('s3://')) or 'no s3://'} (RETAIN_SOURCES)"
         return None
 
     def _of(self, scheme: str) -> list[str]:

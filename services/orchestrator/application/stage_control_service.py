@@ -108,7 +108,7 @@ class StageControlService(Observer):
         if state.status.ended and state.status is not RunState.SUCCEEDED:
             return Directive(boundary=boundary, verdict=Verdict.STOP, mix=Mix(), message=f"the run is {state.status}")
         if boundary < 1:
-            raise Stale(f"boundary {boundary} came; allowed is 1 to {stage.plan.boundaries}")
+            raise Stale(f"boundary {boundary} came; expected 1 to {stage.plan.boundaries}")
         return directive_at(stage, boundary, decision_delay=state.spec.evaluation.decision_lag)
 
     def _now_s(self) -> float:

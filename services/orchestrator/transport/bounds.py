@@ -23,7 +23,7 @@ def oversized(message: Any, path: str = "", name: str = "") -> list[Violation]:
         here = f"{path}.{field.name}" if path else field.name
         table = f"{name}.{field.name}" if name else field.name
         if field.is_repeated and len(value) > COUNTS[table]:
-            found.append(Violation(field=here, description=f"came {len(value)} entries; allowed are {COUNTS[table]}"))
+            found.append(Violation(field=here, description=f"got {len(value)} entries; expected {COUNTS[table]}"))
         elif field.message_type is not None and field.message_type.GetOptions().map_entry:
             for key, item in value.items():
                 found += _text(f"{here}[{_key(key)}]", key, LARGEST_KEY)
@@ -51,7 +51,7 @@ def _text(path: str, value: Any, most: int, table: str = "") -> list[Violation]:
     if not isinstance(value, str):
         return []
     if len(value) > most:
-        return [Violation(field=path, description=f"came {shown(value)}; allowed are {most} characters")]
+        return [Violation(field=path, description=f"got {shown(value)}; expected {most} characters")]
     fault = fault_of_text(value, Text.PLACE if table in PLACES else Text.LINE)
     return [Violation(field=path, description=fault)] if fault else []
 

@@ -70,7 +70,7 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
 
     async def CollectGarbage(self, request: Any, context: Context) -> Any:  # noqa: N802
         if request.older_than_seconds < 0:
-            said = f"came {request.older_than_seconds}; allowed is 0 (a day) or more"
+            said = f"got {request.older_than_seconds}; expected 0 (a day) or more"
             raise InvalidInput([Violation(field="older_than_seconds", description=said)])
         collected = await self._collector.collect(
             dry_run=request.dry_run, older_than_s=float(request.older_than_seconds)

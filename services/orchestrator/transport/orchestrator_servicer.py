@@ -70,7 +70,7 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
     async def ApprovePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
         action = enum_value(request.action, ApproveAction, pb.ApproveAction.DESCRIPTOR)
         if action is None or action is ApproveAction.UNSPECIFIED:
-            said = f"came {request.action}; allowed is ACCEPT, CONTINUE"
+            said = f"got {request.action}; expected ACCEPT, CONTINUE"
             raise InvalidInput([Violation(field="action", description=said)])
         check_text("comment", request.comment, LARGEST_COMMENT)
         state = await self._runs.approve(request.run_id, action, request.etag, request.comment)
@@ -138,6 +138,6 @@ def _status(number: int, index: int) -> RunState:
     status = enum_value(number, RunState, resources.RunState.DESCRIPTOR)
     if status is None or status is RunState.UNSPECIFIED:
         allowed = ", ".join(known for known in RunState if known is not RunState.UNSPECIFIED)
-        said = f"came {status or number}; allowed is {allowed}"
+        said = f"got {status or number}; expected {allowed}"
         raise InvalidInput([Violation(field=f"states[{index}]", description=said)])
     return status

@@ -9,7 +9,7 @@ from model.errors import BadConfig, BadSource, EmptyBatch, RetainModelError
 
 def test_the_message_names_field_what_came_and_what_is_allowed() -> None:
     error = BadConfig("model.preset", "huge", ["nano", "7b"])
-    assert str(error) == "model.preset: got huge; allowed: nano, 7b"
+    assert str(error) == "model.preset: got huge; expected nano, 7b"
     assert (error.field, error.came, error.reason) == ("model.preset", "huge", "BAD_CONFIG")
 
 

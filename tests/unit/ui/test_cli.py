@@ -91,13 +91,13 @@ def test_run_warns_of_dear_boundaries_before_it_begins(retain, platform: FakePla
 
 
 def test_validate_lists_every_fault_one_a_line(retain, platform: FakePlatform, spec: str) -> None:
-    platform.violations = [("stages[0].duration", "is missing"), ("forgetting.action", "came 0.3; above stop 0.2")]
+    platform.violations = [("stages[0].duration", "is missing"), ("forgetting.action", "got 0.3; above stop 0.2")]
     outcome = retain("validate", spec, "--json")
     assert outcome.code == 2
     assert outcome.json == {
         "violations": [
             {"field": "stages[0].duration", "description": "is missing"},
-            {"field": "forgetting.action", "description": "came 0.3; above stop 0.2"},
+            {"field": "forgetting.action", "description": "got 0.3; above stop 0.2"},
         ],
         "sources": [],
     }
@@ -110,10 +110,10 @@ def test_run_refuses_bad_input_with_field_paths(retain, platform: FakePlatform, 
     assert outcome.code == 2
     assert outcome.json["error"]["violations"][0]["field"] == "stages[0].knid"
     assert "stages[0].knid: unknown field" in outcome.err
-    platform.violations = [("stages[1].learning_rate", "came 7.0; at most 1 is allowed")]
+    platform.violations = [("stages[1].learning_rate", "got 7.0; at most 1 is allowed")]
     outcome = retain("run", spec)
     assert outcome.code == 2
-    assert "stages[1].learning_rate: came 7.0" in outcome.err
+    assert "stages[1].learning_rate: got 7.0" in outcome.err
     assert platform.runs == {}
 
 

@@ -31,7 +31,7 @@ def test_import_looks_at_the_folder_first(retain, platform: FakePlatform, shared
     (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 7, "eos_token_id": ["a"]}))
     outcome = retain("import", str(folder), "--json")
     assert outcome.code == 2
-    assert "config.json: eos_token_id[0]: came 'a'" in outcome.out + outcome.err
+    assert "config.json: eos_token_id[0]: got 'a'" in outcome.out + outcome.err
     (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 7}))
     assert "missing tensors" in retain("import", str(folder)).err
     assert not any(key.startswith("/uploads/") for key in platform.store.objects)

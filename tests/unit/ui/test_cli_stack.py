@@ -70,4 +70,4 @@ def test_down_of_nothing_says_so_and_prints_one_object(tmp_path: Path) -> None:
 def test_a_program_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
     done = retain(tmp_path, "up", "--json", "--only", "object_store,panels")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "--only: came panels; allowed are orchestrator, evaluator, panel, ray, object_store" in done.stderr
+    assert "--only: got panels; expected orchestrator, evaluator, panel, ray, object_store" in done.stderr

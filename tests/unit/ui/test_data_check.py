@@ -68,7 +68,7 @@ def test_a_masked_example_and_what_was_left_out_are_printed(
 def test_faults_here_and_on_the_server_come_together(
     retain, platform: FakePlatform, spec: str, tmp_path: Path, chat: str
 ) -> None:
-    platform.violations = [("stages[0].learning_rate", "came 7"), ("stages[2].data.fields[body]", "came body")]
+    platform.violations = [("stages[0].learning_rate", "got 7"), ("stages[2].data.fields[body]", "got body")]
     (tmp_path / "empty.txt").write_text("")
     changes = (
         *("--set", "stages.0.data.general=empty.txt", "--set", "stages.1.data.domain=absent/"),
@@ -83,10 +83,10 @@ def test_faults_here_and_on_the_server_come_together(
         "stages[2].data.fields",
         "stages[0].learning_rate",
     ]
-    assert said[0][1].startswith("came 'absent/', which does not exist here")
-    assert said[1][1] == "empty.txt: came an empty file; allowed: a file with at least one document"
-    assert said[2][1].startswith("came body: q for conversations; allowed: messages, or prompt and completion")
-    assert "  stages[0].data.general: empty.txt: came an empty file" in outcome.err
+    assert said[0][1].startswith("got 'absent/', which does not exist here")
+    assert said[1][1] == "empty.txt: got an empty file; expected a file with at least one document"
+    assert said[2][1].startswith("got body: q for conversations; expected messages, or prompt and completion")
+    assert "  stages[0].data.general: empty.txt: got an empty file" in outcome.err
 
 
 def test_run_submits_and_uploads_nothing_with_a_fault(
@@ -96,8 +96,8 @@ def test_run_submits_and_uploads_nothing_with_a_fault(
     outcome = retain("run", spec, "--set", f"stages.2.data.chat={name}", *NAMED, "--upload", "-d", "--json")
     assert outcome.code == 2
     assert [fault["field"] for fault in outcome.json["error"]["violations"]] == ["stages[2].data.chat"] * 2
-    assert "broken.jsonl:2: came a broken line" in outcome.err
-    assert "broken.jsonl:3: came no field 'a'; there are ['answer', 'q']" in outcome.err
+    assert "broken.jsonl:2: got a broken line" in outcome.err
+    assert "broken.jsonl:3: got no field 'a'; there are ['answer', 'q']" in outcome.err
     assert platform.runs == {}
     assert not {"CreateUpload", "CreatePipelineRun"} & set(platform.calls)
     assert retain("run", spec, "--set", f"stages.2.data.chat={chat}", *NAMED, "-d").code == 0
@@ -111,7 +111,7 @@ def test_without_a_server_faults_here_are_told_all_the_same(retain, spec: str, t
         assert outcome.code == 3
         assert outcome.json["error"]["reason"] == "UNAVAILABLE"
         assert [fault["field"] for fault in outcome.json["error"]["violations"]] == ["stages[0].data.general"]
-        here, server = outcome.err.index("empty.txt: came an empty file"), outcome.err.index("does not answer")
+        here, server = outcome.err.index("empty.txt: got an empty file"), outcome.err.index("does not answer")
         assert here < server
     assert retain("validate", spec).code == 3
 
@@ -133,7 +133,7 @@ def test_the_same_file_is_read_once_with_the_options_of_its_first_stage(tmp_path
     assert law["documents"] == 0
     assert {fault.field for fault in found.violations} == {"forgetting.retention.law"}
     assert "there are" not in found.violations[0].description
-    assert found.violations[0].description.startswith("general.jsonl:1: came a row with the fields ['body']")
+    assert found.violations[0].description.startswith("general.jsonl:1: got a row with the fields ['body']")
 
 
 def test_a_cap_ends_the_reading_but_not_that_for_the_tokenizer(tmp_path: Path) -> None:
@@ -177,4 +177,4 @@ def test_a_model_folder_is_looked_at(tmp_path: Path, shared_data: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
     refused = check_local({"model": {"huggingface": str(tmp_path)}}, "-", sent=False)
     assert {fault.field for fault in refused.violations} == {"model.huggingface"}
-    assert any("pytorch_model.bin: came a pickle file" in fault.description for fault in refused.violations)
+    assert any("pytorch_model.bin: got a pickle file" in fault.description for fault in refused.violations)

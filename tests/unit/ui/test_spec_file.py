@@ -83,7 +83,7 @@ def test_aliases_and_json_with_tabs_are_as_good_as_ever() -> None:
 
 
 def test_errors_are_cut_and_what_was_left_out_is_counted() -> None:
-    long = BadInput([Violation(field=f"stages[{n}].kind", description="came 'x' * 60" * 5) for n in range(500)])
+    long = BadInput([Violation(field=f"stages[{n}].kind", description="got 'x' * 60" * 5) for n in range(500)])
     assert len(str(long).encode()) < 4_096
     shown = len(long.violations) - 1
     assert long.violations[-1].description == f"{500 - shown} more faults"
@@ -155,7 +155,7 @@ def test_a_spec_must_be_a_mapping_in_a_readable_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         load_spec(str(tmp_path / "absent.yaml"))
     (tmp_path / "list.yaml").write_text("- 1\n")
-    with pytest.raises(BadInput, match="came list"):
+    with pytest.raises(BadInput, match="got list"):
         load_spec(str(tmp_path / "list.yaml"))
 
 

@@ -59,7 +59,7 @@ class VerifiedFiles:
             except RetainModelError as error:
                 raise Corrupt(f"{ref.uri}: {error}", reason=error.reason) from error
             if eval_set.digest != ref.digest:
-                raise Corrupt(f"{ref.uri}: digest {eval_set.digest}; allowed is {ref.digest}", reason="SET_DIFFERS")
+                raise Corrupt(f"{ref.uri}: digest {eval_set.digest}; expected {ref.digest}", reason="SET_DIFFERS")
             return eval_set
 
         def verify(folder: Path) -> None:

@@ -142,22 +142,22 @@ def _check_place(state: PipelineRun, stage: StageRun, event: CheckpointReported)
     lost_branch = stage.gives_up or stage.status is not StageStatus.RUNNING
     faults = []
     if not lost_branch and event.boundary != expected:
-        faults.append(Violation(field="boundary", description=f"came {event.boundary}; allowed is {expected}"))
+        faults.append(Violation(field="boundary", description=f"got {event.boundary}; expected {expected}"))
     step, came = stage.plan.boundary_step(event.boundary), event.checkpoint.step
     after = stage.plan.boundary_step(event.boundary + 1)
     # At the next boundary's own step when the workers left before the verdict that it waits for was known.
     if event.interim and not step < came <= after:
-        said = f"came {came}; an interim checkpoint after boundary {event.boundary} lies in steps {step + 1} to {after}"
+        said = f"got {came}; an interim checkpoint after boundary {event.boundary} lies in steps {step + 1} to {after}"
         faults.append(Violation(field="checkpoint.step", description=said))
     if not event.interim and came != step:
-        said = f"came {came}; boundary {event.boundary} lies at step {step}"
+        said = f"got {came}; boundary {event.boundary} lies at step {step}"
         faults.append(Violation(field="checkpoint.step", description=said))
     prefix = f"{state.store_uri}/runs/{state.id}/{stage.plan.name}/attempt-{event.attempt}/"
     if not event.checkpoint.uri.startswith(prefix):
-        said = f"came {event.checkpoint.uri!r}; this attempt writes below {prefix}"
+        said = f"got {event.checkpoint.uri!r}; this attempt writes below {prefix}"
         faults.append(Violation(field="checkpoint.uri", description=said))
     if len(event.checkpoint.manifest_sha256) != 64:
-        said = f"came {event.checkpoint.manifest_sha256!r}; allowed are 64 hex digits"
+        said = f"got {event.checkpoint.manifest_sha256!r}; expected 64 hex digits"
         faults.append(Violation(field="checkpoint.manifest_sha256", description=said))
     if faults:
         raise InvalidInput(faults)

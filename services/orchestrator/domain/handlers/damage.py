@@ -39,7 +39,7 @@ def on_voided(state: PipelineRun, event: CheckpointVoided) -> Outcome:
             later = state.stages[stage.plan.index + 1].plan.name
             raise FailedPrecondition(
                 f"{event.checkpoint.uri} is the result of {stage.plan.name}, and {later} of run {state.id} builds on "
-                "it; allowed is a checkpoint that nothing builds on (a new run may start from an earlier one)",
+                "it; expected a checkpoint that nothing builds on (a new run may start from an earlier one)",
                 reason="CHECKPOINT_IN_USE",
             )
     said = f"set aside by a {event.actor}" + (f": {event.reason}" if event.reason else "")
@@ -60,7 +60,7 @@ def set_aside(state: PipelineRun, ref: CheckpointRef, *, actor: str, message: st
             if checkpoint.ref.uri == ref.uri:
                 return _take_out(state, stage, checkpoint, actor, message, now_s)
     known = [c.ref.uri for stage in state.stages for c in stage.branch.checkpoints]
-    said = f"came {ref.uri!r}; allowed is a checkpoint that run {state.id} uses: {', '.join(known) or 'there is none'}"
+    said = f"got {ref.uri!r}; expected a checkpoint that run {state.id} uses: {', '.join(known) or 'there is none'}"
     raise InvalidInput([Violation(field="damaged", description=said)])
 
 

@@ -106,17 +106,17 @@ def _acceptable(stage: StageRun) -> Checkpoint:
     if newest is not None and newest.boundary < decided:
         raise FailedPrecondition(
             f"the checkpoint at boundary {decided} of {stage.plan.name}, which was decided about, "
-            "was set aside; allowed is CONTINUE or Cancel",
+            "was set aside; expected CONTINUE or Cancel",
             reason="NOTHING_TO_ACCEPT",
         )
     if newest is None or newest.severity is None or (newest.forgetting is None and stage.plan.retention_sets):
         raise FailedPrecondition(
-            f"stage {stage.plan.name} has no measured checkpoint to accept; allowed is CONTINUE or Cancel",
+            f"stage {stage.plan.name} has no measured checkpoint to accept; expected CONTINUE or Cancel",
             reason="NOTHING_TO_ACCEPT",
         )
     if not stage.gate.finite:
         raise FailedPrecondition(
-            f"{newest.id} has a loss or score that is not a finite number; allowed is CONTINUE or Cancel",
+            f"{newest.id} has a loss or score that is not a finite number; expected CONTINUE or Cancel",
             reason="NOT_FINITE",
         )
     return newest

@@ -37,5 +37,5 @@ def check(state: PipelineRun, event: WorkerEvent) -> None:
 def stage_of(state: PipelineRun, stage_index: int) -> StageRun:
     """The stage with this place in the spec. Raises NotFound."""
     if not 0 <= stage_index < len(state.stages):
-        raise NotFound(f"run {state.id} has no stage {stage_index}; allowed is 0 to {len(state.stages) - 1}")
+        raise NotFound(f"run {state.id} has no stage {stage_index}; expected 0 to {len(state.stages) - 1}")
     return state.stages[stage_index]

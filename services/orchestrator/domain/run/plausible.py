@@ -16,9 +16,9 @@ def check_progress(plan: PlannedStage, event: ProgressReported) -> None:
     data are prepared has no end yet."""
     faults = []
     if plan.steps and event.step > plan.steps:
-        faults.append(Violation(field="step", description=f"came {event.step}; allowed is up to {plan.steps}"))
+        faults.append(Violation(field="step", description=f"got {event.step}; expected up to {plan.steps}"))
     most = 2 * plan.tokens + SPARE_TOKENS
     if plan.tokens and event.tokens > most:
-        faults.append(Violation(field="tokens", description=f"came {event.tokens}; allowed is up to {most}"))
+        faults.append(Violation(field="tokens", description=f"got {event.tokens}; expected up to {most}"))
     if faults:
         raise InvalidInput(faults)

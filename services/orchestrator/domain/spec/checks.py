@@ -27,7 +27,7 @@ class Faults:
     def expect(self, fine: bool, field: str, came: object, allowed: str) -> None:
         """Add a fault unless `fine`. A comparison with NaN is False, so NaN is always a fault."""
         if not fine:
-            self.add(field, f"came {came!r}; allowed is {allowed}")
+            self.add(field, f"got {came!r}; expected {allowed}")
 
     def share(self, field: str, value: float, *, low: float = 0.0, high: float = 1.0) -> None:
         """A number between two ends, both allowed."""
@@ -46,13 +46,13 @@ class Faults:
         set_ones = [name for name, value in given.items() if value is not None]
         if len(set_ones) != 1:
             came = " and ".join(set_ones) if set_ones else "none"
-            self.add(field, f"came {came}; allowed is exactly one of {', '.join(given)}")
+            self.add(field, f"got {came}; expected exactly one of {', '.join(given)}")
 
     def source(self, field: str, uri: str) -> None:
         """URI of a text source. Whether it can be read is known only where it is read."""
         scheme, separator, rest = uri.partition("://")
         if not uri:
-            self.add(field, f"is required; allowed is a source: {', '.join(SCHEMES)}")
+            self.add(field, f"is required; expected a source: {', '.join(SCHEMES)}")
         elif separator and scheme == "sample":
             name = rest.partition("?")[0]
             self.expect(name in SAMPLES, field, uri, ", ".join(f"sample://{sample}" for sample in SAMPLES))
@@ -60,7 +60,7 @@ class Faults:
             known = scheme in ("hf", "s3", "file") and bool(rest.strip("/"))
             self.expect(known, field, uri, f"a source: {', '.join(SCHEMES)}")
             for came, allowed in faults_of_hub_uri(rest) if known and scheme == "hf" else ():
-                self.add(field, f"came {came!r}; allowed is {allowed}")
+                self.add(field, f"got {came!r}; expected {allowed}")
 
     def within_limits(self, value: Any, path: str = "", name: str = "") -> None:
         """Numbers that are not finite or above their limit, lists and maps that are longer than theirs, anywhere in a
@@ -77,7 +77,7 @@ class Faults:
                 self.within_limits(getattr(value, field.name), here, f"{name}.{field.name}" if name else field.name)
         elif isinstance(value, Mapping | Sequence):
             if len(value) > COUNTS[name]:
-                self.add(path, f"came {len(value)} entries; allowed are {COUNTS[name]}")
+                self.add(path, f"got {len(value)} entries; expected {COUNTS[name]}")
                 return
             for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
                 self.within_limits(item, f"{path}[{key}]", name)

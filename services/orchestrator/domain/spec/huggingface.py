@@ -58,9 +58,9 @@ def faults_of_files(names: Sequence[str]) -> Iterator[str]:
     """What is wrong with the files of a model folder: pickles, no weights, something missing."""
     for name in names:
         if name.endswith(PICKLES):
-            yield f"came {name}, a pickle, which can run code; allowed are .safetensors weights"
+            yield f"got {name}, a pickle, which can run code; expected .safetensors weights"
         if name.endswith(".py"):
-            yield f"came {name}; code of a model is never run, allowed are weights and JSON"
+            yield f"got {name}; code of a model is never run, allowed are weights and JSON"
     for required in REQUIRED_FILES:
         if required not in names:
             yield f"{required} is missing; came {', '.join(names)}"
@@ -87,13 +87,13 @@ def faults_of_config(config: Any) -> Iterator[tuple[str, str]]:
     if not known:
         others = f"{len(FAMILY_ARCHITECTURES)} others (`retain learn families`)"
         allowed = f"{', '.join(OWN_ARCHITECTURES)} and {others}"
-        yield "config.json.architectures", f"came {_short(architectures)}; allowed is one of {allowed}"
+        yield "config.json.architectures", f"got {_short(architectures)}; expected one of {allowed}"
     own = not known or architectures in [[name] for name in OWN_ARCHITECTURES]
     for name in _POSITIVE if own else _POSITIVE[:-1]:
         name = name if own or name in config else _OTHER_NAMES.get(name, name)
         value = config.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
-            yield f"config.json.{name}", f"came {_short(value)}; allowed is a whole number from 1 to {LARGEST:,}"
+            yield f"config.json.{name}", f"got {_short(value)}; expected a whole number from 1 to {LARGEST:,}"
     vocabulary = config.get("vocab_size")
     for name in ("eos_token_id", "bos_token_id"):
         value = config.get(name)
@@ -101,7 +101,7 @@ def faults_of_config(config: Any) -> Iterator[tuple[str, str]]:
             whole = isinstance(token, int) and not isinstance(token, bool)
             if token is not None and not (whole and (not isinstance(vocabulary, int) or 0 <= token < vocabulary)):
                 allowed = "a token id below vocab_size, or null" + (", or a list" if name == "eos_token_id" else "")
-                yield f"config.json.{name}", f"came {_short(value)}; allowed is {allowed}"
+                yield f"config.json.{name}", f"got {_short(value)}; expected {allowed}"
                 break
 
 

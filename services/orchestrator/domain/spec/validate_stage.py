@@ -16,14 +16,14 @@ def check_order(faults: Faults, stages: tuple[StageSpec, ...]) -> None:
     for index, stage in enumerate(stages):
         path = f"stages[{index}]"
         if stage.kind is StageKind.UNSPECIFIED:
-            faults.add(f"{path}.kind", "came UNSPECIFIED; allowed is PRETRAIN, MIDTRAIN, FINETUNE")
+            faults.add(f"{path}.kind", "got UNSPECIFIED; expected PRETRAIN, MIDTRAIN, FINETUNE")
             continue
         rank = _ORDER[stage.kind]
         if rank < highest:
-            faults.add(f"{path}.kind", f"came {stage.kind}; allowed is the order PRETRAIN, MIDTRAIN, FINETUNE")
+            faults.add(f"{path}.kind", f"got {stage.kind}; expected the order PRETRAIN, MIDTRAIN, FINETUNE")
         highest = max(highest, rank)
         if stage.name in seen:
-            faults.add(path, f"came a second {stage.name}; allowed is one (the first is stages[{seen[stage.name]}])")
+            faults.add(path, f"got a second {stage.name}; expected one (the first is stages[{seen[stage.name]}])")
         seen.setdefault(stage.name, index)
 
 
@@ -34,9 +34,9 @@ def check_stage(faults: Faults, given: PipelineSpec, filled: PipelineSpec, index
         return
     midtrain = stage.kind is StageKind.MIDTRAIN
     if midtrain and stage.domain is Domain.UNSPECIFIED:
-        faults.add(f"{path}.domain", "came UNSPECIFIED; allowed in MIDTRAIN is CODE, MATH, SCIENCE")
+        faults.add(f"{path}.domain", "got UNSPECIFIED; allowed in MIDTRAIN is CODE, MATH, SCIENCE")
     if not midtrain and stage.domain is not Domain.UNSPECIFIED:
-        faults.add(f"{path}.domain", f"came {stage.domain}; allowed only in MIDTRAIN")
+        faults.add(f"{path}.domain", f"got {stage.domain}; allowed only in MIDTRAIN")
     _check_sources(faults, path, stage)
     _check_shares(faults, path, given.stages[index], stage, filled, index)
     _check_options(faults, path, stage)
@@ -57,7 +57,7 @@ def _check_sources(faults: Faults, path: str, stage: StageSpec) -> None:
         faults.source(f"{path}.data.general", stage.data.general)
     for other in ("domain", "chat"):
         if other != role and getattr(stage.data, other):
-            faults.add(f"{path}.data.{other}", f"came a source; allowed only in {_stage_of(other)}")
+            faults.add(f"{path}.data.{other}", f"got a source; allowed only in {_stage_of(other)}")
     faults.at_least(f"{path}.data.max_tokens", stage.data.max_tokens, 0)
     for name in stage.data.fields:
         faults.expect(name in ("text", "prompt", "completion", "messages", "difficulty"), f"{path}.data.fields[{name}]",
@@ -75,12 +75,12 @@ def _check_shares(
         if stage.kind is StageKind.MIDTRAIN:
             faults.share(f"{path}.data.general_share", given.data.general_share, high=LARGEST_SHARE)
         else:
-            faults.add(f"{path}.data.general_share", "came a share; allowed only in MIDTRAIN (else data.replay)")
+            faults.add(f"{path}.data.general_share", "got a share; allowed only in MIDTRAIN (else data.replay)")
     domains = domains_of(filled.stages[:index])
     allowed = ("general", *domains, *(("domain",) if domains else ()), *filled.forgetting.retention)
     if stage.kind is StageKind.PRETRAIN:
         if given.data.replay:
-            faults.add(f"{path}.data.replay", "came shares; a PRETRAIN stage has nothing to replay")
+            faults.add(f"{path}.data.replay", "got shares; a PRETRAIN stage has nothing to replay")
         return
     for name, share in given.data.replay.items():
         field = f"{path}.data.replay[{name}]"
@@ -94,7 +94,7 @@ def _check_options(faults: Faults, path: str, stage: StageSpec) -> None:
     options, here = stage.domain_options, f"{path}.domain_options"
     for name, domain in (("languages", Domain.CODE), ("difficulty", Domain.MATH), ("fields", Domain.SCIENCE)):
         if getattr(options, name) and stage.domain is not domain:
-            faults.add(f"{here}.{name}", f"came {list(getattr(options, name))}; allowed only with domain {domain}")
+            faults.add(f"{here}.{name}", f"got {list(getattr(options, name))}; allowed only with domain {domain}")
     if options.difficulty:
         low_to_high = len(options.difficulty) == 2 and 1 <= options.difficulty[0] <= options.difficulty[1] <= 5
         faults.expect(
@@ -145,13 +145,13 @@ def _check_kept_state(faults: Faults, path: str, filled: PipelineSpec, index: in
     before = filled.stages[index - 1] if index > 0 else None
     if before is None:
         if filled.model.checkpoint is None:
-            faults.add(field, "came true for a stage whose parent has no optimizer state; allowed is false")
+            faults.add(field, "got true for a stage whose parent has no optimizer state; expected false")
         elif stage.lora.rank:
-            came = f"came true beside lora.rank {stage.lora.rank}, and the checkpoint of another run is built on"
-            faults.add(field, f"{came}; allowed is false: its moments may be those of other parameters")
+            came = f"got true beside lora.rank {stage.lora.rank}, and the checkpoint of another run is built on"
+            faults.add(field, f"{came}; expected false: its moments may be those of other parameters")
         return
     if before.lora.rank != stage.lora.rank:
-        came = f"came true with lora.rank {stage.lora.rank} after {before.name} with lora.rank {before.lora.rank}"
+        came = f"got true with lora.rank {stage.lora.rank} after {before.name} with lora.rank {before.lora.rank}"
         faults.add(field, f"{came}; allowed between stages that train the same parameters (equal lora.rank)")
 
 
@@ -164,10 +164,8 @@ def _check_penalty(faults: Faults, path: str, stage: StageSpec, filled: Pipeline
         if not strength > 0:
             continue
         if first and name != "l2_sp":
-            faults.add(f"{path}.{name}", f"came {strength:g}; allowed in stages that replay old text, not in PRETRAIN")
+            faults.add(f"{path}.{name}", f"got {strength:g}; allowed in stages that replay old text, not in PRETRAIN")
         elif first and random_weights:
-            faults.add(f"{path}.{name}", f"came {strength:g} for random weights; allowed in a stage with a parent")
+            faults.add(f"{path}.{name}", f"got {strength:g} for random weights; allowed in a stage with a parent")
         if stage.lora.rank and name != "distill":
-            faults.add(
-                f"{path}.{name}", f"came {strength:g} beside lora.rank {stage.lora.rank}; allowed is one of them"
-            )
+            faults.add(f"{path}.{name}", f"got {strength:g} beside lora.rank {stage.lora.rank}; expected one of them")

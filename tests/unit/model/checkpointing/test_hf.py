@@ -197,7 +197,7 @@ def spoil_weights(folder: Path, **changes: torch.Tensor | None) -> None:
         (
             {"num_key_value_heads": 3},
             BadConfig,
-            r"config\.json: num_key_value_heads: got 3; allowed: a divisor of heads \(4\)",
+            r"config\.json: num_key_value_heads: got 3; expected a divisor of heads \(4\)",
         ),
         ({"intermediate_size": 255}, BadCheckpoint, "mlp"),
         ({"num_hidden_layers": 5}, BadCheckpoint, "layers.4"),

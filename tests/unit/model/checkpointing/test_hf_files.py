@@ -88,7 +88,7 @@ def test_what_the_header_lacks_or_has_too_much_is_found_without_a_weight(good: P
     for name, came in (
         ("adapter.weight", "an unexpected tensor"),
         ("model.layers.7.mlp.up_proj.bias", "an unexpected tensor"),
-        (NORM, "shape (31,); allowed: (32,)"),
+        (NORM, "shape (31,); expected (32,)"),
         ("model.layers.1.input_layernorm.weight", "int8"),
         ("model.layers.0.mlp.up_proj.weight", "1 missing tensor"),
     ):

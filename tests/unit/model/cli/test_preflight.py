@@ -63,9 +63,9 @@ def test_a_process_without_torch_says_what_is_there_and_what_is_wrong(tmp_path):
     assert chat["bytes"] == 400 * len("Hello 000?\nYes.\nHello?\nYes.")
     assert (text["kind"], text["documents"]) == ("text", 2)
     assert [fault["field"] for fault in answer["violations"]] == ["stages[0].data.general"] * 3
-    places = [fault["description"].partition(": came ")[0] for fault in answer["violations"]]
+    places = [fault["description"].partition(": got ")[0] for fault in answer["violations"]]
     assert places == ["texts.jsonl:2", "texts.jsonl:3", "texts.jsonl:4"]
-    assert "came a row with the fields ['txt']; allowed: text, messages" in answer["violations"][1]["description"]
+    assert "got a row with the fields ['txt']; expected text, messages" in answer["violations"][1]["description"]
 
 
 def test_what_is_not_json_is_refused():
@@ -79,17 +79,17 @@ def test_what_is_not_json_is_refused():
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("empty.txt", b"", "empty.txt: came an empty file; allowed: a file with at least one document"),
-        ("latin.txt", b"good\ncaf\xe9\n", "latin.txt:2: came byte 0xe9 at offset 8, which is not UTF-8"),
-        ("data.xlsx", b"x", "data.xlsx: came a file ending in '.xlsx'; allowed: .c, "),
-        ("blank.txt", b"\n\n", "blank.txt: came only blank lines; allowed: text"),
-        ("bad.parquet", b"PAR0", "bad.parquet: came a file that parquet cannot read"),
+        ("empty.txt", b"", "empty.txt: got an empty file; expected a file with at least one document"),
+        ("latin.txt", b"good\ncaf\xe9\n", "latin.txt:2: got byte 0xe9 at offset 8, which is not UTF-8"),
+        ("data.xlsx", b"x", "data.xlsx: got a file ending in '.xlsx'; expected .c, "),
+        ("blank.txt", b"\n\n", "blank.txt: got only blank lines; expected text"),
+        ("bad.parquet", b"PAR0", "bad.parquet: got a file that parquet cannot read"),
         (
             "hard.jsonl",
             b'{"text": "a", "difficulty": 9}\n',
-            "hard.jsonl:1: difficulty: level: came 9; allowed: 1 to 5",
+            "hard.jsonl:1: difficulty: level: got 9; expected 1 to 5",
         ),
-        ("two.txt", b"a\n", "two.txt: came 1 document, none of them for "),
+        ("two.txt", b"a\n", "two.txt: got 1 document, none of them for "),
     ],
 )
 def test_faults_of_files(tmp_path, name, content, said):
@@ -107,9 +107,9 @@ def test_every_file_of_a_folder_is_named(tmp_path):
     write(folder / "c.jsonl", {"text": "x"}, {"messages": TALK})
     said = [description.partition(";")[0] for _, description in faults(asked(folder))]
     assert said == [
-        "texts/a.txt: came an empty file",
-        "texts/b.txt:1: came byte 0xff at offset 0, which is not UTF-8",
-        "texts/c.jsonl:2: came a chat document in text data",
+        "texts/a.txt: got an empty file",
+        "texts/b.txt:1: got byte 0xff at offset 0, which is not UTF-8",
+        "texts/c.jsonl:2: got a chat document in text data",
     ]
 
 
@@ -126,14 +126,14 @@ def test_what_a_stage_asks_is_named_by_its_place_in_the_spec(tmp_path):
     midtrain = {"domain": "CODE", "domain_options": {"languages": ["pyton"]}}
     ((field, said),) = faults(asked(texts, "domain", "stages[1]", **midtrain))
     assert field == "stages[1].domain_options.languages"
-    assert said.startswith("came ['pyton']; allowed: python, javascript")
+    assert said.startswith("got ['pyton']; expected python, javascript")
     ((field, said),) = faults(asked(texts, "domain", "stages[1]", domain="MATH", domain_options={"difficulty": [2, 3]}))
     assert (field, said) == (
         "stages[1].data.domain",
-        "texts.jsonl as math: came no document that fits; allowed: {'difficulty_range': [2.0, 3.0]}",
+        "texts.jsonl as math: got no document that fits; expected {'difficulty_range': [2.0, 3.0]}",
     )
     ((field, said),) = faults(asked(texts, "general", data={"fields": {"prompt": "q"}}))
-    assert (field, said.partition(";")[0]) == ("stages[0].data.fields", "came prompt: q for text")
+    assert (field, said.partition(";")[0]) == ("stages[0].data.fields", "got prompt: q for text")
     assert faults(asked(texts, "domain", "stages[1]", domain="CODE", domain_options={"languages": ["python"]})) == []
 
 
@@ -142,9 +142,9 @@ def test_text_as_chat_and_chat_as_text(tmp_path):
     chat = write(tmp_path / "chat.jsonl", {"messages": TALK})
     said = faults(asked(texts, "chat", "stages[2]"), asked(chat), asked(chat, "domain", "stages[1]", domain="SCIENCE"))
     assert [(field, text.partition(";")[0]) for field, text in said] == [
-        ("stages[2].data.chat", "texts.jsonl: came text without turns"),
-        ("stages[0].data.general", "chat.jsonl: came conversations"),
-        ("stages[1].data.domain", "chat.jsonl: came conversations"),
+        ("stages[2].data.chat", "texts.jsonl: got text without turns"),
+        ("stages[0].data.general", "chat.jsonl: got conversations"),
+        ("stages[1].data.domain", "chat.jsonl: got conversations"),
     ]
 
 
@@ -250,7 +250,7 @@ def test_a_model_folder_whose_tokenizer_cannot_be_got_through_is_named(tmp_path,
     monkeypatch.setattr("model.child_process.rendering.START_S", 1.0)
     (said,) = model_faults(folder)
     assert said.startswith(
-        "model/tokenizer.json: came a tokenizer that the reader does not get through: it gave no sign"
+        "model/tokenizer.json: got a tokenizer that the reader does not get through: it gave no sign"
     )
 
 
@@ -329,11 +329,11 @@ def test_models_of_other_families_and_without_weights(llama):
     (llama / "model.safetensors").unlink()
     family, weights = model_faults(llama)
     allowed = ", ".join(["llama", "mistral", "qwen2", *FAMILIES])
-    assert family == f"llama/config.json: model_type: came mamba; allowed: {allowed}"
-    assert weights.startswith("llama: came no weights; allowed: model.safetensors")
+    assert family == f"llama/config.json: model_type: got mamba; expected {allowed}"
+    assert weights.startswith("llama: got no weights; expected model.safetensors")
     (llama / "config.json").write_text(json.dumps({**config, "hidden_size": 128}))
     assert model_faults(llama.parent / "absent") == [
-        "absent: came no such folder; allowed: a model folder in Hugging Face's layout"
+        "absent: got no such folder; expected a model folder in Hugging Face's layout"
     ]
 
 
@@ -356,5 +356,5 @@ def test_weights_of_another_size_than_the_config_says(llama):
     config = json.loads((llama / "config.json").read_text())
     (llama / "config.json").write_text(json.dumps({**config, "vocab_size": 511}))
     said = model_faults(llama)
-    assert any("model.embed_tokens.weight: came shape" in text for text in said)
-    assert any(text.startswith("tokenizer: came 512 tokens; allowed: at most the model's 511") for text in said)
+    assert any("model.embed_tokens.weight: got shape" in text for text in said)
+    assert any(text.startswith("tokenizer: got 512 tokens; expected at most the model's 511") for text in said)

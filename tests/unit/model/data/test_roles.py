@@ -63,9 +63,9 @@ def test_a_system_text_beside_named_sharegpt_turns_is_kept(tmp_path):
         (
             [{"q": "a", "a": "b"}, {"q": "a", "answer": "b"}],
             {"prompt": "q", "completion": "a"},
-            r"chat.jsonl:2: got no field 'a'; there are \['answer', 'q'\]; allowed: a row with 'a'",
+            r"chat.jsonl:2: got no field 'a'; there are \['answer', 'q'\]; expected a row with 'a'",
         ),
-        ([{"turns": "hello"}], {"messages": "turns"}, r"chat.jsonl:1: turns: got 'hello'; allowed: a list"),
+        ([{"turns": "hello"}], {"messages": "turns"}, r"chat.jsonl:1: turns: got 'hello'; expected a list"),
         ([{"q": 7, "a": "b"}], {"prompt": "q", "completion": "a"}, r"chat.jsonl:1: q: got 7"),
         ([{"turns": TALK[:1]}], {"messages": "turns"}, "chat.jsonl:1: got a conversation without an assistant turn"),
         (
@@ -86,9 +86,9 @@ def test_fields_that_do_not_fit_the_role():
     assert field_options({"prompt": "q", "completion": "a"}, "math", "x.jsonl") == {"template": "{q}\n{a}"}
     assert field_options({"text": "body"}, "general", "sample://docs") == {}
     for fields, role, message in (
-        ({"body": "x"}, "general", "got body: x for text; allowed: text, or prompt and completion"),
+        ({"body": "x"}, "general", "got body: x for text; expected text, or prompt and completion"),
         ({"messages": "turns"}, "general", "got messages: turns for text"),
-        ({"prompt": "q"}, "chat", "got prompt: q for conversations; allowed: messages, or prompt and completion"),
+        ({"prompt": "q"}, "chat", "got prompt: q for conversations; expected messages, or prompt and completion"),
         ({"text": "body"}, "chat", "got text: body for conversations"),
         ({"prompt": "a:b", "completion": "a"}, "math", "got a:b"),
     ):
@@ -110,16 +110,16 @@ def test_a_named_difficulty_narrows_a_domain_and_is_checked(tmp_path):
     alone = write(tmp_path / "alone.jsonl", {"text": "1 + 1 = 2", "grade": "Level 4"})
     assert [d.difficulty for d in documents(alone, "math", {"difficulty": "grade"}, "math")] == [4.0]
     assert [d.difficulty for d in documents(alone, "general", {"text": "text", "difficulty": "grade"})] == [4.0]
-    with pytest.raises(BadSource, match=r"sums.jsonl:2: grade: level: got 9; allowed: 1 to 5"):
+    with pytest.raises(BadSource, match=r"sums.jsonl:2: grade: level: got 9; expected 1 to 5"):
         documents(write(tmp_path / "sums.jsonl", rows[0], {**rows[1], "grade": 9}), "math", fields, "math")
 
 
 def test_text_where_conversations_are_due_and_the_other_way_round(tmp_path):
     text, chat = write(tmp_path / "t.jsonl", {"text": "x"}), write(tmp_path / "c.jsonl", {"messages": TALK})
-    with pytest.raises(BadSource, match=r"t.jsonl: got text without turns; allowed: conversations"):
+    with pytest.raises(BadSource, match=r"t.jsonl: got text without turns; expected conversations"):
         opened(text, "chat", {})
     for role, domain in (("general", None), ("math", "math"), ("code", None)):
-        with pytest.raises(BadSource, match=r"c.jsonl: got conversations; allowed: text"):
+        with pytest.raises(BadSource, match=r"c.jsonl: got conversations; expected text"):
             opened(chat, role, {}, domain)
     assert opened(chat, "manners", {}).kind == "chat"  # a further retention set may be either
     assert opened(text, "law", {}).kind == "text"
@@ -130,5 +130,5 @@ def test_options_of_a_domain_reach_its_data_set(tmp_path):
     (tmp_path / "b.go").write_text("package main\n")
     assert [d.text for d in documents(str(tmp_path), "code", {}, "code", languages=["go"])] == ["package main\n"]
     assert len(documents(str(tmp_path), "code", {})) == 2  # replayed in another stage than a mid-training of code
-    with pytest.raises(BadSource, match=r"languages: got \['pyton'\]; allowed: python, "):
+    with pytest.raises(BadSource, match=r"languages: got \['pyton'\]; expected python, "):
         opened(str(tmp_path), "code", {}, "code", languages=["pyton"])

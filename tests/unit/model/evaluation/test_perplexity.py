@@ -158,7 +158,7 @@ def test_tokens_added_later_can_be_left_out_of_the_softmax(folder: Path, stories
 
 
 def test_sets_that_do_not_fit_and_losses_that_are_no_numbers(folder: Path, gold: EvalSet) -> None:
-    with pytest.raises(BadConfig, match="context: got 512; allowed: at most the model's context, 256"):
+    with pytest.raises(BadConfig, match="context: got 512; expected at most the model's context, 256"):
         evaluate_set(Llama(preset("nano", vocab_size=512, context=256)), gold)
     with pytest.raises(BadConfig, match="token id"):
         evaluate_set(Llama(preset("nano", vocab_size=300, context=512)), gold)

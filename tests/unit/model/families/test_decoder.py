@@ -134,7 +134,7 @@ def test_greedy_text_is_the_same_with_and_without_a_cache(qwen3: Path) -> None:
 
 def test_more_tokens_than_the_context_are_refused(qwen3: Path) -> None:
     model = load_pretrained(qwen3)
-    with pytest.raises(RetainModelError, match="65 tokens in a row; allowed: at most the model's context, 64"):
+    with pytest.raises(RetainModelError, match="65 tokens in a row; expected at most the model's context, 64"):
         model(torch.zeros(1, 65, dtype=torch.int64))
 
 

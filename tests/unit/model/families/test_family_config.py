@@ -52,7 +52,7 @@ def test_a_key_that_names_nothing_is_no_fault() -> None:
         ({"layer_types": ["full_attention"] * 10_001}, BadCheckpoint, "layer_types"),
         ({"hidden_act": "x" * 201}, BadCheckpoint, "hidden_act"),
         ({"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}}, BadCheckpoint, "objects in objects"),
-        ({"eos_token_id": 64}, BadConfig, "eos_token_id: got 64; allowed: a token id from 0 to 63"),
+        ({"eos_token_id": 64}, BadConfig, "eos_token_id: got 64; expected a token id from 0 to 63"),
         ({"eos_token_id": "2"}, BadCheckpoint, "eos_token_id"),
         ({"tie_word_embeddings": "yes"}, BadCheckpoint, "tie_word_embeddings"),
     ],

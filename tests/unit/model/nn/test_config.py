@@ -39,7 +39,7 @@ def test_a_preset_takes_vocabulary_context_and_any_other_field() -> None:
 
 
 def test_unknown_names_are_answered_with_the_allowed_ones() -> None:
-    with pytest.raises(BadConfig, match=r"model\.preset: got gpt-5; allowed: nano, micro, small"):
+    with pytest.raises(BadConfig, match=r"model\.preset: got gpt-5; expected nano, micro, small"):
         preset("gpt-5")
     with pytest.raises(BadConfig, match=r"model\.depth"):
         preset("nano", depth=3)

@@ -129,7 +129,7 @@ def test_every_weight_gets_a_gradient_and_a_tied_one_both_of_its_parts() -> None
 
 
 def test_a_row_longer_than_the_context_is_refused() -> None:
-    with pytest.raises(BadConfig, match="65 tokens in a row; allowed: at most the model's context, 64"):
+    with pytest.raises(BadConfig, match="65 tokens in a row; expected at most the model's context, 64"):
         Llama(CONFIG, seed=0)(tokens(1, 65))
 
 

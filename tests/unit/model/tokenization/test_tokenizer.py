@@ -107,7 +107,7 @@ def test_streamed_pieces_add_up_to_the_text(ours: Tokenizer) -> None:
 
 
 def test_faults_are_named(ours: Tokenizer, tmp_path: Path) -> None:
-    with pytest.raises(BadConfig, match=rf"vocab_size: got 100; allowed: at least {SMALLEST_VOCABULARY}"):
+    with pytest.raises(BadConfig, match=rf"vocab_size: got 100; expected at least {SMALLEST_VOCABULARY}"):
         Tokenizer.train_bpe([TEXT], 100)
     with pytest.raises(BadSource, match="no text"):
         Tokenizer.train_bpe(["", ""], 300)

@@ -64,7 +64,7 @@ def test_a_strength_that_is_no_strength_is_refused(strength: float) -> None:
 
 def test_a_parent_of_another_vocabulary_is_refused() -> None:
     other = Llama(replace(CONFIG, vocab_size=67), seed=0)
-    with pytest.raises(BadConfig, match="a vocabulary of 61; allowed: the parent's, 67"):
+    with pytest.raises(BadConfig, match="a vocabulary of 61; expected the parent's, 67"):
         make_job(teacher=Distillation(other, strength=1.0))
 
 

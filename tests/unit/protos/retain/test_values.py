@@ -104,16 +104,16 @@ def test_unknown_enum_numbers_are_violations_with_their_paths() -> None:
     faults: list[SpecViolation] = []
     spec = to_value(message, PipelineSpec, faults, path="spec")
     assert faults == [
-        SpecViolation(field="spec.stages[1].kind", description="came 99; allowed is PRETRAIN, MIDTRAIN, FINETUNE"),
+        SpecViolation(field="spec.stages[1].kind", description="got 99; expected PRETRAIN, MIDTRAIN, FINETUNE"),
         SpecViolation(
             field="spec.forgetting.gauges.kinds[0]",
-            description="came 77; allowed is ENCYCLOPAEDIC, NARRATIVE, CODE, CONVERSATION",
+            description="got 77; expected ENCYCLOPAEDIC, NARRATIVE, CODE, CONVERSATION",
         ),
     ]
     assert spec.stages[1].kind is StageKind.UNSPECIFIED
     assert spec.forgetting.gauges is not None
     assert spec.forgetting.gauges.kinds == (GaugeKind.UNSPECIFIED,)
-    with pytest.raises(UnknownValue, match=r"stages\[1\].kind: came 99") as caught:
+    with pytest.raises(UnknownValue, match=r"stages\[1\].kind: got 99") as caught:
         to_value(message, PipelineSpec)
     assert len(caught.value.violations) == 2
 
@@ -149,7 +149,7 @@ def test_a_field_that_one_side_lacks_is_refused() -> None:
 def test_what_the_wire_does_not_take_is_refused() -> None:
     with pytest.raises(ValueError, match="range"):
         to_message(CheckpointRef(step=2**64), values_pb2.CheckpointRef)
-    with pytest.raises(TypeError, match=r"CheckpointRef.uri: came None"):
+    with pytest.raises(TypeError, match=r"CheckpointRef.uri: got None"):
         to_message(CheckpointRef(uri=None), values_pb2.CheckpointRef)  # type: ignore[arg-type]
     with pytest.raises(KeyError):
         enum_number(values_pb2.SetRole.DESCRIPTOR, StageKind.PRETRAIN)

@@ -7,7 +7,7 @@ from services.common.errors import InvalidInput, InvalidTransition, RetainError,
 
 def test_an_invalid_input_travels_with_its_violations():
     error = InvalidInput(
-        [Violation(field="name", description="came ''; allowed: 1 to 63 characters")], reason="BAD_NAME"
+        [Violation(field="name", description="got ''; expected 1 to 63 characters")], reason="BAD_NAME"
     )
     came = pickle.loads(pickle.dumps(error))
     assert (came.violations, came.reason, str(came)) == (error.violations, "BAD_NAME", str(error))

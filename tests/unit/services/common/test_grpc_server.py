@@ -21,8 +21,8 @@ class Servicer(stubs.OrchestratorServiceServicer):
     async def CreatePipelineRun(self, request, context):
         raise InvalidInput(
             [
-                Violation(field="name", description="came ''; allowed: 1 to 63 characters"),
-                Violation(field="stages", description="came none; at least one is needed"),
+                Violation(field="name", description="got ''; expected 1 to 63 characters"),
+                Violation(field="stages", description="got none; at least one is needed"),
             ]
         )
 

@@ -11,7 +11,7 @@ from services.common.grpc.paging import number_of, page_of, page_size, token_of
 def test_sizes() -> None:
     assert [page_size(n) for n in (0, 7, 500, 501)] == [50, 7, 500, 500]
     assert [page_size(n, default=1000, largest=1000) for n in (0, 7, 1000, 1001)] == [1000, 7, 1000, 1000]
-    with pytest.raises(InvalidInput, match="page_size: came -1; allowed is 0 to 500"):
+    with pytest.raises(InvalidInput, match="page_size: got -1; expected 0 to 500"):
         page_size(-1)
 
 

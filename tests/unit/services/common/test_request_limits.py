@@ -108,7 +108,7 @@ def test_a_list_that_is_too_long_is_not_looked_into() -> None:
     with pytest.raises(InvalidInput) as caught:
         check_request(request, strict=False)
     assert [(v.field, v.description) for v in caught.value.violations] == [
-        ("request.sets", "came 65 entries; allowed are 64")
+        ("request.sets", "got 65 entries; expected 64")
     ]
 
 

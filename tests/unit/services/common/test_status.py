@@ -26,7 +26,7 @@ from services.common.grpc.server import GrpcServer
 from services.common.grpc.status import CLASSES, error_of
 from tests.identity import access, aio_channel
 
-FAULTS = [Violation(field="name", description="came ''"), Violation(field="stages[0]", description="came none")]
+FAULTS = [Violation(field="name", description="got ''"), Violation(field="stages[0]", description="got none")]
 
 
 class Raises(pb_grpc.OrchestratorServiceServicer):

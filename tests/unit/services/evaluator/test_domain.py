@@ -64,7 +64,7 @@ def test_half_an_interpolation_is_refused(missing: str):
 
 
 def test_a_set_without_a_role_is_refused():
-    with pytest.raises(InvalidInput, match=r"request.sets\[0\].role: came 'none'; allowed is TARGET or RETENTION"):
+    with pytest.raises(InvalidInput, match=r"request.sets\[0\].role: got 'none'; expected TARGET or RETENTION"):
         check("e1", request(sets=(set_ref("general", SetRole.UNSPECIFIED),)))
 
 

@@ -102,16 +102,16 @@ async def test_a_name_is_given_once_also_after_its_end(world: Offline) -> None:
 @pytest.mark.parametrize(
     ("name", "roles", "lifetime_s", "said"),
     [
-        ("", ("viewer",), 0, "name: came ''"),
+        ("", ("viewer",), 0, "name: got ''"),
         ("Über", ("viewer",), 0, "name: came"),
         ("a\n", ("viewer",), 0, "name: came"),
         ("a" * 64, ("viewer",), 0, "name: came"),
-        ("a", (), 0, "roles: came none"),
-        ("a", ("viewer", "root"), 0, r"roles\[1\]: came 'root'; allowed are admin, operator, viewer"),
-        ("a", ("worker",), 0, r"roles\[0\]: came 'worker'"),
-        ("a", ("service",), 0, r"roles\[0\]: came 'service'"),
+        ("a", (), 0, "roles: got none"),
+        ("a", ("viewer", "root"), 0, r"roles\[1\]: got 'root'; expected admin, operator, viewer"),
+        ("a", ("worker",), 0, r"roles\[0\]: got 'worker'"),
+        ("a", ("service",), 0, r"roles\[0\]: got 'service'"),
         ("a", ("viewer",), -1, "lifetime_seconds: came -1"),
-        ("a", ("viewer",), 2**62, "lifetime_seconds: came 4611686018427387904"),
+        ("a", ("viewer",), 2**62, "lifetime_seconds: got 4611686018427387904"),
     ],
 )
 async def test_what_is_wrong_with_a_token_is_said_by_field(

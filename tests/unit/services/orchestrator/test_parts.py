@@ -156,7 +156,7 @@ def test_an_enum_number_that_nobody_knows_is_a_fault_with_its_path() -> None:
     faults: list = []
     read = to_value(message, PipelineSpec, faults)
     assert [(f.field, f.description) for f in faults] == [
-        ("stages[1].kind", "came 99; allowed is PRETRAIN, MIDTRAIN, FINETUNE")
+        ("stages[1].kind", "got 99; expected PRETRAIN, MIDTRAIN, FINETUNE")
     ]
     assert read.stages[1].kind is StageKind.UNSPECIFIED
 

@@ -131,10 +131,10 @@ async def test_an_end_carries_what_was_prepared_and_what_is_damaged() -> None:
 async def test_a_set_without_a_role_and_an_end_without_a_name_are_refused() -> None:
     asked, stages = servicer()
     prepared = pb.PreparedData(stages=[pb.PreparedStage(), pb.PreparedStage(sets=[values_pb2.EvalSetRef(name="a")])])
-    with pytest.raises(InvalidInput, match=r"stages\[1\].sets\[0\].role: came UNSPECIFIED; allowed is TARGET, RET"):
+    with pytest.raises(InvalidInput, match=r"stages\[1\].sets\[0\].role: got UNSPECIFIED; expected TARGET, RET"):
         await asked.EndStage(pb.EndStageRequest(outcome=pb.END_OUTCOME_COMPLETED, prepared=prepared), None)
     prepared.stages[1].sets[0].role = 9  # type: ignore[assignment]
-    with pytest.raises(InvalidInput, match=r"stages\[1\].sets\[0\].role: came 9; allowed is TARGET, RETENTION"):
+    with pytest.raises(InvalidInput, match=r"stages\[1\].sets\[0\].role: got 9; expected TARGET, RETENTION"):
         await asked.EndStage(pb.EndStageRequest(outcome=pb.END_OUTCOME_COMPLETED, prepared=prepared), None)
     for outcome in (0, 9):
         with pytest.raises(InvalidInput, match=r"outcome: came .*allowed is COMPLETED, FAILED, INTERRUPTED"):

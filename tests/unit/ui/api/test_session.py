@@ -70,8 +70,8 @@ def test_a_spec_is_a_path_a_text_or_a_dict(session: retain.Session, platform: Fa
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        (7, "came int; a path, a YAML text or a dict is allowed"),
-        ("- a\n- b\n", "came list; a mapping"),
+        (7, "got int; a path, a YAML text or a dict is allowed"),
+        ("- a\n- b\n", "got list; a mapping"),
         ("nowhere.yaml", "nowhere.yaml cannot be read"),
         ({"nmae": "a"}, "nmae: unknown field"),
         ({"name": {1, 2}}, "text is allowed"),
@@ -92,7 +92,7 @@ def test_a_change_of_what_is_no_data_is_refused(session: retain.Session) -> None
 
 def test_validate_gives_the_plan_or_every_fault(session: retain.Session, platform: FakePlatform) -> None:
     assert [stage.learning_rate for stage in session.validate(TEXT).stages] == [3e-4]
-    platform.violations = [("stages[0].duration", "came nothing"), ("model", "came nothing")]
+    platform.violations = [("stages[0].duration", "got nothing"), ("model", "got nothing")]
     with pytest.raises(retain.BadInput) as caught:
         session.validate(TEXT)
     assert [fault.field for fault in caught.value.violations] == ["stages[0].duration", "model"]
@@ -122,7 +122,7 @@ def test_local_files_are_looked_at_where_that_is_possible(
 ) -> None:
     (tmp_path / "empty.txt").write_text("")
     changes = {"stages.0.data.general": str(tmp_path / "empty.txt")}
-    with pytest.raises(retain.BadInput, match="came an empty file"):
+    with pytest.raises(retain.BadInput, match="got an empty file"):
         session.submit(TEXT, changes=changes)
     monkeypatch.setattr(extras, "_requirements", lambda: ['tokenizers; extra == "data"'])
     monkeypatch.setattr(extras, "_is_installed", lambda name: False)

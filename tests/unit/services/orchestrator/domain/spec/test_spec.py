@@ -188,7 +188,7 @@ def test_decay_counts_beside_the_warm_up_for_the_shape_that_has_one(kind: Schedu
     stage = replace(PRETRAIN, schedule=ScheduleSpec(kind=kind, warmup=1.0))
     found = fields(fill(spec(stages=(stage,))))
     if faults:
-        assert found == {"stages[0].schedule.warmup": "came 1.0; allowed is up to 1 together with decay (0.2)"}
+        assert found == {"stages[0].schedule.warmup": "got 1.0; expected up to 1 together with decay (0.2)"}
     else:
         assert found == {}
 
