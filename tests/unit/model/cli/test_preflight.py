@@ -313,7 +313,7 @@ def test_every_fault_of_a_model_folder_is_told(llama):
     (llama / "tokenizer.json").unlink()
     (llama / "old.bin").write_bytes(b"pickle")
     said = model_faults(llama)
-    assert [text.partition(": came")[0] for text in said] == [
+    assert [text.partition(": got")[0] for text in said] == [
         "llama/old.bin",
         "llama/config.json: auto_map",
         "llama/model.safetensors",

@@ -36,7 +36,7 @@ def test_what_would_be_dropped_is_refused_by_setting(address: str, came: str) ->
         assert violation.field == field
         assert came in violation.description
         assert "secret" not in violation.description
-        assert "allowed is http://HOST:PORT" in violation.description
+        assert "expected http://HOST:PORT" in violation.description
 
 
 def test_addresses_that_are_right() -> None:

@@ -33,7 +33,7 @@ def test_a_broken_model_scores_infinity_without_an_interval(loss: float):
 
 
 def test_a_broken_baseline_or_another_set_is_refused():
-    with pytest.raises(Corrupt, match="allowed is a finite one"):
+    with pytest.raises(Corrupt, match="expected a finite one"):
         score(set_ref("general"), measurement(1.5), measurement(math.nan), None)
     with pytest.raises(Corrupt, match="different units"):
         score(set_ref("general"), measurement(1.5, units=60), measurement(1.5, units=61), None)

@@ -137,6 +137,6 @@ async def test_a_set_without_a_role_and_an_end_without_a_name_are_refused() -> N
     with pytest.raises(InvalidInput, match=r"stages\[1\].sets\[0\].role: got 9; expected TARGET, RETENTION"):
         await asked.EndStage(pb.EndStageRequest(outcome=pb.END_OUTCOME_COMPLETED, prepared=prepared), None)
     for outcome in (0, 9):
-        with pytest.raises(InvalidInput, match=r"outcome: came .*allowed is COMPLETED, FAILED, INTERRUPTED"):
+        with pytest.raises(InvalidInput, match=r"outcome: got .*expected COMPLETED, FAILED, INTERRUPTED"):
             await asked.EndStage(pb.EndStageRequest(outcome=outcome), None)  # type: ignore[arg-type]
     assert stages.told == []

@@ -86,7 +86,7 @@ def test_what_is_no_spec_is_refused_before_anything_is_sent(
 
 
 def test_a_change_of_what_is_no_data_is_refused(session: retain.Session) -> None:
-    with pytest.raises(retain.BadInput, match=r"stages\.0\.duration: came <object"):
+    with pytest.raises(retain.BadInput, match=r"stages\.0\.duration: got <object"):
         session.submit(TREE, changes={"stages.0.duration": object()})
 
 

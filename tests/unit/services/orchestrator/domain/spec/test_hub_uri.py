@@ -45,4 +45,4 @@ def test_names_branches_and_files_of_a_data_set_are_allowed(uri: str) -> None:
 
 @pytest.mark.parametrize(("uri", "named"), REFUSED)
 def test_what_leads_out_of_the_data_set_is_refused_by_name(uri: str, named: str) -> None:
-    assert any(named in description and "allowed is" in description for description in said(uri))
+    assert any(named in description and "expected" in description for description in said(uri))
