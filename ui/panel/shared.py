@@ -49,7 +49,7 @@ def refuse_local_paths(tree: dict[str, Any]) -> None:
     browser of a shared panel names files of the panel's machine, not of theirs."""
     if client().address.is_loopback and bind(os.environ)[0] in LOOPBACK:
         return
-    said = "a path of this panel's own machine; allowed here is a URI (sample://, s3://, hf://); `retain run` uploads"
+    said = "a path of this panel's own machine; expected here is a URI (sample://, s3://, hf://); `retain run` uploads"
     faults = [
         Violation(field=place, description=f"got {holder[key]!r}, {said}") for holder, key, place in local_sources(tree)
     ]

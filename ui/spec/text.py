@@ -85,7 +85,7 @@ def _check_events(text: str, name: str) -> None:
         place = f"{name}:{mark.line + 1}:{mark.column + 1}"
         if isinstance(event, AliasEvent):
             if event.anchor in (anchor for anchor, _ in open_nodes):
-                raise _bad(place, f"came *{event.anchor}, which holds itself; an alias of something before it")
+                raise _bad(place, f"got *{event.anchor}, which holds itself; an alias of something before it")
             nodes += sizes.get(event.anchor, 1)
         elif isinstance(event, ScalarEvent):
             nodes += 1

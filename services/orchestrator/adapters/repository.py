@@ -182,7 +182,7 @@ class SqlRepository(Records, Repository):
         if CheckpointStatus.ACCEPTED.value not in found:
             came = found[0] if found else "gone"
             raise FailedPrecondition(
-                f"the checkpoint {uri} is {came}; allowed as a base is an accepted or imported one",
+                f"the checkpoint {uri} is {came}; expected as a base is an accepted or imported one",
                 reason="CHECKPOINT_GONE",
             )
 

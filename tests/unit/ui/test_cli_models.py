@@ -110,7 +110,7 @@ def test_decision_records_are_listed_after_the_guides_and_read_by_their_numbers(
         headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
         assert headings == ["Context", "Decision", "Consequences", "What else was weighed"], name
         assert f"(`retain learn {name}`)" in retain("learn", "decisions", "--json").json["markdown"]
-    assert "allowed: pipeline" in retain("learn", "decisions/9999").err
+    assert "expected pipeline" in retain("learn", "decisions/9999").err
 
 
 def test_links_between_guides_read_as_commands_in_a_terminal(retain) -> None:

@@ -62,7 +62,7 @@ def test_every_fault_is_found_at_once_with_its_path() -> None:
         "checkpoints.keep_last",
         "seed",
     }
-    assert "allowed: name, model" in found["nam"]
+    assert "expected name, model" in found["nam"]
     assert found["stages[1].kind"] == "got 'TRAIN'; one of PRETRAIN, MIDTRAIN, FINETUNE is allowed"
     assert "exactly one of preset, huggingface, checkpoint" in found["model"]
 

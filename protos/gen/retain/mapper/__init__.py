@@ -105,7 +105,7 @@ def _write(message: Message, value: Any) -> None:
         item, write = getattr(value, field.attribute), field.write
         if item is None:
             if not field.optional:
-                raise TypeError(f"{type(value).__name__}.{field.attribute}: came None; allowed is a value")
+                raise TypeError(f"{type(value).__name__}.{field.attribute}: got None; expected a value")
         elif field.mapping:
             getattr(message, field.name).update(item)
         elif field.repeated:
@@ -149,7 +149,7 @@ def _field(field: Any, attribute: str, hint: Any) -> _Field:
     if optional:
         (hint,) = (arg for arg in get_args(hint) if arg is not NoneType)
     if optional and not field.has_presence:
-        raise TypeError(f"{field.full_name}: came a value that may be None; the wire cannot leave the field out")
+        raise TypeError(f"{field.full_name}: got a value that may be None; the wire cannot leave the field out")
     mapping = field.message_type is not None and field.message_type.GetOptions().map_entry
     inner = get_args(hint)[0] if field.is_repeated and not mapping else hint
     read: Callable[[Any, list[SpecViolation], str], Any] | None = None
@@ -179,7 +179,7 @@ def _enum_reader(cls: Any, enum: Any) -> Callable[[Any, list[SpecViolation], str
         values = _values(cls, enum)
         if number not in values:
             allowed = ", ".join(name for name in cls.__members__ if name != "UNSPECIFIED")
-            faults.append(SpecViolation(field=path, description=f"came {number}; allowed is {allowed}"))
+            faults.append(SpecViolation(field=path, description=f"got {number}; expected {allowed}"))
             return values[0]
         return values[number]
 

@@ -63,7 +63,7 @@ def faults_of_files(names: Sequence[str]) -> Iterator[str]:
             yield f"got {name}; code of a model is never run, allowed are weights and JSON"
     for required in REQUIRED_FILES:
         if required not in names:
-            yield f"{required} is missing; came {', '.join(names)}"
+            yield f"{required} is missing; got {', '.join(names)}"
     weights = [name for name in names if name.endswith(".safetensors")]
     if not weights:
         yield "there are no .safetensors weights"

@@ -82,7 +82,7 @@ def _check_model(faults: Faults, spec: PipelineSpec, filled: PipelineSpec) -> No
             512 <= train.vocab_size <= 262_144, "tokenizer.train.vocab_size", train.vocab_size, "512 to 262144"
         )
         if model.preset is None and (model.huggingface or model.checkpoint):
-            faults.add("tokenizer.train", "the model brings its own tokenizer; allowed only with model.preset")
+            faults.add("tokenizer.train", "the model brings its own tokenizer; expected only with model.preset")
 
 
 def _check_forgetting(faults: Faults, rules: ForgettingSpec) -> None:

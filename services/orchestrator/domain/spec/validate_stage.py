@@ -34,9 +34,9 @@ def check_stage(faults: Faults, given: PipelineSpec, filled: PipelineSpec, index
         return
     midtrain = stage.kind is StageKind.MIDTRAIN
     if midtrain and stage.domain is Domain.UNSPECIFIED:
-        faults.add(f"{path}.domain", "got UNSPECIFIED; allowed in MIDTRAIN is CODE, MATH, SCIENCE")
+        faults.add(f"{path}.domain", "got UNSPECIFIED; expected in MIDTRAIN is CODE, MATH, SCIENCE")
     if not midtrain and stage.domain is not Domain.UNSPECIFIED:
-        faults.add(f"{path}.domain", f"got {stage.domain}; allowed only in MIDTRAIN")
+        faults.add(f"{path}.domain", f"got {stage.domain}; expected only in MIDTRAIN")
     _check_sources(faults, path, stage)
     _check_shares(faults, path, given.stages[index], stage, filled, index)
     _check_options(faults, path, stage)
@@ -57,7 +57,7 @@ def _check_sources(faults: Faults, path: str, stage: StageSpec) -> None:
         faults.source(f"{path}.data.general", stage.data.general)
     for other in ("domain", "chat"):
         if other != role and getattr(stage.data, other):
-            faults.add(f"{path}.data.{other}", f"got a source; allowed only in {_stage_of(other)}")
+            faults.add(f"{path}.data.{other}", f"got a source; expected only in {_stage_of(other)}")
     faults.at_least(f"{path}.data.max_tokens", stage.data.max_tokens, 0)
     for name in stage.data.fields:
         faults.expect(name in ("text", "prompt", "completion", "messages", "difficulty"), f"{path}.data.fields[{name}]",
@@ -75,7 +75,7 @@ def _check_shares(
         if stage.kind is StageKind.MIDTRAIN:
             faults.share(f"{path}.data.general_share", given.data.general_share, high=LARGEST_SHARE)
         else:
-            faults.add(f"{path}.data.general_share", "got a share; allowed only in MIDTRAIN (else data.replay)")
+            faults.add(f"{path}.data.general_share", "got a share; expected only in MIDTRAIN (else data.replay)")
     domains = domains_of(filled.stages[:index])
     allowed = ("general", *domains, *(("domain",) if domains else ()), *filled.forgetting.retention)
     if stage.kind is StageKind.PRETRAIN:
@@ -94,7 +94,7 @@ def _check_options(faults: Faults, path: str, stage: StageSpec) -> None:
     options, here = stage.domain_options, f"{path}.domain_options"
     for name, domain in (("languages", Domain.CODE), ("difficulty", Domain.MATH), ("fields", Domain.SCIENCE)):
         if getattr(options, name) and stage.domain is not domain:
-            faults.add(f"{here}.{name}", f"got {list(getattr(options, name))}; allowed only with domain {domain}")
+            faults.add(f"{here}.{name}", f"got {list(getattr(options, name))}; expected only with domain {domain}")
     if options.difficulty:
         low_to_high = len(options.difficulty) == 2 and 1 <= options.difficulty[0] <= options.difficulty[1] <= 5
         faults.expect(
@@ -152,7 +152,7 @@ def _check_kept_state(faults: Faults, path: str, filled: PipelineSpec, index: in
         return
     if before.lora.rank != stage.lora.rank:
         came = f"got true with lora.rank {stage.lora.rank} after {before.name} with lora.rank {before.lora.rank}"
-        faults.add(field, f"{came}; allowed between stages that train the same parameters (equal lora.rank)")
+        faults.add(field, f"{came}; expected between stages that train the same parameters (equal lora.rank)")
 
 
 def _check_penalty(faults: Faults, path: str, stage: StageSpec, filled: PipelineSpec) -> None:
@@ -164,8 +164,8 @@ def _check_penalty(faults: Faults, path: str, stage: StageSpec, filled: Pipeline
         if not strength > 0:
             continue
         if first and name != "l2_sp":
-            faults.add(f"{path}.{name}", f"got {strength:g}; allowed in stages that replay old text, not in PRETRAIN")
+            faults.add(f"{path}.{name}", f"got {strength:g}; expected in stages that replay old text, not in PRETRAIN")
         elif first and random_weights:
-            faults.add(f"{path}.{name}", f"got {strength:g} for random weights; allowed in a stage with a parent")
+            faults.add(f"{path}.{name}", f"got {strength:g} for random weights; expected in a stage with a parent")
         if stage.lora.rank and name != "distill":
             faults.add(f"{path}.{name}", f"got {strength:g} beside lora.rank {stage.lora.rank}; expected one of them")

@@ -276,7 +276,7 @@ def test_options_of_the_samples():
         'sample://science?fields=["magic"]',
         'sample://code?languages=["cobol"]',
     ):
-        with pytest.raises(BadSource, match="allowed"):
+        with pytest.raises(BadSource, match="expected"):
             open_source(uri)
 
 

@@ -229,7 +229,7 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
 def test_names_stay_inside(tmp_path: Path) -> None:
     cache = cache_at(tmp_path / "cache")
     for name in ("../out", "/etc", "a//b", "", "a/../b"):
-        with pytest.raises(ValueError, match="allowed"):
+        with pytest.raises(ValueError, match="expected"):
             Source().lease(cache, name)
 
 
