@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from ui.client import connect
-from ui.client.views import moment
 from ui.commands.garbage import seconds_of
 from ui.commands.output import JsonFlag, console, emit, say
 
@@ -105,6 +104,8 @@ def audit(
 
 
 def _shown(time_s: float | None) -> str:
+    from ui.client.views import moment
+
     time = moment(time_s)
     return time.strftime("%Y-%m-%d %H:%M:%S UTC") if time else "-"
 
