@@ -204,7 +204,7 @@ def test_methods_against_forgetting_train_and_resume_bit_for_bit(
     """The second stage with adapters or a penalty, once undisturbed and once fenced off and resumed half-way."""
     spec = small_spec()
     if method == "lora":
-        spec.stages[1].lora.rank = 4
+        spec.stages[1].lora.rank, spec.stages[1].lora.alpha = 4, 8
     else:
         setattr(spec.stages[1].penalty, method, 0.1)
     digests = []

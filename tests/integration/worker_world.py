@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from retain.mapper import to_message, to_value
 from retain.types.v1 import spec_pb2
+from retain.values import PipelineSpec
 from services.common.store.minio_store import MinioStore
+from services.orchestrator.domain.spec.defaults import fill
 from services.worker import leaving
 from services.worker.assignment_loop import WorkerConfig, work_loop
 from tests.contract.object_store_servers import ACCESS_KEY, SECRET_KEY, Server
@@ -26,9 +29,13 @@ def small_spec(*, stages: int = 2, seed: int = 0) -> spec_pb2.PipelineSpec:
     first.data.general = "sample://science"
     second = spec.stages.add(kind=spec_pb2.STAGE_KIND_MIDTRAIN, domain=spec_pb2.DOMAIN_MATH, learning_rate=1e-3)
     second.data.domain, second.data.general = "sample://math", "sample://science"
-    for stage in spec.stages:
+    filled = fill(to_value(spec, PipelineSpec))
+    for stage, defaults in zip(spec.stages, filled.stages, strict=True):
         stage.batch.sequences = SEQUENCES
         stage.data.max_tokens = 60_000
+        # A worker takes what the orchestrator filled in and has no defaults of its own.
+        stage.schedule.CopyFrom(to_message(defaults.schedule, spec_pb2.ScheduleSpec))
+        stage.optimizer.CopyFrom(to_message(defaults.optimizer, spec_pb2.OptimizerSpec))
     del spec.stages[stages:]
     return spec
 

@@ -48,8 +48,9 @@ def load(
     # Adapters sit beside the parent's weights; a checkpoint of such a stage holds their sum.
     model = _model(work, parent if stage.lora.rank else resume or parent, tokenizer, beat)
     if stage.lora.rank:
-        alpha = round(stage.lora.alpha or 2 * stage.lora.rank)
-        add_lora(model, rank=stage.lora.rank, alpha=alpha, seed=convert.stream_seed(spec, work.index))
+        add_lora(
+            model, rank=stage.lora.rank, alpha=convert.lora_alpha(stage), seed=convert.stream_seed(spec, work.index)
+        )
         if resume is not None:
             load_lora_state(model, {name.removeprefix(ADAPTER): tensor for name, tensor in adapters.items()})
     context = spec.model.context or model.config.context

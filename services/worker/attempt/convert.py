@@ -1,9 +1,10 @@
-"""From the wire's messages to the torch core's settings. The spec comes with every default filled in by the
-orchestrator; what may still be absent here (an optional number) falls back to the default that spec.proto
-documents."""
+"""From the wire's messages to the torch core's settings. The orchestrator has filled in every default; what is missing
+here all the same is an error (BadConfig by its field), never a second home of that default."""
 
 import hashlib
-from typing import Any
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from model.dataloader.curriculum import CurriculumSpec, Strategy
 from model.errors import BadConfig
@@ -36,7 +37,8 @@ _VERDICTS = {
     resources_pb2.VERDICT_ACCEPT: Verdict.ACCEPT,
 }
 _PRECISIONS = {spec_pb2.PRECISION_FP32: "fp32", spec_pb2.PRECISION_BF16: "bf16"}
-DEFAULT_SEQUENCES = 16
+Number = TypeVar("Number", int, float)
+FILLED_IN = "a value: the orchestrator fills in every default"
 
 
 def model_config(spec: spec_pb2.PipelineSpec, *, vocab_size: int) -> ModelConfig:
@@ -45,33 +47,30 @@ def model_config(spec: spec_pb2.PipelineSpec, *, vocab_size: int) -> ModelConfig
 
 
 def schedule(stage: spec_pb2.StageSpec, total_steps: int) -> Schedule:
-    """The learning rate's shape. Defaults by kind of stage, as spec.proto says."""
-    pretrain = stage.kind == spec_pb2.STAGE_KIND_PRETRAIN
+    """The learning rate's shape. Raises BadConfig for what is missing."""
     given = stage.schedule
-    return Schedule(
-        kind=_SCHEDULES.get(given.kind, ScheduleKind.COSINE if pretrain else ScheduleKind.LINEAR),
-        total_steps=total_steps,
-        warmup=given.warmup if given.HasField("warmup") else 0.05,
-        floor=given.floor if given.HasField("floor") else (0.1 if pretrain else 0.0),
-        decay=given.decay if given.HasField("decay") else 0.2,
-    )
+    if given.kind not in _SCHEDULES:
+        raise BadConfig("schedule.kind", given.kind, FILLED_IN)
+    warmup, floor, decay = (_number(given, name, "schedule") for name in ("warmup", "floor", "decay"))
+    return Schedule(kind=_SCHEDULES[given.kind], total_steps=total_steps, warmup=warmup, floor=floor, decay=decay)
 
 
 def optimizer(stage: spec_pb2.StageSpec) -> OptimizerSettings:
-    """AdamW's numbers; what the spec leaves out keeps the torch core's default."""
-    given: dict[str, Any] = {
-        name: getattr(stage.optimizer, name)
-        for name in ("weight_decay", "beta1", "beta2", "clip")
-        if stage.optimizer.HasField(name)
-    }
-    return OptimizerSettings(learning_rate=stage.learning_rate, **given)
+    """AdamW's numbers. Raises BadConfig for what is missing."""
+    decay, beta1, beta2, clip = (
+        _number(stage.optimizer, name, "optimizer") for name in ("weight_decay", "beta1", "beta2", "clip")
+    )
+    return OptimizerSettings(learning_rate=stage.learning_rate, weight_decay=decay, beta1=beta1, beta2=beta2, clip=clip)
 
 
 def curriculum(stage: spec_pb2.StageSpec) -> CurriculumSpec | None:
-    """The curriculum, or None for random order over the whole data."""
-    if stage.curriculum.strategy not in _STRATEGIES:
+    """The curriculum, or None for random order over the whole data. Raises BadConfig for levels that are missing."""
+    given = stage.curriculum
+    if given.strategy not in _STRATEGIES:
         return None
-    return CurriculumSpec(strategy=_STRATEGIES[stage.curriculum.strategy], levels=stage.curriculum.levels or 3)
+    if given.strategy != spec_pb2.CURRICULUM_STRATEGY_STAGED:
+        return CurriculumSpec(strategy=_STRATEGIES[given.strategy])
+    return CurriculumSpec(strategy=_STRATEGIES[given.strategy], levels=_above_0(given.levels, "curriculum.levels"))
 
 
 def epochs(stage: spec_pb2.StageSpec) -> float | None:
@@ -80,8 +79,13 @@ def epochs(stage: spec_pb2.StageSpec) -> float | None:
 
 
 def rows(stage: spec_pb2.StageSpec) -> int:
-    """Sequences in a global batch."""
-    return stage.batch.sequences or DEFAULT_SEQUENCES
+    """Sequences in a global batch. Raises BadConfig for none."""
+    return _above_0(stage.batch.sequences, "batch.sequences")
+
+
+def lora_alpha(stage: spec_pb2.StageSpec) -> int:
+    """Scale of a stage's adapters. Raises BadConfig for none."""
+    return round(_above_0(stage.lora.alpha, "lora.alpha"))
 
 
 def acceleration(compute: spec_pb2.ComputeSpec, stage: spec_pb2.StageSpec, *, gpus: bool) -> Acceleration:
@@ -119,3 +123,16 @@ def stream_seed(spec: spec_pb2.PipelineSpec, stage_index: int) -> int:
     """Seed of a stage's batches: every stage of a run draws another order, every attempt of a stage the same."""
     text = f"{spec.seed}/{stage_index}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def _number(given: Message, name: str, where: str) -> float:
+    if not given.HasField(name):
+        raise BadConfig(f"{where}.{name}", "nothing", FILLED_IN)
+    value: float = getattr(given, name)
+    return value
+
+
+def _above_0(value: Number, field: str) -> Number:
+    if not value > 0:
+        raise BadConfig(field, value, FILLED_IN)
+    return value

@@ -1,4 +1,4 @@
-"""From the wire to the torch core: defaults by kind of stage, as spec.proto documents them."""
+"""From the wire to the torch core: what the orchestrator filled in, and no defaults beside it."""
 
 import pytest
 
@@ -8,9 +8,12 @@ from model.errors import BadConfig
 from model.training.acceleration import Acceleration
 from model.training.job import Verdict
 from model.training.lr_schedule import ScheduleKind
+from retain.mapper import to_message, to_value
 from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.types.v1 import spec_pb2
+from retain.values import PipelineSpec
+from services.orchestrator.domain.spec.defaults import fill
 from services.worker.attempt import convert
 from services.worker.main import parse
 from services.worker.preparation.data_sources import stage_text
@@ -20,31 +23,57 @@ def stage(kind: int, **fields) -> spec_pb2.StageSpec:
     return spec_pb2.StageSpec(kind=kind, learning_rate=1e-3, **fields)
 
 
+def filled(said: spec_pb2.StageSpec) -> spec_pb2.StageSpec:
+    """As a worker gets it: with the orchestrator's defaults."""
+    made = fill(to_value(spec_pb2.PipelineSpec(stages=[said]), PipelineSpec))
+    return to_message(made, spec_pb2.PipelineSpec).stages[0]
+
+
 PRETRAIN, MIDTRAIN = spec_pb2.STAGE_KIND_PRETRAIN, spec_pb2.STAGE_KIND_MIDTRAIN
-
-
-def test_schedules_default_by_kind_of_stage() -> None:
-    first, later = convert.schedule(stage(PRETRAIN), 100), convert.schedule(stage(MIDTRAIN), 100)
-    assert (first.kind, first.warmup, first.floor) == (ScheduleKind.COSINE, 0.05, 0.1)
-    assert (later.kind, later.warmup, later.floor) == (ScheduleKind.LINEAR, 0.05, 0.0)
 
 
 def test_a_zero_that_was_said_is_a_zero() -> None:
     said = spec_pb2.ScheduleSpec(kind=spec_pb2.SCHEDULE_KIND_WSD, warmup=0.0, floor=0.0, decay=0.5)
     made = convert.schedule(stage(PRETRAIN, schedule=said), 100)
     assert (made.kind, made.warmup, made.floor, made.decay) == (ScheduleKind.WSD, 0.0, 0.0, 0.5)
-    assert convert.optimizer(stage(PRETRAIN, optimizer=spec_pb2.OptimizerSpec(weight_decay=0.0))).weight_decay == 0.0
+    plain = stage(PRETRAIN, optimizer=spec_pb2.OptimizerSpec(weight_decay=0.0))
+    assert convert.optimizer(filled(plain)).weight_decay == 0.0
 
 
-def test_adamw_defaults() -> None:
-    made = convert.optimizer(stage(PRETRAIN))
-    assert (made.weight_decay, made.beta1, made.beta2, made.clip) == (0.1, 0.9, 0.95, 1.0)
+def test_what_the_orchestrator_filled_in_is_taken_as_it_is() -> None:
+    first, later = filled(stage(PRETRAIN)), filled(stage(MIDTRAIN, domain=spec_pb2.DOMAIN_MATH))
+    shapes = [convert.schedule(one, 100) for one in (first, later)]
+    assert [(one.kind, one.warmup, one.floor, one.decay) for one in shapes] == [
+        (ScheduleKind.COSINE, 0.05, 0.1, 0.2),
+        (ScheduleKind.LINEAR, 0.05, 0.0, 0.2),
+    ]
+    adam = convert.optimizer(first)
+    assert (adam.weight_decay, adam.beta1, adam.beta2, adam.clip) == (0.1, 0.9, 0.95, 1.0)
+    assert convert.rows(first) == 16
+    assert convert.lora_alpha(filled(stage(MIDTRAIN, lora=spec_pb2.LoraSpec(rank=4)))) == 8
+
+
+def test_what_is_missing_is_an_error_and_has_no_second_default() -> None:
+    bare = stage(MIDTRAIN, curriculum=spec_pb2.CurriculumSpec(strategy=spec_pb2.CURRICULUM_STRATEGY_STAGED))
+    shape = spec_pb2.ScheduleSpec(kind=spec_pb2.SCHEDULE_KIND_COSINE, warmup=0.1, floor=0.1)
+    half = stage(MIDTRAIN, schedule=shape, optimizer=spec_pb2.OptimizerSpec(weight_decay=0.1, beta1=0.9, beta2=0.95))
+    for field, made in (
+        ("schedule.kind", lambda: convert.schedule(bare, 100)),
+        ("schedule.decay", lambda: convert.schedule(half, 100)),
+        ("optimizer.weight_decay", lambda: convert.optimizer(bare)),
+        ("optimizer.clip", lambda: convert.optimizer(half)),
+        ("batch.sequences", lambda: convert.rows(bare)),
+        ("curriculum.levels", lambda: convert.curriculum(bare)),
+        ("lora.alpha", lambda: convert.lora_alpha(bare)),
+    ):
+        with pytest.raises(BadConfig, match=field):
+            made()
 
 
 def test_curricula() -> None:
     assert convert.curriculum(stage(MIDTRAIN)) is None
     staged = spec_pb2.CurriculumSpec(strategy=spec_pb2.CURRICULUM_STRATEGY_STAGED)
-    made = convert.curriculum(stage(MIDTRAIN, curriculum=staged))
+    made = convert.curriculum(filled(stage(MIDTRAIN, curriculum=staged)))
     assert made is not None
     assert (made.strategy, made.levels) == (Strategy.STAGED, 3)
 
