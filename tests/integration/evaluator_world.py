@@ -127,8 +127,8 @@ class EvaluatorProcess:
         self.stop(signal.SIGKILL)
 
     @contextlib.contextmanager
-    def stub(self) -> Iterator[service_pb2_grpc.EvaluatorServiceStub]:
-        with channel_to(f"127.0.0.1:{self.port}", token=SERVICE) as channel:
+    def stub(self, token: str = SERVICE) -> Iterator[service_pb2_grpc.EvaluatorServiceStub]:
+        with channel_to(f"127.0.0.1:{self.port}", token=token) as channel:
             yield service_pb2_grpc.EvaluatorServiceStub(channel)
 
     def metrics(self) -> str:
