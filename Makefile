@@ -31,7 +31,7 @@ test-unit: .venv/.ready ## The tests that need no server
 	$(BIN)/python -m pytest -m "not integration and not e2e and not slow" tests/unit tests/scenarios
 
 test-families: .venv/.ready ## Every model family in and out, and the table of what each can do
-	$(BIN)/python -m pytest tests/unit/model/families
+	RETAIN_FAMILIES=1 $(BIN)/python -m pytest tests/unit/model/families
 	$(BIN)/python -m model.cli.families
 
 test-chaos: .venv/.ready ## The long storm: faults injected into a running stack
