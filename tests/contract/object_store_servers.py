@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.ports import free_port, free_ports
+from tests.ports import free_ports
 
 ACCESS_KEY, SECRET_KEY = "retain-test", "retain-test-secret"
 START_TIMEOUT_S = 60.0
@@ -70,9 +70,10 @@ def running(server: Server) -> Iterator[Server]:
 def minio_server(folder: Path, tools: Path) -> Server:
     """A MinIO on `folder`; `tools` is the shared tools folder, whose `unpack` prints where the programs are."""
     programs = subprocess.run([str(tools / "unpack")], check=True, capture_output=True, text=True).stdout.strip()
-    port = free_port()
+    port, console = free_ports(2)  # left to itself the console takes any port, also one that a test beside it drew
+    addresses = ["--address", f"127.0.0.1:{port}", "--console-address", f"127.0.0.1:{console}"]
     return Server(
-        [f"{programs}/minio", "server", str(folder / "minio"), "--address", f"127.0.0.1:{port}", "--quiet"],
+        [f"{programs}/minio", "server", str(folder / "minio"), *addresses, "--quiet"],
         port,
         "/minio/health/ready",
         {"MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY},

@@ -94,7 +94,7 @@ async def test_a_hugging_face_folder_becomes_a_base_and_code_in_it_does_not(tmp_
         assert (await client.end(created.id)).status.state == res.RUN_STATE_SUCCEEDED
         for name, config in (
             ("remote-code", CONFIG | {"auto_map": {"AutoModel": "x.Y"}}),
-            ("gpt", CONFIG | {"architectures": ["GPT2LMHeadModel"]}),
+            ("mamba", CONFIG | {"architectures": ["MambaForCausalLM"]}),
         ):
             uri = await _upload(client, name, files | {"config.json": json.dumps(config).encode()})
             code, said = await status_of(client.checkpoints.ImportCheckpoint(ck.ImportCheckpointRequest(uri=uri)))
