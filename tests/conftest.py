@@ -17,7 +17,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def _shared(kind: str) -> Path:
-    folder = Path(os.environ.get("RETAIN_SHARED", REPOSITORY.parent / "shared")) / kind
+    # Resolved, since specs refuse paths that lead upwards and a machine may well say ".../checkout/../shared".
+    folder = Path(os.environ.get("RETAIN_SHARED", REPOSITORY.parent / "shared")).resolve() / kind
     if not folder.is_dir():
         pytest.skip(f"required: the shared {kind} folder is not at {folder} (set RETAIN_SHARED)")
     return folder
