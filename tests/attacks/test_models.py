@@ -25,7 +25,7 @@ from services.orchestrator.application.checkpoint_service import manifest_entrie
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
 from tests.attacks.matrix import Attack
 from tests.unit.model.checkpointing.test_hf_files import HEADERS, SIZES, spoil, write_header
-from tests.unit.services.evaluator.torch_world import TorchWorld, tiny_model
+from tests.unit.services.evaluator.torch_harness import TorchHarness, tiny_model
 
 WEIGHTS = "model.safetensors"
 
@@ -129,7 +129,7 @@ def test_row_26_paths_in_manifests(attack: Attack) -> None:
 
 def test_row_27_what_was_replaced_also_in_caches(attack: Attack, tmp_path: Path) -> None:
     """A manifest of another digest, a file of another, one replaced in the evaluator's own cache, and a claim."""
-    here = TorchWorld(tmp_path)
+    here = TorchHarness(tmp_path)
     ref = here.put("a", tiny_model(1))
     assert here.measurer.identify(Model(checkpoint=ref)) == ref.weights_digest
     claimed = here.put("b", tiny_model(2), claim=ref.weights_digest)
@@ -137,7 +137,7 @@ def test_row_27_what_was_replaced_also_in_caches(attack: Attack, tmp_path: Path)
         attack, lambda: here.measurer.identify(Model(checkpoint=claimed)), "the digest is computed from what was loaded"
     )
     for name in ("manifest.json", f"model/{WEIGHTS}"):
-        other = TorchWorld(tmp_path / name.replace("/", "-"))
+        other = TorchHarness(tmp_path / name.replace("/", "-"))
         good = other.put("a", tiny_model(1))
         key = good.uri.removeprefix("s3://retain/") + f"/{name}"
         data = other.store.get_bytes(key)

@@ -26,7 +26,7 @@ from model.tokenization.tokenizer import Tokenizer
 from retain.types.v1 import values_pb2
 from services.common.store.minio_store import MinioStore
 from tests.contract.object_store_servers import running, seaweedfs_server
-from tests.integration import evaluator_world as world
+from tests.integration import evaluator_harness as harness
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REPEATS = 3
@@ -52,10 +52,10 @@ def seconds(call: Callable[[], object]) -> float:
 def gauge_set(store: MinioStore, kind: str, tokenizer: Tokenizer, folder: Path) -> values_pb2.EvalSetRef:
     """The control set of a bundled kind, in the store."""
     texts = [document.plain_text() for document in gauge_texts(kind).control]
-    return world.put_set(store, set_name(kind), texts, tokenizer, folder / f"gauge-{kind}", context=512)
+    return harness.put_set(store, set_name(kind), texts, tokenizer, folder / f"gauge-{kind}", context=512)
 
 
-def megabytes(evaluator: world.EvaluatorProcess) -> float:
+def megabytes(evaluator: harness.EvaluatorProcess) -> float:
     assert evaluator.process is not None
     return psutil.Process(evaluator.process.pid).memory_info().rss / 1e6
 
@@ -69,25 +69,27 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with running(seaweedfs_server(folder)) as server:
-            store = world.store_of(server)
-            model, tokenizer = world.stories_model(data)
+            store = harness.store_of(server)
+            model, tokenizer = harness.stories_model(data)
             rows = (data / "general" / "tinystories.val.jsonl").read_text().splitlines()[:160]
             texts = [json.loads(row)["text"] for row in rows]
-            ref = world.put_set(store, "general", texts, tokenizer, folder / "set", context=512)
+            ref = harness.put_set(store, "general", texts, tokenizer, folder / "set", context=512)
             eval_set = EvalSet.open(folder / "set")
             tokens = eval_set.target_tokens
             bare(model, eval_set)
             bare_s = min(seconds(lambda: bare(model, eval_set)) for _ in range(REPEATS))
-            evaluator = world.EvaluatorProcess.on(server.endpoint, folder / "home")
+            evaluator = harness.EvaluatorProcess.on(server.endpoint, folder / "home")
             evaluator.start()
             try:
                 idle_mb = megabytes(evaluator)
-                cold = world.put_model(store, model, tokenizer, folder / "cold")
-                cold_s = seconds(lambda: evaluator.evaluate("cold", world.request_for(cold, [ref])))
+                cold = harness.put_model(store, model, tokenizer, folder / "cold")
+                cold_s = seconds(lambda: evaluator.evaluate("cold", harness.request_for(cold, [ref])))
                 warm: list[tuple[float, float]] = []
                 for number in range(REPEATS):
-                    other = world.noisy(model, scale=0.01, seed=number)
-                    request = world.request_for(world.put_model(store, other, tokenizer, folder / f"w{number}"), [ref])
+                    other = harness.noisy(model, scale=0.01, seed=number)
+                    request = harness.request_for(
+                        harness.put_model(store, other, tokenizer, folder / f"w{number}"), [ref]
+                    )
                     began = time.perf_counter()
                     found = evaluator.evaluate(f"warm-{number}", request)
                     warm.append((time.perf_counter() - began, found.measure_seconds))
@@ -95,9 +97,9 @@ def main() -> int:
                 gauge_tokens = sum(EvalSet.open(folder / f"gauge-{kind}").target_tokens for kind in KINDS)
                 with_gauges: list[float] = []
                 for number in range(REPEATS):
-                    other = world.noisy(model, scale=0.01, seed=REPEATS + number)
-                    put = world.put_model(store, other, tokenizer, folder / f"g{number}")
-                    asked = world.request_for(put, [ref, *gauges])
+                    other = harness.noisy(model, scale=0.01, seed=REPEATS + number)
+                    put = harness.put_model(store, other, tokenizer, folder / f"g{number}")
+                    asked = harness.request_for(put, [ref, *gauges])
                     with_gauges.append(seconds(lambda n=number, r=asked: evaluator.evaluate(f"gauges-{n}", r)))  # type: ignore[misc]
                 again_s = seconds(lambda: evaluator.evaluate("again", request))
                 busy_mb = megabytes(evaluator)

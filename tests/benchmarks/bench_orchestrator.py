@@ -31,7 +31,7 @@ from tests.fakes.platform import demo_spec
 from tests.identity import ADMIN, SERVICE
 from tests.identity import channel as channel_to
 from tests.ports import free_port
-from tests.scenarios.play import training
+from tests.scenarios.scenario_runner import training
 
 CALLS = 500
 CLIENTS = 20
@@ -39,11 +39,11 @@ CLIENTS = 20
 
 def finished() -> PipelineRun:
     """A run that has trained for a while: the size of state that a real one has."""
-    player = training()
+    runner = training()
     for step in range(10, 100, 10):
-        player.play(f"checkpoint {step}")
-        player.play(f"score {step} general=0.04 low=0.03")
-    return replace(player.state, status=RunState.SUCCEEDED, jobs=(), annotated=player.state.decisions)
+        runner.apply(f"checkpoint {step}")
+        runner.apply(f"score {step} general=0.04 low=0.03")
+    return replace(runner.state, status=RunState.SUCCEEDED, jobs=(), annotated=runner.state.decisions)
 
 
 def fill(url: str, runs: int) -> list[str]:

@@ -26,7 +26,7 @@ from services.orchestrator.domain.run.commands import RecordCheckpoint, RecordDe
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Job, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
 from tests.contract.postgres import fresh_database, server
-from tests.scenarios.play import run
+from tests.scenarios.scenario_runner import run
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from deploy.monitoring.dashboards import boards
 from tests.e2e.pipelines import EVERY_STEPS, three_stages
 from tests.e2e.stack import PATIENCE_S, Stack, wait_until
-from tests.integration.alert_world import QUICK, alert_world, query
+from tests.integration.alert_harness import QUICK, alert_harness, query
 from ui.client.client import RetainClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.slow]
@@ -43,23 +43,23 @@ def test_a_run_that_forgets_pages_recovers_and_resolves(stack: Stack, client: Re
         "retain-evaluator": [metrics_host(stack.endpoints["evaluator_metrics"])],
         "retain-orchestrator": [metrics_host(stack.endpoints["metrics"])],
     }
-    with alert_world(tmp_path, targets) as world:
+    with alert_harness(tmp_path, targets) as harness:
         expressions = {expression for board in boards(QUICK) for expression in board.expressions()}
         silent = {text for text in expressions if not any(part in text for part in QUIET)}
         run = client.create_run(forgetful("forgetful"))
 
         def ended() -> bool:
-            silent.difference_update([text for text in silent if query(world.port, text)])
+            silent.difference_update([text for text in silent if query(harness.port, text)])
             return client.get_run(run.id).is_settled
 
         wait_until(ended, "the run ends", within_s=2 * PATIENCE_S)
         run = client.get_run(run.id)
         decisions = client.decisions(run.id)
         assert run.state == "SUCCEEDED", run.status.message
-        assert "firing" in world.webhook.statuses(PAGE)
+        assert "firing" in harness.webhook.statuses(PAGE)
         assert max(d.forgetting for d in decisions if d.forgetting is not None) >= 0.10
         assert any(d.verdict in ("ADJUST", "ROLL_BACK") for d in decisions)
         assert run.stages[1].forgetting is not None
         assert run.stages[1].forgetting < 0.10
-        wait_until(lambda: world.webhook.statuses(PAGE)[-1] == "resolved", "the page resolves", within_s=60)
+        wait_until(lambda: harness.webhook.statuses(PAGE)[-1] == "resolved", "the page resolves", within_s=60)
         assert silent == set(), "panels without data during a run"

@@ -1,4 +1,4 @@
-"""An evaluator that measures `World`: the port itself for tests in one process, and a gRPC service for whole stacks."""
+"""An evaluator that measures `SimulatedTraining`: the port itself for tests in one process, a gRPC service for more."""
 
 import asyncio
 import math
@@ -16,24 +16,26 @@ from services.orchestrator.adapters.evaluator_client import view
 from services.orchestrator.adapters.evaluator_messages import order_message, question_message
 from services.orchestrator.application.ports import EvaluationView, EvaluatorPort
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
-from tests.fakes.world import START_NATS, World
+from tests.fakes.simulated_training import START_NATS, SimulatedTraining
 
 TOKENS, BYTES, UNITS = 10_000, 40_000, 160
 
 
-def answer(world: World, evaluation_id: str, request: resources.EvaluationRequest) -> resources.Evaluation:
+def answer(
+    simulated: SimulatedTraining, evaluation_id: str, request: resources.EvaluationRequest
+) -> resources.Evaluation:
     """The measurement of one checkpoint: losses are looked up, scores compare them with the baseline's."""
-    now = world.losses_of(request.checkpoint.weights_digest)
+    now = simulated.losses_of(request.checkpoint.weights_digest)
     if request.HasField("interpolation"):
         ends = request.parent.weights_digest, request.checkpoint.weights_digest
-        now = world.between(*ends, request.interpolation)
+        now = simulated.between(*ends, request.interpolation)
     most = {b.set_name: b.most_bits_per_byte for b in request.baselines if b.HasField("most_bits_per_byte")}
-    baselines = {b.set_name: world.losses_of(b.checkpoint.weights_digest) for b in request.baselines}
+    baselines = {b.set_name: simulated.losses_of(b.checkpoint.weights_digest) for b in request.baselines}
     evaluation = resources.Evaluation(
         id=evaluation_id, request=request, state=resources.EVALUATION_STATE_SUCCEEDED, sequence=2
     )
     evaluation.create_time.GetCurrentTime()
-    if request.checkpoint.uri in world.unreadable:
+    if request.checkpoint.uri in simulated.unreadable:
         evaluation.state, evaluation.error_reason = resources.EVALUATION_STATE_FAILED, "CHECKPOINT_DAMAGED"
         evaluation.error = "model/model.safetensors is cut"
         evaluation.damaged.CopyFrom(request.checkpoint)
@@ -69,10 +71,10 @@ def answer(world: World, evaluation_id: str, request: resources.EvaluationReques
     return evaluation
 
 
-def written(world: World, order: pb.WritePointRequest) -> pb.WritePointResponse:
+def written(simulated: SimulatedTraining, order: pb.WritePointRequest) -> pb.WritePointResponse:
     """A point of a line as weights of its own: the same order gives the same name."""
-    losses = world.between(order.parent.weights_digest, order.checkpoint.weights_digest, order.point)
-    digest = world.remember(losses, order.output_uri)
+    losses = simulated.between(order.parent.weights_digest, order.checkpoint.weights_digest, order.point)
+    digest = simulated.remember(losses, order.output_uri)
     ref = values_pb2.CheckpointRef(uri=order.output_uri, manifest_sha256=digest, weights_digest=digest)
     return pb.WritePointResponse(checkpoint=ref, bytes=1000)
 
@@ -81,8 +83,8 @@ class FakeEvaluator(EvaluatorPort):
     """The port. `delay_s` of measuring; `lose_reply_of_next(n)`: creations that take effect and then fail;
     `change`: a last word on an answer (NaN, failures)."""
 
-    def __init__(self, world: World, *, delay_s: float = 0.0) -> None:
-        self._world, self.delay_s = world, delay_s
+    def __init__(self, simulated: SimulatedTraining, *, delay_s: float = 0.0) -> None:
+        self._simulated, self.delay_s = simulated, delay_s
         self.created: list[str] = []
         self.known: dict[str, resources.Evaluation] = {}
         self.change: Callable[[resources.Evaluation], None] = lambda evaluation: None
@@ -104,7 +106,7 @@ class FakeEvaluator(EvaluatorPort):
             raise Unavailable("the evaluator is away", reason="EVALUATOR_UNAVAILABLE")
         if question.evaluation_id not in self.known:
             self.created.append(question.evaluation_id)
-            evaluation = answer(self._world, question.evaluation_id, question_message(run_id, question))
+            evaluation = answer(self._simulated, question.evaluation_id, question_message(run_id, question))
             self.change(evaluation)
             self.known[question.evaluation_id] = evaluation
         if self._lost > 0:
@@ -119,7 +121,7 @@ class FakeEvaluator(EvaluatorPort):
     async def write_point(self, order: WritePoint) -> tuple[CheckpointRef, int]:
         if self.away or self.refuse_points:
             raise Unavailable("the evaluator is away", reason="EVALUATOR_UNAVAILABLE")
-        made = written(self._world, order_message(order))
+        made = written(self._simulated, order_message(order))
         self.written.append(order.uri)
         if self._lost_points > 0:
             self._lost_points -= 1
@@ -137,13 +139,13 @@ class FakeEvaluator(EvaluatorPort):
 class FakeEvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
     """The same over gRPC, with history and samples for the command and the panel."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, simulated: SimulatedTraining) -> None:
+        self._simulated = simulated
         self.known: dict[str, resources.Evaluation] = {}
 
     async def CreateEvaluation(self, request, context):
         if request.evaluation_id not in self.known:
-            self.known[request.evaluation_id] = answer(self._world, request.evaluation_id, request.request)
+            self.known[request.evaluation_id] = answer(self._simulated, request.evaluation_id, request.request)
         return pb.CreateEvaluationResponse(evaluation=self.known[request.evaluation_id])
 
     async def GetEvaluation(self, request, context):
@@ -152,7 +154,7 @@ class FakeEvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
         return pb.GetEvaluationResponse(evaluation=self.known[request.evaluation_id])
 
     async def WritePoint(self, request, context):
-        return written(self._world, request)
+        return written(self._simulated, request)
 
     async def DeleteRunRecords(self, request, context):
         for name in [name for name, e in self.known.items() if e.request.run_id == request.run_id]:
@@ -196,7 +198,7 @@ class FakeEvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
             about = resources.EvaluationRequest()
             about.CopyFrom(asked)
             about.checkpoint.CopyFrom(asked.base)
-            measured = answer(self._world, f"base-{stage}", about)
+            measured = answer(self._simulated, f"base-{stage}", about)
             rows.append(
                 resources.ForgettingRecord(
                     run_id=asked.run_id,

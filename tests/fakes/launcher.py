@@ -1,6 +1,6 @@
 """A job server whose jobs are threads that run `FakeWorker`.
 
-launcher = FakeLauncher(lambda: f"127.0.0.1:{port}", world, store)
+launcher = FakeLauncher(lambda: f"127.0.0.1:{port}", simulated, store)
 """
 
 import threading
@@ -11,15 +11,15 @@ import grpc
 from services.common.errors import Unavailable
 from services.common.store.object_store import ObjectStore
 from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
+from tests.fakes.simulated_training import SimulatedTraining
 from tests.fakes.worker import FakeWorker, Killed
-from tests.fakes.world import World
 
 
 class FakeLauncher(JobLauncher):
     """Jobs are threads. `lose_reply_of_next(n)` carries out n submissions and then fails, as a lost reply does."""
 
-    def __init__(self, server: Callable[[], str], world: World, store: ObjectStore) -> None:
-        self._server, self._world, self._store = server, world, store
+    def __init__(self, server: Callable[[], str], simulated: SimulatedTraining, store: ObjectStore) -> None:
+        self._server, self._simulated, self._store = server, simulated, store
         self.workers: dict[str, FakeWorker] = {}
         self.threads: dict[str, threading.Thread] = {}
         self.submissions: list[str] = []
@@ -39,7 +39,7 @@ class FakeLauncher(JobLauncher):
                 submission=request.submission,
                 join_code=request.join_code,
                 server=self._server(),
-                world=self._world,
+                simulated=self._simulated,
                 store=self._store,
                 fail_prepare=self.fail_prepare,
             )

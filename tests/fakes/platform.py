@@ -27,7 +27,7 @@ from services.orchestrator.application.reconciler import Timing
 from tests.fakes.evaluator import FakeEvaluator, FakeEvaluatorServicer
 from tests.fakes.launcher import FakeLauncher
 from tests.fakes.object_store import FakeObjectStore
-from tests.fakes.world import World
+from tests.fakes.simulated_training import SimulatedTraining
 from tests.identity import KNOWN, SERVICE, access, aio_channel
 
 FAST = Timing(pass_every_s=0.1, job_poll_s=0.1, stall_timeout_s=45.0, start_timeout_s=60.0, max_restarts=3)
@@ -40,7 +40,7 @@ class Platform:
         self,
         database: str,
         *,
-        world: World | None = None,
+        simulated: SimulatedTraining | None = None,
         slots: int = 2,
         timing: Timing = FAST,
         evaluator: EvaluatorPort | None = None,
@@ -48,11 +48,11 @@ class Platform:
         launcher: FakeLauncher | None = None,
         bind: str = "127.0.0.1:0",
     ) -> None:
-        self.world = world or World()
+        self.simulated = simulated or SimulatedTraining()
         self.store = store or FakeObjectStore()
-        self.evaluator = evaluator or FakeEvaluator(self.world)
+        self.evaluator = evaluator or FakeEvaluator(self.simulated)
         self.port = 0
-        self.launcher = launcher or FakeLauncher(lambda: f"127.0.0.1:{self.port}", self.world, self.store)
+        self.launcher = launcher or FakeLauncher(lambda: f"127.0.0.1:{self.port}", self.simulated, self.store)
         self._engine = connect(database)
         self._executor = executor(self._engine)
         self.repository = SqlRepository(self._engine)
@@ -113,8 +113,8 @@ def demo_spec(name: str = "demo", **forgetting: object) -> spec_pb2.PipelineSpec
 
 async def serve(port: int, evaluator_port: int, *, demo: bool) -> None:
     """Serve until cancelled."""
-    world = World(steps_per_s=40.0)
-    servicer = FakeEvaluatorServicer(world)
+    simulated = SimulatedTraining(steps_per_s=40.0)
+    servicer = FakeEvaluatorServicer(simulated)
     evaluator = GrpcServer(
         bind=f"127.0.0.1:{evaluator_port}",
         services={
@@ -131,7 +131,7 @@ async def serve(port: int, evaluator_port: int, *, demo: bool) -> None:
         channel = aio_channel(f"127.0.0.1:{bound}", token=SERVICE)
         platform = Platform(
             f"sqlite:///{Path(folder) / 'fake.db'}",
-            world=world,
+            simulated=simulated,
             evaluator=EvaluatorClient(channel),
             bind=f"127.0.0.1:{port}",
         )

@@ -44,7 +44,7 @@ def new_run(platform: FakePlatform, run_id: str) -> res.PipelineRun:
 
 
 def tell(platform: FakePlatform, run_id: str, *, pace_s: float = 0.0, until: str = "") -> res.PipelineRun:
-    """Plays the whole run; `until` names a stage before which it stops."""
+    """Goes through the whole run; `until` names a stage before which it stops."""
     run = new_run(platform, run_id)
     run.status.state, run.status.phase = res.RUN_STATE_RUNNING, res.STAGE_PHASE_PREPARING
     for progress in (0.3, 0.7, 1.0):

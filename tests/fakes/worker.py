@@ -1,4 +1,4 @@
-"""A worker group that speaks StageControlService over real gRPC and trains in `World`: for tests of the orchestrator.
+"""A worker group that speaks StageControlService over real gRPC and trains in `SimulatedTraining`: for tests.
 
 `killed` ends it as a crash would, `paused` lets it hang, `leave` is what a draining machine says.
 tests/fakes/launcher.py starts it as a job.
@@ -21,7 +21,7 @@ from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
 from retain.types.v1 import values_pb2
 from services.common.identity.tokens import new_token
 from services.common.store.object_store import ObjectStore, key_of
-from tests.fakes.world import START_NATS, World
+from tests.fakes.simulated_training import START_NATS, SimulatedTraining
 from tests.identity import bearer
 
 PREPARED_TOKENS = 50_000
@@ -38,7 +38,7 @@ class FakeWorker:
     run_id: str
     submission: int
     server: str
-    world: World
+    simulated: SimulatedTraining
     store: ObjectStore
     killed: threading.Event = field(default_factory=threading.Event)
     paused: threading.Event = field(default_factory=threading.Event)
@@ -116,7 +116,7 @@ class FakeWorker:
             return
         prepared = prepared_data(work, self.store.bucket)
         if work.spec.model.WhichOneof("source") == "huggingface":
-            digest = self.world.remember({"general": 3.0, "general*": 3.0}, "base", work.spec.model.huggingface)
+            digest = self.simulated.remember({"general": 3.0, "general*": 3.0}, "base", work.spec.model.huggingface)
             prepared.base.CopyFrom(
                 values_pb2.CheckpointRef(
                     uri=f"s3://{self.store.bucket}/prepared/base", manifest_sha256=digest, weights_digest=digest
@@ -127,10 +127,10 @@ class FakeWorker:
 
     def _stage(self, work) -> int:
         start = work.resume if work.HasField("resume") else work.parent
-        if start.uri in self.world.unreadable:
+        if start.uri in self.simulated.unreadable:
             self._interrupted(work, damaged=start, message="model/model.safetensors is cut")
             return res.VERDICT_ROLL_BACK
-        losses = self.world.losses_of(start.weights_digest) or {work.target: START_NATS}
+        losses = self.simulated.losses_of(start.weights_digest) or {work.target: START_NATS}
         shares, lr_scale = dict(work.shares), work.lr_scale
         step, lag = work.resume.step, work.decision_lag
         parent = start.manifest_sha256
@@ -151,10 +151,10 @@ class FakeWorker:
             begun, before = step, losses
             end = min(boundary * work.steps_per_boundary, work.total_steps)
             trained = {"target": work.target, "shares": shares, "lr_scale": lr_scale}
-            losses = self.world.train(before, **trained, fraction=(end - begun) / work.total_steps)
+            losses = self.simulated.train(before, **trained, fraction=(end - begun) / work.total_steps)
             step = self._train(work, step, end, losses, lr_scale)
             if step < end:
-                losses = self.world.train(before, **trained, fraction=(step - begun) / work.total_steps)
+                losses = self.simulated.train(before, **trained, fraction=(step - begun) / work.total_steps)
                 self._checkpoint(work, boundary - 1, step, losses, parent, interim=True)
                 self._interrupted(work, message="the machine drains")
                 return res.VERDICT_STOP
@@ -173,7 +173,7 @@ class FakeWorker:
         while step < end:
             if self.leave.is_set() and step % work.steps_per_boundary:
                 return step
-            pace = max(1, min(end - step, int(self.world.steps_per_s * 0.1)))
+            pace = max(1, min(end - step, int(self.simulated.steps_per_s * 0.1)))
             step += pace
             self.steps_done.append((work.name, work.attempt, step))
             self.heartbeat += 1
@@ -184,9 +184,9 @@ class FakeWorker:
                 tokens=step * stage.batch.sequences * work.spec.model.context,
                 train_loss_nats=losses[work.target],
                 learning_rate=stage.learning_rate * lr_scale,
-                tokens_per_second=self.world.steps_per_s * stage.batch.sequences * work.spec.model.context,
+                tokens_per_second=self.simulated.steps_per_s * stage.batch.sequences * work.spec.model.context,
             )
-            time.sleep(pace / self.world.steps_per_s)
+            time.sleep(pace / self.simulated.steps_per_s)
         return end
 
     def _report(self, work, phase, **figures) -> None:
@@ -199,7 +199,7 @@ class FakeWorker:
 
     def _checkpoint(self, work, boundary: int, step: int, losses, parent: str, *, interim: bool = False) -> str:
         uri = f"{work.output_uri}/step-{step:09d}"
-        weights = self.world.remember(losses, self.run_id, work.name)
+        weights = self.simulated.remember(losses, self.run_id, work.name)
         data = json.dumps(losses, sort_keys=True).encode()
         files = {"model/config.json": {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}}
         manifest = json.dumps(

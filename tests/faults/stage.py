@@ -18,7 +18,7 @@ from services.orchestrator.domain.run.commands import Evaluate
 from tests.fakes.evaluator import FakeEvaluator
 from tests.fakes.launcher import FakeLauncher
 from tests.fakes.object_store import FakeObjectStore
-from tests.fakes.world import World
+from tests.fakes.simulated_training import SimulatedTraining
 from tests.faults.injector import Injector
 from tests.faults.session import Session
 from tests.identity import KNOWN, aio_channel
@@ -58,14 +58,14 @@ class Stage:
         folder: Path,
         injector: Injector,
         *,
-        evaluator: Callable[[World], EvaluatorPort] = Unhurried,
+        evaluator: Callable[[SimulatedTraining], EvaluatorPort] = Unhurried,
         timing: Timing = TIMING,
     ) -> None:
-        self.world, self._timing = World(steps_per_s=2_000.0), timing
+        self.simulated, self._timing = SimulatedTraining(steps_per_s=2_000.0), timing
         self.store = FakeObjectStore()
-        self.evaluator = evaluator(self.world)
+        self.evaluator = evaluator(self.simulated)
         self.port = free_port()
-        self.launcher = FakeLauncher(lambda: f"127.0.0.1:{self.port}", self.world, self.store)
+        self.launcher = FakeLauncher(lambda: f"127.0.0.1:{self.port}", self.simulated, self.store)
         self.notifier = Remembering()
         self.injector = injector
         self.starts = 0
@@ -87,7 +87,7 @@ class Stage:
         ):
             supervisor = asyncio.create_task(self._keep_alive())
             try:
-                session = Session(channel, put=self.store.put_bytes, left=self._left, losses=self.world.losses_of)
+                session = Session(channel, put=self.store.put_bytes, left=self._left, losses=self.simulated.losses_of)
                 return await what(session)
             finally:
                 supervisor.cancel()

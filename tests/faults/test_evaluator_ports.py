@@ -19,7 +19,7 @@ from services.evaluator.application.service import EvaluatorService
 from tests.faults.injector import Bug, Fault, Injector, RetainError
 from tests.faults.ports import Call, protocol_calls
 from tests.unit.services.evaluator.builders import request, set_ref
-from tests.unit.services.evaluator.world import FakeMeasurer, KnownRuns, World
+from tests.unit.services.evaluator.harness import FakeMeasurer, Harness, KnownRuns
 
 PORTS = "services.evaluator.application.ports"
 STORE = "services.common.store.object_store.ObjectStore"
@@ -47,7 +47,7 @@ def calls() -> list[Call]:
     return sorted(call for call in mine if call not in NOT_REACHED)
 
 
-class FaultyWorld(World):
+class FaultyHarness(Harness):
     """Every port of the evaluator is wrapped; store and measurer outlive its restarts."""
 
     def __init__(self, injector: Injector) -> None:
@@ -98,25 +98,25 @@ async def answered(service: EvaluatorService, name: str, asked: EvaluationReques
     raise AssertionError(f"{name} is never answered: {found.error}")
 
 
-async def session(world: FaultyWorld) -> dict[str, Any]:
+async def session(harness: FaultyHarness) -> dict[str, Any]:
     """Two runs, a restart in between, one deleted; what nobody may see a fault in."""
     sets = (set_ref("general"), set_ref("code", SetRole.TARGET))
-    async with world.serving() as service:
+    async with harness.serving() as service:
         first = await answered(service, "r1-50", request(sets=sets, base="base", step=50))
         await answered(service, "r2-50", request("good", sets=sets, base="base", run="r2", step=50))
-    async with world.serving() as service:
-        restoring, retention = world.retention(r1=False, r2=False), world.retention(r1=False, r2=True)
+    async with harness.serving() as service:
+        restoring, retention = harness.retention(r1=False, r2=False), harness.retention(r1=False, r2=True)
         await again(lambda: asyncio.to_thread(restoring.restore))
         second = await answered(service, "r1-100", request("good", sets=sets, base="base", step=100))
         for _ in range(3):
             await again(lambda: asyncio.to_thread(retention.sweep))
-            world.now_s += 601
+            harness.now_s += 601
         read, read_again = [await again(lambda: service.get(first.id)) for _ in range(2)]
         rows = await again(lambda: service.history("r1", None))
-        shown = sorted(await again(lambda: asyncio.to_thread(world.exporter.exported_runs)))
+        shown = sorted(await again(lambda: asyncio.to_thread(harness.exporter.exported_runs)))
         await again(lambda: service.delete_run("r2"))
         keys = await again(lambda: service.keys("r1"))
-        left = [key for key in world.store.objects if "r2" in key]
+        left = [key for key in harness.store.objects if "r2" in key]
     return {
         "read again": [found.state for found in (read, read_again)],
         "ratios": [round(found.scores[0].ratio, 9) for found in (first, second)],
@@ -129,7 +129,7 @@ async def session(world: FaultyWorld) -> dict[str, Any]:
 
 @cache
 def undisturbed() -> dict[str, Any]:
-    return asyncio.run(session(FaultyWorld(Injector("nothing", "nothing", Fault.SLOW))))
+    return asyncio.run(session(FaultyHarness(Injector("nothing", "nothing", Fault.SLOW))))
 
 
 def test_the_session_is_worth_comparing_with() -> None:
@@ -143,7 +143,7 @@ def test_the_session_is_worth_comparing_with() -> None:
 def test_faults_everywhere_in_turn_change_nothing(seed: int) -> None:
     kinds = (Fault.CALL_LOST, Fault.REPLY_LOST, Fault.UNFORESEEN)
     injector = Injector("*", "*", Fault.SLOW, times=16, every=7 + 2 * seed, kinds=kinds)
-    assert asyncio.run(session(FaultyWorld(injector))) == undisturbed()
+    assert asyncio.run(session(FaultyHarness(injector))) == undisturbed()
     assert injector.hits >= 8
 
 
@@ -153,7 +153,7 @@ def test_faults_everywhere_in_turn_change_nothing(seed: int) -> None:
 @pytest.mark.parametrize("call", calls(), ids=str)
 def test_a_fault_of_one_call_changes_nothing(call: Call, fault: Fault) -> None:
     injector = Injector(call.port, call.method, fault)
-    told = asyncio.run(session(FaultyWorld(injector)))
+    told = asyncio.run(session(FaultyHarness(injector)))
     assert injector.hits > 0, f"{call} was never called: the session has to reach it"
     assert told == undisturbed()
 
@@ -161,12 +161,12 @@ def test_a_fault_of_one_call_changes_nothing(call: Call, fault: Fault) -> None:
 @pytest.mark.parametrize("fault", [Fault.CALL_LOST, Fault.UNFORESEEN], ids=str)
 def test_memory_that_cannot_be_given_back_ends_nothing(fault: Fault) -> None:
     async def story() -> None:
-        world = FaultyWorld(Injector(f"{PORTS}.Measurer", "release", fault))
-        async with world.serving() as service:
+        harness = FaultyHarness(Injector(f"{PORTS}.Measurer", "release", fault))
+        async with harness.serving() as service:
             service.loop.release_after_s = 0.01
             await asyncio.sleep(0.3)
             found = await answered(service, "e", request("good"))
         assert found.state is EvaluationState.SUCCEEDED
-        assert world.injector.hits > 0
+        assert harness.injector.hits > 0
 
     asyncio.run(story())

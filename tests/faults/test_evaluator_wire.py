@@ -19,7 +19,7 @@ from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
 from services.common.grpc.server import GrpcServer
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from tests.fakes.evaluator import FakeEvaluatorServicer
-from tests.fakes.world import World
+from tests.fakes.simulated_training import SimulatedTraining
 from tests.faults.injector import ERRORS, SLOW_S, Fault, Injector
 from tests.faults.ports import Call, rpc_calls
 from tests.faults.stage import Stage
@@ -48,8 +48,8 @@ def calls() -> list[Call]:
 class FaultyServicer(FakeEvaluatorServicer):
     """Answers, faultily; a question that was just asked is being measured."""
 
-    def __init__(self, world: World, injector: Injector) -> None:
-        super().__init__(world)
+    def __init__(self, simulated: SimulatedTraining, injector: Injector) -> None:
+        super().__init__(simulated)
         for method in ("CreateEvaluation", "GetEvaluation", "WritePoint", "DeleteRunRecords"):
             setattr(self, method, self._faulty(method, getattr(self, method), injector))
 
@@ -80,7 +80,7 @@ async def session(folder: Path, injector: Injector) -> dict[str, Any]:
     server = GrpcServer(
         bind="127.0.0.1:0",
         services={
-            EVALUATOR: (pb_grpc.add_EvaluatorServiceServicer_to_server, FaultyServicer(stage.world, injector)),
+            EVALUATOR: (pb_grpc.add_EvaluatorServiceServicer_to_server, FaultyServicer(stage.simulated, injector)),
         },
         registry=CollectorRegistry(),
         access=access(),

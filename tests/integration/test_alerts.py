@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from deploy.monitoring.dashboards import boards
 from services.common.grpc.interceptors import MetricsInterceptor
 from services.common.metrics import EvaluatorMetrics, OrchestratorMetrics
-from tests.integration.alert_world import QUICK, alert_world, query, wait_until
+from tests.integration.alert_harness import QUICK, alert_harness, query, wait_until
 from tests.ports import free_ports
 
 pytestmark = pytest.mark.integration
@@ -45,10 +45,10 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     for exporter in (evaluator, orchestrator):
         exporter.start()
     try:
-        with alert_world(tmp_path_factory.mktemp("alerts"), targets) as world:
+        with alert_harness(tmp_path_factory.mktemp("alerts"), targets) as harness:
             yield SimpleNamespace(
-                port=world.port,
-                webhook=world.webhook,
+                port=harness.port,
+                webhook=harness.webhook,
                 evaluator=evaluator,
                 metrics=evaluator_metrics,
                 orchestrator=orchestrator_metrics,

@@ -14,7 +14,7 @@ from retain.evaluator.v1 import resources_pb2, service_pb2
 from retain.types.v1 import values_pb2
 from tests.contract.object_store_servers import running, seaweedfs_server
 from tests.identity import ADMIN
-from tests.integration import evaluator_world as world
+from tests.integration import evaluator_harness as harness
 
 pytestmark = pytest.mark.integration
 SUCCEEDED, FAILED = resources_pb2.EVALUATION_STATE_SUCCEEDED, resources_pb2.EVALUATION_STATE_FAILED
@@ -25,21 +25,21 @@ def here(tmp_path_factory, shared_data):
     """A store with the stories model, a disturbed copy of it, and two sets; an evaluator beside it."""
     folder = tmp_path_factory.mktemp("evaluator")
     with running(seaweedfs_server(folder)) as server:
-        store = world.store_of(server)
-        model, tokenizer = world.stories_model(shared_data)
+        store = harness.store_of(server)
+        model, tokenizer = harness.stories_model(shared_data)
         rows = (shared_data / "general" / "tinystories.val.jsonl").read_text().splitlines()
         texts = [json.loads(row)["text"] for row in rows[:320]]
         here = SimpleNamespace()
         here.server, here.store, here.folder = server, store, folder
         here.model, here.tokenizer = model, tokenizer
-        here.base = world.put_model(store, model, tokenizer, folder / "base")
+        here.base = harness.put_model(store, model, tokenizer, folder / "base")
         step = "runs/r1/midtrain/code/attempt-1/step-000000100"
-        worse = world.noisy(model, scale=0.08)
-        here.worse = world.put_model(store, worse, tokenizer, folder / "worse", key=step)
-        here.gold = world.put_set(store, "general", texts, tokenizer, folder / "gold", context=512)
-        here.small = world.put_set(store, "general", texts[:60], tokenizer, folder / "small")
-        here.few = world.put_set(store, "few", texts[:10], tokenizer, folder / "few")
-        here.evaluator = world.EvaluatorProcess.on(server.endpoint, folder / "home")
+        worse = harness.noisy(model, scale=0.08)
+        here.worse = harness.put_model(store, worse, tokenizer, folder / "worse", key=step)
+        here.gold = harness.put_set(store, "general", texts, tokenizer, folder / "gold", context=512)
+        here.small = harness.put_set(store, "general", texts[:60], tokenizer, folder / "small")
+        here.few = harness.put_set(store, "few", texts[:10], tokenizer, folder / "few")
+        here.evaluator = harness.EvaluatorProcess.on(server.endpoint, folder / "home")
         here.evaluator.start()
         try:
             yield here
@@ -49,7 +49,7 @@ def here(tmp_path_factory, shared_data):
 
 def test_the_published_loss_comes_out(here):
     """llama2.c reports 1.297 nats a token on its validation data; 320 of its stories give 1.295 +- 0.01."""
-    found = here.evaluator.evaluate("gold", world.request_for(here.base, [here.gold], here.base, run="gold"))
+    found = here.evaluator.evaluate("gold", harness.request_for(here.base, [here.gold], here.base, run="gold"))
     assert found.state == SUCCEEDED, found.error
     assert found.results[0].loss_nats == pytest.approx(1.295, abs=0.01)
     assert found.results[0].perplexity == pytest.approx(math.exp(found.results[0].nats / found.results[0].tokens))
@@ -59,7 +59,7 @@ def test_the_published_loss_comes_out(here):
 
 
 def test_a_disturbed_model_forgot_and_the_interval_says_how_surely(here):
-    found = here.evaluator.evaluate("worse", world.request_for(here.worse, [here.small, here.few], here.base))
+    found = here.evaluator.evaluate("worse", harness.request_for(here.worse, [here.small, here.few], here.base))
     assert found.state == SUCCEEDED, found.error
     by_set = {score.retention_set: score for score in found.scores}
     score = by_set["general"]
@@ -76,7 +76,7 @@ def test_a_disturbed_model_forgot_and_the_interval_says_how_surely(here):
 def test_a_gauge_says_what_it_resolves_and_another_setting_of_it_lies_within(here):
     """One checkpoint, measured with one thread, with two, and in this process in other batches: every score of it
     against itself is within the floor, and exactly 0 where nothing differs."""
-    found = here.evaluator.evaluate("floor", world.request_for(here.base, [here.small], here.base, run="floor"))
+    found = here.evaluator.evaluate("floor", harness.request_for(here.base, [here.small], here.base, run="floor"))
     assert found.state == SUCCEEDED, found.error
     (score,) = found.scores
     assert score.ratio == 0.0
@@ -85,11 +85,11 @@ def test_a_gauge_says_what_it_resolves_and_another_setting_of_it_lies_within(her
     shown = [row for row in here.evaluator.metrics().splitlines() if row.startswith(line)]
     assert [float(row.removeprefix(line)) for row in shown] == [pytest.approx(score.floor_ratio)]
     kept = [info.key for info in here.store.list("floors/")]
-    other = world.EvaluatorProcess.on(here.server.endpoint, here.folder / "two-threads")
+    other = harness.EvaluatorProcess.on(here.server.endpoint, here.folder / "two-threads")
     other.threads = 2
     other.start()
     try:
-        again = other.evaluate("floor-2", world.request_for(here.base, [here.small], here.base, run="floor-2"))
+        again = other.evaluate("floor-2", harness.request_for(here.base, [here.small], here.base, run="floor-2"))
     finally:
         other.stop()
     assert again.state == SUCCEEDED, again.error
@@ -102,7 +102,7 @@ def test_a_gauge_says_what_it_resolves_and_another_setting_of_it_lies_within(her
 
 
 def test_asked_twice_is_measured_once_also_after_a_restart(here):
-    request = world.request_for(here.worse, [here.small], here.base, run="twice")
+    request = harness.request_for(here.worse, [here.small], here.base, run="twice")
     first = here.evaluator.evaluate("twice-1", request)
     again = here.evaluator.evaluate("twice-2", request)
     assert again.measure_seconds == 0.0
@@ -117,7 +117,7 @@ def test_asked_twice_is_measured_once_also_after_a_restart(here):
 
 
 def test_the_same_id_with_another_question_is_refused(here):
-    request = world.request_for(here.base, [here.few], run="other")
+    request = harness.request_for(here.base, [here.few], run="other")
     here.evaluator.evaluate("mine", request)
     request.step = 999
     with here.evaluator.stub() as stub, pytest.raises(grpc.RpcError) as caught:
@@ -126,7 +126,7 @@ def test_the_same_id_with_another_question_is_refused(here):
 
 
 def test_gauges_and_history_return_after_a_kill(here):
-    here.evaluator.evaluate("shown", world.request_for(here.worse, [here.small], here.base, run="shown"))
+    here.evaluator.evaluate("shown", harness.request_for(here.worse, [here.small], here.base, run="shown"))
     line = 'retain_forgetting_ratio{retention_set="general",run="shown",stage="midtrain/code"}'
     before = [row for row in here.evaluator.metrics().splitlines() if row.startswith(line)]
     assert float(before[0].split()[-1]) > 0
@@ -140,7 +140,7 @@ def test_gauges_and_history_return_after_a_kill(here):
 
 def test_the_history_begins_with_the_base_before_training_also_after_a_kill(here):
     """The stories model itself: what is to be learned and what is to be kept, measured once."""
-    request = world.request_for(here.worse, [here.small, here.few], here.base, run="base")
+    request = harness.request_for(here.worse, [here.small, here.few], here.base, run="base")
     request.sets[1].role = values_pb2.SET_ROLE_TARGET
     del request.baselines[1]
     request.base.CopyFrom(here.base)
@@ -159,7 +159,7 @@ def test_the_history_begins_with_the_base_before_training_also_after_a_kill(here
 
 
 def test_the_records_of_a_deleted_run_are_gone_for_good(here):
-    here.evaluator.evaluate("deleted-1", world.request_for(here.worse, [here.few], here.base, run="deleted"))
+    here.evaluator.evaluate("deleted-1", harness.request_for(here.worse, [here.few], here.base, run="deleted"))
     assert 'run="deleted"' in here.evaluator.metrics()
     with here.evaluator.stub() as stub:
         for _ in range(2):
@@ -177,7 +177,7 @@ def test_the_records_of_a_deleted_run_are_gone_for_good(here):
 
 
 def test_killed_while_it_measures_it_goes_on_after_the_restart(here):
-    request = world.request_for(here.worse, [here.gold], here.base, run="killed")
+    request = harness.request_for(here.worse, [here.gold], here.base, run="killed")
     with here.evaluator.stub() as stub:
         stub.CreateEvaluation(service_pb2.CreateEvaluationRequest(evaluation_id="killed", request=request))
     here.evaluator.kill()
@@ -191,8 +191,10 @@ def test_killed_while_it_measures_it_goes_on_after_the_restart(here):
 
 def test_other_weights_under_the_name_of_a_checkpoint_are_refused(here):
     """Whoever can write to the bucket puts other weights there, then a manifest that fits them: neither is measured."""
-    honest = world.put_model(here.store, world.noisy(here.model, scale=0.01), here.tokenizer, here.folder / "honest")
-    request = world.request_for(honest, [here.few], here.base, run="forged")
+    honest = harness.put_model(
+        here.store, harness.noisy(here.model, scale=0.01), here.tokenizer, here.folder / "honest"
+    )
+    request = harness.request_for(honest, [here.few], here.base, run="forged")
     theirs, ours = (ref.uri.split("/", 3)[3] for ref in (here.worse, honest))
     for number, name in enumerate(("model/model.safetensors", "manifest.json")):
         here.store.put_bytes(f"{ours}/{name}", here.store.get_bytes(f"{theirs}/{name}"))
@@ -206,7 +208,7 @@ def test_other_weights_under_the_name_of_a_checkpoint_are_refused(here):
 def test_points_of_a_line_are_measured_and_its_ends_are_the_checkpoints(here):
     losses = []
     for weight in (0.0, 0.5, 1.0):
-        request = world.request_for(here.worse, [here.small], here.base, run="line", export=False)
+        request = harness.request_for(here.worse, [here.small], here.base, run="line", export=False)
         request.interpolation = weight
         request.parent.CopyFrom(here.base)
         found = here.evaluator.evaluate(f"line-{weight}", request)
@@ -219,7 +221,7 @@ def test_points_of_a_line_are_measured_and_its_ends_are_the_checkpoints(here):
 
 def test_a_point_of_a_line_is_written_as_a_checkpoint_once_for_all(here):
     """What was measured between the ends is what the written checkpoint measures, bit for bit; again: the same."""
-    asked = world.request_for(here.worse, [here.small], here.base, run="line", export=False)
+    asked = harness.request_for(here.worse, [here.small], here.base, run="line", export=False)
     asked.interpolation = 0.4
     asked.parent.CopyFrom(here.base)
     between = here.evaluator.evaluate("line-0.4", asked)
@@ -232,7 +234,9 @@ def test_a_point_of_a_line_is_written_as_a_checkpoint_once_for_all(here):
     assert first == again
     written = first.checkpoint
     assert written.weights_digest not in {here.base.weights_digest, here.worse.weights_digest}
-    measured = here.evaluator.evaluate("written-0.4", world.request_for(written, [here.small], here.base, export=False))
+    measured = here.evaluator.evaluate(
+        "written-0.4", harness.request_for(written, [here.small], here.base, export=False)
+    )
     assert measured.state == SUCCEEDED, measured.error
     assert [r.nats for r in measured.results] == [r.nats for r in between.results]
     key = written.uri.split("/", 3)[3]
@@ -288,7 +292,7 @@ def test_evaluations_are_listed_newest_first_in_pages(here):
 
 
 def test_a_store_that_is_away_for_a_while_costs_a_wait_and_no_failure(here):
-    request = world.request_for(here.worse, [here.few], here.base, run="away")
+    request = harness.request_for(here.worse, [here.few], here.base, run="away")
     with here.evaluator.stub() as stub:
         create = service_pb2.CreateEvaluationRequest(evaluation_id="away", request=request)
         here.server.stop()

@@ -12,7 +12,7 @@ import pytest
 
 from retain.evaluator.v1 import resources_pb2, service_pb2
 from tests.contract.object_store_servers import minio_server, running, seaweedfs_server
-from tests.integration import evaluator_world as world
+from tests.integration import evaluator_harness as harness
 
 pytestmark = [
     pytest.mark.integration,
@@ -59,14 +59,14 @@ def test_a_full_disk_under_the_cache_is_waited_for(tmp_path: Path, shared_data: 
     cache = small_disk("300k")
     monkeypatch.setenv("RETAIN_EVALUATOR_CACHE", str(cache))
     with running(seaweedfs_server(tmp_path)) as server:
-        store = world.store_of(server)
-        model, tokenizer = world.stories_model(shared_data)
-        base = world.put_model(store, model, tokenizer, tmp_path / "base")
-        few = world.put_set(store, "general", texts(shared_data), tokenizer, tmp_path / "few")
-        evaluator = world.EvaluatorProcess.on(server.endpoint, tmp_path / "home")
+        store = harness.store_of(server)
+        model, tokenizer = harness.stories_model(shared_data)
+        base = harness.put_model(store, model, tokenizer, tmp_path / "base")
+        few = harness.put_set(store, "general", texts(shared_data), tokenizer, tmp_path / "few")
+        evaluator = harness.EvaluatorProcess.on(server.endpoint, tmp_path / "home")
         evaluator.start()
         try:
-            asked = world.request_for(base, [few], base)
+            asked = harness.request_for(base, [few], base)
             with evaluator.stub() as stub:
                 stub.CreateEvaluation(service_pb2.CreateEvaluationRequest(evaluation_id="full", request=asked))
                 waits_for(stub, "full", f"disk full at {cache}")
@@ -83,14 +83,14 @@ def test_a_full_store_is_waited_for(tmp_path: Path, shared_data: Path, shared_to
     """A MinIO that has no room when the measurement is to be kept."""
     disk = small_disk("400m")
     with running(minio_server(disk, shared_tools)) as server:
-        store = world.store_of(server)
-        model, tokenizer = world.stories_model(shared_data)
-        base = world.put_model(store, model, tokenizer, tmp_path / "base")
-        few = world.put_set(store, "general", texts(shared_data), tokenizer, tmp_path / "few")
-        evaluator = world.EvaluatorProcess.on(server.endpoint, tmp_path / "home")
+        store = harness.store_of(server)
+        model, tokenizer = harness.stories_model(shared_data)
+        base = harness.put_model(store, model, tokenizer, tmp_path / "base")
+        few = harness.put_set(store, "general", texts(shared_data), tokenizer, tmp_path / "few")
+        evaluator = harness.EvaluatorProcess.on(server.endpoint, tmp_path / "home")
         evaluator.start()
         try:
-            asked = world.request_for(base, [few], base)
+            asked = harness.request_for(base, [few], base)
             with evaluator.stub() as stub:
                 stub.CreateEvaluation(service_pb2.CreateEvaluationRequest(evaluation_id="full", request=asked))
                 filled = disk / "filled"

@@ -26,9 +26,9 @@ from services.worker.orchestrator_client import ControlClient
 from tests.fakes.launcher import FakeLauncher
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.platform import Platform, demo_spec
-from tests.fakes.world import World
+from tests.fakes.simulated_training import SimulatedTraining
 from tests.identity import ADMIN, bearer, channel
-from tests.integration.orchestrator_world import orchestrator, status_of
+from tests.integration.orchestrator_harness import orchestrator, status_of
 from ui.cli import app
 from ui.client import Address
 from ui.client.client import RetainClient
@@ -184,9 +184,9 @@ async def test_the_client_of_a_real_worker_joins_and_gets_work(tmp_path: Path, m
             asked.append(request)
 
     asked: list[JobRequest] = []
-    world, store = World(), FakeObjectStore()
-    launcher = Asked(lambda: "", world, store)
-    async with orchestrator(tmp_path, launcher=launcher, world=world, store=store) as client:
+    simulated, store = SimulatedTraining(), FakeObjectStore()
+    launcher = Asked(lambda: "", simulated, store)
+    async with orchestrator(tmp_path, launcher=launcher, simulated=simulated, store=store) as client:
         run_id = (await client.create(demo_spec("real"))).id
         await client.until(run_id, lambda _: bool(asked))
         monkeypatch.setenv("RETAIN_SERVER", f"127.0.0.1:{client.platform.port}")

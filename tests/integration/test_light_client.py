@@ -89,7 +89,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Bare:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, str]]:
-    """A real orchestrator with a real database, its workers and its evaluator played: their addresses."""
+    """A real orchestrator with a real database, its workers and its evaluator simulated: their addresses."""
     command = [sys.executable, "-m", "tests.fakes.platform", "0", "0", "--no-demo"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout

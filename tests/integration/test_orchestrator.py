@@ -16,14 +16,14 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from retain.types.v1 import spec_pb2
 from tests.fakes.platform import demo_spec
-from tests.fakes.world import World
-from tests.integration.orchestrator_world import Client, orchestrator, status_of, without_forgetting
+from tests.fakes.simulated_training import SimulatedTraining
+from tests.integration.orchestrator_harness import Client, orchestrator, status_of, without_forgetting
 
 
 async def test_a_run_goes_through_its_stages_and_the_gate_keeps_it_within_bounds(tmp_path: Path) -> None:
     spec = demo_spec()
     spec.stages[2].data.replay["general"] = spec.stages[2].data.replay["domain"] = 0.3
-    async with orchestrator(tmp_path, world=World(strength=0.03)) as client:
+    async with orchestrator(tmp_path, simulated=SimulatedTraining(strength=0.03)) as client:
         created = await client.create(spec)
         assert created.status.state == res.RUN_STATE_PENDING
         assert created.spec.stages[1].learning_rate == 1e-5
@@ -131,7 +131,7 @@ async def test_every_fault_of_a_spec_in_one_answer(tmp_path: Path) -> None:
 
 
 async def test_runs_wait_in_line_and_are_told_their_place(tmp_path: Path) -> None:
-    async with orchestrator(tmp_path, slots=1, world=World(steps_per_s=300.0)) as client:
+    async with orchestrator(tmp_path, slots=1, simulated=SimulatedTraining(steps_per_s=300.0)) as client:
         runs = [await client.create(without_forgetting()) for _ in range(3)]
         places = [(await client.get(run.id)).status.queue_position for run in runs]
         assert places in ([0, 1, 2], [1, 2, 3])

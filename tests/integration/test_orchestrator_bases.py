@@ -10,8 +10,8 @@ from retain.orchestrator.v1 import checkpoint_service_pb2 as ck
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes.platform import demo_spec
-from tests.fakes.world import World
-from tests.integration.orchestrator_world import Client, orchestrator, status_of, without_forgetting
+from tests.fakes.simulated_training import SimulatedTraining
+from tests.integration.orchestrator_harness import Client, orchestrator, status_of, without_forgetting
 
 
 async def test_what_is_locked_names_what_unlocks_it(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ async def test_what_is_locked_names_what_unlocks_it(tmp_path: Path) -> None:
 async def test_a_run_builds_on_the_accepted_checkpoint_of_another_which_then_cannot_be_deleted(tmp_path: Path) -> None:
     first = demo_spec("base")
     del first.stages[1:]
-    async with orchestrator(tmp_path, world=World(steps_per_s=150.0)) as client:
+    async with orchestrator(tmp_path, simulated=SimulatedTraining(steps_per_s=150.0)) as client:
         base = await client.end((await client.create(first)).id)
         spec = without_forgetting()
         del spec.stages[0]

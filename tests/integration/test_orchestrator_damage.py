@@ -9,8 +9,8 @@ import pytest
 from retain.orchestrator.v1 import checkpoint_service_pb2 as ck
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
-from tests.fakes.world import World
-from tests.integration.orchestrator_world import Client, orchestrator, status_of, without_forgetting
+from tests.fakes.simulated_training import SimulatedTraining
+from tests.integration.orchestrator_harness import Client, orchestrator, status_of, without_forgetting
 
 
 async def undisturbed(folder: Path) -> dict[str, float]:
@@ -18,7 +18,7 @@ async def undisturbed(folder: Path) -> dict[str, float]:
     async with orchestrator(folder) as client:
         run_id = (await client.create(without_forgetting())).id
         ended = await client.end(run_id)
-        return client.platform.world.losses_of(ended.status.stages[2].accepted.weights_digest)
+        return client.platform.simulated.losses_of(ended.status.stages[2].accepted.weights_digest)
 
 
 async def rows(client: Client, run_id: str, state: Any) -> list[res.Checkpoint]:
@@ -29,12 +29,12 @@ async def test_a_worker_that_cannot_read_the_newest_checkpoint_goes_on_from_the_
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     expected = await undisturbed(tmp_path_factory.mktemp("undisturbed"))
-    async with orchestrator(tmp_path, world=World(steps_per_s=150.0)) as client:
+    async with orchestrator(tmp_path, simulated=SimulatedTraining(steps_per_s=150.0)) as client:
         run_id = (await client.create(without_forgetting())).id
         run = await client.until(run_id, lambda run: run.status.stages[0].latest.step >= 30)
         bad = run.status.stages[0].latest
         client.platform.launcher.workers[f"retain-{run_id}-1"].killed.set()
-        client.platform.world.unreadable.add(bad.uri)
+        client.platform.simulated.unreadable.add(bad.uri)
         ended = await client.end(run_id)
         assert ended.status.state == res.RUN_STATE_SUCCEEDED
         assert ended.status.submission == 2, "only the killed group was replaced"
@@ -46,7 +46,7 @@ async def test_a_worker_that_cannot_read_the_newest_checkpoint_goes_on_from_the_
         assert said[0].target.step == bad.step - 10
         assert f"goes on from step {bad.step - 10}" in said[0].message
         assert sum(stage.retries for stage in ended.status.stages) == 0
-        assert client.platform.world.losses_of(ended.status.stages[2].accepted.weights_digest) == expected
+        assert client.platform.simulated.losses_of(ended.status.stages[2].accepted.weights_digest) == expected
 
 
 async def test_the_evaluator_finds_a_checkpoint_damaged_and_it_is_made_again(
@@ -54,11 +54,11 @@ async def test_the_evaluator_finds_a_checkpoint_damaged_and_it_is_made_again(
 ) -> None:
     expected = await undisturbed(tmp_path_factory.mktemp("undisturbed"))
     async with orchestrator(tmp_path) as client:
-        world, real = client.platform.world, client.platform.evaluator.create
+        simulated, real = client.platform.simulated, client.platform.evaluator.create
 
         async def once(run_id: str, question: Any) -> Any:
             if question.checkpoint.step == 40 and question.attempt == 1 and question.stage_index == 0:
-                world.unreadable.add(question.checkpoint.uri)
+                simulated.unreadable.add(question.checkpoint.uri)
             return await real(run_id, question)
 
         client.platform.evaluator.create = once  # type: ignore[method-assign]
@@ -68,11 +68,11 @@ async def test_the_evaluator_finds_a_checkpoint_damaged_and_it_is_made_again(
         assert [c.ref.step for c in await rows(client, run_id, res.CHECKPOINT_STATE_DAMAGED)] == [40]
         assert ended.status.stages[0].attempt == 2
         assert ended.status.submission == 1
-        assert world.losses_of(ended.status.stages[2].accepted.weights_digest) == expected
+        assert simulated.losses_of(ended.status.stages[2].accepted.weights_digest) == expected
 
 
 async def test_a_person_sets_a_checkpoint_aside(tmp_path: Path) -> None:
-    async with orchestrator(tmp_path, world=World(steps_per_s=100.0)) as client:
+    async with orchestrator(tmp_path, simulated=SimulatedTraining(steps_per_s=100.0)) as client:
         run_id = (await client.create(without_forgetting())).id
         await client.until(run_id, lambda run: run.status.stages[0].latest.step >= 30)
         await client.runs.CancelPipelineRun(pb.CancelPipelineRunRequest(run_id=run_id))
@@ -99,7 +99,7 @@ async def test_a_person_sets_a_checkpoint_aside(tmp_path: Path) -> None:
 
 
 async def test_a_machine_that_drains_costs_neither_work_nor_a_restart(tmp_path: Path) -> None:
-    async with orchestrator(tmp_path, world=World(steps_per_s=60.0)) as client:
+    async with orchestrator(tmp_path, simulated=SimulatedTraining(steps_per_s=60.0)) as client:
         run_id = (await client.create(without_forgetting())).id
         for group in (1, 2, 3):
             await client.until(
@@ -110,7 +110,7 @@ async def test_a_machine_that_drains_costs_neither_work_nor_a_restart(tmp_path: 
         run = await client.until(run_id, lambda run: run.status.submission == 4)
         assert run.status.reason == "WORKERS_INTERRUPTED"
         assert "the machine drains" in run.status.message
-        client.platform.world.steps_per_s = 400.0
+        client.platform.simulated.steps_per_s = 400.0
         ended = await client.end(run_id)
         assert ended.status.state == res.RUN_STATE_SUCCEEDED
         assert ended.status.submission == 4

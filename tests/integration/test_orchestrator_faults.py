@@ -15,9 +15,9 @@ from services.common.identity.tokens import new_token
 from services.orchestrator.application.reconciler import Timing
 from tests.fakes.evaluator import FakeEvaluator
 from tests.fakes.platform import Platform, demo_spec
-from tests.fakes.world import World
+from tests.fakes.simulated_training import SimulatedTraining
 from tests.identity import aio_channel, bearer
-from tests.integration.orchestrator_world import Client, orchestrator, without_forgetting
+from tests.integration.orchestrator_harness import Client, orchestrator, without_forgetting
 
 
 async def test_jobs_and_evaluations_whose_reply_was_lost_are_done_once(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ async def test_every_worker_call_may_come_twice(tmp_path: Path, monkeypatch: pyt
 
 async def test_an_orchestrator_that_is_killed_picks_its_runs_up_without_a_second_job(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'retain.db'}"
-    first = Platform(database, world=World(steps_per_s=120.0))
+    first = Platform(database, simulated=SimulatedTraining(steps_per_s=120.0))
     port = await first.start()
     async with aio_channel(f"127.0.0.1:{port}") as channel:
         client = Client(first, channel)
@@ -89,7 +89,7 @@ async def test_an_orchestrator_that_is_killed_picks_its_runs_up_without_a_second
     await first.stop(workers=False)
     await asyncio.sleep(0.5)
     second = Platform(
-        database, world=first.world, store=first.store, evaluator=first.evaluator, launcher=first.launcher,
+        database, simulated=first.simulated, store=first.store, evaluator=first.evaluator, launcher=first.launcher,
         bind=f"127.0.0.1:{port}",
     )  # fmt: skip
     await second.start()
@@ -111,7 +111,7 @@ def _metrics(platform: Platform) -> str:
 
 
 async def test_a_killed_group_is_replaced_and_goes_on_at_its_last_checkpoint(tmp_path: Path) -> None:
-    async with orchestrator(tmp_path, world=World(steps_per_s=150.0)) as client:
+    async with orchestrator(tmp_path, simulated=SimulatedTraining(steps_per_s=150.0)) as client:
         run_id = (await client.create(without_forgetting())).id
         await client.until(run_id, lambda run: run.status.stages[0].latest.step >= 30)
         client.platform.launcher.workers[f"retain-{run_id}-1"].killed.set()
@@ -126,7 +126,7 @@ async def test_a_killed_group_is_replaced_and_goes_on_at_its_last_checkpoint(tmp
 
 async def test_a_group_that_hangs_is_fenced_off_and_can_do_nothing_when_it_wakes_up(tmp_path: Path) -> None:
     timing = Timing(pass_every_s=0.1, job_poll_s=0.1, stall_timeout_s=1.0, start_timeout_s=30.0, max_restarts=3)
-    async with orchestrator(tmp_path, world=World(steps_per_s=150.0), timing=timing) as client:
+    async with orchestrator(tmp_path, simulated=SimulatedTraining(steps_per_s=150.0), timing=timing) as client:
         launcher = client.platform.launcher
         launcher.stop = lambda job: None  # type: ignore[method-assign]  # it cannot be stopped either
         run_id = (await client.create(without_forgetting())).id
@@ -198,10 +198,10 @@ async def test_a_model_that_cannot_be_measured_is_never_accepted(tmp_path: Path)
         if evaluation.request.stage == "midtrain/code":
             evaluation.results[0].loss_nats = float("nan")
 
-    world = World()
-    evaluator = FakeEvaluator(world)
+    simulated = SimulatedTraining()
+    evaluator = FakeEvaluator(simulated)
     evaluator.change = nan
-    async with orchestrator(tmp_path, world=world, evaluator=evaluator) as client:
+    async with orchestrator(tmp_path, simulated=simulated, evaluator=evaluator) as client:
         run_id = (await client.create(demo_spec("nan"))).id
         held = await client.until(run_id, lambda run: run.status.state == res.RUN_STATE_SUSPENDED)
         assert held.status.stages[1].state == res.STAGE_STATE_SUSPENDED
@@ -209,7 +209,7 @@ async def test_a_model_that_cannot_be_measured_is_never_accepted(tmp_path: Path)
 
 
 async def test_the_fence_refuses_old_callers_over_the_wire(tmp_path: Path) -> None:
-    async with orchestrator(tmp_path, world=World(steps_per_s=50.0)) as client:
+    async with orchestrator(tmp_path, simulated=SimulatedTraining(steps_per_s=50.0)) as client:
         run_id = (await client.create(without_forgetting())).id
         await client.until(run_id, lambda run: run.status.stages[0].step > 0)
         stub = sc_grpc.StageControlServiceStub(client.channel)

@@ -9,9 +9,9 @@ from tests.fakes.evaluator import FakeEvaluator
 from tests.fakes.launcher import FakeLauncher
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.platform import Platform, demo_spec
-from tests.fakes.world import World
+from tests.fakes.simulated_training import SimulatedTraining
 from tests.identity import aio_channel
-from tests.integration.orchestrator_world import Client, orchestrator
+from tests.integration.orchestrator_harness import Client, orchestrator
 
 POINTS = [0.2, 0.4, 0.7]
 
@@ -27,7 +27,7 @@ def forgetful_spec() -> spec_pb2.PipelineSpec:
 async def test_the_accepted_checkpoint_is_a_point_within_the_budget_with_every_point_as_evidence(
     tmp_path: Path,
 ) -> None:
-    async with orchestrator(tmp_path, world=World(strength=0.03)) as client:
+    async with orchestrator(tmp_path, simulated=SimulatedTraining(strength=0.03)) as client:
         run_id = (await client.create(forgetful_spec())).id
         client.platform.evaluator.lose_reply_of_next_point()
         ended = await client.end(run_id)
@@ -66,10 +66,14 @@ async def _the_code_stage_ended_on_its_line(client: Client, run_id: str, ended: 
 
 
 async def test_an_orchestrator_that_dies_between_choice_and_checkpoint_goes_on_there(tmp_path: Path) -> None:
-    database, store, world = f"sqlite:///{tmp_path / 'retain.db'}", FakeObjectStore(), World(strength=0.03)
-    evaluator, port = FakeEvaluator(world), 0
-    launcher = FakeLauncher(lambda: f"127.0.0.1:{port}", world, store)
-    first = Platform(database, world=world, store=store, launcher=launcher, evaluator=evaluator)
+    database, store, simulated = (
+        f"sqlite:///{tmp_path / 'retain.db'}",
+        FakeObjectStore(),
+        SimulatedTraining(strength=0.03),
+    )
+    evaluator, port = FakeEvaluator(simulated), 0
+    launcher = FakeLauncher(lambda: f"127.0.0.1:{port}", simulated, store)
+    first = Platform(database, simulated=simulated, store=store, launcher=launcher, evaluator=evaluator)
     port = await first.start()
     evaluator.refuse_points = True
     async with aio_channel(f"127.0.0.1:{port}") as channel:
@@ -84,7 +88,7 @@ async def test_an_orchestrator_that_dies_between_choice_and_checkpoint_goes_on_t
     await first.stop(workers=False)
     evaluator.refuse_points = False
     second = Platform(
-        database, world=world, store=store, launcher=launcher, evaluator=evaluator, bind=f"127.0.0.1:{port}"
+        database, simulated=simulated, store=store, launcher=launcher, evaluator=evaluator, bind=f"127.0.0.1:{port}"
     )
     await second.start()
     async with aio_channel(f"127.0.0.1:{port}") as channel:

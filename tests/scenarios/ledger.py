@@ -1,5 +1,5 @@
-"""What a world around the core would hold: the store's checkpoints, jobs, names that were given away. It carries out
-what the core orders and checks what must hold whatever happens."""
+"""What lies around the core in a simulation: the store's checkpoints, jobs, names that were given away. It carries
+out what the core orders and checks what must hold whatever happens."""
 
 from dataclasses import dataclass, field
 
@@ -24,7 +24,7 @@ from services.orchestrator.domain.run.state import CheckpointStatus, PipelineRun
 
 @dataclass(kw_only=True)
 class Ledger:
-    """The world of one run. `answered` are names of evaluations and orders whose failure was told; `waits_s` the
+    """What lies around one run. `answered` are names of evaluations and orders whose failure was told; `waits_s` the
     longest pause that a command asked for."""
 
     files: set[str] = field(default_factory=set)

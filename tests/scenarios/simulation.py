@@ -1,5 +1,5 @@
-"""A world in which the core is driven by workers that train, an evaluator that answers, a launcher and a store: all of
-them deterministic, all of them able to lose replies, break and die.
+"""A simulation in which the core is driven by workers that train, an evaluator that answers, a launcher and a store:
+all of them deterministic, all of them able to lose replies, break and die.
 
 Weights are a chain of hashes: each step hashes the weights before it with the mix that it was told. So two ways of
 getting to a checkpoint gave the same bits exactly if their digests are equal. Scores are a function of the weights.
@@ -60,7 +60,7 @@ class Worker:
 
 
 @dataclass
-class World:
+class Simulation:
     """Everything around one run. `worst`: the highest score that weights may give."""
 
     header: str
@@ -145,7 +145,7 @@ class World:
         reason, ratio = self.answers.setdefault(question.evaluation_id, fresh)
         if reason:
             return e.EvaluationFailed(
-                **place, **line, reason=reason, message="told by the world", now_s=self.now_s,
+                **place, **line, reason=reason, message="told by the simulation", now_s=self.now_s,
                 evaluation_id=question.evaluation_id, damaged=unreadable if reason == "CHECKPOINT_DAMAGED" else None,
             )  # fmt: skip
         assert ratio is not None

@@ -6,10 +6,10 @@
     checkpoint 10             => evaluate 10
     score 10 general=0.10     => ADJUST general=0.2 lr=1
 
-A section plays on a run whose first attempt has begun; `start: new` is a run that waits, `continues: TITLE` goes on
-where another section ended. Rows are events and what the core makes of them (tests/scenarios/play.py). What a changed
-core does is shown by playing them with RETAIN_REWRITE_SCENARIOS=1: the right sides are written anew, and the difference
-is for a person to read.
+A section works on a run whose first attempt has begun; `start: new` is a run that waits, `continues: TITLE` resumes
+where another section ended. Rows are events and what the core makes of them (tests/scenarios/scenario_runner.py). What
+a changed core does is shown by running them with RETAIN_REWRITE_SCENARIOS=1: the right sides are written anew, and the
+difference is for a person to read.
 """
 
 import os
@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.scenarios.builders import run
-from tests.scenarios.play import Player, training
+from tests.scenarios.scenario_runner import ScenarioRunner, training
 
 TABLES = Path(__file__).parent / "tables"
 REWRITE = "RETAIN_REWRITE_SCENARIOS"
@@ -62,23 +62,23 @@ def sections(table: str) -> dict[str, Section]:
     return found
 
 
-def scenario(table: str, title: str) -> Player:
-    """Play a scenario and compare every row; returns the player as it stands at the end."""
+def scenario(table: str, title: str) -> ScenarioRunner:
+    """Run a scenario and compare every row; returns the runner as it stands at the end."""
     section = sections(table)[title]
     if section.continues:
-        player = scenario(table, section.continues)
+        runner = scenario(table, section.continues)
     elif section.new:
-        player = Player(state=run(section.settings))
+        runner = ScenarioRunner(state=run(section.settings))
     else:
-        player = training(section.settings)
-    came = [(number, event, player.play(event)) for number, event, _ in section.rows]
+        runner = training(section.settings)
+    came = [(number, event, runner.apply(event)) for number, event, _ in section.rows]
     if os.environ.get(REWRITE):
         _rewrite(table, came)
-        return player
+        return runner
     for (number, event, expected), (_, _, outcome) in zip(section.rows, came, strict=True):
         where = f"{table}.txt, line {number + 1}: {event}"
         assert outcome == expected, f"{where}\n  expected {expected}\n  came     {outcome}"
-    return player
+    return runner
 
 
 def _rewrite(table: str, came: list[tuple[int, str, str]]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from retain.values import ForgettingSpec, Passes
 from services.orchestrator.domain.policy.anticipation import estimate
 from services.orchestrator.domain.spec.bounds import anticipation_of
-from tests.scenarios.play import Player, training
+from tests.scenarios.scenario_runner import ScenarioRunner, training
 from tests.scenarios.tables import scenario
 
 ANTICIPATE = "controller=ANTICIPATE"
@@ -24,14 +24,14 @@ def test_the_reference_runs_from_its_first_point_to_its_end() -> None:
 
 
 def test_nothing_is_estimated_before_settling() -> None:
-    player = scenario("anticipate", "nothing is estimated before settling")
-    assert estimate(player.state.stages[0].gate.constants, "general") is None
+    runner = scenario("anticipate", "nothing is estimated before settling")
+    assert estimate(runner.state.stages[0].gate.constants, "general") is None
 
 
 def test_the_estimate_is_the_laws_constant() -> None:
-    player = scenario("anticipate", "the estimate is the laws constant")
+    runner = scenario("anticipate", "the estimate is the laws constant")
     by_hand = math.log(1.09) * end_over_present(0.2) * (0.05 + 0.05)
-    assert estimate(player.state.stages[0].gate.constants, "general") == pytest.approx(by_hand, rel=1e-12)
+    assert estimate(runner.state.stages[0].gate.constants, "general") == pytest.approx(by_hand, rel=1e-12)
 
 
 def felt_share(shares: list[float]) -> float:
@@ -48,16 +48,16 @@ def felt_share(shares: list[float]) -> float:
 def test_a_stage_that_obeys_the_law_is_steered_once_and_ends_within_its_budget() -> None:
     """c = .0348 from a share of 5 %: .0348 / (.9 x .0953) - .05 = .3557, so 36 %, at the first settled boundary. From
     there on a score that is still on its way down does not raise the estimate, and the share stays."""
-    player = training(f"{ANTICIPATE} share=0.05 stop=0.9")
+    runner = training(f"{ANTICIPATE} share=0.05 stop=0.9")
     shares, said = [], []
     for tenth in range(1, 11):
-        shares.append(player.state.stages[0].branch.mix.shares["general"])
+        shares.append(runner.state.stages[0].branch.mix.shares["general"])
         nats = 0.0348 / (felt_share(shares) + 0.05) / end_over_present(tenth / 10)
-        player.play(f"checkpoint {10 * tenth}")
-        said.append(player.play(f"score {10 * tenth} general={math.expm1(nats)!r} report={math.expm1(nats)!r}"))
+        runner.apply(f"checkpoint {10 * tenth}")
+        said.append(runner.apply(f"score {10 * tenth} general={math.expm1(nats)!r} report={math.expm1(nats)!r}"))
     assert shares == [0.05, 0.05] + [0.36] * 8
     assert [line.split(";")[0].split()[0] for line in said] == ["CONTINUE", "ADJUST", *["CONTINUE"] * 7, "ACCEPT"]
-    assert estimate(player.state.stages[0].gate.constants, "general") == pytest.approx(0.0348, rel=1e-3)
+    assert estimate(runner.state.stages[0].gate.constants, "general") == pytest.approx(0.0348, rel=1e-3)
     assert 0.05 < math.expm1(nats) < 0.10
 
 
@@ -65,71 +65,71 @@ def test_late_in_a_stage_more_is_asked_for_since_little_rate_is_left_to_work_wit
     """At 70 % (1 - .7)^2 / 1.9 = .0474 of the area is left: 61 % of a change is still felt. 11 % there are .1044 nats,
     x .7810 = .0815 at the end; share .10 makes c = .01223. A budget of 8 % (.0770 x .9 = .0693 nats) needs .1265 at the
     end: .10 + .0265 / .61 = .1434, so 15 %."""
-    player = training(f"{ANTICIPATE} share=0.10 budget=0.08 settle=0.65")
+    runner = training(f"{ANTICIPATE} share=0.10 budget=0.08 settle=0.65")
     for tenth in range(1, 7):
-        player.play(f"checkpoint {10 * tenth}")
-        player.play(f"score {10 * tenth} general=0.11")
-    player.play("checkpoint 70")
-    assert player.play("score 70 general=0.11") == "ADJUST general=0.15 lr=1"
+        runner.apply(f"checkpoint {10 * tenth}")
+        runner.apply(f"score {10 * tenth} general=0.11")
+    runner.apply("checkpoint 70")
+    assert runner.apply("score 70 general=0.11") == "ADJUST general=0.15 lr=1"
 
 
 def test_what_was_learnt_of_c_outlives_a_rollback() -> None:
-    player = training(f"{ANTICIPATE} share=0.10")
+    runner = training(f"{ANTICIPATE} share=0.10")
     for line in ("checkpoint 10", "score 10 general=0.3", "checkpoint 20", "score 20 general=0.3", "ask 1 b"):
-        player.play(line)
-    assert estimate(player.state.stages[0].gate.constants, "general") == pytest.approx(
+        runner.apply(line)
+    assert estimate(runner.state.stages[0].gate.constants, "general") == pytest.approx(
         math.log(1.3) * 0.5727 * 0.15, rel=1e-3
     )
-    player.play("checkpoint 10")
-    assert player.play("score 10 general=0.2") == "CONTINUE", "nothing acts before settling, whatever is known"
+    runner.apply("checkpoint 10")
+    assert runner.apply("score 10 general=0.2") == "CONTINUE", "nothing acts before settling, whatever is known"
 
 
 def test_the_net_under_the_law_does_not_act_on_a_score_that_falls_by_itself() -> None:
     """19 % at a fifth end at .1740 x .5727 = .0996 nats by the law, 10.5 %, with half of all tokens replayed. On
     its way down it is left alone; on its way up only a lower rate can help."""
     for before, expected in ((0.20, "CONTINUE"), (0.18, "ADJUST general=0.5 lr=0.5")):
-        player = training(f"{ANTICIPATE} share=0.5")
+        runner = training(f"{ANTICIPATE} share=0.5")
         for line in ("checkpoint 10", f"score 10 general={before}", "checkpoint 20"):
-            player.play(line)
-        assert player.play("score 20 general=0.19") == expected
+            runner.apply(line)
+        assert runner.apply("score 20 general=0.19") == expected
 
 
 @pytest.mark.parametrize(("passes", "said"), [(3.9, "ADJUST general=0.02 lr=1"), (4.0, "CONTINUE"), (16.0, "CONTINUE")])
 def test_a_share_is_not_given_back_where_the_target_is_scarce(passes: float, said: str) -> None:
     """The document in the middle counts: a few that come more often make no target scarce."""
-    player = scarce(passes, "share=0.3")
+    runner = scarce(passes, "share=0.3")
     for line in ("checkpoint 10", "score 10 general=0.0", "checkpoint 20"):
-        player.play(line)
-    assert player.play("score 20 general=0.0") == said
+        runner.apply(line)
+    assert runner.apply("score 20 general=0.0") == said
 
 
 def test_a_share_rises_where_the_target_is_scarce_as_elsewhere() -> None:
-    player = scarce(16.0, "budget=0.04 share=0.03")
+    runner = scarce(16.0, "budget=0.04 share=0.03")
     for line in ("checkpoint 10", "score 10 general=0.0", "checkpoint 20"):
-        player.play(line)
-    assert player.play("score 20 general=0.09") == "ADJUST general=0.07 lr=1"
+        runner.apply(line)
+    assert runner.apply("score 20 general=0.09") == "ADJUST general=0.07 lr=1"
 
 
-def scarce(passes: float, header: str) -> Player:
+def scarce(passes: float, header: str) -> ScenarioRunner:
     """A stage whose documents of the target come so often, some of them once and some twice as often."""
-    player = training(f"{ANTICIPATE} {header}")
-    stage = player.state.stages[0]
+    runner = training(f"{ANTICIPATE} {header}")
+    stage = runner.state.stages[0]
     often = Passes(least=1.0, median=passes, most=2 * passes)
-    player.state = player.state.with_stage(replace(stage, plan=replace(stage.plan, passes=often)))
-    return player
+    runner.state = runner.state.with_stage(replace(stage, plan=replace(stage.plan, passes=often)))
+    return runner
 
 
 def test_a_share_is_not_given_back_late() -> None:
     """At 50 % .1316 of the area is left, 93 % of a change would be felt: too late to find out that it was a mistake."""
-    player = training(f"{ANTICIPATE} share=0.3 settle=0.45")
+    runner = training(f"{ANTICIPATE} share=0.3 settle=0.45")
     for at in (10, 20, 30, 40, 50):
-        player.play(f"checkpoint {at}")
-        said = player.play(f"score {at} general=0.0")
+        runner.apply(f"checkpoint {at}")
+        said = runner.apply(f"score {at} general=0.0")
     assert said == "CONTINUE"
 
 
 def test_a_score_beyond_all_bounds_is_projected_without_breaking_the_core() -> None:
-    player = training(f"{ANTICIPATE} share=0.5 stop=1e308")
+    runner = training(f"{ANTICIPATE} share=0.5 stop=1e308")
     for line in ("checkpoint 10", "score 10 general=1e290", "checkpoint 20", "score 20 general=1e300", "checkpoint 30"):
-        player.play(line)
-    assert player.play("score 30 general=1e300").startswith("ADJUST")
+        runner.apply(line)
+    assert runner.apply("score 30 general=1e300").startswith("ADJUST")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.scenarios.play import training
+from tests.scenarios.scenario_runner import training
 
 LONG = """
     checkpoint 10
@@ -28,10 +28,10 @@ def test_every_event_may_come_twice(header: str) -> None:
     """As after a reply that was lost: the second copy changes nothing, and the end is the same."""
     once, twice = training(header), training(header)
     for line in filter(None, map(str.strip, LONG.splitlines())):
-        once.play(line)
-        twice.play(line)
+        once.apply(line)
+        twice.apply(line)
         after = twice.state
         twice.now_s -= 1.0
-        again = twice.play(line)
+        again = twice.apply(line)
         assert twice.state == after, f"{line} came twice and changed something: {again}"
     assert once.state == twice.state

@@ -7,26 +7,26 @@ import pytest
 
 from retain.values import LinePoint
 from services.orchestrator.domain.policy.interpolation import choose
-from tests.scenarios.play import Player, training
+from tests.scenarios.scenario_runner import ScenarioRunner, training
 from tests.scenarios.tables import scenario
 
 POINTS = "points=0.3,0.6"
 POINT_URI = "s3://retain/runs/r1/midtrain/code/attempt-1/step-000000100-point-0.6"
 
 
-def at_the_end(header: str = POINTS) -> Player:
+def at_the_end(header: str = POINTS) -> ScenarioRunner:
     """A stage whose last checkpoint has been registered."""
-    player = training(header)
+    runner = training(header)
     for at in range(10, 100, 10):
-        player.play(f"checkpoint {at}")
-        player.play(f"score {at} general=0.04 target=2.5")
-    player.play("checkpoint 100")
-    return player
+        runner.apply(f"checkpoint {at}")
+        runner.apply(f"score {at} general=0.04 target=2.5")
+    runner.apply("checkpoint 100")
+    return runner
 
 
 def test_the_best_target_within_the_budget_is_written_and_accepted() -> None:
-    player = scenario("interpolation", "the best target within the budget is written and accepted")
-    stage = player.state.stages[0]
+    runner = scenario("interpolation", "the best target within the budget is written and accepted")
+    stage = runner.state.stages[0]
     assert stage.accepted is not None
     assert (stage.accepted.uri, stage.accepted.step) == (POINT_URI, 100)
     assert [s.ratio for s in stage.last.report_scores] == [0.07], "what people quote is the accepted checkpoint's"
@@ -39,21 +39,21 @@ def test_a_written_point_over_its_budget_on_the_report_set_is_not_accepted() -> 
     """The report set says yes or no to the one that was chosen; it chooses nothing. The point is no place to go back
     to, and a person who accepts after the last retry accepts the point, which is what was measured last."""
     scenario("interpolation", "a written point over its budget on the report set is not accepted")
-    player = scenario("interpolation", "a written point over its budget on the report set is not accepted, 2")
-    assert player.state.stages[0].accepted is not None
-    assert player.state.stages[0].accepted.uri == POINT_URI
+    runner = scenario("interpolation", "a written point over its budget on the report set is not accepted, 2")
+    assert runner.state.stages[0].accepted is not None
+    assert runner.state.stages[0].accepted.uri == POINT_URI
 
 
 def test_what_cannot_be_written_is_tried_again_and_then_ends_the_run() -> None:
-    player = scenario("interpolation", "what cannot be written is tried again and then ends the run")
-    assert player.state.stages[0].accepted is not None
+    runner = scenario("interpolation", "what cannot be written is tried again and then ends the run")
+    assert runner.state.stages[0].accepted is not None
 
 
 @pytest.mark.parametrize("header", [POINTS, f"{POINTS} mitigate=0"])
 def test_a_broken_result_has_no_line_and_neither_has_a_run_that_only_measures(header: str) -> None:
     broken = "target=nan" if "mitigate" not in header else "target=2.0"
     expected = "ROLL_BACK to 90 general=0.1 lr=0.5; prune 100" if "mitigate" not in header else "ACCEPT"
-    came = at_the_end(header).play(f"score 100 general=0.05 report=0.05 {broken}")
+    came = at_the_end(header).apply(f"score 100 general=0.05 report=0.05 {broken}")
     assert came.startswith(expected)
 
 

@@ -22,7 +22,7 @@ from retain.values import ApproveAction
 from services.common.errors import RetainError
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run.state import RunState, StageRun
-from tests.scenarios.simulation import World
+from tests.scenarios.simulation import Simulation
 
 QUICK = 25
 EXAMPLES = int(os.environ.get("RETAIN_MACHINE_EXAMPLES", str(QUICK)))
@@ -32,15 +32,15 @@ HEADERS = [SMALL, f"{SMALL} lag=1", f"{SMALL} points=0.5", f"{SMALL} controller=
 
 
 class Machine(RuleBasedStateMachine):
-    """One run in a world that does its worst."""
+    """One run in a simulation that does its worst."""
 
     @initialize(header=st.sampled_from(HEADERS), worst=st.sampled_from([0.05, 0.25, 0.6]))
     def begin(self, header: str, worst: float) -> None:
-        self.world = World(header, worst)
+        self.simulation = Simulation(header, worst)
 
     @rule()
     def admit(self) -> None:
-        self.world.admit()
+        self.simulation.admit()
 
     @rule(
         which=st.integers(0, 20),
@@ -49,133 +49,137 @@ class Machine(RuleBasedStateMachine):
         wild=st.sampled_from([None] * 6 + [0.3, -3.3, -0.9, float("nan")]),
     )
     def carry_out(self, which: int, lost: bool, told: str | None, wild: float | None) -> None:
-        effects = self.world.outstanding()
+        effects = self.simulation.outstanding()
         if effects:
             answer = (told, None) if told else None if wild is None else ("", wild)
-            self.world.carry_out(effects[which % len(effects)], lost=lost, told=answer)
+            self.simulation.carry_out(effects[which % len(effects)], lost=lost, told=answer)
 
     @rule(which=st.integers(0, 3), lost=st.sampled_from([False, False, False, True]))
     def work(self, which: int, lost: bool) -> None:
-        workers = list(self.world.workers.values())
+        workers = list(self.simulation.workers.values())
         if workers:
-            self.world.advance(workers[which % len(workers)], lost=lost)
+            self.simulation.advance(workers[which % len(workers)], lost=lost)
 
     @rule(rounds=st.integers(1, 4))
     def calm(self, rounds: int) -> None:
         """Some rounds in which all goes well, so that runs get far enough to be disturbed."""
         for _ in range(rounds):
-            self.world.admit()
-            for effect in self.world.outstanding():
-                if effect in self.world.outstanding():
-                    self.world.carry_out(effect)
-            for worker in list(self.world.workers.values()):
-                self.world.advance(worker)
+            self.simulation.admit()
+            for effect in self.simulation.outstanding():
+                if effect in self.simulation.outstanding():
+                    self.simulation.carry_out(effect)
+            for worker in list(self.simulation.workers.values()):
+                self.simulation.advance(worker)
 
     @rule(which=st.integers(0, 3), steps=st.integers(1, 3))
     def told_to_leave(self, which: int, steps: int) -> None:
-        workers = list(self.world.workers.values())
+        workers = list(self.simulation.workers.values())
         if workers:
-            self.world.leave(workers[which % len(workers)], steps)
+            self.simulation.leave(workers[which % len(workers)], steps)
 
     @rule(which=st.integers(0, 3))
     def dies(self, which: int) -> None:
-        workers = list(self.world.workers)
+        workers = list(self.simulation.workers)
         if workers:
-            self.world.workers.pop(workers[which % len(workers)])
+            self.simulation.workers.pop(workers[which % len(workers)])
 
     @rule()
     def noticed(self) -> None:
-        self.world.gone()
+        self.simulation.gone()
 
     @rule()
     def hangs(self) -> None:
-        world = self.world
-        world.apply(
-            e.WorkersHung(submission=world.state.submission, message="still", max_restarts=3, now_s=world.now_s)
+        simulation = self.simulation
+        simulation.apply(
+            e.WorkersHung(
+                submission=simulation.state.submission, message="still", max_restarts=3, now_s=simulation.now_s
+            )
         )
 
     @rule(which=st.integers(0, 30))
     def breaks(self, which: int) -> None:
         """The files of a checkpoint go bad."""
-        files = sorted(self.world.contents)
-        self.world.broken.add(files[which % len(files)])
+        files = sorted(self.simulation.contents)
+        self.simulation.broken.add(files[which % len(files)])
 
     @rule()
     def orchestrator_restarts(self) -> None:
-        if all(score == score for stage in self.world.state.stages for score in _figures(stage)):
-            self.world.restart()
+        if all(score == score for stage in self.simulation.state.stages for score in _figures(stage)):
+            self.simulation.restart()
 
     @rule()
     def restored(self) -> None:
-        self.world.broken.clear()
+        self.simulation.broken.clear()
 
     @rule(which=st.integers(0, 30), verb=st.sampled_from(["void", "cancel", "retry", "accept", "continue"]))
     def person(self, which: int, verb: str) -> None:
-        world, now_s = self.world, self.world.now_s
-        known = [c.ref for stage in world.state.stages for c in stage.branch.checkpoints]
+        simulation, now_s = self.simulation, self.simulation.now_s
+        known = [c.ref for stage in simulation.state.stages for c in stage.branch.checkpoints]
         match verb:
             case "void" if known:
                 event: e.Event = e.CheckpointVoided(checkpoint=known[which % len(known)], now_s=now_s)
             case "cancel":
                 event = e.Cancelled(now_s=now_s)
             case "retry":
-                event = e.Retried(queue_number=world.queue.next_number(), now_s=now_s)
+                event = e.Retried(queue_number=simulation.queue.next_number(), now_s=now_s)
             case "accept" | "continue":
                 action = ApproveAction(verb.upper())
-                event = e.Approved(action=action, queue_number=world.queue.next_number(), now_s=now_s)
+                event = e.Approved(action=action, queue_number=simulation.queue.next_number(), now_s=now_s)
             case _:
                 return
         self._may_be_refused(event)
 
-    @precondition(lambda self: self.world.heard)
+    @precondition(lambda self: self.simulation.heard)
     @rule(which=st.integers(0, 200))
     def again(self, which: int) -> None:
         """An old event comes once more, as after a restart of whoever sent it."""
-        old = self.world.heard[which % len(self.world.heard)]
+        old = self.simulation.heard[which % len(self.simulation.heard)]
         if not isinstance(old, e.Retried | e.Approved | e.Cancelled | e.CheckpointVoided):
             self._may_be_refused(old)
 
     def _may_be_refused(self, event: e.Event) -> None:
-        before = self.world.state
+        before = self.simulation.state
         try:
-            self.world.apply(event)
+            self.simulation.apply(event)
         except RetainError:
-            assert self.world.state is before, "what is refused changes nothing"
+            assert self.simulation.state is before, "what is refused changes nothing"
 
     @invariant()
     def holds_what_it_owns(self) -> None:
-        if hasattr(self, "world"):
-            world = self.world
-            busy = world.state.status is RunState.RUNNING or bool(world.state.jobs)
-            assert bool(world.queue._holds) == busy, "slots are held exactly while workers may live"
+        if hasattr(self, "simulation"):
+            simulation = self.simulation
+            busy = simulation.state.status is RunState.RUNNING or bool(simulation.state.jobs)
+            assert bool(simulation.queue._holds) == busy, "slots are held exactly while workers may live"
 
     def teardown(self) -> None:
         """Whatever happened: once it is calm the run comes to an end that owns nothing, or waits for a person."""
-        if not hasattr(self, "world"):
+        if not hasattr(self, "simulation"):
             return
-        world = self.world
-        world.broken.clear()
+        simulation = self.simulation
+        simulation.broken.clear()
         for _ in range(40):
-            world.settle()
-            if world.state.status is RunState.SUCCEEDED:
+            simulation.settle()
+            if simulation.state.status is RunState.SUCCEEDED:
                 break
-            if world.state.status is RunState.SUSPENDED:
+            if simulation.state.status is RunState.SUSPENDED:
                 # Scores are made up here; who suspends again and again at the same checkpoint is let go on.
-                world.worst = 0.04
-                world.answers.clear()
+                simulation.worst = 0.04
+                simulation.answers.clear()
                 action = ApproveAction.CONTINUE
-                world.apply(e.Approved(action=action, queue_number=world.queue.next_number(), now_s=world.now_s))
+                simulation.apply(
+                    e.Approved(action=action, queue_number=simulation.queue.next_number(), now_s=simulation.now_s)
+                )
             else:
-                assert world.state.status in (RunState.FAILED, RunState.CANCELLED)
-                world.answers.clear()
-                world.apply(e.Retried(queue_number=world.queue.next_number(), now_s=world.now_s))
-        assert world.state.status is RunState.SUCCEEDED, f"{world.state.reason}: {world.state.message}"
-        world.settle()
-        assert not world.outstanding(), "an ended run owns nothing"
-        assert not world.state.jobs
-        assert not world.queue._holds
-        assert not world.state.waiting_for
-        assert all(stage.accepted for stage in world.state.stages)
+                assert simulation.state.status in (RunState.FAILED, RunState.CANCELLED)
+                simulation.answers.clear()
+                simulation.apply(e.Retried(queue_number=simulation.queue.next_number(), now_s=simulation.now_s))
+        assert simulation.state.status is RunState.SUCCEEDED, f"{simulation.state.reason}: {simulation.state.message}"
+        simulation.settle()
+        assert not simulation.outstanding(), "an ended run owns nothing"
+        assert not simulation.state.jobs
+        assert not simulation.queue._holds
+        assert not simulation.state.waiting_for
+        assert all(stage.accepted for stage in simulation.state.stages)
 
 
 def test_whatever_happens_nothing_is_lost() -> None:
@@ -194,7 +198,7 @@ def test_whatever_happens_nothing_is_lost() -> None:
 @pytest.mark.parametrize("seed", range(max(3, EXAMPLES // 8)))
 def test_the_bits_are_those_of_the_run_that_was_never_disturbed(header: str, seed: int) -> None:
     """Damage, draining machines, crashes and hangs in any order: the same decisions of the gate, the same weights."""
-    calm, rough = World(header), World(header)
+    calm, rough = Simulation(header), Simulation(header)
     calm.settle()
     dice = random.Random(seed)
     for _ in range(150):
@@ -235,15 +239,15 @@ def _figures(stage: StageRun) -> list[float]:
     return [*(score.ratio for score in kept), *points]
 
 
-def _accepted(world: World, uri: str) -> bool:
-    return any(stage.accepted is not None and stage.accepted.uri == uri for stage in world.state.stages)
+def _accepted(simulation: Simulation, uri: str) -> bool:
+    return any(stage.accepted is not None and stage.accepted.uri == uri for stage in simulation.state.stages)
 
 
-def _results(world: World) -> list[str]:
-    return [stage.accepted.weights_digest if stage.accepted else "" for stage in world.state.stages]
+def _results(simulation: Simulation) -> list[str]:
+    return [stage.accepted.weights_digest if stage.accepted else "" for stage in simulation.state.stages]
 
 
-def _of_the_gate(world: World) -> list[tuple]:
+def _of_the_gate(simulation: Simulation) -> list[tuple]:
     """What the gate decided. The choice on a line is made again when its result was lost before it was written."""
-    made = [(d.stage, d.boundary, d.verdict, d.shares, d.lr_scale) for d in world.decisions if d.actor == "gate"]
+    made = [(d.stage, d.boundary, d.verdict, d.shares, d.lr_scale) for d in simulation.decisions if d.actor == "gate"]
     return [row for row, before in zip(made, [None, *made], strict=False) if row != before]

@@ -19,8 +19,8 @@ from tests.scenarios.tables import scenario
 
 
 def test_the_decision_shows_the_raw_score_the_projection_and_its_severity() -> None:
-    player = scenario("projection", "the decision shows the raw score the projection and its severity")
-    made = step(player.state, player._event(["score", "30", "general=0.13"]))
+    runner = scenario("projection", "the decision shows the raw score the projection and its severity")
+    made = step(runner.state, runner._event(["score", "30", "general=0.13"]))
     decision = next(r.decision for r in made.records if isinstance(r, RecordDecision))
     by_hand = math.log(1.13) - (math.log(1.16) - math.log(1.13)) * 0.49 / 0.15
     assert decision.projected == pytest.approx(math.expm1(by_hand), rel=1e-9)
@@ -40,5 +40,5 @@ def test_the_area_is_that_of_the_schedule_that_trains(kind: ModelKind, progress:
 def test_a_stage_that_hovers_under_action_goes_back_further_each_time() -> None:
     """9.9 % all along and 10 % at the end: first to the newest good checkpoint, as always; one that was gone back to is
     no target again, the next one lies at most half as far into the stage."""
-    player = scenario("projection", "a stage that hovers under action goes back further each time")
-    assert player.state.stages[0].gate.rollback_steps == (90, 40, 20, 10)
+    runner = scenario("projection", "a stage that hovers under action goes back further each time")
+    assert runner.state.stages[0].gate.rollback_steps == (90, 40, 20, 10)

@@ -23,10 +23,10 @@ from services.orchestrator.domain.due import due
 from services.orchestrator.domain.run.commands import Evaluate
 from services.orchestrator.domain.run.directives import directive_at
 from services.orchestrator.domain.run.state import RunState
-from tests.scenarios.play import Player, training
+from tests.scenarios.scenario_runner import ScenarioRunner, training
 from tests.unit.model.training_helpers import CONFIG, ListPorts, SyntheticStream, make_job
 
-STEPS, EVERY = 100, 10  # as in tests/scenarios/play.py
+STEPS, EVERY = 100, 10  # as in tests/scenarios/scenario_runner.py
 ROWS = 128
 
 
@@ -66,8 +66,8 @@ def loss_nats(model: Llama, direction: int, seed: int) -> float:
 class GatePorts:
     """Stores snapshots, measures them, and asks the core."""
 
-    def __init__(self, player: Player) -> None:
-        self.player = player
+    def __init__(self, runner: ScenarioRunner) -> None:
+        self.runner = runner
         self.kept: dict[int, Snapshot] = {}
 
     def beat(self) -> None:
@@ -83,25 +83,25 @@ class GatePorts:
         self.kept[snapshot.boundary] = snapshot
 
     def directive(self, boundary: int) -> Directive:
-        stage = self.player.state.stages[0]
+        stage = self.runner.state.stages[0]
         if stage.branch.decided_boundary < boundary and stage.attempt.resume_boundary < boundary:
             snapshot = self.kept[boundary]
-            self.player.play(f"checkpoint {boundary * EVERY} loss={snapshot.loss_nats!r}")
-            self.player.play(f"score {boundary * EVERY} {self.figures(snapshot.model)}")
+            self.runner.apply(f"checkpoint {boundary * EVERY} loss={snapshot.loss_nats!r}")
+            self.runner.apply(f"score {boundary * EVERY} {self.figures(snapshot.model)}")
             self.look_at_the_line(snapshot.model)
-        said = directive_at(self.player.state.stages[0], boundary, decision_delay=0)
+        said = directive_at(self.runner.state.stages[0], boundary, decision_delay=0)
         assert said is not None, "what was measured is decided"
         return Directive(verdict=Verdict(said.verdict), shares=dict(said.mix.shares), lr_scale=said.mix.lr_scale)
 
     def look_at_the_line(self, result: Llama) -> None:
         """What the evaluator does when the core asks for points: measure them, write the chosen one, measure it."""
-        for asked in [action for action in due(self.player.state) if isinstance(action, Evaluate)]:
+        for asked in [action for action in due(self.runner.state) if isinstance(action, Evaluate)]:
             between = interpolate(parent(), result, asked.point)
-            self.player.play(f"point {asked.point} {self.figures(between)}")
-        chosen = self.player.state.stages[0].known_interpolation.chosen
+            self.runner.apply(f"point {asked.point} {self.figures(between)}")
+        chosen = self.runner.state.stages[0].known_interpolation.chosen
         if chosen is not None:
-            self.player.play(f"written {chosen}")
-            self.player.play(f"score {STEPS} at={chosen} {self.figures(interpolate(parent(), result, chosen))}")
+            self.runner.apply(f"written {chosen}")
+            self.runner.apply(f"score {STEPS} at={chosen} {self.figures(interpolate(parent(), result, chosen))}")
 
     def figures(self, model: Llama) -> str:
         """Control and report scores of a model, on different rows, and its loss on the target."""
@@ -113,7 +113,7 @@ def play_out(header: str, *, learning_rate: float, stream: type[SyntheticStream]
     """A stage from its start to its end under the gate, attempt after attempt."""
     ports = GatePorts(training(header))
     for number in count():
-        state = ports.player.state
+        state = ports.runner.state
         stage = state.stages[0]
         if state.status is not RunState.RUNNING:
             return ports
@@ -132,8 +132,8 @@ def play_out(header: str, *, learning_rate: float, stream: type[SyntheticStream]
         try:
             train_stage(job, ports)
         except NonFinite:
-            ports.player.play("fail NON_FINITE_LOSS")
-        ports.player.play(f"ask 1 again{number}")
+            ports.runner.apply("fail NON_FINITE_LOSS")
+        ports.runner.apply(f"ask 1 again{number}")
     raise AssertionError("unreachable: retries are finite")
 
 
@@ -154,7 +154,7 @@ def test_a_forced_bad_run_comes_out_under_action_or_suspended(
 ) -> None:
     """A rate far too high and no old text: at first it forgets nearly everything, ten times the perplexity and more."""
     ports = play_out(f"share=0 {header}", learning_rate=learning_rate)
-    state, stage = ports.player.state, ports.player.state.stages[0]
+    state, stage = ports.runner.state, ports.runner.state.stages[0]
     assert state.status in ends
     assert stage.gate.retries >= 1, "it was bad enough to go back"
     assert stage.branch.mix.shares["general"] >= 0.2
@@ -168,11 +168,11 @@ def test_a_forced_bad_run_comes_out_under_action_or_suspended(
 def test_a_point_of_the_line_keeps_the_budget_of_a_stage_that_forgot_and_most_of_its_gain() -> None:
     """Nothing acts before the end, where the result has forgotten far too much; a point of the line has not."""
     ports = play_out("share=0.3 settle=0.95 stop=9 points=0.2,0.3,0.4,0.5,0.6 gain=0.3", learning_rate=0.003)
-    stage = ports.player.state.stages[0]
+    stage = ports.runner.state.stages[0]
     result, accepted = (c for c in stage.branch.checkpoints if c.ref.step == STEPS)
     assert result.forgetting is not None
     assert result.forgetting >= 0.10
-    assert ports.player.state.status is RunState.SUCCEEDED
+    assert ports.runner.state.status is RunState.SUCCEEDED
     assert accepted.point in (0.2, 0.3, 0.4, 0.5, 0.6)
     assert all(score.ratio < 0.10 for score in (*stage.last.scores, *stage.last.report_scores))
     assert accepted.target_loss_nats is not None
@@ -181,8 +181,8 @@ def test_a_point_of_the_line_keeps_the_budget_of_a_stage_that_forgot_and_most_of
 
 def test_text_of_the_same_kind_raises_no_alarm() -> None:
     ports = play_out("share=0", learning_rate=0.01, stream=DownStream)
-    assert ports.player.state.status is RunState.SUCCEEDED
-    stage = ports.player.state.stages[0]
+    assert ports.runner.state.status is RunState.SUCCEEDED
+    stage = ports.runner.state.stages[0]
     assert (stage.gate.retries, stage.branch.mix.lr_scale, stage.branch.mix.shares) == (0, 1.0, {"general": 0.0})
     assert stage.last.forgetting is not None
     assert stage.last.forgetting < 0.05

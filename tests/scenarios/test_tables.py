@@ -1,4 +1,4 @@
-"""Every scenario of every table is played."""
+"""Every scenario of every table is run."""
 
 import pytest
 

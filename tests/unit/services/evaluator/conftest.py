@@ -1,12 +1,12 @@
-"""The world of these tests."""
+"""The evaluator harness of these tests, as a fixture."""
 
 import math
 
 import pytest
 
-from tests.unit.services.evaluator.world import FakeMeasurer, World
+from tests.unit.services.evaluator.harness import FakeMeasurer, Harness
 
 
 @pytest.fixture
-def world() -> World:
-    return World(FakeMeasurer(now=1.5 + math.log(1.1), base=1.5, nan=math.nan, good=1.5))
+def harness() -> Harness:
+    return Harness(FakeMeasurer(now=1.5 + math.log(1.1), base=1.5, nan=math.nan, good=1.5))

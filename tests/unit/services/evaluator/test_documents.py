@@ -27,7 +27,7 @@ from services.evaluator.application.ports import FloorName, MeasurementName
 from services.evaluator.domain.result import NoiseFloor
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.services.evaluator.builders import checkpoint, digest, measurement, request
-from tests.unit.services.evaluator.world import World, ended
+from tests.unit.services.evaluator.harness import Harness, ended
 
 STORED = Path(__file__).parent / "stored"
 VERSIONS = range(1, documents.VERSION + 1)
@@ -120,20 +120,22 @@ def test_another_way_of_measuring_is_another_measurement():
     ],
     ids=["empty", "no JSON", "newer", "a list", "no request", "deep", "digits"],
 )
-async def test_an_unfinished_evaluation_that_cannot_be_read_stops_no_other(world: World, damage: bytes):
-    world.measurer.gate.clear()
-    async with world.serving() as service:
+async def test_an_unfinished_evaluation_that_cannot_be_read_stops_no_other(harness: Harness, damage: bytes):
+    harness.measurer.gate.clear()
+    async with harness.serving() as service:
         await service.create("bad", request())
         await service.create("good", request("good"))
-    world.measurer.gate.set()
-    world.store.objects["evaluator/evaluations/bad.json"] = damage
-    async with world.serving() as service:
+    harness.measurer.gate.set()
+    harness.store.objects["evaluator/evaluations/bad.json"] = damage
+    async with harness.serving() as service:
         assert (await ended(service, "good")).state is EvaluationState.SUCCEEDED
-        assert 'retain_evaluator_unreadable_documents_total{kind="evaluation"} 1.0' in world.metrics()
+        assert 'retain_evaluator_unreadable_documents_total{kind="evaluation"} 1.0' in harness.metrics()
         await service.create("bad", request())  # asked again it is a new one
         assert (await ended(service, "bad")).state is EvaluationState.SUCCEEDED
         assert [key.id for key in await service.keys("r1")].count("bad") == 1
-    assert damage in [world.store.objects[key] for key in world.store.objects if key.startswith("evaluator/damaged/")]
+    assert damage in [
+        harness.store.objects[key] for key in harness.store.objects if key.startswith("evaluator/damaged/")
+    ]
 
 
 def test_a_row_that_cannot_be_read_costs_the_history_no_other_row():
@@ -148,7 +150,7 @@ def test_a_row_that_cannot_be_read_costs_the_history_no_other_row():
     assert kinds == ["history"], "said once"
 
 
-def test_evaluations_that_were_listed_by_nobody_cannot_be(world: World):
+def test_evaluations_that_were_listed_by_nobody_cannot_be(harness: Harness):
     """A crash at any call of a creation leaves no evaluation that its run's list does not name."""
     for cut_at in range(6):
         store = FakeObjectStore()

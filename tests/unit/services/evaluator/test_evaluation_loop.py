@@ -11,50 +11,50 @@ from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
 from services.common.heart import GivenUp, beat
 from services.evaluator.application.measuring_thread import MeasuringThread, NoProgress
 from tests.unit.services.evaluator.builders import checkpoint, request
-from tests.unit.services.evaluator.world import World, ended, until
+from tests.unit.services.evaluator.harness import Harness, ended, until
 
 
-async def test_a_dead_loop_is_begun_again_and_what_it_was_at_is_not_left_running(world: World):
+async def test_a_dead_loop_is_begun_again_and_what_it_was_at_is_not_left_running(harness: Harness):
     """The exporter raises once, in the middle of keeping an answer: the loop dies, and goes on with the same one."""
-    async with world.serving() as service:
-        deaths, count = [KeyError("a bug of ours")], world.exporter.count
+    async with harness.serving() as service:
+        deaths, count = [KeyError("a bug of ours")], harness.exporter.count
 
         def dies_once(**how) -> None:
             if deaths:
                 raise deaths.pop()
             count(**how)
 
-        world.exporter.count = dies_once
+        harness.exporter.count = dies_once
         await service.create("e1", request())
         await service.create("e2", request("good"))
         assert (await ended(service, "e1")).state is EvaluationState.SUCCEEDED
         assert (await ended(service, "e2")).state is EvaluationState.SUCCEEDED
-    assert 'retain_evaluator_task_deaths_total{task="measuring"} 1.0' in world.metrics()
-    assert 'retain_evaluator_task_up{task="measuring"} 1.0' in world.metrics()
+    assert 'retain_evaluator_task_deaths_total{task="measuring"} 1.0' in harness.metrics()
+    assert 'retain_evaluator_task_up{task="measuring"} 1.0' in harness.metrics()
 
 
-async def test_an_evaluation_that_kills_the_loop_every_time_fails_and_the_others_are_answered(world: World):
-    async with world.serving() as service:
-        append = world.history.append
+async def test_an_evaluation_that_kills_the_loop_every_time_fails_and_the_others_are_answered(harness: Harness):
+    async with harness.serving() as service:
+        append = harness.history.append
 
         def kills(record) -> None:
             if record.evaluation_id == "poison":
                 raise RuntimeError("a bug that one request meets")
             append(record)
 
-        world.history.append = kills
+        harness.history.append = kills
         await service.create("poison", request())
         await service.create("e2", request("good"))
         failed = await ended(service, "poison")
         assert (failed.state, failed.error_reason) == (EvaluationState.FAILED, "INTERNAL")
         assert "died of it 3 times" in failed.error
         assert (await ended(service, "e2")).state is EvaluationState.SUCCEEDED
-    assert 'retain_evaluator_task_deaths_total{task="measuring"} 3.0' in world.metrics()
+    assert 'retain_evaluator_task_deaths_total{task="measuring"} 3.0' in harness.metrics()
 
 
-async def test_measuring_that_hangs_fails_its_evaluation_and_not_the_service(world: World):
-    world.limit_s, hanging = 0.2, threading.Event()
-    measure = world.measurer.measure
+async def test_measuring_that_hangs_fails_its_evaluation_and_not_the_service(harness: Harness):
+    harness.limit_s, hanging = 0.2, threading.Event()
+    measure = harness.measurer.measure
 
     def hangs_once(model, ref):
         if not hanging.is_set():
@@ -64,8 +64,8 @@ async def test_measuring_that_hangs_fails_its_evaluation_and_not_the_service(wor
         return measure(model, ref)
 
     released = threading.Event()
-    world.measurer.measure = hangs_once
-    async with world.serving() as service:
+    harness.measurer.measure = hangs_once
+    async with harness.serving() as service:
         await service.create("hangs", request())
         failed = await ended(service, "hangs")
         assert (failed.state, failed.error_reason) == (EvaluationState.FAILED, "NO_PROGRESS")
@@ -74,8 +74,8 @@ async def test_measuring_that_hangs_fails_its_evaluation_and_not_the_service(wor
         assert (await ended(service, "next")).state is EvaluationState.SUCCEEDED
         assert len(await service.history("r1", None)) == 1
         released.set()
-    assert await asyncio.to_thread(world.thread.ended, 10)
-    assert len(world.history.load("r1")) == 1, "what was given up keeps nothing"
+    assert await asyncio.to_thread(harness.thread.ended, 10)
+    assert len(harness.history.load("r1")) == 1, "what was given up keeps nothing"
 
 
 async def test_work_that_goes_on_slowly_is_not_given_up():
@@ -131,10 +131,10 @@ async def test_a_hanging_thread_does_not_hold_its_turn():
     ],
     ids=["told", "ENOSPC", "EDQUOT"],
 )
-async def test_a_full_disk_is_waited_for_and_said_and_the_others_have_their_turn(world: World, full: Exception):
-    world.measurer.faults = [full] * 4
-    world.retry_s = 0.1
-    async with world.serving() as service:
+async def test_a_full_disk_is_waited_for_and_said_and_the_others_have_their_turn(harness: Harness, full: Exception):
+    harness.measurer.faults = [full] * 4
+    harness.retry_s = 0.1
+    async with harness.serving() as service:
         await service.create("e1", request())
         waiting = None
         async with asyncio.timeout(10):
@@ -143,17 +143,17 @@ async def test_a_full_disk_is_waited_for_and_said_and_the_others_have_their_turn
                 if waiting:
                     break
         assert waiting == "disk full at /var/retain"
-        assert "retain_evaluations_waiting 1.0" in world.metrics()
+        assert "retain_evaluations_waiting 1.0" in harness.metrics()
         found = await ended(service, "e1")
         assert (found.state, found.waiting_for) == (EvaluationState.SUCCEEDED, "")
-        assert world.measurer.rooms == 4
-    assert "retain_evaluations_waiting 0.0" in world.metrics()
+        assert harness.measurer.rooms == 4
+    assert "retain_evaluations_waiting 0.0" in harness.metrics()
 
 
-async def test_pauses_grow_while_a_store_stays_away(world: World):
-    world.measurer.faults = [Unavailable("the object store could not be reached")] * 5
-    world.retry_s = 0.01
-    async with world.serving() as service:
+async def test_pauses_grow_while_a_store_stays_away(harness: Harness):
+    harness.measurer.faults = [Unavailable("the object store could not be reached")] * 5
+    harness.retry_s = 0.01
+    async with harness.serving() as service:
         queue, pauses = service.loop.queue, []
         service.loop.longest_retry_s = 0.05
         put = queue.put
@@ -169,11 +169,11 @@ async def test_pauses_grow_while_a_store_stays_away(world: World):
 
 
 @pytest.mark.parametrize("which", ["now", "base"])
-async def test_a_damaged_checkpoint_is_named_whichever_it_is(world: World, which: str):
+async def test_a_damaged_checkpoint_is_named_whichever_it_is(harness: Harness, which: str):
     ref = checkpoint(which)
     where = {"uri": ref.uri, "manifest_sha256": ref.manifest_sha256}
-    world.measurer.faults = [CheckpointDamaged(f"{ref.uri}: cut", metadata=where)]
-    async with world.serving() as service:
+    harness.measurer.faults = [CheckpointDamaged(f"{ref.uri}: cut", metadata=where)]
+    async with harness.serving() as service:
         await service.create("e1", request())
         failed = await ended(service, "e1")
         assert (failed.state, failed.error_reason, failed.damaged) == (
@@ -184,34 +184,34 @@ async def test_a_damaged_checkpoint_is_named_whichever_it_is(world: World, which
         assert (await service.get("e1")).damaged == ref, "also when it is read from the store"
 
 
-async def test_what_one_process_after_the_other_dies_of_fails_in_the_end(world: World):
+async def test_what_one_process_after_the_other_dies_of_fails_in_the_end(harness: Harness):
     """`serving` leaves without a word, as a process does whose memory runs out."""
-    world.measurer.gate.clear()
+    harness.measurer.gate.clear()
     for number in range(5):
-        async with world.serving() as service:
+        async with harness.serving() as service:
             if not number:
                 await service.create("deadly", request())
             await until(lambda: service.loop.live.get("deadly").state is EvaluationState.RUNNING)
             begun = str(number + 1).encode()
-            await until(lambda begun=begun: world.store.objects["evaluator/unfinished/deadly"] == begun)
-    async with world.serving() as service:
+            await until(lambda begun=begun: harness.store.objects["evaluator/unfinished/deadly"] == begun)
+    async with harness.serving() as service:
         failed = await ended(service, "deadly")
         assert (failed.state, failed.error_reason) == (EvaluationState.FAILED, "EVALUATOR_DIED")
         assert failed.error.startswith("5 processes of the evaluator ended while they measured it")
-        world.measurer.gate.set()
+        harness.measurer.gate.set()
         await service.create("next", request("good"))
         assert (await ended(service, "next")).state is EvaluationState.SUCCEEDED
 
 
-async def test_processes_that_end_in_good_order_are_not_counted(world: World):
-    world.measurer.gate.clear()
+async def test_processes_that_end_in_good_order_are_not_counted(harness: Harness):
+    harness.measurer.gate.clear()
     for number in range(8):
-        async with world.serving() as service:
+        async with harness.serving() as service:
             if not number:
                 await service.create("e1", request())
-            await until(lambda: world.store.objects["evaluator/unfinished/e1"] == b"1")
+            await until(lambda: harness.store.objects["evaluator/unfinished/e1"] == b"1")
             await service.leave()
-            assert world.store.objects["evaluator/unfinished/e1"] == b"0"
-    world.measurer.gate.set()
-    async with world.serving() as service:
+            assert harness.store.objects["evaluator/unfinished/e1"] == b"0"
+    harness.measurer.gate.set()
+    async with harness.serving() as service:
         assert (await ended(service, "e1")).state is EvaluationState.SUCCEEDED

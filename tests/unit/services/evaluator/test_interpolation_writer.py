@@ -11,12 +11,12 @@ from retain.values import CheckpointRef, WritePointRequest
 from services.common.errors import FailedPrecondition, InvalidInput, StorageFull
 from services.evaluator.application.export_interpolation import ExportInterpolation
 from tests.fakes.object_store import FakeObjectStore
-from tests.unit.services.evaluator.torch_world import TorchWorld, tiny_model
+from tests.unit.services.evaluator.torch_harness import TorchHarness, tiny_model
 
 RESULT = "runs/r1/midtrain/code/attempt-2/step-000000100"
 
 
-class Here(TorchWorld):
+class Here(TorchHarness):
     """A parent, a result, and an order for the point between them."""
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from services.common.identity.settings import IdentitySettings
 from services.evaluator.adapters.settings import Settings
 from services.evaluator.main import SERVICE_NAME, build, patiently, supervised
 from tests.fakes.object_store import FakeObjectStore
-from tests.unit.services.evaluator.world import until
+from tests.unit.services.evaluator.harness import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -19,15 +19,15 @@ from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
 from services.evaluator.domain.request import Model
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.model.data_helpers import byte_tokenizer
-from tests.unit.services.evaluator.torch_world import TorchWorld, tiny_model
+from tests.unit.services.evaluator.torch_harness import TorchHarness, tiny_model
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> TorchWorld:
-    return TorchWorld(tmp_path)
+def here(tmp_path: Path) -> TorchHarness:
+    return TorchHarness(tmp_path)
 
 
-def test_a_text_is_never_of_ids_that_the_tokenizer_lacks(here: TorchWorld) -> None:
+def test_a_text_is_never_of_ids_that_the_tokenizer_lacks(here: TorchHarness) -> None:
     narrow, tokens = tiny_model(0), byte_tokenizer().vocab_size
     wide = Llama(replace(narrow.config, vocab_size=tokens + 90, tied_embeddings=False))
     with torch.no_grad():
@@ -43,7 +43,7 @@ def test_a_text_is_never_of_ids_that_the_tokenizer_lacks(here: TorchWorld) -> No
 def test_many_threads_sample_and_measure_on_a_cache_that_holds_one_model(tmp_path: Path):
     """Two models in memory and room for one on the disk, six checkpoints, five threads: every answer is the right one,
     and no file goes while another thread reads it."""
-    here = TorchWorld(tmp_path, max_bytes=1)
+    here = TorchHarness(tmp_path, max_bytes=1)
     sets = [here.put_set("general"), here.put_set("code", ["def f(x):\n    return x\n"] * 3)]
     refs = [here.put(f"m{seed}", tiny_model(seed)) for seed in range(6)]
     alone = {(r, s): here.measurer.measure(Model(checkpoint=refs[r]), sets[s]) for r in range(6) for s in range(2)}
@@ -71,12 +71,12 @@ def test_many_threads_sample_and_measure_on_a_cache_that_holds_one_model(tmp_pat
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_the_digest_is_computed_from_what_was_loaded(here: TorchWorld, dtype: torch.dtype):
+def test_the_digest_is_computed_from_what_was_loaded(here: TorchHarness, dtype: torch.dtype):
     ref = here.put("m", tiny_model(0, dtype))
     assert here.measurer.identify(Model(checkpoint=ref)) == ref.weights_digest
 
 
-def test_a_manifest_that_claims_other_weights_is_damaged_and_nothing_is_found_under_the_claim(here: TorchWorld):
+def test_a_manifest_that_claims_other_weights_is_damaged_and_nothing_is_found_under_the_claim(here: TorchHarness):
     honest = here.put("honest", tiny_model(0))
     liar = here.put("liar", tiny_model(1), claim=honest.weights_digest)
     assert liar.weights_digest == honest.weights_digest
@@ -85,14 +85,14 @@ def test_a_manifest_that_claims_other_weights_is_damaged_and_nothing_is_found_un
     assert caught.value.metadata == {"uri": liar.uri, "manifest_sha256": liar.manifest_sha256}
 
 
-def test_an_uploaded_model_is_known_by_the_hashes_of_its_files_and_kept_by_its_tensors(here: TorchWorld):
+def test_an_uploaded_model_is_known_by_the_hashes_of_its_files_and_kept_by_its_tensors(here: TorchHarness):
     uploaded = here.put("upload", tiny_model(0), by_files=True)
     trained = here.put("same", tiny_model(0))
     assert uploaded.weights_digest != trained.weights_digest
     assert here.measurer.identify(Model(checkpoint=uploaded)) == trained.weights_digest
 
 
-def test_two_manifests_with_one_claim_are_two_models_in_memory(here: TorchWorld):
+def test_two_manifests_with_one_claim_are_two_models_in_memory(here: TorchHarness):
     """What is in memory is found by manifest: a forged claim must not get, or leave, another's weights."""
     honest = here.put("honest", tiny_model(0))
     liar = here.put("liar", tiny_model(1), claim=honest.weights_digest)
@@ -103,11 +103,11 @@ def test_two_manifests_with_one_claim_are_two_models_in_memory(here: TorchWorld)
     assert here.measurer.measure(Model(checkpoint=honest), general) == before
 
 
-def test_a_set_is_named_by_its_units_too(here: TorchWorld):
+def test_a_set_is_named_by_its_units_too(here: TorchHarness):
     """Somebody moves a boundary between documents and mends the hashes beside it: the set's own digest stays."""
     ref = here.put_set("general")
     before = here.measurer.identify_set(ref)
-    again = TorchWorld(here.root / "again", store=here.store)
+    again = TorchHarness(here.root / "again", store=here.store)
     assert again.measurer.identify_set(ref) == before, "the same files, the same name, wherever"
     key = f"evalsets/{ref.digest}"
     units = np.frombuffer(here.store.objects[f"{key}/unit_documents.bin"], dtype="<i4").copy()
@@ -116,11 +116,11 @@ def test_a_set_is_named_by_its_units_too(here: TorchWorld):
     meta["sha256"]["unit_documents"] = hashlib.sha256(units.tobytes()).hexdigest()
     here.store.put_bytes(f"{key}/unit_documents.bin", units.tobytes())
     here.store.put_bytes(f"{key}/meta.json", json.dumps(meta).encode())
-    moved = TorchWorld(here.root / "moved", store=here.store)
+    moved = TorchHarness(here.root / "moved", store=here.store)
     assert moved.measurer.identify_set(ref) != before
 
 
-def harm(here: TorchWorld, ref: CheckpointRef, name: str, change: Callable[[bytes], bytes | None]) -> None:
+def harm(here: TorchHarness, ref: CheckpointRef, name: str, change: Callable[[bytes], bytes | None]) -> None:
     key = here.key(ref, name)
     changed = change(here.store.objects[key])
     if changed is None:
@@ -137,7 +137,7 @@ def harm(here: TorchWorld, ref: CheckpointRef, name: str, change: Callable[[byte
     [lambda data: data[:-3], lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:], lambda data: None],
     ids=["cut", "flipped", "missing"],
 )
-def test_damage_in_the_store_is_found_and_named(here: TorchWorld, name: str, change: Callable[[bytes], bytes | None]):
+def test_damage_in_the_store_is_found_and_named(here: TorchHarness, name: str, change: Callable[[bytes], bytes | None]):
     ref = here.put("m", tiny_model(0))
     harm(here, ref, name, change)
     with pytest.raises(CheckpointDamaged) as caught:
@@ -146,7 +146,7 @@ def test_damage_in_the_store_is_found_and_named(here: TorchWorld, name: str, cha
     assert not [path for path in (here.root / "cache" / "content").rglob("*") if path.is_file()]
 
 
-def test_a_store_that_is_away_damages_nothing(here: TorchWorld):
+def test_a_store_that_is_away_damages_nothing(here: TorchHarness):
     ref = here.put("m", tiny_model(0))
     here.store.fail_after(1)
     with pytest.raises(Unavailable):
@@ -155,7 +155,7 @@ def test_a_store_that_is_away_damages_nothing(here: TorchWorld):
     assert here.measurer.identify(Model(checkpoint=ref)) == ref.weights_digest
 
 
-def test_a_bit_that_is_lost_on_the_way_is_fetched_once_more(here: TorchWorld, monkeypatch: pytest.MonkeyPatch):
+def test_a_bit_that_is_lost_on_the_way_is_fetched_once_more(here: TorchHarness, monkeypatch: pytest.MonkeyPatch):
     ref = here.put("m", tiny_model(0))
     get, lost = FakeObjectStore.get_file, []
 
@@ -170,7 +170,7 @@ def test_a_bit_that_is_lost_on_the_way_is_fetched_once_more(here: TorchWorld, mo
     assert lost
 
 
-def test_a_file_that_changed_on_this_disk_is_fetched_again_and_no_damage(here: TorchWorld):
+def test_a_file_that_changed_on_this_disk_is_fetched_again_and_no_damage(here: TorchHarness):
     ref = here.put("m", tiny_model(0))
     here.measurer.identify(Model(checkpoint=ref))
     (path,) = (here.root / "cache" / "content").rglob("*.safetensors")
@@ -181,7 +181,7 @@ def test_a_file_that_changed_on_this_disk_is_fetched_again_and_no_damage(here: T
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_told_by_its_place_and_the_cache_is_cleaned(
-    here: TorchWorld, monkeypatch: pytest.MonkeyPatch, number: int
+    here: TorchHarness, monkeypatch: pytest.MonkeyPatch, number: int
 ):
     old, new = here.put("old", tiny_model(0)), here.put("new", tiny_model(1))
     here.measurer.identify(Model(checkpoint=old))
@@ -200,14 +200,14 @@ def test_a_full_disk_is_told_by_its_place_and_the_cache_is_cleaned(
     assert here.measurer.identify(Model(checkpoint=new)) == new.weights_digest
 
 
-def test_a_point_of_a_line_is_named_by_what_its_ends_are(here: TorchWorld):
+def test_a_point_of_a_line_is_named_by_what_its_ends_are(here: TorchHarness):
     parent, result = here.put("p", tiny_model(0)), here.put("r", tiny_model(1))
     uploaded = here.put("u", tiny_model(0), by_files=True)
     named = [here.measurer.identify(Model(checkpoint=result, parent=end, weight=0.5)) for end in (parent, uploaded)]
     assert named[0] == named[1] not in (parent.weights_digest, result.weights_digest)
 
 
-def test_equal_ends_measure_the_same_at_every_point(here: TorchWorld):
+def test_equal_ends_measure_the_same_at_every_point(here: TorchHarness):
     one, same = here.put("a", tiny_model(0)), here.put("b", tiny_model(0), by_files=True)
     general = here.put_set("general")
     between = here.measurer.measure(Model(checkpoint=one, parent=same, weight=0.9), general)

@@ -14,7 +14,7 @@ from services.evaluator.domain.request import check
 from services.evaluator.domain.result import judged_by, score
 from services.evaluator.transport.servicer import read
 from tests.unit.services.evaluator.builders import measurement, request, set_ref
-from tests.unit.services.evaluator.world import World, ended
+from tests.unit.services.evaluator.harness import Harness, ended
 
 BITS = 1.5 / math.log(2) / 4  # of the baseline: 1.5 nats a token of four bytes
 
@@ -50,15 +50,15 @@ def test_a_set_without_bytes_counts_since_nothing_tells() -> None:
     assert (found.baseline_bits_per_byte, found.shown_only) == (None, False)
 
 
-async def test_it_is_told_and_kept_and_raises_no_alert(world: World) -> None:
-    async with world.serving() as service:
+async def test_it_is_told_and_kept_and_raises_no_alert(harness: Harness) -> None:
+    async with harness.serving() as service:
         await service.create("e1", asked(most=0.01))
         evaluation = await ended(service, "e1")
         assert [(s.retention_set, s.shown_only) for s in evaluation.scores] == [
             ("general", False),
             ("gauge-code", True),
         ]
-        shown = world.metrics()
+        shown = harness.metrics()
         assert 'retain_forgetting_ratio{retention_set="general"' in shown
         assert 'retain_forgetting_ratio{retention_set="gauge-code"' not in shown
         assert 'retain_perplexity{role="retention",run="r1",set="gauge-code",stage="midtrain/code"}' in shown
@@ -67,12 +67,13 @@ async def test_it_is_told_and_kept_and_raises_no_alert(world: World) -> None:
         assert [(s.retention_set, s.shown_only) for s in rows[-1].scores][-1] == ("gauge-code", True)
 
 
-async def test_one_that_counts_is_shown_beside_the_others(world: World) -> None:
-    async with world.serving() as service:
+async def test_one_that_counts_is_shown_beside_the_others(harness: Harness) -> None:
+    async with harness.serving() as service:
         await service.create("e1", asked(most=64.0))
         await ended(service, "e1")
         assert (
-            'retain_forgetting_ratio{retention_set="gauge-code",run="r1",stage="midtrain/code"} 0.1' in world.metrics()
+            'retain_forgetting_ratio{retention_set="gauge-code",run="r1",stage="midtrain/code"} 0.1'
+            in harness.metrics()
         )
 
 

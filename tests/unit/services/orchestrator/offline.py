@@ -20,7 +20,7 @@ from services.orchestrator.application.ports import JobLauncher, JobRequest, Job
 from services.orchestrator.application.reconciler import Timing
 from tests.fakes.evaluator import FakeEvaluator
 from tests.fakes.object_store import FakeObjectStore
-from tests.fakes.world import World
+from tests.fakes.simulated_training import SimulatedTraining
 from tests.identity import KNOWN
 
 
@@ -89,7 +89,7 @@ class Offline:
         ):  # fmt: skip
             monkeypatch.setattr(self.repository, name, losing)
         self.clock, self.jobs, self.store = HandClock(), NamedJobs(), FakeObjectStore()
-        self.evaluator = FakeEvaluator(World())
+        self.evaluator = FakeEvaluator(SimulatedTraining())
         self._threads = executor(self.database)
         self.app = Orchestrator(
             Ports(

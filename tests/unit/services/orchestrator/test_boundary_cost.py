@@ -19,7 +19,7 @@ from services.orchestrator.domain.spec.model_size import PRESET_SIZES, parameter
 from services.orchestrator.domain.spec.plan import PlannedStage
 from services.orchestrator.transport.present import present_plan, present_stage
 from tests.scenarios.builders import prepared, run
-from tests.scenarios.play import training
+from tests.scenarios.scenario_runner import training
 
 # A million parameters: 0.5 s a thousand tokens of training, 0.1 s of evaluation, 12 MB a checkpoint at 6 MB/s.
 PARAMETERS = 1_000_000
@@ -208,15 +208,15 @@ def test_the_share_so_far_is_that_of_all_attempts() -> None:
 
 
 def test_a_stage_sums_what_its_uploads_took_and_how_fast_was_measured() -> None:
-    player = training()
+    runner = training()
     for line in (
         "checkpoint 10 bytes=600 upload=1.5",
         "score 10 general=0.01 took=0.25",
         "checkpoint 20 bytes=400 upload=0.5",
         "score 20 general=0.02",  # known already: it took no time, and says nothing about speed
     ):
-        player.play(line)
-    found = player.state.stages[0].costs
+        runner.apply(line)
+    found = runner.state.stages[0].costs
     assert (found.upload_bytes, found.upload_s) == (1000, 2.0)
     assert (found.evaluation_s, found.evaluation_tokens) == (0.25, 200)  # two sets of 100 tokens
 

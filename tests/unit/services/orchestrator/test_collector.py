@@ -29,7 +29,7 @@ DAYS_S = 3 * 86_400.0
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
+async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
     offline = Offline(tmp_path, monkeypatch)
     monkeypatch.setattr(offline.clock, "now_s", lambda: _store_time() + offline.clock.at_s)
     await offline.app.reconciler.start()
@@ -41,33 +41,33 @@ def _store_time() -> float:
     return datetime.now(UTC).timestamp()
 
 
-def put(world: Offline, *keys: str) -> None:
+def put(offline: Offline, *keys: str) -> None:
     for key in keys:
-        world.store.put_bytes(key, b"x" * 10)
+        offline.store.put_bytes(key, b"x" * 10)
 
 
-def old(world: Offline, *keys: str) -> None:
+def old(offline: Offline, *keys: str) -> None:
     """Objects of three days ago."""
-    put(world, *keys)
-    world.store.age(DAYS_S)
+    put(offline, *keys)
+    offline.store.age(DAYS_S)
 
 
-async def run_on(world: Offline, uri: str = "sample://docs") -> PipelineRun:
+async def run_on(offline: Offline, uri: str = "sample://docs") -> PipelineRun:
     given = spec(stages=(replace(PRETRAIN, data=StageData(general=uri)),))
-    return await world.app.runs.create(given, "", digest="d")
+    return await offline.app.runs.create(given, "", digest="d")
 
 
-async def collect(world: Offline, *, dry_run: bool = False) -> Collected:
-    return await world.app.collector.collect(dry_run=dry_run)
+async def collect(offline: Offline, *, dry_run: bool = False) -> Collected:
+    return await offline.app.collector.collect(dry_run=dry_run)
 
 
 def keys(collected: Collected) -> list[str]:
     return [item.key for item in collected.items]
 
 
-def in_the_middle(world: Offline, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+def in_the_middle(offline: Offline, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
     """Something happens after the whole store was listed and before anything is deleted."""
-    loop, real = asyncio.get_running_loop(), world.store.scan
+    loop, real = asyncio.get_running_loop(), offline.store.scan
 
     def scan(prefix: str = "") -> Iterator[ObjectInfo]:
         yield from real(prefix)
@@ -76,7 +76,7 @@ def in_the_middle(world: Offline, monkeypatch: pytest.MonkeyPatch, happens: Call
             if asyncio.iscoroutine(result):
                 asyncio.run_coroutine_threadsafe(result, loop).result(timeout=10)
 
-    monkeypatch.setattr(world.store, "scan", scan)
+    monkeypatch.setattr(offline.store, "scan", scan)
 
 
 GARBAGE = [
@@ -86,145 +86,150 @@ GARBAGE = [
 ]  # fmt: skip
 
 
-async def test_a_dry_run_only_lists_and_the_next_one_deletes(world: Offline) -> None:
-    await run_on(world)
-    old(world, *GARBAGE, "history/gone.json", "somebody/elses")
-    put(world, f"evalsets/{B}/meta.json")
-    listed = await collect(world, dry_run=True)
+async def test_a_dry_run_only_lists_and_the_next_one_deletes(offline: Offline) -> None:
+    await run_on(offline)
+    old(offline, *GARBAGE, "history/gone.json", "somebody/elses")
+    put(offline, f"evalsets/{B}/meta.json")
+    listed = await collect(offline, dry_run=True)
     assert len(listed.items) == len(GARBAGE) + 1
     assert listed.bytes == 10 * len(listed.items)
-    assert len(world.store.objects) == len(GARBAGE) + 3
-    done = await collect(world)
+    assert len(offline.store.objects) == len(GARBAGE) + 3
+    done = await collect(offline)
     assert done.items == listed.items
-    assert set(world.store.objects) == {
+    assert set(offline.store.objects) == {
         "history/gone.json",
         "somebody/elses",
         f"evalsets/{B}/meta.json",
         "installation",
     }
-    assert world.evaluator.deleted == ["gone"], "what the evaluator keeps it deletes itself"
-    assert 'retain_garbage_freed_bytes_total{kind="prepared"} 10.0' in world.metrics()
-    del world.store.objects["history/gone.json"]
-    assert (await collect(world)).items == ()
+    assert offline.evaluator.deleted == ["gone"], "what the evaluator keeps it deletes itself"
+    assert 'retain_garbage_freed_bytes_total{kind="prepared"} 10.0' in offline.metrics()
+    del offline.store.objects["history/gone.json"]
+    assert (await collect(offline)).items == ()
 
 
-async def test_what_runs_and_checkpoints_refer_to_stays(world: Offline) -> None:
-    state = await run_on(world, f"s3://retain/uploads/{A}/data.jsonl")
-    await world.passed()
-    state = await world.app.engine.get(state.id)
+async def test_what_runs_and_checkpoints_refer_to_stays(offline: Offline) -> None:
+    state = await run_on(offline, f"s3://retain/uploads/{A}/data.jsonl")
+    await offline.passed()
+    state = await offline.app.engine.get(state.id)
     data = prepared(state)
     folder = replace(data.tokenizer, digest=B, uri=f"s3://retain/tokenizers/{B}")
     stored = replace(state, sequence=state.sequence + 1, prepared=replace(data, tokenizer=folder, base=None))
     row = RecordCheckpoint(checkpoint=checkpoint(state.id, 10))
-    world.repository.save(Step(run=stored, records=(row,)), expected_sequence=state.sequence)
+    offline.repository.save(Step(run=stored, records=(row,)), expected_sequence=state.sequence)
     step = checkpoint(state.id, 10).ref.uri.removeprefix("s3://retain/")
     kept = [
         f"uploads/{A}/data.jsonl", f"tokenizers/{B}/tokenizer.json", f"{step}/manifest.json",
         "evalsets/general-CONTROL/meta.json",
     ]  # fmt: skip
-    old(world, *kept, f"tokenizers/{C}/tokenizer.json", f"evaluations/{'d' * 64}/{A}.json")
-    assert keys(await collect(world)) == [f"evaluations/{'d' * 64}", f"tokenizers/{C}"]
-    assert set(world.store.objects) == {*kept, "installation"}
+    old(offline, *kept, f"tokenizers/{C}/tokenizer.json", f"evaluations/{'d' * 64}/{A}.json")
+    assert keys(await collect(offline)) == [f"evaluations/{'d' * 64}", f"tokenizers/{C}"]
+    assert set(offline.store.objects) == {*kept, "installation"}
 
 
-async def test_a_record_that_nobody_can_read_stops_the_collection_and_is_named(world: Offline) -> None:
-    state = await run_on(world)
-    old(world, *GARBAGE)
-    world.spoil(state.id)
+async def test_a_record_that_nobody_can_read_stops_the_collection_and_is_named(offline: Offline) -> None:
+    state = await run_on(offline)
+    old(offline, *GARBAGE)
+    offline.spoil(state.id)
     for dry_run in (True, False):
         with pytest.raises(FailedPrecondition, match=f"cannot be told: run {state.id} is set aside") as caught:
-            await collect(world, dry_run=dry_run)
+            await collect(offline, dry_run=dry_run)
         assert caught.value.reason == "RECORD_UNREADABLE"
-    assert set(world.store.objects) == set(GARBAGE)
+    assert set(offline.store.objects) == set(GARBAGE)
 
 
 async def test_a_run_that_is_made_between_listing_and_deletion_keeps_what_it_names(
-    world: Offline, monkeypatch: pytest.MonkeyPatch
+    offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await run_on(world)
-    old(world, *GARBAGE)
-    in_the_middle(world, monkeypatch, lambda: run_on(world, f"s3://retain/uploads/{A}/data.jsonl"))
-    done = await collect(world)
+    await run_on(offline)
+    old(offline, *GARBAGE)
+    in_the_middle(offline, monkeypatch, lambda: run_on(offline, f"s3://retain/uploads/{A}/data.jsonl"))
+    done = await collect(offline)
     assert f"uploads/{A}" not in keys(done)
-    assert f"uploads/{A}/data.jsonl" in world.store.objects
+    assert f"uploads/{A}/data.jsonl" in offline.store.objects
     assert f"prepared/{A}" not in keys(done), "the run names the digest, whatever it means by it"
 
 
 async def test_shared_data_stays_for_a_run_that_begins_to_choose_among_it(
-    world: Offline, monkeypatch: pytest.MonkeyPatch
+    offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await run_on(world)
-    old(world, *GARBAGE)
-    in_the_middle(world, monkeypatch, world.passed)  # its turn comes: its workers prepare from here on
-    done = await collect(world)
+    await run_on(offline)
+    old(offline, *GARBAGE)
+    in_the_middle(offline, monkeypatch, offline.passed)  # its turn comes: its workers prepare from here on
+    done = await collect(offline)
     assert {item.kind for item in done.items} == {"run", "evaluation"}
-    listed = await collect(world, dry_run=True)
+    listed = await collect(offline, dry_run=True)
     assert listed.items == ()
     assert "is being prepared" in listed.notes[0]
 
 
 async def test_an_upload_that_is_asked_for_again_or_imported_in_the_middle_stays(
-    world: Offline, monkeypatch: pytest.MonkeyPatch
+    offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await run_on(world)
-    library = CheckpointService(world.app.engine, world.store)
-    world.store.put_bytes(f"uploads/{B}/data.jsonl", b"x" * 10)
-    old(world, f"uploads/{A}/data.jsonl")
+    await run_on(offline)
+    library = CheckpointService(offline.app.engine, offline.store)
+    offline.store.put_bytes(f"uploads/{B}/data.jsonl", b"x" * 10)
+    old(offline, f"uploads/{A}/data.jsonl")
     in_the_middle(
-        world, monkeypatch,
+        offline, monkeypatch,
         lambda: library.create_upload(sha256=B, file_name="data.jsonl", size_bytes=10, folder=""),
     )  # fmt: skip
-    assert keys(await collect(world)) == [f"uploads/{A}"]
-    assert f"uploads/{B}/data.jsonl" in world.store.objects
-    world.store.age(DAYS_S)
-    world.clock.at_s += DAYS_S
-    monkeypatch.setattr(world.store, "scan", FakeObjectStore.scan.__get__(world.store))
-    assert world.repository.uploads(B)
-    assert keys(await collect(world)) == [f"uploads/{B}"]
-    assert world.repository.uploads(B) == ()
+    assert keys(await collect(offline)) == [f"uploads/{A}"]
+    assert f"uploads/{B}/data.jsonl" in offline.store.objects
+    offline.store.age(DAYS_S)
+    offline.clock.at_s += DAYS_S
+    monkeypatch.setattr(offline.store, "scan", FakeObjectStore.scan.__get__(offline.store))
+    assert offline.repository.uploads(B)
+    assert keys(await collect(offline)) == [f"uploads/{B}"]
+    assert offline.repository.uploads(B) == ()
 
 
-async def test_what_is_written_anew_in_the_middle_stays(world: Offline, monkeypatch: pytest.MonkeyPatch) -> None:
-    await run_on(world)
-    old(world, f"evalsets/{A}/meta.json", f"evalsets/{A}/tokens.bin")
-    in_the_middle(world, monkeypatch, lambda: put(world, f"evalsets/{A}/meta.json"))
-    assert keys(await collect(world)) == []
-    assert len(world.store.objects) == 3
+async def test_what_is_written_anew_in_the_middle_stays(offline: Offline, monkeypatch: pytest.MonkeyPatch) -> None:
+    await run_on(offline)
+    old(offline, f"evalsets/{A}/meta.json", f"evalsets/{A}/tokens.bin")
+    in_the_middle(offline, monkeypatch, lambda: put(offline, f"evalsets/{A}/meta.json"))
+    assert keys(await collect(offline)) == []
+    assert len(offline.store.objects) == 3
 
 
 async def test_a_recipe_goes_before_what_it_names_and_a_recipe_that_stays_keeps_it(
-    world: Offline, monkeypatch: pytest.MonkeyPatch
+    offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await run_on(world)
+    await run_on(offline)
     recipe = f"prepared/recipes/{C}.json"
-    world.store.put_bytes(recipe, f'{{"digest": "{A}", "sets": {{"control": ["{B}", "x"]}}}}'.encode())
-    old(world, f"prepared/{A}/meta.json", f"prepared/{A}/data.bin", f"evalsets/{B}/meta.json")
-    real = world.store.delete
+    offline.store.put_bytes(recipe, f'{{"digest": "{A}", "sets": {{"control": ["{B}", "x"]}}}}'.encode())
+    old(offline, f"prepared/{A}/meta.json", f"prepared/{A}/data.bin", f"evalsets/{B}/meta.json")
+    real = offline.store.delete
 
     def fails(key: str) -> None:
         if key == recipe:
             raise Unavailable("the store fails on this one")
         real(key)
 
-    monkeypatch.setattr(world.store, "delete", fails)
-    done = await collect(world)
+    monkeypatch.setattr(offline.store, "delete", fails)
+    done = await collect(offline)
     assert keys(done) == []
     assert any(recipe in note for note in done.notes)
-    monkeypatch.setattr(world.store, "delete", real)
-    world.store.calls.clear()
-    await collect(world)
-    deleted = [key for call, key in world.store.calls if call == "delete"]
+    monkeypatch.setattr(offline.store, "delete", real)
+    offline.store.calls.clear()
+    await collect(offline)
+    deleted = [key for call, key in offline.store.calls if call == "delete"]
     assert deleted[0] == recipe
     assert deleted.index(f"prepared/{A}/meta.json") < deleted.index(f"prepared/{A}/data.bin"), "the marker goes first"
-    assert set(world.store.objects) == {"installation"}
+    assert set(offline.store.objects) == {"installation"}
 
 
 async def test_a_deletion_that_fails_half_way_is_finished_by_the_next(
-    world: Offline, monkeypatch: pytest.MonkeyPatch
+    offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await run_on(world)
-    old(world, *(f"prepared/{A}/shard-{n}.bin" for n in range(5)), f"prepared/{A}/meta.json", f"evalsets/{B}/meta.json")
-    real, count = world.store.delete, 0
+    await run_on(offline)
+    old(
+        offline,
+        *(f"prepared/{A}/shard-{n}.bin" for n in range(5)),
+        f"prepared/{A}/meta.json",
+        f"evalsets/{B}/meta.json",
+    )
+    real, count = offline.store.delete, 0
 
     def failing(key: str) -> None:
         nonlocal count
@@ -233,72 +238,74 @@ async def test_a_deletion_that_fails_half_way_is_finished_by_the_next(
             raise Unavailable("the store went away")
         real(key)
 
-    monkeypatch.setattr(world.store, "delete", failing)
-    done = await collect(world)
+    monkeypatch.setattr(offline.store, "delete", failing)
+    done = await collect(offline)
     assert keys(done) == [f"evalsets/{B}"], "the others are collected all the same"
     assert "went away" in done.notes[0]
-    assert f"prepared/{A}/meta.json" not in world.store.objects, "what is left does not pass for whole"
-    monkeypatch.setattr(world.store, "delete", real)
-    assert keys(await collect(world)) == [f"prepared/{A}"]
-    assert set(world.store.objects) == {"installation"}
+    assert f"prepared/{A}/meta.json" not in offline.store.objects, "what is left does not pass for whole"
+    monkeypatch.setattr(offline.store, "delete", real)
+    assert keys(await collect(offline)) == [f"prepared/{A}"]
+    assert set(offline.store.objects) == {"installation"}
 
 
 async def test_one_collection_at_a_time_and_none_ends_with_its_caller(
-    world: Offline, monkeypatch: pytest.MonkeyPatch
+    offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await run_on(world)
-    old(world, *GARBAGE)
+    await run_on(offline)
+    old(offline, *GARBAGE)
     here, release = asyncio.Event(), asyncio.Event()
 
     async def waits() -> None:
         here.set()
         await release.wait()
 
-    in_the_middle(world, monkeypatch, waits)
-    first = asyncio.create_task(collect(world))
+    in_the_middle(offline, monkeypatch, waits)
+    first = asyncio.create_task(collect(offline))
     await here.wait()
     with pytest.raises(FailedPrecondition) as caught:
-        await collect(world, dry_run=True)
+        await collect(offline, dry_run=True)
     assert caught.value.reason == "COLLECTION_UNDER_WAY"
     first.cancel()
     await asyncio.wait({first})
     release.set()
-    task = world.app.collector._task
+    task = offline.app.collector._task
     assert task is not None
     assert len((await task).items) == len(GARBAGE)
-    assert set(world.store.objects) == {"installation"}
+    assert set(offline.store.objects) == {"installation"}
 
 
-async def test_another_database_takes_nothing_and_neither_does_one_that_knows_no_run(world: Offline) -> None:
-    old(world, *GARBAGE)
+async def test_another_database_takes_nothing_and_neither_does_one_that_knows_no_run(offline: Offline) -> None:
+    old(offline, *GARBAGE)
     with pytest.raises(FailedPrecondition, match="holds runs and this database knows none"):
-        await collect(world)
-    await run_on(world)
-    world.store.put_bytes("installation", b"another\n")
+        await collect(offline)
+    await run_on(offline)
+    offline.store.put_bytes("installation", b"another\n")
     with pytest.raises(FailedPrecondition, match="belongs to the database 'another'") as caught:
-        await collect(world)
+        await collect(offline)
     assert caught.value.reason == "ANOTHER_INSTALLATION"
-    assert set(world.store.objects) == {*GARBAGE, "installation"}
+    assert set(offline.store.objects) == {*GARBAGE, "installation"}
 
 
-async def test_it_is_collected_on_a_schedule_through_failures(world: Offline, monkeypatch: pytest.MonkeyPatch) -> None:
-    await run_on(world)
-    old(world, *GARBAGE)
-    world.store.fail_next(1)
-    schedule = asyncio.create_task(world.app.collector.on_schedule(0.02, 86_400.0))
+async def test_it_is_collected_on_a_schedule_through_failures(
+    offline: Offline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await run_on(offline)
+    old(offline, *GARBAGE)
+    offline.store.fail_next(1)
+    schedule = asyncio.create_task(offline.app.collector.on_schedule(0.02, 86_400.0))
     for _ in range(200):
         await asyncio.sleep(0.02)
-        if set(world.store.objects) == {"installation"}:
+        if set(offline.store.objects) == {"installation"}:
             break
     schedule.cancel()
     await asyncio.wait({schedule})
-    assert set(world.store.objects) == {"installation"}
+    assert set(offline.store.objects) == {"installation"}
 
 
-async def test_the_call_says_what_why_and_how_much(world: Offline) -> None:
-    await run_on(world)
-    old(world, f"evalsets/{A}/meta.json", f"evalsets/{A}/tokens.bin")
-    servicer = CheckpointServicer(None, world.app.collector)  # type: ignore[arg-type]  # the library is not asked
+async def test_the_call_says_what_why_and_how_much(offline: Offline) -> None:
+    await run_on(offline)
+    old(offline, f"evalsets/{A}/meta.json", f"evalsets/{A}/tokens.bin")
+    servicer = CheckpointServicer(None, offline.app.collector)  # type: ignore[arg-type]  # the library is not asked
     reply = await servicer.CollectGarbage(pb.CollectGarbageRequest(dry_run=True), None)
     (item,) = reply.items
     assert (item.uri, item.kind, item.objects, item.bytes) == (f"s3://retain/evalsets/{A}", "evaluation_set", 2, 20)
@@ -309,4 +316,4 @@ async def test_the_call_says_what_why_and_how_much(world: Offline) -> None:
         await servicer.CollectGarbage(pb.CollectGarbageRequest(older_than_seconds=-1), None)
     shown = await servicer.CollectGarbage(pb.CollectGarbageRequest(dry_run=True, older_than_seconds=10 * 86_400), None)
     assert len(shown.items) == 0
-    assert f"evalsets/{A}/meta.json" in world.store.objects
+    assert f"evalsets/{A}/meta.json" in offline.store.objects

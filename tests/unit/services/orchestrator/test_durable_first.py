@@ -16,7 +16,7 @@ from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.events import Admitted
 from services.orchestrator.domain.run.state import PipelineRun, RunState
 from services.orchestrator.domain.step import Step, step
-from tests.scenarios.play import training
+from tests.scenarios.scenario_runner import training
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import spec
 
@@ -34,26 +34,26 @@ class Listening(Observer):
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
+async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
     offline = Offline(tmp_path, monkeypatch)
     await offline.app.reconciler.start()
     yield offline
     await offline.close()
 
 
-async def test_a_save_that_fails_submits_no_job_and_tells_nobody(world: Offline) -> None:
-    state = await world.app.runs.create(spec(), "", digest="d")
+async def test_a_save_that_fails_submits_no_job_and_tells_nobody(offline: Offline) -> None:
+    state = await offline.app.runs.create(spec(), "", digest="d")
     listening = Listening()
-    world.app.engine.subscribe(listening)
-    world.saves.away = True
+    offline.app.engine.subscribe(listening)
+    offline.saves.away = True
     with pytest.raises(Unavailable):
-        await world.app.engine.apply(state.id, Admitted(now_s=1.0))
-    assert (world.jobs.submitted, listening.told) == ([], [])
-    assert (await world.app.engine.get(state.id)).status is RunState.PENDING
-    world.saves.away = False
-    await world.passed()
-    await world.passed()
-    assert len(world.jobs.submitted) == 1, "what was not written was done neither, and is done once it is"
+        await offline.app.engine.apply(state.id, Admitted(now_s=1.0))
+    assert (offline.jobs.submitted, listening.told) == ([], [])
+    assert (await offline.app.engine.get(state.id)).status is RunState.PENDING
+    offline.saves.away = False
+    await offline.passed()
+    await offline.passed()
+    assert len(offline.jobs.submitted) == 1, "what was not written was done neither, and is done once it is"
     assert [run.sequence for run in listening.told] == sorted({run.sequence for run in listening.told})
 
 
@@ -70,14 +70,14 @@ def test_the_repository_alone_says_that_a_run_is_stored() -> None:
 
 
 def test_what_is_given_up_is_recorded_before_its_files_are_ordered_to_go() -> None:
-    player = training("keep=1")
+    runner = training("keep=1")
     ordered = False
     for at in range(10, 60, 10):
-        player.play(f"checkpoint {at}")
-        made = step(player.state, player._event(["score", str(at), "general=0.01"]))
+        runner.apply(f"checkpoint {at}")
+        made = step(runner.state, runner._event(["score", str(at), "general=0.01"]))
         going = [command.checkpoint_id for command in made.commands_after_commit if hasattr(command, "checkpoint_id")]
         rows = {r.checkpoint.id: r.checkpoint.status for r in made.records if hasattr(r, "checkpoint")}
         assert all(rows[name] == "PRUNING" for name in going)
         ordered = ordered or bool(going)
-        player.play(f"score {at} general=0.01")
+        runner.apply(f"score {at} general=0.01")
     assert ordered, "something was given up"

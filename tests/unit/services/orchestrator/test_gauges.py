@@ -38,7 +38,7 @@ from services.orchestrator.domain.spec.plan import plan, warnings
 from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import Measurement
 from services.orchestrator.transport.present import present_plan
-from tests.scenarios.play import training
+from tests.scenarios.scenario_runner import training
 from tests.unit.services.orchestrator.domain.spec.test_spec import fields
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
 
@@ -181,9 +181,9 @@ def test_workers_are_told_which_sets_have_no_source() -> None:
 
 
 def test_a_gauge_that_gets_too_good_may_be_learned_from_text_of_its_kind() -> None:
-    player = training("gauges=code")
-    player.play("checkpoint 10")
-    made = step(player.state, player._event(["score", "10", "general=0.0", "gauge-code=-0.6"]))
+    runner = training("gauges=code")
+    runner.apply("checkpoint 10")
+    made = step(runner.state, runner._event(["score", "10", "general=0.0", "gauge-code=-0.6"]))
     decision = next(r.decision for r in made.records if isinstance(r, RecordDecision))
     assert decision.suspicious
     assert "text of its kind is being learned, or the baseline or the set is in doubt" in decision.message
@@ -191,11 +191,11 @@ def test_a_gauge_that_gets_too_good_may_be_learned_from_text_of_its_kind() -> No
 
 @pytest.mark.parametrize(("word", "flag"), [("", 1.0), ("unknown=1", 0.0)])
 def test_what_is_shown_only_is_not_in_doubt_to_prometheus(word: str, flag: float) -> None:
-    registry, player = CollectorRegistry(), training("gauges=code")
+    registry, runner = CollectorRegistry(), training("gauges=code")
     exporter = Exporter(OrchestratorMetrics(registry), SystemClock())
     for line in ("checkpoint 10", f"score 10 general=0.0 gauge-code=-0.9 {word}"):
-        before = player.state
-        player.play(line)
-        exporter.changed(before, player.state, ())
+        before = runner.state
+        runner.apply(line)
+        exporter.changed(before, runner.state, ())
     labels = {"run": "r1", "stage": "midtrain/code", "retention_set": "gauge-code"}
     assert registry.get_sample_value("retain_forgetting_suspicious", labels) == flag

@@ -20,19 +20,19 @@ from tests.unit.services.orchestrator.specs import spec
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
+async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
     offline = Offline(tmp_path, monkeypatch)
     await offline.app.reconciler.start()
     yield offline
     await offline.close()
 
 
-async def test_the_loop_ends_when_it_is_cancelled_together_with_a_wake_up(world: Offline) -> None:
+async def test_the_loop_ends_when_it_is_cancelled_together_with_a_wake_up(offline: Offline) -> None:
     """The wait for the wake-up is over, the loop has not been told yet, and the cancellation comes in between."""
     for pauses in range(4):
-        task = asyncio.create_task(world.app.reconciler.run())
+        task = asyncio.create_task(offline.app.reconciler.run())
         await asyncio.sleep(0.05)
-        world.app.reconciler._wake.set()
+        offline.app.reconciler._wake.set()
         for _ in range(pauses):
             await asyncio.sleep(0)
         task.cancel()
@@ -41,12 +41,12 @@ async def test_the_loop_ends_when_it_is_cancelled_together_with_a_wake_up(world:
         assert task.cancelled()
 
 
-async def test_whoever_waits_for_a_change_hears_a_cancellation_that_comes_with_it(world: Offline) -> None:
-    state = await world.app.runs.create(spec(), "", digest="d")
+async def test_whoever_waits_for_a_change_hears_a_cancellation_that_comes_with_it(offline: Offline) -> None:
+    state = await offline.app.runs.create(spec(), "", digest="d")
     for pauses in range(4):
-        waiting = asyncio.create_task(world.app.engine.wait_for_change(state.id, state.sequence, 30.0))
+        waiting = asyncio.create_task(offline.app.engine.wait_for_change(state.id, state.sequence, 30.0))
         await asyncio.sleep(0.05)
-        world.app.engine._wake(state.id)
+        offline.app.engine._wake(state.id)
         for _ in range(pauses):
             await asyncio.sleep(0)
         waiting.cancel()
@@ -130,18 +130,18 @@ def test_a_job_server_that_never_ends_its_answer_is_unavailable(trickling: str) 
 
 
 async def test_a_wall_clock_that_is_put_back_makes_no_job_live_longer(
-    world: Offline, monkeypatch: pytest.MonkeyPatch
+    offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run ends, its job may leave by itself for some seconds, and the wall clock goes back by a day."""
-    state = await world.app.runs.create(spec(), "", digest="d")
+    state = await offline.app.runs.create(spec(), "", digest="d")
     for _ in range(2):
-        await world.passed()
-    state = await world.app.engine.get(state.id)
+        await offline.passed()
+    state = await offline.app.engine.get(state.id)
     assert state.jobs == (Job(submission=1, status=JobStatus.SUBMITTED),)
-    now_s = world.clock.now_s()
-    await world.app.engine.apply(state.id, Cancelled(now_s=now_s))
-    monkeypatch.setattr(world.clock, "now_s", lambda: now_s - 86_400)
-    await world.passed()
-    world.clock.at_s += 31.0
-    await world.passed()
-    assert world.jobs.running == set()
+    now_s = offline.clock.now_s()
+    await offline.app.engine.apply(state.id, Cancelled(now_s=now_s))
+    monkeypatch.setattr(offline.clock, "now_s", lambda: now_s - 86_400)
+    await offline.passed()
+    offline.clock.at_s += 31.0
+    await offline.passed()
+    assert offline.jobs.running == set()

@@ -16,139 +16,139 @@ from tests.unit.services.orchestrator.specs import spec
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
+async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
     offline = Offline(tmp_path, monkeypatch)
     await offline.app.reconciler.start()
     yield offline
     await offline.close()
 
 
-async def created(world: Offline) -> PipelineRun:
-    return await world.app.runs.create(spec(), "", digest="d")
+async def created(offline: Offline) -> PipelineRun:
+    return await offline.app.runs.create(spec(), "", digest="d")
 
 
-async def training(world: Offline) -> PipelineRun:
+async def training(offline: Offline) -> PipelineRun:
     """A run whose first stage is said to train."""
-    state = await created(world)
-    await world.passed()
-    state = await world.app.engine.get(state.id)
+    state = await created(offline)
+    await offline.passed()
+    state = await offline.app.engine.get(state.id)
     before, stage = state, replace(state.stages[0], status=StageStatus.RUNNING, attempt=Attempt(number=1))
     state = replace(state.with_stage(stage), sequence=state.sequence + 1, phase=Phase.TRAINING)
-    world.repository.save(Step(run=state), expected_sequence=before.sequence)
-    await world.passed()
-    assert f'retain_stage_running{{kind="PRETRAIN",run="{state.id}",stage="pretrain"}} 1.0' in world.metrics()
+    offline.repository.save(Step(run=state), expected_sequence=before.sequence)
+    await offline.passed()
+    assert f'retain_stage_running{{kind="PRETRAIN",run="{state.id}",stage="pretrain"}} 1.0' in offline.metrics()
     return state
 
 
-async def test_a_cancel_whose_reply_was_lost_frees_the_slots_and_ends_the_gauges(world: Offline) -> None:
-    first, second = await training(world), await created(world)
-    world.saves.count = 1
-    assert (await world.app.runs.cancel(first.id, "")).status is RunState.CANCELLED
-    assert "retain_stage_running{" not in world.metrics()
-    assert 'retain_pipeline_runs{state="CANCELLED"} 1.0' in world.metrics()
-    await world.passed()  # stops the job
-    assert world.jobs.running == set()
-    await world.passed()
-    assert (await world.app.engine.get(second.id)).status is RunState.RUNNING
+async def test_a_cancel_whose_reply_was_lost_frees_the_slots_and_ends_the_gauges(offline: Offline) -> None:
+    first, second = await training(offline), await created(offline)
+    offline.saves.count = 1
+    assert (await offline.app.runs.cancel(first.id, "")).status is RunState.CANCELLED
+    assert "retain_stage_running{" not in offline.metrics()
+    assert 'retain_pipeline_runs{state="CANCELLED"} 1.0' in offline.metrics()
+    await offline.passed()  # stops the job
+    assert offline.jobs.running == set()
+    await offline.passed()
+    assert (await offline.app.engine.get(second.id)).status is RunState.RUNNING
 
 
-async def test_a_commit_that_nobody_heard_of_is_found_in_the_next_pass(world: Offline) -> None:
+async def test_a_commit_that_nobody_heard_of_is_found_in_the_next_pass(offline: Offline) -> None:
     """The commit is made, its reply is lost, and the database does not answer again until all tries are used up."""
-    first, second = await training(world), await created(world)
-    world.saves.count, real = 1, world.repository.save
+    first, second = await training(offline), await created(offline)
+    offline.saves.count, real = 1, offline.repository.save
 
     def then_away(*args: object, **kwargs: object) -> None:
         try:
             real(*args, **kwargs)
         finally:
-            world.gets.away = True
+            offline.gets.away = True
 
-    world.repository.save = then_away
+    offline.repository.save = then_away
     with pytest.raises(Unavailable):
-        await world.app.runs.cancel(first.id, "")
-    world.repository.save, world.gets.away = real, False
-    assert "retain_stage_running{" in world.metrics(), "nobody was told"
+        await offline.app.runs.cancel(first.id, "")
+    offline.repository.save, offline.gets.away = real, False
+    assert "retain_stage_running{" in offline.metrics(), "nobody was told"
     for _ in range(3):
-        await world.passed()
-    assert "retain_stage_running{" not in world.metrics()
-    assert 'retain_pipeline_runs{state="CANCELLED"} 1.0' in world.metrics()
-    assert 'retain_pipeline_runs{state="RUNNING"} 1.0' in world.metrics()
-    assert (await world.app.engine.get(second.id)).status is RunState.RUNNING
+        await offline.passed()
+    assert "retain_stage_running{" not in offline.metrics()
+    assert 'retain_pipeline_runs{state="CANCELLED"} 1.0' in offline.metrics()
+    assert 'retain_pipeline_runs{state="RUNNING"} 1.0' in offline.metrics()
+    assert (await offline.app.engine.get(second.id)).status is RunState.RUNNING
 
 
-async def test_a_run_whose_creation_nobody_heard_of_gets_its_turn(world: Offline) -> None:
-    world.creates.count = 6
+async def test_a_run_whose_creation_nobody_heard_of_gets_its_turn(offline: Offline) -> None:
+    offline.creates.count = 6
     with pytest.raises(Unavailable):
-        await world.app.runs.create(spec(), "one", digest="d")
-    await world.passed()
-    await world.passed()
-    assert len(world.jobs.submitted) == 1
-    again = await world.app.runs.create(spec(), "one", digest="d")
+        await offline.app.runs.create(spec(), "one", digest="d")
+    await offline.passed()
+    await offline.passed()
+    assert len(offline.jobs.submitted) == 1
+    again = await offline.app.runs.create(spec(), "one", digest="d")
     assert again.status is RunState.RUNNING
 
 
-async def test_a_run_that_is_gone_or_waits_no_more_keeps_nobody_waiting(world: Offline) -> None:
-    gone, state = await created(world), await created(world)
-    world.repository.delete(gone.id, expected_sequence=1, base_prefix="s3://retain/runs/none/", garbage_uris=[])
-    await world.passed()
-    assert (await world.app.engine.get(state.id)).status is RunState.RUNNING
+async def test_a_run_that_is_gone_or_waits_no_more_keeps_nobody_waiting(offline: Offline) -> None:
+    gone, state = await created(offline), await created(offline)
+    offline.repository.delete(gone.id, expected_sequence=1, base_prefix="s3://retain/runs/none/", garbage_uris=[])
+    await offline.passed()
+    assert (await offline.app.engine.get(state.id)).status is RunState.RUNNING
 
 
-async def test_after_an_outage_every_group_gets_a_fresh_clock(world: Offline) -> None:
-    state = await training(world)
+async def test_after_an_outage_every_group_gets_a_fresh_clock(offline: Offline) -> None:
+    state = await training(offline)
     report = ProgressReported(
         now_s=0.0, submission=1, attempt=1, stage_index=0, phase=Phase.TRAINING, step=1, tokens=100
     )
-    await world.app.stages.report_progress(state.id, report, 1)
-    world.overviews.away = True
-    world.clock.at_s += 400.0  # far longer than the 45 s after which a silent group counts as hung
+    await offline.app.stages.report_progress(state.id, report, 1)
+    offline.overviews.away = True
+    offline.clock.at_s += 400.0  # far longer than the 45 s after which a silent group counts as hung
     with pytest.raises(Unavailable):
-        await world.passed()
-    world.app.reconciler.failed(Unavailable("away"))
-    world.overviews.away = False
-    await world.passed()
-    assert (await world.app.engine.get(state.id)).submission == 1
-    world.clock.at_s += 46.0
-    await world.passed()
-    assert (await world.app.engine.get(state.id)).submission == 2, "a group that stays silent is still found"
+        await offline.passed()
+    offline.app.reconciler.failed(Unavailable("away"))
+    offline.overviews.away = False
+    await offline.passed()
+    assert (await offline.app.engine.get(state.id)).submission == 1
+    offline.clock.at_s += 46.0
+    await offline.passed()
+    assert (await offline.app.engine.get(state.id)).submission == 2, "a group that stays silent is still found"
 
 
-async def test_calls_are_noted_also_when_they_could_not_be_written(world: Offline) -> None:
-    state = await training(world)
+async def test_calls_are_noted_also_when_they_could_not_be_written(offline: Offline) -> None:
+    state = await training(offline)
     report = ProgressReported(
         now_s=0.0, submission=1, attempt=1, stage_index=0, phase=Phase.TRAINING, step=1, tokens=100
     )
-    await world.app.stages.report_progress(state.id, report, 1)
-    world.clock.at_s += 40.0
-    world.gets.away = True
+    await offline.app.stages.report_progress(state.id, report, 1)
+    offline.clock.at_s += 40.0
+    offline.gets.away = True
     with pytest.raises(Unavailable):
-        await world.app.stages.report_progress(state.id, replace(report, step=2), 2)
+        await offline.app.stages.report_progress(state.id, replace(report, step=2), 2)
     with pytest.raises(Unavailable):
-        await world.app.stages.report_progress("nobody", report, 1)
-    world.gets.away = False
-    world.clock.at_s += 40.0
-    await world.passed()
-    assert (await world.app.engine.get(state.id)).submission == 1
-    assert set(world.app.watchdog._groups) == {state.id}
+        await offline.app.stages.report_progress("nobody", report, 1)
+    offline.gets.away = False
+    offline.clock.at_s += 40.0
+    await offline.passed()
+    assert (await offline.app.engine.get(state.id)).submission == 1
+    assert set(offline.app.watchdog._groups) == {state.id}
 
 
-async def test_preparing_that_stands_still_is_a_hang(world: Offline) -> None:
-    state = await created(world)
-    await world.passed()
-    await world.app.stages.begin_attempt(state.id, 1, "a")
+async def test_preparing_that_stands_still_is_a_hang(offline: Offline) -> None:
+    state = await created(offline)
+    await offline.passed()
+    await offline.app.stages.begin_attempt(state.id, 1, "a")
     for beat, hung in ((1, False), (2, False), (2, True)):
-        world.clock.at_s += 30.0
+        offline.clock.at_s += 30.0
         report = ProgressReported(now_s=0.0, submission=1, attempt=1, stage_index=-1, phase=Phase.PREPARING)
-        await world.app.stages.report_progress(state.id, report, beat)
-        world.clock.at_s += 20.0
-        await world.passed()
-        replaced = (await world.app.engine.get(state.id)).submission == 2
+        await offline.app.stages.report_progress(state.id, report, beat)
+        offline.clock.at_s += 20.0
+        await offline.passed()
+        replaced = (await offline.app.engine.get(state.id)).submission == 2
         assert replaced is hung, f"heartbeat {beat}"
 
 
-async def test_a_run_whose_look_fails_stops_no_other(world: Offline, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = await training(world)
-    reconciler = world.app.reconciler
+async def test_a_run_whose_look_fails_stops_no_other(offline: Offline, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await training(offline)
+    reconciler = offline.app.reconciler
     real = reconciler._carry_out
 
     def broken(state: PipelineRun) -> None:
@@ -157,18 +157,18 @@ async def test_a_run_whose_look_fails_stops_no_other(world: Offline, monkeypatch
         real(state)
 
     monkeypatch.setattr(reconciler, "_carry_out", broken)
-    world.app.queue.slots = 2
-    second = await created(world)
-    await world.passed()
-    await world.passed()
-    assert f"retain-{second.id}-1" in world.jobs.submitted
+    offline.app.queue.slots = 2
+    second = await created(offline)
+    await offline.passed()
+    await offline.passed()
+    assert f"retain-{second.id}-1" in offline.jobs.submitted
 
 
-async def test_nothing_is_kept_of_runs_that_do_not_exist(world: Offline) -> None:
+async def test_nothing_is_kept_of_runs_that_do_not_exist(offline: Offline) -> None:
     for number in range(50):
         with pytest.raises(NotFound):
-            await world.app.runs.cancel(f"nobody-{number}", "")
+            await offline.app.runs.cancel(f"nobody-{number}", "")
         with pytest.raises(NotFound):
-            await world.app.engine.wait_for_change(f"nobody-{number}", 0, 0.01)
+            await offline.app.engine.wait_for_change(f"nobody-{number}", 0, 0.01)
     gc.collect()
-    assert len(world.app.engine._locks) == len(world.app.engine._waiters) == 0
+    assert len(offline.app.engine._locks) == len(offline.app.engine._waiters) == 0

@@ -20,7 +20,7 @@ from services.orchestrator.domain.run.state import Job, JobStatus, Phase, Pipeli
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
-from tests.scenarios.play import training
+from tests.scenarios.scenario_runner import training
 from tests.unit.services.orchestrator.specs import spec
 
 LADDER = ladder_of(ForgettingSpec())
@@ -96,13 +96,13 @@ def test_the_queue_is_first_come_first_served_and_nobody_overtakes() -> None:
 
 
 def test_a_state_survives_the_database_with_everything_in_it() -> None:
-    player = training("lag=1 budget=0.08")
+    runner = training("lag=1 budget=0.08")
     for line in ("checkpoint 10", "score 10 general=nan", "ask 1 b", "checkpoint 10", "progress 12", "hung 1"):
-        player.play(line)
-    text = codec.dumps(player.state)
+        runner.apply(line)
+    text = codec.dumps(runner.state)
     assert codec.dumps(codec.loads(PipelineRun, text)) == text
     finite = training()
-    finite.play("checkpoint 10")
+    finite.apply("checkpoint 10")
     assert codec.loads(PipelineRun, codec.dumps(finite.state)) == finite.state
 
 
@@ -113,18 +113,18 @@ def test_a_job_that_was_stored_with_a_deadline_in_unix_time_is_stopped_at_once()
 
 
 def test_a_state_with_a_line_half_measured_survives_the_database() -> None:
-    player = training("points=0.3,0.6 controller=ANTICIPATE settle=0.95 stop=0.5")
+    runner = training("points=0.3,0.6 controller=ANTICIPATE settle=0.95 stop=0.5")
     for at in range(10, 110, 10):
-        player.play(f"checkpoint {at}")
-        player.play(f"score {at} general={0.2 - at / 2000} report=0.15")
-    player.play("point 0.3 general=0.03 target=2.5")
-    stage = player.state.stages[0]
+        runner.apply(f"checkpoint {at}")
+        runner.apply(f"score {at} general={0.2 - at / 2000} report=0.15")
+    runner.apply("point 0.3 general=0.03 target=2.5")
+    stage = runner.state.stages[0]
     assert (len(stage.known_interpolation.points), len(stage.gate.recent), bool(stage.branch.checkpoints[0].felt)) == (
         1,
         2,
         True,
     )
-    assert codec.loads(PipelineRun, codec.dumps(player.state)) == player.state
+    assert codec.loads(PipelineRun, codec.dumps(runner.state)) == runner.state
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"id": "x"}', '{"id": "x", "colour": 1}'])

@@ -13,7 +13,7 @@ from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S,
 from services.orchestrator.domain.run.backoff import pause_s
 from services.orchestrator.domain.run.commands import Evaluate, StopJob, name_of
 from services.orchestrator.domain.run.state import PipelineRun
-from tests.scenarios.play import Player, training
+from tests.scenarios.scenario_runner import ScenarioRunner, training
 
 
 class Clock:
@@ -47,50 +47,50 @@ def loop_of(clock: Clock) -> tuple[Reconciler, Hands]:
     return Reconciler(engine, Queue(4), hand, watchdog, Timing()), hands
 
 
-def passes(reconciler: Reconciler, player: Player) -> None:
+def passes(reconciler: Reconciler, runner: ScenarioRunner) -> None:
     async def once() -> None:
-        reconciler._carry_out(player.state)
+        reconciler._carry_out(runner.state)
         await asyncio.gather(*reconciler._tasks.values())
 
     asyncio.run(once())
 
 
 def test_a_failed_evaluation_is_asked_again_only_after_its_pause() -> None:
-    clock, player = Clock(), training()
+    clock, runner = Clock(), training()
     reconciler, hands = loop_of(clock)
-    player.play("checkpoint 10")
-    passes(reconciler, player)
+    runner.apply("checkpoint 10")
+    passes(reconciler, runner)
     asked = [name for name in hands.done if name[0] == Evaluate.__name__]
     for pause in (1.0, 5.0, 25.0):
-        player.play("unmeasured 10")
+        runner.apply("unmeasured 10")
         hands.done.clear()
-        passes(reconciler, player)
+        passes(reconciler, runner)
         clock.monotonic += pause - 0.1
-        passes(reconciler, player)
+        passes(reconciler, runner)
         assert not [name for name in hands.done if name[0] == Evaluate.__name__]
         clock.monotonic += 0.2
-        passes(reconciler, player)
+        passes(reconciler, runner)
         asked += [name for name in hands.done if name[0] == Evaluate.__name__]
     assert len(asked) == len(set(asked)) == 4, "every try has a name of its own"
 
 
 def test_a_wall_clock_that_is_put_back_a_day_keeps_no_hung_job() -> None:
     """A group that may take 20 s to leave is stopped after 20 s, whatever the wall clock says meanwhile."""
-    clock, player = Clock(), training()
+    clock, runner = Clock(), training()
     reconciler, hands = loop_of(clock)
-    state = player.state
-    player.play("fail DATA_CORRUPT")
-    player.state = state_with_jobs(player.state, state)
-    passes(reconciler, player)
+    state = runner.state
+    runner.apply("fail DATA_CORRUPT")
+    runner.state = state_with_jobs(runner.state, state)
+    passes(reconciler, runner)
     assert not hands.done
     clock.wall -= 86_400.0
     clock.monotonic += 20.0
-    passes(reconciler, player)
+    passes(reconciler, runner)
     assert hands.done == [(StopJob.__name__, 1)]
 
 
 def state_with_jobs(after: PipelineRun, before: PipelineRun) -> PipelineRun:
-    """The ended run with the job that the player's world has stopped at once."""
+    """The ended run with the job that the runner has stopped at once."""
     return dismiss(replace(after, jobs=before.jobs), LEAVE_AFTER_STOP_S)
 
 

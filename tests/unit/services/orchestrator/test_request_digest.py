@@ -25,7 +25,7 @@ print(request_digest(spec_pb2.PipelineSpec.FromString(sys.stdin.buffer.read())))
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
+async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
     offline = Offline(tmp_path, monkeypatch)
     await offline.app.reconciler.start()
     yield offline
@@ -56,23 +56,23 @@ def test_five_processes_give_one_digest() -> None:
     assert request_digest(other) not in digests
 
 
-async def test_a_request_that_an_earlier_program_answered_is_known_again(world: Offline) -> None:
+async def test_a_request_that_an_earlier_program_answered_is_known_again(offline: Offline) -> None:
     """Its digest was of another kind and differed between processes; what the run was made from decides."""
     spec = to_value(labelled(), PipelineSpec)
     old = "17a44df885697f78ec9fc26b2d0d12ee398b4f4675be1aba995374757f5b3000"
-    first = await world.app.runs.create(spec, "one", digest=old)
+    first = await offline.app.runs.create(spec, "one", digest=old)
     digest = request_digest(labelled())
-    again = await world.app.runs.create(spec, "one", digest=digest)
+    again = await offline.app.runs.create(spec, "one", digest=digest)
     assert again.id == first.id
     spelt_out = replace(spec, seed=first.spec.seed, checkpoints=first.spec.checkpoints)
-    assert (await world.app.runs.create(spelt_out, "one", digest="2-another")).id == first.id
+    assert (await offline.app.runs.create(spelt_out, "one", digest="2-another")).id == first.id
     with pytest.raises(AlreadyExists, match=f"made run {first.id} from another spec"):
-        await world.app.runs.create(replace(spec, seed=9), "one", digest="2-another")
+        await offline.app.runs.create(replace(spec, seed=9), "one", digest="2-another")
 
 
-async def test_another_body_under_a_known_request_id_is_refused(world: Offline) -> None:
+async def test_another_body_under_a_known_request_id_is_refused(offline: Offline) -> None:
     spec = to_value(labelled(), PipelineSpec)
-    first = await world.app.runs.create(spec, "one", digest=request_digest(labelled()))
-    assert (await world.app.runs.create(spec, "one", digest=request_digest(labelled()))).id == first.id
+    first = await offline.app.runs.create(spec, "one", digest=request_digest(labelled()))
+    assert (await offline.app.runs.create(spec, "one", digest=request_digest(labelled()))).id == first.id
     with pytest.raises(AlreadyExists):
-        await world.app.runs.create(spec, "one", digest="2-another")
+        await offline.app.runs.create(spec, "one", digest="2-another")

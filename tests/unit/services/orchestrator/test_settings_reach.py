@@ -53,7 +53,7 @@ def test_every_setting_is_used_where_the_service_is_put_together(main: ModuleTyp
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
+async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
     offline = Offline(tmp_path, monkeypatch, timing=Timing(max_restarts=1))
     await offline.app.reconciler.start()
     yield offline
@@ -61,17 +61,17 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 async def test_the_number_of_restarts_holds_for_groups_that_are_refused_too(
-    world: Offline, monkeypatch: pytest.MonkeyPatch
+    offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(request: JobRequest) -> None:
         raise Refused("Ray refused to submit: 403", reason="RAY_REFUSED")
 
-    monkeypatch.setattr(world.jobs, "submit", refuse)
-    state = await world.app.runs.create(spec(), "", digest="d")
+    monkeypatch.setattr(offline.jobs, "submit", refuse)
+    state = await offline.app.runs.create(spec(), "", digest="d")
     for _ in range(6):
-        await world.passed()
-        world.clock.at_s += 200.0
-    state = await world.app.engine.get(state.id)
+        await offline.passed()
+        offline.clock.at_s += 200.0
+    state = await offline.app.engine.get(state.id)
     assert (state.status, state.reason, state.submission) == (RunState.FAILED, "JOB_KEEPS_FAILING", 2)
     assert Timing().max_restarts == orchestrator_settings.Settings().max_job_restarts == MAX_RESTARTS
 

@@ -22,7 +22,7 @@ from services.orchestrator.domain.run.events import Cancelled
 from services.orchestrator.domain.run.state import Checkpoint, GateMemory, Interpolation, PipelineRun, StageRun
 from services.orchestrator.domain.step import step
 from services.orchestrator.transport.present import present_checkpoint, present_decision, present_run
-from tests.scenarios.play import training
+from tests.scenarios.scenario_runner import training
 
 FOLDER = Path(__file__).with_name("stored_bodies")
 KINDS: dict[str, type] = {"run": PipelineRun, "decision": Decision, "checkpoint": Checkpoint}

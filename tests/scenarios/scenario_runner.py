@@ -1,4 +1,4 @@
-"""Plays scenarios: an event on the left and what the pure core makes of it on the right.
+"""Runs scenarios: an event on the left and what the pure core makes of it on the right.
 
     checkpoint 10            => evaluate 10
     score 10 general=0.04    => CONTINUE
@@ -48,14 +48,14 @@ from tests.scenarios.ledger import Ledger
 
 
 @dataclass(kw_only=True)
-class Player:
+class ScenarioRunner:
     """A run and the clock of its scenario."""
 
     state: PipelineRun
     now_s: float = 1000.0
     ledger: Ledger = field(default_factory=lambda: Ledger(files={BASE.uri}))
 
-    def play(self, line: str) -> str:
+    def apply(self, line: str) -> str:
         """What one event leads to, as text."""
         before = self.state
         self.now_s += 1.0
@@ -97,7 +97,7 @@ class Player:
         return ordered
 
     def _note(self, event: e.Event) -> None:
-        """What the world knows by an event that the core took."""
+        """What the runner knows by an event that the core took."""
         match event:
             case e.CheckpointReported() | e.PointWritten():
                 self.ledger.written(event.checkpoint.uri)
@@ -274,12 +274,12 @@ class Player:
         return "pending" if directive is None else f"{directive.verdict} {_mix(directive.mix)}"
 
 
-def training(header: str = "") -> Player:
+def training(header: str = "") -> ScenarioRunner:
     """A run whose first attempt has begun: group 1, attempt 1."""
-    player = Player(state=run(header))
+    runner = ScenarioRunner(state=run(header))
     for line in ("admit", "job-submitted 1", "ask 1 p", "prepared", "ask 1 a"):
-        player.play(line)
-    return player
+        runner.apply(line)
+    return runner
 
 
 def _shown(one: Record | Command) -> str:

@@ -74,7 +74,7 @@ def ready(url: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlertWorld:
+class AlertHarness:
     """`port` of Prometheus, and the webhook that hears of every alert."""
 
     port: int
@@ -82,7 +82,7 @@ class AlertWorld:
 
 
 @contextmanager
-def alert_world(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[AlertWorld]:
+def alert_harness(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[AlertHarness]:
     """Prometheus scrapes `targets` (job: host:port), Alertmanager calls the webhook; both end with the block."""
     for program in ("prometheus", "prometheus-alertmanager"):
         if shutil.which(program) is None:
@@ -113,7 +113,7 @@ def alert_world(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[
     try:
         wait_until("Prometheus is ready", lambda: ready(f"http://127.0.0.1:{prometheus_port}/-/ready"))
         wait_until("Alertmanager is ready", lambda: ready(f"http://{alertmanager}/-/ready"))
-        yield AlertWorld(port=prometheus_port, webhook=webhook)
+        yield AlertHarness(port=prometheus_port, webhook=webhook)
     finally:
         for process in processes:
             process.kill()

@@ -96,7 +96,7 @@ class KnownRuns(RunStates):
         return self.known.get(run)
 
 
-class World:
+class Harness:
     """One store, and services that come and go on it."""
 
     def __init__(self, measurer: FakeMeasurer) -> None:

@@ -1,4 +1,4 @@
-"""A small world in which fake workers train and a fake evaluator measures: the weights are a handful of losses.
+"""Simulated training: fake workers train and a fake evaluator measures, and the weights are a handful of losses.
 
 Training moves the losses: the target's falls, and what is replayed too little is forgotten: its loss goes to
 `strength / (share + 0.05)` nats above what it was (the shape that was measured on real models), and falls back when
@@ -18,7 +18,7 @@ LEARNT = "*"  # mark of the loss that a set had when it was last learnt
 
 
 @dataclass
-class World:
+class SimulatedTraining:
     """Losses in nats by weights digest. `strength`: how much is forgotten; `steps_per_s`: speed of the fake workers;
     `unreadable`: checkpoints' URIs whose files nobody can read."""
 

@@ -34,7 +34,7 @@ def tiny_model(seed: int, dtype: torch.dtype = torch.float32) -> Llama:
 
 
 @dataclass
-class TorchWorld:
+class TorchHarness:
     """`measurer` and `writer` as the evaluator has them; a new one is a new process on the same disk."""
 
     root: Path
