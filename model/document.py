@@ -49,7 +49,7 @@ class Document:
     def __post_init__(self) -> None:
         if (self.text is None) == (self.messages is None):
             raise BadSource(
-                field=self.origin, came="both or neither of text and messages", allowed="exactly one of text, messages"
+                field=self.origin, got="both or neither of text and messages", expected="exactly one of text, messages"
             )
         if self.difficulty is not None:
             check_difficulty(self.difficulty, field=self.origin)
@@ -79,7 +79,7 @@ def said_by(message: Message) -> Iterator[str]:
 def check_difficulty(value: float, *, field: str) -> float:
     """The value as a float if it lies in 1..5; raises BadSource otherwise (also for NaN)."""
     if not (math.isfinite(value) and DIFFICULTY_LOW <= value <= DIFFICULTY_HIGH):
-        raise BadSource(field=f"{field}: difficulty", came=value, allowed="a number from 1 to 5")
+        raise BadSource(field=f"{field}: difficulty", got=value, expected="a number from 1 to 5")
     return float(value)
 
 

@@ -1,6 +1,6 @@
 """The errors of the torch core.
 
-    RetainModelError            (a ValueError; carries the field, what came, and what is allowed)
+    RetainModelError            (a ValueError; carries the field, what was got, and what was expected)
     ├── BadConfig               a model, tokenizer or training setting that cannot work
     ├── UnsupportedArchitecture a checkpoint of a family that this core does not compute
     ├── BadCheckpoint           a model folder that is broken, unsafe, or does not fit its own config
@@ -15,29 +15,36 @@ a constant in upper case, so that a program can tell errors apart without readin
 
 from typing import Any, ClassVar
 
-LONGEST_TEXT = 1_000  # characters of any part of an error; what came may be a file of gigabytes
+from retain.values.faults import mismatch
+
+LONGEST_TEXT = 1_000  # characters of any part of an error; what was got may be a file of gigabytes
 
 
 class RetainModelError(ValueError):
     """Base of all errors of `model`.
 
-    field: what is at fault (a field path, a file, a tensor, "file.jsonl:17"); came: what was found there;
-    allowed: what would have been right, for people to read.
+    field: what is at fault (a field path, a file, a tensor, "file.jsonl:17"); got: what was found there;
+    expected: what would have been right, for people to read.
     """
 
     reason: ClassVar[str] = "MODEL_ERROR"
 
-    def __init__(self, field: str, came: object, allowed: object) -> None:
+    def __init__(self, field: str, got: object, expected: object) -> None:
         # All three go to `args`, so that the error survives pickling (Ray carries exceptions between processes).
-        field, came, allowed = printable(field), printable(came), printable(allowed)
-        super().__init__(field, came, allowed)
+        field, got, expected = printable(field), printable(got), printable(expected)
+        super().__init__(field, got, expected)
         self.field = field
-        self.came = came
-        self.allowed = allowed
+        self.got = got
+        self.expected = expected
 
     def __str__(self) -> str:
-        allowed = self.allowed if isinstance(self.allowed, str) else ", ".join(map(str, _as_items(self.allowed)))
-        return f"{self.field}: got {self.came}; expected {allowed}"
+        return f"{self.field}: {self.description}"
+
+    @property
+    def description(self) -> str:
+        """What is wrong with the field: "got ...; expected ..."."""
+        expected = self.expected if isinstance(self.expected, str) else ", ".join(map(str, _as_items(self.expected)))
+        return mismatch(self.got, expected)
 
 
 class BadConfig(RetainModelError):

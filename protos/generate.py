@@ -41,7 +41,14 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "retain"
 # Of the package, by hand: they lie beside the .proto files and are copied.
-WRITTEN = ("__init__.py", "py.typed", "mapper/__init__.py", "values/derived.py", "values/severity.py")
+WRITTEN = (
+    "__init__.py",
+    "py.typed",
+    "mapper/__init__.py",
+    "values/derived.py",
+    "values/faults.py",
+    "values/severity.py",
+)
 
 _F = FieldDescriptorProto
 # Of each type of number and text its Python type and what it is by default.

@@ -101,7 +101,7 @@ def from_hf(raw: Mapping[str, Any], path: str = "config.json", notes: list[str] 
     except BadConfig as error:  # under the key that the file has
         if error.field.startswith(path):
             raise
-        raise BadConfig(f"{path}: {_KEYS.get(error.field, error.field)}", error.came, error.allowed) from error
+        raise BadConfig(f"{path}: {_KEYS.get(error.field, error.field)}", error.got, error.expected) from error
 
 
 def _from_hf(raw: Mapping[str, Any], path: str, notes: list[str] | None) -> ModelConfig:
@@ -116,8 +116,8 @@ def _from_hf(raw: Mapping[str, Any], path: str, notes: list[str] | None) -> Mode
     if raw.get("hidden_act", "silu") != "silu":
         raise UnsupportedArchitecture(f"{path}: hidden_act", raw["hidden_act"], "silu")
     if raw.get("quantization_config") is not None:
-        came = raw["quantization_config"]
-        raise UnsupportedArchitecture(f"{path}: quantization_config", came, "weights that are not quantised")
+        got = raw["quantization_config"]
+        raise UnsupportedArchitecture(f"{path}: quantization_config", got, "weights that are not quantised")
     reader = _Reader(raw, path)
     heads, layers = reader.number("num_attention_heads"), reader.number("num_hidden_layers", most=MOST_LAYERS)
     window, from_layer = _sliding_window(reader, family, layers)
@@ -202,7 +202,7 @@ def to_hf(config: ModelConfig, *, dtype: str) -> dict[str, Any]:
 
 
 class _Reader:
-    """Typed access to a parsed config.json; every fault names the key, what came, what is allowed."""
+    """Typed access to a parsed config.json; every fault names the key, what it got, what it expected."""
 
     def __init__(self, raw: Mapping[str, Any], path: str) -> None:
         self.raw, self.path = raw, path
@@ -241,15 +241,15 @@ class _Reader:
         if value is None:
             return ()
         given = value if isinstance(value, list) else [value]
-        allowed = "a token id, a list of them, or null for none"
+        expected = "a token id, a list of them, or null for none"
         named = {n: f"{key}[{n}]" if isinstance(value, list) else key for n in range(len(given))}
-        return tuple(dict.fromkeys(self._id(named[n], one, vocab_size, allowed) for n, one in enumerate(given)))
+        return tuple(dict.fromkeys(self._id(named[n], one, vocab_size, expected) for n, one in enumerate(given)))
 
-    def _id(self, key: str, value: Any, vocab_size: int, allowed: str) -> int:
+    def _id(self, key: str, value: Any, vocab_size: int, expected: str) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise BadCheckpoint(f"{self.path}: {key}", _cut(repr(value)), allowed)
+            raise BadCheckpoint(f"{self.path}: {key}", _cut(repr(value)), expected)
         if not 0 <= value < vocab_size:
-            raise BadConfig(f"{self.path}: {key}", _cut(value), f"{allowed}; ids go from 0 to {vocab_size - 1}")
+            raise BadConfig(f"{self.path}: {key}", _cut(value), f"{expected}; ids go from 0 to {vocab_size - 1}")
         return value
 
 
@@ -288,8 +288,8 @@ def _sliding_window(reader: _Reader, family: str, layers: int) -> tuple[int | No
             raise UnsupportedArchitecture(f"{reader.path}: layer_types", reader.raw["layer_types"], expected)
         return (reader.number("sliding_window", default=4096), first) if first < layers else (None, 0)
     if "sliding_attention" in (reader.raw.get("layer_types") or []):
-        came = reader.raw["layer_types"]
-        raise UnsupportedArchitecture(f"{reader.path}: layer_types", came, "full_attention in every layer")
+        got = reader.raw["layer_types"]
+        raise UnsupportedArchitecture(f"{reader.path}: layer_types", got, "full_attention in every layer")
     return None, 0
 
 
@@ -310,8 +310,8 @@ def _rope(reader: _Reader) -> tuple[float, RopeScaling | None]:
     return found
 
 
-def _contradiction(reader: _Reader, key: str, came: Any, other: str) -> BadCheckpoint:
-    return BadCheckpoint(f"{reader.path}: {key}", f"{_cut(came)}, where {_cut(other)}", "one of the two, or both alike")
+def _contradiction(reader: _Reader, key: str, got: Any, other: str) -> BadCheckpoint:
+    return BadCheckpoint(f"{reader.path}: {key}", f"{_cut(got)}, where {_cut(other)}", "one of the two, or both alike")
 
 
 def _rope_settings(reader: _Reader, key: str, settings: Any, theta: float) -> tuple[float, RopeScaling | None]:
@@ -344,7 +344,7 @@ def _rope_settings(reader: _Reader, key: str, settings: Any, theta: float) -> tu
         )
     except BadConfig as error:
         field = error.field.replace("rope_scaling", key).replace("original_context", "original_max_position_embeddings")
-        raise BadConfig(field, error.came, error.allowed) from error
+        raise BadConfig(field, error.got, error.expected) from error
 
 
 def _scaling_to_hf(scaling: RopeScaling | None) -> dict[str, Any] | None:

@@ -45,8 +45,8 @@ def weight_files(folder: Path) -> list[Path]:
         if Path(shard).name != shard or not (folder / shard).is_file():
             raise BadCheckpoint(f"{index}: {shard}", "no such file in this folder", "shards beside their index")
     if single.is_file() and WEIGHTS_FILE not in shards:
-        came = f"a whole model beside {INDEX_FILE}, which names {shards[0]} and does not name it"
-        raise BadCheckpoint(str(single), came, "one of the two: remove this file, or the index with its shards")
+        got = f"a whole model beside {INDEX_FILE}, which names {shards[0]} and does not name it"
+        raise BadCheckpoint(str(single), got, "one of the two: remove this file, or the index with its shards")
     return [folder / shard for shard in shards]
 
 
@@ -125,11 +125,11 @@ def check_weights(folder: Path, config: AnyConfig | None) -> Iterator[RetainMode
         del wanted[HEAD]
     missing = sorted(wanted.keys() - places.keys())
     if missing:
-        allowed = "every tensor that config.json implies"
+        expected = "every tensor that config.json implies"
         if missing == [HEAD]:
-            allowed += "; or tie_word_embeddings: true there, where the output embedding is the input's"
+            expected += "; or tie_word_embeddings: true there, where the output embedding is the input's"
         count = f"{len(missing)} missing {'tensor' if len(missing) == 1 else 'tensors'}"
-        yield BadCheckpoint(f"{folder}: {missing[0]}", count, allowed)
+        yield BadCheckpoint(f"{folder}: {missing[0]}", count, expected)
 
 
 def parameter_count(folder: Path, config: AnyConfig) -> int:
@@ -144,8 +144,8 @@ def parameter_count(folder: Path, config: AnyConfig) -> int:
 def check_vocabulary(config: AnyConfig, tokenizer: Tokenizer) -> None:
     """Raise BadConfig when the tokenizer can make ids that the model has no embedding for."""
     if tokenizer.vocab_size > config.vocab_size:
-        allowed = f"at most the model's {config.vocab_size}: config.json's vocab_size, the rows of its embedding"
-        raise BadConfig("tokenizer", f"{tokenizer.vocab_size} tokens", allowed)
+        expected = f"at most the model's {config.vocab_size}: config.json's vocab_size, the rows of its embedding"
+        raise BadConfig("tokenizer", f"{tokenizer.vocab_size} tokens", expected)
 
 
 def folder_faults(

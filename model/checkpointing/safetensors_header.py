@@ -52,8 +52,8 @@ def read_header(path: Path) -> dict[str, HeaderEntry]:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else None
             if length is None or length > min(MOST_HEADER_BYTES, size - 8):
-                came = f"a header of {length:,} bytes in a file of {size:,}" if length is not None else f"{size} bytes"
-                raise BadCheckpoint(str(path), came, "a whole safetensors file")
+                got = f"a header of {length:,} bytes in a file of {size:,}" if length is not None else f"{size} bytes"
+                raise BadCheckpoint(str(path), got, "a whole safetensors file")
             raw = file.read(length)
     except OSError as error:
         raise BadCheckpoint(str(path), error.strerror or str(error), "a file that may be read") from error
@@ -84,8 +84,8 @@ def _entry(where: str, entry: Any) -> tuple[HeaderEntry, int, int]:
     name, number_bytes = _TYPES[dtype]
     begin, end = offsets
     if end - begin != math.prod(shape) * number_bytes:
-        came = f"{end - begin:,} bytes for {name} of shape {tuple(shape)}"
-        raise BadCheckpoint(where, came, f"{math.prod(shape) * number_bytes:,} bytes")
+        got = f"{end - begin:,} bytes for {name} of shape {tuple(shape)}"
+        raise BadCheckpoint(where, got, f"{math.prod(shape) * number_bytes:,} bytes")
     return HeaderEntry(dtype=name, can_be_weights=dtype in WEIGHTS, shape=tuple(shape)), begin, end
 
 
@@ -97,9 +97,9 @@ def _check_places(path: Path, places: list[tuple[int, int, str]], data_bytes: in
     reached = 0
     for begin, end, name in places:
         if begin != reached:
-            came = "bytes of another tensor" if begin < reached else f"a gap of {begin - reached:,} bytes before it"
-            raise BadCheckpoint(f"{path}: {name}", came, "tensors one behind the other")
+            got = "bytes of another tensor" if begin < reached else f"a gap of {begin - reached:,} bytes before it"
+            raise BadCheckpoint(f"{path}: {name}", got, "tensors one behind the other")
         reached = end
     if reached != data_bytes:
-        came = f"{data_bytes:,} bytes of data; the tensors take {reached:,}"
-        raise BadCheckpoint(str(path), came, "a whole safetensors file and nothing behind it")
+        got = f"{data_bytes:,} bytes of data; the tensors take {reached:,}"
+        raise BadCheckpoint(str(path), got, "a whole safetensors file and nothing behind it")

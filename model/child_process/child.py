@@ -109,14 +109,14 @@ def serve(answer: Callable[[Parent, Any, bytes], None]) -> None:
 def plain(error: BaseException, memory_bytes: int = 0) -> dict[str, str]:
     """An error as plain data."""
     if isinstance(error, RetainModelError):
-        allowed = error.allowed if isinstance(error.allowed, str) else ", ".join(map(str, _items(error.allowed)))
+        expected = error.expected if isinstance(error.expected, str) else ", ".join(map(str, _items(error.expected)))
         kind = next(base.__name__ for base in type(error).__mro__ if base.__module__ == RetainModelError.__module__)
-        return {"kind": kind, "field": error.field, "came": str(error.came), "allowed": allowed}
+        return {"kind": kind, "field": error.field, "got": str(error.got), "expected": expected}
     if isinstance(error, MemoryError):
         most = f"{memory_bytes >> 20:,} MiB"
-        return {"kind": "BadSource", "field": "", "came": f"what takes more than {most} of memory", "allowed": most}
-    came = printable(f"what breaks the reader ({type(error).__name__}: {error})")
-    return {"kind": "BadSource", "field": "", "came": came, "allowed": "data that can be read"}
+        return {"kind": "BadSource", "field": "", "got": f"what takes more than {most} of memory", "expected": most}
+    got = printable(f"what breaks the reader ({type(error).__name__}: {error})")
+    return {"kind": "BadSource", "field": "", "got": got, "expected": "data that can be read"}
 
 
 def _items(value: object) -> list[object]:
@@ -128,4 +128,4 @@ def raised(fault: dict[str, str], where: str) -> RetainModelError:
     import model.errors
 
     kind = getattr(model.errors, fault["kind"], BadSource)
-    return kind(fault["field"] or where, fault["came"], fault["allowed"])
+    return kind(fault["field"] or where, fault["got"], fault["expected"])

@@ -73,7 +73,7 @@ def check(family: int, address: Any, chosen: frozenset[tuple[str, int]]) -> None
         host, port = str(address[0]), int(address[1])
         if (host, port) in chosen or is_public(host):
             return
-        came = f"the address {host}:{port}"
+        got = f"the address {host}:{port}"
     else:
-        came = "a connection to something on this machine"
-    raise BadSource("network", came, "public addresses, and the servers that HF_ENDPOINT and the proxy settings name")
+        got = "a connection to something on this machine"
+    raise BadSource("network", got, "public addresses, and the servers that HF_ENDPOINT and the proxy settings name")

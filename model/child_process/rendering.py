@@ -53,9 +53,9 @@ class ApartRenderer:
             self._child = self._started()
             if len(documents) > 1:
                 return self._one_by_one(documents)
-            came = f"a conversation that the chat template or the tokenizer does not get through: it {error}"
+            got = f"a conversation that the chat template or the tokenizer does not get through: it {error}"
             place = f"{place_of(documents[0])}: messages"
-            return [Rendered(fault=NotThrough(place, came, "a template that ends, within its bounds"))]
+            return [Rendered(fault=NotThrough(place, got, "a template that ends, within its bounds"))]
 
     def _one_by_one(self, documents: Sequence[Document]) -> list[Rendered]:
         found: list[Rendered] = []
@@ -84,8 +84,8 @@ class ApartRenderer:
             self._answer(child, START_S)
         except Ended as error:
             child.end()
-            came = f"a tokenizer that the reader does not get through: it {error}"
-            raise NotThrough(f"{self._folder}/tokenizer.json", came, "a tokenizer within its bounds") from error
+            got = f"a tokenizer that the reader does not get through: it {error}"
+            raise NotThrough(f"{self._folder}/tokenizer.json", got, "a tokenizer within its bounds") from error
         except BaseException:
             child.end()
             raise

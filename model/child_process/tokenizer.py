@@ -78,8 +78,8 @@ class ApartTokenizer(Tokenizer):
             header, blob = self._ask({"op": "chats", "documents": asked}, b"", self._patience_s)
         except Ended as error:
             place = f"{document.meta.get('row', document.origin)}: messages"
-            came = f"a conversation that the chat template or the tokenizer does not get through: it {error}"
-            raise BadSource(place, came, "a template that ends, within its bounds") from error
+            got = f"a conversation that the chat template or the tokenizer does not get through: it {error}"
+            raise BadSource(place, got, "a template that ends, within its bounds") from error
         (length,) = header["lengths"]
         ids = np.frombuffer(blob, dtype="<u4", count=length)
         return ids.tolist(), np.frombuffer(blob, dtype="u1", offset=4 * length).tolist()
@@ -139,7 +139,7 @@ class ApartTokenizer(Tokenizer):
             self._child = None
 
     def _refuse(self, text: str, error: Ended | RetainModelError, number: int = 0) -> NoReturn:
-        why = error.came if isinstance(error, RetainModelError) else f"it {error}"
+        why = error.got if isinstance(error, RetainModelError) else f"it {error}"
         shown = text if len(text) <= 60 else f"{text[:57]}..."
-        came = f"a text that the tokenizer does not get through ({why}): {shown!r}"
-        raise BadSource(f"text[{number}]", came, "a tokenizer that ends, within its bounds") from error
+        got = f"a text that the tokenizer does not get through ({why}): {shown!r}"
+        raise BadSource(f"text[{number}]", got, "a tokenizer that ends, within its bounds") from error

@@ -51,8 +51,8 @@ def train_apart(
             if "sign" not in header:
                 break
     except Ended as error:
-        came = f"texts that the training does not get through: it {error}"
-        raise BadSource("tokenizer.train", came, "text that can be read within its bounds") from error
+        got = f"texts that the training does not get through: it {error}"
+        raise BadSource("tokenizer.train", got, "text that can be read within its bounds") from error
     finally:
         child.end()
     if "fault" in header:

@@ -22,6 +22,7 @@ from model.evaluation.noise_floor import measure_repeats
 from model.evaluation.perplexity import SetResult, evaluate_set
 from model.evaluation.rolling_likelihood import evaluate_rolling
 from model.tokenization.tokenizer import Tokenizer
+from retain.values.faults import mismatch
 
 BAD_INPUT = 2
 BYTES_PER_TOKEN = 4  # about, for the length of a progress bar
@@ -37,7 +38,7 @@ METHODS: dict[str, str] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 2 for bad input with the field, what came and what is allowed on standard error."""
+    """Exit code 0, or 2 for bad input with the field, what was got and what was expected on standard error."""
     options = _parser().parse_args(arguments)
     try:
         results = run(
@@ -195,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"got {text}; expected a whole number from 1")
+        raise argparse.ArgumentTypeError(mismatch(text, "a whole number from 1"))
     return value
 
 

@@ -21,6 +21,7 @@ from model.families.reference import reference_logits, write_reference
 from model.families.tiny import CONTEXT, VOCABULARY, tiny_config
 from model.nn.causal_lm import CausalLM
 from model.nn.lora import add_lora, merged_copy
+from retain.values.faults import mismatch
 
 TOLERANCE = 1e-5  # of the largest logit, in float32
 ROW = "{:<12} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9}  {}"
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments).names or list(FAMILIES)
     unknown = sorted(set(chosen) - set(FAMILIES))
     if unknown:
-        parser.error(f"got {', '.join(unknown)}; expected {', '.join(FAMILIES)}")
+        parser.error(mismatch(", ".join(unknown), ", ".join(FAMILIES)))
     print(HEAD.rstrip(), flush=True)
     failed = False
     for name in chosen:

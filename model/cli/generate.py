@@ -15,7 +15,7 @@ BAD_INPUT = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 2 for bad input with the field, what came and what is allowed on standard error."""
+    """Exit code 0, or 2 for bad input with the field, what was got and what was expected on standard error."""
     options = _parser().parse_args(arguments)
     try:
         model, tokenizer = load_pretrained(Path(options.model)), Tokenizer.load(options.model)

@@ -44,6 +44,7 @@ from model.document import Document
 from model.errors import BadSource, RetainModelError
 from model.tokenization.encoding import place_of
 from model.tokenization.tokenizer_files import TOKENIZER_FILE
+from retain.values.faults import mismatch
 
 LIMIT_BYTES, LIMIT_S = 64_000_000, 10.0
 BYTES_PER_TOKEN = 4  # of English text in a vocabulary of usual size: about where a cap on tokens ends
@@ -211,10 +212,10 @@ def _count(
     lacking = [part for part in (TRAIN, CONTROL, REPORT) if not parts[part]]
     if fit and facts["complete"] and not faults.found and lacking:
         count = facts["documents"]
-        came = f"{count:,} {'document' if count == 1 else 'documents'}, none of them for {' and '.join(lacking)}"
+        got = f"{count:,} {'document' if count == 1 else 'documents'}, none of them for {' and '.join(lacking)}"
         share = f"one in {2 / HoldOut().fraction:.0f}"
         faults.add(
-            BadSource(bounded.uri, came, f"more documents that differ: {share} goes to control, {share} to report")
+            BadSource(bounded.uri, got, f"more documents that differ: {share} goes to control, {share} to report")
         )
 
 
@@ -304,8 +305,7 @@ def _violations(one: Mapping[str, Any], faults: Sequence[RetainModelError]) -> l
     """The first faults under the spec's own names, and how many more there are."""
     made = []
     for error in faults[:SHOWN_FAULTS]:
-        allowed = error.allowed if isinstance(error.allowed, str) else ", ".join(map(str, error.allowed))  # type: ignore[call-overload]
-        said = f"got {error.came}; expected {allowed}"
+        said = error.description
         if error.field in _OPTIONS:
             made.append({"field": f"{one['stage_field']}.{_OPTIONS[error.field]}", "description": said})
             continue
@@ -323,7 +323,8 @@ def main() -> int:
     try:
         asked = json.load(sys.stdin)
     except ValueError as error:
-        print(f"error: standard input: {error}; one JSON object with sources and models is allowed", file=sys.stderr)
+        said = mismatch(f"no JSON ({error})", "one object with sources and models")
+        print(f"error: standard input: {said}", file=sys.stderr)
         return BAD_INPUT
     json.dump(check(asked), sys.stdout)
     return 0

@@ -36,8 +36,8 @@ def _interrupted(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0; 2 for bad input with the field, what came and what is allowed on standard error; 130 after Ctrl-C or
-    SIGTERM, which end it at once and leave nothing half-written."""
+    """Exit code 0; 2 for bad input with the field, what was got and what was expected on standard error; 130 after
+    Ctrl-C or SIGTERM, which end it at once and leave nothing half-written."""
     options = _parser().parse_args(arguments)
     before = {number: signal.signal(number, _interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

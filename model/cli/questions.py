@@ -16,12 +16,13 @@ from model.data.roles import field_options
 from model.data.sources import open_source
 from model.data.unseen import unseen_questions
 from model.errors import RetainModelError
+from retain.values.faults import mismatch
 
 BAD_INPUT = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 2 for bad input with the field, what came and what is allowed on standard error."""
+    """Exit code 0, or 2 for bad input with the field, what was got and what was expected on standard error."""
     parser = argparse.ArgumentParser(prog="python -m model.cli.questions", description=__doc__.partition("\n")[0])
     parser.add_argument("source", help="sample://..., a file or folder, hf://...")
     parser.add_argument("--fields", default="{}", help="JSON: messages, or prompt and completion -> the source's own")
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_args(arguments)
     if options.limit < 1:
-        parser.error(f"--limit: got {options.limit}; a whole number from 1 is allowed")
+        parser.error(f"--limit: {mismatch(options.limit, 'a whole number from 1')}")
     try:
         named = field_options(json.loads(options.fields), "chat", options.source)
         questions = unseen_questions(open_source(options.source, options=named), limit=options.limit)

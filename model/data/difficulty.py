@@ -55,7 +55,7 @@ def math_level(value: object, *, where: str) -> float:
     match = _LEVEL.match(str(value))
     level = float(match.group(1)) if match else math.nan
     if not 1.0 <= level <= 5.0:
-        raise BadSource(field=f"{where}: level", came=value, allowed='1 to 5, or "Level 1" to "Level 5"')
+        raise BadSource(field=f"{where}: level", got=value, expected='1 to 5, or "Level 1" to "Level 5"')
     return level
 
 

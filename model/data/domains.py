@@ -43,7 +43,7 @@ class DomainDataset(Source):
         self.source = source if isinstance(source, Source) else open_source(source or self.default_source)
         self.uri, self.kind, self.chosen = self.source.uri, self.source.kind, dict(chosen)
         if self.kind != "text":
-            raise BadSource(field=self.uri, came="conversations", allowed=f"text for the domain {self.domain}")
+            raise BadSource(field=self.uri, got="conversations", expected=f"text for the domain {self.domain}")
         self.options = {**self.source.options, "domain": self.domain, **self.chosen}
 
     def accepts(self, document: Document) -> bool:
@@ -64,7 +64,7 @@ class DomainDataset(Source):
                 yield rated
         if not found:
             raise BadSource(
-                field=f"{self.uri} as {self.domain}", came="no document that fits", allowed=str(self.chosen)
+                field=f"{self.uri} as {self.domain}", got="no document that fits", expected=str(self.chosen)
             )
 
     def place(self) -> str:
@@ -127,11 +127,11 @@ class CodeDataset(DomainDataset):
             language for language in wanted if not isinstance(language, str) or language.lower() not in LANGUAGES
         ]
         if unknown or not wanted:
-            raise BadSource(field="languages", came=unknown or "no language", allowed=", ".join(LANGUAGES))
+            raise BadSource(field="languages", got=unknown or "no language", expected=", ".join(LANGUAGES))
         self.languages = [language.lower() for language in wanted]
         if source is None and self.languages != ["python"]:
             raise BadSource(
-                field="languages", came=wanted, allowed="python in sample://code; a source of your own for others"
+                field="languages", got=wanted, expected="python in sample://code; a source of your own for others"
             )
         super().__init__(source, {"languages": self.languages})
 
@@ -163,7 +163,7 @@ class MathDataset(DomainDataset):
         numbers = all(isinstance(bound, int | float) and not isinstance(bound, bool) for bound in bounds)
         if len(bounds) != 2 or not numbers or not DIFFICULTY_LOW <= bounds[0] <= bounds[1] <= DIFFICULTY_HIGH:
             raise BadSource(
-                field="difficulty_range", came=difficulty_range, allowed="(low, high) with 1 <= low <= high <= 5"
+                field="difficulty_range", got=difficulty_range, expected="(low, high) with 1 <= low <= high <= 5"
             )
         self.difficulty_range = (float(bounds[0]), float(bounds[1]))
         super().__init__(source, {"difficulty_range": list(self.difficulty_range)})
@@ -190,7 +190,7 @@ class ScienceDataset(DomainDataset):
         if source is None:
             unknown = [field for field in wanted or () if field not in FIELDS]
             if unknown or wanted == []:
-                raise BadSource(field="fields", came=unknown or "no field", allowed=", ".join(FIELDS))
+                raise BadSource(field="fields", got=unknown or "no field", expected=", ".join(FIELDS))
             source = open_source(self.default_source, options={"fields": wanted} if wanted else None)
         self.fields = wanted
         super().__init__(source, {"fields": wanted or "all"})
@@ -217,15 +217,15 @@ DOMAINS: Mapping[str, type[DomainDataset]] = {"code": CodeDataset, "math": MathD
 def create_domain_dataset(name: str, **options: Any) -> DomainDataset:
     """The data set of a domain: `create_domain_dataset("code", languages=["python"])`.
 
-    Raises BadSource for an unknown domain or option, naming what is allowed.
+    Raises BadSource for an unknown domain or option, naming those that there are.
     """
     kind = DOMAINS.get(str(name).lower())
     if kind is None:
-        raise BadSource(field="domain", came=name, allowed=", ".join(DOMAINS))
+        raise BadSource(field="domain", got=name, expected=", ".join(DOMAINS))
     allowed = list(inspect.signature(kind).parameters)
     unknown = sorted(set(options) - set(allowed))
     if unknown:
-        raise BadSource(field=f"options of {name}", came=", ".join(unknown), allowed=", ".join(allowed))
+        raise BadSource(field=f"options of {name}", got=", ".join(unknown), expected=", ".join(allowed))
     return kind(**options)
 
 

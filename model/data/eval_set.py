@@ -87,11 +87,11 @@ class EvalSet:
         if len(kinds) != 1:
             raise BadSource(
                 field=f"evaluation set {name}",
-                came="no documents" if not kinds else "texts and conversations mixed",
-                allowed="at least one document, all texts or all conversations",
+                got="no documents" if not kinds else "texts and conversations mixed",
+                expected="at least one document, all texts or all conversations",
             )
         if context < 1:
-            raise BadSource(field=f"evaluation set {name}: context", came=context, allowed="at least 1")
+            raise BadSource(field=f"evaluation set {name}: context", got=context, expected="at least 1")
         if kinds == {"text"}:
             encoded: list[tuple[list[int], list[int] | None]]
             encoded = [(ids, None) for ids in encode_texts(tokenizer, documents)]
@@ -125,8 +125,8 @@ class EvalSet:
         if result.target_tokens == 0:
             raise EmptyBatch(
                 field=f"evaluation set {name}",
-                came=f"no target token in {len(documents)} documents",
-                allowed="at least one target",
+                got=f"no target token in {len(documents)} documents",
+                expected="at least one target",
             )
         return result
 
@@ -241,7 +241,7 @@ class EvalSet:
                 content = (folder / f"{key}.bin").read_bytes()
                 if hashlib.sha256(content).hexdigest() != sha256:
                     raise BadSource(
-                        field=f"{folder}/{key}.bin", came="another SHA-256 than meta.json says", allowed=sha256
+                        field=f"{folder}/{key}.bin", got="another SHA-256 than meta.json says", expected=sha256
                     )
                 arrays[key] = np.frombuffer(content, dtype=_FILES[key])
             result = cls(
@@ -256,9 +256,9 @@ class EvalSet:
                 unit_documents_U=arrays["unit_documents"],
             )
         except (OSError, KeyError, json.JSONDecodeError) as error:
-            raise BadSource(field=str(folder), came=repr(error), allowed="a folder written by EvalSet.write") from error
+            raise BadSource(field=str(folder), got=repr(error), expected="a folder written by EvalSet.write") from error
         if result.digest != meta["digest"]:
-            raise BadSource(field=f"{folder}: digest", came=result.digest, allowed=meta["digest"])
+            raise BadSource(field=f"{folder}: digest", got=result.digest, expected=meta["digest"])
         return result
 
 

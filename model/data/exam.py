@@ -82,8 +82,8 @@ def hold(
         if not chosen[part]:
             raise BadSource(
                 field=f"{source.uri}: {part} set",
-                came="no document was held out for it",
-                allowed=f"more documents, or a hold-out fraction above {rule.fraction:g} (or 0 for none)",
+                got="no document was held out for it",
+                expected=f"more documents, or a hold-out fraction above {rule.fraction:g} (or 0 for none)",
             )
         contents |= HeldOut.of(whole for whole, _ in chosen[part])
     contents |= HeldOut.of(given_up)

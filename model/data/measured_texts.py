@@ -46,6 +46,6 @@ def _whole(path: Path) -> Document:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        came = f"byte 0x{data[error.start]:02x} at offset {error.start}, which is not UTF-8"
-        raise BadSource(f"{path}:{line}", came, "UTF-8 text") from None
+        got = f"byte 0x{data[error.start]:02x} at offset {error.start}, which is not UTF-8"
+        raise BadSource(f"{path}:{line}", got, "UTF-8 text") from None
     return Document(text=text, origin=content_origin(text, "text"), meta={"file": path.name})

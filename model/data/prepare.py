@@ -111,7 +111,7 @@ def pack(
     for an empty source, and whatever the source raises.
     """
     if kind not in ("text", "chat"):
-        raise BadSource(field="kind", came=kind, allowed="text, chat")
+        raise BadSource(field="kind", got=kind, expected="text, chat")
     done = 0
     with ShardWriter(
         folder, kind=kind, vocab_size=tokenizer.vocab_size, tokenizer_digest=tokenizer.digest, context=context
@@ -181,8 +181,8 @@ def prepare(
     except NothingToPack as error:
         if not training.left_out:
             raise
-        came = f"nothing to train on: all {training.left_out:,} documents hold text of an evaluation set"
-        raise BadSource(source.uri, came, "text that the run, or its base, is not measured by") from error
+        got = f"nothing to train on: all {training.left_out:,} documents hold text of an evaluation set"
+        raise BadSource(source.uri, got, "text that the run, or its base, is not measured by") from error
     folders = {
         part: _write_set(root, f"{name or source.uri}/{part}", documents, tokenizer, context)
         for part, documents in ((CONTROL, held.control), (REPORT, held.report))
@@ -219,8 +219,8 @@ def _batches(documents: Iterable[Document], kind: str) -> Iterator[tuple[list[Do
         if document.kind != kind:
             raise BadSource(
                 field=str(document.meta.get("row", document.origin)),
-                came=f"a {document.kind} document in {kind} data",
-                allowed=f"{kind} documents only",
+                got=f"a {document.kind} document in {kind} data",
+                expected=f"{kind} documents only",
             )
         batch.append(document)
         size += len(document.plain_text().encode("utf-8", "surrogatepass"))

@@ -60,14 +60,14 @@ def as_role(said: StageText, role: str, source: Source) -> Source:
     if wanted == "text" and source.kind != "text":
         raise BadSource(
             field=source.uri,
-            came="conversations",
-            allowed="text (conversations are for data.chat of a FINETUNE stage; data.fields can name columns of text)",
+            got="conversations",
+            expected="text (conversations are for data.chat of a FINETUNE stage; data.fields can name columns of text)",
         )
     if wanted == "chat" and source.kind != "chat":
         raise BadSource(
             field=source.uri,
-            came="text without turns",
-            allowed="conversations: rows with messages, conversations, prompt + completion, or instruction + output "
+            got="text without turns",
+            expected="conversations: rows with messages, conversations, prompt + completion, or instruction + output "
             "(data.fields can name other columns)",
         )
     if role != said.domain:
@@ -94,12 +94,12 @@ def field_options(fields: Mapping[str, str], role: str, uri: str) -> dict[str, A
     if role != "chat" and given == {"prompt", "completion"}:
         for name in names.values():
             if set(name) & set("{}:!"):
-                raise BadSource(field="data.fields", came=name, allowed="names of columns without { } : !")
+                raise BadSource(field="data.fields", got=name, expected="names of columns without { } : !")
         return {"template": f"{{{names['prompt']}}}\n{{{names['completion']}}}", **stated}
-    came = ", ".join(f"{form}: {column}" for form, column in fields.items())
+    got = ", ".join(f"{form}: {column}" for form, column in fields.items())
     kind = "conversations" if role == "chat" else "text"
     raise BadSource(
-        field="data.fields", came=f"{came} for {kind}", allowed=_CHAT_FIELDS if role == "chat" else _TEXT_FIELDS
+        field="data.fields", got=f"{got} for {kind}", expected=_CHAT_FIELDS if role == "chat" else _TEXT_FIELDS
     )
 
 

@@ -75,17 +75,17 @@ class TokenShard:
             meta = ShardMeta(**raw)
         except (OSError, TypeError, json.JSONDecodeError) as error:
             raise BadSource(
-                field=str(folder), came=repr(error), allowed="a folder with a meta.json of pack()"
+                field=str(folder), got=repr(error), expected="a folder with a meta.json of pack()"
             ) from error
         if meta.format != FORMAT:
-            raise BadSource(field=f"{folder}: format", came=meta.format, allowed=FORMAT)
+            raise BadSource(field=f"{folder}: format", got=meta.format, expected=FORMAT)
         for name, facts in meta.files.items():
             path = folder / name
             size = path.stat().st_size if path.is_file() else None
             if size != facts["bytes"]:
-                raise BadSource(field=str(path), came=f"{size} bytes", allowed=f"{facts['bytes']} bytes")
+                raise BadSource(field=str(path), got=f"{size} bytes", expected=f"{facts['bytes']} bytes")
             if verify and file_sha256(path) != facts["sha256"]:
-                raise BadSource(field=str(path), came="another SHA-256", allowed=facts["sha256"])
+                raise BadSource(field=str(path), got="another SHA-256", expected=facts["sha256"])
 
         def mapped(name: str, dtype: str) -> np.ndarray | None:
             if f"{name}.bin" not in meta.files:
@@ -95,7 +95,7 @@ class TokenShard:
         tokens, offsets = mapped("tokens", meta.dtype), mapped("offsets", "<i8")
         if tokens is None or offsets is None or len(offsets) != meta.documents + 1 or offsets[-1] != len(tokens):
             raise BadSource(
-                field=str(folder), came="tokens and offsets that do not fit together", allowed="a whole shard"
+                field=str(folder), got="tokens and offsets that do not fit together", expected="a whole shard"
             )
         return cls(
             folder=folder,
@@ -181,7 +181,7 @@ class ShardWriter:
             flat[position : position + len(ids)] = ids
             position += len(ids)
         if len(flat) and int(flat.max()) >= self.vocab_size:
-            raise BadSource(field="token id", came=int(flat.max()), allowed=f"0 to {self.vocab_size - 1}")
+            raise BadSource(field="token id", got=int(flat.max()), expected=f"0 to {self.vocab_size - 1}")
         self._append("tokens.bin", flat.astype(self.dtype))
         if masks is None:
             self.loss_tokens += len(flat)
@@ -206,7 +206,7 @@ class ShardWriter:
         lengths = np.concatenate(self._lengths) if self._lengths else np.zeros(0, dtype=np.int64)
         if not lengths.sum():
             raise NothingToPack(
-                field=source or str(self.folder), came="no tokens", allowed="at least one document with text"
+                field=source or str(self.folder), got="no tokens", expected="at least one document with text"
             )
         offsets = np.zeros(len(lengths) + 1, dtype="<i8")
         np.cumsum(lengths, out=offsets[1:])

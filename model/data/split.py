@@ -57,12 +57,12 @@ class HoldOut:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.fraction <= 0.5:
-            raise BadConfig(field="hold_out.fraction", came=self.fraction, allowed="0 to 0.5")
+            raise BadConfig(field="hold_out.fraction", got=self.fraction, expected="0 to 0.5")
         for name in ("control_units", "control_tokens", "report_units", "report_tokens"):
             if getattr(self, name) < 1:
-                raise BadConfig(field=f"hold_out.{name}", came=getattr(self, name), allowed="at least 1")
+                raise BadConfig(field=f"hold_out.{name}", got=getattr(self, name), expected="at least 1")
         if self.shorten_to is not None and self.shorten_to < 16:
-            raise BadConfig(field="hold_out.shorten_to", came=self.shorten_to, allowed="at least 16, or nothing")
+            raise BadConfig(field="hold_out.shorten_to", got=self.shorten_to, expected="at least 16, or nothing")
 
 
 def key_hash(key: str, salt: str = HoldOut.salt) -> float:

@@ -35,7 +35,7 @@ def unseen_questions(source: Source, *, limit: int, hold_out: HoldOut | None = N
     """
     rule = hold_out or HoldOut()
     if source.kind != "chat":
-        raise BadSource(field=source.uri, came="text", allowed="conversations: a question and its answer in each")
+        raise BadSource(field=source.uri, got="text", expected="conversations: a question and its answer in each")
     held = Reservoir(capacity=CANDIDATES * limit, salt=rule.salt)
     trained: set[bytes] = set()
     for document in source:
@@ -52,8 +52,8 @@ def unseen_questions(source: Source, *, limit: int, hold_out: HoldOut | None = N
     if not found:
         raise BadSource(
             field=source.uri,
-            came="no question that is held out and never trained on",
-            allowed="a source with conversations of one question and one answer in its report part",
+            got="no question that is held out and never trained on",
+            expected="a source with conversations of one question and one answer in its report part",
         )
     return list(found.values())[:limit]
 

@@ -80,13 +80,13 @@ class BatchStream:
         curriculum that does not show every document equally often."""
         for name, value in (("context", context), ("rows", rows)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise BadConfig(field=name, came=value, allowed="a whole number from 1")
+                raise BadConfig(field=name, got=value, expected="a whole number from 1")
         self.sources = {name: sources[name] for name in sorted(sources)}
         self.target, self.seed, self.context, self.rows = target, seed, context, rows
         self.mixer = ShareMixer(complete_shares(target, shares, self.sources))
         self.curriculum = curriculum if curriculum and curriculum.strategy is not Strategy.RANDOM else None
         if epochs is not None and not (math.isfinite(epochs) and epochs > 0):
-            raise BadConfig(field="duration.epochs", came=epochs, allowed="a number above 0")
+            raise BadConfig(field="duration.epochs", got=epochs, expected="a number above 0")
         whole = self.curriculum is None or self.curriculum.whole_passes
         self.epochs = epochs if whole else None
         self.progress = 0.0
@@ -136,7 +136,7 @@ class BatchStream:
     def set_progress(self, fraction: float) -> None:
         """Tell the curriculum how much of the stage is done, 0 to 1 (step / total steps, before each batch)."""
         if not 0.0 <= fraction <= 1.0:
-            raise BadConfig(field="progress", came=fraction, allowed="0 to 1")
+            raise BadConfig(field="progress", got=fraction, expected="0 to 1")
         self.progress = float(fraction)
 
     def set_shares(self, shares: Mapping[str, float]) -> None:
@@ -243,13 +243,13 @@ class BatchStream:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Back to where `state()` was. Raises BadConfig for a state of other data, seed, context or curriculum."""
         if state.get("version") != STATE_VERSION:
-            raise BadConfig(field="stream state: version", came=state.get("version"), allowed=STATE_VERSION)
+            raise BadConfig(field="stream state: version", got=state.get("version"), expected=STATE_VERSION)
         identity = self._identity()
         for field, expected in identity.items():
             if field == "epochs" and field not in state["data"]:  # written before streams counted epochs
                 continue
             if state["data"].get(field) != expected:
-                raise BadConfig(field=f"stream state: {field}", came=state["data"].get(field), allowed=repr(expected))
+                raise BadConfig(field=f"stream state: {field}", got=state["data"].get(field), expected=repr(expected))
         self.mixer.restore(state["mix"])
         for name, readers in self._readers.items():
             for reader, cursor in zip(readers, state["cursors"][name], strict=True):

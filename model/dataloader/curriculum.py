@@ -51,7 +51,7 @@ def stage_fractions(levels: int) -> tuple[float, ...]:
     Raises BadConfig.
     """
     if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels <= 20:
-        raise BadConfig(field="curriculum.levels", came=levels, allowed="a whole number from 1 to 20")
+        raise BadConfig(field="curriculum.levels", got=levels, expected="a whole number from 1 to 20")
     total = 3 * (levels - 1) + 4
     return tuple([3 / total] * (levels - 1) + [4 / total])
 
@@ -91,18 +91,18 @@ class CurriculumSpec:
 
     def __post_init__(self) -> None:
         if self.strategy not in list(Strategy):
-            raise BadConfig(field="curriculum.strategy", came=self.strategy, allowed=list(Strategy))
+            raise BadConfig(field="curriculum.strategy", got=self.strategy, expected=list(Strategy))
         stage_fractions(self.levels)
         if not 0.0 < self.full_at <= 1.0:
-            raise BadConfig(field="curriculum.full_at", came=self.full_at, allowed="above 0, at most 1")
+            raise BadConfig(field="curriculum.full_at", got=self.full_at, expected="above 0, at most 1")
         if self.initial is not None and not 0.0 < self.initial <= 1.0:
-            raise BadConfig(field="curriculum.initial", came=self.initial, allowed="above 0, at most 1")
+            raise BadConfig(field="curriculum.initial", got=self.initial, expected="above 0, at most 1")
         if self.ranges is not None:
             if len(self.ranges) != self.levels:
-                raise BadConfig(field="curriculum.ranges", came=self.ranges, allowed=f"{self.levels} ranges")
+                raise BadConfig(field="curriculum.ranges", got=self.ranges, expected=f"{self.levels} ranges")
             for low, high in self.ranges:
                 if not DIFFICULTY_LOW <= low <= high <= DIFFICULTY_HIGH:
-                    raise BadConfig(field="curriculum.ranges", came=(low, high), allowed="1 <= low <= high <= 5")
+                    raise BadConfig(field="curriculum.ranges", got=(low, high), expected="1 <= low <= high <= 5")
 
     @property
     def whole_passes(self) -> bool:
@@ -160,7 +160,7 @@ class CurriculumScheduler:
         for stage in self.stages:
             if stage.start_epoch <= epoch < stage.end_epoch:
                 return stage
-        raise BadConfig(field="epoch", came=epoch, allowed=f"0 to {self.total_epochs - 1}")
+        raise BadConfig(field="epoch", got=epoch, expected=f"0 to {self.total_epochs - 1}")
 
     def format_schedule(self) -> str:
         """The schedule as a text for people."""
@@ -191,7 +191,7 @@ def create_curriculum(total_epochs: int, difficulty_levels: int = 3) -> Curricul
     """Stages of rising difficulty over whole epochs, each at least one. Raises BadConfig for too few epochs."""
     fractions = stage_fractions(difficulty_levels)
     if isinstance(total_epochs, bool) or not isinstance(total_epochs, int) or total_epochs < difficulty_levels:
-        raise BadConfig(field="total_epochs", came=total_epochs, allowed=f"a whole number from {difficulty_levels}")
+        raise BadConfig(field="total_epochs", got=total_epochs, expected=f"a whole number from {difficulty_levels}")
     width = (DIFFICULTY_HIGH - DIFFICULTY_LOW) / difficulty_levels
     bounds = [DIFFICULTY_LOW + width * index for index in range(difficulty_levels)] + [DIFFICULTY_HIGH]
     if difficulty_levels == 3:

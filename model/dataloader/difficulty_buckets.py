@@ -37,8 +37,8 @@ def make_buckets(shard: TokenShard, spec: CurriculumSpec) -> list[np.ndarray]:
     if shard.difficulty_D is None:
         raise BadConfig(
             field="curriculum",
-            came=f"data without difficulties ({shard.meta.source})",
-            allowed="code, math or science data",
+            got=f"data without difficulties ({shard.meta.source})",
+            expected="code, math or science data",
         )
     difficulty = np.asarray(shard.difficulty_D)
     if spec.strategy is Strategy.STAGED and spec.ranges is not None:
@@ -51,8 +51,8 @@ def make_buckets(shard: TokenShard, spec: CurriculumSpec) -> list[np.ndarray]:
         buckets = _by_tokens(shard, difficulty, _shares_of(spec))
     for index, bucket in enumerate(buckets):
         if not len(bucket):
-            came = f"no document in bucket {index + 1} of {len(buckets)}"
-            raise BadConfig(field="curriculum", came=came, allowed="fewer levels, other ranges or more documents")
+            got = f"no document in bucket {index + 1} of {len(buckets)}"
+            raise BadConfig(field="curriculum", got=got, expected="fewer levels, other ranges or more documents")
     return buckets[::-1] if spec.reverse and spec.ranges is None else buckets
 
 
@@ -110,7 +110,7 @@ class BucketSelector:
     def record_losses(self, bucket: int, nats: float, tokens: int) -> None:
         """The summed loss of a row of this bucket. Raises NonFinite."""
         if not math.isfinite(nats):
-            raise NonFinite(field="curriculum loss", came=nats, allowed="a finite number of nats")
+            raise NonFinite(field="curriculum loss", got=nats, expected="a finite number of nats")
         if tokens > 0:
             old, new = self.loss_nats[bucket], nats / tokens
             # Rounded, so that the float noise of another world size seldom changes a choice.
@@ -123,7 +123,7 @@ class BucketSelector:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Back to where `state()` was. Raises BadConfig for another number of buckets."""
         if len(state["loss_nats"]) != len(self.loss_nats):
-            raise BadConfig(field="curriculum", came=len(state["loss_nats"]), allowed=f"{len(self.loss_nats)} buckets")
+            raise BadConfig(field="curriculum", got=len(state["loss_nats"]), expected=f"{len(self.loss_nats)} buckets")
         self.draws = int(state["draws"])
         self.loss_nats = [None if loss is None else float(loss) for loss in state["loss_nats"]]
 

@@ -43,16 +43,16 @@ def complete_shares(
     """
     known = set(sources)
     if target not in known:
-        raise BadConfig(field="target", came=target, allowed=sorted(known))
+        raise BadConfig(field="target", got=target, expected=sorted(known))
     for name, share in shares.items():
         if name not in known:
-            raise BadConfig(field=f"shares.{name}", came="a share without data", allowed=sorted(known))
+            raise BadConfig(field=f"shares.{name}", got="a share without data", expected=sorted(known))
         if not (isinstance(share, int | float) and math.isfinite(share) and 0.0 <= share <= 1.0):
-            raise BadConfig(field=f"shares.{name}", came=share, allowed="a number from 0 to 1")
+            raise BadConfig(field=f"shares.{name}", got=share, expected="a number from 0 to 1")
     others = math.fsum(share for name, share in shares.items() if name != target)
     total = others + shares.get(target, 1.0 - others)
     if abs(total - 1.0) > 1e-9 or others > 1.0 + 1e-9:
-        raise BadConfig(field="shares", came=dict(shares), allowed="shares that add up to 1")
+        raise BadConfig(field="shares", got=dict(shares), expected="shares that add up to 1")
     complete = {name: float(shares.get(name, 0.0)) for name in sorted(known)}
     complete[target] = max(0.0, 1.0 - others)
     return complete
@@ -88,7 +88,7 @@ class ShareMixer:
         Raises BadConfig.
         """
         if set(shares) != set(self.shares):
-            raise BadConfig(field="shares", came=sorted(shares), allowed=sorted(self.shares))
+            raise BadConfig(field="shares", got=sorted(shares), expected=sorted(self.shares))
         self.shares = dict(shares)
         given_up = 0.0
         for name, share in self.shares.items():
@@ -105,6 +105,6 @@ class ShareMixer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Back to where `state()` was. Raises BadConfig for a state of other sources."""
         if set(state["shares"]) != set(self.shares):
-            raise BadConfig(field="mix", came=sorted(state["shares"]), allowed=sorted(self.shares))
+            raise BadConfig(field="mix", got=sorted(state["shares"]), expected=sorted(self.shares))
         self.shares = {name: float(share) for name, share in state["shares"].items()}
         self.lag_tokens = {name: float(lag) for name, lag in state["lag_tokens"].items()}

@@ -96,8 +96,8 @@ class PackedReader:
         if self.loss_tokens < 1:
             raise EmptyBatch(
                 field=shard.meta.source or str(shard.folder),
-                came=f"{len(self._documents)} documents in which no token is a target",
-                allowed="data with target tokens",
+                got=f"{len(self._documents)} documents in which no token is a target",
+                expected="data with target tokens",
             )
         self.limit = None if epochs is None else max(1, round(epochs * len(self._documents)))
         self._order: tuple[int, np.ndarray] | None = None
@@ -137,7 +137,7 @@ class PackedReader:
         """Go to where `cursor()` was. Raises BadConfig for a cursor of other data."""
         epoch, place, offset = (int(cursor[name]) for name in ("epoch", "place", "offset"))
         if epoch < 0 or not 0 <= place <= len(self._documents) or offset < 0:
-            raise BadConfig(field="cursor", came=cursor, allowed=f"a place among {len(self._documents)} documents")
+            raise BadConfig(field="cursor", got=cursor, expected=f"a place among {len(self._documents)} documents")
         self.epoch, self.place, self.offset = epoch, place, offset
         self.pending = [[int(document), int(at)] for document, at in cursor.get("pending", [])]
 

@@ -47,7 +47,7 @@ def count_steps(
     Raises BadConfig for a stream that was not told a number of epochs, or whose curriculum does not promise any.
     """
     if stream.epochs is None:
-        raise BadConfig(field="duration.epochs", came="a stream without epochs", allowed="a number of passes")
+        raise BadConfig(field="duration.epochs", got="a stream without epochs", expected="a number of passes")
     while not stream.target_finished and stream.batches * stream.rows < most_rows:
         stream.skip_batch()
         if stream.batches % _BATCHES_A_BEAT == 0:

@@ -56,8 +56,8 @@ class Thresholds:
         if not -1.0 <= self.suspicious_below < 0.0:
             raise BadConfig("thresholds.suspicious_below", self.suspicious_below, "-1 to just below 0")
         if not 0 < self.minor <= self.action <= self.stop < math.inf:
-            came = f"minor {self.minor}, action {self.action}, stop {self.stop}"
-            raise BadConfig("thresholds", came, "0 < minor <= action <= stop, finite")
+            got = f"minor {self.minor}, action {self.action}, stop {self.stop}"
+            raise BadConfig("thresholds", got, "0 < minor <= action <= stop, finite")
 
     def severity(self, ratio: float, floor_ratio: float | None = None) -> Severity:
         """Severity of a score. NaN and infinity are a stop: `nan >= 0.20` is False, so it must be asked for first.
@@ -131,8 +131,8 @@ def bootstrap_interval(
     now_U, baseline_U = np.asarray(nats_now_U, dtype=np.float64), np.asarray(nats_baseline_U, dtype=np.float64)
     tokens = np.asarray(tokens_U, dtype=np.float64)
     if not now_U.shape == baseline_U.shape == tokens.shape or now_U.ndim != 1:
-        came = f"shapes {now_U.shape}, {baseline_U.shape}, {tokens.shape}"
-        raise BadConfig("units", came, "one row of the same length for each: both were measured on the same frozen set")
+        got = f"shapes {now_U.shape}, {baseline_U.shape}, {tokens.shape}"
+        raise BadConfig("units", got, "one row of the same length for each: both were measured on the same frozen set")
     units = now_U.size
     if units < MIN_UNITS or not (np.isfinite(now_U).all() and np.isfinite(baseline_U).all()):
         return None
@@ -153,5 +153,5 @@ def bootstrap_interval(
 
 def _require_baseline(ppl_baseline: float | None) -> None:
     if ppl_baseline is None or not math.isfinite(ppl_baseline) or ppl_baseline <= 0:
-        allowed = "the perplexity that the model had before, measured on the same frozen set (there is no default)"
-        raise BadConfig("baseline perplexity", ppl_baseline, allowed)
+        expected = "the perplexity that the model had before, measured on the same frozen set (there is no default)"
+        raise BadConfig("baseline perplexity", ppl_baseline, expected)

@@ -75,8 +75,8 @@ def floor_nats(standard_nats: float, repeats_nats: Sequence[float]) -> float:
     Raises BadConfig when one of them is not finite: noise of a broken model says nothing.
     """
     if not all(math.isfinite(nats) for nats in (standard_nats, *repeats_nats)):
-        came = f"mean losses {standard_nats}, {list(repeats_nats)}"
-        raise BadConfig("noise floor", came, "finite mean losses in nats")
+        got = f"mean losses {standard_nats}, {list(repeats_nats)}"
+        raise BadConfig("noise floor", got, "finite mean losses in nats")
     difference = max((abs(nats - standard_nats) for nats in repeats_nats), default=0.0)
     return max(SAFETY * difference, float(np.spacing(np.float32(abs(standard_nats)))))
 

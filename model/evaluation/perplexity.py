@@ -115,8 +115,8 @@ def _nats(model: CausalLM, hidden_RTE: Tensor, targets_RT: Tensor, counts_RT: Te
 def _check_fit(model: CausalLM, eval_set: EvalSet, limit: int) -> None:
     config = model.config
     if eval_set.context > config.context:
-        allowed = f"at most the model's context, {config.context}"
-        raise BadConfig(f"evaluation set {eval_set.name}: context", eval_set.context, allowed)
+        expected = f"at most the model's context, {config.context}"
+        raise BadConfig(f"evaluation set {eval_set.name}: context", eval_set.context, expected)
     if not 1 <= limit <= config.vocab_size:
         raise BadConfig("vocab_limit", limit, f"1 to the model's vocabulary, {config.vocab_size}")
     largest = int(eval_set.tokens_N.max())

@@ -13,6 +13,7 @@ from model.experiments.catalogue import EXPERIMENTS, ORDER_OF_RUNS, TITLES, arms
 from model.experiments.gauges import measure_missing, read_gauges, with_gauges
 from model.experiments.pool import PROCESSES, read_rows, run_missing
 from model.experiments.tables import report, write_report
+from retain.values.faults import mismatch
 
 SEEDS = 3
 DOMAINS = ("gsm8k", "scitldr", "code")
@@ -21,7 +22,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 2 for bad input with the field, what came and what is allowed on standard error."""
+    """Exit code 0, or 2 for bad input with the field, what was got and what was expected on standard error."""
     options = _parser().parse_args(arguments)
     chosen = _names(options.only, tuple(EXPERIMENTS), "--only")
     domains = _names(options.domains or ",".join(DOMAINS), DOMAINS, "--domains")
@@ -63,7 +64,7 @@ def _names(text: str, allowed: Sequence[str], field: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     unknown = sorted(set(names) - set(allowed))
     if unknown or not names:
-        print(f"error: {field}: got {unknown or text}; expected {', '.join(allowed)}", file=sys.stderr)
+        print(f"error: {field}: {mismatch(unknown or text, ', '.join(allowed))}", file=sys.stderr)
         raise SystemExit(2)
     return tuple(name for name in allowed if name in names)
 

@@ -133,8 +133,8 @@ def _refuse_code(raw: Mapping[str, Any], path: str, depth: int = 0) -> None:
     for key, value in raw.items():
         said = str(key).lower()
         if any(word in said for word in CODE_WORDS) and value not in (None, False):
-            allowed = "a config without it (no foreign code is run, no kernel is fetched, no weights are quantised)"
-            raise BadCheckpoint(f"{path}: {_cut(key)}", _cut(value), allowed)
+            expected = "a config without it (no foreign code is run, no kernel is fetched, no weights are quantised)"
+            raise BadCheckpoint(f"{path}: {_cut(key)}", _cut(value), expected)
         if isinstance(value, dict):
             if depth > 3:
                 raise BadCheckpoint(f"{path}: {_cut(key)}", "objects in objects", "at most four levels")
@@ -146,21 +146,21 @@ def _check_value(where: str, value: Any) -> None:
     if value is None or isinstance(value, bool):
         return
     if isinstance(value, int):
-        fine, allowed = abs(value) <= MOST_SIZE, f"a whole number up to {MOST_SIZE:,}"
+        fine, expected = abs(value) <= MOST_SIZE, f"a whole number up to {MOST_SIZE:,}"
     elif isinstance(value, float):
-        fine, allowed = abs(value) <= LARGEST, "a finite number"
+        fine, expected = abs(value) <= LARGEST, "a finite number"
     elif isinstance(value, str):
-        fine, allowed = len(value) <= MOST_TEXT, f"a text of at most {MOST_TEXT} characters"
+        fine, expected = len(value) <= MOST_TEXT, f"a text of at most {MOST_TEXT} characters"
     elif isinstance(value, list):
-        fine, allowed = len(value) <= MOST_LIST, f"a list of at most {MOST_LIST:,}"
+        fine, expected = len(value) <= MOST_LIST, f"a list of at most {MOST_LIST:,}"
         for number, one in enumerate(value[:MOST_LIST]):
             _check_value(f"{where}[{number}]", one)
     else:
-        fine, allowed = isinstance(value, dict), "a plain value"
+        fine, expected = isinstance(value, dict), "a plain value"
         for key, one in value.items() if fine else ():
             _check_value(f"{where}: {_cut(key)}", one)
     if not fine:
-        raise BadCheckpoint(where, _cut(value), allowed)
+        raise BadCheckpoint(where, _cut(value), expected)
 
 
 def _number(raw: Mapping[str, Any], names: tuple[str, ...], path: str, most: int) -> int:

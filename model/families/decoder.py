@@ -118,8 +118,8 @@ class FamilyModel(CausalLM):
         tokens than the context."""
         past = cache.length if cache is not None else 0
         if past + tokens_BT.shape[1] > self.config.context:
-            came = f"{past + tokens_BT.shape[1]} tokens in a row"
-            raise BadConfig("tokens", came, f"at most the model's context, {self.config.context}")
+            got = f"{past + tokens_BT.shape[1]} tokens in a row"
+            raise BadConfig("tokens", got, f"at most the model's context, {self.config.context}")
         if segments_BT is None:
             return self._finished(self._computed(tokens_BT, None, cache))
         if self.packs:
@@ -190,8 +190,8 @@ class FamilyModel(CausalLM):
                 raise NonFinite(where, "logits of random tokens that are no numbers", "finite logits")
             allowed = TOLERANCE * max(1.0, float(theirs_BTV.abs().max()))
             if float((ours_BTV - theirs_BTV).abs().max()) > allowed:
-                came = f"{self.config.model_type} whose logits are more than a product with the output matrix"
-                raise UnsupportedArchitecture(where, came, "logits = hidden @ output matrix, scaled")
+                got = f"{self.config.model_type} whose logits are more than a product with the output matrix"
+                raise UnsupportedArchitecture(where, got, "logits = hidden @ output matrix, scaled")
             packed_1TV = self._packed_logits(tokens_BT)
             self.packs = float((packed_1TV - theirs_BTV.flatten(0, 1)).abs().max()) <= allowed
         finally:
@@ -266,13 +266,13 @@ def load(
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         found = sorted(one if isinstance(one, str) else " ".join(map(str, one)) for one in told.get(what) or ())
         if found:
-            came = f"{len(found)} {what.removesuffix('_keys').replace('_', ' ')}"
-            raise BadCheckpoint(f"{where}: {found[0]}", came, "every tensor that config.json implies, and no other")
+            got = f"{len(found)} {what.removesuffix('_keys').replace('_', ' ')}"
+            raise BadCheckpoint(f"{where}: {found[0]}", got, "every tensor that config.json implies, and no other")
     beat()
     ends = inner.get_output_embeddings().weight, inner.get_input_embeddings().weight
     if config.tied_embeddings and ends[0] is not ends[1]:
-        came = "an output embedding that differs from the input's"
-        raise BadCheckpoint(where, came, "one of both, as tie_word_embeddings in config.json says")
+        got = "an output embedding that differs from the input's"
+        raise BadCheckpoint(where, got, "one of both, as tie_word_embeddings in config.json says")
     model = FamilyModel(config, inner=inner.requires_grad_(True))
     model.check(where)
     return model

@@ -41,8 +41,8 @@ class RopeScaling:
             if self.original_context is None or self.original_context < 1:
                 raise BadConfig("rope_scaling.original_context", self.original_context, "a positive number of tokens")
             if not 0 < self.low_freq_factor < self.high_freq_factor:
-                came = f"low {self.low_freq_factor}, high {self.high_freq_factor}"
-                raise BadConfig("rope_scaling", came, "0 < low_freq_factor < high_freq_factor")
+                got = f"low {self.low_freq_factor}, high {self.high_freq_factor}"
+                raise BadConfig("rope_scaling", got, "0 < low_freq_factor < high_freq_factor")
 
 
 @dataclass(frozen=True, kw_only=True)

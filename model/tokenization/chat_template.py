@@ -121,7 +121,7 @@ def render_example(form: ChatFormat, document: "Document") -> Example:
         of_the_template = isinstance(error, BadConfig) and not isinstance(error, RewritesTurns)
         if where is None or of_the_template:
             raise
-        raise type(error)(f"{where}: {error.field}", error.came, error.allowed) from error
+        raise type(error)(f"{where}: {error.field}", error.got, error.expected) from error
     pieces: list[tuple[str, bool]] = []
     place = 0
     back = str.maketrans(dict(chat.guards))
@@ -140,14 +140,14 @@ def render_training(
     without the row."""
     template = form.tool_template if tools and form.tool_template is not None else form.template
     if template is None:
-        allowed = "a tokenizer with a chat template (chat_template.jinja), for conversations"
-        raise BadConfig("tokenizer.chat_template", "none", allowed)
+        expected = "a tokenizer with a chat template (chat_template.jinja), for conversations"
+        raise BadConfig("tokenizer.chat_template", "none", expected)
     try:
         chat = render_chat(
             template, messages, form.special_tokens, all_special=form.all_special, tools=tools, whole=True
         )
     except BadConfig as error:
-        raise type(error)(_placed(error.field, form.place), error.came, error.allowed) from error
+        raise type(error)(_placed(error.field, form.place), error.got, error.expected) from error
     if chat.spans:
         start, end = chat.spans[-1]
         said = chat.text[start:end].rstrip()
@@ -223,8 +223,8 @@ def free_window(values: Any) -> int:
     for window in _WINDOWS:
         if window not in taken:
             return window
-    came = "private-use characters of all ranges from U+100000 to U+10FFFF"
-    raise BadSource("messages", came, "text that leaves one of the ranges free")
+    got = "private-use characters of all ranges from U+100000 to U+10FFFF"
+    raise BadSource("messages", got, "text that leaves one of the ranges free")
 
 
 def has_a_name(token: str) -> bool:
@@ -240,8 +240,8 @@ def _check(messages: Sequence[Message], *, assistant_needed: bool) -> None:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise BadSource(f"messages[{number}].role", message, "a message with a role that is text")
         if not isinstance(message.get("content"), str):
-            came = type(message.get("content")).__name__
-            raise BadSource(f"messages[{number}].content", came, "text")
+            got = type(message.get("content")).__name__
+            raise BadSource(f"messages[{number}].content", got, "text")
     if assistant_needed and not any(message["role"] == "assistant" for message in messages):
         roles = ", ".join(message["role"] for message in messages)
         raise BadSource("messages", f"only turns of {roles}", "a conversation with at least one assistant turn")
@@ -308,14 +308,14 @@ def _remedy(name: str) -> str:
 
 
 def _without_end(form: ChatFormat, template: str, said: str) -> BadConfig:
-    came = f"it ends an answer with {said[-20:]!r}, no end token among the targets: a model would not learn to stop"
+    got = f"it ends an answer with {said[-20:]!r}, no end token among the targets: a model would not learn to stop"
     if "eos_token" in names_in(template) and "eos_token" not in form.special_tokens:
-        came += "; it names eos_token, which the tokenizer does not have"
-        return BadConfig(_placed("chat_template", form.place), came, _remedy("eos_token"))
-    allowed = "a template that writes an end token (such as eos_token) behind every answer"
+        got += "; it names eos_token, which the tokenizer does not have"
+        return BadConfig(_placed("chat_template", form.place), got, _remedy("eos_token"))
+    expected = "a template that writes an end token (such as eos_token) behind every answer"
     if has_generation_marks(template):
-        allowed += ", inside of {% generation %}"
-    return BadConfig(_placed("chat_template", form.place), came, allowed)
+        expected += ", inside of {% generation %}"
+    return BadConfig(_placed("chat_template", form.place), got, expected)
 
 
 def _placed(field: str, place: str) -> str:

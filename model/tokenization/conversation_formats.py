@@ -63,8 +63,8 @@ def normalise(row: Mapping[str, Any], *, where: str) -> Messages:
     if form is None:
         raise BadSource(
             field=where,
-            came=f"a row with the fields {sorted(map(str, row))}",
-            allowed="messages, or prompt and completion, or conversations, or instruction and output",
+            got=f"a row with the fields {sorted(map(str, row))}",
+            expected="messages, or prompt and completion, or conversations, or instruction and output",
         )
     _refuse_what_is_no_text(row, where)
     if form == "messages":
@@ -110,31 +110,31 @@ def _refuse_what_is_no_text(row: Mapping[str, Any], where: str) -> None:
         if row.get(name):
             raise BadSource(f"{where}: {name}", short(row[name]), "conversations of text only: without this column")
     if row.get("chat_template_kwargs"):
-        came = short(row["chat_template_kwargs"])
-        raise BadSource(f"{where}: chat_template_kwargs", came, "rows without settings of the template of their own")
+        got = short(row["chat_template_kwargs"])
+        raise BadSource(f"{where}: chat_template_kwargs", got, "rows without settings of the template of their own")
 
 
 def _check_answers(messages: Sequence[Mapping[str, Any]], where: str) -> None:
     answers = [(number, turn) for number, turn in enumerate(messages) if turn["role"] == "assistant"]
     if not any(turn.get("tool_calls") or turn["content"].strip() for _, turn in answers):
         raise BadSource(
-            field=where, came="a conversation without an assistant turn", allowed="at least one turn of the assistant"
+            field=where, got="a conversation without an assistant turn", expected="at least one turn of the assistant"
         )
     for number, turn in answers:
         if not turn.get("tool_calls") and not _THOUGHT.sub("", turn["content"]).strip():
-            came = f"an answer that says nothing ({short(turn['content'])})"
-            allowed = "answers with text or tool calls: the end of an empty one would teach the model to say nothing"
-            raise BadSource(f"{where}: turn {number + 1}", came, allowed)
+            got = f"an answer that says nothing ({short(turn['content'])})"
+            expected = "answers with text or tool calls: the end of an empty one would teach the model to say nothing"
+            raise BadSource(f"{where}: turn {number + 1}", got, expected)
 
 
 def _turns(value: Any, *, where: str) -> list[dict[str, Any]]:
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise BadSource(field=where, came=short(value), allowed="a list of {role, content}, not empty")
+        raise BadSource(field=where, got=short(value), expected="a list of {role, content}, not empty")
     turns = []
     for index, turn in enumerate(value):
         place = f"{where}[{index}]"
         if not isinstance(turn, Mapping) or "role" not in turn:
-            raise BadSource(field=place, came=short(turn), allowed="an object with role and content")
+            raise BadSource(field=place, got=short(turn), expected="an object with role and content")
         turns.append(_turn(turn, str(turn["role"]), turn.get("content"), where=place))
     return turns
 
@@ -143,13 +143,13 @@ def _turn(turn: Mapping[str, Any], role: str, content: Any, *, where: str, value
     """One message with what it carries beside its role and content. `value`: what the row calls the content."""
     role = "tool" if role == "function" else role
     if role not in ROLES:
-        raise BadSource(field=f"{where}.role", came=cut(turn.get("role")), allowed=", ".join(ROLES))
+        raise BadSource(field=f"{where}.role", got=cut(turn.get("role")), expected=", ".join(ROLES))
     calls = read_calls(turn, where=where)
     if calls and role != "assistant":
         raise BadSource(f"{where}.tool_calls", f"tool calls of the role {role}", "tool calls of the assistant only")
     if content is None and not calls:
-        came = short(turn) if value not in turn else "None"
-        raise BadSource(f"{where}.{value}" if value in turn else where, came, f"an object with {value} that is text")
+        got = short(turn) if value not in turn else "None"
+        raise BadSource(f"{where}.{value}" if value in turn else where, got, f"an object with {value} that is text")
     made: dict[str, Any] = {"role": role, "content": "" if content is None else _content(content, f"{where}.{value}")}
     for key in _KEPT_TEXTS:
         if turn.get(key) is None or turn[key] == "":
@@ -164,8 +164,8 @@ def _turn(turn: Mapping[str, Any], role: str, content: Any, *, where: str, value
             raise BadSource(f"{where}.{key}", short(turn[key]), "messages of text only")
     for key in _UNTRAINED:
         if role == "assistant" and isinstance(turn.get(key), bool | int | float) and turn[key] != 1:
-            allowed = "1 or nothing: every answer of a conversation is trained on"
-            raise BadSource(f"{where}.{key}", short(turn[key]), allowed)
+            expected = "1 or nothing: every answer of a conversation is trained on"
+            raise BadSource(f"{where}.{key}", short(turn[key]), expected)
     return made
 
 
@@ -173,13 +173,13 @@ def _content(value: Any, where: str) -> str:
     if isinstance(value, str):
         return value
     if not isinstance(value, Sequence) or not value:
-        raise BadSource(field=where, came=short(value), allowed="text, or a list of {type: text, text}")
+        raise BadSource(field=where, got=short(value), expected="text, or a list of {type: text, text}")
     for index, part in enumerate(value):
         if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str):
             continue
         kind = part.get("type") if isinstance(part, Mapping) else None
-        came = f"a part of type {short(kind)}" if kind is not None else short(part)
-        raise BadSource(f"{where}[{index}]", came, "text, or a list of {type: text, text}")
+        got = f"a part of type {short(kind)}" if kind is not None else short(part)
+        raise BadSource(f"{where}[{index}]", got, "text, or a list of {type: text, text}")
     return "".join(part["text"] for part in value)
 
 
@@ -196,7 +196,7 @@ def _system(row: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
 
 def _sharegpt(value: Any, *, where: str) -> list[dict[str, Any]]:
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise BadSource(field=where, came=short(value), allowed="a list of {from, value}, not empty")
+        raise BadSource(field=where, got=short(value), expected="a list of {from, value}, not empty")
     turns: list[dict[str, Any]] = []
     for index, turn in enumerate(value):
         place = f"{where}[{index}]"
@@ -204,9 +204,9 @@ def _sharegpt(value: Any, *, where: str) -> list[dict[str, Any]]:
             turns.append(_turn(turn, str(turn["role"]), turn.get("content"), where=place))
             continue
         if not isinstance(turn, Mapping) or turn.get("from") is None or "value" not in turn:
-            raise BadSource(field=place, came=short(turn), allowed="an object with from and value")
+            raise BadSource(field=place, got=short(turn), expected="an object with from and value")
         if turn["from"] not in _SHAREGPT_ROLES:
-            raise BadSource(field=f"{place}.from", came=cut(turn["from"]), allowed=", ".join(_SHAREGPT_ROLES))
+            raise BadSource(field=f"{place}.from", got=cut(turn["from"]), expected=", ".join(_SHAREGPT_ROLES))
         if turn["from"] == "function_call":
             calls = read_sharegpt_call(turn["value"], where=f"{place}.value")
             turns.append({"role": "assistant", "content": "", "tool_calls": calls})
@@ -218,12 +218,12 @@ def _sharegpt(value: Any, *, where: str) -> list[dict[str, Any]]:
 def _alpaca(row: Mapping[str, Any], *, where: str) -> list[dict[str, Any]]:
     for name in ("instruction", "output", "input"):
         if not isinstance(row.get(name), str) and (name != "input" or row.get(name) is not None):
-            raise BadSource(field=f"{where}: {name}", came=short(row[name]), allowed="text")
+            raise BadSource(field=f"{where}: {name}", got=short(row[name]), expected="text")
     turns: list[dict[str, Any]] = []
     for index, pair in enumerate(row.get("history") or ()):
         fits = isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2
         if not fits or not all(isinstance(side, str) for side in pair):
-            raise BadSource(field=f"{where}: history[{index}]", came=short(pair), allowed="[question, answer], texts")
+            raise BadSource(field=f"{where}: history[{index}]", got=short(pair), expected="[question, answer], texts")
         turns += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
     given = row.get("input")
     question = f"{row['instruction']}\n\n{given}" if given and given.strip() else row["instruction"]

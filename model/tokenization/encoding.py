@@ -32,7 +32,7 @@ def encode_plain(tokenizer: Tokenizer, documents: Sequence[Document]) -> list[li
         number = _NUMBERED.fullmatch(error.field)
         if number is None:
             raise
-        raise BadSource(place_of(documents[int(number[1])]), error.came, error.allowed) from error
+        raise BadSource(place_of(documents[int(number[1])]), error.got, error.expected) from error
 
 
 def batched(documents: Iterable[Document], count: int) -> Iterator[list[Document]]:

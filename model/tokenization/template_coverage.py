@@ -34,7 +34,7 @@ class _Part:
     """One part of a conversation. put: writes the mark into it; turn: its message, -1 for a tool."""
 
     path: str
-    came: str
+    got: str
     turn: int
     put: Callable[[Messages, Messages, str], None]
     kind: str = ""
@@ -56,7 +56,7 @@ def check_whole(
             name = "id" if part.kind == "call id" else part.kind
             notes[f"the chat template does not write {name} of calls and results; their order says the same"] = None
         else:
-            raise BadSource(part.path, f"{part.came}, which the chat template leaves out", _DEFINED)
+            raise BadSource(part.path, f"{part.got}, which the chat template leaves out", _DEFINED)
     return tuple(notes)
 
 
@@ -123,8 +123,8 @@ def _check_roles(
             except TemplateFault:
                 same = False
             if same:
-                came = f"a turn of the role {role}, which the chat template writes as one of the {other}"
-                raise BadSource(f"messages[{turns[0]}].role", came, "roles that the model's chat template knows")
+                got = f"a turn of the role {role}, which the chat template writes as one of the {other}"
+                raise BadSource(f"messages[{turns[0]}].role", got, "roles that the model's chat template knows")
 
 
 def _parts(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> Iterator[_Part]:
@@ -132,20 +132,20 @@ def _parts(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, A
         path = f"messages[{number}]"
         if message["content"].strip():
             beside = " beside tool calls" if message.get("tool_calls") else ""
-            came = f"text{beside} ({short(message['content'])})"
-            yield _Part(f"{path}.content", came, number, _append(number, "content"))
+            got = f"text{beside} ({short(message['content'])})"
+            yield _Part(f"{path}.content", got, number, _append(number, "content"))
             if (
                 message["role"] == "assistant"
                 and message["content"].partition(_THOUGHT_ENDS)[0].strip()
                 and (_THOUGHT_ENDS in message["content"])
             ):
-                came = f"reasoning in <think> ({short(message['content'])})"
-                yield _Part(f"{path}.content", came, number, _think(number), kind="reasoning")
+                got = f"reasoning in <think> ({short(message['content'])})"
+                yield _Part(f"{path}.content", got, number, _think(number), kind="reasoning")
         reasoning = [key for key in _REASONING if message.get(key)]
         if reasoning:
-            came = short(message[reasoning[0]])
+            got = short(message[reasoning[0]])
             put = _append_all(number, reasoning)
-            yield _Part(f"{path}.{reasoning[0]}", came, number, put, kind="reasoning")
+            yield _Part(f"{path}.{reasoning[0]}", got, number, put, kind="reasoning")
         for key in ("name", "tool_call_id"):
             if message.get(key):
                 yield _Part(f"{path}.{key}", short(message[key]), number, _last(number, key), kind=key)
@@ -175,8 +175,8 @@ def _call_parts(path: str, number: int, index: int, call: Mapping[str, Any]) -> 
     inner = call.get("function", call)
     yield _Part(f"{path}.function.name", f"a call of {short(inner['name'])}", number, name)
     if inner.get("arguments"):
-        came = f"arguments {short(inner['arguments'])}"
-        yield _Part(f"{path}.function.arguments", came, number, arguments)
+        got = f"arguments {short(inner['arguments'])}"
+        yield _Part(f"{path}.function.arguments", got, number, arguments)
     if call.get("id"):
         yield _Part(f"{path}.id", short(call["id"]), number, call_id, kind="call id")
 

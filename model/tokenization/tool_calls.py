@@ -148,8 +148,8 @@ def _function(value: Any, where: str) -> dict[str, Any]:
     return made
 
 
-def _json(text: str, where: str, allowed: str) -> Any:
+def _json(text: str, where: str, expected: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadSource(where, f"{short(text)} ({error})", allowed) from None
+        raise BadSource(where, f"{short(text)} ({error})", expected) from None

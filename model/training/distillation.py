@@ -37,9 +37,9 @@ class Distillation:
 
     def check(self, model: CausalLM) -> None:
         """Raises BadConfig for a model whose words are not the teacher's."""
-        came, allowed = model.config.vocab_size, self._parent.config.vocab_size
-        if came != allowed:
-            raise BadConfig("penalty.distill", f"a vocabulary of {came}", f"the parent's, {allowed}")
+        got, expected = model.config.vocab_size, self._parent.config.vocab_size
+        if got != expected:
+            raise BadConfig("penalty.distill", f"a vocabulary of {got}", f"the parent's, {expected}")
 
     @torch.no_grad()
     def soft_targets(

@@ -90,8 +90,8 @@ def load_state_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, tenso
             tensor = tensors.get(f"{name}.{moment}")
             shape = torch.Size(()) if moment == "step" else parameter.shape
             if tensor is None or tensor.shape != shape:
-                came = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
-                raise BadCheckpoint(f"optimizer/{name}.{moment}", came, f"a tensor of shape {tuple(shape)}")
+                got = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
+                raise BadCheckpoint(f"optimizer/{name}.{moment}", got, f"a tensor of shape {tuple(shape)}")
             dtype = torch.float32 if moment == "step" else parameter.dtype
             moved = tensor.to(parameter.device, dtype, copy=True)
             state[moment] = moved if moment == "step" else pieces_like(moved, parameter)

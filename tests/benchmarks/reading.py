@@ -75,7 +75,7 @@ def reader_memory(scratch: Path) -> None:
                     peak_mb = max(peak_mb, peak_of_children_mb(before))
             peak_mb = max(peak_mb, peak_of_children_mb(before))
         except BadSource as error:
-            peak_mb, refused = peak_of_children_mb(before), f", refused: {error.came}"
+            peak_mb, refused = peak_of_children_mb(before), f", refused: {error.got}"
         seconds = time.perf_counter() - begin
         size_gb = path.stat().st_size / 1e9
         print(f"  {size_gb:.2f} GB {name:15} {documents:9,} documents in {seconds:5.1f} s, {peak_mb:4.0f} MB{refused}")

@@ -40,8 +40,8 @@ def csv_rows(path: Path, *, on_fault: OnFault, pulse: Pulse = no_pulse) -> Itera
                 continue
             yield place, {name: value or None for name, value in zip(names, values, strict=True)}
     except csv.Error as error:
-        allowed = "fields in quotes that end, with quotes inside doubled"
-        raise BadSource(f"{path}:{begins}", f"a broken row ({error})", allowed) from None
+        expected = "fields in quotes that end, with quotes inside doubled"
+        raise BadSource(f"{path}:{begins}", f"a broken row ({error})", expected) from None
 
 
 def _header(line: str, place: str) -> tuple[list[str], str]:
@@ -58,6 +58,6 @@ def _header(line: str, place: str) -> tuple[list[str], str]:
     names = [name.strip() for name in names]
     twice = sorted({name for name in names if name and names.count(name) > 1}) if len(names) <= _MOST_COLUMNS else []
     if twice or len(names) > _MOST_COLUMNS or not any(names):
-        came = f"the column {twice[0]!r} twice" if twice else f"{len(names):,} columns" if names else "no names"
-        raise BadSource(place, came, f"up to {_MOST_COLUMNS:,} columns of different names")
+        got = f"the column {twice[0]!r} twice" if twice else f"{len(names):,} columns" if names else "no names"
+        raise BadSource(place, got, f"up to {_MOST_COLUMNS:,} columns of different names")
     return names, delimiter

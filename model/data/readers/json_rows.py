@@ -72,8 +72,8 @@ def parse(text: str, place: str) -> Any:
         if _skip_blanks(text, end) < len(text):
             raise json.JSONDecodeError("Extra data", text, end)
     except json.JSONDecodeError as error:
-        came = f"a broken line ({error.msg} at column {error.colno}): {text.strip()[:60]!r}"
-        raise BadSource(field=place, came=came, allowed="one JSON object per line") from None
+        got = f"a broken line ({error.msg} at column {error.colno}): {text.strip()[:60]!r}"
+        raise BadSource(field=place, got=got, expected="one JSON object per line") from None
     except (ValueError, RecursionError) as error:
         raise _hurting(error, place) from None
     check_depth(value, text, place)

@@ -38,27 +38,27 @@ def list_files(root: Path, uri: str, fault: Callable[[BadSource], None]) -> List
     except OSError as error:
         raise _not_there(root, uri, error) from None
     except ValueError as error:  # a NUL in the name
-        raise BadSource(field=uri, came=f"no name of a file ({error})", allowed="an existing file or folder") from None
+        raise BadSource(field=uri, got=f"no name of a file ({error})", expected="an existing file or folder") from None
     if stat.S_ISREG(mode):
         if format_of(root) is None:
-            raise BadSource(field=uri, came=f"a file ending in {root.suffix!r}", allowed=ALLOWED)
+            raise BadSource(field=uri, got=f"a file ending in {root.suffix!r}", expected=ALLOWED)
         return Listing(files=tuple(_with_content([root], root, fault)), left_out=())
     if not stat.S_ISDIR(mode):
-        raise BadSource(field=uri, came="neither a file nor a folder", allowed="an existing file or folder")
+        raise BadSource(field=uri, got="neither a file nor a folder", expected="an existing file or folder")
     walk = _Walk(root, fault)
     files = walk.run()
     if not files:
         there = f"; there are {'; '.join(walk.lines())}" if walk.lines() else ""
-        raise BadSource(field=uri, came=f"a folder without data files{there}", allowed=f"files ending in {ALLOWED}")
+        raise BadSource(field=uri, got=f"a folder without data files{there}", expected=f"files ending in {ALLOWED}")
     return Listing(files=tuple(_with_content(files, root, fault, walk)), left_out=tuple(walk.lines()))
 
 
 def _not_there(root: Path, uri: str, error: OSError) -> BadSource:
     if isinstance(error, PermissionError):
-        return BadSource(field=uri, came="a path that may not be read", allowed="a file or folder that may be read")
+        return BadSource(field=uri, got="a path that may not be read", expected="a file or folder that may be read")
     if os.path.islink(root):
-        return BadSource(field=uri, came="a link to nothing", allowed="an existing file or folder")
-    return BadSource(field=uri, came="nothing there", allowed="an existing file or folder")
+        return BadSource(field=uri, got="a link to nothing", expected="an existing file or folder")
+    return BadSource(field=uri, got="nothing there", expected="an existing file or folder")
 
 
 def _with_content(

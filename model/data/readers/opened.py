@@ -80,8 +80,8 @@ def _undecodable(path: Path, line: int, error: UnicodeDecodeError, begin: int, e
     byte = error.object[error.start]
     return BadSource(
         field=f"{path}:{line}",
-        came=f"byte 0x{byte:02x} at offset {begin + error.start}, which is not {encoding.upper()}",
-        allowed="UTF-8 text (iconv -f LATIN1 -t UTF-8 turns Latin-1 into it)",
+        got=f"byte 0x{byte:02x} at offset {begin + error.start}, which is not {encoding.upper()}",
+        expected="UTF-8 text (iconv -f LATIN1 -t UTF-8 turns Latin-1 into it)",
     )
 
 

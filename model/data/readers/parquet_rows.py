@@ -42,8 +42,8 @@ def parquet_rows(path: Path, pulse: Pulse = no_pulse) -> Iterator[Row]:
     except Exception as error:
         if isinstance(error, BadSource):
             raise
-        came = f"a file that parquet cannot read from row {index} on ({type(error).__name__}: {error})"
-        raise BadSource(field=str(path), came=came, allowed="parquet") from error
+        got = f"a file that parquet cannot read from row {index} on ({type(error).__name__}: {error})"
+        raise BadSource(field=str(path), got=got, expected="parquet") from error
 
 
 def without_fill(value: Any) -> Any:

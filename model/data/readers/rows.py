@@ -61,10 +61,10 @@ def document_of(row: Any, where: str, options: Mapping[str, Any]) -> Document:
     except RetainModelError as error:
         if isinstance(error, BadSource):
             raise
-        raise BadSource(f"{where}: {error.field}", error.came, error.allowed) from error
+        raise BadSource(f"{where}: {error.field}", error.got, error.expected) from error
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
-        came = f"a row that breaks the reader ({type(error).__name__}: {error})"
-        raise BadSource(field=where, came=came, allowed="a row of one of the known forms") from error
+        got = f"a row that breaks the reader ({type(error).__name__}: {error})"
+        raise BadSource(field=where, got=got, expected="a row of one of the known forms") from error
 
 
 def bearable(document: Document, where: str, cut: dict[str, int]) -> Iterator[Document]:
@@ -89,10 +89,10 @@ def notes_of_cuts(uri: str, cut: Mapping[str, int]) -> tuple[str, ...]:
 def row_document(row: Any, *, where: str, options: Mapping[str, Any]) -> Document:
     """The document of one row. `where` names it ("data.jsonl:17"). Raises BadSource that says what is there."""
     if not isinstance(row, Mapping):
-        raise BadSource(field=where, came=f"a {type(row).__name__}", allowed="an object with named fields")
+        raise BadSource(field=where, got=f"a {type(row).__name__}", expected="an object with named fields")
     given, row = row, {name: _decoded(value) for name, value in row.items() if value is not None}
     if not row:
-        raise BadSource(field=where, came=f"nulls only, in {_names(given)}", allowed="a row with a text or messages")
+        raise BadSource(field=where, got=f"nulls only, in {_names(given)}", expected="a row with a text or messages")
     named_by = options.get("origin_field")
     group = f"field:{_needed(row, named_by, where, given)}" if named_by else None
     origin = group or content_origin(dict(row))
@@ -111,7 +111,7 @@ def row_document(row: Any, *, where: str, options: Mapping[str, Any]) -> Documen
     else:
         text, difficulty = _recognised(row, where, wanted, given)
     if not text.strip():
-        raise BadSource(field=where, came="an empty text", allowed="text")
+        raise BadSource(field=where, got="an empty text", expected="text")
     stated = _stated(row, where, options, given)
     return Document(
         text=text, origin=origin, group=group, difficulty=difficulty if stated is None else stated, meta=meta
@@ -145,8 +145,8 @@ def _check_turns(messages: Messages, tools: Sequence[Mapping[str, Any]], where: 
         check_unicode(text, f"{where}: {name}")
         size += len(text)
     if size > MOST_CHAT_CHARACTERS:
-        allowed = f"up to {MOST_CHAT_CHARACTERS:,}: no context holds more"
-        raise BadSource(field=where, came=f"a conversation of {size:,} characters", allowed=allowed)
+        expected = f"up to {MOST_CHAT_CHARACTERS:,}: no context holds more"
+        raise BadSource(field=where, got=f"a conversation of {size:,} characters", expected=expected)
 
 
 def check_unicode(text: str, where: str) -> None:
@@ -156,8 +156,8 @@ def check_unicode(text: str, where: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        came = f"half a surrogate pair, U+{ord(text[error.start]):04X}, at character {error.start}"
-        raise BadSource(field=where, came=came, allowed="valid Unicode") from None
+        got = f"half a surrogate pair, U+{ord(text[error.start]):04X}, at character {error.start}"
+        raise BadSource(field=where, got=got, expected="valid Unicode") from None
 
 
 def _named_chat(row: Mapping[str, Any], where: str, names: Mapping[str, str], given: Mapping[str, Any]) -> Messages:
@@ -177,7 +177,7 @@ def _named_chat(row: Mapping[str, Any], where: str, names: Mapping[str, str], gi
             if field.startswith(f"{where}: {form}"):
                 field = f"{where}: {column}{field.removeprefix(f'{where}: {form}')}"
                 break
-        raise BadSource(field=field, came=error.came, allowed=error.allowed) from None
+        raise BadSource(field=field, got=error.got, expected=error.expected) from None
 
 
 def _explicit(row: Mapping[str, Any], where: str, options: Mapping[str, Any], given: Mapping[str, Any]) -> str:
@@ -218,15 +218,16 @@ def _recognised(row: Mapping[str, Any], where: str, wanted: bool, given: Mapping
             return text_of(name), None
     raise BadSource(
         field=where,
-        came=f"a row with the fields {_names(given)}",
-        allowed="text, messages or another known form; or columns named by data.fields (fields, template, chat_fields)",
+        got=f"a row with the fields {_names(given)}",
+        expected="text, messages or another known form; or columns named by data.fields "
+        "(fields, template, chat_fields)",
     )
 
 
 def _needed(row: Mapping[str, Any], name: str, where: str, given: Mapping[str, Any]) -> Any:
     if name not in row:
-        came = "null" if name in given else f"no field {name!r}; there are {_names(given)}"
-        raise BadSource(field=f"{where}: {name}" if name in given else where, came=came, allowed=f"a row with {name!r}")
+        got = "null" if name in given else f"no field {name!r}; there are {_names(given)}"
+        raise BadSource(field=f"{where}: {name}" if name in given else where, got=got, expected=f"a row with {name!r}")
     return row[name]
 
 
@@ -241,8 +242,8 @@ def _as_text(value: Any, where: str) -> str:
         return text
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return str(value)
-    came = str(value) if isinstance(value, int | float) else _kind(value)
-    raise BadSource(field=where, came=came, allowed="text or a list of texts")
+    got = str(value) if isinstance(value, int | float) else _kind(value)
+    raise BadSource(field=where, got=got, expected="text or a list of texts")
 
 
 def _kind(value: Any) -> str:

@@ -48,7 +48,7 @@ def open_source(
     on_fault: OnFault | None = None,
     waiting: Waiting | None = None,
 ) -> Source:
-    """The source behind a URI. Raises BadSource for what cannot be opened, with the URI, what came, what is allowed.
+    """The source behind a URI. Raises BadSource for what cannot be opened, with the URI, what it got and expected.
 
     Files and data sets of the hub are read by a child process within bounds (see `model.data.sources.apart`).
     on_fault: for files, called with every fault of a row or a file, and reading continues; without it the first raises.
@@ -66,7 +66,7 @@ def open_source(
     elif scheme == "hf":
         return ApartSource("HuggingFaceSource", path="", uri=base, options=merged, waiting=waiting)
     else:
-        raise BadSource(field="uri", came=uri, allowed="sample://, a file or folder, s3://, hf://")
+        raise BadSource(field="uri", got=uri, expected="sample://, a file or folder, s3://, hf://")
     return ApartSource("FileSource", path=path, uri=base, options=merged, on_fault=on_fault, waiting=waiting)
 
 
@@ -90,7 +90,7 @@ def _sample(uri: str, name: str, options: Mapping[str, Any]) -> Source:
         return ChatSource(uri=uri, options=options)
     if name == "exchanges":
         return ExchangesSource(uri=uri, options=options)
-    raise BadSource(field="uri", came=uri, allowed=", ".join(f"sample://{sample}" for sample in SAMPLES))
+    raise BadSource(field="uri", got=uri, expected=", ".join(f"sample://{sample}" for sample in SAMPLES))
 
 
 def _value(text: str) -> Any:

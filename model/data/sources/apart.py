@@ -122,8 +122,8 @@ class ApartSource(Source):
                     whole = True
                     return
         except Ended as error:
-            came = f"what the reader did not get through: it {error}"
-            raise BadSource(self._place(), came, "data that can be read within its bounds") from error
+            got = f"what the reader did not get through: it {error}"
+            raise BadSource(self._place(), got, "data that can be read within its bounds") from error
         finally:
             if whole:
                 _CHILDREN.give(child, hub)

@@ -72,18 +72,18 @@ def checked_options(
     values = dict(given or {})
     unknown = sorted(set(values) - set(defaults))
     if unknown:
-        raise BadSource(field=f"{uri}: option", came=", ".join(unknown), allowed=", ".join(sorted(defaults)))
+        raise BadSource(field=f"{uri}: option", got=", ".join(unknown), expected=", ".join(sorted(defaults)))
     merged = {**defaults, **values}
     for name in LIMITS:
         value = merged.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise BadSource(field=f"{uri}: {name}", came=value, allowed="a whole number from 1, or nothing")
+            raise BadSource(field=f"{uri}: {name}", got=value, expected="a whole number from 1, or nothing")
     return merged
 
 
 def whole_number(uri: str, name: str, value: Any, *, low: int, high: int | None = None) -> int:
     """`value` if it is a whole number within the bounds; raises BadSource."""
     if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-        allowed = f"a whole number from {low}" + (f" to {high}" if high is not None else "")
-        raise BadSource(field=f"{uri}: {name}", came=value, allowed=allowed)
+        expected = f"a whole number from {low}" + (f" to {high}" if high is not None else "")
+        raise BadSource(field=f"{uri}: {name}", got=value, expected=expected)
     return value

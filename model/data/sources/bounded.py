@@ -71,8 +71,8 @@ class BoundedSource(Source):
                 yield document
             else:
                 where = str(document.meta.get("row", document.origin))
-                allowed = f"{self.kind} documents only, as the first one is"
-                self._faults.add(BadSource(where, f"a {document.kind} document in {self.kind} data", allowed))
+                expected = f"{self.kind} documents only, as the first one is"
+                self._faults.add(BadSource(where, f"a {document.kind} document in {self.kind} data", expected))
 
     def fingerprint(self) -> str:
         """That of the source."""

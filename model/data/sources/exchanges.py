@@ -106,7 +106,7 @@ class ExchangesSource(GeneratedSource):
         super().__init__(uri, options, {"domain": "code"})
         domain = self.options["domain"]
         if domain not in _DOMAINS:
-            raise BadSource(field=f"{uri}: domain", came=domain, allowed=", ".join(_DOMAINS))
+            raise BadSource(field=f"{uri}: domain", got=domain, expected=", ".join(_DOMAINS))
         self._make = _DOMAINS[domain]
 
     def document(self, rng: random.Random) -> Document:

@@ -58,13 +58,13 @@ class FileSource(Source):
         self.options = checked_options(self.uri, options, FILE_OPTIONS)
         whole_number(self.uri, "document_bytes", self.options["document_bytes"], low=64, high=LONGEST_CHARACTERS)
         if self.options["hold_out"] not in ("document", "file"):
-            raise BadSource(field=f"{self.uri}: hold_out", came=self.options["hold_out"], allowed="document, file")
+            raise BadSource(field=f"{self.uri}: hold_out", got=self.options["hold_out"], expected="document, file")
         listing = list_files(self.path, self.uri, self._fault)
         self.files, self._left_out = listing.files, listing.left_out
         self._cut: dict[str, int] = {}
         first = next(iter(self), None)
         if first is None:
-            raise BadSource(field=self.uri, came="no documents", allowed="at least one document")
+            raise BadSource(field=self.uri, got="no documents", expected="at least one document")
         self.kind = first.kind
 
     def _fault(self, error: BadSource) -> None:
@@ -141,7 +141,7 @@ class FileSource(Source):
                 continue
             yield from bearable(document, where, self._cut)
         if not found:
-            raise BadSource(field=str(path), came="no rows", allowed="at least one row")
+            raise BadSource(field=str(path), got="no rows", expected="at least one row")
 
     def _rows(self, path: Path, broken: Callable[[BadSource], None]) -> Iterator[Row] | None:
         form = format_of(path)
@@ -173,4 +173,4 @@ class FileSource(Source):
             found = True
             yield Document(text=piece, origin=content_origin(piece, "text"), group=group, meta=meta)
         if not found and not (language and path != self.path):
-            raise BadSource(field=str(path), came="only blank lines", allowed="text")
+            raise BadSource(field=str(path), got="only blank lines", expected="text")

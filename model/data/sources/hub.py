@@ -38,13 +38,13 @@ def is_local(path: str) -> bool:
 def check_name(uri: str, path: str) -> None:
     """Raises BadSource for what is neither `owner/name` nor a local folder."""
     if not path:
-        raise BadSource(field=uri, came="no data set", allowed="hf://owner/name or hf:///folder")
+        raise BadSource(field=uri, got="no data set", expected="hf://owner/name or hf:///folder")
     if is_local(path):
         if not Path(path).is_dir():
-            raise BadSource(field=uri, came="no folder there", allowed="hf://owner/name, or a folder in hub layout")
+            raise BadSource(field=uri, got="no folder there", expected="hf://owner/name, or a folder in hub layout")
         return
     if not _NAME.fullmatch(path):
-        raise BadSource(field=uri, came=path, allowed="hf://owner/name (letters, digits, '.', '_', '-'), hf:///folder")
+        raise BadSource(field=uri, got=path, expected="hf://owner/name (letters, digits, '.', '_', '-'), hf:///folder")
 
 
 def check_options(uri: str, *, name: Any, split: Any, revision: Any, data_files: Any) -> None:
@@ -53,12 +53,12 @@ def check_options(uri: str, *, name: Any, split: Any, revision: Any, data_files:
         if value is not None and not (
             isinstance(value, str) and _WORD.fullmatch(value) and ".." not in value and "//" not in value
         ):
-            raise BadSource(field=f"{uri}: {option}", came=value, allowed="a name of letters, digits, '.', '_', '-'")
+            raise BadSource(field=f"{uri}: {option}", got=value, expected="a name of letters, digits, '.', '_', '-'")
     for file in _files(uri, data_files):
         parts = file.replace("\\", "/").split("/")
         if not file or file.startswith(("/", "~")) or ".." in parts or ":" in file or "\\" in file or "\0" in file:
             said = "files of the data set itself: relative paths without '..', ':' or '\\'"
-            raise BadSource(field=f"{uri}: data_files", came=file, allowed=said)
+            raise BadSource(field=f"{uri}: data_files", got=file, expected=said)
 
 
 def check_resolved(uri: str, path: str, data_files: Any) -> None:
@@ -73,7 +73,7 @@ def check_resolved(uri: str, path: str, data_files: Any) -> None:
                 fine = "://" not in str(file) and Path(file).resolve().is_relative_to(folder)
             if not fine:
                 said = f"a card that names {printable(str(file))[:LONGEST_REASON]} as a file of the data set"
-                raise BadSource(field=uri, came=said, allowed="files of the data set itself")
+                raise BadSource(field=uri, got=said, expected="files of the data set itself")
 
 
 def revision_of(uri: str, path: str, asked: str | None) -> Revision:
@@ -90,12 +90,12 @@ def revision_of(uri: str, path: str, asked: str | None) -> Revision:
     try:
         info = HfApi().dataset_info(path, revision=asked, timeout=ASK_TIMEOUT_S)
     except GatedRepoError as error:
-        raise BadSource(field=uri, came="access that is restricted (gated)", allowed=_with_token()) from error
+        raise BadSource(field=uri, got="access that is restricted (gated)", expected=_with_token()) from error
     except RevisionNotFoundError as error:
-        raise BadSource(field=f"{uri}: revision", came=asked, allowed="a branch, tag or commit of it") from error
+        raise BadSource(field=f"{uri}: revision", got=asked, expected="a branch, tag or commit of it") from error
     except RepositoryNotFoundError as error:
         said = f"a data set that is there and may be read; {_with_token()}"
-        raise BadSource(field=uri, came="no such data set, or one that is private", allowed=said) from error
+        raise BadSource(field=uri, got="no such data set, or one that is private", expected=said) from error
     except (HfHubHTTPError, OSError, httpx2.TransportError) as error:
         return Revision(commit=None, note=f"{uri}: the hub did not tell its revision ({reason(error)})")
     return Revision(commit=info.sha)
@@ -120,5 +120,5 @@ def _files(uri: str, data_files: Any) -> Sequence[str]:
     for value in named:
         found += value if isinstance(value, list | tuple) else [value]
     if not all(isinstance(file, str) for file in found):
-        raise BadSource(field=f"{uri}: data_files", came=data_files, allowed="paths inside the data set")
+        raise BadSource(field=f"{uri}: data_files", got=data_files, expected="paths inside the data set")
     return found

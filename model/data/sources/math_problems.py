@@ -186,10 +186,10 @@ class MathSource(GeneratedSource):
         bounds = self.options["difficulty"]
         fits = isinstance(bounds, list | tuple) and len(bounds) == 2
         if not fits or not all(isinstance(b, int | float) for b in bounds) or not 1 <= bounds[0] <= bounds[1] <= 5:
-            raise BadSource(field=f"{uri}: difficulty", came=bounds, allowed="[low, high] with 1 <= low <= high <= 5")
+            raise BadSource(field=f"{uri}: difficulty", got=bounds, expected="[low, high] with 1 <= low <= high <= 5")
         self.levels = [level for level in _LEVELS if bounds[0] <= level <= bounds[1]]
         if not self.levels:
-            raise BadSource(field=f"{uri}: difficulty", came=bounds, allowed="a range that holds a whole number")
+            raise BadSource(field=f"{uri}: difficulty", got=bounds, expected="a range that holds a whole number")
 
     def document(self, rng: random.Random) -> Document:
         """One problem with its worked answer."""

@@ -62,7 +62,7 @@ def fetched(uri: str, *, fetch: Fetch | None, cache: Path | None) -> Path:
     """
     if fetch is None or cache is None:
         raise BadSource(
-            field=uri, came="an s3:// source without a way to fetch it", allowed="a fetch function and a cache"
+            field=uri, got="an s3:// source without a way to fetch it", expected="a fetch function and a cache"
         )
     folder = Path(cache) / hashlib.sha256(uri.encode()).hexdigest()[:24]
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ class HuggingFaceSource(Source):
         )
         first = next(iter(self), None)
         if first is None:
-            raise BadSource(field=uri, came="no rows", allowed="at least one row")
+            raise BadSource(field=uri, got="no rows", expected="at least one row")
         self.kind = first.kind
 
     def _stream(self) -> Any:
@@ -107,8 +107,8 @@ class HuggingFaceSource(Source):
             hub.check_resolved(self.uri, self.path, builder.config.data_files)
             return builder.as_streaming_dataset(split=self.options["split"])
         except (ValueError, FileNotFoundError) as error:  # what is asked for is not there, and will not be
-            allowed = "a data set that load_dataset can stream (name, split, revision, data_files are options)"
-            raise BadSource(field=self.uri, came=hub.reason(error), allowed=allowed) from error
+            expected = "a data set that load_dataset can stream (name, split, revision, data_files are options)"
+            raise BadSource(field=self.uri, got=hub.reason(error), expected=expected) from error
 
     def documents(self) -> Iterator[Document]:
         """One document a row."""
@@ -141,8 +141,8 @@ class HuggingFaceSource(Source):
             except Exception as error:
                 tries += 1
                 if tries == STREAM_TRIES or self._is_local or not _may_pass(error):
-                    allowed = "a row that can be read"
-                    raise BadSource(field=f"{self.uri} row {told}", came=hub.reason(error), allowed=allowed) from error
+                    expected = "a row that can be read"
+                    raise BadSource(field=f"{self.uri} row {told}", got=hub.reason(error), expected=expected) from error
                 self._rest(tries)
 
     def _rest(self, tries: int) -> None:

@@ -209,7 +209,7 @@ class ScienceSource(GeneratedSource):
         super().__init__(uri, options, {"fields": list(FIELDS)})
         fields = self.options["fields"]
         if not isinstance(fields, list | tuple) or not fields or not set(fields) <= set(FIELDS):
-            raise BadSource(field=f"{uri}: fields", came=fields, allowed=", ".join(FIELDS))
+            raise BadSource(field=f"{uri}: fields", got=fields, expected=", ".join(FIELDS))
 
     def document(self, rng: random.Random) -> Document:
         """Two facts of one field at one level of language."""

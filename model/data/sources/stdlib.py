@@ -56,7 +56,7 @@ class StdlibSource(Source):
         whole_number(uri, "document_bytes", self.options["document_bytes"], low=64)
         if what == "code" and list(self.options["languages"]) != ["python"]:
             raise BadSource(
-                field=f"{uri}: languages", came=self.options["languages"], allowed="python (other: use files)"
+                field=f"{uri}: languages", got=self.options["languages"], expected="python (other: use files)"
             )
 
     def fingerprint(self) -> str:

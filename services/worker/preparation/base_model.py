@@ -66,7 +66,7 @@ def import_model(
             hf.check_vocabulary(model.config, tokenizer)
             held_out = HeldOut.read(source)
         except RetainModelError as error:  # under the name that the spec has
-            raise type(error)(error.field.replace(str(source), place), error.came, error.allowed) from error
+            raise type(error)(error.field.replace(str(source), place), error.got, error.expected) from error
         for note in notes:
             get_logger().info("model", note=note.replace(str(source), place))
         made = work / "checkpoint"

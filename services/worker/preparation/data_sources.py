@@ -105,7 +105,7 @@ def fetcher(store: ObjectStore) -> Callable[[str, Path], Path]:
     def fetch(uri: str, folder: Path) -> Path:
         bucket, key = parse_s3_uri(uri)
         if bucket != store.bucket:
-            raise BadSource(field=uri, came=f"the bucket {bucket}", allowed=f"the bucket {store.bucket}")
+            raise BadSource(field=uri, got=f"the bucket {bucket}", expected=f"the bucket {store.bucket}")
         try:
             if store.stat(key) is not None:
                 path = inside(folder, key.rsplit("/", 1)[-1])
@@ -114,7 +114,7 @@ def fetcher(store: ObjectStore) -> Callable[[str, Path], Path]:
             if get_folder(store, key, folder):
                 return folder
         except NotFound as error:
-            raise BadSource(field=uri, came=str(error), allowed="an object or a prefix in the store") from error
-        raise BadSource(field=uri, came="no object there", allowed="an object or a prefix in the store")
+            raise BadSource(field=uri, got=str(error), expected="an object or a prefix in the store") from error
+        raise BadSource(field=uri, got="no object there", expected="an object or a prefix in the store")
 
     return fetch

@@ -23,14 +23,16 @@ def check_local(field: str, place: str) -> None:
     path, roots = local_path(place), roots_of(os.environ.get(SETTING))
     if path is None:
         return
-    allowed = allowed_folders(roots)
+    expected = allowed_folders(roots)
     if not _may_be_read(path, roots):
-        raise BadSource(field=field, came=place, allowed=allowed)
+        raise BadSource(field=field, got=place, expected=expected)
     for folder, folders, files in os.walk(path, followlinks=False):
         for name in (*folders, *files):
             found = Path(folder) / name
             if found.is_symlink() and not _may_be_read(found, roots):
-                raise BadSource(field=field, came=f"{place}, in which {name} is a link that leads out", allowed=allowed)
+                raise BadSource(
+                    field=field, got=f"{place}, in which {name} is a link that leads out", expected=expected
+                )
 
 
 def _may_be_read(path: Path, roots: Sequence[Path]) -> bool:

@@ -67,7 +67,7 @@ def test_how_a_child_ended_is_said(child, asked, said):
 def test_memory_is_bounded(child):
     child.send({"op": "eat"})
     header, _ = child.receive()
-    assert header["fault"]["came"] == "what takes more than 512 MiB of memory"
+    assert header["fault"]["got"] == "what takes more than 512 MiB of memory"
     error = raised(header["fault"], "a.parquet")
     assert (type(error), error.field) == (BadSource, "a.parquet")
 
@@ -109,7 +109,7 @@ def test_who_waits_can_show_a_sign_of_life_and_end_the_waiting(child):
 def test_what_a_child_raises_comes_back_and_it_goes_on(child, what, kind, said):
     child.send({"op": "raise", "what": what})
     error = raised(child.receive()[0]["fault"], "here")
-    assert (type(error), error.came) == (kind, said)
+    assert (type(error), error.got) == (kind, said)
     child.send({"op": "echo", "said": 1})
     assert child.receive()[0]["echo"] == 1
 
@@ -153,7 +153,7 @@ def test_a_source_that_its_reader_does_not_get_through_is_named(tmp_path, monkey
     with pytest.raises(BadSource) as caught:
         list(source)
     assert caught.value.field == str(path)
-    assert said in caught.value.came
+    assert said in caught.value.got
     monkeypatch.undo()
     assert [document.text for document in source] == ["a"]
 

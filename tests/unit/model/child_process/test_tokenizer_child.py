@@ -82,7 +82,7 @@ def test_the_text_that_a_tokenizer_does_not_get_through_is_named(hurting, tmp_pa
             pack(documents("good", text, "fine"), apart, tmp_path / "shard", context=8, kind="text")
         if "surrogate" not in said:
             assert caught.value.field == "data.jsonl:2"
-        assert said in caught.value.came
+        assert said in caught.value.got
         assert list(tmp_path.iterdir()) == []
         assert len(apart.encode("good again")) > 1
 

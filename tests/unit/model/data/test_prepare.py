@@ -101,7 +101,7 @@ def test_nothing_is_left_behind_when_a_source_breaks(tmp_path, tokenizer):
     def broken():
         for i in range(1_200):
             yield Document(text="word " * 200, origin=str(i))
-        raise BadSource(field="data.jsonl:1201", came="a broken line", allowed="JSON")
+        raise BadSource(field="data.jsonl:1201", got="a broken line", expected="JSON")
 
     with pytest.raises(BadSource, match="1201"):
         pack(broken(), tokenizer, tmp_path / "s", context=8, kind="text")

@@ -129,7 +129,7 @@ def test_reasoning_that_a_template_drops_later_is_refused_by_template_and_row(tm
         with pytest.raises(BadConfig, match="later turns") as caught:
             use(two)
         assert caught.value.field == f"chat.jsonl:3: chat_template: {folder / 'chat_template.jinja'}"
-        assert "generation" in str(caught.value.allowed)
+        assert "generation" in str(caught.value.expected)
     marked = REASONING.replace("{{ said }}<|im_end|>", "{% generation %}{{ said }}<|im_end|>{% endgeneration %}")
     example = render_example(tokenizer_with(marked).chat_format, two)
     assert example.notes == ("the chat template leaves out the reasoning of earlier answers",)
@@ -179,7 +179,7 @@ def test_a_template_without_an_end_is_named_with_a_remedy(
         with pytest.raises(BadConfig, match=came) as caught:
             use(said("Hi", "Hello"))
         assert caught.value.field == f"chat_template: {tmp_path / 'chat_template.jinja'}"
-        assert remedy in str(caught.value.allowed)
+        assert remedy in str(caught.value.expected)
     assert tokenizer.encode("Hi")  # text does not mind
 
 
@@ -189,7 +189,7 @@ def test_an_eos_token_that_the_tokenizer_lacks_is_named_with_a_remedy(write: str
     form = tokenizer_with(template, eos="").chat_format
     with pytest.raises(BadConfig, match="eos_token, which the tokenizer does not have") as caught:
         render_example(form, said("Hi", "Hello"))
-    assert "tokenizer_config.json" in str(caught.value.allowed)
+    assert "tokenizer_config.json" in str(caught.value.expected)
     assert render_example(tokenizer_with(template).chat_format, said("Hi", "Hello")).text.endswith("Hello<|im_end|>")
 
 

@@ -95,9 +95,9 @@ def test_what_a_null_leaves_missing_is_named(tmp_path):
     assert "fields ['question'] (null: answer)" in str(
         refused(put(tmp_path / "a.jsonl", lines({"question": "Q", "answer": None})))
     )
-    assert refused(put(tmp_path / "b.jsonl", lines({"text": None, "id": None}))).came.startswith("nulls only")
+    assert refused(put(tmp_path / "b.jsonl", lines({"text": None, "id": None}))).got.startswith("nulls only")
     error = refused(put(tmp_path / "c.jsonl", lines({"q": None, "a": "x"})), fields=["q"])
-    assert (error.field, error.came) == (f"{tmp_path}/c.jsonl:1: q", "null")
+    assert (error.field, error.got) == (f"{tmp_path}/c.jsonl:1: q", "null")
     error = refused(tmp_path / "c.jsonl", chat_fields={"prompt": "q", "completion": "a"})
     assert error.field.endswith("c.jsonl:1: q")
 
@@ -178,14 +178,14 @@ def test_a_folder_with_nothing_to_read_says_what_is_there(tmp_path, monkeypatch)
     put(tmp_path / "README.md", b"words")
     put(tmp_path / "a.png", b"x")
     error = refused(tmp_path)
-    assert "about the data: 1 (README.md); of other kinds: 1 (.png 1)" in error.came
+    assert "about the data: 1 (README.md); of other kinds: 1 (.png 1)" in error.got
     (tmp_path / "link").symlink_to(tmp_path / "none")
-    assert refused(tmp_path / "link").came == "a link to nothing"
+    assert refused(tmp_path / "link").got == "a link to nothing"
     with socket.socket(socket.AF_UNIX) as server:
         monkeypatch.chdir(tmp_path)
         server.bind("s.txt")
-        assert refused(tmp_path / "s.txt").came == "neither a file nor a folder"
-    assert "NUL" in refused(tmp_path / "a\0b").came or "null" in refused(tmp_path / "a\0b").came
+        assert refused(tmp_path / "s.txt").got == "neither a file nor a folder"
+    assert "NUL" in refused(tmp_path / "a\0b").got or "null" in refused(tmp_path / "a\0b").got
 
 
 @pytest.mark.parametrize("name", [b"two words.txt", b"line\nbreak.txt", "名前.txt".encode(), b"caf\xe9.txt"])
@@ -195,7 +195,7 @@ def test_names_of_any_bytes_are_read_and_their_faults_can_be_printed(tmp_path, n
     assert texts(tmp_path) == ["words\n"]
     assert len(source_digest(open_source(str(tmp_path)))) == 64
     put(path, b"\xe9")
-    assert "0xe9" in refused(tmp_path).came
+    assert "0xe9" in refused(tmp_path).got
     by_file = open_source(str(put(tmp_path / "whole.txt", b"x")), options={"hold_out": "file"})
     assert str(next(iter(by_file)).group).startswith("file:")
 
@@ -213,7 +213,7 @@ def test_what_may_not_be_read_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr("builtins.open", guarded)
     error = refused(tmp_path, FileSource)
-    assert (error.field, error.came) == (str(locked), "a file that cannot be read (Permission denied)")
+    assert (error.field, error.got) == (str(locked), "a file that cannot be read (Permission denied)")
     found: list[BadSource] = []
     source = FileSource(tmp_path, on_fault=found.append)
     assert [document.text for document in source] == ["b"]
@@ -251,7 +251,7 @@ def test_members_and_frames_follow_one_another(tmp_path):
 def test_damaged_and_empty_compressed_files_are_named(tmp_path, name, content, said):
     error = refused(put(tmp_path / name, content))
     assert error.field.startswith(str(tmp_path / name))
-    assert said in error.came
+    assert said in error.got
 
 
 @pytest.mark.parametrize("name", ["bomb.txt.gz", "bomb.jsonl.gz", "bomb.txt.zst", "bomb.json.zst"])
@@ -265,7 +265,7 @@ def test_a_file_that_unfolds_without_end_is_refused_in_little_memory(tmp_path, n
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert "more than 200 times as many bytes" in error.came or "a row of more than" in error.came
+    assert "more than 200 times as many bytes" in error.got or "a row of more than" in error.got
     assert peak < 300 << 20
 
 
@@ -318,7 +318,7 @@ def test_line_ends_of_rows_make_no_difference(tmp_path, end):
 def test_text_of_other_encodings_is_refused_by_line_and_byte(tmp_path, content, field, said):
     error = refused(put(tmp_path / "d.txt", content))
     assert error.field == f"{tmp_path}/d.txt{field}"
-    assert said in error.came
+    assert said in error.got
 
 
 def test_a_long_line_is_cut_between_words_and_loses_nothing(tmp_path):
@@ -359,7 +359,7 @@ def test_rows_longer_than_any_bound_are_refused_and_the_next_one_is_read(tmp_pat
     assert {fault.field for fault in found} == {f"{path}:2"}
     array = put(tmp_path / "d.json", b'[{"text": "a"}, {"text": "' + b"x" * (5 << 20) + b'"}]')
     error = refused(array, FileSource)
-    assert (error.field, error.came) == (f"{array}[1]", "a row of more than 1 Mi characters")
+    assert (error.field, error.got) == (f"{array}[1]", "a row of more than 1 Mi characters")
 
 
 # JSON made to hurt
@@ -440,7 +440,7 @@ def test_many_brackets_that_are_not_deep_are_fine(tmp_path):
 def test_arrays_are_read_element_by_element(tmp_path, content, field, said):
     path = put(tmp_path / "d.json", content.encode())
     error = refused(path)
-    assert (error.field, said in str(error.came)) == (f"{path}{field}", True)
+    assert (error.field, said in str(error.got)) == (f"{path}{field}", True)
 
 
 def test_an_array_across_many_pieces_is_whole(tmp_path):
@@ -542,9 +542,9 @@ def test_a_parquet_file_that_ends_in_the_middle_is_named(tmp_path):
     raw = bytearray((tmp_path / "d.parquet").read_bytes())
     raw[len(raw) // 2 : len(raw) // 2 + 4_000] = bytes(4_000)
     put(tmp_path / "d.parquet", bytes(raw))
-    assert "parquet cannot read from row" in refused(tmp_path / "d.parquet").came
+    assert "parquet cannot read from row" in refused(tmp_path / "d.parquet").got
     put(tmp_path / "d.parquet", bytes(raw[:-50]))
-    assert "parquet" in refused(tmp_path / "d.parquet").came
+    assert "parquet" in refused(tmp_path / "d.parquet").got
 
 
 # Fields
@@ -576,7 +576,7 @@ def test_a_conversation_that_no_context_holds_is_refused_by_row(tmp_path):
     long = [TALK[0], {"role": "assistant", "content": "x" * (5 << 20)}]
     error = refused(put(tmp_path / "d.jsonl", lines({"messages": TALK}, {"messages": long})))
     assert error.field == f"{tmp_path}/d.jsonl:2"
-    assert error.came.startswith("a conversation of 5,242,899 characters")
+    assert error.got.startswith("a conversation of 5,242,899 characters")
 
 
 def test_reading_tells_how_far_it_is(tmp_path):

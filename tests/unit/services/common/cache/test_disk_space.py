@@ -14,7 +14,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 def test_the_systems_errors_and_what_wraps_them() -> None:
     assert is_disk_full(FULL)
     assert is_disk_full(OSError(errno.EDQUOT, "Disk quota exceeded"))
-    wrapped = BadSource(field="hf://x", came="OSError", allowed="rows")
+    wrapped = BadSource(field="hf://x", got="OSError", expected="rows")
     wrapped.__cause__ = FULL
     assert is_disk_full(wrapped)
     assert not is_disk_full(OSError(errno.EIO, "Input/output error"))
