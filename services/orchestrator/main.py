@@ -8,8 +8,10 @@ import grpc
 from services.common.errors import Unavailable
 from services.common.grafana_annotations import GrafanaAnnotations
 from services.common.grpc.server import CLIENT_OPTIONS
+from services.common.identity.oidc_settings import OidcSettings
 from services.common.identity.plain_text import check_plain_text
 from services.common.identity.settings import IdentitySettings
+from services.common.identity.tokens import FirstOf
 from services.common.logging import get_logger
 from services.common.process import run, serve_metrics, told_to_end
 from services.common.store.minio_store import MinioStore
@@ -39,7 +41,8 @@ async def serve(settings: Settings, store: MinioStore) -> None:
     threads = executor(engine)
     leading = Leading(leadership_of(engine.url))
     identity = IdentitySettings()
-    known = identity.known()
+    people = OidcSettings().tokens()
+    known = FirstOf([identity.known(), *([people] if people else [])])
     check_plain_text(settings.evaluator, os.environ)
     env = job_env(environment(), extra={"RETAIN_SERVER": settings.server})
     async with grpc.aio.insecure_channel(settings.evaluator, options=CLIENT_OPTIONS) as evaluator:

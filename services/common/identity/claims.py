@@ -1,0 +1,79 @@
+"""From the verified claims of an identity provider's token to a principal: the one place that reads claims.
+
+A provider says who somebody is and in which groups; the installation says which groups have which roles. A group that
+is not in that table gives nothing, so that somebody whom the provider knows and the installation does not may do
+nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.common.errors import InvalidInput, Unauthenticated, Violation
+from services.common.identity.principal import GRANTABLE, Kind, Principal, Role
+
+PREFIX = "oidc:"  # no API token can have such a name, so that nobody takes another's place in the audit trail
+LONGEST_NAME = 200  # characters
+DEFAULT_ROLES = "retain-viewer=viewer,retain-operator=operator,retain-admin=admin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimsMap:
+    """`name_claim` holds who it is; `roles_claim` (a path with dots, such as realm_access.roles) the groups, of which
+    `roles` says what each may do."""
+
+    name_claim: str
+    roles_claim: str
+    roles: Mapping[str, Role]
+
+    def principal(self, claims: Mapping[str, Any]) -> Principal:
+        """Raises Unauthenticated for claims that name nobody."""
+        groups = _texts(_at(claims, self.roles_claim))
+        return Principal(
+            subject=PREFIX + self._name(claims),
+            kind=Kind.USER,
+            roles=frozenset(self.roles[group] for group in groups if group in self.roles),
+        )
+
+    def _name(self, claims: Mapping[str, Any]) -> str:
+        name = _at(claims, self.name_claim)
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+            raise Unauthenticated(
+                f"the token's claim {self.name_claim} names nobody; expected 1 to {LONGEST_NAME} printable characters",
+                reason="TOKEN_CLAIMS",
+            )
+        # Where people enter their address themselves, an unverified one may be anybody's.
+        if self.name_claim == "email" and claims.get("email_verified") is not True:
+            raise Unauthenticated("the token's address is not verified by the provider", reason="TOKEN_CLAIMS")
+        return name
+
+
+def roles_of(setting: str) -> dict[str, Role]:
+    """`group=role` pairs between commas. Raises InvalidInput that names each pair that is none."""
+    found: dict[str, Role] = {}
+    faults = []
+    for pair in filter(None, map(str.strip, setting.split(","))):
+        group, _, role = (part.strip() for part in pair.rpartition("="))
+        if group and role in GRANTABLE:
+            found[group] = Role(role)
+        else:
+            said = f"got {pair[:100]!r}; expected group=role, and of the roles {', '.join(sorted(GRANTABLE))}"
+            faults.append(Violation(field="RETAIN_OIDC_ROLES", description=said))
+    if faults:
+        raise InvalidInput(faults)
+    return found
+
+
+def _at(claims: Mapping[str, Any], path: str) -> Any:
+    """The claim of that name, else the one at the path. A claim's own name may have dots: https://example.org/groups."""
+    if path in claims:
+        return claims[path]
+    found: Any = claims
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _texts(value: Any) -> list[str]:
+    """A list of texts, or one text; everything else is no group."""
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]

@@ -1,0 +1,72 @@
+"""Which identity provider an installation trusts, from the environment; none without an issuer."""
+
+import ssl
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.common.errors import InvalidInput, Violation
+from services.common.identity.claims import DEFAULT_ROLES, ClaimsMap, roles_of
+from services.common.identity.key_set import KeySet, from_provider
+from services.common.identity.loopback import is_loopback
+from services.common.identity.oidc import OidcTokens
+
+
+class OidcSettings(BaseSettings):
+    """Each field is RETAIN_OIDC_ and its name in upper case.
+
+    `audience` are the client ids or API names that tokens may be made for, between commas. `client_id`, `scopes` and
+    `token` are what `retain login` is told: its public client, what it asks for, and which token it sends.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RETAIN_OIDC_", frozen=True, extra="ignore")
+
+    issuer: str = ""
+    audience: str = ""
+    client_id: str = ""  # default: the first audience
+    scopes: str = "openid profile email offline_access"
+    token: Literal["id", "access"] = "id"
+    name_claim: str = "sub"
+    roles_claim: str = "groups"
+    roles: str = DEFAULT_ROLES
+    ca: Path | None = None  # PEM file of who signed the provider's certificate; default: the system's
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """Those between the commas."""
+        return tuple(filter(None, map(str.strip, self.audience.split(","))))
+
+    @property
+    def client(self) -> str:
+        """The public client of `retain login`."""
+        return self.client_id or next(iter(self.audiences), "")
+
+    def tokens(self) -> OidcTokens | None:
+        """A way to know the provider's people; None without a provider. Asks nobody yet. Raises InvalidInput."""
+        if not self.issuer:
+            return None
+        self._check()
+        context = ssl.create_default_context(cafile=str(self.ca)) if self.ca else None
+        return OidcTokens(
+            KeySet(from_provider(self.issuer, context=context)),
+            ClaimsMap(name_claim=self.name_claim, roles_claim=self.roles_claim, roles=roles_of(self.roles)),
+            issuer=self.issuer,
+            audience=self.audiences,
+        )
+
+    def _check(self) -> None:
+        faults = []
+        url = urlsplit(self.issuer)
+        if url.scheme != "https" and not (url.scheme == "http" and is_loopback(f"{url.hostname}:0")):
+            said = f"got {self.issuer[:200]!r}; expected an https:// address, or http:// on loopback"
+            faults.append(Violation(field="RETAIN_OIDC_ISSUER", description=said))
+        if not self.audiences:
+            said = "is not set; expected the client ids that tokens are made for, since a provider makes others, too"
+            faults.append(Violation(field="RETAIN_OIDC_AUDIENCE", description=said))
+        if self.ca is not None and not self.ca.is_file():
+            said = f"got {self.ca}, which is no file; expected a PEM file of certificates"
+            faults.append(Violation(field="RETAIN_OIDC_CA", description=said))
+        if faults:
+            raise InvalidInput(faults)
