@@ -9,9 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.errors import InvalidInput, Violation
 from services.common.identity.claims import DEFAULT_ROLES, ClaimsMap, roles_of
-from services.common.identity.key_set import KeySet, from_provider
 from services.common.identity.loopback import is_loopback
-from services.common.identity.oidc import OidcTokens
+from services.common.identity.tokens import Authenticator
 
 
 class OidcSettings(BaseSettings):
@@ -43,11 +42,15 @@ class OidcSettings(BaseSettings):
         """The public client of `retain login`."""
         return self.client_id or next(iter(self.audiences), "")
 
-    def tokens(self) -> OidcTokens | None:
+    def tokens(self) -> Authenticator | None:
         """A way to know the provider's people; None without a provider. Asks nobody yet. Raises InvalidInput."""
         if not self.issuer:
             return None
         self._check()
+        # Late: an installation without a provider loads no cryptography for it.
+        from services.common.identity.key_set import KeySet, from_provider
+        from services.common.identity.oidc import OidcTokens
+
         context = ssl.create_default_context(cafile=str(self.ca)) if self.ca else None
         return OidcTokens(
             KeySet(from_provider(self.issuer, context=context)),

@@ -36,7 +36,7 @@ def tokens(people: Provider, monkeypatch: pytest.MonkeyPatch) -> OidcTokens:
     for name, value in settings(people.issuer).items():
         monkeypatch.setenv(name, value)
     made = OidcSettings().tokens()
-    assert made is not None
+    assert isinstance(made, OidcTokens)
     return made
 
 
