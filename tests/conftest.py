@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+# One thread of OpenMP for each process, and for those that it starts: many of them share the cores here, and threads
+# that wait for one another spin. Set before anything imports torch; tests of more threads ask torch for them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
