@@ -79,6 +79,12 @@ class FailedPrecondition(RetainError):
     reason = "FAILED_PRECONDITION"
 
 
+class QuotaExceeded(FailedPrecondition):
+    """A project has used up what it may use. `metadata` says which quota, its limit, the use, and what was asked."""
+
+    reason = "QUOTA_EXCEEDED"
+
+
 class InvalidTransition(FailedPrecondition):
     """A run cannot take this step in its present state."""
 

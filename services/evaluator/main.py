@@ -29,6 +29,7 @@ from services.evaluator.adapters.local_cache import open_cache
 from services.evaluator.adapters.measuring.lazy_torch import LazyTorch
 from services.evaluator.adapters.measuring.statistics import Bootstrap
 from services.evaluator.adapters.metrics_exporter import PrometheusExporter
+from services.evaluator.adapters.owners import AskOwners
 from services.evaluator.adapters.persistence.aside import Aside
 from services.evaluator.adapters.persistence.history_repository import StoredHistory, StoredShownRuns
 from services.evaluator.adapters.persistence.object_store_repository import (
@@ -46,6 +47,7 @@ from services.evaluator.application.live import Live
 from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.metrics_retention import MetricsRetention
 from services.evaluator.application.sampling import Sampling
+from services.evaluator.application.scoped import ScopedEvaluator
 from services.evaluator.application.service import EvaluatorService
 from services.evaluator.transport.servicer import EvaluatorServicer
 
@@ -100,7 +102,8 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
     service = EvaluatorService(loop)
     sampling = Sampling(torch, sampling_thread)
     run_states = OrchestratorRunStates(orchestrator, token=identity.service)
-    servicer = EvaluatorServicer(service, sampling, ExportInterpolation(writer=torch, service=service))
+    scoped = ScopedEvaluator(service, sampling, AskOwners(orchestrator, token=identity.service))
+    servicer = EvaluatorServicer(service, scoped, ExportInterpolation(writer=torch, service=service))
     server = GrpcServer(
         bind=settings.evaluator_bind,
         services={SERVICE_NAME: (service_pb2_grpc.add_EvaluatorServiceServicer_to_server, servicer)},

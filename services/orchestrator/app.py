@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
 from retain.orchestrator.v1 import identity_service_pb2_grpc as identity_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
+from retain.orchestrator.v1 import project_service_pb2_grpc as project_grpc
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as stage_grpc
 from services.common.grpc.server import GrpcServer
 from services.common.grpc.standby import StandbyInterceptor
@@ -35,6 +36,9 @@ from services.orchestrator.application.ports import (
     Notifier,
     Repository,
 )
+from services.orchestrator.application.projects.project import ProjectRecords
+from services.orchestrator.application.projects.scope import ScopedRunStore
+from services.orchestrator.application.projects.service import ProjectService
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.application.reconciler import Reconciler, Timing
 from services.orchestrator.application.run_store import Clock, RunStore, SystemClock
@@ -47,6 +51,7 @@ from services.orchestrator.transport.audit_interceptor import AuditInterceptor
 from services.orchestrator.transport.checkpoint_servicer import CheckpointServicer
 from services.orchestrator.transport.identity_servicer import IdentityServicer
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
+from services.orchestrator.transport.project_servicer import ProjectServicer
 from services.orchestrator.transport.stage_servicer import StageControlServicer
 
 SWEEP_EVERY_S = 30.0
@@ -62,6 +67,7 @@ class Ports:
     evaluator: EvaluatorPort
     store: ObjectStore
     identity: SqlIdentity
+    projects: ProjectRecords
     tokens: Authenticator  # of those who are known from the start, or by an identity provider
     notifier: Notifier = field(default_factory=NoNotifier)
     clock: Clock = field(default_factory=SystemClock)
@@ -98,10 +104,12 @@ class Orchestrator:
     ) -> None:
         self.registry = CollectorRegistry()
         self.engine = RunStore(ports.repository, ports.executor, ports.clock)
-        self.queue = Queue(slots)
+        self.queue = Queue(slots, ports.clock)
         self.exporter = Exporter(OrchestratorMetrics(self.registry), ports.clock)
         self.watchdog = Watchdog(ports.clock)
         self.auditor = Auditor(self.engine, ports.identity)
+        scoped = ScopedRunStore(self.engine)  # what the use cases of people have, and nothing else
+        self.projects = ProjectService(self.engine, ports.projects, self.queue)
         self.identity = IdentityService(self.engine, ports.identity, self.auditor, join_code_s=join_code_s)
         executor = CommandExecutor(
             self.engine,
@@ -118,17 +126,18 @@ class Orchestrator:
         for observer in (self.queue, self.exporter, self.stages, self.reconciler):
             self.engine.subscribe(observer)
         self.runs = RunService(
-            self.engine,
+            scoped,
             self.queue,
             ports.bases or ConfigReader(ports.store),
+            self.projects,
             store_uri=f"s3://{ports.store.bucket}",
             memory=memory,
             sources=sources,
             gpus=gpus,
             on_delete=self.exporter.deleted,
         )
-        library = CheckpointService(self.engine, ports.store)
-        logs = LogService(self.engine, ports.launcher)
+        library = CheckpointService(scoped, ports.store, self.projects)
+        logs = LogService(scoped, ports.launcher)
         self.collector = Collector(self.engine, ports.store, ports.evaluator, self.exporter)
         self._garbage = garbage
         self._closing = (executor, self.runs, library, logs, self.collector)
@@ -147,11 +156,15 @@ class Orchestrator:
                 ),
                 f"{package}.CheckpointService": (
                     checkpoint_grpc.add_CheckpointServiceServicer_to_server,
-                    CheckpointServicer(library, self.collector),
+                    CheckpointServicer(library, self.collector, self.projects),
                 ),
                 f"{package}.IdentityService": (
                     identity_grpc.add_IdentityServiceServicer_to_server,
-                    IdentityServicer(self.identity, self.auditor),
+                    IdentityServicer(self.identity, self.auditor, self.projects),
+                ),
+                f"{package}.ProjectService": (
+                    project_grpc.add_ProjectServiceServicer_to_server,
+                    ProjectServicer(self.projects),
                 ),
             },
             registry=self.registry,
@@ -171,6 +184,7 @@ class Orchestrator:
         """Take over what is stored, take calls, begin to reconcile. Returns the port."""
         port = await self.listen() if self._port is None else self._port
         await self.identity.load()
+        await self.projects.load()
         await self.reconciler.start()
         self._standby.open = True
         await self.server.set_serving(True)

@@ -21,6 +21,7 @@ from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.grafana_notifier import GrafanaNotifier
 from services.orchestrator.adapters.identity_records import SqlIdentity
 from services.orchestrator.adapters.leadership import leadership_of
+from services.orchestrator.adapters.persistence.projects import SqlProjects
 from services.orchestrator.adapters.ray_jobs import RayJobs, environment, job_env
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.adapters.settings import Settings
@@ -54,6 +55,7 @@ async def serve(settings: Settings, store: MinioStore) -> None:
                 evaluator=EvaluatorClient(evaluator, token=identity.service),
                 store=store,
                 identity=SqlIdentity(engine),
+                projects=SqlProjects(engine),
                 tokens=known,
                 notifier=notifier(),
             ),

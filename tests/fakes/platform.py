@@ -20,6 +20,7 @@ from services.common.grpc.server import GrpcServer
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.identity_records import SqlIdentity
+from services.orchestrator.adapters.persistence.projects import SqlProjects
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.app import Orchestrator, Ports
 from services.orchestrator.application.ports import EvaluatorPort
@@ -64,6 +65,7 @@ class Platform:
                 evaluator=self.evaluator,
                 store=self.store,
                 identity=SqlIdentity(self._engine),
+                projects=SqlProjects(self._engine),
                 tokens=KNOWN,
             ),
             bind=bind,

@@ -10,6 +10,7 @@ from retain.values import Decision
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.identity_records import SqlIdentity
+from services.orchestrator.adapters.persistence.projects import SqlProjects
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.app import Orchestrator, Ports
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort, Notifier
@@ -126,6 +127,7 @@ class Stage:
                     store=wrap(STORE, self.store),
                     notifier=wrap(f"{PORTS}.Notifier", self.notifier),
                     identity=wrap(AUDIT if self.injector.port == AUDIT else IDENTITY, SqlIdentity(engine)),
+                    projects=SqlProjects(engine),
                     tokens=KNOWN,
                     bases=wrap(f"{PORTS}.BaseReader", ConfigReader(self.store)),
                 ),

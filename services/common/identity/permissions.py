@@ -25,6 +25,7 @@ class Permission(StrEnum):
     TRAIN = "stages.work"
     TOKENS = "tokens.manage"
     AUDIT = "audit.read"
+    PROJECTS = "projects.manage"
 
 
 _VIEWER = frozenset({Permission.WHO_AM_I, Permission.READ})
@@ -32,7 +33,9 @@ _OPERATOR = _VIEWER | {Permission.WRITE, Permission.SAMPLE, Permission.EXPORT}
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,
     Role.OPERATOR: _OPERATOR,
-    Role.ADMIN: _OPERATOR | {Permission.CLEAN, Permission.EVALUATE, Permission.TOKENS, Permission.AUDIT},
+    Role.ADMIN: _OPERATOR
+    | {Permission.CLEAN, Permission.EVALUATE, Permission.TOKENS, Permission.AUDIT}
+    | {Permission.PROJECTS},
     # Orchestrator and evaluator to each other.
     Role.SERVICE: frozenset({Permission.WHO_AM_I, Permission.READ, Permission.EVALUATE}),
     # One run's worker group; the interceptor also binds it to its run and submission.
@@ -47,6 +50,7 @@ def _of(service: str, permission: Permission, *methods: str) -> dict[str, Permis
 _RUNS = "retain.orchestrator.v1.OrchestratorService"
 _CHECKPOINTS = "retain.orchestrator.v1.CheckpointService"
 _STAGES = "retain.orchestrator.v1.StageControlService"
+_PROJECTS = "retain.orchestrator.v1.ProjectService"
 _IDENTITY = "retain.orchestrator.v1.IdentityService"
 _EVALUATOR = "retain.evaluator.v1.EvaluatorService"
 
@@ -57,9 +61,12 @@ METHODS: Mapping[str, Permission] = {
     **_of(_RUNS, Permission.WRITE, "DeletePipelineRun", "CreateUpload"),
     **_of(_CHECKPOINTS, Permission.READ, "ListCheckpoints", "GetCheckpoint"),
     **_of(_CHECKPOINTS, Permission.WRITE, "ImportCheckpoint", "VoidCheckpoint"),
+    **_of(_CHECKPOINTS, Permission.WRITE, "ShareCheckpoint", "UnshareCheckpoint"),
     **_of(_CHECKPOINTS, Permission.EXPORT, "ExportCheckpoint"),
     **_of(_CHECKPOINTS, Permission.CLEAN, "CollectGarbage"),
     **_of(_STAGES, Permission.TRAIN, "BeginAttempt", "ReportProgress", "ReportCheckpoint", "GetDirective", "EndStage"),
+    **_of(_PROJECTS, Permission.READ, "GetProject", "ListProjects"),
+    **_of(_PROJECTS, Permission.PROJECTS, "CreateProject", "UpdateProject"),
     **_of(_IDENTITY, Permission.WHO_AM_I, "WhoAmI"),
     **_of(_IDENTITY, Permission.TOKENS, "CreateToken", "ListTokens", "RevokeToken"),
     **_of(_IDENTITY, Permission.AUDIT, "ListAuditEvents"),

@@ -15,8 +15,11 @@ class Role(StrEnum):
     WORKER = "worker"
 
 
+DEFAULT_PROJECT = "default"  # of callers, runs and files for which nobody named another
 # Those that a person gives to a token; the others belong to parts of the platform.
 GRANTABLE = frozenset({Role.VIEWER, Role.OPERATOR, Role.ADMIN})
+# Those whose holders may use every project.
+EVERYWHERE = frozenset({Role.ADMIN, Role.SERVICE})
 
 
 class Kind(StrEnum):
@@ -31,13 +34,20 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """A known caller. `subject` names it in logs and in the audit trail; a worker has one run and submission."""
+    """A known caller. `subject` names it in logs and in the audit trail; a worker has one run and submission.
+    `projects` are those that it may use; admins and services may use all of them, whatever is listed."""
 
     subject: str
     kind: Kind
     roles: frozenset[Role] = field(default_factory=frozenset)
+    projects: frozenset[str] = frozenset({DEFAULT_PROJECT})
     run_id: str = ""
     submission: int = 0
+
+    @property
+    def visible_projects(self) -> frozenset[str] | None:
+        """The projects whose things it may see; None for all."""
+        return self.projects if self.roles.isdisjoint(EVERYWHERE) else None
 
 
 _CURRENT: ContextVar[Principal | None] = ContextVar("principal", default=None)

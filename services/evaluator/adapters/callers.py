@@ -51,4 +51,9 @@ class AskOrchestrator(Authenticator):
             raise Unavailable(
                 "the orchestrator, which knows the tokens, does not answer", reason="ACCESS_UNCHECKED"
             ) from error
-        return Principal(subject=said.subject, kind=Kind(said.kind), roles=frozenset(Role(role) for role in said.roles))
+        return Principal(
+            subject=said.subject,
+            kind=Kind(said.kind),
+            roles=frozenset(Role(role) for role in said.roles),
+            projects=frozenset(said.projects),
+        )

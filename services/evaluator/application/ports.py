@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from retain.values import (
+    CheckpointRef,
     EvalSetRef,
     Evaluation,
     ForgettingRecord,
@@ -229,4 +230,16 @@ class Sampler(Protocol):
 
     def sample(self, order: SampleTextRequest) -> Iterator[str]:
         """Pieces of text. Raises what a Measurer raises."""
+        ...
+
+
+class Owners(Protocol):
+    """Whose runs and checkpoints are. Methods block and raise Unavailable."""
+
+    def of_run(self, run_id: str) -> str | None:
+        """The project of a run; None when there is no such run (any more)."""
+        ...
+
+    def of_checkpoint(self, ref: CheckpointRef) -> frozenset[str]:
+        """The projects that may use a checkpoint; none for one that nobody registered."""
         ...

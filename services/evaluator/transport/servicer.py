@@ -12,7 +12,7 @@ from retain.values import EvaluationRequest, SampleTextRequest, SpecViolation, W
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import page_of, page_size
 from services.evaluator.application.export_interpolation import ExportInterpolation
-from services.evaluator.application.sampling import Sampling
+from services.evaluator.application.scoped import ScopedEvaluator
 from services.evaluator.application.service import EvaluatorService
 
 Context = Any  # the context's own type takes arguments when it is checked, and none when it runs
@@ -23,8 +23,8 @@ LARGEST_HISTORY = 1000  # rows of one response
 class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     """One short method per call. Errors pass through to the interceptor."""
 
-    def __init__(self, service: EvaluatorService, sampling: Sampling, export: ExportInterpolation) -> None:
-        self._service, self._sampling, self._export = service, sampling, export
+    def __init__(self, service: EvaluatorService, scoped: ScopedEvaluator, export: ExportInterpolation) -> None:
+        self._service, self._scoped, self._export = service, scoped, export
 
     async def CreateEvaluation(
         self, request: service_pb2.CreateEvaluationRequest, context: Context
@@ -36,30 +36,30 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     async def GetEvaluation(
         self, request: service_pb2.GetEvaluationRequest, context: Context
     ) -> service_pb2.GetEvaluationResponse:
-        evaluation = await self._service.get(request.evaluation_id)
+        evaluation = await self._scoped.get(request.evaluation_id)
         return service_pb2.GetEvaluationResponse(evaluation=to_message(evaluation, resources_pb2.Evaluation))
 
     async def ListEvaluations(
         self, request: service_pb2.ListEvaluationsRequest, context: Context
     ) -> service_pb2.ListEvaluationsResponse:
-        keys = await self._service.keys(request.run_id or None)
+        keys = await self._scoped.keys(request.run_id or None)
         of = f"evaluations{request.run_id}"
         page, token = page_of(keys, size=page_size(request.page_size), token=request.page_token, of=of)
         found = [
-            to_message(evaluation, resources_pb2.Evaluation) for evaluation in await self._service.found(list(page))
+            to_message(evaluation, resources_pb2.Evaluation) for evaluation in await self._scoped.found(list(page))
         ]
         return service_pb2.ListEvaluationsResponse(evaluations=found, next_page_token=token)
 
     async def WatchEvaluation(
         self, request: service_pb2.WatchEvaluationRequest, context: Context
     ) -> AsyncIterator[service_pb2.WatchEvaluationResponse]:
-        async for evaluation in self._service.watch(request.evaluation_id, request.sequence):
+        async for evaluation in self._scoped.watch(request.evaluation_id, request.sequence):
             yield service_pb2.WatchEvaluationResponse(evaluation=to_message(evaluation, resources_pb2.Evaluation))
 
     async def GetForgettingHistory(
         self, request: service_pb2.GetForgettingHistoryRequest, context: Context
     ) -> service_pb2.GetForgettingHistoryResponse:
-        records = await self._service.history(request.run_id, request.stage or None)
+        records = await self._scoped.history(request.run_id, request.stage or None)
         size = page_size(request.page_size, default=LARGEST_HISTORY, largest=LARGEST_HISTORY)
         of = f"history{request.run_id}/{request.stage}"
         page, token = page_of(records, size=size, token=request.page_token, of=of)
@@ -81,7 +81,7 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     async def SampleText(
         self, request: service_pb2.SampleTextRequest, context: Context
     ) -> AsyncIterator[service_pb2.SampleTextResponse]:
-        pieces = self._sampling.sample(read(request, SampleTextRequest))
+        pieces = self._scoped.sample(read(request, SampleTextRequest))
         async for piece in pieces:
             yield service_pb2.SampleTextResponse(text=piece)
 

@@ -30,6 +30,7 @@ class SqlIdentity(Records, IdentityRecords, AuditRecords):
             "created_by": token.created_by[:LONGEST],
             "created_s": token.created_s,
             "expires_s": token.expires_s,
+            "projects": ",".join(token.projects),
         }
         try:
             with self._begin() as connection:
@@ -106,4 +107,5 @@ def _api_token(row: Any) -> ApiToken:
         expires_s=row.expires_s,
         last_used_s=row.last_used_s,
         revoked_s=row.revoked_s,
+        projects=tuple(row.projects.split(",")),
     )

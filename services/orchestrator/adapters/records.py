@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,8 +16,8 @@ from retain.values import CheckpointRef, Decision, Domain, Severity, StageKind, 
 from services.common.errors import Corrupt, InvalidInput, NotFound, Unavailable, Violation
 from services.common.logging import get_logger
 from services.orchestrator.adapters import codec
-from services.orchestrator.adapters.tables import checkpoints, decisions, facts, garbage, uploads
-from services.orchestrator.application.ports import Page, Upload
+from services.orchestrator.adapters.tables import checkpoints, decisions, facts, garbage, shares, uploads
+from services.orchestrator.application.ports import Page, Projects, Upload
 from services.orchestrator.domain.policy.garbage import References, names_in
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus
 
@@ -62,8 +63,12 @@ class Records:
             row = connection.execute(query).first()
         return None if row is None else self._decision(run_id, number, row.body)
 
-    def list_checkpoints(self, *, run_id: str = "", limit: int, below_number: int | None = None) -> Page[Checkpoint]:
+    def list_checkpoints(
+        self, *, run_id: str = "", limit: int, below_number: int | None = None, projects: Projects = None
+    ) -> Page[Checkpoint]:
         query = sa.select(checkpoints).order_by(checkpoints.c.number.desc())
+        if projects is not None:
+            query = query.where(_within(projects))
         if run_id:
             query = query.where(checkpoints.c.run_id == run_id)
         if below_number is not None:
@@ -73,14 +78,16 @@ class Records:
         items = tuple(self._checkpoint(row) for row in rows[:limit])
         return Page(items=items, next_number=rows[limit - 1].number if len(rows) > limit else None)
 
-    def find_checkpoint(self, key: str) -> Checkpoint:
+    def find_checkpoint(self, key: str, *, projects: Projects = None) -> Checkpoint:
         """See the port. Raises NotFound, and InvalidInput for a digest's beginning that several have."""
         conditions = [checkpoints.c.id == key, checkpoints.c.uri == key.rstrip("/")]
         if _DIGEST.fullmatch(key):
             conditions.append(checkpoints.c.manifest_sha256.startswith(key))
-        query = sa.select(checkpoints.c.body, checkpoints.c.id).where(sa.or_(*conditions)).limit(3)
+        query = sa.select(checkpoints.c.body, checkpoints.c.id, checkpoints.c.project).where(sa.or_(*conditions))
+        if projects is not None:
+            query = query.where(_within(projects))
         with self._begin() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(query.limit(3)).all()
         if not rows:
             raise NotFound(
                 f"there is no checkpoint {key!r}; expected an id, an s3:// URI, or the first 8 or more digits of the "
@@ -89,7 +96,7 @@ class Records:
         if len(rows) > 1:
             said = f"got {key!r}, which fits {', '.join(row.id for row in rows)}; expected one checkpoint"
             raise InvalidInput([Violation(field="checkpoint_id", description=said)])
-        return codec.loads(Checkpoint, rows[0].body)
+        return replace(codec.loads(Checkpoint, rows[0].body), project=rows[0].project)
 
     def put_checkpoint(self, checkpoint: Checkpoint) -> None:
         with self._begin() as connection:
@@ -102,6 +109,7 @@ class Records:
             "sha256": upload.sha256,
             "bytes": upload.bytes,
             "asked_s": upload.asked_s,
+            "project": upload.project,
         }
         with self._begin() as connection:
             upsert(connection, uploads, values, key="folder,file_name")
@@ -110,10 +118,7 @@ class Records:
         query = sa.select(uploads).where(uploads.c.folder == folder).order_by(uploads.c.file_name)
         with self._begin() as connection:
             rows = connection.execute(query).all()
-        return tuple(
-            Upload(folder=r.folder, file_name=r.file_name, sha256=r.sha256, bytes=r.bytes, asked_s=r.asked_s)
-            for r in rows
-        )
+        return tuple(Upload(**row._mapping) for row in rows)
 
     def checkpoint_references(self, *, limit: int, after_number: int = 0) -> tuple[References, int | None]:
         query = sa.select(checkpoints).where(checkpoints.c.number > after_number).order_by(checkpoints.c.number)
@@ -166,14 +171,14 @@ class Records:
     def _checkpoint(self, row: Any) -> Checkpoint:
         """A checkpoint for a list, as far as it can be read: what a row says beside its body stays true."""
         try:
-            return codec.loads(Checkpoint, row.body)
+            return replace(codec.loads(Checkpoint, row.body), project=row.project)
         except Corrupt as error:
             self._set_aside("checkpoint", row.id, error)
             ref = CheckpointRef(uri=row.uri, manifest_sha256=row.manifest_sha256, weights_digest="")
             return Checkpoint(
                 id=row.id, run_id=row.run_id, stage_index=0, stage="", kind=StageKind.UNSPECIFIED,
                 domain=Domain.UNSPECIFIED, attempt=0, boundary=0, ref=ref, parent="",
-                status=_status_of(row.status), created_s=row.created_s,
+                status=_status_of(row.status), created_s=row.created_s, project=row.project,
             )  # fmt: skip
 
     def _set_aside(self, kind: str, name: str, error: Corrupt) -> None:
@@ -214,9 +219,17 @@ class Records:
             "manifest_sha256": checkpoint.ref.manifest_sha256,
             "status": checkpoint.status.value,
             "created_s": checkpoint.created_s,
+            "project": checkpoint.project,
+            "bytes": checkpoint.bytes,
             "body": codec.dumps(checkpoint),
         }
         upsert(connection, checkpoints, row, key="id")
+
+
+def _within(projects: frozenset[str]) -> sa.ColumnElement[bool]:
+    """Checkpoints of these projects, and those that are shared with one of them."""
+    shared = sa.select(shares.c.checkpoint_id).where(shares.c.project.in_(projects))
+    return sa.or_(checkpoints.c.project.in_(projects), checkpoints.c.id.in_(shared))
 
 
 def _status_of(name: str) -> CheckpointStatus:

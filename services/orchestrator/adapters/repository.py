@@ -1,6 +1,8 @@
 """`Repository` on a relational database through SQLAlchemy: runs. Their records are in adapters/records.py."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,11 +12,12 @@ from sqlalchemy.util import LRUCache
 from services.common.errors import AlreadyExists, Corrupt, FailedPrecondition, NotFound, Stale
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.records import Records, upsert
-from services.orchestrator.adapters.tables import checkpoints, decisions, garbage, runs
+from services.orchestrator.adapters.tables import checkpoints, decisions, garbage, runs, shares
 from services.orchestrator.application.ports import (
     NewRun,
     Overview,
     Page,
+    Projects,
     Repository,
     RunUnreadable,
     StoredRequest,
@@ -26,10 +29,12 @@ from services.orchestrator.domain.due import needs_attention
 from services.orchestrator.domain.policy.garbage import References, names_in
 from services.orchestrator.domain.run.commands import RecordDecision
 from services.orchestrator.domain.run.references import references_of
-from services.orchestrator.domain.run.state import CheckpointStatus, PipelineRun, RunState
+from services.orchestrator.domain.run.state import DEFAULT_PROJECT, CheckpointStatus, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
 
-_keys = sa.select(runs.c.id, runs.c.version, runs.c.status, runs.c.number)  # without bodies, which are large
+_keys = sa.select(
+    runs.c.id, runs.c.version, runs.c.status, runs.c.number, runs.c.project
+)  # without bodies, which are large
 _rows = _keys.add_columns(runs.c.body)
 IDS_AT_ONCE = 200  # in one query
 KEPT_STATES = 512  # decoded states kept at hand; a page of a list is up to 500
@@ -46,7 +51,8 @@ class SqlRepository(Records, Repository):
         state = run.state
         row = self._columns(state) | {
             "id": state.id,
-            "request_id": run.request_id,
+            "project": state.project,
+            "request_id": _request_key(run.request_id, state.project),
             "request_digest": run.request_digest,
             "base_uri": run.base_uri,
         }
@@ -62,8 +68,10 @@ class SqlRepository(Records, Repository):
                 raise AlreadyExists(f"the request id {run.request_id} is taken") from error
         return StoredRun(state)
 
-    def request(self, request_id: str) -> StoredRequest | None:
-        query = sa.select(runs.c.id, runs.c.request_digest).where(runs.c.request_id == request_id)
+    def request(self, request_id: str, *, project: str = DEFAULT_PROJECT) -> StoredRequest | None:
+        query = sa.select(runs.c.id, runs.c.request_digest).where(
+            runs.c.request_id == _request_key(request_id, project), runs.c.project == project
+        )
         with self._begin() as connection:
             row = connection.execute(query).first()
         return None if row is None else StoredRequest(run_id=row[0], request_digest=row[1])
@@ -88,7 +96,7 @@ class SqlRepository(Records, Repository):
                 if isinstance(record, RecordDecision):
                     self._put_decision(connection, record.decision)
                 else:
-                    self._put_checkpoint(connection, record.checkpoint)
+                    self._put_checkpoint(connection, replace(record.checkpoint, project=state.project))
         stored = self._keep(state)
         self._set_right("run", state.id)
         return stored
@@ -105,6 +113,8 @@ class SqlRepository(Records, Repository):
                 sa.select(checkpoints.c.id).where(checkpoints.c.run_id == run_id).with_for_update()
             ).all()
             self._refuse_while_built_on(connection, run_id, base_prefix)
+            of_run = sa.select(checkpoints.c.id).where(checkpoints.c.run_id == run_id)
+            connection.execute(shares.delete().where(shares.c.checkpoint_id.in_(of_run)))
             for table in (decisions, checkpoints):
                 connection.execute(table.delete().where(table.c.run_id == run_id))
             connection.execute(runs.delete().where(runs.c.id == run_id))
@@ -118,9 +128,16 @@ class SqlRepository(Records, Repository):
             return tuple(row.id for row in connection.execute(query.order_by(runs.c.number)))
 
     def list_runs(
-        self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunState] = ()
+        self,
+        *,
+        limit: int,
+        below_number: int | None = None,
+        statuses: Sequence[RunState] = (),
+        projects: Projects = None,
     ) -> Page[StoredRun | UnreadableRun]:
         query = _keys.order_by(runs.c.number.desc())
+        if projects is not None:
+            query = query.where(runs.c.project.in_(projects))
         if below_number is not None:
             query = query.where(runs.c.number < below_number)
         if statuses:
@@ -228,11 +245,19 @@ class SqlRepository(Records, Repository):
                 status=RunState(row.status),
                 reason=error.reason,
                 why=error.message,
+                project=row.project,
             )
 
     def _keep(self, state: PipelineRun) -> StoredRun:
         stored = self._states[(state.id, state.sequence)] = StoredRun(state)
         return stored
+
+
+def _request_key(request_id: str | None, project: str) -> str | None:
+    """A request id in the column in which each is unique: two projects may use the same one."""
+    if request_id is None or project == DEFAULT_PROJECT:
+        return request_id
+    return f"{project}:{hashlib.sha256(request_id.encode()).hexdigest()}"
 
 
 def _readable(found: Iterable[tuple[StoredRun | UnreadableRun, int]]) -> tuple[StoredRun, ...]:

@@ -17,7 +17,9 @@ runs = Table(
     Column("request_digest", String(64)),
     Column("base_uri", Text),
     Column("body", Text, nullable=False),
+    Column("project", String(24), nullable=False, server_default="default"),
     Index("runs_by_status", "status", "number"),
+    Index("runs_by_project", "project", "number"),
     Index("runs_by_attention", "attention"),
 )
 
@@ -32,7 +34,10 @@ checkpoints = Table(
     Column("status", String(16), nullable=False),
     Column("created_s", Float, nullable=False),
     Column("body", Text, nullable=False),
+    Column("project", String(24), nullable=False, server_default="default"),
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
     Index("checkpoints_by_run", "run_id", "number"),
+    Index("checkpoints_by_project", "project", "number"),
     Index("checkpoints_by_uri", "uri"),
     Index("checkpoints_by_manifest", "manifest_sha256"),
 )
@@ -54,6 +59,27 @@ uploads = Table(
     Column("sha256", String(64), nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("asked_s", Float, nullable=False, server_default="0"),
+    Column("project", String(24), nullable=False, server_default="default"),
+)
+
+# Who shares the installation, and how much of it each may use; NULL: as much as there is.
+projects = Table(
+    "projects",
+    metadata,
+    Column("name", String(24), primary_key=True),
+    Column("weight", Float, nullable=False),
+    Column("most_runs", Integer),
+    Column("most_slots", Integer),
+    Column("most_bytes", BigInteger),
+    Column("created_s", Float, nullable=False),
+)
+
+# Checkpoints that other projects than their own may use.
+shares = Table(
+    "shares",
+    metadata,
+    Column("checkpoint_id", String(255), primary_key=True),
+    Column("project", String(24), primary_key=True),
 )
 
 # What is known of this installation as a whole: whose the bucket is.
@@ -75,6 +101,7 @@ api_tokens = Table(
     Column("expires_s", Float, nullable=False),
     Column("last_used_s", Float),
     Column("revoked_s", Float),
+    Column("projects", Text, nullable=False, server_default="default"),
 )
 
 # Codes that jobs were started with, and the token that each was redeemed for.

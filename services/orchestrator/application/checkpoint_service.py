@@ -13,7 +13,9 @@ from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, No
 from services.common.store.layout import MANIFEST
 from services.common.store.object_store import ObjectStore, key_of, s3_uri
 from services.orchestrator.application.ports import Page, Upload
-from services.orchestrator.application.run_store import RunStore
+from services.orchestrator.application.projects.scope import ScopedRunStore, chosen_project
+from services.orchestrator.application.projects.service import ProjectService
+from services.orchestrator.application.sources import UPLOADS, upload_folder
 from services.orchestrator.domain.run.events import CheckpointVoided
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
@@ -39,8 +41,9 @@ class Export:
 class CheckpointService:
     """The use cases of CheckpointService, and CreateUpload. Bytes never pass through the service."""
 
-    def __init__(self, engine: RunStore, store: ObjectStore) -> None:
+    def __init__(self, engine: ScopedRunStore, store: ObjectStore, projects: ProjectService) -> None:
         self._engine = engine
+        self._projects = projects
         self._store = store
         self._files = Blocking("store", threads=4, limit_s=STORE_LIMIT_S)
 
@@ -48,11 +51,11 @@ class CheckpointService:
         """Give up the threads."""
         self._files.close()
 
-    async def page(self, *, run_id: str, limit: int, below_number: int | None) -> Page[Checkpoint]:
+    async def page(self, *, run_id: str, limit: int, below_number: int | None, project: str = "") -> Page[Checkpoint]:
         """Checkpoints, newest first."""
         repository = self._engine.repository
         return await self._engine.read(
-            repository.list_checkpoints, run_id=run_id, limit=limit, below_number=below_number
+            repository.list_checkpoints, run_id=run_id, limit=limit, below_number=below_number, project=project
         )
 
     async def get(self, key: str) -> Checkpoint:
@@ -89,7 +92,7 @@ class CheckpointService:
             return await self._void(key, reason)
 
     async def _void(self, key: str, reason: str) -> Checkpoint:
-        checkpoint = await self.get(key)
+        checkpoint = await self._engine.read(self._engine.repository.find_own_checkpoint, key)
         if checkpoint.status is CheckpointStatus.DAMAGED:
             return checkpoint
         if not checkpoint.status.usable:
@@ -112,11 +115,14 @@ class CheckpointService:
         await self._engine.apply(checkpoint.run_id, event)
         return await self.get(checkpoint.id)
 
-    async def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str) -> CreateUploadResponse:
+    async def create_upload(
+        self, *, sha256: str, file_name: str, size_bytes: int, folder: str, project: str = ""
+    ) -> CreateUploadResponse:
         """A URL to upload one file to. Files of a model folder share `folder` and lie side by side.
 
-        Raises InvalidInput.
+        Raises InvalidInput, QuotaExceeded, or NotFound for the project.
         """
+        project = chosen_project(project)
         faults = []
         if not _SHA256.fullmatch(sha256):
             faults.append(Violation(field="sha256", description=f"got {sha256!r}; expected 64 hex digits"))
@@ -130,18 +136,22 @@ class CheckpointService:
             faults.append(Violation(field="bytes", description=f"got {size_bytes}; expected 0 or more"))
         if faults:
             raise InvalidInput(faults)
-        place = f"uploads/{folder}/model" if folder else f"uploads/{sha256}"
+        kept = upload_folder(project, folder or sha256)
+        place = f"{UPLOADS}/{kept}/model" if folder else f"{UPLOADS}/{kept}"
         key = f"{place}/{file_name}"
-        known = {u.file_name: u for u in await self._engine.read(self._engine.repository.uploads, folder or sha256)}
+        known = {u.file_name: u for u in await self._engine.read(self._engine.repository.uploads, kept)}
         same = file_name in known and known[file_name].sha256 == sha256
         upload = Upload(
-            folder=folder or sha256,
+            folder=kept,
+            project=project,
             file_name=file_name,
             sha256=sha256,
             bytes=size_bytes,
             asked_s=self._engine.clock.now_s(),
         )
         async with self._engine.choosing:  # after it the collection of garbage knows of this upload
+            more = size_bytes - (known[file_name].bytes if file_name in known else 0)
+            await self._projects.check_bytes(project, max(0, more))
             await self._engine.read(self._engine.repository.put_upload, upload)
             present = await self._files(self._store.stat, key)
         there = present is not None and present.size_bytes == size_bytes and same
@@ -162,8 +172,10 @@ class CheckpointService:
         uploads = await self._engine.read(self._engine.repository.uploads, folder)
         manifest = await self._files(self._commit_import, folder, uploads)
         digest = hashlib.sha256(_canonical(manifest)).hexdigest()
+        project = uploads[0].project
         checkpoint = Checkpoint(
-            id=f"imported/{digest[:16]}",
+            id=f"imported/{upload_folder(project, digest[:16])}",
+            project=project,
             run_id="",
             stage_index=0,
             stage=name or f"imported {folder}",
@@ -172,7 +184,7 @@ class CheckpointService:
             attempt=0,
             boundary=0,
             ref=CheckpointRef(
-                uri=s3_uri(self._store, f"uploads/{folder}"),
+                uri=s3_uri(self._store, f"{UPLOADS}/{folder}"),
                 manifest_sha256=digest,
                 weights_digest=manifest["weights_digest"],
             ),
@@ -186,7 +198,7 @@ class CheckpointService:
 
     def _folder_of(self, uri: str) -> str:
         parts = key_of(self._store, uri).removesuffix("/model").split("/")
-        if len(parts) != 2 or parts[0] != "uploads":
+        if len(parts) != 2 or parts[0] != UPLOADS:
             said = f"got {uri!r}; expected a folder that was uploaded through CreateUpload (retain import DIR)"
             raise InvalidInput([Violation(field="uri", description=said)])
         return parts[1]
@@ -196,7 +208,7 @@ class CheckpointService:
         if not uploads:
             raise NotFound(f"nothing was uploaded to the folder {folder!r}")
         faults = [Violation(field="uri", description=said) for said in faults_of_files([u.file_name for u in uploads])]
-        prefix = f"uploads/{folder}/model"
+        prefix = f"{UPLOADS}/{folder}/model"
         for upload in uploads:
             present = self._store.stat(f"{prefix}/{upload.file_name}")
             if present is None or present.size_bytes != upload.bytes:
@@ -219,7 +231,7 @@ class CheckpointService:
             "step": 0,
             "tokens": 0,
         }
-        self._store.put_bytes(f"uploads/{folder}/{MANIFEST}", _canonical(manifest), content_type="application/json")
+        self._store.put_bytes(f"{UPLOADS}/{folder}/{MANIFEST}", _canonical(manifest), content_type="application/json")
         return manifest
 
     def _config(self, prefix: str) -> Any:

@@ -26,7 +26,7 @@ from services.common.errors import (
     Unavailable,
     Violation,
 )
-from services.common.identity.principal import GRANTABLE, Kind, Principal, Role
+from services.common.identity.principal import DEFAULT_PROJECT, GRANTABLE, Kind, Principal, Role
 from services.common.identity.tokens import LONGEST_TOKEN, SHORTEST_TOKEN, Authenticator, digest_of, new_token
 from services.common.logging import get_logger
 from services.orchestrator.application.audit import AuditEvent, Auditor
@@ -39,6 +39,7 @@ WORKER_SAVED_EVERY_S = 300.0  # how far the stored time of the last use may lag 
 TOKEN_SAVED_EVERY_S = 60.0
 DEFAULT_LIFETIME_S, LONGEST_LIFETIME_S = 90 * 86_400, 366 * 86_400
 MOST_TOKENS = 10_000  # all are in memory
+MOST_PROJECTS = 100  # of one token
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 log = get_logger(__name__)
 
@@ -55,6 +56,7 @@ class ApiToken:
     expires_s: float
     last_used_s: float | None = None
     revoked_s: float | None = None
+    projects: tuple[str, ...] = (DEFAULT_PROJECT,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +150,9 @@ class IdentityService(Authenticator):
             used = replace(token, last_used_s=now_s)
             self._api[token.digest] = used
             self._save(lambda: self._records.update_api_token(used))
-        return Principal(subject=token.name, kind=Kind.TOKEN, roles=frozenset(token.roles))
+        return Principal(
+            subject=token.name, kind=Kind.TOKEN, roles=frozenset(token.roles), projects=frozenset(token.projects)
+        )
 
     def _of_worker(self, token: WorkerToken) -> Principal:
         now_s = self._engine.clock.now_s()
@@ -165,6 +169,7 @@ class IdentityService(Authenticator):
             subject=f"worker of {token.run_id}, submission {token.submission}",
             kind=Kind.WORKER,
             roles=frozenset({Role.WORKER}),
+            projects=frozenset(),
             run_id=token.run_id,
             submission=token.submission,
         )
@@ -189,10 +194,10 @@ class IdentityService(Authenticator):
     # --- API tokens
 
     async def create_token(
-        self, name: str, roles: tuple[str, ...], *, lifetime_s: int, created_by: str
+        self, name: str, roles: tuple[str, ...], *, lifetime_s: int, created_by: str, projects: tuple[str, ...] = ()
     ) -> tuple[ApiToken, str]:
         """A new token and its secret, which is kept nowhere. Raises InvalidInput or AlreadyExists."""
-        _check_token(name, roles, lifetime_s)
+        _check_token(name, roles, lifetime_s, projects)
         secret, now_s = f"retain_{new_token()}", self._engine.clock.now_s()
         token = ApiToken(
             name=name,
@@ -201,6 +206,7 @@ class IdentityService(Authenticator):
             created_by=created_by,
             created_s=now_s,
             expires_s=now_s + (lifetime_s or DEFAULT_LIFETIME_S),
+            projects=tuple(sorted(set(projects))) or (DEFAULT_PROJECT,),
         )
         async with self._changing:
             if any(known.name == name for known in self._api.values()):
@@ -306,7 +312,7 @@ class IdentityService(Authenticator):
         )
 
 
-def _check_token(name: str, roles: tuple[str, ...], lifetime_s: int) -> None:
+def _check_token(name: str, roles: tuple[str, ...], lifetime_s: int, projects: tuple[str, ...]) -> None:
     faults = []
     if not _NAME.fullmatch(name):
         said = f"got {name[:100]!r}; expected 1 to 63 lower-case letters, digits and hyphens inside"
@@ -322,5 +328,11 @@ def _check_token(name: str, roles: tuple[str, ...], lifetime_s: int) -> None:
     if not 0 <= lifetime_s <= LONGEST_LIFETIME_S:
         said = f"got {lifetime_s}; expected 0 (90 days) to {LONGEST_LIFETIME_S} (366 days)"
         faults.append(Violation(field="lifetime_seconds", description=said))
+    if projects and Role.ADMIN in roles:
+        said = f"got {', '.join(projects)[:100]} with the role admin, which may use all; expected none"
+        faults.append(Violation(field="projects", description=said))
+    if len(projects) > MOST_PROJECTS:
+        said = f"got {len(projects)} projects; expected up to {MOST_PROJECTS}"
+        faults.append(Violation(field="projects", description=said))
     if faults:
         raise InvalidInput(faults)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.common.blocking import Blocking
 from services.common.errors import Unavailable
 from services.orchestrator.application.ports import JobLauncher, job_id
-from services.orchestrator.application.run_store import RunStore
+from services.orchestrator.application.projects.scope import ScopedRunStore
 
 POLL_S = 1.0
 LIMIT_S = 60.0
@@ -25,7 +25,7 @@ class LogPiece:
 class LogService:
     """Reads logs through the job server. It keeps them as long as its head lives."""
 
-    def __init__(self, engine: RunStore, launcher: JobLauncher) -> None:
+    def __init__(self, engine: ScopedRunStore, launcher: JobLauncher) -> None:
         self._engine = engine
         self._launcher = launcher
         self._calls = Blocking("ray", threads=4, limit_s=LIMIT_S)

@@ -9,11 +9,13 @@ from retain.values import CheckpointRef, ComputeSpec, Decision
 from services.common.errors import Corrupt
 from services.orchestrator.domain.policy.garbage import References
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
-from services.orchestrator.domain.run.state import Checkpoint, PipelineRun, RunState
+from services.orchestrator.domain.run.state import DEFAULT_PROJECT, Checkpoint, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
 from services.orchestrator.domain.values import Measurement
 
 Item = TypeVar("Item")
+# Projects that somebody may see: None for all of them.
+Projects = frozenset[str] | None
 RECORDS = "records:"  # in front of a run's name: what the evaluator keeps of it
 
 
@@ -49,6 +51,7 @@ class UnreadableRun:
     status: RunState
     reason: str
     why: str
+    project: str = DEFAULT_PROJECT
 
 
 class RunUnreadable(Corrupt):
@@ -97,6 +100,7 @@ class Upload:
     sha256: str
     bytes: int
     asked_s: float = 0.0
+    project: str = DEFAULT_PROJECT
 
 
 class Repository(Protocol):
@@ -107,8 +111,8 @@ class Repository(Protocol):
         FailedPrecondition when its base is not there any more: it is looked at in the same transaction."""
         ...
 
-    def request(self, request_id: str) -> StoredRequest | None:
-        """What a request id was answered with."""
+    def request(self, request_id: str, *, project: str = DEFAULT_PROJECT) -> StoredRequest | None:
+        """What a request id of a project was answered with."""
         ...
 
     def get(self, run_id: str) -> StoredRun:
@@ -133,9 +137,14 @@ class Repository(Protocol):
         ...
 
     def list_runs(
-        self, *, limit: int, below_number: int | None = None, statuses: Sequence[RunState] = ()
+        self,
+        *,
+        limit: int,
+        below_number: int | None = None,
+        statuses: Sequence[RunState] = (),
+        projects: Projects = None,
     ) -> Page[StoredRun | UnreadableRun]:
-        """Runs, newest first."""
+        """Runs of these projects, newest first."""
         ...
 
     def overview(self) -> Overview:
@@ -154,12 +163,15 @@ class Repository(Protocol):
         """One decision."""
         ...
 
-    def list_checkpoints(self, *, run_id: str = "", limit: int, below_number: int | None = None) -> Page[Checkpoint]:
-        """Checkpoints, newest first."""
+    def list_checkpoints(
+        self, *, run_id: str = "", limit: int, below_number: int | None = None, projects: Projects = None
+    ) -> Page[Checkpoint]:
+        """Checkpoints of these projects or shared with them, newest first."""
         ...
 
-    def find_checkpoint(self, key: str) -> Checkpoint:
-        """By id, URI, or the first 8 or more digits of the manifest's digest. Raises NotFound, InvalidInput."""
+    def find_checkpoint(self, key: str, *, projects: Projects = None) -> Checkpoint:
+        """By id, URI, or the first 8 or more digits of the manifest's digest, among those of these projects and those
+        that are shared with them. Raises NotFound, InvalidInput."""
         ...
 
     def put_checkpoint(self, checkpoint: Checkpoint) -> None:

@@ -5,7 +5,15 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from retain.values import ApproveAction, BoundaryCost, Decision, PipelineSpec, StageKind
+from retain.values import (
+    ApproveAction,
+    BoundaryCost,
+    Decision,
+    PipelineSpec,
+    QueueForecast,
+    QuotaUse,
+    StageKind,
+)
 from services.common.blocking import Blocking
 from services.common.errors import (
     AlreadyExists,
@@ -24,10 +32,13 @@ from services.orchestrator.application.ports import (
     StoredRun,
     UnreadableRun,
 )
+from services.orchestrator.application.projects.scope import ScopedRunStore, chosen_project
+from services.orchestrator.application.projects.service import ProjectService
 from services.orchestrator.application.queue import Queue
-from services.orchestrator.application.run_store import RunStore, stale
+from services.orchestrator.application.run_store import stale
 from services.orchestrator.application.sources import SourcePolicy
 from services.orchestrator.domain.handlers.lifecycle import new_run
+from services.orchestrator.domain.policy.fair_queue import LARGEST_PRIORITY
 from services.orchestrator.domain.run.events import Approved, Cancelled, Retried
 from services.orchestrator.domain.run.speeds import measured_speeds
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, PipelineRun, RunState
@@ -35,7 +46,7 @@ from services.orchestrator.domain.spec.boundary_cost import boundary_cost
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.locking import missing_base
 from services.orchestrator.domain.spec.model_size import parameters_of_preset
-from services.orchestrator.domain.spec.plan import PlannedStage, plan
+from services.orchestrator.domain.spec.plan import PlannedStage, plan, slots_of
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
 from services.orchestrator.domain.spec.validate import validate
 
@@ -63,9 +74,10 @@ class RunService:
 
     def __init__(
         self,
-        engine: RunStore,
+        engine: ScopedRunStore,
         queue: Queue,
         bases: BaseReader,
+        projects: ProjectService,
         *,
         store_uri: str,
         memory: Memory = UNKNOWN_MEMORY,
@@ -75,6 +87,7 @@ class RunService:
     ) -> None:
         self._engine = engine
         self._queue = queue
+        self._projects = projects
         self._bases = bases
         self._reading = Blocking("store", threads=2, limit_s=READ_LIMIT_S)
         self._store_uri = store_uri
@@ -86,10 +99,10 @@ class RunService:
         """Give up the threads."""
         self._reading.close()
 
-    async def check(self, spec: PipelineSpec, faults: Sequence[Violation] = ()) -> Checked:
-        """The plan of a spec, or every fault at once. `faults` were found while the message was read."""
+    async def check(self, spec: PipelineSpec, faults: Sequence[Violation] = (), *, project: str = "") -> Checked:
+        """The plan of a spec for a project, or every fault at once. `faults` were found while the message was read."""
         base, locked, context = None, None, None
-        refused = self._sources.violations(spec)
+        refused = self._sources.violations(spec, chosen_project(project))
         if not refused:  # nothing is opened for a spec that names what it may not
             if spec.model.checkpoint:
                 base, locked = await self._base(spec.model.checkpoint)
@@ -106,20 +119,44 @@ class RunService:
     async def costs(self, checked: Checked) -> tuple[BoundaryCost | None, ...]:
         """What the boundaries of each stage will cost, by what the last runs measured."""
         repository = self._engine.repository
-        page = await self._engine.read(repository.list_runs, limit=RUNS_LOOKED_AT, below_number=None, statuses=())
+        page = await self._engine.read(repository.list_runs, limit=RUNS_LOOKED_AT)
         speeds = measured_speeds(run for run in page.items if isinstance(run, PipelineRun))
         return tuple(boundary_cost(checked.spec, stage, checked.parameters, speeds) for stage in checked.stages)
 
+    async def forecast(self, checked: Checked, project: str, priority: int) -> QueueForecast:
+        """Where the run would stand, and what its project has left. Raises InvalidInput, NotFound."""
+        project = chosen_project(project)
+        slots = slots_of(checked.spec.compute)
+        quotas = await self._projects.quotas(project, runs=1, slots=slots)
+        stands = self._queue.forecast(project, slots=slots, priority=priority)
+        return QueueForecast(
+            project=project,
+            position=stands.position,
+            slots_ahead=stands.slots_ahead,
+            slots_wanted=slots,
+            slots_free=stands.free,
+            slots=self._queue.slots,
+            quotas=tuple(QuotaUse(quota=q.quota, limit=q.limit, used=q.used, asked=q.asked) for q in quotas),
+        )
+
     async def create(
-        self, spec: PipelineSpec, request_id: str, *, digest: str, faults: Sequence[Violation] = ()
+        self,
+        spec: PipelineSpec,
+        request_id: str,
+        *,
+        digest: str,
+        faults: Sequence[Violation] = (),
+        project: str = "",
+        priority: int = 0,
     ) -> PipelineRun:
         """A new run, or the one that this request made before. `digest` names the request's content.
 
-        Raises FailedPrecondition or InvalidInput.
+        Raises FailedPrecondition (QuotaExceeded too), InvalidInput, or NotFound for the project.
         """
-        if request_id and (known := await self._answered(request_id, digest, spec)):
+        project = self._projects.get(chosen_project(project)).name
+        if request_id and (known := await self._answered(request_id, digest, spec, project)):
             return known
-        checked = await self.check(spec, faults)
+        checked = await self.check(spec, (*faults, *_priority_faults(priority)), project=project)
         if checked.violations:
             raise InvalidInput(checked.violations, reason="INVALID_SPEC")
         if checked.locked:
@@ -131,6 +168,8 @@ class RunService:
             base=checked.base.ref if checked.base else None,
             queue_number=self._queue.next_number(),
             now_s=self._engine.clock.now_s(),
+            project=project,
+            priority=priority,
         )
         new = NewRun(
             state=state,
@@ -140,10 +179,11 @@ class RunService:
         )
         try:
             async with self._engine.choosing:
+                await self._projects.check_run(project, slots=slots_of(state.spec.compute))
                 stored = await self._engine.read(self._engine.repository.create, new)
         except AlreadyExists:
             # Two copies of one request at the same time: the other one was first.
-            if request_id and (known := await self._answered(request_id, digest, spec)):
+            if request_id and (known := await self._answered(request_id, digest, spec, project)):
                 return known
             raise
         self._engine.created(stored)
@@ -160,12 +200,21 @@ class RunService:
         """Place in the queue, from 1; 0 for a run that does not wait."""
         return self._queue.position(run_id)
 
+    def held_back(self, run_id: str) -> str:
+        """Why a run waits although there may be room; empty: for its turn."""
+        return self._queue.held_back(run_id)
+
     async def page(
-        self, *, limit: int, below_number: int | None, statuses: Sequence[RunState]
+        self, *, limit: int, below_number: int | None, statuses: Sequence[RunState], project: str = ""
     ) -> Page[StoredRun | UnreadableRun]:
         """Runs, newest first."""
-        repository = self._engine.repository
-        return await self._engine.read(repository.list_runs, limit=limit, below_number=below_number, statuses=statuses)
+        return await self._engine.read(
+            self._engine.repository.list_runs,
+            limit=limit,
+            below_number=below_number,
+            statuses=statuses,
+            project=project,
+        )
 
     async def watch(self, run_id: str, sequence: int) -> AsyncIterator[PipelineRun]:
         """The run now, then after every change, until it has ended. Sequences grow strictly."""
@@ -189,9 +238,13 @@ class RunService:
         return await self._engine.apply(run_id, event, etag=etag)
 
     async def retry(self, run_id: str, etag: str) -> PipelineRun:
-        """Let a failed or cancelled run go on."""
+        """Let a failed or cancelled run go on, within the quotas of its project."""
+        state = await self._engine.get(run_id)
         event = Retried(queue_number=self._queue.next_number(), now_s=self._now_s())
-        return await self._engine.apply(run_id, event, etag=etag)
+        async with self._engine.choosing:
+            if state.status.ended:
+                await self._projects.check_run(state.project, slots=slots_of(state.spec.compute))
+            return await self._engine.apply(run_id, event, etag=etag)
 
     async def delete(self, run_id: str, etag: str) -> None:
         """Delete a run that has ended, unless a run that may still go on builds on it. Its files go later.
@@ -224,8 +277,8 @@ class RunService:
             self._engine.repository.list_decisions, run_id, limit=limit, after_number=after_number
         )
 
-    async def _answered(self, request_id: str, digest: str, spec: PipelineSpec) -> PipelineRun | None:
-        known = await self._engine.read(self._engine.repository.request, request_id)
+    async def _answered(self, request_id: str, digest: str, spec: PipelineSpec, project: str) -> PipelineRun | None:
+        known = await self._engine.read(self._engine.repository.request, request_id, project=project)
         if known is None:
             return None
         same = known.request_digest == digest
@@ -274,6 +327,13 @@ class RunService:
 
     def _now_s(self) -> float:
         return self._engine.clock.now_s()
+
+
+def _priority_faults(priority: int) -> tuple[Violation, ...]:
+    if abs(priority) <= LARGEST_PRIORITY:
+        return ()
+    said = f"got {priority}; expected {-LARGEST_PRIORITY} to {LARGEST_PRIORITY}"
+    return (Violation(field="priority", description=said),)
 
 
 def _is_first_digest(digest: str) -> bool:

@@ -13,7 +13,7 @@ from services.common.identity.permissions import METHODS, Permission
 from services.common.identity.principal import current_principal
 from services.orchestrator.application.audit import AuditEvent, Auditor
 
-AUDITED = frozenset({Permission.WRITE, Permission.EXPORT, Permission.CLEAN, Permission.TOKENS})
+AUDITED = frozenset({Permission.WRITE, Permission.EXPORT, Permission.CLEAN, Permission.TOKENS, Permission.PROJECTS})
 _LISTS = "List"  # what only reads
 _RESOURCES = ("run_id", "checkpoint_id", "name", "uri", "file_name")
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from retain import values
 from retain.mapper import to_message
 from retain.orchestrator.v1 import checkpoint_service_pb2 as pb
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as pb_grpc
@@ -12,12 +13,16 @@ from retain.values import (
     GetCheckpointResponse,
     ImportCheckpointResponse,
     ListCheckpointsResponse,
+    ShareCheckpointResponse,
+    UnshareCheckpointResponse,
     VoidCheckpointResponse,
 )
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.collector import Collector
+from services.orchestrator.application.projects.service import ProjectService
+from services.orchestrator.domain.run.state import Checkpoint
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT
 from services.orchestrator.transport.bounds import check_text
 from services.orchestrator.transport.present import present_checkpoint
@@ -29,25 +34,31 @@ LARGEST_ANSWER = 10_000  # items in one answer, which has to fit into a message
 class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
     """The lineage, for users."""
 
-    def __init__(self, library: CheckpointService, collector: Collector) -> None:
+    def __init__(self, library: CheckpointService, collector: Collector, projects: ProjectService) -> None:
         self._library = library
         self._collector = collector
+        self._projects = projects
+
+    async def _shown(self, *checkpoints: Checkpoint) -> tuple[values.Checkpoint, ...]:
+        shared = await self._projects.shared_with(checkpoints)
+        return tuple(present_checkpoint(one, shared.get(one.id, ())) for one in checkpoints)
 
     async def ListCheckpoints(self, request: Any, context: Context) -> Any:  # noqa: N802
-        of = f"checkpoints{request.run_id}"
+        of = f"checkpoints{request.run_id} {request.project}"
         page = await self._library.page(
             run_id=request.run_id,
             limit=page_size(request.page_size),
             below_number=number_of(request.page_token, of=of),
+            project=request.project,
         )
-        response = ListCheckpointsResponse(
-            checkpoints=tuple(map(present_checkpoint, page.items)), next_page_token=token_of(page.next_number, of=of)
-        )
+        shown = await self._shown(*page.items)
+        response = ListCheckpointsResponse(checkpoints=shown, next_page_token=token_of(page.next_number, of=of))
         return to_message(response, pb.ListCheckpointsResponse)
 
     async def GetCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
         checkpoint = await self._library.get(request.checkpoint_id)
-        response = GetCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
+        (shown,) = await self._shown(checkpoint)
+        response = GetCheckpointResponse(checkpoint=shown)
         return to_message(response, pb.GetCheckpointResponse)
 
     async def ImportCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -67,6 +78,16 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
             checkpoint=present_checkpoint(export.checkpoint), files=export.files, expire_time_s=export.expire_s
         )
         return to_message(response, pb.ExportCheckpointResponse)
+
+    async def ShareCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
+        checkpoint = await self._projects.share(request.checkpoint_id, request.project, on=True)
+        (shown,) = await self._shown(checkpoint)
+        return to_message(ShareCheckpointResponse(checkpoint=shown), pb.ShareCheckpointResponse)
+
+    async def UnshareCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
+        checkpoint = await self._projects.share(request.checkpoint_id, request.project, on=False)
+        (shown,) = await self._shown(checkpoint)
+        return to_message(UnshareCheckpointResponse(checkpoint=shown), pb.UnshareCheckpointResponse)
 
     async def CollectGarbage(self, request: Any, context: Context) -> Any:  # noqa: N802
         if request.older_than_seconds < 0:

@@ -11,6 +11,7 @@ from services.common.grpc.paging import number_of, page_of, page_size, token_of
 from services.common.identity.principal import Principal, current_principal
 from services.orchestrator.application.audit import AuditEvent, Auditor
 from services.orchestrator.application.identity import WORKER_IDLE_S, ApiToken, IdentityService
+from services.orchestrator.application.projects.service import ProjectService
 from services.orchestrator.transport.bounds import check_text
 
 Context = Any
@@ -20,17 +21,24 @@ LONGEST_FILTER = 255
 class IdentityServicer(pb_grpc.IdentityServiceServicer):
     """Who calls, tokens, joining, the audit trail."""
 
-    def __init__(self, identity: IdentityService, auditor: Auditor) -> None:
-        self._identity, self._auditor = identity, auditor
+    def __init__(self, identity: IdentityService, auditor: Auditor, projects: ProjectService) -> None:
+        self._identity, self._auditor, self._projects = identity, auditor, projects
 
     async def WhoAmI(self, request: Any, context: Context) -> Any:  # noqa: N802
         caller = _caller()
-        return pb.WhoAmIResponse(subject=caller.subject, kind=caller.kind.value, roles=sorted(caller.roles))
+        return pb.WhoAmIResponse(
+            subject=caller.subject,
+            kind=caller.kind.value,
+            roles=sorted(caller.roles),
+            projects=sorted(caller.projects),
+        )
 
     async def CreateToken(self, request: Any, context: Context) -> Any:  # noqa: N802
+        self._projects.check_known(request.projects, "projects")
         token, secret = await self._identity.create_token(
             request.name,
             tuple(request.roles),
+            projects=tuple(request.projects),
             lifetime_s=request.lifetime_seconds,
             created_by=_caller().subject,
         )
@@ -83,6 +91,7 @@ def _token(token: ApiToken) -> Any:
     shown = pb.ApiToken(
         name=token.name,
         roles=token.roles,
+        projects=token.projects,
         created_by=token.created_by,
         create_time=timestamp(token.created_s),
         expire_time=timestamp(token.expires_s),

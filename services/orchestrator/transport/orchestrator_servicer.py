@@ -20,7 +20,7 @@ from services.orchestrator.application.runs import RunService
 from services.orchestrator.domain.run.state import PipelineRun, RunState
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.transport.bounds import check_text, oversized
-from services.orchestrator.transport.present import Presenter, present_decision, present_plan
+from services.orchestrator.transport.present import Place, Presenter, present_decision, present_plan
 
 Context = Any
 
@@ -35,7 +35,10 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         self._presenter = Presenter()
 
     def _run(self, state: PipelineRun | UnreadableRun) -> resources.PipelineRun:
-        return self._presenter.run(state, queue_position=self._runs.queue_position(state.id))
+        return self._presenter.run(state, place=self._place(state))
+
+    def _place(self, state: PipelineRun | UnreadableRun) -> Place:
+        return Place(position=self._runs.queue_position(state.id), held_back=self._runs.held_back(state.id))
 
     async def CreatePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
         check_text("request_id", request.request_id, LARGEST_REQUEST_ID)
@@ -43,7 +46,14 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
             raise InvalidInput(faults, reason="INVALID_SPEC")
         spec = to_value(request.spec, PipelineSpec, faults)
         digest = request_digest(request.spec)
-        state = await self._runs.create(spec, request.request_id, digest=digest, faults=faults)
+        state = await self._runs.create(
+            spec,
+            request.request_id,
+            digest=digest,
+            faults=faults,
+            project=request.project,
+            priority=request.priority,
+        )
         return pb.CreatePipelineRunResponse(run=self._run(state))
 
     async def GetPipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -51,13 +61,14 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
 
     async def ListPipelineRuns(self, request: Any, context: Context) -> Any:  # noqa: N802
         statuses = [_status(number, index) for index, number in enumerate(request.states)]
-        of = "runs" + ",".join(sorted(statuses))
+        of = "runs" + ",".join(sorted(statuses)) + request.project
         page = await self._runs.page(
             limit=page_size(request.page_size),
             below_number=number_of(request.page_token, of=of),
             statuses=statuses,
+            project=request.project,
         )
-        places = ((state, self._runs.queue_position(state.id)) for state in page.items)
+        places = ((state, self._place(state)) for state in page.items)
         return self._presenter.page(places, token_of(page.next_number, of=of))
 
     async def WatchPipelineRun(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
@@ -86,7 +97,8 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
     async def ValidatePipelineSpec(self, request: Any, context: Context) -> Any:  # noqa: N802
         if faults := oversized(request.spec):
             return _violations(faults)
-        checked = await self._runs.check(to_value(request.spec, PipelineSpec, faults), faults)
+        spec = to_value(request.spec, PipelineSpec, faults)
+        checked = await self._runs.check(spec, faults, project=request.project)
         violations = [*checked.violations]
         if checked.locked and not violations:
             violations.append(Violation(field="stages[0]", description=checked.locked))
@@ -96,6 +108,8 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         plan = present_plan(
             checked.spec, checked.stages, parameters=checked.parameters, memory=self._runs.memory, costs=costs
         )
+        forecast = await self._runs.forecast(checked, request.project, request.priority)
+        plan.queue.CopyFrom(to_message(forecast, resources.QueueForecast))
         return pb.ValidatePipelineSpecResponse(plan=plan)
 
     async def StreamLogs(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
@@ -115,7 +129,11 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
 
     async def CreateUpload(self, request: Any, context: Context) -> Any:  # noqa: N802
         ticket = await self._library.create_upload(
-            sha256=request.sha256, file_name=request.file_name, size_bytes=request.bytes, folder=request.folder
+            sha256=request.sha256,
+            file_name=request.file_name,
+            size_bytes=request.bytes,
+            folder=request.folder,
+            project=request.project,
         )
         return to_message(ticket, pb.CreateUploadResponse)
 

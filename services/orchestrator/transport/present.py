@@ -1,7 +1,7 @@
 """The core's state as the messages that users see."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 from typing import Any, TypeVar, cast
 
@@ -38,33 +38,41 @@ _RUNS_TAG = _varint(service.ListPipelineRunsResponse.DESCRIPTOR.fields_by_name["
 KEPT_MESSAGES = 1024
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run stands in the queue, from 1 (0: it does not wait), and what holds it back beside its turn."""
+
+    position: int = 0
+    held_back: str = ""
+
+
 class Presenter:
     """Makes messages of runs. One version of a run is presented once, since it never changes, and kept as bytes: a
     page of a list is put together from them without a look into any run."""
 
     def __init__(self) -> None:
-        self._kept: LRUCache[tuple[str, int, int], bytes] = LRUCache(KEPT_MESSAGES)
+        self._kept: LRUCache[tuple[str, int, Place], bytes] = LRUCache(KEPT_MESSAGES)
 
-    def run(self, state: PipelineRun | UnreadableRun, *, queue_position: int) -> resources.PipelineRun:
+    def run(self, state: PipelineRun | UnreadableRun, *, place: Place) -> resources.PipelineRun:
         """A run with everything that users see of it; one that cannot be shown says so, and hides no other."""
-        return resources.PipelineRun.FromString(self._bytes(state, queue_position))
+        return resources.PipelineRun.FromString(self._bytes(state, place))
 
     def page(
-        self, runs: Iterable[tuple[PipelineRun | UnreadableRun, int]], next_page_token: str
+        self, runs: Iterable[tuple[PipelineRun | UnreadableRun, Place]], next_page_token: str
     ) -> service.ListPipelineRunsResponse:
         """Runs with their places in the queue, as one answer."""
         pieces = []
-        for state, queue_position in runs:
-            data = self._bytes(state, queue_position)
+        for state, place in runs:
+            data = self._bytes(state, place)
             pieces += [_RUNS_TAG, _varint(len(data)), data]
         response = service.ListPipelineRunsResponse.FromString(b"".join(pieces))
         response.next_page_token = next_page_token
         return response
 
-    def _bytes(self, state: PipelineRun | UnreadableRun, queue_position: int) -> bytes:
+    def _bytes(self, state: PipelineRun | UnreadableRun, place: Place) -> bytes:
         if isinstance(state, UnreadableRun):
             return present_unreadable(state).SerializeToString()
-        place = queue_position if state.status is RunState.PENDING else 0
+        place = place if state.status is RunState.PENDING else Place()
         key = (state.id, state.sequence, place)
         known = self._kept.get(key)
         if known is None:
@@ -72,7 +80,7 @@ class Presenter:
         return known
 
 
-def _shown(state: PipelineRun, queue_position: int) -> resources.PipelineRun:
+def _shown(state: PipelineRun, place: Place) -> resources.PipelineRun:
     try:
         message = present_run(state)
     except (ValueError, TypeError, OverflowError) as error:  # what the message's fields do not take
@@ -80,14 +88,17 @@ def _shown(state: PipelineRun, queue_position: int) -> resources.PipelineRun:
         return present_unreadable(
             UnreadableRun(id=state.id, sequence=state.sequence, status=state.status, reason="CANNOT_BE_SHOWN", why=why)
         )
-    message.status.queue_position = queue_position
+    message.status.queue_position = place.position
+    if place.held_back:
+        message.status.waiting_for = place.held_back
     return message
 
 
 def present_unreadable(run: UnreadableRun) -> resources.PipelineRun:
     """What is known of a run that cannot be read: its id, how it stood, and why it cannot be read."""
     status = values.RunStatus(state=run.status, reason=run.reason, message=run.why)
-    shown = values.PipelineRun(id=run.id, etag=f"{run.id}.{run.sequence}", sequence=run.sequence, status=status)
+    etag = f"{run.id}.{run.sequence}"
+    shown = values.PipelineRun(id=run.id, etag=etag, sequence=run.sequence, status=status, project=run.project)
     return to_message(shown, resources.PipelineRun)
 
 
@@ -117,6 +128,8 @@ def present_run(state: PipelineRun) -> resources.PipelineRun:
         update_time_s=state.updated_s,
         end_time_s=state.ended_s or None,
         status=status,
+        project=state.project,
+        priority=state.priority,
     )
     return to_message(run, resources.PipelineRun)
 
@@ -178,9 +191,15 @@ def present_decision(decision: Decision) -> resources.Decision:
     return to_message(replace(decision, projected=compared), resources.Decision)
 
 
-def present_checkpoint(checkpoint: Checkpoint) -> values.Checkpoint:
-    """A checkpoint in the lineage."""
-    return _like(checkpoint, values.Checkpoint, state=checkpoint.status, create_time_s=checkpoint.created_s)
+def present_checkpoint(checkpoint: Checkpoint, shared_with: Sequence[str] = ()) -> values.Checkpoint:
+    """A checkpoint in the lineage, and the projects that it is shared with."""
+    return _like(
+        checkpoint,
+        values.Checkpoint,
+        state=checkpoint.status,
+        create_time_s=checkpoint.created_s,
+        shared_with=tuple(shared_with),
+    )
 
 
 def present_plan(

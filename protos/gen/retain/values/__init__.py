@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from retain.values.evaluator_service import CreateEvaluationResponse
     from retain.values.orchestrator_service import CreatePipelineRunRequest
     from retain.values.orchestrator_service import CreatePipelineRunResponse
+    from retain.values.orchestrator_project_service import CreateProjectRequest
+    from retain.values.orchestrator_project_service import CreateProjectResponse
     from retain.values.orchestrator_identity_service import CreateTokenRequest
     from retain.values.orchestrator_identity_service import CreateTokenResponse
     from retain.values.orchestrator_service import CreateUploadRequest
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
     from retain.values.evaluator_service import GetForgettingHistoryResponse
     from retain.values.orchestrator_service import GetPipelineRunRequest
     from retain.values.orchestrator_service import GetPipelineRunResponse
+    from retain.values.orchestrator_project_service import GetProjectRequest
+    from retain.values.orchestrator_project_service import GetProjectResponse
     from retain.values.orchestrator_checkpoint_service import ImportCheckpointRequest
     from retain.values.orchestrator_checkpoint_service import ImportCheckpointResponse
     from retain.values.spec import InterpolationSpec
@@ -94,6 +98,8 @@ if TYPE_CHECKING:
     from retain.values.evaluator_service import ListEvaluationsResponse
     from retain.values.orchestrator_service import ListPipelineRunsRequest
     from retain.values.orchestrator_service import ListPipelineRunsResponse
+    from retain.values.orchestrator_project_service import ListProjectsRequest
+    from retain.values.orchestrator_project_service import ListProjectsResponse
     from retain.values.orchestrator_identity_service import ListTokensRequest
     from retain.values.orchestrator_identity_service import ListTokensResponse
     from retain.values.spec import LoraSpec
@@ -111,6 +117,11 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_stage_control_service import PreparedData
     from retain.values.values import PreparedFolder
     from retain.values.orchestrator_stage_control_service import PreparedStage
+    from retain.values.orchestrator_project_service import Project
+    from retain.values.orchestrator_project_service import ProjectQuotas
+    from retain.values.orchestrator_project_service import ProjectUse
+    from retain.values.orchestrator_resources import QueueForecast
+    from retain.values.orchestrator_resources import QuotaUse
     from retain.values.orchestrator_stage_control_service import ReleaseWork
     from retain.values.orchestrator_stage_control_service import ReportCheckpointRequest
     from retain.values.orchestrator_stage_control_service import ReportCheckpointResponse
@@ -130,6 +141,8 @@ if TYPE_CHECKING:
     from retain.values.values import SetRole
     from retain.values.values import SetUse
     from retain.values.orchestrator_resources import Severity
+    from retain.values.orchestrator_checkpoint_service import ShareCheckpointRequest
+    from retain.values.orchestrator_checkpoint_service import ShareCheckpointResponse
     from retain.values.orchestrator_service import SpecViolation
     from retain.values.spec import StageData
     from retain.values.spec import StageKind
@@ -143,6 +156,10 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_service import StreamLogsResponse
     from retain.values.spec import TokenizerSpec
     from retain.values.spec import TrainTokenizer
+    from retain.values.orchestrator_checkpoint_service import UnshareCheckpointRequest
+    from retain.values.orchestrator_checkpoint_service import UnshareCheckpointResponse
+    from retain.values.orchestrator_project_service import UpdateProjectRequest
+    from retain.values.orchestrator_project_service import UpdateProjectResponse
     from retain.values.orchestrator_service import ValidatePipelineSpecRequest
     from retain.values.orchestrator_service import ValidatePipelineSpecResponse
     from retain.values.orchestrator_resources import Verdict
@@ -183,6 +200,8 @@ _HOMES = {
     "CreateEvaluationResponse": "evaluator_service",
     "CreatePipelineRunRequest": "orchestrator_service",
     "CreatePipelineRunResponse": "orchestrator_service",
+    "CreateProjectRequest": "orchestrator_project_service",
+    "CreateProjectResponse": "orchestrator_project_service",
     "CreateTokenRequest": "orchestrator_identity_service",
     "CreateTokenResponse": "orchestrator_identity_service",
     "CreateUploadRequest": "orchestrator_service",
@@ -224,6 +243,8 @@ _HOMES = {
     "GetForgettingHistoryResponse": "evaluator_service",
     "GetPipelineRunRequest": "orchestrator_service",
     "GetPipelineRunResponse": "orchestrator_service",
+    "GetProjectRequest": "orchestrator_project_service",
+    "GetProjectResponse": "orchestrator_project_service",
     "ImportCheckpointRequest": "orchestrator_checkpoint_service",
     "ImportCheckpointResponse": "orchestrator_checkpoint_service",
     "InterpolationSpec": "spec",
@@ -242,6 +263,8 @@ _HOMES = {
     "ListEvaluationsResponse": "evaluator_service",
     "ListPipelineRunsRequest": "orchestrator_service",
     "ListPipelineRunsResponse": "orchestrator_service",
+    "ListProjectsRequest": "orchestrator_project_service",
+    "ListProjectsResponse": "orchestrator_project_service",
     "ListTokensRequest": "orchestrator_identity_service",
     "ListTokensResponse": "orchestrator_identity_service",
     "LoraSpec": "spec",
@@ -259,6 +282,11 @@ _HOMES = {
     "PreparedData": "orchestrator_stage_control_service",
     "PreparedFolder": "values",
     "PreparedStage": "orchestrator_stage_control_service",
+    "Project": "orchestrator_project_service",
+    "ProjectQuotas": "orchestrator_project_service",
+    "ProjectUse": "orchestrator_project_service",
+    "QueueForecast": "orchestrator_resources",
+    "QuotaUse": "orchestrator_resources",
     "ReleaseWork": "orchestrator_stage_control_service",
     "ReportCheckpointRequest": "orchestrator_stage_control_service",
     "ReportCheckpointResponse": "orchestrator_stage_control_service",
@@ -278,6 +306,8 @@ _HOMES = {
     "SetRole": "values",
     "SetUse": "values",
     "Severity": "orchestrator_resources",
+    "ShareCheckpointRequest": "orchestrator_checkpoint_service",
+    "ShareCheckpointResponse": "orchestrator_checkpoint_service",
     "SpecViolation": "orchestrator_service",
     "StageData": "spec",
     "StageKind": "spec",
@@ -291,6 +321,10 @@ _HOMES = {
     "StreamLogsResponse": "orchestrator_service",
     "TokenizerSpec": "spec",
     "TrainTokenizer": "spec",
+    "UnshareCheckpointRequest": "orchestrator_checkpoint_service",
+    "UnshareCheckpointResponse": "orchestrator_checkpoint_service",
+    "UpdateProjectRequest": "orchestrator_project_service",
+    "UpdateProjectResponse": "orchestrator_project_service",
     "ValidatePipelineSpecRequest": "orchestrator_service",
     "ValidatePipelineSpecResponse": "orchestrator_service",
     "Verdict": "orchestrator_resources",
@@ -331,6 +365,8 @@ __all__ = [
     "CreateEvaluationResponse",
     "CreatePipelineRunRequest",
     "CreatePipelineRunResponse",
+    "CreateProjectRequest",
+    "CreateProjectResponse",
     "CreateTokenRequest",
     "CreateTokenResponse",
     "CreateUploadRequest",
@@ -372,6 +408,8 @@ __all__ = [
     "GetForgettingHistoryResponse",
     "GetPipelineRunRequest",
     "GetPipelineRunResponse",
+    "GetProjectRequest",
+    "GetProjectResponse",
     "ImportCheckpointRequest",
     "ImportCheckpointResponse",
     "InterpolationSpec",
@@ -390,6 +428,8 @@ __all__ = [
     "ListEvaluationsResponse",
     "ListPipelineRunsRequest",
     "ListPipelineRunsResponse",
+    "ListProjectsRequest",
+    "ListProjectsResponse",
     "ListTokensRequest",
     "ListTokensResponse",
     "LoraSpec",
@@ -407,6 +447,11 @@ __all__ = [
     "PreparedData",
     "PreparedFolder",
     "PreparedStage",
+    "Project",
+    "ProjectQuotas",
+    "ProjectUse",
+    "QueueForecast",
+    "QuotaUse",
     "ReleaseWork",
     "ReportCheckpointRequest",
     "ReportCheckpointResponse",
@@ -426,6 +471,8 @@ __all__ = [
     "SetRole",
     "SetUse",
     "Severity",
+    "ShareCheckpointRequest",
+    "ShareCheckpointResponse",
     "SpecViolation",
     "StageData",
     "StageKind",
@@ -439,6 +486,10 @@ __all__ = [
     "StreamLogsResponse",
     "TokenizerSpec",
     "TrainTokenizer",
+    "UnshareCheckpointRequest",
+    "UnshareCheckpointResponse",
+    "UpdateProjectRequest",
+    "UpdateProjectResponse",
     "ValidatePipelineSpecRequest",
     "ValidatePipelineSpecResponse",
     "Verdict",

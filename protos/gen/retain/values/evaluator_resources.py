@@ -107,6 +107,8 @@ class Evaluation:
     """
     waiting_for: str = ""
     """What it waits for, for people: disk full at /var/retain; empty while nothing is waited for."""
+    project: str = ""
+    """The project of its run, as people see it; empty where nobody could say, and for services."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,8 @@ class ListCheckpointsRequest:
     """At most so many; 0 is 50, more than 500 is 500."""
     page_token: str = ""
     """From the last response."""
+    project: str = ""
+    """Only those of this project; empty is all that the caller may see."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,42 @@ class VoidCheckpointRequest:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VoidCheckpointResponse:
     """Response of VoidCheckpoint."""
+
+    checkpoint: Checkpoint = Checkpoint()
+    """The checkpoint."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShareCheckpointRequest:
+    """Request of ShareCheckpoint."""
+
+    checkpoint_id: str = ""
+    """Its id, its s3:// URI, or the first 8 or more digits of its manifest digest."""
+    project: str = ""
+    """With which project."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShareCheckpointResponse:
+    """Response of ShareCheckpoint."""
+
+    checkpoint: Checkpoint = Checkpoint()
+    """The checkpoint."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnshareCheckpointRequest:
+    """Request of UnshareCheckpoint."""
+
+    checkpoint_id: str = ""
+    """Its id, its s3:// URI, or the first 8 or more digits of its manifest digest."""
+    project: str = ""
+    """With which project."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnshareCheckpointResponse:
+    """Response of UnshareCheckpoint."""
 
     checkpoint: Checkpoint = Checkpoint()
     """The checkpoint."""

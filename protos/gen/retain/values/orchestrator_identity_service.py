@@ -19,6 +19,8 @@ class WhoAmIResponse:
     """`user`, `token`, `service` or `worker`."""
     roles: tuple[str, ...] = ()
     """Of viewer, operator, admin, service, worker."""
+    projects: tuple[str, ...] = ()
+    """Projects that it may use. The roles admin and service may use all of them, whatever is listed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,8 @@ class ApiToken:
     """When it was last used, to a minute; unset: never."""
     revoke_time_s: float = 0.0
     """When it was revoked; unset: it is not."""
+    projects: tuple[str, ...] = ()
+    """Projects that its holder may use; an admin may use all."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,8 @@ class CreateTokenRequest:
     """At least one of viewer, operator, admin."""
     lifetime_seconds: int = 0
     """How long it is good; 0 is 90 days, at most 366 days."""
+    projects: tuple[str, ...] = ()
+    """Projects that its holder may use; none is `default`. A token with the role admin may use all, and names none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

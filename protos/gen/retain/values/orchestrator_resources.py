@@ -31,7 +31,7 @@ class RunState(derived.RunState, StrEnum):
     UNSPECIFIED = "UNSPECIFIED"
     """Refused on input."""
     PENDING = "PENDING"
-    """Waits for workers, first come, first served."""
+    """Waits for workers: projects take turns, in each project the first come is first served."""
     RUNNING = "RUNNING"
     """Has its workers."""
     SUSPENDED = "SUSPENDED"
@@ -287,6 +287,10 @@ class PipelineRun:
     """When it last changed."""
     end_time_s: float | None = None
     """When it ended."""
+    project: str = ""
+    """The project that it belongs to."""
+    priority: int = 0
+    """Its place among the waiting runs of its project: higher goes first, a step is worth ten minutes of waiting."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -389,6 +393,10 @@ class Checkpoint:
     """Why it was set aside, for people."""
     interim: bool = False
     """Taken between two boundaries because the workers were told to leave: an attempt goes on from it, nothing else does."""
+    project: str = ""
+    """The project that it belongs to."""
+    shared_with: tuple[str, ...] = ()
+    """Other projects that may look at it, take it out and build on it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -450,6 +458,40 @@ class PlannedStage:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class QuotaUse:
+    """One quota of a project."""
+
+    quota: str = ""
+    """Which: runs, slots or bytes."""
+    limit: int = 0
+    """What the project may use."""
+    used: int = 0
+    """What it uses now."""
+    asked: int = 0
+    """What is asked for on top."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QueueForecast:
+    """Where a run would stand in the queue, and what its project has left."""
+
+    project: str = ""
+    """The project that it would belong to."""
+    position: int = 0
+    """Place in the queue that it would take, from 1."""
+    slots_ahead: int = 0
+    """Slots that the runs ahead of it want."""
+    slots_wanted: int = 0
+    """Slots that it wants itself."""
+    slots_free: int = 0
+    """Slots that nobody holds."""
+    slots: int = 0
+    """Slots of the installation."""
+    quotas: tuple[QuotaUse, ...] = ()
+    """What its project may use and uses. A quota without a limit is not in the list."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelinePlan:
     """The plan of a spec: what would be done."""
 
@@ -465,3 +507,5 @@ class PipelinePlan:
     """Who chooses the replay share, which score `stop` is compared with, and where the parent is asked: what was chosen and
     why, one sentence each.
     """
+    queue: QueueForecast | None = None
+    """Where it would stand if it were submitted now."""

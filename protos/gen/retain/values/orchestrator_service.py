@@ -33,6 +33,10 @@ class CreatePipelineRunRequest:
     """What is wanted."""
     request_id: str = ""
     """Unique name of this request (a UUID); empty: not idempotent."""
+    project: str = ""
+    """The project; empty: the only one that the caller may use, or `default`."""
+    priority: int = 0
+    """Place among the waiting runs of the project, -10 to 10: higher goes first, a step is worth ten minutes of waiting."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,8 @@ class ListPipelineRunsRequest:
     """From the last response."""
     states: tuple[RunState, ...] = ()
     """Only runs in these states; empty is all."""
+    project: str = ""
+    """Only runs of this project; empty is all that the caller may see."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,6 +184,10 @@ class ValidatePipelineSpecRequest:
 
     spec: PipelineSpec = PipelineSpec()
     """The spec."""
+    project: str = ""
+    """The project that it would belong to, as in CreatePipelineRun."""
+    priority: int = 0
+    """As in CreatePipelineRun."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -254,6 +264,8 @@ class CreateUploadRequest:
     """Size in bytes."""
     folder: str = ""
     """Name of a folder of several files (a model): the same for all of them; empty for a single file."""
+    project: str = ""
+    """The project, as in CreatePipelineRun."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

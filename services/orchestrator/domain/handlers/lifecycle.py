@@ -1,6 +1,7 @@
 """What people do to a run, and its turn in the queue."""
 
 from dataclasses import replace
+from typing import Any
 
 from retain.values import ApproveAction, CheckpointRef, PipelineSpec, Verdict
 from services.common.errors import FailedPrecondition, InvalidTransition
@@ -12,6 +13,7 @@ from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.commands import Record, RecordDecision
 from services.orchestrator.domain.run.events import Admitted, Approved, Cancelled, Retried
 from services.orchestrator.domain.run.state import (
+    DEFAULT_PROJECT,
     Branch,
     Checkpoint,
     Job,
@@ -34,6 +36,8 @@ def new_run(
     base: CheckpointRef | None,
     queue_number: int,
     now_s: float,
+    project: str = DEFAULT_PROJECT,
+    priority: int = 0,
 ) -> PipelineRun:
     """A run as it is created: PENDING, every stage locked until the one before it is complete."""
     stages = tuple(
@@ -49,6 +53,9 @@ def new_run(
         sequence=1,
         created_s=now_s,
         updated_s=now_s,
+        queued_s=now_s,
+        project=project,
+        priority=priority,
     )
 
 
@@ -130,8 +137,7 @@ def _approval(
         state, stage, verdict, stage.branch.mix, message, actor=event.actor, now_s=event.now_s
     )
     state, record = recorded(state, decision)
-    pending = replace(state, status=RunState.PENDING, reason="", message="", queue_number=event.queue_number)
-    return pending, record
+    return replace(state, status=RunState.PENDING, reason="", message="", **_in_line(event)), record
 
 
 def on_retried(state: PipelineRun, event: Retried) -> Outcome:
@@ -152,9 +158,15 @@ def on_retried(state: PipelineRun, event: Retried) -> Outcome:
         if stage.interpolation is not None:
             stage = replace(stage, interpolation=replace(stage.interpolation, tries=0, pause_s=0.0))
         state = state.with_stage(stage)
-    return replace(
-        state, status=RunState.PENDING, reason="", message="", queue_number=event.queue_number, restarts=0, ended_s=0.0
-    ), (*given_back, *actions)
+    return replace(state, status=RunState.PENDING, reason="", message="", restarts=0, ended_s=0.0, **_in_line(event)), (
+        *given_back,
+        *actions,
+    )
+
+
+def _in_line(event: Approved | Retried) -> dict[str, Any]:
+    """A place at the end of the queue."""
+    return {"queue_number": event.queue_number, "queued_s": event.now_s}
 
 
 def _continue(state: PipelineRun, stage: StageRun) -> tuple[PipelineRun, StageRun, tuple[Record, ...]]:

@@ -30,6 +30,8 @@ from services.orchestrator.domain.policy.projection import Scored
 from services.orchestrator.domain.spec.plan import PlannedStage
 from services.orchestrator.domain.values import Measurement
 
+DEFAULT_PROJECT = "default"  # of everything that was stored before there were projects
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -38,7 +40,7 @@ class Checkpoint:
     share of each set that its weights have felt (domain/policy/anticipation.py). `evaluation_tries` failed since a
     person last let the run go on, `evaluations_failed` in all (a name is never used twice); `evaluation_pause_s` before
     the next. `interim`: taken between two boundaries because the workers were told to leave. `message`: why it was set
-    aside."""
+    aside. `project`: that of its run, as the database holds it."""
 
     id: str
     run_id: str
@@ -65,6 +67,7 @@ class Checkpoint:
     felt: Mapping[str, float] = field(default_factory=dict)
     interim: bool = False
     message: str = ""
+    project: str = DEFAULT_PROJECT
 
     @property
     def good(self) -> bool:
@@ -308,7 +311,8 @@ class Job:
 class PipelineRun:
     """How a run stands. Times are Unix seconds; `store_uri` is the bucket's URI, `s3://retain`. `restarts` counts
     groups that ended, `interruptions` those that were told to leave, both without a new checkpoint between them.
-    `evaluations_wait`: what evaluations wait for, by their names."""
+    `evaluations_wait`: what evaluations wait for, by their names. `queued_s`: since when it waits for its turn (it did
+    before it was written down: 0); `priority` moves it among those of its `project`."""
 
     id: str
     spec: PipelineSpec
@@ -337,6 +341,9 @@ class PipelineRun:
     created_s: float = 0.0
     updated_s: float = 0.0
     ended_s: float = 0.0
+    project: str = DEFAULT_PROJECT
+    priority: int = 0
+    queued_s: float = 0.0
 
     @property
     def etag(self) -> str:

@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 from services.common.errors import Unavailable
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.identity_records import SqlIdentity
+from services.orchestrator.adapters.persistence.projects import SqlProjects
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.app import Orchestrator, Ports
 from services.orchestrator.application import run_store as engine_module
@@ -100,6 +101,7 @@ class Offline:
                 store=self.store,
                 clock=self.clock,
                 identity=SqlIdentity(self.database),
+                projects=SqlProjects(self.database),
                 tokens=KNOWN,
             ),
             bind="127.0.0.1:0",

@@ -14,6 +14,7 @@ from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
 from services.common.store.object_store import ObjectInfo
 from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.collector import Collected
+from services.orchestrator.application.projects.scope import ScopedRunStore
 from services.orchestrator.domain.run.commands import RecordCheckpoint
 from services.orchestrator.domain.run.state import PipelineRun
 from services.orchestrator.domain.step import Step
@@ -167,7 +168,7 @@ async def test_an_upload_that_is_asked_for_again_or_imported_in_the_middle_stays
     offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await run_on(offline)
-    library = CheckpointService(offline.app.engine, offline.store)
+    library = CheckpointService(ScopedRunStore(offline.app.engine), offline.store, offline.app.projects)
     offline.store.put_bytes(f"uploads/{B}/data.jsonl", b"x" * 10)
     old(offline, f"uploads/{A}/data.jsonl")
     in_the_middle(

@@ -11,6 +11,7 @@ from retain.orchestrator.v1 import resources_pb2 as res
 from services.common.errors import Corrupt, FailedPrecondition, InvalidTransition, Unavailable
 from services.orchestrator.adapters.upcast import CURRENT
 from services.orchestrator.application.checkpoint_service import CheckpointService
+from services.orchestrator.application.projects.scope import ScopedRunStore
 from services.orchestrator.domain.run.state import CheckpointStatus, PipelineRun
 from services.orchestrator.domain.step import Step
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
@@ -166,7 +167,7 @@ async def test_a_parent_is_not_deleted_under_a_cancelled_child(offline: Offline)
 async def test_a_checkpoint_that_a_run_builds_on_is_not_voided_and_an_imported_one_that_is_void_is_no_base(
     offline: Offline,
 ) -> None:
-    library = CheckpointService(offline.app.engine, offline.store)
+    library = CheckpointService(ScopedRunStore(offline.app.engine), offline.store, offline.app.projects)
     base = replace(checkpoint("", 1), id="imported/1", status=CheckpointStatus.ACCEPTED)
     offline.repository.put_checkpoint(base)
     code = replace(spec().stages[1], data=replace(spec().stages[1].data, general="sample://docs"))

@@ -25,7 +25,7 @@ EVALUATION_STATE_SUCCEEDED: EvaluationState
 EVALUATION_STATE_FAILED: EvaluationState
 
 class Evaluation(_message.Message):
-    __slots__ = ("id", "request", "state", "results", "scores", "error", "error_reason", "sequence", "create_time", "end_time", "measure_seconds", "damaged", "waiting_for")
+    __slots__ = ("id", "request", "state", "results", "scores", "error", "error_reason", "sequence", "create_time", "end_time", "measure_seconds", "damaged", "waiting_for", "project")
     ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class Evaluation(_message.Message):
     MEASURE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     DAMAGED_FIELD_NUMBER: _ClassVar[int]
     WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
     id: str
     request: EvaluationRequest
     state: EvaluationState
@@ -52,7 +53,8 @@ class Evaluation(_message.Message):
     measure_seconds: float
     damaged: _values_pb2.CheckpointRef
     waiting_for: str
-    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[EvaluationRequest, _Mapping]] = ..., state: _Optional[_Union[EvaluationState, str]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., error: _Optional[str] = ..., error_reason: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., measure_seconds: _Optional[float] = ..., damaged: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., waiting_for: _Optional[str] = ...) -> None: ...
+    project: str
+    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[EvaluationRequest, _Mapping]] = ..., state: _Optional[_Union[EvaluationState, str]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., error: _Optional[str] = ..., error_reason: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., measure_seconds: _Optional[float] = ..., damaged: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., waiting_for: _Optional[str] = ..., project: _Optional[str] = ...) -> None: ...
 
 class EvaluationRequest(_message.Message):
     __slots__ = ("checkpoint", "sets", "baselines", "run_id", "stage", "step", "attempt", "export_metrics", "interpolation", "parent", "train_loss_nats", "base")

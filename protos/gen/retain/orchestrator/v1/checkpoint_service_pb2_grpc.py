@@ -60,6 +60,16 @@ class CheckpointServiceStub:
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointRequest.SerializeToString,
                 response_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointResponse.FromString,
                 _registered_method=True)
+        self.ShareCheckpoint = channel.unary_unary(
+                '/retain.orchestrator.v1.CheckpointService/ShareCheckpoint',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ShareCheckpointRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ShareCheckpointResponse.FromString,
+                _registered_method=True)
+        self.UnshareCheckpoint = channel.unary_unary(
+                '/retain.orchestrator.v1.CheckpointService/UnshareCheckpoint',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointResponse.FromString,
+                _registered_method=True)
         self.CollectGarbage = channel.unary_unary(
                 '/retain.orchestrator.v1.CheckpointService/CollectGarbage',
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.CollectGarbageRequest.SerializeToString,
@@ -107,6 +117,20 @@ class CheckpointServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShareCheckpoint(self, request, context):
+        """Lets another project look at a checkpoint, take it out and build on it. The same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnshareCheckpoint(self, request, context):
+        """Takes that back. Runs that build on it already go on. The same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CollectGarbage(self, request, context):
         """Deletes what nothing refers to: evaluation sets, evaluations, histories, imports, prepared data, tokenizers, uploads,
         and what killed attempts left behind. With `dry_run` it only lists.
@@ -142,6 +166,16 @@ def add_CheckpointServiceServicer_to_server(servicer, server):
                     servicer.VoidCheckpoint,
                     request_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointRequest.FromString,
                     response_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointResponse.SerializeToString,
+            ),
+            'ShareCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShareCheckpoint,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ShareCheckpointRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ShareCheckpointResponse.SerializeToString,
+            ),
+            'UnshareCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnshareCheckpoint,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointResponse.SerializeToString,
             ),
             'CollectGarbage': grpc.unary_unary_rpc_method_handler(
                     servicer.CollectGarbage,
@@ -285,6 +319,60 @@ class CheckpointService:
             '/retain.orchestrator.v1.CheckpointService/VoidCheckpoint',
             retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointRequest.SerializeToString,
             retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.VoidCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShareCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.CheckpointService/ShareCheckpoint',
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ShareCheckpointRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ShareCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnshareCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.CheckpointService/UnshareCheckpoint',
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointResponse.FromString,
             options,
             channel_credentials,
             insecure,

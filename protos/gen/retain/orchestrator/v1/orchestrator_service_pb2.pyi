@@ -22,12 +22,16 @@ APPROVE_ACTION_ACCEPT: ApproveAction
 APPROVE_ACTION_CONTINUE: ApproveAction
 
 class CreatePipelineRunRequest(_message.Message):
-    __slots__ = ("spec", "request_id")
+    __slots__ = ("spec", "request_id", "project", "priority")
     SPEC_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     spec: _spec_pb2.PipelineSpec
     request_id: str
-    def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    project: str
+    priority: int
+    def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., request_id: _Optional[str] = ..., project: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class CreatePipelineRunResponse(_message.Message):
     __slots__ = ("run",)
@@ -48,14 +52,16 @@ class GetPipelineRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_resources_pb2.PipelineRun, _Mapping]] = ...) -> None: ...
 
 class ListPipelineRunsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "states")
+    __slots__ = ("page_size", "page_token", "states", "project")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     states: _containers.RepeatedScalarFieldContainer[_resources_pb2.RunState]
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_resources_pb2.RunState, str]]] = ...) -> None: ...
+    project: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_resources_pb2.RunState, str]]] = ..., project: _Optional[str] = ...) -> None: ...
 
 class ListPipelineRunsResponse(_message.Message):
     __slots__ = ("runs", "next_page_token")
@@ -138,10 +144,14 @@ class DeletePipelineRunResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ValidatePipelineSpecRequest(_message.Message):
-    __slots__ = ("spec",)
+    __slots__ = ("spec", "project", "priority")
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     spec: _spec_pb2.PipelineSpec
-    def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ...) -> None: ...
+    project: str
+    priority: int
+    def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., project: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class ValidatePipelineSpecResponse(_message.Message):
     __slots__ = ("plan", "violations")
@@ -194,16 +204,18 @@ class ListDecisionsResponse(_message.Message):
     def __init__(self, decisions: _Optional[_Iterable[_Union[_resources_pb2.Decision, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CreateUploadRequest(_message.Message):
-    __slots__ = ("sha256", "file_name", "bytes", "folder")
+    __slots__ = ("sha256", "file_name", "bytes", "folder", "project")
     SHA256_FIELD_NUMBER: _ClassVar[int]
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
     sha256: str
     file_name: str
     bytes: int
     folder: str
-    def __init__(self, sha256: _Optional[str] = ..., file_name: _Optional[str] = ..., bytes: _Optional[int] = ..., folder: _Optional[str] = ...) -> None: ...
+    project: str
+    def __init__(self, sha256: _Optional[str] = ..., file_name: _Optional[str] = ..., bytes: _Optional[int] = ..., folder: _Optional[str] = ..., project: _Optional[str] = ...) -> None: ...
 
 class CreateUploadResponse(_message.Message):
     __slots__ = ("url", "uri", "expire_time")

@@ -111,7 +111,7 @@ CHECKPOINT_STATE_PRUNING: CheckpointState
 CHECKPOINT_STATE_DAMAGED: CheckpointState
 
 class PipelineRun(_message.Message):
-    __slots__ = ("id", "spec", "status", "etag", "sequence", "create_time", "update_time", "end_time")
+    __slots__ = ("id", "spec", "status", "etag", "sequence", "create_time", "update_time", "end_time", "project", "priority")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +120,8 @@ class PipelineRun(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     id: str
     spec: _spec_pb2.PipelineSpec
     status: RunStatus
@@ -128,7 +130,9 @@ class PipelineRun(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., status: _Optional[_Union[RunStatus, _Mapping]] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    project: str
+    priority: int
+    def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., status: _Optional[_Union[RunStatus, _Mapping]] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., project: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class RunStatus(_message.Message):
     __slots__ = ("state", "reason", "message", "stages", "queue_position", "submission", "phase", "prepare_progress", "prepared", "overlap", "waiting_for", "near_duplicates")
@@ -317,7 +321,7 @@ class LinePoint(_message.Message):
     def __init__(self, point: _Optional[float] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., target_loss_nats: _Optional[float] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
-    __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain", "message", "interim")
+    __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain", "message", "interim", "project", "shared_with")
     ID_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -333,6 +337,8 @@ class Checkpoint(_message.Message):
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     INTERIM_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    SHARED_WITH_FIELD_NUMBER: _ClassVar[int]
     id: str
     ref: _values_pb2.CheckpointRef
     run_id: str
@@ -348,21 +354,55 @@ class Checkpoint(_message.Message):
     domain: _spec_pb2.Domain
     message: str
     interim: bool
-    def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., message: _Optional[str] = ..., interim: _Optional[bool] = ...) -> None: ...
+    project: str
+    shared_with: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., message: _Optional[str] = ..., interim: _Optional[bool] = ..., project: _Optional[str] = ..., shared_with: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PipelinePlan(_message.Message):
-    __slots__ = ("spec", "stages", "parameters", "warnings", "policy")
+    __slots__ = ("spec", "stages", "parameters", "warnings", "policy", "queue")
     SPEC_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
     spec: _spec_pb2.PipelineSpec
     stages: _containers.RepeatedCompositeFieldContainer[PlannedStage]
     parameters: int
     warnings: _containers.RepeatedScalarFieldContainer[str]
     policy: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PlannedStage, _Mapping]]] = ..., parameters: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., policy: _Optional[_Iterable[str]] = ...) -> None: ...
+    queue: QueueForecast
+    def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PlannedStage, _Mapping]]] = ..., parameters: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., policy: _Optional[_Iterable[str]] = ..., queue: _Optional[_Union[QueueForecast, _Mapping]] = ...) -> None: ...
+
+class QueueForecast(_message.Message):
+    __slots__ = ("project", "position", "slots_ahead", "slots_wanted", "slots_free", "slots", "quotas")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_AHEAD_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_WANTED_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FREE_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    position: int
+    slots_ahead: int
+    slots_wanted: int
+    slots_free: int
+    slots: int
+    quotas: _containers.RepeatedCompositeFieldContainer[QuotaUse]
+    def __init__(self, project: _Optional[str] = ..., position: _Optional[int] = ..., slots_ahead: _Optional[int] = ..., slots_wanted: _Optional[int] = ..., slots_free: _Optional[int] = ..., slots: _Optional[int] = ..., quotas: _Optional[_Iterable[_Union[QuotaUse, _Mapping]]] = ...) -> None: ...
+
+class QuotaUse(_message.Message):
+    __slots__ = ("quota", "limit", "used", "asked")
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    ASKED_FIELD_NUMBER: _ClassVar[int]
+    quota: str
+    limit: int
+    used: int
+    asked: int
+    def __init__(self, quota: _Optional[str] = ..., limit: _Optional[int] = ..., used: _Optional[int] = ..., asked: _Optional[int] = ...) -> None: ...
 
 class PlannedStage(_message.Message):
     __slots__ = ("name", "kind", "domain", "tokens", "steps", "steps_per_boundary", "boundaries", "retention_sets", "sources", "learning_rate", "base", "never_replayed", "boundary_cost")

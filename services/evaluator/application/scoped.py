@@ -1,0 +1,89 @@
+"""The evaluator as the caller of the moment may use it: what belongs to a run of another project is not there.
+
+The orchestrator knows to which project a run belongs and with whom a checkpoint is shared (`Owners`); the servicer has
+no other way to evaluations, histories and samples than through here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from retain.values import Evaluation, ForgettingRecord, SampleTextRequest
+from services.common.errors import NotFound, Unavailable
+from services.common.identity.principal import DEFAULT_PROJECT, Role, current_principal
+from services.evaluator.application.ports import EvaluationKey, Owners
+from services.evaluator.application.sampling import Sampling
+from services.evaluator.application.service import EvaluatorService
+
+
+class ScopedEvaluator:
+    """What people may do. Each method as in EvaluatorService and Sampling."""
+
+    def __init__(self, service: EvaluatorService, sampling: Sampling, owners: Owners) -> None:
+        self._service, self._sampling, self._owners = service, sampling, owners
+
+    async def get(self, evaluation_id: str) -> Evaluation:
+        return await self._shown(await self._service.get(evaluation_id))
+
+    async def keys(self, run: str | None) -> list[EvaluationKey]:
+        """Every evaluation (of a run) that the caller may see, newest first."""
+        keys = await self._service.keys(run)
+        return [key for key in keys if await self._may_see(key.run)] if _projects() is not None else keys
+
+    async def found(self, keys: list[EvaluationKey]) -> list[Evaluation]:
+        return [await self._shown(evaluation) for evaluation in await self._service.found(keys)]
+
+    async def watch(self, evaluation_id: str, sequence: int) -> AsyncIterator[Evaluation]:
+        await self.get(evaluation_id)
+        async for evaluation in self._service.watch(evaluation_id, sequence):
+            yield await self._shown(evaluation)
+
+    async def history(self, run: str, stage: str | None) -> list[ForgettingRecord]:
+        """Raises NotFound for a run of others."""
+        if not await self._may_see(run):
+            raise NotFound(f"there is no run {run!r}")
+        return await self._service.history(run, stage)
+
+    async def sample(self, request: SampleTextRequest) -> AsyncIterator[str]:
+        projects = _projects()
+        if projects is not None:
+            allowed = await asyncio.to_thread(self._owners.of_checkpoint, request.checkpoint)
+            if not allowed & projects:
+                raise NotFound(f"there is no checkpoint {request.checkpoint.uri!r}")
+        async for piece in self._sampling.sample(request):
+            yield piece
+
+    async def _shown(self, evaluation: Evaluation) -> Evaluation:
+        """With its project. Raises NotFound, in the words for one that never was."""
+        if _asks_for_itself():
+            return evaluation
+        projects = _projects()
+        try:
+            owner = await self._owner_of(evaluation.request.run_id)
+        except Unavailable:
+            if projects is not None:
+                raise
+            return evaluation
+        if projects is not None and owner not in projects:
+            raise NotFound(f"there is no evaluation {evaluation.id}", metadata={"evaluation_id": evaluation.id})
+        return replace(evaluation, project=owner or "")
+
+    async def _may_see(self, run_id: str) -> bool:
+        projects = _projects()
+        return projects is None or await self._owner_of(run_id) in projects
+
+    async def _owner_of(self, run_id: str) -> str | None:
+        # What an admin asked for beside all runs is the installation's.
+        return await asyncio.to_thread(self._owners.of_run, run_id) if run_id else DEFAULT_PROJECT
+
+
+def _projects() -> frozenset[str] | None:
+    """The projects whose things the caller may see; None for all, nothing outside of calls."""
+    caller = current_principal()
+    return frozenset() if caller is None else caller.visible_projects
+
+
+def _asks_for_itself() -> bool:
+    """Whether the orchestrator asks, many times a second, and knows whose run it is."""
+    caller = current_principal()
+    return caller is not None and Role.SERVICE in caller.roles and Role.ADMIN not in caller.roles
