@@ -98,6 +98,8 @@ TEXTS: Mapping[str, TextLimit] = {
     "manifest_sha256": TextLimit(most=128, kind=Text.LINE),
     "weights_digest": TextLimit(most=128, kind=Text.LINE),
     "roles": TextLimit(most=64, kind=Text.LINE),
+    "project": TextLimit(most=64, kind=Text.NAME),
+    "projects": TextLimit(most=64, kind=Text.NAME),
     "subject": TextLimit(most=256, kind=Text.LINE),
     "resource": TextLimit(most=1024, kind=Text.LINE),
     "code": TextLimit(most=256, kind=Text.LINE),
@@ -118,6 +120,11 @@ NUMBERS: Mapping[str, tuple[float, float]] = {
     "page_size": (-(2**31), 2**31),  # services/common/grpc/paging.py refuses or cuts it
     "older_than_seconds": (-(2**63), 2**63),  # checkpoint_servicer.py
     "CreateUploadRequest.bytes": (-(2**63), 2**63),  # library.py
+    "ProjectQuotas.runs": (-(2**31), 2**31),  # orchestrator/application/projects/service.py, as the next three
+    "ProjectQuotas.slots": (-(2**31), 2**31),
+    "ProjectQuotas.bytes": (-(2**63), 2**63),
+    "weight": (-1e300, 1e300),
+    "priority": (-(2**31), 2**31),  # runs.py
     "lifetime_seconds": (-(2**63), 2**63),  # orchestrator/application/identity.py
     "sequence": (0, 2**63),
     "seed": (0, 2**64),

@@ -36,6 +36,7 @@ from ui.client.errors import BadInput, RefusedByServer
 
 pytestmark = pytest.mark.integration
 PANEL = Path(__file__).resolve().parents[2] / "ui" / "panel"
+MINIMAL = str(PANEL.parent / "templates" / "minimal.yaml")
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_a_named_token_from_its_making_to_its_end(address: str, monkeypatch: pyt
         assert refused(viewer.identity.tokens) == "ROLE_REFUSED"
         assert refused(viewer.identity.audit) == "ROLE_REFUSED"
         monkeypatch.setenv("RETAIN_TOKEN", secret)
-        assert retain("whoami")[:2] == (0, "ci (token): viewer\n")
+        assert retain("whoami")[:2] == (0, "ci (token): viewer; projects: default\n")
         monkeypatch.setenv("RETAIN_TOKEN", ADMIN)
         listed = json.loads(retain("tokens", "list", "--json")[1])
         assert [(t["name"], t["roles"], t["created_by"]) for t in listed] == [("ci", ["viewer"], "admin")]
@@ -108,6 +109,47 @@ def test_a_named_token_from_its_making_to_its_end(address: str, monkeypatch: pyt
     assert all(e["peer"].startswith("ipv4:127.0.0.1:") for e in events)
     assert retain("tokens", "revoke", "nobody")[0] == 2
     assert retain("tokens", "create", "ci")[0] == 2
+
+
+def document(*words: str) -> Any:
+    """What a verb prints with --json, among the log lines of the server in this process."""
+    return json.loads(next(line for line in retain(*words, "--json")[1].splitlines() if line[:1] in ("{", "[")))
+
+
+def test_projects_by_the_command(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, shown, _ = retain("projects", "create", "vision", "--slots", "2", "--bytes", "5k", "--weight", "3", "--json")
+    made = json.loads(shown)
+    assert (code, made["name"], made["weight"]) == (0, "vision", 3.0)
+    assert made["quotas"] == {"runs": None, "slots": 2, "bytes": 5000}
+    code, shown, _ = retain("projects", "update", "vision", "--runs", "1", "--slots", "none", "--json")
+    assert (code, json.loads(shown)["quotas"]) == (0, {"runs": 1, "slots": None, "bytes": 5000})
+    code, _, said = retain("projects", "create", "Vision!")
+    assert (code, "1 to 24 lower-case letters" in said) == (2, True)
+    code, _, said = retain("projects", "update", "vision", "--bytes", "much")
+    assert (code, "expected a size such as 500G" in said) == (2, True)
+    assert retain("tokens", "create", "x", "--role", "viewer", "--project", "nowhere")[0] == 2
+    assert retain("tokens", "create", "x", "--role", "admin", "--project", "vision")[0] == 2
+    code, secret, _ = retain("tokens", "create", "ada", "--role", "operator", "--project", "vision")
+    monkeypatch.setenv("RETAIN_TOKEN", secret.strip())
+    assert retain("whoami")[1] == "ada (token): operator; projects: vision\n"
+    assert [one["name"] for one in json.loads(retain("projects", "list", "--json")[1])] == ["vision"]
+    assert "vision" in retain("projects", "show", "vision")[1]
+    assert retain("projects", "show", "default")[0] == 2
+    assert retain("projects", "create", "mine")[0] == 4
+    code, shown, said = retain("validate", MINIMAL, "--priority", "2")
+    assert code == 0, said
+    assert "Project vision: nothing is ahead of it in the queue" in shown
+    assert "Quota of project vision: 0 of 1 runs, 1 more asked" in shown
+    run_id = document("run", MINIMAL, "-d")["run_id"]
+    assert document("show", run_id)["project"] == "vision"
+    assert [run["id"] for run in document("list", "--project", "vision")] == [run_id]
+    code, _, said = retain("run", MINIMAL, "-d")
+    assert (code, "uses 1 of its quota of 1 runs that have not ended; got 1 more" in said) == (1, True)
+    monkeypatch.setenv("RETAIN_TOKEN", ADMIN)
+    assert document("list", "--project", "default") == []
+    assert [event["action"] for event in document("audit", "--resource", "vision")] == [
+        "UpdateProject", "UpdateProject", "CreateProject"
+    ]  # fmt: skip
 
 
 def test_without_a_token_the_command_says_what_is_needed(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

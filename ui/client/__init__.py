@@ -10,6 +10,7 @@ Only this package knows the generated protobuf code; outward go the frozen datac
 Importing this module does not import gRPC: `connect` does, so that `retain --help` stays quick.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ui.client.address import Address
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Address", "BadInput", "ClientError", "Violation", "connect"]
 
 
-def connect(address: Address | None = None) -> "RetainClient":
-    """A client of the stack that the environment names (see `Address.from_env`). Connects at the first call."""
+def connect(address: Address | None = None, *, project: str = "") -> "RetainClient":
+    """A client of the stack that the environment names (see `Address.from_env`). Connects at the first call. What it
+    submits belongs to `project`, where one is named."""
     from ui.client.client import RetainClient
 
-    return RetainClient(address or Address.from_env())
+    address = address or Address.from_env()
+    return RetainClient(replace(address, project=project) if project else address)

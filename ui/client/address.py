@@ -51,11 +51,12 @@ class Address:
     token: str | None = field(default=None, repr=False)
     tls_ca: Path | None = None
     plain_text: bool = False  # a token may travel without TLS off this machine, too
+    project: str = ""  # of what is submitted; empty: the only one that the token may use, or `default`
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Address":
         """Reads RETAIN_SERVER, RETAIN_EVALUATOR, RETAIN_TOKEN, RETAIN_TOKEN_FILE, RETAIN_TLS_CA,
-        RETAIN_ALLOW_PLAIN_TEXT and the stack file.
+        RETAIN_ALLOW_PLAIN_TEXT, RETAIN_PROJECT and the stack file.
 
         An evaluator is taken from the stack file only together with its orchestrator: with RETAIN_SERVER set, the
         evaluator of a local stack would be another house's. The token of a local stack goes to that stack alone.
@@ -80,6 +81,7 @@ class Address:
             token=token_of(environ, home_folder(environ), is_local_stack=running.get("orchestrator") == orchestrator),
             tls_ca=Path(ca) if ca else None,
             plain_text=environ.get("RETAIN_ALLOW_PLAIN_TEXT") == "1",
+            project=environ.get("RETAIN_PROJECT") or "",
         )
 
     @property

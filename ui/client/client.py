@@ -17,7 +17,7 @@ from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoint_grp
 from retain.orchestrator.v1 import orchestrator_service_pb2 as orchestrator_pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
 from retain.types.v1 import values_pb2
-from ui.client import evaluator, identity, views
+from ui.client import evaluator, identity, projects, views
 from ui.client.address import Address
 from ui.client.channel import call_metadata, mapped_errors, open_channel, to_client_error
 from ui.client.convert import to_view
@@ -47,6 +47,7 @@ class RetainClient:
         self._checkpoints = checkpoint_grpc.CheckpointServiceStub(self._channel)
         self.evaluator = evaluator.EvaluatorClient(address)
         self.identity = identity.IdentityClient(address, self._channel)
+        self.projects = projects.ProjectsClient(address, self._channel)
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
@@ -62,18 +63,27 @@ class RetainClient:
 
     # --- runs
 
-    def create_run(self, spec_tree: Any, *, request_id: str | None = None) -> views.Run:
-        """Submits a spec (plain data as read from YAML). The request id makes a retried call create one run."""
+    def create_run(self, spec_tree: Any, *, request_id: str | None = None, priority: int = 0) -> views.Run:
+        """Submits a spec (plain data as read from YAML) to the project of the address. The request id makes a retried
+        call create one run; `priority` (-10 to 10) moves it among the waiting runs of its project."""
         spec, faults = to_message(spec_tree)
         if faults:
             raise BadInput(faults)
-        request = orchestrator_pb.CreatePipelineRunRequest(spec=spec, request_id=request_id or str(uuid.uuid4()))
+        request = orchestrator_pb.CreatePipelineRunRequest(
+            spec=spec,
+            request_id=request_id or str(uuid.uuid4()),
+            project=self.address.project,
+            priority=priority,
+        )
         return to_view(views.Run, self._call(self._runs.CreatePipelineRun, request).run)
 
-    def validate(self, spec_tree: Any) -> tuple[views.Plan | None, tuple[Violation, ...]]:
+    def validate(self, spec_tree: Any, *, priority: int = 0) -> tuple[views.Plan | None, tuple[Violation, ...]]:
         """The plan, or every fault at once: those of the reading, and the server's in what could be read."""
         spec, faults = to_message(spec_tree)
-        response = self._call(self._runs.ValidatePipelineSpec, orchestrator_pb.ValidatePipelineSpecRequest(spec=spec))
+        request = orchestrator_pb.ValidatePipelineSpecRequest(
+            spec=spec, project=self.address.project, priority=priority
+        )
+        response = self._call(self._runs.ValidatePipelineSpec, request)
         seen = {fault.field for fault in faults}
         faults += [
             Violation(field=v.field, description=v.description) for v in response.violations if v.field not in seen
@@ -85,10 +95,12 @@ class RetainClient:
             views.Run, self._call(self._runs.GetPipelineRun, orchestrator_pb.GetPipelineRunRequest(run_id=run_id)).run
         )
 
-    def list_runs(self, *, states: tuple[str, ...] = (), limit: int | None = None) -> list[views.Run]:
-        """Runs, newest first; all of them without a limit."""
+    def list_runs(
+        self, *, states: tuple[str, ...] = (), limit: int | None = None, project: str = ""
+    ) -> list[views.Run]:
+        """Runs (of a project), newest first; all of them without a limit."""
         wanted = [f"RUN_STATE_{state}" for state in states]
-        request = orchestrator_pb.ListPipelineRunsRequest(states=wanted)
+        request = orchestrator_pb.ListPipelineRunsRequest(states=wanted, project=project)
         return [to_view(views.Run, run) for run in self._pages(self._runs.ListPipelineRuns, request, "runs", limit)]
 
     def watch(self, run_id: str, *, sequence: int = 0, timeout_s: float | None = None) -> Iterator[views.Run]:
@@ -175,7 +187,7 @@ class RetainClient:
     def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str = "") -> views.Upload:
         """Where to PUT a local file so that the workers can read it."""
         request = orchestrator_pb.CreateUploadRequest(
-            sha256=sha256, file_name=file_name, bytes=size_bytes, folder=folder
+            sha256=sha256, file_name=file_name, bytes=size_bytes, folder=folder, project=self.address.project
         )
         return to_view(views.Upload, self._call(self._runs.CreateUpload, request))
 
@@ -196,6 +208,16 @@ class RetainClient:
         """Sets a checkpoint aside: nothing resumes from it any more. One that others build on is refused."""
         request = checkpoint_pb.VoidCheckpointRequest(checkpoint_id=checkpoint_id, reason=reason)
         return to_view(views.Checkpoint, self._call(self._checkpoints.VoidCheckpoint, request).checkpoint)
+
+    def share_checkpoint(self, checkpoint_id: str, project: str) -> views.Checkpoint:
+        """Lets another project look at a checkpoint, take it out and build on it."""
+        request = checkpoint_pb.ShareCheckpointRequest(checkpoint_id=checkpoint_id, project=project)
+        return to_view(views.Checkpoint, self._call(self._checkpoints.ShareCheckpoint, request).checkpoint)
+
+    def unshare_checkpoint(self, checkpoint_id: str, project: str) -> views.Checkpoint:
+        """Takes that back; runs that build on it already go on."""
+        request = checkpoint_pb.UnshareCheckpointRequest(checkpoint_id=checkpoint_id, project=project)
+        return to_view(views.Checkpoint, self._call(self._checkpoints.UnshareCheckpoint, request).checkpoint)
 
     def import_checkpoint(self, uri: str, *, name: str) -> views.Checkpoint:
         """Registers an uploaded Hugging Face folder as a base."""

@@ -27,9 +27,14 @@ class IdentityClient:
         """Whose token this client sends. Raises ClientError."""
         return to_view(WhoAmIResponse, self._call(self._stub.WhoAmI, identity_service_pb2.WhoAmIRequest()))
 
-    def create_token(self, name: str, *, roles: tuple[str, ...], lifetime_s: int = 0) -> tuple[ApiToken, str]:
-        """A new token and its secret, which is shown this once. Raises ClientError."""
-        request = identity_service_pb2.CreateTokenRequest(name=name, roles=roles, lifetime_seconds=lifetime_s)
+    def create_token(
+        self, name: str, *, roles: tuple[str, ...], lifetime_s: int = 0, projects: tuple[str, ...] = ()
+    ) -> tuple[ApiToken, str]:
+        """A new token for these projects (none: `default`) and its secret, which is shown this once. Raises
+        ClientError."""
+        request = identity_service_pb2.CreateTokenRequest(
+            name=name, roles=roles, lifetime_seconds=lifetime_s, projects=projects
+        )
         made = self._call(self._stub.CreateToken, request)
         return to_view(ApiToken, made.token), made.secret
 

@@ -1,5 +1,6 @@
 """`retain whoami`, `retain tokens create|list|revoke`, `retain audit`: who may do what, and who did what."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -20,7 +21,9 @@ def whoami(json: JsonFlag = False) -> None:
     if json:
         emit(caller)
     else:
-        console().print(f"{caller.subject} ({caller.kind}): {', '.join(caller.roles)}", highlight=False, markup=False)
+        where = _projects(caller.roles, caller.projects)
+        said = f"{caller.subject} ({caller.kind}): {', '.join(caller.roles)}; projects: {where}"
+        console().print(said, highlight=False, markup=False)
 
 
 @tokens.command("create")
@@ -32,12 +35,19 @@ def create(
     lifetime: Annotated[
         str, typer.Option("--lifetime", metavar="AGE", help="How long it is good: 12h, 30d; default: 90 days.")
     ] = "",
+    project: Annotated[
+        list[str] | None,
+        typer.Option("--project", help="Project that its holder may use; may be repeated. Default: `default`."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Make a token. Its secret is printed once, on standard output; the server keeps a hash."""
     with connect() as client:
         made, secret = client.identity.create_token(
-            name, roles=tuple(role or ("viewer",)), lifetime_s=seconds_of(lifetime, "--lifetime")
+            name,
+            roles=tuple(role or ("viewer",)),
+            lifetime_s=seconds_of(lifetime, "--lifetime"),
+            projects=tuple(project or ()),
         )
     if json:
         emit({"token": made, "secret": secret})
@@ -56,11 +66,12 @@ def list_tokens(json: JsonFlag = False) -> None:
     if json:
         emit(found)
         return
-    table = Table("name", "roles", "made by", "expires", "last used", "revoked")
+    table = Table("name", "roles", "projects", "made by", "expires", "last used", "revoked")
     for token in found:
         table.add_row(
             token.name,
             ", ".join(token.roles),
+            _projects(token.roles, token.projects),
             token.created_by,
             _shown(token.expire_time_s),
             _shown(token.last_used_time_s),
@@ -101,6 +112,10 @@ def audit(
         # As text: names that others chose are not markup, and control characters do nothing to a terminal.
         table.add_row(_shown(event.time_s), *(Text("".join(c if c.isprintable() else "?" for c in t)) for t in texts))
     console().print(table)
+
+
+def _projects(roles: Sequence[str], projects: Sequence[str]) -> str:
+    return "all" if {"admin", "service"} & set(roles) else ", ".join(projects)
 
 
 def _shown(time_s: float | None) -> str:

@@ -22,10 +22,29 @@ SetOption = Annotated[
         "--set", metavar="PATH=VALUE", help="Change a field, as in stages.1.learning_rate=1e-5. May be repeated."
     ),
 ]
+ProjectOption = Annotated[
+    str,
+    typer.Option("--project", help="Project that it belongs to; default: RETAIN_PROJECT, your only one, or `default`."),
+]
+PriorityOption = Annotated[
+    int,
+    typer.Option(
+        "--priority",
+        min=-10,
+        max=10,
+        help="Place among the waiting runs of its project: a step is worth ten minutes of waiting.",
+    ),
+]
 EtagOption = Annotated[str, typer.Option("--etag", help="Act only if the run has not changed since it was seen.")]
 
 
-def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = False) -> None:
+def validate(
+    spec: SpecArgument,
+    changes: SetOption = None,
+    project: ProjectOption = "",
+    priority: PriorityOption = 0,
+    json: JsonFlag = False,
+) -> None:
     """Check a spec and its local data: the plan, or every fault at once."""
     from ui.client.address import Address
     from ui.spec.file import load_spec
@@ -36,7 +55,7 @@ def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = Fal
         for line, details in zip(local.lines(), local.details(), strict=True):
             for text in (line, *details):
                 console().print(text, soft_wrap=True, highlight=False, markup=False)
-    plan, faults = _judged(tree, local)
+    plan, faults = _judged(tree, local, project=project, priority=priority)
     if faults:
         if json:
             emit({"violations": faults, "sources": local.sources})
@@ -46,10 +65,11 @@ def validate(spec: SpecArgument, changes: SetOption = None, json: JsonFlag = Fal
     if json:
         emit({**plain(plan), "sources": local.sources, **({"unchecked": unchecked} if unchecked else {})})
     elif plan:
+        from ui.render.projects import queue_lines
         from ui.render.tables import cost_lines, plan_table
 
         console().print(plan_table(plan))
-        for line in (*plan.policy, *cost_lines(plan)):
+        for line in (*plan.policy, *cost_lines(plan), *queue_lines(plan.queue)):
             console().print(line, soft_wrap=True, highlight=False, markup=False)
     for warning in plan.warnings if plan else ():
         say(f"warning: {warning}")
@@ -68,11 +88,13 @@ def _looked_at(tree: dict[str, Any], spec: str, *, sent: bool) -> tuple["LocalCh
         return LocalCheck(violations=error.violations), error.message
 
 
-def _judged(tree: dict[str, Any], local: "LocalCheck") -> tuple["Plan | None", tuple[Violation, ...]]:
+def _judged(
+    tree: dict[str, Any], local: "LocalCheck", *, project: str = "", priority: int = 0
+) -> tuple["Plan | None", tuple[Violation, ...]]:
     """The server's plan, and all faults. What is at fault here is told also when the server does not answer."""
     try:
-        with connect() as client:
-            plan, faults = client.validate(tree)
+        with connect(project=project) as client:
+            plan, faults = client.validate(tree, priority=priority)
     except ClientError as error:
         error.violations = (*local.violations, *error.violations)
         raise
@@ -90,6 +112,8 @@ def run(
     request_id: Annotated[
         str, typer.Option("--request-id", help="Name of this request; the same name again is the same run.")
     ] = "",
+    project: ProjectOption = "",
+    priority: PriorityOption = 0,
     json: JsonFlag = False,
 ) -> None:
     """Submit a pipeline and follow it. Ctrl-C detaches; it never cancels."""
@@ -98,23 +122,23 @@ def run(
     from ui.spec.file import load_spec
 
     if dry_run:
-        validate(spec, changes, json)
+        validate(spec, changes, project, priority, json)
         return
     tree = load_spec(spec, changes or [])
     local, unchecked = _looked_at(tree, spec, sent=upload or not Address.from_env().is_loopback)
     if local.violations:
-        raise BadInput(_judged(tree, local)[1])
+        raise BadInput(_judged(tree, local, project=project)[1])
     if unchecked:
         say(f"the local data is not checked before it is used: {unchecked}")
     for line, facts in zip(local.lines(), local.sources, strict=True):
         for text in (*([] if facts["complete"] else [line]), *facts.get("notes", ())):
             say(text)
-    with connect() as client:
+    with connect(project=project) as client:
         place_local_sources(client, tree, spec, send=upload or not client.address.is_loopback, say=say)
-        plan, _ = client.validate(tree)  # faults are told by the call that creates
+        plan, _ = client.validate(tree, priority=priority)  # faults are told by the call that creates
         for warning in plan.warnings if plan else ():
             say(f"warning: {warning}")
-        created = client.create_run(tree, request_id=request_id or None)
+        created = client.create_run(tree, request_id=request_id or None, priority=priority)
         if detach:
             emit({"run_id": created.id, "state": created.state}) if json else console().print(created.id)
             return
@@ -190,6 +214,7 @@ def list_runs(
         list[str] | None, typer.Option("--state", help="Only runs in this state (RUNNING, ...). May be repeated.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")] = 50,
+    project: Annotated[str, typer.Option("--project", help="Only runs of this project.")] = "",
     json: JsonFlag = False,
 ) -> None:
     """List the pipeline runs, newest first."""
@@ -202,7 +227,7 @@ def list_runs(
             [Violation(field="--state", description=f"got {unknown[0]!r}; expected {', '.join(STATE_STYLES)}")]
         )
     with connect() as client:
-        found = client.list_runs(states=states, limit=limit)
+        found = client.list_runs(states=states, limit=limit, project=project)
     emit(found) if json else console().print(runs_table(found))
 
 
