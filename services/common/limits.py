@@ -44,6 +44,9 @@ class Rate:
     streams: int = 256
 
 
+# Calls of one address without a good token; more are answered with less care and no line in the log.
+REFUSED_LOGINS = Rate(calls_per_s=20.0, burst=400)
+
 # --- texts of requests
 
 

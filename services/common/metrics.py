@@ -178,6 +178,11 @@ GRPC_HANDLING_SECONDS = _histogram(
 )
 
 
+REFUSED_LOGINS = _counter(
+    "retain_refused_logins_total", ("reason",), "Calls that showed no good token, by what was wrong with it."
+)
+
+
 class _Group:
     """A set of metrics on one registry. Attributes are named by `_members`; see the definitions above for labels."""
 
@@ -209,6 +214,12 @@ class GrpcMetrics(_Group):
     """Calls that a gRPC server handled."""
 
     _members: ClassVar = {"handled": GRPC_HANDLED, "handling_seconds": GRPC_HANDLING_SECONDS}
+
+
+class AccessMetrics(_Group):
+    """Who was not let in."""
+
+    _members: ClassVar = {"refused_logins": REFUSED_LOGINS}
 
 
 class EvaluatorMetrics(_Group):
@@ -267,6 +278,7 @@ ALL: tuple[Metric, ...] = (
     *EvaluatorMetrics.definitions(),
     *OrchestratorMetrics.definitions(),
     *GrpcMetrics.definitions(),
+    *AccessMetrics.definitions(),
 )
 
 

@@ -109,7 +109,8 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
         services={SERVICE_NAME: (service_pb2_grpc.add_EvaluatorServiceServicer_to_server, servicer)},
         registry=registry,
         access=AccessInterceptor(
-            identity.access(FirstOf([identity.known(), AskOrchestrator(orchestrator)]), bind=settings.evaluator_bind)
+            identity.access(FirstOf([identity.known(), AskOrchestrator(orchestrator)]), bind=settings.evaluator_bind),
+            registry=registry,
         ),
     )
     metrics_retention = MetricsRetention(history=history, shown=shown, exporter=exporter, run_states=run_states)

@@ -168,7 +168,7 @@ class Orchestrator:
                 ),
             },
             registry=self.registry,
-            access=AccessInterceptor(access or Guarded(FirstOf([ports.tokens, self.identity]))),
+            access=AccessInterceptor(access or Guarded(FirstOf([ports.tokens, self.identity])), registry=self.registry),
             interceptors=(self._standby, AuditInterceptor(self.auditor)),
             rate=rate,
         )

@@ -5,11 +5,15 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
+from retain.orchestrator.v1 import resources_pb2 as resources
 from tests.attacks.installation import Installation, SecondUser, in_process, local_stack
 from tests.attacks.matrix import WAITING, Attack, Line, table
+from tests.fakes.platform import demo_spec
 
 FULL = os.environ.get("RETAIN_ATTACKS") == "1"
 LINES = pytest.StashKey[list[Line]]()
@@ -51,6 +55,28 @@ def second_user(request: pytest.FixtureRequest) -> Iterator[SecondUser | None]:
     yield user
     figures = user.end()
     request.config.stash[BESIDES] = figures
+
+
+@pytest.fixture(scope="module")
+def victim(installation: Installation, second_user: SecondUser | None) -> Iterator[Any]:
+    """A run that trains. It ends with these tests: in this process it would take the time that others measure."""
+    if second_user is not None:
+        yield second_user.run()
+        return
+    with installation.caller() as caller:
+        spec = demo_spec("victim")
+        for stage in spec.stages:
+            stage.duration.steps = 100_000
+        run_id = caller.create(spec).run.id
+        deadline = time.monotonic() + 60
+        while True:
+            run = caller.runs.GetPipelineRun(pb.GetPipelineRunRequest(run_id=run_id), timeout=20).run
+            if run.status.phase == resources.STAGE_PHASE_TRAINING and run.status.stages[0].step:
+                break
+            assert time.monotonic() < deadline, run.status
+            time.sleep(0.1)
+        yield run
+        caller.runs.CancelPipelineRun(pb.CancelPipelineRunRequest(run_id=run_id), timeout=20)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ import pytest
 
 from retain.evaluator.v1 import service_pb2_grpc as evaluator_grpc
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoints_grpc
+from retain.orchestrator.v1 import identity_service_pb2 as identity_pb
+from retain.orchestrator.v1 import identity_service_pb2_grpc as identity_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as runs_grpc
 from retain.orchestrator.v1 import resources_pb2 as resources
@@ -47,8 +50,9 @@ class AsWorker(grpc.UnaryUnaryClientInterceptor):
 class Caller:
     """One connection to an installation with the stubs of its services."""
 
-    def __init__(self, installation: Installation) -> None:
-        self.channel = _with_token(grpc.insecure_channel(installation.orchestrator, options=ALONE), installation.token)
+    def __init__(self, installation: Installation, token: str = "") -> None:
+        token = token or installation.token
+        self.channel = _with_token(grpc.insecure_channel(installation.orchestrator, options=ALONE), token)
         self.runs: Any = runs_grpc.OrchestratorServiceStub(self.channel)
         as_worker = grpc.intercept_channel(
             grpc.insecure_channel(installation.orchestrator, options=ALONE), AsWorker(installation)
@@ -56,7 +60,7 @@ class Caller:
         self.stages: Any = stages_grpc.StageControlServiceStub(as_worker)
         self.checkpoints: Any = checkpoints_grpc.CheckpointServiceStub(self.channel)
         evaluator = grpc.insecure_channel(installation.evaluator or "127.0.0.1:9", options=ALONE)
-        self.to_evaluator = _with_token(evaluator, installation.token)
+        self.to_evaluator = _with_token(evaluator, token)
         self.evaluator: Any = evaluator_grpc.EvaluatorServiceStub(self.to_evaluator)
 
     def close(self) -> None:
@@ -89,9 +93,23 @@ class Installation:
         return next((one.token for one in workers if one.run_id == run_id), WORKER)
 
     @contextlib.contextmanager
-    def caller(self) -> Iterator[Caller]:
-        """A new caller."""
-        made = Caller(self)
+    def principal(self, name: str, *projects: str, role: str = "operator") -> Iterator[str]:
+        """The token of somebody new, good inside the block."""
+        with self.caller() as admin:
+            tokens: Any = identity_grpc.IdentityServiceStub(admin.channel)
+            request = identity_pb.CreateTokenRequest(
+                name=f"{name}-{secrets.token_hex(4)}", roles=[role], projects=projects
+            )
+            made = tokens.CreateToken(request, timeout=CALL_S)
+            try:
+                yield made.secret
+            finally:
+                tokens.RevokeToken(identity_pb.RevokeTokenRequest(name=made.token.name), timeout=CALL_S)
+
+    @contextlib.contextmanager
+    def caller(self, token: str = "") -> Iterator[Caller]:
+        """A new caller, with this token or that of somebody who may do everything that people may do."""
+        made = Caller(self, token)
         try:
             yield made
         finally:
@@ -178,7 +196,9 @@ class SecondUser:
     """Lists runs twenty times a second and lets a run train, while others attack."""
 
     def __init__(self, installation: Installation) -> None:
-        self._caller = Caller(installation)
+        self._alone = contextlib.ExitStack()  # a principal of their own: nobody else's calls count against them
+        token = self._alone.enter_context(installation.principal("second-user"))
+        self._caller = self._alone.enter_context(installation.caller(token))
         self._ended = threading.Event()
         self._ms: list[float] = []
         self._before: list[float] = []
@@ -217,7 +237,7 @@ class SecondUser:
             f"the second user's List p99: {during:.1f} ms during the attacks ({len(self._ms)} calls), "
             f"{before:.1f} ms before ({len(self._before)} calls)",
         ]
-        self._caller.close()
+        self._alone.close()
         assert now.status.state == resources.RUN_STATE_RUNNING, said
         assert now.status.submission == 1, "the attacks ended its workers"
         assert self._failed == [], self._failed[:3]

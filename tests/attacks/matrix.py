@@ -63,7 +63,6 @@ ROWS: dict[int, str] = {
 
 _IDENTITY = "needs identity"
 WAITING: dict[int, str] = {
-    30: f"{_IDENTITY}: projects",
     50: f"{_IDENTITY}: the dashboards that the chart ships",
     51: f"{_IDENTITY}: the secrets that the chart makes",
 }

@@ -1,6 +1,7 @@
 """Rows 34 to 49 and 52: calls, connections, the doors around the services, and what they tell."""
 
 import base64
+import contextlib
 import json
 import math
 import os
@@ -10,7 +11,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.orchestrator.v1 import stage_control_service_pb2 as stages_pb2
 from services.common.grpc import fair_share
 from services.common.limits import HANDSHAKE_S, LARGEST_REQUEST_BYTES, REQUEST_S, STREAMS_PER_CONNECTION, Rate
-from tests.attacks.installation import Installation, SecondUser, refused
+from tests.attacks.installation import Installation, refused
 from tests.attacks.matrix import Attack
 from tests.fakes.platform import demo_spec
 from tests.ports import free_port
@@ -35,28 +35,6 @@ STALE, MANY = {grpc.StatusCode.ABORTED}, {grpc.StatusCode.RESOURCE_EXHAUSTED}
 NO_WORKER = grpc.StatusCode.PERMISSION_DENIED
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + raw_frame(4, 0, 0, b"")
 GET = "/retain.orchestrator.v1.OrchestratorService/GetPipelineRun"
-
-
-@pytest.fixture(scope="module")
-def victim(installation: Installation, second_user: SecondUser | None) -> Iterator[Any]:
-    """A run that trains. It ends with these tests: in this process it would take the time that others measure."""
-    if second_user is not None:
-        yield second_user.run()
-        return
-    with installation.caller() as caller:
-        spec = demo_spec("victim")
-        for stage in spec.stages:
-            stage.duration.steps = 100_000
-        run_id = caller.create(spec).run.id
-        deadline = time.monotonic() + 60
-        while True:
-            run = caller.runs.GetPipelineRun(pb.GetPipelineRunRequest(run_id=run_id), timeout=20).run
-            if run.status.phase == resources.STAGE_PHASE_TRAINING and run.status.stages[0].step:
-                break
-            assert time.monotonic() < deadline, run.status
-            time.sleep(0.1)
-        yield run
-        caller.runs.CancelPipelineRun(pb.CancelPipelineRunRequest(run_id=run_id), timeout=20)
 
 
 def test_row_34_an_older_attempt(attack: Attack, installation: Installation, victim: Any) -> None:
@@ -203,21 +181,33 @@ def test_row_39_streams_that_are_reset_at_once(attack: Attack, installation: Ins
 
 
 def test_row_40_two_thousand_watchers(attack: Attack, installation: Installation, victim: Any) -> None:
-    with installation.caller() as caller:
-        watches = [
-            caller.runs.WatchPipelineRun(pb.WatchPipelineRunRequest(run_id=victim.id), timeout=60) for _ in range(400)
-        ]
-        codes = []
-        for watch in watches[::-1]:
+    """Of one principal, over eight connections: so many stay open, the others hear which limit and when to come again;
+    another principal is served meanwhile."""
+    watch = pb.WatchPipelineRunRequest(run_id=victim.id)
+    with contextlib.ExitStack() as opened, installation.principal("row-40") as token:
+        callers = [opened.enter_context(installation.caller(token)) for _ in range(8)]
+        watches = [caller.runs.WatchPipelineRun(watch, timeout=120) for caller in callers for _ in range(250)]
+        codes, said = [], set()
+        for one in watches[::-1]:
             try:
-                next(watch)
+                next(one)
             except grpc.RpcError as error:
                 codes.append(error.code())
-        for watch in watches:
-            watch.cancel()
+                said.add(error.details() or "")
+        with installation.caller() as other:
+            began = time.perf_counter()
+            other.runs.GetPipelineRun(pb.GetPipelineRunRequest(run_id=victim.id), timeout=20)
+            waited_ms = 1000 * (time.perf_counter() - began)
+        for one in watches:
+            one.cancel()
     over = [code for code in codes if code in MANY]
+    assert len(watches) == 2000
     assert len(over) >= len(watches) - Rate().streams
-    attack.refused(f"{Rate().streams} stay open, the others: RESOURCE_EXHAUSTED")
+    assert any("open streams" in text and "try again in" in text for text in said), said
+    attack.refused(
+        f"{len(watches) - len(over)} of {len(watches)} stay open, the others: RESOURCE_EXHAUSTED; another principal "
+        f"waited {waited_ms:.0f} ms"
+    )
 
 
 def test_row_41_request_ids_again(attack: Attack, installation: Installation, victim: Any) -> None:

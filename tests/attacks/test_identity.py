@@ -1,21 +1,29 @@
-"""Rows 31 to 33 and 44: callers without a token, of another role, of another run."""
+"""Rows 30 to 33 and 44: callers of another project, without a token, of another role, of another run."""
 
+import contextlib
+import time
 from typing import Any
 
 import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from retain.evaluator.v1 import service_pb2 as evaluator_pb
+from retain.orchestrator.v1 import checkpoint_service_pb2 as checkpoints_pb2
 from retain.orchestrator.v1 import identity_service_pb2 as identity_pb
 from retain.orchestrator.v1 import identity_service_pb2_grpc as identity_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
+from retain.orchestrator.v1 import project_service_pb2 as project_pb
+from retain.orchestrator.v1 import project_service_pb2_grpc as project_grpc
 from retain.orchestrator.v1 import stage_control_service_pb2 as stages_pb2
 from services.common.identity.permissions import METHODS, PERMISSIONS, Permission
 from services.common.identity.principal import Role
 from tests.attacks.installation import ALONE, Installation, refused
 from tests.attacks.matrix import Attack
+from tests.fakes.platform import demo_spec
 from tests.identity import WORKER, bearer
 
+MISSING = {grpc.StatusCode.NOT_FOUND}
 NOBODY, DENIED = {grpc.StatusCode.UNAUTHENTICATED}, {grpc.StatusCode.PERMISSION_DENIED}
 UNSIGNED = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiIsImV4cCI6OTk5OTk5OTk5OX0."  # alg: none
 NEVER_MADE = "retain_" + "x" * 43
@@ -37,6 +45,63 @@ def test_row_31_callers_without_a_token(attack: Attack, stranger: Any) -> None:
     get = stranger.unary_unary("/retain.orchestrator.v1.OrchestratorService/GetPipelineRun")
     for header in ("", "Bearer", "Basic YTpi", f"Bearer {NEVER_MADE}", f"Bearer {UNSIGNED}", "Bearer " + "x" * 5000):
         refused(attack, lambda h=header: get(b"", timeout=20, metadata=(("authorization", h),)), codes=NOBODY)
+
+
+def test_row_30_another_projects_checkpoint(attack: Attack, installation: Installation, victim: Any) -> None:
+    """By URI as a base, by id, digest and URI in every call that takes one, its run, its upload, its evaluation."""
+    with installation.caller() as admin:
+        projects: Any = project_grpc.ProjectServiceStub(admin.channel)
+        with contextlib.suppress(grpc.RpcError):  # it is there from the last time
+            projects.CreateProject(project_pb.CreateProjectRequest(name="strangers"), timeout=20)
+        listed = checkpoints_pb2.ListCheckpointsRequest(run_id=victim.id, page_size=1)
+        deadline = time.monotonic() + 120
+        while not (known := admin.checkpoints.ListCheckpoints(listed, timeout=20).checkpoints):
+            assert time.monotonic() < deadline, "the victim takes no checkpoint"
+            time.sleep(0.2)
+    stolen = known[0]
+    with installation.principal("row-30", "strangers") as token, installation.caller(token) as stranger:
+        assert (
+            list(stranger.checkpoints.ListCheckpoints(checkpoints_pb2.ListCheckpointsRequest(), timeout=20).checkpoints)
+            == []
+        )
+        assert list(stranger.runs.ListPipelineRuns(pb.ListPipelineRunsRequest(), timeout=20).runs) == []
+        for key in (stolen.id, stolen.ref.uri, stolen.ref.manifest_sha256, stolen.ref.manifest_sha256[:8]):
+            for call, request in (
+                (stranger.checkpoints.GetCheckpoint, checkpoints_pb2.GetCheckpointRequest),
+                (stranger.checkpoints.ExportCheckpoint, checkpoints_pb2.ExportCheckpointRequest),
+                (stranger.checkpoints.VoidCheckpoint, checkpoints_pb2.VoidCheckpointRequest),
+                (stranger.checkpoints.ShareCheckpoint, checkpoints_pb2.ShareCheckpointRequest),
+            ):
+                refused(attack, lambda c=call, r=request, k=key: c(r(checkpoint_id=k), timeout=20), codes=MISSING)
+        spec = demo_spec("thief")
+        del spec.stages[0]
+        spec.model.ClearField("preset")
+        spec.model.checkpoint, spec.model.context = stolen.ref.uri, 256
+        spec.ClearField("tokenizer")
+        spec.stages[0].data.general = "sample://docs"
+        locked = {grpc.StatusCode.FAILED_PRECONDITION}
+        refused(attack, lambda: stranger.create(spec), codes=locked, naming="there is no checkpoint")
+        spec = demo_spec("thief")
+        spec.stages[0].data.general = f"s3://retain/uploads/{'ab' * 32}/data.jsonl"
+        refused(attack, lambda: stranger.create(spec), naming="expected what project strangers uploaded")
+        spec.stages[0].data.general = stolen.ref.uri
+        refused(attack, lambda: stranger.create(spec), naming="stages[0].data.general")
+        for call, request in (
+            (stranger.runs.GetPipelineRun, pb.GetPipelineRunRequest),
+            (stranger.runs.CancelPipelineRun, pb.CancelPipelineRunRequest),
+            (stranger.runs.DeletePipelineRun, pb.DeletePipelineRunRequest),
+            (stranger.runs.ListDecisions, pb.ListDecisionsRequest),
+        ):
+            refused(attack, lambda c=call, r=request: c(r(run_id=victim.id), timeout=20), codes=MISSING)
+        watch = pb.WatchPipelineRunRequest(run_id=victim.id)
+        refused(attack, lambda: list(stranger.runs.WatchPipelineRun(watch, timeout=20)), codes=MISSING)
+        logs = pb.StreamLogsRequest(run_id=victim.id)
+        refused(attack, lambda: list(stranger.runs.StreamLogs(logs, timeout=20)), codes=MISSING)
+        if installation.evaluator:  # a process of its own, in the full matrix
+            sample = evaluator_pb.SampleTextRequest(checkpoint=stolen.ref, prompt="x")
+            refused(attack, lambda: list(stranger.evaluator.SampleText(sample, timeout=60)), codes=MISSING)
+            history = evaluator_pb.GetForgettingHistoryRequest(run_id=victim.id)
+            refused(attack, lambda: stranger.evaluator.GetForgettingHistory(history, timeout=60), codes=MISSING)
 
 
 def test_row_32_a_viewer_that_changes_things(attack: Attack, installation: Installation, stranger: Any) -> None:

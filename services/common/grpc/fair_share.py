@@ -1,8 +1,8 @@
 """What one caller may have of a server: so many calls a second, so many open streams, so much time for a call.
 
-Who the caller is, the interceptor of identities says by setting `PRINCIPAL`; without it a connection counts as one
-caller. What is over the share is refused with RESOURCE_EXHAUSTED before anything is done for it, and every client of
-ours tries again after a pause.
+Who the caller is, the interceptor of identities says by setting `PRINCIPAL`: whatever connections somebody opens, they
+have one share. Without it an address counts as one caller. What is over the share is refused with RESOURCE_EXHAUSTED
+before anything is done for it, and every client of ours tries again after a pause.
 """
 
 from __future__ import annotations
@@ -141,4 +141,10 @@ class FairShareInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _caller(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    return PRINCIPAL.get() or str(context.peer())
+    return PRINCIPAL.get() or address_of(str(context.peer()))
+
+
+def address_of(peer: str) -> str:
+    """The address of a peer without its port: `ipv4:10.0.0.7` of `ipv4:10.0.0.7:51234`."""
+    kind, _, rest = peer.partition(":")
+    return f"{kind}:{rest.rpartition(':')[0]}" if kind in ("ipv4", "ipv6") and ":" in rest else peer

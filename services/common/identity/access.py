@@ -6,19 +6,23 @@ without running any handler. Tokens never reach logs or messages.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import grpc
 from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry
 
-from services.common.errors import Refused, RetainError, Unauthenticated, Unavailable
-from services.common.grpc.fair_share import PRINCIPAL
+from services.common.errors import Refused, RetainError, TooManyCalls, Unauthenticated, Unavailable
+from services.common.grpc.fair_share import PRINCIPAL, FairShare, address_of
 from services.common.grpc.interceptors import Continuation, wrap
 from services.common.grpc.status import to_status
 from services.common.identity.permissions import METHODS, Permission, permissions_of, roles_with
 from services.common.identity.principal import Principal, current_principal, set_current_principal
 from services.common.identity.tokens import LONGEST_TOKEN, Authenticator
+from services.common.limits import REFUSED_LOGINS, Rate
 from services.common.logging import get_logger
+from services.common.metrics import AccessMetrics
 
 SCHEME = "bearer "
 UNKNOWN = "METHOD_UNKNOWN"
@@ -89,10 +93,19 @@ def _token(authorization: str | None) -> str:
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):
-    """Lets calls in by `access`; everything else of the server stands behind it."""
+    """Lets calls in by `access`; everything else of the server stands behind it.
 
-    def __init__(self, access: Access) -> None:
+    Refused logins are counted (`retain_refused_logins_total`), and an address has a share of them as a caller has of
+    calls: over it the answer is RESOURCE_EXHAUSTED, and the log has one line in a while. A good token is let in from
+    the same address all the same.
+    """
+
+    def __init__(
+        self, access: Access, *, registry: CollectorRegistry | None = None, logins: Rate = REFUSED_LOGINS
+    ) -> None:
         self._access = access
+        self._metrics = AccessMetrics(registry or CollectorRegistry())
+        self._logins = FairShare(logins)
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -103,17 +116,29 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         except RetainError as error:
             if error.reason == UNKNOWN and await continuation(handler_call_details) is None:
                 return None  # UNIMPLEMENTED, as clients of other versions expect it
-            return _refusal(error, method)
+            return _refusal(error, method, self._judged)
         except Exception as error:
             log.error("a caller could not be checked", method=method, exc_info=error)
-            return _refusal(Unavailable("the caller cannot be checked now", reason="ACCESS_UNCHECKED"), method)
+            unchecked = Unavailable("the caller cannot be checked now", reason="ACCESS_UNCHECKED")
+            return _refusal(unchecked, method, self._judged)
         set_current_principal(principal)
         if principal is not None:
-            PRINCIPAL.set(principal.subject)  # whose share of the server it is
+            PRINCIPAL.set(f"{principal.kind} {principal.subject}")  # whose share of the server it is
         handler = await continuation(handler_call_details)
         if handler is None or METHODS.get(method) is not Permission.TRAIN:
             return handler
         return wrap(handler, _bound_to_its_run, lambda behaviour: behaviour)
+
+    def _judged(self, error: RetainError, peer: str) -> RetainError:
+        """What is answered to a refused login: another error once its address is over its share."""
+        if not isinstance(error, Unauthenticated):
+            return error
+        self._metrics.refused_logins.labels(reason=error.reason).inc()
+        try:
+            self._logins.call(address_of(peer))
+        except TooManyCalls as over:
+            return over
+        return error
 
 
 def _authorization(metadata: Any) -> str | None:
@@ -143,12 +168,16 @@ def _bound_to_its_run(behaviour: Any) -> Any:
     return call
 
 
-def _refusal(error: RetainError, method: str) -> grpc.RpcMethodHandler[Any, Any]:
+def _refusal(
+    error: RetainError, method: str, judged: Callable[[RetainError, str], RetainError]
+) -> grpc.RpcMethodHandler[Any, Any]:
     """A handler for every kind of call that answers with the error and reads nothing."""
 
     async def refuse(_requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        _log_refusal(error, method, peer=context.peer())
-        await context.abort_with_status(rpc_status.to_status(to_status(error)))
+        answer = judged(error, str(context.peer()))
+        if answer is error:
+            _log_refusal(error, method, peer=context.peer())
+        await context.abort_with_status(rpc_status.to_status(to_status(answer)))
 
     return grpc.stream_stream_rpc_method_handler(refuse)
 

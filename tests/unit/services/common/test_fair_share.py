@@ -12,11 +12,13 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as messages
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as stubs
 from services.common.errors import TooManyCalls
 from services.common.grpc import fair_share, slow_request
-from services.common.grpc.fair_share import FairShare, TokenBucket
+from services.common.grpc.fair_share import FairShare, TokenBucket, address_of
 from services.common.grpc.interceptors import wrap
 from services.common.grpc.server import GrpcServer
 from services.common.limits import Rate
-from tests.identity import OpenDoor
+from tests.identity import OPERATOR, VIEWER, OpenDoor, access, aio_channel, bearer
+
+ALONE = [("grpc.use_local_subchannel_pool", 1)]  # a connection of its own
 
 NAME = "retain.orchestrator.v1.OrchestratorService"
 
@@ -38,7 +40,7 @@ async def served():
         bind="127.0.0.1:0",
         services={NAME: (stubs.add_OrchestratorServiceServicer_to_server, Servicer())},
         registry=CollectorRegistry(),
-        access=OpenDoor(),
+        access=access(),
         rate=Rate(calls_per_s=5, burst=20, streams=4),
     )
     port = await server.start()
@@ -66,21 +68,43 @@ def test_callers_that_come_and_go_are_forgotten_and_those_with_streams_are_not(m
             pass
 
 
-async def test_a_flood_is_refused_and_others_are_served(served: str) -> None:
-    async with grpc.aio.insecure_channel(served) as channel:
-        stub = stubs.OrchestratorServiceStub(channel)
-        calls = [stub.GetPipelineRun(messages.GetPipelineRunRequest(run_id="r"), timeout=10) for _ in range(200)]
+async def test_a_flood_of_one_token_is_refused_over_all_its_connections_and_another_token_is_served(
+    served: str,
+) -> None:
+    """One share for a principal, whatever connections it opens; another one on the same connection has its own."""
+    request = messages.GetPipelineRunRequest(run_id="r")
+    async with (
+        grpc.aio.insecure_channel(served, options=ALONE) as one,
+        grpc.aio.insecure_channel(served, options=ALONE) as two,
+    ):
+        calls = [
+            stubs.OrchestratorServiceStub(channel).GetPipelineRun(request, timeout=10, metadata=bearer(OPERATOR))
+            for channel in (one, two)
+            for _ in range(100)
+        ]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         refused = [a for a in answers if isinstance(a, grpc.aio.AioRpcError)]
         assert {error.code() for error in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-        assert 150 <= len(refused) <= 180
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        async with grpc.aio.insecure_channel(served, options=options) as other:
-            await stubs.OrchestratorServiceStub(other).GetPipelineRun(messages.GetPipelineRunRequest(run_id="r"))
+        assert 120 <= len(refused) <= 180, "20 at once and 5 a second, for both connections together"
+        for channel in (one, two):
+            await stubs.OrchestratorServiceStub(channel).GetPipelineRun(request, metadata=bearer(VIEWER))
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:10.0.0.7:51234", "ipv4:10.0.0.7"),
+        ("ipv6:[::1]:51234", "ipv6:[::1]"),
+        ("unix:", "unix:"),
+        ("unix:/run/x:1", "unix:/run/x:1"),
+    ],
+)
+def test_an_address_is_a_peer_without_its_port(peer: str, address: str) -> None:
+    assert address_of(peer) == address
 
 
 async def test_only_so_many_streams_stay_open(served: str) -> None:
-    async with grpc.aio.insecure_channel(served) as channel:
+    async with aio_channel(served) as channel:
         stub = stubs.OrchestratorServiceStub(channel)
         watches = [stub.WatchPipelineRun(messages.WatchPipelineRunRequest(run_id="r")) for _ in range(6)]
         first = await asyncio.gather(*(watch.read() for watch in watches), return_exceptions=True)
@@ -96,7 +120,7 @@ async def test_only_so_many_streams_stay_open(served: str) -> None:
 
 async def test_a_call_without_a_deadline_is_ended(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fair_share, "CALL_S", 0.2)
-    async with grpc.aio.insecure_channel(served) as channel:
+    async with aio_channel(served) as channel:
         began = time.monotonic()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             stub = stubs.OrchestratorServiceStub(channel)

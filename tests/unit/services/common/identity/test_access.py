@@ -24,6 +24,7 @@ from services.common.identity.access import AccessInterceptor, Guarded, OpenToAl
 from services.common.identity.permissions import METHODS, PERMISSIONS, Permission
 from services.common.identity.principal import Kind, Principal, Role, current_principal
 from services.common.identity.tokens import Authenticator, FirstOf, KnownTokens
+from services.common.limits import Rate
 from tests.identity import ADMIN, KNOWN, OPERATOR, VIEWER, bearer
 
 WORKER = "token-of-a-worker-in-the-tests-0123456789"
@@ -87,7 +88,7 @@ class Served:
         self.stages: Any = control_grpc.StageControlServiceStub(channel)
 
 
-async def serving(authenticator: Authenticator) -> AsyncIterator[Served]:
+async def serving(authenticator: Authenticator, **options: Any) -> AsyncIterator[Served]:
     runs = Runs()
     package = "retain.orchestrator.v1"
     server = GrpcServer(
@@ -97,7 +98,7 @@ async def serving(authenticator: Authenticator) -> AsyncIterator[Served]:
             f"{package}.StageControlService": (control_grpc.add_StageControlServiceServicer_to_server, Stages()),
         },
         registry=CollectorRegistry(),
-        access=AccessInterceptor(Guarded(authenticator)),
+        access=AccessInterceptor(Guarded(authenticator), **options),
     )
     port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -268,3 +269,26 @@ async def test_calls_that_are_answered_together_do_not_see_each_others_callers(s
 async def test_a_door_that_is_open_lets_everybody_in_as_the_same() -> None:
     anybody = Principal(subject="anybody", kind=Kind.USER)
     assert await OpenToAll(anybody).admitted("/any/Method", None) is anybody
+
+
+async def test_refused_logins_are_counted_and_an_address_has_a_share_of_them() -> None:
+    registry = CollectorRegistry()
+    request = pb.GetPipelineRunRequest()
+    async for one in serving(KNOWN, registry=registry, logins=Rate(calls_per_s=0.01, burst=5)):
+        codes = Counter()
+        with structlog.testing.capture_logs() as lines:
+            for number in range(12):
+                try:
+                    await one.stub.GetPipelineRun(request, metadata=bearer(f"{'wrong' * 8}{number}"))
+                except grpc.aio.AioRpcError as error:
+                    codes[error.code()] += 1
+        assert codes == {grpc.StatusCode.UNAUTHENTICATED: 5, grpc.StatusCode.RESOURCE_EXHAUSTED: 7}
+        assert len(lines) == 5 + 1, "each refusal a line, and the flood one"
+        await one.stub.GetPipelineRun(request, metadata=bearer(VIEWER))  # a good token of the same address
+    counted = {
+        sample.labels["reason"]: sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "retain_refused_logins_total"
+    }
+    assert counted == {"TOKEN_UNKNOWN": 12.0}
