@@ -68,7 +68,7 @@ def test_callers_that_come_and_go_are_forgotten_and_those_with_streams_are_not(m
             pass
 
 
-async def test_a_flood_of_one_token_is_refused_over_all_its_connections_and_another_token_is_served(
+async def test_a_flood_of_one_token_is_refused_over_all_its_connections_and_another_is_served(
     served: str,
 ) -> None:
     """One share for a principal, whatever connections it opens; another one on the same connection has its own."""
@@ -78,14 +78,16 @@ async def test_a_flood_of_one_token_is_refused_over_all_its_connections_and_anot
         grpc.aio.insecure_channel(served, options=ALONE) as two,
     ):
         calls = [
-            stubs.OrchestratorServiceStub(channel).GetPipelineRun(request, timeout=10, metadata=bearer(OPERATOR))
+            stubs.OrchestratorServiceStub(channel).GetPipelineRun(request, timeout=60, metadata=bearer(OPERATOR))
             for channel in (one, two)
             for _ in range(100)
         ]
+        began = time.monotonic()
         answers = await asyncio.gather(*calls, return_exceptions=True)
+        allowed = 20 + 5 * (time.monotonic() - began) + 1
         refused = [a for a in answers if isinstance(a, grpc.aio.AioRpcError)]
         assert {error.code() for error in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-        assert 120 <= len(refused) <= 180, "20 at once and 5 a second, for both connections together"
+        assert 20 <= len(answers) - len(refused) <= allowed, "20 at once and 5 a second, for both together"
         for channel in (one, two):
             await stubs.OrchestratorServiceStub(channel).GetPipelineRun(request, metadata=bearer(VIEWER))
 
