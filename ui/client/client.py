@@ -193,9 +193,9 @@ class RetainClient:
 
     # --- checkpoints
 
-    def checkpoints(self, *, run_id: str = "", limit: int | None = None) -> list[views.Checkpoint]:
-        """The lineage, newest first."""
-        request = checkpoint_pb.ListCheckpointsRequest(run_id=run_id)
+    def checkpoints(self, *, run_id: str = "", limit: int | None = None, project: str = "") -> list[views.Checkpoint]:
+        """The lineage (of a project), newest first."""
+        request = checkpoint_pb.ListCheckpointsRequest(run_id=run_id, project=project)
         rows = self._pages(self._checkpoints.ListCheckpoints, request, "checkpoints", limit)
         return [to_view(views.Checkpoint, row) for row in rows]
 

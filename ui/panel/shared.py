@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -17,6 +18,7 @@ from ui.panel.live import LiveRuns
 from ui.panel.login import address, ask_again, is_expired
 from ui.spec.file import local_sources
 
+PROJECTS_KEPT_S = 30.0
 SESSIONS = 64  # people whose clients are kept; each has those of its own token
 STATE_BADGES = {
     "PENDING": ("blue", ":material/hourglass_top:"),
@@ -67,9 +69,27 @@ def _live(address: Address) -> LiveRuns:
     return LiveRuns(_client(address))
 
 
-def client() -> RetainClient:
-    """The client of this session; another address or another token is another client."""
-    return _client(address())
+def client(project: str = "") -> RetainClient:
+    """The client of this session; another address, token or project is another client."""
+    return _client(replace(address(), project=project))
+
+
+@st.cache_resource(max_entries=SESSIONS, ttl=PROJECTS_KEPT_S)
+def _projects(address: Address) -> list[str]:
+    return [project.name for project in _client(address).projects.all()]
+
+
+def chosen_project(label: str, key: str, *, everything: str = "") -> str:
+    """The project that was chosen; nothing is asked of somebody who has one. `everything` stands first where it is
+    given, and is chosen as an empty name."""
+    try:
+        names = _projects(address())
+    except ClientError:
+        return ""  # what keeps the server from answering is said by the page's own calls
+    if len(names) < 2:
+        return "" if everything else next(iter(names), "")
+    options = ["", *names] if everything else names
+    return str(st.selectbox(label, options, key=key, format_func=lambda name: name or everything))
 
 
 def live() -> LiveRuns:

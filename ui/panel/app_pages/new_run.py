@@ -6,8 +6,18 @@ from ui.client import ClientError
 from ui.client.views import Plan
 from ui.local.preflight import check_local
 from ui.local.upload import place_local_sources
-from ui.panel.shared import as_text, client, errors_shown, open_run, refuse_local_paths, show_error, show_faults
+from ui.panel.shared import (
+    as_text,
+    chosen_project,
+    client,
+    errors_shown,
+    open_run,
+    refuse_local_paths,
+    show_error,
+    show_faults,
+)
 from ui.render import formatting
+from ui.render.projects import queue_lines
 from ui.render.tables import cost_lines, must_keep
 from ui.spec import templates
 from ui.spec.file import STANDARD_INPUT, parse_yaml
@@ -32,6 +42,7 @@ st.selectbox(
 )
 if "yaml" not in st.session_state:
     _fill()
+project = chosen_project("Project", "new_run_project")
 text = st.text_area("Specification (YAML)", key="yaml", height=460)
 
 with st.container(horizontal=True):
@@ -59,7 +70,7 @@ def _plan(plan: Plan) -> None:
     )
     for warning in plan.warnings:
         st.warning(as_text(warning), icon=":material/warning:")
-    for line in (*plan.policy, *cost_lines(plan)):
+    for line in (*plan.policy, *cost_lines(plan), *queue_lines(plan.queue)):
         st.caption(as_text(line))
 
 
@@ -68,7 +79,7 @@ if check or start:
         tree = parse_yaml(text, name="line")
         refuse_local_paths(tree)
         local = check_local(tree, STANDARD_INPUT, sent=False)
-        plan, faults = client().validate(tree)
+        plan, faults = client(project).validate(tree)
     for line in local.lines():
         st.caption(as_text(line))
     faults = local.with_server(faults)
@@ -78,8 +89,8 @@ if check or start:
         _plan(plan)
     else:
         try:
-            place_local_sources(client(), tree, STANDARD_INPUT, send=False)
-            made = client().create_run(tree)
+            place_local_sources(client(project), tree, STANDARD_INPUT, send=False)
+            made = client(project).create_run(tree)
         except ClientError as error:
             show_error(error)
         else:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from ui.client import ClientError
 from ui.client.views import Run
-from ui.panel.shared import STATUS_LABELS, client, open_run, show_error
+from ui.panel.shared import STATUS_LABELS, chosen_project, client, open_run, show_error
 from ui.render import formatting
 from ui.render import progress_table as progress
 from ui.render.tables import current_stage
@@ -15,15 +15,16 @@ SHOWN_RUNS = 100
 GOING = ("PENDING", "RUNNING", "SUSPENDED")
 
 st.title("Pipelines")
+project = chosen_project("Project", "shown_project", everything="All projects")
 
 
 @st.fragment(run_every="3s")
 def overview() -> None:
     """The two tables, read anew every few seconds."""
     try:
-        runs = client().list_runs(limit=SHOWN_RUNS)
-        going = client().list_runs(states=GOING)
-        rows = progress.of_house(client().checkpoints(), going)
+        runs = client().list_runs(limit=SHOWN_RUNS, project=project)
+        going = client().list_runs(states=GOING, project=project)
+        rows = progress.of_house(client().checkpoints(project=project), going)
     except ClientError as error:
         show_error(error)
         return
@@ -66,6 +67,7 @@ def _runs(runs: Sequence[Run]) -> None:
             {
                 "Run": run.id,
                 "Name": run.name,
+                "Project": run.project,
                 "State": run.state.capitalize(),
                 "Stage": stage.name if stage else "-",
                 "Progress": stage.step / stage.total_steps if stage and stage.total_steps else 0.0,
