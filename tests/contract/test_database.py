@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from services.common.errors import Unavailable
+from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.database import connect, migrate, open_database
+from services.orchestrator.adapters.identity_records import SqlIdentity
 from services.orchestrator.adapters.leadership import leadership_of
+from services.orchestrator.adapters.persistence.projects import SqlProjects
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.adapters.tables import metadata
 from services.orchestrator.application.leading import Leading
+from services.orchestrator.application.projects.project import Project
 from tests.contract.postgres import fresh_database, server
-from tests.contract.test_repository import new
+from tests.contract.test_repository import checkpoint, new
 from tests.identity import ADMIN, SERVICE, aio_channel
 from tests.ports import free_ports
 
@@ -114,6 +119,49 @@ def test_a_later_migration_that_dies_at_any_statement_loses_nothing(fresh: Calla
         if not died:
             break
     assert 5 < number < 199, "every statement was tried"
+
+
+def test_what_was_there_before_projects_is_in_the_default_one(fresh: Callable[[], str]) -> None:
+    url = fresh()
+    engine = open_database(url)
+    migrate(engine, "0003")
+    bodies = [codec.dumps(replace(checkpoint("run-1", 10), bytes=70)), "{"]
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO runs (id, version, status, queue_number, attention, request_id, request_digest, body)"
+                " VALUES ('run-1', 1, 'PENDING', 1, FALSE, 'before', 'd', :body)"
+            ),
+            {"body": codec.dumps(new(1).state)},
+        )
+        for number, body in enumerate(bodies):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO checkpoints (id, run_id, uri, manifest_sha256, status, created_s, body)"
+                    " VALUES (:id, 'run-1', 'u', 'm', 'LIVE', 0, :body)"
+                ),
+                {"id": f"c{number}", "body": body},
+            )
+        connection.execute(sa.text("INSERT INTO uploads (folder, file_name, sha256, bytes) VALUES ('f', 'a', 's', 7)"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO api_tokens (name, digest, roles, created_by, created_s, expires_s)"
+                " VALUES ('ci', 'd', 'viewer', 'admin', 0, 9)"
+            )
+        )
+    migrate(engine)
+    repository, projects = SqlRepository(engine), SqlProjects(engine)
+    assert projects.projects() == (Project(name="default"),)
+    mine, others = frozenset({"default"}), frozenset({"a"})
+    assert repository.get("run-1").project == "default"
+    assert len(repository.list_runs(limit=5, projects=mine).items) == 1
+    assert repository.list_runs(limit=5, projects=others).items == ()
+    assert len(repository.list_checkpoints(limit=5, projects=mine).items) == 2
+    assert projects.stored_bytes("default") == 70 + 7
+    assert repository.request("before") is not None
+    assert repository.request("before", project="a") is None
+    assert SqlIdentity(engine).api_tokens()[0].projects == ("default",)
+    engine.dispose()
 
 
 def test_a_database_that_an_earlier_program_left_half_migrated_is_mended(tmp_path: Path) -> None:

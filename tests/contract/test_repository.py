@@ -20,8 +20,10 @@ from services.common.errors import (
     Unavailable,
 )
 from services.orchestrator.adapters.database import connect, executor
+from services.orchestrator.adapters.persistence.projects import SqlProjects
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.application.ports import NewRun, RunUnreadable, UnreadableRun, Upload, Waiting
+from services.orchestrator.application.projects.project import Project
 from services.orchestrator.domain.run.commands import RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Job, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
@@ -381,3 +383,47 @@ def test_the_tables_are_what_the_migrations_make(engine: sa.Engine) -> None:
 
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_each_project_sees_its_own_and_what_is_shared_with_it(repository: SqlRepository, engine: sa.Engine) -> None:
+    projects = SqlProjects(engine)
+    projects.add_project(Project(name="a", most_bytes=10**12))
+    projects.add_project(Project(name="a", most_bytes=10**12))  # its reply was lost
+    with pytest.raises(AlreadyExists):
+        projects.add_project(Project(name="a"))
+    projects.update_project(Project(name="a", weight=2.0))
+    assert projects.projects() == (Project(name="a", weight=2.0), Project(name="default"))
+    for number, name in ((1, "a"), (2, "b"), (3, "a")):
+        repository.create(new(number, "same" if number < 3 else None, project=name))
+        # Whatever the core says of a checkpoint, it belongs to the project of its run.
+        made_here = replace(checkpoint(f"run-{number}", 10 * number), bytes=number)
+        repository.save(made(state(number, project=name), checkpoints=[made_here]), expected_sequence=1)
+    a, b, c = frozenset({"a"}), frozenset({"b"}), frozenset({"c"})
+    assert [run.id for run in repository.list_runs(limit=9, projects=a).items] == ["run-3", "run-1"]
+    assert [run.id for run in repository.list_runs(limit=9, projects=a | b).items] == ["run-3", "run-2", "run-1"]
+    assert repository.list_runs(limit=9, projects=frozenset()).items == ()
+    first = repository.list_runs(limit=1, projects=a)
+    rest = repository.list_runs(limit=1, projects=a, below_number=first.next_number)
+    assert ([run.id for run in rest.items], rest.next_number) == (["run-1"], None)
+    assert repository.request("same", project="a") != repository.request("same", project="b")
+    of_b = repository.list_checkpoints(limit=9, projects=b).items[0]
+    assert (of_b.project, of_b.run_id) == ("b", "run-2")
+    for key in (of_b.id, of_b.ref.uri, of_b.ref.manifest_sha256[:8]):
+        assert repository.find_checkpoint(key, projects=b).id == of_b.id
+        with pytest.raises(NotFound):
+            repository.find_checkpoint(key, projects=a)
+    for _ in range(2):
+        projects.share(of_b.id, "c")
+    projects.share(of_b.id, "a")
+    assert projects.shared_with([of_b.id, "nobody"]) == {of_b.id: ("a", "c")}
+    assert repository.find_checkpoint(of_b.id, projects=c).project == "b"
+    assert [one.run_id for one in repository.list_checkpoints(limit=9, projects=a).items] == ["run-3", "run-2", "run-1"]
+    for _ in range(2):
+        projects.unshare(of_b.id, "a")
+    with pytest.raises(NotFound):
+        repository.find_checkpoint(of_b.id, projects=a)
+    repository.put_upload(Upload(folder="a.f", file_name="x", sha256="s", bytes=2**40, project="a"))
+    assert (projects.active_runs("a"), projects.active_runs("b"), projects.active_runs("c")) == (2, 1, 0)
+    assert (projects.stored_bytes("a"), projects.stored_bytes("b")) == (1 + 3 + 2**40, 2)
+    repository.delete("run-2", expected_sequence=1, base_prefix="s3://retain/runs/run-2/", garbage_uris=[])
+    assert projects.shared_with([of_b.id]) == {}
