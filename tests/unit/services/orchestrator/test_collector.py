@@ -11,6 +11,7 @@ import pytest
 from retain.orchestrator.v1 import checkpoint_service_pb2 as pb
 from retain.values import StageData
 from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
+from services.common.identity.principal import current_principal, set_current_principal
 from services.common.store.object_store import ObjectInfo
 from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.collector import Collected
@@ -68,11 +69,12 @@ def keys(collected: Collected) -> list[str]:
 
 def in_the_middle(offline: Offline, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
     """Something happens after the whole store was listed and before anything is deleted."""
-    loop, real = asyncio.get_running_loop(), offline.store.scan
+    loop, real, caller = asyncio.get_running_loop(), offline.store.scan, current_principal()
 
     def scan(prefix: str = "") -> Iterator[ObjectInfo]:
         yield from real(prefix)
         if prefix == "":
+            set_current_principal(caller)  # this is a thread of the store's
             result = happens()
             if asyncio.iscoroutine(result):
                 asyncio.run_coroutine_threadsafe(result, loop).result(timeout=10)
@@ -306,7 +308,7 @@ async def test_it_is_collected_on_a_schedule_through_failures(
 async def test_the_call_says_what_why_and_how_much(offline: Offline) -> None:
     await run_on(offline)
     old(offline, f"evalsets/{A}/meta.json", f"evalsets/{A}/tokens.bin")
-    servicer = CheckpointServicer(None, offline.app.collector)  # type: ignore[arg-type]  # the library is not asked
+    servicer = CheckpointServicer(None, offline.app.collector, offline.app.projects)  # type: ignore[arg-type]  # no library
     reply = await servicer.CollectGarbage(pb.CollectGarbageRequest(dry_run=True), None)
     (item,) = reply.items
     assert (item.uri, item.kind, item.objects, item.bytes) == (f"s3://retain/evalsets/{A}", "evaluation_set", 2, 20)

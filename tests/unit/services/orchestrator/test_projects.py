@@ -28,7 +28,7 @@ from tests.unit.services.orchestrator.specs import spec
 
 @pytest.fixture
 async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
-    made = Offline(tmp_path, monkeypatch)
+    made = Offline(tmp_path, monkeypatch, slots=8)
     yield made
     await made.close()
 
