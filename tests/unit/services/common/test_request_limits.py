@@ -9,6 +9,7 @@ from retain.evaluator.v1 import service_pb2 as evaluator_pb2
 from retain.orchestrator.v1 import checkpoint_service_pb2 as checkpoints_pb2
 from retain.orchestrator.v1 import identity_service_pb2 as identity_pb2
 from retain.orchestrator.v1 import orchestrator_service_pb2 as runs_pb2
+from retain.orchestrator.v1 import project_service_pb2 as projects_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as stages_pb2
 from services.common import limits
 from services.common.errors import InvalidInput
@@ -16,7 +17,7 @@ from services.common.grpc.requests import SPEC, check_request, unknown_fields
 from services.common.limits import Text
 from services.common.texts import escaped, fault_of_place, fault_of_text
 
-FILES = (runs_pb2, checkpoints_pb2, stages_pb2, identity_pb2, evaluator_pb2)
+FILES = (runs_pb2, checkpoints_pb2, stages_pb2, identity_pb2, projects_pb2, evaluator_pb2)
 
 
 def parts(message: Any, seen: set[str]) -> Iterator[tuple[str, Any]]:
