@@ -2,10 +2,12 @@
 
     python -m deploy.healthcheck HOST:PORT [SERVICE] [--ca FILE]     0 SERVING, 1 anything else
 
-The answer comes from the standard gRPC health protocol; an empty SERVICE asks for the whole server.
+The answer comes from the standard gRPC health protocol; an empty SERVICE asks for the whole server. With --ca, or with
+RETAIN_TLS_CA as the services themselves have it, it speaks TLS.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -34,7 +36,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Exit 0 when a gRPC service reports SERVING.")
     parser.add_argument("address", metavar="HOST:PORT")
     parser.add_argument("service", nargs="?", default="", help="full service name; left out: the whole server")
-    parser.add_argument("--ca", type=Path, help="PEM file of the authority that signed the server's certificate")
+    ca = os.environ.get("RETAIN_TLS_CA")
+    parser.add_argument(
+        "--ca",
+        type=Path,
+        default=Path(ca) if ca else None,
+        help="PEM file of the authority that signed the server's certificate (default: RETAIN_TLS_CA)",
+    )
     parser.add_argument("--timeout", type=float, default=3.0, metavar="SECONDS")
     arguments = parser.parse_args()
     serving = grpc_serving(arguments.address, arguments.service, timeout_s=arguments.timeout, ca=arguments.ca)

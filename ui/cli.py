@@ -4,7 +4,9 @@ Exit codes: 0 done; 1 the run or the check failed; 2 bad input; 3 the server can
 SUSPENDED and waits for a person.
 """
 
+import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -52,7 +54,13 @@ def build() -> typer.Typer:
         version: Annotated[
             bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
         ] = False,
+        ca: Annotated[
+            Path | None,
+            typer.Option(help="PEM file of who signed the server's certificate: speak TLS. Default: RETAIN_TLS_CA."),
+        ] = None,
     ) -> None:
+        if ca is not None:
+            os.environ["RETAIN_TLS_CA"] = str(ca)  # as set by hand: every client of this process reads it
         if ctx.invoked_subcommand is not None:
             return
         if sys.stdin.isatty() and sys.stdout.isatty():

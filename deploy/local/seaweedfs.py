@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.local.certificates import Authority
+from deploy.certificates import Authority
 from deploy.local.home import Home, write_private
 from deploy.local.ports import LOOPBACK
 

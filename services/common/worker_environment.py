@@ -24,7 +24,6 @@ OURS = frozenset(
         "RETAIN_SERVER",
         "RETAIN_SHARED",
         "RETAIN_STORE_TIMEOUT_S",
-        "RETAIN_TLS_CA",
         "AWS_CA_BUNDLE",
         "AWS_DEFAULT_REGION",
         "AWS_REGION",

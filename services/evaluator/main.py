@@ -16,7 +16,6 @@ from services.common.blocking import Blocking
 from services.common.errors import Unavailable
 from services.common.grpc.server import CLIENT_OPTIONS, GrpcServer
 from services.common.identity.access import AccessInterceptor
-from services.common.identity.plain_text import check_plain_text
 from services.common.identity.settings import IdentitySettings
 from services.common.identity.tokens import FirstOf
 from services.common.logging import get_logger
@@ -24,6 +23,8 @@ from services.common.metrics import EvaluatorMetrics
 from services.common.process import run, serve_metrics, told_to_end
 from services.common.store.object_store import ObjectStore
 from services.common.supervision import Supervisor
+from services.common.tls.channel import open_channel
+from services.common.tls.settings import TlsSettings
 from services.evaluator.adapters.callers import AskOrchestrator
 from services.evaluator.adapters.local_cache import open_cache
 from services.evaluator.adapters.measuring.lazy_torch import LazyTorch
@@ -104,13 +105,16 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
     run_states = OrchestratorRunStates(orchestrator, token=identity.service)
     scoped = ScopedEvaluator(service, sampling, AskOwners(orchestrator, token=identity.service))
     servicer = EvaluatorServicer(service, scoped, ExportInterpolation(writer=torch, service=service))
+    tls = TlsSettings().server(bind=settings.evaluator_bind, internal_bind=settings.evaluator_internal_bind)
     server = GrpcServer(
         bind=settings.evaluator_bind,
+        tls=tls,
         services={SERVICE_NAME: (service_pb2_grpc.add_EvaluatorServiceServicer_to_server, servicer)},
         registry=registry,
         access=AccessInterceptor(
             identity.access(FirstOf([identity.known(), AskOrchestrator(orchestrator)]), bind=settings.evaluator_bind),
             registry=registry,
+            certified=tls is not None and tls.is_mutual,
         ),
     )
     metrics_retention = MetricsRetention(history=history, shown=shown, exporter=exporter, run_states=run_states)
@@ -127,9 +131,8 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
 
 async def serve(settings: Settings, store: ObjectStore) -> bool:
     """Serves until SIGTERM or SIGINT, then drains. Returns whether every thread of its own has ended."""
-    check_plain_text(settings.server, os.environ)
     stopping = told_to_end()
-    with grpc.insecure_channel(settings.server, options=CLIENT_OPTIONS) as orchestrator:
+    with open_channel(settings.server, options=CLIENT_OPTIONS) as orchestrator:
         parts = build(settings, store, orchestrator, IdentitySettings())
         begun = (
             await patiently("the bucket", asyncio.to_thread, store.ensure_bucket, stopping=stopping)
@@ -141,7 +144,7 @@ async def serve(settings: Settings, store: ObjectStore) -> bool:
         )
         if not begun:
             return True
-        metrics_server = serve_metrics(settings.metrics_bind, parts.registry)
+        metrics_server = serve_metrics(settings.metrics_bind, parts.registry, ready=parts.server.is_serving)
         bound = await parts.server.start()
         supervisor = supervised(parts)
         log.info("evaluator serves", port=bound, metrics=metrics_server.server_address[1])

@@ -19,6 +19,7 @@ from services.common.limits import Rate
 from services.common.metrics import OrchestratorMetrics
 from services.common.store.object_store import ObjectStore
 from services.common.tasks import end
+from services.common.tls.settings import ServerTls
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.exporter import Exporter
 from services.orchestrator.adapters.identity_records import SqlIdentity
@@ -101,6 +102,7 @@ class Orchestrator:
         rate: Rate | None = None,
         join_code_s: float = JOIN_CODE_S,
         access: Access | None = None,  # None asks everybody for a token
+        tls: ServerTls | None = None,  # None speaks plain text
     ) -> None:
         self.registry = CollectorRegistry()
         self.engine = RunStore(ports.repository, ports.executor, ports.clock)
@@ -168,7 +170,12 @@ class Orchestrator:
                 ),
             },
             registry=self.registry,
-            access=AccessInterceptor(access or Guarded(FirstOf([ports.tokens, self.identity])), registry=self.registry),
+            access=AccessInterceptor(
+                access or Guarded(FirstOf([ports.tokens, self.identity])),
+                registry=self.registry,
+                certified=tls is not None and tls.is_mutual,
+            ),
+            tls=tls,
             interceptors=(self._standby, AuditInterceptor(self.auditor)),
             rate=rate,
         )

@@ -1,21 +1,19 @@
 """Composition root of the orchestrator: `python -m services.orchestrator.main`. Settings: adapters/settings.py."""
 
 import asyncio
-import os
-
-import grpc
 
 from services.common.errors import Unavailable
 from services.common.grafana_annotations import GrafanaAnnotations
 from services.common.grpc.server import CLIENT_OPTIONS
 from services.common.identity.oidc_settings import OidcSettings
-from services.common.identity.plain_text import check_plain_text
 from services.common.identity.settings import IdentitySettings
 from services.common.identity.tokens import FirstOf
 from services.common.logging import get_logger
 from services.common.process import run, serve_metrics, told_to_end
 from services.common.store.minio_store import MinioStore
 from services.common.tasks import end
+from services.common.tls.channel import open_aio_channel
+from services.common.tls.settings import TlsSettings
 from services.orchestrator.adapters.database import executor, migrate, open_database
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.grafana_notifier import GrafanaNotifier
@@ -44,9 +42,9 @@ async def serve(settings: Settings, store: MinioStore) -> None:
     identity = IdentitySettings()
     people = OidcSettings().tokens()
     known = FirstOf([identity.known(), *([people] if people else [])])
-    check_plain_text(settings.evaluator, os.environ)
+    tls = TlsSettings().server(bind=settings.bind, internal_bind=settings.internal_bind)
     env = job_env(environment(), extra={"RETAIN_SERVER": settings.server})
-    async with grpc.aio.insecure_channel(settings.evaluator, options=CLIENT_OPTIONS) as evaluator:
+    async with open_aio_channel(settings.evaluator, options=CLIENT_OPTIONS) as evaluator:
         orchestrator = Orchestrator(
             Ports(
                 repository=SqlRepository(engine),
@@ -61,6 +59,7 @@ async def serve(settings: Settings, store: MinioStore) -> None:
             ),
             bind=settings.bind,
             access=identity.access(known, bind=settings.bind) if identity.no_access_control else None,
+            tls=tls,
             slots=settings.worker_slots,
             memory=Memory(slot_bytes=settings.slot_memory_bytes, gpu_bytes=settings.gpu_memory_bytes),
             join_code_s=settings.join_code_s,
@@ -82,7 +81,8 @@ async def serve(settings: Settings, store: MinioStore) -> None:
             gpus=settings.worker_gpus,
             rate=settings.rate,
         )
-        metrics_server = serve_metrics(settings.metrics_bind, orchestrator.registry)
+        ready = orchestrator.server.is_serving
+        metrics_server = serve_metrics(settings.metrics_bind, orchestrator.registry, ready=ready)
         bound = await orchestrator.listen()
         log.info("orchestrator listens", port=bound, metrics=metrics_server.server_address[1])
         leads = asyncio.create_task(leading.taken())

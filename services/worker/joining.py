@@ -15,7 +15,7 @@ from services.common.errors import RetainError, Unavailable
 from services.common.grpc.status import error_of
 from services.common.identity.tokens import new_token
 from services.common.retry import RetryPolicy
-from services.worker.orchestrator_client import open_channel
+from services.worker.orchestrator_client import orchestrator_channel
 
 CALL_TIMEOUT_S = 10.0
 PATIENCE_S = 300.0  # the code may have expired by then; only the orchestrator knows whether it was redeemed in time
@@ -30,7 +30,7 @@ def join(run_id: str, submission: int, *, code: str, patience_s: float = PATIENC
     token = new_token()
     request = pb.JoinRunRequest(run_id=run_id, submission=submission, code=code, token=token)
     until_s = time.monotonic() + patience_s
-    with open_channel() as channel:
+    with orchestrator_channel() as channel:
         stub = pb_grpc.IdentityServiceStub(channel)
         retrying = tenacity.Retrying(
             **(RETRIES.options() | {"stop": lambda _: time.monotonic() >= until_s}),

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,9 +19,9 @@ from retain.orchestrator.v1 import stage_control_service_pb2_grpc as control_grp
 from services.common.errors import Unavailable
 from services.common.grpc.server import CLIENT_OPTIONS
 from services.common.grpc.status import error_of
-from services.common.identity.plain_text import check_plain_text
 from services.common.logging import get_logger
 from services.common.retry import RetryPolicy
+from services.common.tls.channel import open_channel
 from services.worker.leaving import Leaving, ToldToLeave
 
 CALL_TIMEOUT_S = 20.0
@@ -42,16 +41,10 @@ _AGAIN = {
 }
 
 
-def open_channel() -> grpc.Channel:
-    """A channel to RETAIN_SERVER, with TLS when RETAIN_TLS_CA names who signed its certificate. Raises InvalidInput
-    when a token would travel in plain text."""
-    server = os.environ.get("RETAIN_SERVER") or "127.0.0.1:7070"
-    certificate = os.environ.get("RETAIN_TLS_CA")
-    if certificate:
-        credentials = grpc.ssl_channel_credentials(Path(certificate).read_bytes())
-        return grpc.secure_channel(server, credentials, options=CLIENT_OPTIONS)
-    check_plain_text(server, os.environ)
-    return grpc.insecure_channel(server, options=CLIENT_OPTIONS)
+def orchestrator_channel() -> grpc.Channel:
+    """A channel to RETAIN_SERVER, with the TLS of the environment. Raises InvalidInput when a token would travel in
+    plain text."""
+    return open_channel(os.environ.get("RETAIN_SERVER") or "127.0.0.1:7070", options=CLIENT_OPTIONS)
 
 
 class ControlClient:
@@ -81,8 +74,8 @@ class ControlClient:
 
     @classmethod
     def from_env(cls, *, run_id: str, submission: int, token: str, leaving: Leaving | None = None) -> "ControlClient":
-        """Read RETAIN_SERVER and RETAIN_TLS_CA. Raises what `open_channel` raises."""
-        return cls(open_channel(), run_id=run_id, submission=submission, token=token, leaving=leaving)
+        """Read RETAIN_SERVER and the TLS of the environment. Raises what `orchestrator_channel` raises."""
+        return cls(orchestrator_channel(), run_id=run_id, submission=submission, token=token, leaving=leaving)
 
     def close(self) -> None:
         """End the line."""

@@ -17,6 +17,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.types.v1 import spec_pb2
 from services.common.grpc.server import GrpcServer
+from services.common.tls.settings import ServerTls
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
 from services.orchestrator.adapters.identity_records import SqlIdentity
@@ -48,12 +49,13 @@ class Platform:
         store: FakeObjectStore | None = None,
         launcher: FakeLauncher | None = None,
         bind: str = "127.0.0.1:0",
+        tls: ServerTls | None = None,
     ) -> None:
         self.simulated = simulated or SimulatedTraining()
         self.store = store or FakeObjectStore()
         self.evaluator = evaluator or FakeEvaluator(self.simulated)
         self.port = 0
-        self.launcher = launcher or FakeLauncher(lambda: f"127.0.0.1:{self.port}", self.simulated, self.store)
+        self.launcher = launcher or FakeLauncher(self._address_of_workers, self.simulated, self.store)
         self._engine = connect(database)
         self._executor = executor(self._engine)
         self.repository = SqlRepository(self._engine)
@@ -69,11 +71,15 @@ class Platform:
                 tokens=KNOWN,
             ),
             bind=bind,
+            tls=tls,
             slots=slots,
             timing=timing,
             hold_s=1.0,
             evaluation_poll_s=0.02,
         )
+
+    def _address_of_workers(self) -> str:
+        return f"127.0.0.1:{self.orchestrator.server.internal_port or self.port}"
 
     async def start(self) -> int:
         """Serve; returns the port."""

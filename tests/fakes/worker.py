@@ -21,6 +21,7 @@ from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
 from retain.types.v1 import values_pb2
 from services.common.identity.tokens import new_token
 from services.common.store.object_store import ObjectStore, key_of
+from services.common.tls.channel import open_channel
 from tests.fakes.simulated_training import START_NATS, SimulatedTraining
 from tests.identity import bearer
 
@@ -46,13 +47,14 @@ class FakeWorker:
     log: list[str] = field(default_factory=list)
     steps_done: list[tuple[str, int, int]] = field(default_factory=list)
     fail_prepare: tuple[str, str] | None = None
+    failed_calls: list[str] = field(default_factory=list)
     heartbeat: int = 0
     join_code: str = ""
     token: str = field(default_factory=new_token)
 
     def run(self) -> None:
         """Take work until there is none."""
-        with grpc.insecure_channel(self.server, options=[("grpc.max_reconnect_backoff_ms", 300)]) as channel:
+        with open_channel(self.server, options=[("grpc.max_reconnect_backoff_ms", 300)]) as channel:
             self.stub = pb_grpc.StageControlServiceStub(channel)
             self._join(identity_grpc.IdentityServiceStub(channel))
             while True:
@@ -75,6 +77,7 @@ class FakeWorker:
             except grpc.RpcError as error:
                 if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                     raise
+                self.failed_calls.append(f"{error.code()}: {error.details()}")
                 time.sleep(0.05)
         raise Killed("the orchestrator stayed away")
 

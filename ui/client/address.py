@@ -59,13 +59,16 @@ class Address:
         RETAIN_ALLOW_PLAIN_TEXT, RETAIN_PROJECT and the stack file.
 
         An evaluator is taken from the stack file only together with its orchestrator: with RETAIN_SERVER set, the
-        evaluator of a local stack would be another house's. The token of a local stack goes to that stack alone.
+        evaluator of a local stack would be another house's. The token of a local stack goes to that stack alone, and so
+        does the trust in its certificate authority.
         Raises BadInput.
         """
         server = environ.get("RETAIN_SERVER")
         running = read_stack(environ) if not server or _is_loopback(server) else {}
         stack = {} if server else running
-        ca = environ.get("RETAIN_TLS_CA")
+        orchestrator = server or stack.get("orchestrator") or DEFAULT_ORCHESTRATOR
+        is_local_stack = running.get("orchestrator") == orchestrator
+        ca = environ.get("RETAIN_TLS_CA") or (running.get("ca") if is_local_stack else None)
         if ca and not Path(ca).is_file():
             raise BadInput(
                 [
@@ -74,11 +77,10 @@ class Address:
                     )
                 ]
             )
-        orchestrator = server or stack.get("orchestrator") or DEFAULT_ORCHESTRATOR
         return cls(
             orchestrator=orchestrator,
             evaluator=environ.get("RETAIN_EVALUATOR") or stack.get("evaluator") or DEFAULT_EVALUATOR,
-            token=token_of(environ, home_folder(environ), is_local_stack=running.get("orchestrator") == orchestrator),
+            token=token_of(environ, home_folder(environ), is_local_stack=is_local_stack),
             tls_ca=Path(ca) if ca else None,
             plain_text=environ.get("RETAIN_ALLOW_PLAIN_TEXT") == "1",
             project=environ.get("RETAIN_PROJECT") or "",

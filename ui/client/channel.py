@@ -55,6 +55,25 @@ def open_channel(target: str, address: Address) -> grpc.Channel:
     return grpc.insecure_channel(target, options=_OPTIONS)
 
 
+# What gRPC says of a handshake, and what a person can do about it.
+_HANDSHAKES = (
+    ("certificate has expired", "has an expired certificate; whoever runs it must renew it"),
+    ("certificate is not yet valid", "has a certificate of the future; one of the two clocks is wrong"),
+    ("Hostname Verification", "has a certificate for other names than this; expected one of those that it lists"),
+    ("CERTIFICATE_VERIFY_FAILED", "has a certificate that nobody in RETAIN_TLS_CA (--ca) signed"),
+    ("WRONG_VERSION_NUMBER", "speaks plain text, and RETAIN_TLS_CA (--ca) asks for TLS"),
+)
+CLOSED = "Socket closed"  # what a server that speaks TLS does to one who speaks plain text
+
+
+def handshake_failure(target: str, details: str) -> str:
+    """What the details of an UNAVAILABLE call say of certificates; empty when they say nothing of them."""
+    for mark, said in _HANDSHAKES:
+        if mark in details:
+            return f"{target} {said} ({details})"
+    return ""
+
+
 def call_metadata(address: Address) -> tuple[tuple[str, str], ...]:
     """The bearer token as call metadata."""
     return (("authorization", f"Bearer {address.token}"),) if address.token else ()
@@ -83,8 +102,12 @@ def to_client_error(error: grpc.RpcError, target: str) -> ClientError:
     if code in _BAD_INPUT:
         return BadInput(violations, message=details, reason=reason or code.name)
     if code in _UNREACHABLE:
+        if said := handshake_failure(target, details):
+            return Unreachable(said, reason="TLS")
+        hint = "; if it speaks TLS, name who signed its certificate (RETAIN_TLS_CA, --ca)" if CLOSED in details else ""
         return Unreachable(
-            f"{target} does not answer ({details}); is the stack up? `retain up` starts it", reason=reason or code.name
+            f"{target} does not answer ({details}); is the stack up? `retain up` starts it{hint}",
+            reason=reason or code.name,
         )
     if code in _REFUSED:
         return RefusedByServer(details or "the server refused the call", reason=reason or code.name, metadata=metadata)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -18,6 +17,8 @@ from services.common.grpc.reflection import MethodsToo
 from services.common.grpc.requests import RequestInterceptor
 from services.common.grpc.slow_request import SlowRequestInterceptor
 from services.common.logging import get_logger
+from services.common.tls.serving import server_credentials
+from services.common.tls.settings import ServerTls
 
 LIVE = "live"  # name of a health entry for probes that restart a process
 STOP_MARGIN_S = 10.0  # a call that was cut off after the grace and still does not end is not waited for longer
@@ -48,21 +49,13 @@ CLIENT_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tls:
-    """PEM files' contents. With `client_ca` clients must show a certificate that it signed."""
-
-    key: bytes
-    certificate: bytes
-    client_ca: bytes | None = None
-
-
 class GrpcServer:
     """Serves the given services on `bind` (`host:port`; port 0 takes a free one).
 
     `services` maps a full service name to (the generated add_*_to_server function, the servicer). Each name has its own
     health entry, and the empty name stands for the whole server (gRPC health checking protocol). `access` stands before
-    everything else and lets calls in (services/common/identity/access.py): there is no server without one.
+    everything else and lets calls in (services/common/identity/access.py): there is no server without one. With `tls`
+    it speaks TLS alone, and where that names an internal address there is a second port: callers show a certificate.
     """
 
     def __init__(
@@ -72,7 +65,7 @@ class GrpcServer:
         services: Mapping[str, tuple[Callable[[Any, Any], None], Any]],
         registry: CollectorRegistry,
         access: grpc.aio.ServerInterceptor,
-        tls: Tls | None = None,
+        tls: ServerTls | None = None,
         interceptors: tuple[grpc.aio.ServerInterceptor, ...] = (),
         rate: limits.Rate | None = None,
     ) -> None:
@@ -99,6 +92,8 @@ class GrpcServer:
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server, pool=MethodsToo())
         self._tls = tls
+        self._is_serving = False
+        self.internal_port: int | None = None
 
     async def start(self, *, serving: bool = True) -> int:
         """Opens the port, reports SERVING (or, without `serving`, not yet) and returns the port number.
@@ -106,25 +101,29 @@ class GrpcServer:
         The health entry LIVE says SERVING from here on: the process lives, whether or not calls are welcome. Raises
         Unavailable when the address is taken.
         """
-        try:
-            if self._tls is None:
-                port = self._server.add_insecure_port(self._bind)
-            else:
-                credentials = grpc.ssl_server_credentials(
-                    [(self._tls.key, self._tls.certificate)],
-                    root_certificates=self._tls.client_ca,
-                    require_client_auth=self._tls.client_ca is not None,
-                )
-                port = self._server.add_secure_port(self._bind, credentials)
-        except RuntimeError as error:
-            raise Unavailable(f"cannot listen on {self._bind}: {error}", reason="ADDRESS_IN_USE") from error
+        port = self._open(self._bind, mutual=False)
+        if self._tls is not None and self._tls.internal_bind is not None:
+            self.internal_port = self._open(self._tls.internal_bind, mutual=True)
         await self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
         await self.set_serving(serving)
         await self._server.start()
         return port
 
+    def _open(self, bind: str, *, mutual: bool) -> int:
+        try:
+            if self._tls is None:
+                return self._server.add_insecure_port(bind)
+            return self._server.add_secure_port(bind, server_credentials(self._tls.files, mutual=mutual))
+        except RuntimeError as error:
+            raise Unavailable(f"cannot listen on {bind}: {error}", reason="ADDRESS_IN_USE") from error
+
+    async def is_serving(self) -> bool:
+        """Whether calls are welcome; whoever waits for the answer learns that the event loop runs, too."""
+        return self._is_serving
+
     async def set_serving(self, serving: bool) -> None:
         """Tells load balancers and probes whether calls are welcome."""
+        self._is_serving = serving
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self._health.set(name, status)

@@ -6,7 +6,7 @@ without running any handler. Tokens never reach logs or messages.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 import grpc
@@ -17,7 +17,7 @@ from services.common.errors import Refused, RetainError, TooManyCalls, Unauthent
 from services.common.grpc.fair_share import PRINCIPAL, FairShare, address_of
 from services.common.grpc.interceptors import Continuation, wrap
 from services.common.grpc.status import to_status
-from services.common.identity.permissions import METHODS, Permission, permissions_of, roles_with
+from services.common.identity.permissions import METHODS, Permission, needs_certificate, permissions_of, roles_with
 from services.common.identity.principal import Principal, current_principal, set_current_principal
 from services.common.identity.tokens import LONGEST_TOKEN, Authenticator
 from services.common.limits import REFUSED_LOGINS, Rate
@@ -98,12 +98,20 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
     Refused logins are counted (`retain_refused_logins_total`), and an address has a share of them as a caller has of
     calls: over it the answer is RESOURCE_EXHAUSTED, and the log has one line in a while. A good token is let in from
     the same address all the same.
+
+    `certified`: services and workers are those alone whose connection has shown a certificate of the installation's
+    authority; their tokens and codes are good for nothing on any other.
     """
 
     def __init__(
-        self, access: Access, *, registry: CollectorRegistry | None = None, logins: Rate = REFUSED_LOGINS
+        self,
+        access: Access,
+        *,
+        registry: CollectorRegistry | None = None,
+        logins: Rate = REFUSED_LOGINS,
+        certified: bool = False,
     ) -> None:
-        self._access = access
+        self._access, self._certified = access, certified
         self._metrics = AccessMetrics(registry or CollectorRegistry())
         self._logins = FairShare(logins)
 
@@ -125,6 +133,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if principal is not None:
             PRINCIPAL.set(f"{principal.kind} {principal.subject}")  # whose share of the server it is
         handler = await continuation(handler_call_details)
+        if handler is not None and self._certified and needs_certificate(method, principal and principal.roles):
+            handler = _with_certificate(handler, method)
         if handler is None or METHODS.get(method) is not Permission.TRAIN:
             return handler
         return wrap(handler, _bound_to_its_run, lambda behaviour: behaviour)
@@ -166,6 +176,37 @@ def _bound_to_its_run(behaviour: Any) -> Any:
         return await behaviour(request, context)
 
     return call
+
+
+def _with_certificate(handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
+    """Asked of the connection when the call is handled: what an interceptor is told does not hold it."""
+
+    async def check(context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        if "x509_pem_cert" not in context.auth_context():
+            error = Refused(
+                "services and workers come with a certificate of this installation, to its internal port "
+                "(RETAIN_TLS_CERT, RETAIN_TLS_KEY); this connection has shown none",
+                reason="CERTIFICATE_MISSING",
+            )
+            _log_refusal(error, method, peer=context.peer())
+            await context.abort_with_status(rpc_status.to_status(to_status(error)))
+
+    def unary(behaviour: Any) -> Any:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            await check(context)
+            return await behaviour(request, context)
+
+        return call
+
+    def stream(behaviour: Any) -> Any:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            await check(context)
+            async for response in behaviour(request, context):
+                yield response
+
+        return call
+
+    return wrap(handler, unary, stream)
 
 
 def _refusal(

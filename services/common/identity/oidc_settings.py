@@ -9,8 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.errors import InvalidInput, Violation
 from services.common.identity.claims import DEFAULT_ROLES, ClaimsMap, roles_of
-from services.common.identity.loopback import is_loopback
 from services.common.identity.tokens import Authenticator
+from services.common.tls.loopback import is_loopback
 
 
 class OidcSettings(BaseSettings):

@@ -88,3 +88,12 @@ def permissions_of(roles: Iterable[Role]) -> frozenset[Permission]:
 def roles_with(permission: Permission) -> tuple[Role, ...]:
     """The roles that allow something, for messages."""
     return tuple(role for role in Role if permission in PERMISSIONS[role])
+
+
+_JOIN = f"/{_IDENTITY}/JoinRun"
+
+
+def needs_certificate(method: str, roles: Iterable[Role] | None) -> bool:
+    """Whether a call comes from a service or a worker, who have certificates where there is TLS. `roles`: the caller's;
+    None before it is known who calls."""
+    return method == _JOIN if roles is None else not {Role.SERVICE, Role.WORKER}.isdisjoint(roles)

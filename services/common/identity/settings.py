@@ -7,11 +7,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.errors import InvalidInput, Violation
 from services.common.identity.access import Access, Guarded, OpenToAll
-from services.common.identity.loopback import is_loopback
 from services.common.identity.principal import Kind, Principal, Role
 from services.common.identity.token_file import read_or_make
 from services.common.identity.tokens import SHORTEST_TOKEN, Authenticator, KnownTokens, service, user
 from services.common.logging import get_logger
+from services.common.tls.loopback import is_loopback
 
 USER_TOKEN_FILE, SERVICE_TOKEN_FILE = "token", "service_token"  # in RETAIN_HOME
 

@@ -12,6 +12,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RETAIN_", frozen=True)
 
     evaluator_bind: str = "127.0.0.1:7071"
+    evaluator_internal_bind: str | None = None  # with TLS: a second port, for the orchestrator, who shows a certificate
     metrics_bind: str = "127.0.0.1:7073"
     server: str = "127.0.0.1:7070"  # the orchestrator, asked whether runs have ended
     home: Path = Path(".retain")

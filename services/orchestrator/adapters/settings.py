@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RETAIN_", frozen=True, extra="ignore")
 
     bind: str = "127.0.0.1:7070"
+    internal_bind: str | None = None  # with TLS: a second port, for evaluator and workers, who show certificates
     metrics_bind: str = "127.0.0.1:7072"
     server: str = "127.0.0.1:7070"  # where workers reach this service
     evaluator: str = "127.0.0.1:7071"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.bootstrap import Api
-from deploy.local.certificates import Authority
+from deploy.certificates import Authority
 
 PREFIX = "/api/v1/namespaces/here/secrets"
 

@@ -6,11 +6,14 @@ import os
 import signal
 import socket
 import sys
+import time
+import urllib.error
 import urllib.request
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.common import process
 from services.common.errors import Unavailable
 from services.common.process import serve_metrics, told_to_end
 from services.common.tasks import end
@@ -38,6 +41,37 @@ def test_metrics_have_the_process_beside_the_service() -> None:
         server.server_close()
     assert "process_resident_memory_bytes" in text
     assert "python_info" in text
+
+
+def status_of(port: int, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+async def test_probes_over_http_say_who_lives_and_who_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "PROBE_LIMIT_S", 0.3)
+    serving = False
+
+    async def ready() -> bool:
+        return serving
+
+    server = serve_metrics("127.0.0.1:0", CollectorRegistry(), ready=ready)
+    port = server.server_address[1]
+    try:
+        assert await asyncio.to_thread(status_of, port, "/live") == 200
+        assert await asyncio.to_thread(status_of, port, "/ready") == 503
+        serving = True
+        assert await asyncio.to_thread(status_of, port, "/ready") == 200
+        assert await asyncio.to_thread(status_of, port, "/metrics") == 200
+        hanging = asyncio.get_running_loop().run_in_executor(None, status_of, port, "/live")
+        time.sleep(1.0)  # noqa: ASYNC251 - the loop hangs, as a fault of ours would let it
+        assert await hanging == 503
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_port_that_is_taken_is_said() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
 from services.common.identity.access import Guarded, OpenToAll
-from services.common.identity.loopback import is_loopback
-from services.common.identity.plain_text import check_plain_text
 from services.common.identity.principal import Role
 from services.common.identity.settings import IdentitySettings
 from services.common.identity.token_file import read_or_make
+from services.common.tls.loopback import is_loopback
+from services.common.tls.plain_text import check_plain_text
 from tests.identity import ADMIN, KNOWN, SERVICE
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from services.common.errors import InvalidInput, Violation
-from services.common.identity.loopback import is_loopback
+from services.common.tls.loopback import is_loopback
 
 ALLOW = "RETAIN_ALLOW_PLAIN_TEXT"
 
