@@ -20,7 +20,7 @@ from retain.orchestrator.v1 import stage_control_service_pb2_grpc as control_grp
 from services.common.errors import Refused, Unauthenticated, Unavailable
 from services.common.identity.principal import Role
 from services.evaluator.adapters.callers import AskOrchestrator
-from services.orchestrator.application.ports import JobRequest
+from services.orchestrator.application.ports import JobRequest, JobState, JobView
 from services.worker.joining import join
 from services.worker.orchestrator_client import ControlClient
 from tests.fakes.launcher import FakeLauncher
@@ -224,6 +224,9 @@ async def test_the_client_of_a_real_worker_joins_and_gets_work(tmp_path: Path, m
     class Asked(FakeLauncher):
         def submit(self, request: JobRequest) -> None:
             asked.append(request)
+
+        def status(self, job: str) -> JobView:
+            return JobView(state=JobState.RUNNING)
 
     asked: list[JobRequest] = []
     simulated, store = SimulatedTraining(), FakeObjectStore()
