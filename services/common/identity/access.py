@@ -133,7 +133,11 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if principal is not None:
             PRINCIPAL.set(f"{principal.kind} {principal.subject}")  # whose share of the server it is
         handler = await continuation(handler_call_details)
-        if handler is not None and self._certified and needs_certificate(method, principal and principal.roles):
+        if (
+            handler is not None
+            and self._certified
+            and needs_certificate(method, principal.roles if principal else None)
+        ):
             handler = _with_certificate(handler, method)
         if handler is None or METHODS.get(method) is not Permission.TRAIN:
             return handler

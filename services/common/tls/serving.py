@@ -1,5 +1,7 @@
 """Server credentials of gRPC that take renewed certificates: each handshake asks for the newest, connections stay."""
 
+from typing import Any
+
 import grpc
 
 from services.common.tls.certificates import CertificateFiles, Certificates
@@ -14,8 +16,8 @@ def server_credentials(files: CertificateFiles, *, mutual: bool) -> grpc.ServerC
 
     used = files.current()
 
-    def fetch() -> grpc.ServerCertificateConfiguration | None:
-        """Asked before each handshake, on a thread of gRPC; None: as before."""
+    def fetch() -> Any:
+        """Asked before each handshake, on a thread of gRPC; None, which grpc's types do not know: as before."""
         nonlocal used
         found = files.current()
         if found is used:
