@@ -116,9 +116,19 @@ class _AioStreamStream(grpc.aio.StreamStreamClientInterceptor):
         return await continuation(_aio_details(details, self._token), requests)
 
 
-def channel(address: str, *, token: str = ADMIN, options: Sequence[tuple[str, Any]] = ()) -> grpc.Channel:
-    """A channel whose calls carry the token, unless they bring one."""
-    return grpc.intercept_channel(grpc.insecure_channel(address, options=list(options)), _Sends(token))
+def channel(
+    address: str,
+    *,
+    token: str = ADMIN,
+    options: Sequence[tuple[str, Any]] = (),
+    credentials: grpc.ChannelCredentials | None = None,
+) -> grpc.Channel:
+    """A channel whose calls carry the token, unless they bring one. With `credentials` it speaks TLS."""
+    if credentials is None:
+        opened = grpc.insecure_channel(address, options=list(options))
+    else:
+        opened = grpc.secure_channel(address, credentials, options=list(options))
+    return grpc.intercept_channel(opened, _Sends(token))
 
 
 def aio_channel(address: str, *, token: str = ADMIN, options: Sequence[tuple[str, Any]] = ()) -> grpc.aio.Channel:

@@ -1,24 +1,26 @@
 """Get, List and Create with 10,000 runs stored, over gRPC against the real server: one client alone, then 20 at once in
-a process of their own; the check of a spec with a million stages; and memory.
+a process of their own; the check of a spec with a million stages; memory; and Get over TLS beside Get in plain text.
 
 Goals: p99 under 10 ms alone, 500 List a second with 20 clients, a million stages refused within 50 ms of the server,
 idle memory under 150 MB. `python -m tests.benchmarks.bench_orchestrator [RUNS]`; the
 database is SQLite in a temporary folder, or RETAIN_DATABASE_URL.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import psutil
 
+from deploy.certificates import Authority
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.types.v1 import spec_pb2
@@ -32,6 +34,7 @@ from tests.identity import ADMIN, SERVICE
 from tests.identity import channel as channel_to
 from tests.ports import free_port
 from tests.scenarios.scenario_runner import training
+from tests.tls import Folder
 
 CALLS = 500
 CLIENTS = 20
@@ -79,27 +82,75 @@ def main() -> None:
         started_s = time.perf_counter()
         names = fill(url, runs)
         print(f"{runs} runs stored in {time.perf_counter() - started_s:.1f} s")
-        port, metrics = free_port(), free_port()
-        env = {
-            **os.environ,
-            "RETAIN_DATABASE_URL": url,
-            "RETAIN_ADMIN_TOKEN": ADMIN,
-            "RETAIN_SERVICE_TOKEN": SERVICE,
-            "RETAIN_BIND": f"127.0.0.1:{port}",
-            "RETAIN_METRICS_BIND": f"127.0.0.1:{metrics}",
-            "RETAIN_RAY_ADDRESS": "http://127.0.0.1:1",
-            "RETAIN_S3_ENDPOINT": "http://127.0.0.1:1",
-            "AWS_ACCESS_KEY_ID": "bench",
-            "AWS_SECRET_ACCESS_KEY": "bench",
-        }
-        server = subprocess.Popen(
-            [sys.executable, "-m", "services.orchestrator.main"], env=env, stderr=subprocess.DEVNULL
-        )
+        with server(url) as (address, pid):
+            table(address, names, pid)
+        over_tls(url, names, Folder(Path(folder) / "tls", Authority.new("bench")))
+
+
+@contextlib.contextmanager
+def server(url: str, settings: Mapping[str, str] | None = None) -> Iterator[tuple[str, int]]:
+    """An orchestrator in a process of its own: its address and pid."""
+    port, metrics = free_port(), free_port()
+    env = {
+        **os.environ,
+        "RETAIN_DATABASE_URL": url,
+        "RETAIN_ADMIN_TOKEN": ADMIN,
+        "RETAIN_SERVICE_TOKEN": SERVICE,
+        "RETAIN_BIND": f"127.0.0.1:{port}",
+        "RETAIN_METRICS_BIND": f"127.0.0.1:{metrics}",
+        "RETAIN_RAY_ADDRESS": "http://127.0.0.1:1",
+        "RETAIN_S3_ENDPOINT": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        **(settings or {}),
+    }
+    child = subprocess.Popen([sys.executable, "-m", "services.orchestrator.main"], env=env, stderr=subprocess.DEVNULL)
+    try:
+        yield f"127.0.0.1:{port}", child.pid
+    finally:
+        child.terminate()
+        child.wait(timeout=30)
+
+
+def over_tls(url: str, names: list[str], folder: Folder) -> None:
+    """Get alone, in plain text and over TLS, by turns: a busy machine changes while one waits. Connections are made
+    before; a new one costs a handshake, which the last column has."""
+    print(f"{'Get':20} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>8} {'new connection ms':>18}")
+    for what in ("plain text", "TLS") * 2:
+        settings = folder.environment() if what == "TLS" else {}
+        credentials = folder.credentials(own=False) if settings else None
+        with server(url, settings) as (address, pid):
+            with channel_to(address, credentials=credentials) as channel:
+                grpc.channel_ready_future(channel).result(timeout=120)
+                get = pb_grpc.OrchestratorServiceStub(channel).GetPipelineRun
+                wait_until_serving(lambda get=get: get(pb.GetPipelineRunRequest(run_id=names[0])))
+                before_s = cpu_s(pid)
+                p50, p99 = measure(
+                    lambda n, get=get: get(pb.GetPipelineRunRequest(run_id=names[n * 7919 % len(names)]))
+                )
+                cpu_ms = 1000 * (cpu_s(pid) - before_s) / CALLS
+            connected_s = []
+            for number in range(20):
+                start = time.perf_counter()
+                options = [("retain.client", number)]  # connections with equal settings would be one connection
+                with channel_to(address, credentials=credentials, options=options) as channel:
+                    grpc.channel_ready_future(channel).result(timeout=30)
+                    connected_s.append(time.perf_counter() - start)
+            median_ms = 1000 * sorted(connected_s)[len(connected_s) // 2]
+            print(f"{what:20} {p50:8.2f} {p99:8.2f} {cpu_ms:8.2f} {median_ms:18.1f}", flush=True)
+
+
+def wait_until_serving(call: Callable[[], object]) -> None:
+    """It listens before it has read its runs."""
+    until_s = time.monotonic() + 120
+    while True:
         try:
-            table(f"127.0.0.1:{port}", names, server.pid)
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
+            call()
+            return
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > until_s:
+                raise
+            time.sleep(0.2)
 
 
 def table(address: str, names: list[str], pid: int) -> None:
