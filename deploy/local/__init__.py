@@ -1,6 +1,7 @@
 """The local stack: object store, Ray, evaluator, orchestrator and panel on one machine, without root or containers.
 
     python -m deploy.local up [--foreground] [--json]    start what is not running, return when all of it is healthy
+                           --listen 0.0.0.0              orchestrator and evaluator for other machines too, with TLS
                            --only object_store,ray       of the five only these (for tests and for development); those
                                                          that run already continue
     python -m deploy.local down                          stop it; the state stays in RETAIN_HOME
@@ -22,4 +23,5 @@ RETAIN_HOME (default `.retain`) holds everything:
     objects/           data of the object store
     seaweedfs.json     its identities; seaweedfs-tls/ the certificates of its parts, made at each start; mode 600
     retain.db          database of the orchestrator
+    tls/               with --listen: an authority, certificates, and clients/ca.crt for clients elsewhere
 """

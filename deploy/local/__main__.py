@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.local.commands import TAKEN, down, status, up
 from deploy.local.home import AlreadySupervised, Home, explained
+from deploy.local.listening import LISTEN
 from deploy.local.ports import HOLDS
 from deploy.local.processes import Identity
 from deploy.local.supervisor import Supervisor
@@ -37,6 +38,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         if verb in ("up", "status"):
             one.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         if verb == "up":
+            listen = "address for other machines, 0.0.0.0 for all, with certificates of an authority in the home"
+            one.add_argument("--listen", metavar="HOST", help=f"{listen}; default: RETAIN_LISTEN, else loopback alone")
             one.add_argument("--foreground", action="store_true", help="stay; stop everything on Ctrl-C or exit")
         if verb == "supervise":
             one.add_argument("--parent", type=identity, metavar="JSON", help="stop when this process is gone")
@@ -76,6 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.verb == "up":
             names(options.only)
+            if options.listen:
+                os.environ[LISTEN] = options.listen  # the supervisor inherits it
             return up(home, foreground=options.foreground, as_json=options.json, only=options.only)
         if options.verb == "down":
             return down(home)

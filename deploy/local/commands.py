@@ -14,6 +14,7 @@ import psutil
 from rich.console import Console
 
 from deploy.local.home import Damaged, Home
+from deploy.local.listening import Listening
 from deploy.local.ports import HOLDS
 from deploy.local.processes import MARK, Identity, end, end_marked, marked
 from deploy.local.supervisor import supervisor_of, survivors
@@ -42,6 +43,9 @@ class StackFailed(RuntimeError):
 def up(home: Home, *, foreground: bool = False, as_json: bool = False, only: str | None = None) -> int:
     """Start what is not running and return when all is healthy; in the foreground stay until a signal."""
     messages = console()
+    running = home.read_stack()
+    if Listening.of(home, os.environ).ca and running and "ca" not in running:
+        raise StackFailed(f"a stack runs in {home.path} on loopback; `retain down` first, to let other machines in")
     if not foreground:
         _show(begin(home, messages, only=only), as_json, home)
         return 0

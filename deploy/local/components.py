@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.local import seaweedfs
 from deploy.local.home import Home
+from deploy.local.listening import LISTEN, Listening
 from deploy.local.ports import LOOPBACK
 from deploy.local.probes import bucket_ready, grpc_ready, http_ready
 
@@ -75,13 +76,16 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
     """All programs of the stack in `home` on `ports`; `base_env` is the environment that all of them inherit."""
     secrets = home.credentials()
     where = endpoints(ports)
+    listening = Listening.of(home, base_env)
+    listening.make()
+    internal = {name: f"{LOOPBACK}:{ports[f'{name}_internal']}" for name in ("orchestrator", "evaluator")}
+    # With certificates services and workers call each other on ports of their own, which loopback alone reaches.
+    called = internal if listening.folder else where
     shared = {
         **without_secrets(base_env),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), base_env.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
         "RETAIN_HOME": str(home.path),
-        "RETAIN_SERVER": where["orchestrator"],
-        "RETAIN_EVALUATOR": where["evaluator"],
         # A proxy for the world outside is none for the machine itself.
         "NO_PROXY": ",".join(filter(None, [base_env.get("NO_PROXY", ""), LOOPBACK, "localhost"])),
         "no_proxy": ",".join(filter(None, [base_env.get("no_proxy", ""), LOOPBACK, "localhost"])),
@@ -101,9 +105,12 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         # Despite its name: the node's address is the loopback's, and Ray listens there alone.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
-    services = {**shared, **store, **ray, "RETAIN_RAY_ADDRESS": where["ray"]}
+    among = {"RETAIN_SERVER": called["orchestrator"], "RETAIN_EVALUATOR": called["evaluator"]}
+    services = {**shared, **among, **store, **ray, "RETAIN_RAY_ADDRESS": where["ray"]}
     orchestrator = {
-        "RETAIN_BIND": where["orchestrator"],
+        **listening.settings("orchestrator"),
+        **({"RETAIN_INTERNAL_BIND": internal["orchestrator"]} if listening.folder else {}),
+        "RETAIN_BIND": listening.bind(ports["orchestrator"]),
         "RETAIN_ORCHESTRATOR_BIND": where["orchestrator"],
         "RETAIN_METRICS_BIND": f"{LOOPBACK}:{ports['metrics']}",
         "RETAIN_DATABASE_URL": base_env.get("RETAIN_DATABASE_URL") or home.database_url,
@@ -111,10 +118,15 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         "RETAIN_WORKER_GPUS": base_env.get("RETAIN_WORKER_GPUS") or str(gpus()),
     }
     evaluator = {
-        "RETAIN_EVALUATOR_BIND": where["evaluator"],
+        **listening.settings("evaluator"),
+        **({"RETAIN_EVALUATOR_INTERNAL_BIND": internal["evaluator"]} if listening.folder else {}),
+        "RETAIN_EVALUATOR_BIND": listening.bind(ports["evaluator"]),
         "RETAIN_METRICS_BIND": f"{LOOPBACK}:{ports['evaluator_metrics']}",
     }
     panel = {
+        "RETAIN_SERVER": where["orchestrator"],
+        "RETAIN_EVALUATOR": where["evaluator"],
+        **({"RETAIN_TLS_CA": str(listening.ca)} if listening.ca else {}),
         "RETAIN_PANEL_BIND": f"{LOOPBACK}:{ports['panel']}",
         "STREAMLIT_SERVER_ADDRESS": LOOPBACK,
         "STREAMLIT_SERVER_PORT": str(ports["panel"]),
@@ -124,13 +136,13 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
     return [
         object_store(home, ports, shared, store),
         # Workers inherit the keys from their node: what a job is started with, Ray shows.
-        ray_head(home, ports, {**shared, **store, **ray}, secrets.ray_token),
+        ray_head(home, ports, {**shared, **among, **store, **ray, **listening.settings("worker")}, secrets.ray_token),
         Component(
             name="evaluator",
             title="evaluator",
             command=[sys.executable, "-m", "services.evaluator.main"],
             env={**services, **evaluator},
-            ready=lambda: grpc_ready(where["evaluator"], "retain.evaluator.v1.EvaluatorService"),
+            ready=lambda: grpc_ready(where["evaluator"], "retain.evaluator.v1.EvaluatorService", ca=listening.ca),
             endpoint=where["evaluator"],
             rank=2,
             grace_s=10,
@@ -140,7 +152,9 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
             title="orchestrator",
             command=[sys.executable, "-m", "services.orchestrator.main"],
             env={**services, **orchestrator},
-            ready=lambda: grpc_ready(where["orchestrator"], "retain.orchestrator.v1.OrchestratorService"),
+            ready=lambda: grpc_ready(
+                where["orchestrator"], "retain.orchestrator.v1.OrchestratorService", ca=listening.ca
+            ),
             endpoint=where["orchestrator"],
             rank=3,
             grace_s=10,
@@ -173,6 +187,9 @@ def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
         "RETAIN_NO_ACCESS_CONTROL",
         "RETAIN_TLS_",
         "RETAIN_SERVER",
+        "RETAIN_INTERNAL_BIND",
+        "RETAIN_EVALUATOR_INTERNAL_BIND",
+        LISTEN,
         "RETAIN_STACK_MEMBER",
     )
     kept = ("AWS_CA_BUNDLE",)

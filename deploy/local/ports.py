@@ -18,6 +18,8 @@ PUBLIC = {
 }
 # What the programs use among themselves.
 INTERNAL = {
+    "orchestrator_internal": 7076,
+    "evaluator_internal": 7077,
     "ray_gcs": 6379,
     "ray_agent": 7080,
     "ray_client": 7088,
@@ -32,8 +34,8 @@ INTERNAL = {
 DEFAULTS = PUBLIC | INTERNAL
 # Which ports a program holds: kept when the program has outlived a supervisor.
 HOLDS = {
-    "orchestrator": ("orchestrator", "metrics"),
-    "evaluator": ("evaluator", "evaluator_metrics"),
+    "orchestrator": ("orchestrator", "metrics", "orchestrator_internal"),
+    "evaluator": ("evaluator", "evaluator_metrics", "evaluator_internal"),
     "panel": ("panel",),
     "ray": ("ray", "ray_gcs", "ray_agent", "ray_client"),
     "object_store": ("object_store", *(name for name in INTERNAL if name.startswith("store_"))),

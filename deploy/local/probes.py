@@ -3,6 +3,7 @@
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 
 import urllib3
 from minio import Minio
@@ -25,9 +26,9 @@ def http_ready(url: str, *, bearer: str | None = None) -> bool:
         return False
 
 
-def grpc_ready(address: str, service: str) -> bool:
-    """Whether the service reports SERVING by the gRPC health protocol."""
-    return grpc_serving(address, service, timeout_s=TIMEOUT_S)
+def grpc_ready(address: str, service: str, *, ca: Path | None = None) -> bool:
+    """Whether the service reports SERVING by the gRPC health protocol, with TLS when a file of authorities is named."""
+    return grpc_serving(address, service, timeout_s=TIMEOUT_S, ca=ca)
 
 
 def bucket_ready(endpoint: str, credentials: Mapping[str, str]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from deploy.local.components import Component, components, endpoints
 from deploy.local.home import Damaged, Home, explained
 from deploy.local.keeper import Keeper, Status
+from deploy.local.listening import Listening
 from deploy.local.ports import HOLDS, choose
 from deploy.local.processes import Identity
 
@@ -76,7 +77,8 @@ class Supervisor:
         held = frozenset(port for name in adopted for port in HOLDS.get(name, ()))
         ports = choose(home.read_ports(), held)
         home.write_ports(ports)
-        self._endpoints = endpoints(ports)
+        ca = Listening.of(home, env).ca
+        self._endpoints = endpoints(ports) | ({"ca": str(ca)} if ca else {})
         self._keepers = [
             Keeper(
                 replace(component, ports=tuple(ports[name] for name in HOLDS.get(component.name, ()))),
