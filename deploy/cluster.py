@@ -126,8 +126,8 @@ def outside_addresses() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def forwarded(tools: Tools, where: Mapping[str, str]) -> Iterator[None]:
-    """The services at these addresses outside the cluster, by `kubectl port-forward`."""
+def forwarded(tools: Tools, where: Mapping[str, str], *, ca: Path) -> Iterator[None]:
+    """The services at these addresses outside the cluster, by `kubectl port-forward`. `ca` signed their certificates."""
     LOGS.mkdir(parents=True, exist_ok=True)
     running = []
     try:
@@ -138,7 +138,7 @@ def forwarded(tools: Tools, where: Mapping[str, str]) -> Iterator[None]:
             child = start(command, env=tools.env, log=LOGS / f"forward-{name}.log", mark=mark)
             running.append((Identity.of(child.pid), mark))
         deadline = time.monotonic() + 60
-        while not all(grpc_serving(where[name]) for name in SPEAK_GRPC):
+        while not all(grpc_serving(where[name], ca=ca) for name in SPEAK_GRPC):
             if time.monotonic() > deadline:
                 raise SystemExit(f"the forwarded services do not answer within 60 s; see {LOGS}")
             time.sleep(0.5)

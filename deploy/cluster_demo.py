@@ -27,6 +27,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from deploy.cluster import (
+    LOGS,
     NAMESPACE,
     RELEASE,
     ROOT,
@@ -68,15 +69,15 @@ def reduced(template: Path, share: float) -> list[str]:
     return [word for change in words for word in ("--set", change)]
 
 
-def admin_token(tools: Tools) -> str:
-    """What the chart's bootstrap made for whoever runs the installation."""
-    path = "jsonpath={.data.admin-token}"
-    words = ("kubectl", "--namespace", NAMESPACE, "get", "secret", f"{RELEASE}-identity", "--output", path)
+def secret(tools: Tools, name: str, key: str) -> str:
+    """What the chart's bootstrap made: the token of whoever runs the installation, the authority of its certificates."""
+    path = f"jsonpath={{.data.{key.replace('.', chr(92) + '.')}}}"
+    words = ("kubectl", "--namespace", NAMESPACE, "get", "secret", f"{RELEASE}-{name}", "--output", path)
     found = subprocess.run(words, env=tools.env, check=True, stdout=subprocess.PIPE)
     return base64.b64decode(found.stdout).decode()
 
 
-def run_demo(domain: str, share: float, where: Mapping[str, str], token: str) -> int:
+def run_demo(domain: str, share: float, where: Mapping[str, str], *, token: str, ca: Path) -> int:
     """Submit the demo's specification from outside, follow it, print its evidence; exit code of the run."""
     env = {
         "COLUMNS": "140",
@@ -84,6 +85,7 @@ def run_demo(domain: str, share: float, where: Mapping[str, str], token: str) ->
         "RETAIN_SERVER": where["orchestrator"],
         "RETAIN_EVALUATOR": where["evaluator"],
         "RETAIN_TOKEN": token,
+        "RETAIN_TLS_CA": str(ca),
     }
     template = ROOT / f"ui/templates/demo-{domain}.yaml"
 
@@ -138,9 +140,13 @@ def main() -> int:
         cleanup.callback(keep_logs, tools)
         with clock.step("install and helm test"):
             install(tools, [f"objectStore.publicEndpoint=http://{where['minio']}", *options.set])
-        with forwarded(tools, where), clock.step("pipeline"):
+        ca = LOGS / "ca.crt"
+        LOGS.mkdir(parents=True, exist_ok=True)
+        ca.write_text(secret(tools, "orchestrator-tls", "ca.crt"))
+        with forwarded(tools, where, ca=ca), clock.step("pipeline"):
             print(f"orchestrator at {where['orchestrator']}, evaluator at {where['evaluator']}", file=sys.stderr)
-            code = run_demo(options.domain, options.tokens_share, where, admin_token(tools))
+            token = secret(tools, "identity", "admin-token")
+            code = run_demo(options.domain, options.tokens_share, where, token=token, ca=ca)
     print(f"{clock}; exit code {code}")
     return code
 

@@ -70,6 +70,10 @@ annotations:
 {{- include "retain.identitySecret" . }}
 {{- end }}
 
+{{- define "retain.said.tls" -}}
+{{- list .Values.tls.enabled .Values.tls.existingSecrets .Values.tls.certManager.enabled | toJson }}
+{{- end }}
+
 {{- define "retain.said.ray" -}}
 {{- include "retain.raySecret" . }}
 {{- end }}
@@ -136,6 +140,47 @@ affinity:
 {{- default (printf "%s-identity" (include "retain.fullname" .)) .Values.identity.existingSecret }}
 {{- end }}
 
+{{/* Secret with the certificate of a holder (orchestrator, evaluator, worker): (list $ "orchestrator") */}}
+{{- define "retain.tlsSecret" -}}
+{{- $root := index . 0 -}}
+{{- default (printf "%s-%s-tls" (include "retain.fullname" $root) (index . 1)) (index $root.Values.tls.existingSecrets (index . 1)) }}
+{{- end }}
+
+{{- define "retain.authoritySecret" -}}
+{{- printf "%s-authority" (include "retain.fullname" .) }}
+{{- end }}
+
+{{/* Names under which a service is reached, as JSON: (list $ "orchestrator"). Loopback is what a port-forward goes to. */}}
+{{- define "retain.tls.names" -}}
+{{- $root := index . 0 -}}
+{{- $name := printf "%s-%s" (include "retain.fullname" $root) (index . 1) -}}
+{{- $ns := $root.Release.Namespace -}}
+{{- concat (list $name (printf "%s.%s" $name $ns) (printf "%s.%s.svc" $name $ns) (printf "%s.%s.svc.cluster.local" $name $ns) "localhost" "127.0.0.1") $root.Values.tls.extraNames | toJson }}
+{{- end }}
+
+{{/* The certificates that nobody has given, and their authority, as JSON for bootstrap. */}}
+{{- define "retain.tls.wanted" -}}
+{{- $root := . }}
+{{- $ours := dict "meta.helm.sh/release-name" .Release.Name "meta.helm.sh/release-namespace" .Release.Namespace }}
+{{- $labels := include "retain.labels" (list . "tls") | fromYaml }}
+{{- $wanted := list }}
+{{- if and .Values.tls.enabled (not .Values.tls.certManager.enabled) }}
+{{- range $holder := list "orchestrator" "evaluator" "worker" }}
+{{- if not (index $root.Values.tls.existingSecrets $holder) }}
+{{- $server := ne $holder "worker" }}
+{{- $names := $server | ternary (include "retain.tls.names" (list $root $holder) | fromJsonArray) list }}
+{{- $asked := dict "authority" (include "retain.authoritySecret" $root) "name" $holder "names" $names "server" $server "days" $root.Values.tls.days "renew_days" $root.Values.tls.renewDays }}
+{{- $wanted = append $wanted (dict "name" (include "retain.tlsSecret" (list $root $holder)) "setting" (printf "tls.existingSecrets.%s" $holder) "certificate" $asked "labels" $labels "annotations" $ours) }}
+{{- end }}
+{{- end }}
+{{- if $wanted }}
+{{- $authority := dict "name" (include "retain.authoritySecret" .) "authority" (dict "name" (printf "Retain %s/%s" .Release.Namespace .Release.Name)) "labels" $labels "annotations" $ours }}
+{{- $wanted = prepend $wanted $authority }}
+{{- end }}
+{{- end }}
+{{- $wanted | toJson }}
+{{- end }}
+
 {{- define "retain.raySecret" -}}
 {{- default (printf "%s-ray" (include "retain.fullname" .)) .Values.ray.existingSecret }}
 {{- end }}
@@ -161,7 +206,7 @@ each key (see deploy/bootstrap.py). Helm's own marks let a later release take a 
 {{- $labels := include "retain.labels" (list . "identity") | fromYaml }}
 {{- $wanted = append $wanted (dict "name" (include "retain.identitySecret" .) "setting" "identity.existingSecret" "keys" $keys "labels" $labels "annotations" $ours) }}
 {{- end }}
-{{- $wanted | toJson }}
+{{- concat $wanted (include "retain.tls.wanted" . | fromJsonArray) | toJson }}
 {{- end }}
 
 {{- define "retain.bootstrap.hook" -}}
@@ -188,17 +233,51 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- printf "%s-ray-head%s" (include "retain.fullname" .) (ternary "-svc" "" .Values.ray.kuberay) }}
 {{- end }}
 
+{{/* Where the services are: (list $ "port") for people's clients, (list $ "internalPort") for services and workers. */}}
 {{- define "retain.env.services" -}}
+{{- $root := index . 0 -}}
+{{- $port := $root.Values.tls.enabled | ternary (index . 1) "port" -}}
 - name: RETAIN_SERVER
-  value: {{ printf "%s-orchestrator:%v" (include "retain.fullname" .) .Values.orchestrator.service.port | quote }}
+  value: {{ printf "%s-orchestrator:%v" (include "retain.fullname" $root) (index $root.Values.orchestrator.service $port) | quote }}
 - name: RETAIN_EVALUATOR
-  value: {{ printf "%s-evaluator:%v" (include "retain.fullname" .) .Values.evaluator.service.port | quote }}
+  value: {{ printf "%s-evaluator:%v" (include "retain.fullname" $root) (index $root.Values.evaluator.service $port) | quote }}
 {{- end }}
 
-{{/* The network between the pods is the cluster's own; the values say what that means. */}}
-{{- define "retain.env.plainText" -}}
-- name: RETAIN_ALLOW_PLAIN_TEXT
-  value: "1"
+{{/* Certificates of a holder, or the word that there are none: (list $ "own"|"trust") */}}
+{{- define "retain.env.tls" -}}
+{{- if (index . 0).Values.tls.enabled }}
+- {name: RETAIN_TLS_CA, value: /tls/ca.crt}
+{{- if eq (index . 1) "own" }}
+- {name: RETAIN_TLS_CERT, value: /tls/tls.crt}
+- {name: RETAIN_TLS_KEY, value: /tls/tls.key}
+{{- end }}
+{{- else }}
+- {name: RETAIN_ALLOW_PLAIN_TEXT, value: "1"}
+{{- end }}
+{{- end }}
+
+{{- define "retain.mount.tls" -}}
+{{- if .Values.tls.enabled }}
+- {name: tls, mountPath: /tls, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/* The files: (list $ "worker"); with a third word only whom to trust. Kubernetes replaces them when the secret changes. */}}
+{{- define "retain.volume.tls" -}}
+{{- if (index . 0).Values.tls.enabled }}
+- name: tls
+  secret:
+    secretName: {{ include "retain.tlsSecret" (list (index . 0) (index . 1)) }}
+    defaultMode: 288 # 0440
+    {{- if gt (len .) 2 }}
+    items: [{key: ca.crt, path: ca.crt}]
+    {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Probes over HTTP: Kubernetes' own gRPC probes know no TLS. */}}
+{{- define "retain.probe" -}}
+httpGet: {path: {{ . }}, port: metrics}
 {{- end }}
 
 {{- define "retain.env.identity" -}}

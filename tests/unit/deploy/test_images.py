@@ -77,7 +77,15 @@ def brought_by(packages: set[str]) -> set[str]:
     [
         (
             ("core.in",),
-            ("services/orchestrator", "services/common", "deploy/healthcheck.py", "deploy/bootstrap.py"),
+            (
+                "services/orchestrator",
+                "services/common",
+                "deploy/healthcheck.py",
+                "deploy/bootstrap.py",
+                "deploy/issue.py",
+                "deploy/certificates.py",
+                "deploy/kubernetes_api.py",
+            ),
             (),
         ),
         # Trackers are an installation's own choice.
