@@ -127,7 +127,7 @@ def outside_addresses() -> dict[str, str]:
 
 @contextlib.contextmanager
 def forwarded(tools: Tools, where: Mapping[str, str], *, ca: Path) -> Iterator[None]:
-    """The services at these addresses outside the cluster, by `kubectl port-forward`. `ca` signed their certificates."""
+    """The services at these addresses outside, by `kubectl port-forward`; `ca` signed their certificates."""
     LOGS.mkdir(parents=True, exist_ok=True)
     running = []
     try:

@@ -1,6 +1,6 @@
 """`make cluster-demo`: the chart on a real one-node Kubernetes, the demo pipeline submitted from outside through gRPC.
 
-    python -m deploy.cluster_demo [--domain code|math|science] [--tokens-share 0.5] [--keep] [--skip-build]
+    python -m deploy.cluster_demo [--domain code|math|science] [--tokens-share 0.5] [--keep] [--skip-build] [--disturb]
 
 Builds the four images, starts the cluster that the shared tools ship, loads the images, installs the chart, runs
 `helm test`, forwards the ports of orchestrator, evaluator and store, submits the demo's specification with the `retain`
@@ -40,6 +40,7 @@ from deploy.cluster import (
     load,
     outside_addresses,
 )
+from deploy.cluster_disturbances import Disturbances
 
 
 class Clock:
@@ -70,15 +71,24 @@ def reduced(template: Path, share: float) -> list[str]:
 
 
 def secret(tools: Tools, name: str, key: str) -> str:
-    """What the chart's bootstrap made: the token of whoever runs the installation, the authority of its certificates."""
+    """What the chart's bootstrap made: the token of whoever runs the installation, who signs its certificates."""
     path = f"jsonpath={{.data.{key.replace('.', chr(92) + '.')}}}"
     words = ("kubectl", "--namespace", NAMESPACE, "get", "secret", f"{RELEASE}-{name}", "--output", path)
     found = subprocess.run(words, env=tools.env, check=True, stdout=subprocess.PIPE)
     return base64.b64decode(found.stdout).decode()
 
 
-def run_demo(domain: str, share: float, where: Mapping[str, str], *, token: str, ca: Path) -> int:
-    """Submit the demo's specification from outside, follow it, print its evidence; exit code of the run."""
+def run_demo(
+    domain: str,
+    share: float,
+    where: Mapping[str, str],
+    *,
+    token: str,
+    ca: Path,
+    disturbances: Disturbances | None = None,
+) -> int:
+    """Submit the demo's specification from outside, follow it, print its evidence; exit code of the run, and 1 where a
+    disturbance has failed or cost a worker group."""
     env = {
         "COLUMNS": "140",
         **os.environ,
@@ -97,7 +107,14 @@ def run_demo(domain: str, share: float, where: Mapping[str, str], *, token: str,
     if made.returncode:
         return made.returncode
     run_id = json.loads(made.stdout)["run_id"]
+    disturbing = disturbances.start() if disturbances else None
     code = retain("watch", run_id).returncode
+    if disturbances and disturbing:
+        disturbing.join()
+        shown = json.loads(retain("show", run_id, "--json", stdout=subprocess.PIPE).stdout)
+        groups = int(shown["status"].get("submission") or 1)
+        print(*disturbances.told, *disturbances.failed, f"worker groups: {groups}", sep="\n", flush=True)
+        code = code or int(bool(disturbances.failed) or groups > 1)
     for verb in ("decisions", "history", "checkpoints"):
         retain(verb, run_id)
     if code == 0:
@@ -118,6 +135,7 @@ def main() -> int:
     )
     parser.add_argument("--keep", action="store_true", help="leave release, cluster and dockerd running")
     parser.add_argument("--skip-build", action="store_true", help="take the images as dockerd has them")
+    parser.add_argument("--disturb", action="store_true", help="renew certificates and replace pods while it trains")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a value of the chart")
     options = parser.parse_args()
     tools, clock, where = Tools(), Clock(), outside_addresses()
@@ -146,7 +164,8 @@ def main() -> int:
         with forwarded(tools, where, ca=ca), clock.step("pipeline"):
             print(f"orchestrator at {where['orchestrator']}, evaluator at {where['evaluator']}", file=sys.stderr)
             token = secret(tools, "identity", "admin-token")
-            code = run_demo(options.domain, options.tokens_share, where, token=token, ca=ca)
+            disturbances = Disturbances(tools, where) if options.disturb else None
+            code = run_demo(options.domain, options.tokens_share, where, token=token, ca=ca, disturbances=disturbances)
     print(f"{clock}; exit code {code}")
     return code
 
