@@ -11,6 +11,7 @@ from retain.orchestrator.v1 import identity_service_pb2_grpc as identity_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
 from retain.orchestrator.v1 import project_service_pb2_grpc as project_grpc
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as stage_grpc
+from retain.values import GetLoginResponse
 from services.common.grpc.server import GrpcServer
 from services.common.grpc.standby import StandbyInterceptor
 from services.common.identity.access import Access, AccessInterceptor, Guarded
@@ -70,6 +71,7 @@ class Ports:
     identity: SqlIdentity
     projects: ProjectRecords
     tokens: Authenticator  # of those who are known from the start, or by an identity provider
+    login: GetLoginResponse = field(default_factory=GetLoginResponse)
     notifier: Notifier = field(default_factory=NoNotifier)
     clock: Clock = field(default_factory=SystemClock)
     bases: BaseReader | None = None  # None reads config files from the store and from folders that this machine sees
@@ -162,7 +164,7 @@ class Orchestrator:
                 ),
                 f"{package}.IdentityService": (
                     identity_grpc.add_IdentityServiceServicer_to_server,
-                    IdentityServicer(self.identity, self.auditor, self.projects),
+                    IdentityServicer(self.identity, self.auditor, self.projects, ports.login),
                 ),
                 f"{package}.ProjectService": (
                     project_grpc.add_ProjectServiceServicer_to_server,

@@ -40,7 +40,8 @@ async def serve(settings: Settings, store: MinioStore) -> None:
     threads = executor(engine)
     leading = Leading(leadership_of(engine.url))
     identity = IdentitySettings()
-    people = OidcSettings().tokens()
+    provider = OidcSettings()
+    people = provider.tokens()
     known = FirstOf([identity.known(), *([people] if people else [])])
     tls = TlsSettings().server(bind=settings.bind, internal_bind=settings.internal_bind)
     env = job_env(environment(), extra={"RETAIN_SERVER": settings.server})
@@ -55,6 +56,7 @@ async def serve(settings: Settings, store: MinioStore) -> None:
                 identity=SqlIdentity(engine),
                 projects=SqlProjects(engine),
                 tokens=known,
+                login=provider.login,
                 notifier=notifier(),
             ),
             bind=settings.bind,

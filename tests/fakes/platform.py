@@ -16,7 +16,10 @@ from retain.evaluator.v1 import service_pb2_grpc as evaluator_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.types.v1 import spec_pb2
+from retain.values import GetLoginResponse
 from services.common.grpc.server import GrpcServer
+from services.common.identity.oidc_settings import OidcSettings
+from services.common.identity.tokens import FirstOf
 from services.common.tls.settings import ServerTls
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.evaluator_client import EvaluatorClient
@@ -48,6 +51,7 @@ class Platform:
         evaluator: EvaluatorPort | None = None,
         store: FakeObjectStore | None = None,
         launcher: FakeLauncher | None = None,
+        provider: OidcSettings | None = None,
         bind: str = "127.0.0.1:0",
         tls: ServerTls | None = None,
     ) -> None:
@@ -59,6 +63,7 @@ class Platform:
         self._engine = connect(database)
         self._executor = executor(self._engine)
         self.repository = SqlRepository(self._engine)
+        people = provider.tokens() if provider else None
         self.orchestrator = Orchestrator(
             Ports(
                 repository=self.repository,
@@ -68,7 +73,8 @@ class Platform:
                 store=self.store,
                 identity=SqlIdentity(self._engine),
                 projects=SqlProjects(self._engine),
-                tokens=KNOWN,
+                tokens=FirstOf([KNOWN, *([people] if people else [])]),
+                login=provider.login if provider else GetLoginResponse(),
             ),
             bind=bind,
             tls=tls,

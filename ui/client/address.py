@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ui.client.errors import BadInput, Violation
-from ui.client.local_token import token_of
+from ui.client.local_token import named_token, stack_token
+from ui.client.login.store import LoginStore, folder
 
 DEFAULT_ORCHESTRATOR = "127.0.0.1:7070"
 DEFAULT_EVALUATOR = "127.0.0.1:7071"
@@ -50,13 +51,15 @@ class Address:
     evaluator: str = DEFAULT_EVALUATOR
     token: str | None = field(default=None, repr=False)
     tls_ca: Path | None = None
+    login: bool = False  # without a token: send what `retain login` keeps for this orchestrator
     plain_text: bool = False  # a token may travel without TLS off this machine, too
     project: str = ""  # of what is submitted; empty: the only one that the token may use, or `default`
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Address":
         """Reads RETAIN_SERVER, RETAIN_EVALUATOR, RETAIN_TOKEN, RETAIN_TOKEN_FILE, RETAIN_TLS_CA,
-        RETAIN_ALLOW_PLAIN_TEXT, RETAIN_PROJECT and the stack file.
+        RETAIN_ALLOW_PLAIN_TEXT, RETAIN_PROJECT, the stack file, and whether this user has logged in (`retain login`):
+        that counts less than a token that somebody named, and more than the local stack's own.
 
         An evaluator is taken from the stack file only together with its orchestrator: with RETAIN_SERVER set, the
         evaluator of a local stack would be another house's. The token of a local stack goes to that stack alone, and so
@@ -77,10 +80,15 @@ class Address:
                     )
                 ]
             )
+        token = named_token(environ)
+        login = token is None and LoginStore(folder(environ)).holds(orchestrator)
+        if token is None and not login and is_local_stack:
+            token = stack_token(home_folder(environ))
         return cls(
             orchestrator=orchestrator,
             evaluator=environ.get("RETAIN_EVALUATOR") or stack.get("evaluator") or DEFAULT_EVALUATOR,
-            token=token_of(environ, home_folder(environ), is_local_stack=is_local_stack),
+            token=token,
+            login=login,
             tls_ca=Path(ca) if ca else None,
             plain_text=environ.get("RETAIN_ALLOW_PLAIN_TEXT") == "1",
             project=environ.get("RETAIN_PROJECT") or "",
@@ -104,7 +112,7 @@ def _is_loopback(address: str) -> bool:
 
 def check_plain_text(target: str, address: Address) -> None:
     """Raises BadInput when the token would travel to `target` in plain text over a network."""
-    if address.token and not address.tls_ca and not address.plain_text and not _is_loopback(target):
+    if (address.token or address.login) and not address.tls_ca and not address.plain_text and not _is_loopback(target):
         said = (
             f"is not set, and the token would travel to {target} in plain text; expected the PEM file of who signed "
             "the server's certificate, or RETAIN_ALLOW_PLAIN_TEXT=1 on a network that nobody else reaches"

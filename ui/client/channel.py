@@ -74,11 +74,6 @@ def handshake_failure(target: str, details: str) -> str:
     return ""
 
 
-def call_metadata(address: Address) -> tuple[tuple[str, str], ...]:
-    """The bearer token as call metadata."""
-    return (("authorization", f"Bearer {address.token}"),) if address.token else ()
-
-
 @contextmanager
 def mapped_errors(target: str) -> Iterator[None]:
     """Turns a gRPC error of the block into the ClientError that a person can act on."""

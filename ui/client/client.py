@@ -19,8 +19,9 @@ from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator
 from retain.types.v1 import values_pb2
 from ui.client import evaluator, identity, projects, views
 from ui.client.address import Address
-from ui.client.channel import call_metadata, mapped_errors, open_channel, to_client_error
+from ui.client.channel import mapped_errors, open_channel, to_client_error
 from ui.client.convert import to_view
+from ui.client.credentials import Credentials
 from ui.client.errors import BadInput, ClientError, Unreachable, Violation
 from ui.client.spec import to_message
 
@@ -41,13 +42,13 @@ class RetainClient:
     def __init__(self, address: Address, *, patience_s: float = PATIENCE_S) -> None:
         self.address = address
         self._patience_s = patience_s
-        self._metadata = call_metadata(address)
+        self._credentials = Credentials(address)
         self._channel = open_channel(address.orchestrator, address)
         self._runs = orchestrator_grpc.OrchestratorServiceStub(self._channel)
         self._checkpoints = checkpoint_grpc.CheckpointServiceStub(self._channel)
-        self.evaluator = evaluator.EvaluatorClient(address)
-        self.identity = identity.IdentityClient(address, self._channel)
-        self.projects = projects.ProjectsClient(address, self._channel)
+        self.evaluator = evaluator.EvaluatorClient(address, self._credentials)
+        self.identity = identity.IdentityClient(address, self._channel, self._credentials)
+        self.projects = projects.ProjectsClient(address, self._channel, self._credentials)
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
@@ -114,7 +115,7 @@ class RetainClient:
             stream_s = STREAM_DEADLINE_S if lost_since is None else min(STREAM_DEADLINE_S, self._patience_s)
             try:
                 for response in self._runs.WatchPipelineRun(
-                    request, timeout=min(stream_s, left_s), metadata=self._metadata
+                    request, timeout=min(stream_s, left_s), metadata=self._credentials.metadata()
                 ):
                     lost_since = None
                     if response.run.sequence <= sequence and sequence:
@@ -172,7 +173,7 @@ class RetainClient:
         request = orchestrator_pb.StreamLogsRequest(run_id=run_id, follow=follow)
         with mapped_errors(self.address.orchestrator):
             for response in self._runs.StreamLogs(
-                request, timeout=None if follow else DEADLINE_S, metadata=self._metadata
+                request, timeout=None if follow else DEADLINE_S, metadata=self._credentials.metadata()
             ):
                 yield to_view(views.LogText, response)
 
@@ -256,7 +257,7 @@ class RetainClient:
 
     def _call(self, method: Callable[..., Response], request: Message, *, deadline_s: float = DEADLINE_S) -> Response:
         with mapped_errors(self.address.orchestrator):
-            return method(request, timeout=deadline_s, metadata=self._metadata)
+            return method(request, timeout=deadline_s, metadata=self._credentials.metadata())
 
     def _pages(self, method: Callable[..., Any], request: Any, field: str, limit: int | None = None) -> Iterator[Any]:
         left = limit

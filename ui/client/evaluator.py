@@ -6,8 +6,9 @@ from retain.evaluator.v1 import service_pb2, service_pb2_grpc
 from retain.types.v1 import values_pb2
 from ui.client import views
 from ui.client.address import Address
-from ui.client.channel import call_metadata, mapped_errors, open_channel
+from ui.client.channel import mapped_errors, open_channel
 from ui.client.convert import to_view
+from ui.client.credentials import Credentials
 
 DEADLINE_S = 20.0
 SAMPLE_DEADLINE_S = 120.0
@@ -16,9 +17,9 @@ SAMPLE_DEADLINE_S = 120.0
 class EvaluatorClient:
     """A client of the evaluator."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, credentials: Credentials) -> None:
         self._target = address.evaluator
-        self._metadata = call_metadata(address)
+        self._credentials = credentials
         self._channel = open_channel(address.evaluator, address)
         self._stub = service_pb2_grpc.EvaluatorServiceStub(self._channel)
 
@@ -31,7 +32,9 @@ class EvaluatorClient:
         records: list[views.ForgettingRecord] = []
         while True:
             with mapped_errors(self._target):
-                response = self._stub.GetForgettingHistory(request, timeout=DEADLINE_S, metadata=self._metadata)
+                response = self._stub.GetForgettingHistory(
+                    request, timeout=DEADLINE_S, metadata=self._credentials.metadata()
+                )
             records += [to_view(views.ForgettingRecord, record) for record in response.records]
             if not response.next_page_token:
                 return records
@@ -59,5 +62,7 @@ class EvaluatorClient:
             chat=chat,
         )
         with mapped_errors(self._target):
-            for response in self._stub.SampleText(request, timeout=SAMPLE_DEADLINE_S, metadata=self._metadata):
+            for response in self._stub.SampleText(
+                request, timeout=SAMPLE_DEADLINE_S, metadata=self._credentials.metadata()
+            ):
                 yield response.text

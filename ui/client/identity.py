@@ -6,10 +6,11 @@ from typing import Any
 import grpc
 
 from retain.orchestrator.v1 import identity_service_pb2, identity_service_pb2_grpc
-from retain.values import ApiToken, AuditEvent, WhoAmIResponse
+from retain.values import ApiToken, AuditEvent, GetLoginResponse, WhoAmIResponse
 from ui.client.address import Address
-from ui.client.channel import call_metadata, mapped_errors
+from ui.client.channel import mapped_errors
 from ui.client.convert import to_view
+from ui.client.credentials import Credentials
 
 DEADLINE_S = 20.0
 PAGE_SIZE = 500
@@ -18,10 +19,17 @@ PAGE_SIZE = 500
 class IdentityClient:
     """A client of the orchestrator's identity service, on the channel of its other services."""
 
-    def __init__(self, address: Address, channel: grpc.Channel) -> None:
+    def __init__(self, address: Address, channel: grpc.Channel, credentials: Credentials) -> None:
         self._target = address.orchestrator
-        self._metadata = call_metadata(address)
+        self._credentials = credentials
         self._stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
+
+    def get_login(self) -> GetLoginResponse:
+        """How people log in; needs no token. Raises ClientError."""
+        with mapped_errors(self._target):
+            return to_view(
+                GetLoginResponse, self._stub.GetLogin(identity_service_pb2.GetLoginRequest(), timeout=DEADLINE_S)
+            )
 
     def who_am_i(self) -> WhoAmIResponse:
         """Whose token this client sends. Raises ClientError."""
@@ -55,7 +63,7 @@ class IdentityClient:
 
     def _call(self, method: Any, request: Any) -> Any:
         with mapped_errors(self._target):
-            return method(request, timeout=DEADLINE_S, metadata=self._metadata)
+            return method(request, timeout=DEADLINE_S, metadata=self._credentials.metadata())
 
     def _pages(self, method: Any, request: Any, field: str, limit: int | None) -> Iterator[Any]:
         left = limit

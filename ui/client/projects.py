@@ -9,8 +9,9 @@ from retain.orchestrator.v1 import project_service_pb2 as pb
 from retain.orchestrator.v1 import project_service_pb2_grpc as pb_grpc
 from retain.values import Project, ProjectQuotas
 from ui.client.address import Address
-from ui.client.channel import call_metadata, mapped_errors
+from ui.client.channel import mapped_errors
 from ui.client.convert import to_view
+from ui.client.credentials import Credentials
 
 DEADLINE_S = 20.0
 PAGE_SIZE = 500
@@ -19,9 +20,9 @@ PAGE_SIZE = 500
 class ProjectsClient:
     """A client of the orchestrator's projects, on the channel of its other services."""
 
-    def __init__(self, address: Address, channel: grpc.Channel) -> None:
+    def __init__(self, address: Address, channel: grpc.Channel, credentials: Credentials) -> None:
         self._target = address.orchestrator
-        self._metadata = call_metadata(address)
+        self._credentials = credentials
         self._stub = pb_grpc.ProjectServiceStub(channel)
 
     def create(self, name: str, *, quotas: ProjectQuotas, weight: float | None = None) -> Project:
@@ -51,4 +52,4 @@ class ProjectsClient:
 
     def _call(self, method: Any, request: Any) -> Any:
         with mapped_errors(self._target):
-            return method(request, timeout=DEADLINE_S, metadata=self._metadata)
+            return method(request, timeout=DEADLINE_S, metadata=self._credentials.metadata())

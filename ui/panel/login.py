@@ -18,7 +18,7 @@ _PARAMETER = "token"
 
 def address() -> Address:
     """The services that the environment names, with the token of this session alone."""
-    return replace(Address.from_env(), token=st.session_state.get(TOKEN))
+    return replace(Address.from_env(), token=st.session_state.get(TOKEN), login=False)
 
 
 def require_login() -> None:

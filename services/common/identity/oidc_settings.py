@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from retain.values import GetLoginResponse
 from services.common.errors import InvalidInput, Violation
 from services.common.identity.claims import DEFAULT_ROLES, ClaimsMap, roles_of
 from services.common.identity.tokens import Authenticator
@@ -36,6 +37,13 @@ class OidcSettings(BaseSettings):
     def audiences(self) -> tuple[str, ...]:
         """Those between the commas."""
         return tuple(filter(None, map(str.strip, self.audience.split(","))))
+
+    @property
+    def login(self) -> GetLoginResponse:
+        """How people log in here; empty without a provider."""
+        if not self.issuer:
+            return GetLoginResponse()
+        return GetLoginResponse(issuer=self.issuer, client_id=self.client, scopes=self.scopes, token=self.token)
 
     @property
     def client(self) -> str:

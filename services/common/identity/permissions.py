@@ -11,8 +11,8 @@ from services.common.identity.principal import Role
 
 
 class Permission(StrEnum):
-    """What a call needs. PUBLIC needs no token: health for probes, and the redemption of a join code, which is itself
-    what lets a worker in."""
+    """What a call needs. PUBLIC needs no token: health for probes, how people log in, and the redemption of a join
+    code, which is itself what lets a worker in."""
 
     PUBLIC = "public"
     WHO_AM_I = "identity.read"
@@ -70,7 +70,7 @@ METHODS: Mapping[str, Permission] = {
     **_of(_IDENTITY, Permission.WHO_AM_I, "WhoAmI"),
     **_of(_IDENTITY, Permission.TOKENS, "CreateToken", "ListTokens", "RevokeToken"),
     **_of(_IDENTITY, Permission.AUDIT, "ListAuditEvents"),
-    **_of(_IDENTITY, Permission.PUBLIC, "JoinRun"),
+    **_of(_IDENTITY, Permission.PUBLIC, "GetLogin", "JoinRun"),
     **_of(_EVALUATOR, Permission.READ, "GetEvaluation", "ListEvaluations", "WatchEvaluation", "GetForgettingHistory"),
     **_of(_EVALUATOR, Permission.EVALUATE, "CreateEvaluation", "WritePoint", "DeleteRunRecords"),
     **_of(_EVALUATOR, Permission.SAMPLE, "SampleText"),

@@ -4,8 +4,10 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from retain import mapper
 from retain.orchestrator.v1 import identity_service_pb2 as pb
 from retain.orchestrator.v1 import identity_service_pb2_grpc as pb_grpc
+from retain.values import GetLoginResponse
 from services.common.errors import Unauthenticated
 from services.common.grpc.paging import number_of, page_of, page_size, token_of
 from services.common.identity.principal import Principal, current_principal
@@ -21,8 +23,13 @@ LONGEST_FILTER = 255
 class IdentityServicer(pb_grpc.IdentityServiceServicer):
     """Who calls, tokens, joining, the audit trail."""
 
-    def __init__(self, identity: IdentityService, auditor: Auditor, projects: ProjectService) -> None:
-        self._identity, self._auditor, self._projects = identity, auditor, projects
+    def __init__(
+        self, identity: IdentityService, auditor: Auditor, projects: ProjectService, login: GetLoginResponse
+    ) -> None:
+        self._identity, self._auditor, self._projects, self._login = identity, auditor, projects, login
+
+    async def GetLogin(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return mapper.to_message(self._login, pb.GetLoginResponse)
 
     async def WhoAmI(self, request: Any, context: Context) -> Any:  # noqa: N802
         caller = _caller()

@@ -65,7 +65,7 @@ def test_a_bare_installation_has_what_the_client_and_the_command_import() -> Non
     code = [str(path.relative_to(ROOT)) for path in (ROOT / "ui").rglob("*.py") if "panel" not in path.parts]
     assert len(code) > 30
     found = imported("protos/gen/retain", *code)
-    optional = {"pandas"}  # of the extra `notebook`; whoever asks for a frame without it is told so
+    optional = {"pandas", "authlib", "keyring", "requests"}  # of `notebook` and `login`, which say so where they lack
     brought = brought_by(names())
     distributions = {"google": "protobuf", "grpc": "grpcio", "grpc_status": "grpcio-status", "ruamel": "ruamel-yaml"}
     missing = {
@@ -105,7 +105,7 @@ def test_the_chart_names_the_version_of_the_package() -> None:
 
 
 def test_dev_brings_every_other_extra_but_that_of_the_site() -> None:
-    others = {"data", "server", "train", "panel", "notebook"}
+    others = {"data", "server", "train", "panel", "login", "notebook"}
     assert set(PROJECT["optional-dependencies"]) == {*others, "dev", "docs"}
     assert names(*others) <= names("dev")
 

@@ -76,6 +76,8 @@ if TYPE_CHECKING:
     from retain.values.evaluator_service import GetEvaluationResponse
     from retain.values.evaluator_service import GetForgettingHistoryRequest
     from retain.values.evaluator_service import GetForgettingHistoryResponse
+    from retain.values.orchestrator_identity_service import GetLoginRequest
+    from retain.values.orchestrator_identity_service import GetLoginResponse
     from retain.values.orchestrator_service import GetPipelineRunRequest
     from retain.values.orchestrator_service import GetPipelineRunResponse
     from retain.values.orchestrator_project_service import GetProjectRequest
@@ -241,6 +243,8 @@ _HOMES = {
     "GetEvaluationResponse": "evaluator_service",
     "GetForgettingHistoryRequest": "evaluator_service",
     "GetForgettingHistoryResponse": "evaluator_service",
+    "GetLoginRequest": "orchestrator_identity_service",
+    "GetLoginResponse": "orchestrator_identity_service",
     "GetPipelineRunRequest": "orchestrator_service",
     "GetPipelineRunResponse": "orchestrator_service",
     "GetProjectRequest": "orchestrator_project_service",
@@ -406,6 +410,8 @@ __all__ = [
     "GetEvaluationResponse",
     "GetForgettingHistoryRequest",
     "GetForgettingHistoryResponse",
+    "GetLoginRequest",
+    "GetLoginResponse",
     "GetPipelineRunRequest",
     "GetPipelineRunResponse",
     "GetProjectRequest",

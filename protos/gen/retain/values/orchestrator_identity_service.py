@@ -5,6 +5,25 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class GetLoginRequest:
+    """Request of GetLogin."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GetLoginResponse:
+    """Response of GetLogin: the identity provider, and what a client asks of it. Nothing of it is secret."""
+
+    issuer: str = ""
+    """The provider's address (OpenID Connect Discovery); empty: there is none, and callers have API tokens."""
+    client_id: str = ""
+    """The public client that the provider knows the command as."""
+    scopes: str = ""
+    """What to ask for, between spaces."""
+    token: str = ""
+    """Which of the provider's tokens to send: `id` or `access`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class WhoAmIRequest:
     """Request of WhoAmI."""
 

@@ -25,41 +25,45 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-retain/orchestrator/v1/identity_service.proto\x12\x16retain.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n\rWhoAmIRequest\"P\n\x0eWhoAmIResponse\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x10\n\x08projects\x18\x04 \x03(\t\"\x94\x02\n\x08\x41piToken\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x12\n\ncreated_by\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08projects\x18\x08 \x03(\t\"]\n\x12\x43reateTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x18\n\x10lifetime_seconds\x18\x03 \x01(\x03\x12\x10\n\x08projects\x18\x04 \x03(\t\"V\n\x13\x43reateTokenResponse\x12/\n\x05token\x18\x01 \x01(\x0b\x32 .retain.orchestrator.v1.ApiToken\x12\x0e\n\x06secret\x18\x02 \x01(\t\":\n\x11ListTokensRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x12ListTokensResponse\x12\x30\n\x06tokens\x18\x01 \x03(\x0b\x32 .retain.orchestrator.v1.ApiToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12RevokeTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x13RevokeTokenResponse\x12/\n\x05token\x18\x01 \x01(\x0b\x32 .retain.orchestrator.v1.ApiToken\"Q\n\x0eJoinRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\"\'\n\x0fJoinRunResponse\x12\x14\n\x0cidle_seconds\x18\x01 \x01(\x03\"\xc5\x01\n\nAuditEvent\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x06 \x01(\t\x12\x10\n\x08resource\x18\x07 \x01(\t\x12\x0f\n\x07outcome\x18\x08 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\t \x01(\t\x12\r\n\x05\x61\x66ter\x18\n \x01(\t\"b\n\x16ListAuditEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x10\n\x08resource\x18\x04 \x01(\t\"f\n\x17ListAuditEventsResponse\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".retain.orchestrator.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xef\x04\n\x0fIdentityService\x12W\n\x06WhoAmI\x12%.retain.orchestrator.v1.WhoAmIRequest\x1a&.retain.orchestrator.v1.WhoAmIResponse\x12\x66\n\x0b\x43reateToken\x12*.retain.orchestrator.v1.CreateTokenRequest\x1a+.retain.orchestrator.v1.CreateTokenResponse\x12\x63\n\nListTokens\x12).retain.orchestrator.v1.ListTokensRequest\x1a*.retain.orchestrator.v1.ListTokensResponse\x12\x66\n\x0bRevokeToken\x12*.retain.orchestrator.v1.RevokeTokenRequest\x1a+.retain.orchestrator.v1.RevokeTokenResponse\x12Z\n\x07JoinRun\x12&.retain.orchestrator.v1.JoinRunRequest\x1a\'.retain.orchestrator.v1.JoinRunResponse\x12r\n\x0fListAuditEvents\x12..retain.orchestrator.v1.ListAuditEventsRequest\x1a/.retain.orchestrator.v1.ListAuditEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-retain/orchestrator/v1/identity_service.proto\x12\x16retain.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n\x0fGetLoginRequest\"T\n\x10GetLoginResponse\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\"\x0f\n\rWhoAmIRequest\"P\n\x0eWhoAmIResponse\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x10\n\x08projects\x18\x04 \x03(\t\"\x94\x02\n\x08\x41piToken\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x12\n\ncreated_by\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08projects\x18\x08 \x03(\t\"]\n\x12\x43reateTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x18\n\x10lifetime_seconds\x18\x03 \x01(\x03\x12\x10\n\x08projects\x18\x04 \x03(\t\"V\n\x13\x43reateTokenResponse\x12/\n\x05token\x18\x01 \x01(\x0b\x32 .retain.orchestrator.v1.ApiToken\x12\x0e\n\x06secret\x18\x02 \x01(\t\":\n\x11ListTokensRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x12ListTokensResponse\x12\x30\n\x06tokens\x18\x01 \x03(\x0b\x32 .retain.orchestrator.v1.ApiToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12RevokeTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x13RevokeTokenResponse\x12/\n\x05token\x18\x01 \x01(\x0b\x32 .retain.orchestrator.v1.ApiToken\"Q\n\x0eJoinRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\"\'\n\x0fJoinRunResponse\x12\x14\n\x0cidle_seconds\x18\x01 \x01(\x03\"\xc5\x01\n\nAuditEvent\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x06 \x01(\t\x12\x10\n\x08resource\x18\x07 \x01(\t\x12\x0f\n\x07outcome\x18\x08 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\t \x01(\t\x12\r\n\x05\x61\x66ter\x18\n \x01(\t\"b\n\x16ListAuditEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x10\n\x08resource\x18\x04 \x01(\t\"f\n\x17ListAuditEventsResponse\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".retain.orchestrator.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xce\x05\n\x0fIdentityService\x12]\n\x08GetLogin\x12\'.retain.orchestrator.v1.GetLoginRequest\x1a(.retain.orchestrator.v1.GetLoginResponse\x12W\n\x06WhoAmI\x12%.retain.orchestrator.v1.WhoAmIRequest\x1a&.retain.orchestrator.v1.WhoAmIResponse\x12\x66\n\x0b\x43reateToken\x12*.retain.orchestrator.v1.CreateTokenRequest\x1a+.retain.orchestrator.v1.CreateTokenResponse\x12\x63\n\nListTokens\x12).retain.orchestrator.v1.ListTokensRequest\x1a*.retain.orchestrator.v1.ListTokensResponse\x12\x66\n\x0bRevokeToken\x12*.retain.orchestrator.v1.RevokeTokenRequest\x1a+.retain.orchestrator.v1.RevokeTokenResponse\x12Z\n\x07JoinRun\x12&.retain.orchestrator.v1.JoinRunRequest\x1a\'.retain.orchestrator.v1.JoinRunResponse\x12r\n\x0fListAuditEvents\x12..retain.orchestrator.v1.ListAuditEventsRequest\x1a/.retain.orchestrator.v1.ListAuditEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'retain.orchestrator.v1.identity_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WHOAMIREQUEST']._serialized_start=106
-  _globals['_WHOAMIREQUEST']._serialized_end=121
-  _globals['_WHOAMIRESPONSE']._serialized_start=123
-  _globals['_WHOAMIRESPONSE']._serialized_end=203
-  _globals['_APITOKEN']._serialized_start=206
-  _globals['_APITOKEN']._serialized_end=482
-  _globals['_CREATETOKENREQUEST']._serialized_start=484
-  _globals['_CREATETOKENREQUEST']._serialized_end=577
-  _globals['_CREATETOKENRESPONSE']._serialized_start=579
-  _globals['_CREATETOKENRESPONSE']._serialized_end=665
-  _globals['_LISTTOKENSREQUEST']._serialized_start=667
-  _globals['_LISTTOKENSREQUEST']._serialized_end=725
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=727
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=822
-  _globals['_REVOKETOKENREQUEST']._serialized_start=824
-  _globals['_REVOKETOKENREQUEST']._serialized_end=858
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=860
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=930
-  _globals['_JOINRUNREQUEST']._serialized_start=932
-  _globals['_JOINRUNREQUEST']._serialized_end=1013
-  _globals['_JOINRUNRESPONSE']._serialized_start=1015
-  _globals['_JOINRUNRESPONSE']._serialized_end=1054
-  _globals['_AUDITEVENT']._serialized_start=1057
-  _globals['_AUDITEVENT']._serialized_end=1254
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=1256
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=1354
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=1356
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=1458
-  _globals['_IDENTITYSERVICE']._serialized_start=1461
-  _globals['_IDENTITYSERVICE']._serialized_end=2084
+  _globals['_GETLOGINREQUEST']._serialized_start=106
+  _globals['_GETLOGINREQUEST']._serialized_end=123
+  _globals['_GETLOGINRESPONSE']._serialized_start=125
+  _globals['_GETLOGINRESPONSE']._serialized_end=209
+  _globals['_WHOAMIREQUEST']._serialized_start=211
+  _globals['_WHOAMIREQUEST']._serialized_end=226
+  _globals['_WHOAMIRESPONSE']._serialized_start=228
+  _globals['_WHOAMIRESPONSE']._serialized_end=308
+  _globals['_APITOKEN']._serialized_start=311
+  _globals['_APITOKEN']._serialized_end=587
+  _globals['_CREATETOKENREQUEST']._serialized_start=589
+  _globals['_CREATETOKENREQUEST']._serialized_end=682
+  _globals['_CREATETOKENRESPONSE']._serialized_start=684
+  _globals['_CREATETOKENRESPONSE']._serialized_end=770
+  _globals['_LISTTOKENSREQUEST']._serialized_start=772
+  _globals['_LISTTOKENSREQUEST']._serialized_end=830
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=832
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=927
+  _globals['_REVOKETOKENREQUEST']._serialized_start=929
+  _globals['_REVOKETOKENREQUEST']._serialized_end=963
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=965
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=1035
+  _globals['_JOINRUNREQUEST']._serialized_start=1037
+  _globals['_JOINRUNREQUEST']._serialized_end=1118
+  _globals['_JOINRUNRESPONSE']._serialized_start=1120
+  _globals['_JOINRUNRESPONSE']._serialized_end=1159
+  _globals['_AUDITEVENT']._serialized_start=1162
+  _globals['_AUDITEVENT']._serialized_end=1359
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=1361
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=1459
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=1461
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=1563
+  _globals['_IDENTITYSERVICE']._serialized_start=1566
+  _globals['_IDENTITYSERVICE']._serialized_end=2284
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,11 @@ class IdentityServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetLogin = channel.unary_unary(
+                '/retain.orchestrator.v1.IdentityService/GetLogin',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetLoginRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetLoginResponse.FromString,
+                _registered_method=True)
         self.WhoAmI = channel.unary_unary(
                 '/retain.orchestrator.v1.IdentityService/WhoAmI',
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.WhoAmIRequest.SerializeToString,
@@ -70,6 +75,13 @@ class IdentityServiceStub:
 class IdentityServiceServicer:
     """Who calls, the tokens of people and programs, the joining of workers, and the audit trail.
     """
+
+    def GetLogin(self, request, context):
+        """Says how people log in here: needs no token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def WhoAmI(self, request, context):
         """Says whose the token of this call is. The evaluator asks it, with the token that it was shown.
@@ -118,6 +130,11 @@ class IdentityServiceServicer:
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLogin,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetLoginRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetLoginResponse.SerializeToString,
+            ),
             'WhoAmI': grpc.unary_unary_rpc_method_handler(
                     servicer.WhoAmI,
                     request_deserializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.WhoAmIRequest.FromString,
@@ -159,6 +176,33 @@ def add_IdentityServiceServicer_to_server(servicer, server):
 class IdentityService:
     """Who calls, the tokens of people and programs, the joining of workers, and the audit trail.
     """
+
+    @staticmethod
+    def GetLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.IdentityService/GetLogin',
+            retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetLoginRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetLoginResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def WhoAmI(request,

@@ -37,10 +37,10 @@ def test_a_method_that_is_new_fails_the_walk(monkeypatch: pytest.MonkeyPatch) ->
     assert served() - METHODS.keys() == {name}
 
 
-def test_only_probes_and_the_redemption_of_a_code_need_no_token() -> None:
+def test_only_probes_the_way_to_log_in_and_the_redemption_of_a_code_need_no_token() -> None:
     public = {name for name, needed in METHODS.items() if needed is Permission.PUBLIC}
     health = {f"/grpc.health.v1.Health/{name}" for name in ("Check", "Watch", "List")}
-    assert public == health | {"/retain.orchestrator.v1.IdentityService/JoinRun"}
+    assert public == health | {f"/retain.orchestrator.v1.IdentityService/{name}" for name in ("GetLogin", "JoinRun")}
 
 
 def test_a_viewer_changes_nothing() -> None:
