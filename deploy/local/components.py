@@ -14,6 +14,10 @@ from deploy.local.ports import LOOPBACK
 from deploy.local.probes import bucket_ready, grpc_ready, http_ready
 
 BUCKET = "retain"
+PANEL_SECRETS = (
+    "RETAIN_PANEL_CLIENT_SECRET",
+    "RETAIN_PANEL_COOKIE_SECRET",
+)  # the panel's alone, and their files' names
 RAY_OBJECT_STORE_BYTES = 150_000_000  # Ray carries no tensors here: data and checkpoints go through the object store
 
 
@@ -127,6 +131,7 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         "RETAIN_SERVER": where["orchestrator"],
         "RETAIN_EVALUATOR": where["evaluator"],
         **({"RETAIN_TLS_CA": str(listening.ca)} if listening.ca else {}),
+        **{name: value for name, value in base_env.items() if name.startswith(PANEL_SECRETS)},
         "RETAIN_PANEL_BIND": f"{LOOPBACK}:{ports['panel']}",
         "STREAMLIT_SERVER_ADDRESS": LOOPBACK,
         "STREAMLIT_SERVER_PORT": str(ports["panel"]),
@@ -185,6 +190,7 @@ def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
         "RETAIN_SERVICE_TOKEN",
         "RETAIN_JOIN_CODE",
         "RETAIN_NO_ACCESS_CONTROL",
+        *PANEL_SECRETS,
         "RETAIN_TLS_",
         "RETAIN_SERVER",
         "RETAIN_INTERNAL_BIND",

@@ -287,6 +287,63 @@ httpGet: {path: {{ . }}, port: metrics}
   valueFrom: {secretKeyRef: {name: {{ include "retain.identitySecret" . }}, key: service-token}}
 {{- end }}
 
+{{/* The identity provider, for the orchestrator, which verifies its tokens. */}}
+{{- define "retain.env.oidc" -}}
+{{- with .Values.identity.oidc }}
+{{- if .issuer }}
+{{- if not .audience }}
+{{- fail "identity.oidc.audience: got none; expected the client ids that tokens are made for" }}
+{{- end }}
+- {name: RETAIN_OIDC_ISSUER, value: {{ .issuer | quote }}}
+- {name: RETAIN_OIDC_AUDIENCE, value: {{ join "," .audience | quote }}}
+{{- with .clientId }}
+- {name: RETAIN_OIDC_CLIENT_ID, value: {{ . | quote }}}
+{{- end }}
+- {name: RETAIN_OIDC_SCOPES, value: {{ .scopes | quote }}}
+- {name: RETAIN_OIDC_TOKEN, value: {{ .token | quote }}}
+- {name: RETAIN_OIDC_NAME_CLAIM, value: {{ .nameClaim | quote }}}
+- {name: RETAIN_OIDC_ROLES_CLAIM, value: {{ .rolesClaim | quote }}}
+{{- if .roles }}
+{{- $pairs := list }}
+{{- range $group, $role := .roles }}
+{{- $pairs = append $pairs (printf "%s=%s" $group $role) }}
+{{- end }}
+- {name: RETAIN_OIDC_ROLES, value: {{ join "," $pairs | quote }}}
+{{- end }}
+{{- if .caConfigMap }}
+- {name: RETAIN_OIDC_CA, value: /etc/retain/oidc/ca.crt}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The same provider, for the panel as a client of it. */}}
+{{- define "retain.env.oidcPanel" -}}
+{{- $oidc := .Values.identity.oidc }}
+{{- if and $oidc.issuer $oidc.panel.clientId }}
+{{- $ingress := .Values.ui.ingress }}
+{{- $url := $oidc.panel.url }}
+{{- if and (not $url) $ingress.enabled $ingress.host }}
+{{- $url = printf "%s://%s" (ternary "https" "http" (ne $ingress.tlsSecret "")) $ingress.host }}
+{{- end }}
+{{- if not $url }}
+{{- fail "identity.oidc.panel.url: got none; expected the panel's address as browsers have it, or ui.ingress with a host" }}
+{{- end }}
+{{- $secret := required "identity.oidc.panel.existingSecret: got none; expected a secret with the keys client-secret and cookie-secret" $oidc.panel.existingSecret }}
+- {name: RETAIN_OIDC_ISSUER, value: {{ $oidc.issuer | quote }}}
+- {name: RETAIN_OIDC_TOKEN, value: {{ $oidc.token | quote }}}
+- {name: RETAIN_PANEL_URL, value: {{ $url | quote }}}
+- {name: RETAIN_PANEL_CLIENT_ID, value: {{ $oidc.panel.clientId | quote }}}
+- name: RETAIN_PANEL_CLIENT_SECRET
+  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: client-secret}}
+- name: RETAIN_PANEL_COOKIE_SECRET
+  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: cookie-secret}}
+{{- if $oidc.caConfigMap }}
+- {name: RETAIN_OIDC_CA, value: /etc/retain/oidc/ca.crt}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Of the orchestrator's further settings those that workers need, secret ones among them. */}}
 {{- define "retain.env.tools" -}}
 {{- range .Values.orchestrator.env }}

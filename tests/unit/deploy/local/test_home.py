@@ -70,6 +70,18 @@ def test_the_keys_of_the_store_reach_the_services_and_the_nodes_of_the_workers_a
         assert not any(secret in word for word in one.command), "a command line is readable by every user"
 
 
+def test_what_the_panel_shows_an_identity_provider_reaches_the_panel_alone(home: Home) -> None:
+    ports = {name: 20_000 + n for n, name in enumerate(DEFAULTS)}
+    given = {
+        "RETAIN_PANEL_CLIENT_SECRET": "s",
+        "RETAIN_PANEL_COOKIE_SECRET_FILE": "f",
+        "RETAIN_OIDC_ISSUER": "https://i",
+    }
+    has = {one.name: given.keys() & one.env.keys() for one in components(home, ports, given)}
+    assert has.pop("panel") == given.keys()
+    assert set(map(frozenset, has.values())) == {frozenset({"RETAIN_OIDC_ISSUER"})}
+
+
 def test_what_the_caller_has_for_other_places_is_not_passed_on() -> None:
     came = {
         "AWS_SECRET_ACCESS_KEY": "x",
