@@ -14,6 +14,7 @@ from retain.orchestrator.v1 import resources_pb2 as resources
 from tests.attacks.installation import Installation, SecondUser, in_process, local_stack
 from tests.attacks.matrix import WAITING, Attack, Line, table
 from tests.fakes.platform import demo_spec
+from tests.identity_provider import provider
 
 FULL = os.environ.get("RETAIN_ATTACKS") == "1"
 LINES = pytest.StashKey[list[Line]]()
@@ -40,7 +41,7 @@ def attack(request: pytest.FixtureRequest) -> Attack:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """What is attacked."""
     folder = tmp_path_factory.mktemp("attacks")
-    with local_stack(folder) if FULL else in_process(folder) as made:
+    with provider() as people, (local_stack if FULL else in_process)(folder, people) as made:
         yield made
 
 

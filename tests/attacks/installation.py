@@ -24,10 +24,12 @@ from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as runs_grpc
 from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as stages_grpc
 from retain.types.v1 import spec_pb2
+from services.common.identity.oidc_settings import OidcSettings
 from tests.attacks.matrix import Attack
 from tests.e2e.stack import Stack
 from tests.fakes.platform import Platform, demo_spec
 from tests.identity import ADMIN, WORKER, with_token
+from tests.identity_provider import COMMAND, Provider, settings
 
 CALL_S = 20.0
 # A connection of its own for each attacker, as separate people have.
@@ -75,13 +77,14 @@ class Caller:
 
 @dataclass(kw_only=True)
 class Installation:
-    """Where it can be reached, and the token of somebody who may do everything that people may do (none where the
-    servers ask for none). `stack` is None in the smoke subset; `platform` otherwise."""
+    """Where it can be reached, and the token of somebody who may do everything that people may do. `stack` is None in
+    the smoke subset; `platform` otherwise."""
 
     orchestrator: str
     token: str = ""
     evaluator: str = ""
     metrics: str = ""
+    people: Provider  # the identity provider that it trusts
     stack: Stack | None = None
     platform: Platform | None = None
 
@@ -151,7 +154,7 @@ def refused(attack: Attack, call: Callable[[], Any], *, codes: set[grpc.StatusCo
 
 
 @contextlib.contextmanager
-def in_process(folder: Path) -> Iterator[Installation]:
+def in_process(folder: Path, people: Provider) -> Iterator[Installation]:
     """The real orchestrator with fake workers, in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -161,12 +164,13 @@ def in_process(folder: Path) -> Iterator[Installation]:
         return asyncio.run_coroutine_threadsafe(work, loop).result(60)
 
     async def made() -> Platform:
-        return Platform(f"sqlite:///{folder / 'retain.db'}")
+        settings = OidcSettings(issuer=people.issuer, audience=COMMAND)
+        return Platform(f"sqlite:///{folder / 'retain.db'}", provider=settings)
 
     platform = wait(made())
     try:
         port = wait(platform.start())
-        yield Installation(orchestrator=f"127.0.0.1:{port}", token=ADMIN, platform=platform)
+        yield Installation(orchestrator=f"127.0.0.1:{port}", token=ADMIN, people=people, platform=platform)
     finally:
         wait(platform.stop())
         loop.call_soon_threadsafe(loop.stop)
@@ -175,9 +179,9 @@ def in_process(folder: Path) -> Iterator[Installation]:
 
 
 @contextlib.contextmanager
-def local_stack(folder: Path) -> Iterator[Installation]:
+def local_stack(folder: Path, people: Provider) -> Iterator[Installation]:
     """`retain up` without the panel: object store, Ray, evaluator, orchestrator, each a process."""
-    stack = Stack(folder=folder)
+    stack = Stack(folder=folder, env=settings(people.issuer))
     try:
         stack.up()
         where = stack.endpoints
@@ -186,6 +190,7 @@ def local_stack(folder: Path) -> Iterator[Installation]:
             evaluator=where["evaluator"],
             metrics=where["metrics"],
             token=stack.address.token or "",
+            people=people,
             stack=stack,
         )
     finally:

@@ -1,12 +1,18 @@
 """Rows 30 to 33 and 44: callers of another project, without a token, of another role, of another run."""
 
+import base64
 import contextlib
+import hashlib
+import hmac
+import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from joserfc.jwk import RSAKey
 
 from retain.evaluator.v1 import service_pb2 as evaluator_pb
 from retain.orchestrator.v1 import checkpoint_service_pb2 as checkpoints_pb2
@@ -22,6 +28,7 @@ from tests.attacks.installation import ALONE, Installation, refused
 from tests.attacks.matrix import Attack
 from tests.fakes.platform import demo_spec
 from tests.identity import WORKER, bearer
+from tests.identity_provider import Provider
 
 MISSING = {grpc.StatusCode.NOT_FOUND}
 NOBODY, DENIED = {grpc.StatusCode.UNAUTHENTICATED}, {grpc.StatusCode.PERMISSION_DENIED}
@@ -36,15 +43,46 @@ def stranger(installation: Installation) -> Any:
         yield channel
 
 
-def test_row_31_callers_without_a_token(attack: Attack, stranger: Any) -> None:
+def test_row_31_callers_without_a_token(attack: Attack, installation: Installation, stranger: Any) -> None:
     for method, needed in METHODS.items():
         if needed is Permission.PUBLIC:
             continue
         call = stranger.unary_unary(method)
         refused(attack, lambda c=call: c(b"", timeout=20), codes=NOBODY)
     get = stranger.unary_unary("/retain.orchestrator.v1.OrchestratorService/GetPipelineRun")
-    for header in ("", "Bearer", "Basic YTpi", f"Bearer {NEVER_MADE}", f"Bearer {UNSIGNED}", "Bearer " + "x" * 5000):
+    for header in ("", "Bearer", "Basic YTpi", f"Bearer {NEVER_MADE}", f"Bearer {UNSIGNED}", "Bearer " + "x" * 9000):
         refused(attack, lambda h=header: get(b"", timeout=20, metadata=(("authorization", h),)), codes=NOBODY)
+    good = installation.people.token("ada")
+    with pytest.raises(grpc.RpcError) as let_in:
+        get(b"", timeout=20, metadata=bearer(good))
+    assert let_in.value.code() not in NOBODY, "the same token, unforged, is let in"
+    for token in forged(installation.people, good):
+        refused(attack, lambda t=token: get(b"", timeout=20, metadata=bearer(t)), codes=NOBODY)
+
+
+def forged(people: Provider, good: str) -> Iterator[str]:
+    """Signed tokens of the identity provider as others would make them, or as it made them for others."""
+    now = int(time.time())
+    yield people.token(exp=now - 3600, iat=now - 7200)
+    yield people.token(aud="another-application")
+    yield people.token(iss="https://evil.example")
+    yield people.token(nbf=now + 3600)
+    yield people.token(header={"typ": "logout+jwt"})
+    head, body, signature = good.split(".")
+    strangers = RSAKey.generate_key(2048, auto_kid=True)
+    yield people.token(key=strangers)
+    yield people.token(key=strangers, header={"kid": people.key.kid})
+    yield f"{head}.{_encoded(json.dumps({'sub': 'root', 'groups': ['retain-admin'], 'exp': now + 60}))}.{signature}"
+    for algorithm in ("none", "None", "HS256"):
+        named = _encoded(json.dumps({"alg": algorithm, "kid": people.key.kid, "typ": "JWT"}))
+        yield f"{named}.{body}."
+        for secret in (people.key.as_pem(private=False), people.key.as_der(private=False), b""):
+            made = hmac.new(secret, f"{named}.{body}".encode(), hashlib.sha256).digest()
+            yield f"{named}.{body}.{_encoded(made)}"
+
+
+def _encoded(value: str | bytes) -> str:
+    return base64.urlsafe_b64encode(value.encode() if isinstance(value, str) else value).decode().rstrip("=")
 
 
 def test_row_30_another_projects_checkpoint(attack: Attack, installation: Installation, victim: Any) -> None:

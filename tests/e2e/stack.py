@@ -38,6 +38,7 @@ class Stack:
     """The stack in `folder`. Start it with `up`, end it with `down`."""
 
     folder: Path
+    env: dict[str, str] = field(default_factory=dict)  # settings besides those of `up`
     endpoints: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -70,6 +71,7 @@ class Stack:
             "RETAIN_STORE_TIMEOUT_S": f"{STORE_TIMEOUT_S:g}",
             "RETAIN_WORKER_SLOTS": "1",
             "OMP_NUM_THREADS": "1",
+            **self.env,
         }
         self.endpoints = json.loads(self._launch("up", "--json", "--only", PROGRAMS, env=env))
 

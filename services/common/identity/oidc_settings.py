@@ -21,7 +21,7 @@ class OidcSettings(BaseSettings):
     `token` are what `retain login` is told: its public client, what it asks for, and which token it sends.
     """
 
-    model_config = SettingsConfigDict(env_prefix="RETAIN_OIDC_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="RETAIN_OIDC_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     issuer: str = ""
     audience: str = ""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from services.common.identity.principal import Kind, Principal, Role
 
-SHORTEST_TOKEN, LONGEST_TOKEN = 32, 4096  # characters; a signed token of an identity provider has up to some thousand
+SHORTEST_TOKEN, LONGEST_TOKEN = 32, 8192  # characters; a signed token of an identity provider has up to some thousand
 
 
 def new_token() -> str:

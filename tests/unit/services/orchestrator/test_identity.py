@@ -175,7 +175,7 @@ async def test_a_code_is_good_for_minutes(offline: Offline) -> None:
         await offline.app.identity.join("a", 2, code, new_token(), peer=PEER)
 
 
-@pytest.mark.parametrize("token", ["", "x" * 31, "x" * 5000, "é" * 40, "x" * 40 + "\n"])
+@pytest.mark.parametrize("token", ["", "x" * 31, "x" * 9000, "é" * 40, "x" * 40 + "\n"])
 async def test_a_weak_token_of_a_worker_is_refused(offline: Offline, token: str) -> None:
     code = await offline.app.identity.issue_code("a", 2)
     with pytest.raises(InvalidInput, match="token: got"):

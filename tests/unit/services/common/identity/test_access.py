@@ -136,7 +136,7 @@ GET, CANCEL = pb.GetPipelineRunRequest(run_id="a"), pb.CancelPipelineRunRequest(
         ((("authorization", ""),), "TOKEN_MALFORMED"),
         ((("authorization", VIEWER),), "TOKEN_MALFORMED"),
         ((("authorization", "Basic YTpi"),), "TOKEN_MALFORMED"),
-        ((("authorization", "Bearer " + "x" * 5000),), "TOKEN_MALFORMED"),
+        ((("authorization", "Bearer " + "x" * 9000),), "TOKEN_MALFORMED"),
         ((("authorization", "Bearer "),), "TOKEN_UNKNOWN"),
         ((("authorization", "Bearer " + VIEWER[:-1]),), "TOKEN_UNKNOWN"),
         ((("authorization", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."),), "TOKEN_UNKNOWN"),

@@ -213,6 +213,9 @@ async def test_a_server_that_is_no_provider(tmp_path: Any) -> None:
 
 def test_settings_that_would_let_others_in_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert OidcSettings().tokens() is None
+    for name in ("ISSUER", "ROLES", "TOKEN", "CA", "SCOPES"):
+        monkeypatch.setenv(f"RETAIN_OIDC_{name}", "")  # as a compose file sets what nobody gave
+    assert OidcSettings() == OidcSettings.model_construct()
     with pytest.raises(InvalidInput, match=r"RETAIN_OIDC_ISSUER: got 'http://sso\.example'"):
         OidcSettings(issuer="http://sso.example", audience="a").tokens()
     with pytest.raises(InvalidInput, match="RETAIN_OIDC_AUDIENCE: is not set"):
