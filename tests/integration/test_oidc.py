@@ -93,7 +93,7 @@ def test_a_login_from_its_beginning_to_its_end(people: Provider, address: str, t
     assert code == 0, said
     assert f"Open {people.issuer}/device?user_code=" in said
     assert f"Logged in to {address} as oidc:ada (operator)" in said
-    assert retain("whoami")[:2] == (0, "oidc:ada (user): operator\n")
+    assert retain("whoami")[:2] == (0, "oidc:ada (user): operator; projects: default\n")
     assert retain("list")[0] == 0
     code, _, said = retain("tokens", "list")
     assert (code, "needs tokens.manage" in said) == (4, True)

@@ -310,6 +310,15 @@ httpGet: {path: {{ . }}, port: metrics}
 {{- end }}
 - {name: RETAIN_OIDC_ROLES, value: {{ join "," $pairs | quote }}}
 {{- end }}
+{{- if .projects }}
+{{- $pairs := list }}
+{{- range $group, $projects := .projects }}
+{{- range $projects }}
+{{- $pairs = append $pairs (printf "%s=%s" $group .) }}
+{{- end }}
+{{- end }}
+- {name: RETAIN_OIDC_PROJECTS, value: {{ join "," $pairs | quote }}}
+{{- end }}
 {{- if .caConfigMap }}
 - {name: RETAIN_OIDC_CA, value: /etc/retain/oidc/ca.crt}
 {{- end }}

@@ -1,16 +1,16 @@
 """From the verified claims of an identity provider's token to a principal: the one place that reads claims.
 
-A provider says who somebody is and in which groups; the installation says which groups have which roles. A group that
-is not in that table gives nothing, so that somebody whom the provider knows and the installation does not may do
-nothing.
+A provider says who somebody is and in which groups; the installation says which groups have which roles and projects. A
+group that is not in these tables gives nothing, so that somebody whom the provider knows and the installation does not
+may do nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from services.common.errors import InvalidInput, Unauthenticated, Violation
-from services.common.identity.principal import GRANTABLE, Kind, Principal, Role
+from services.common.identity.principal import DEFAULT_PROJECT, GRANTABLE, Kind, Principal, Role
 
 PREFIX = "oidc:"  # no API token can have such a name, so that nobody takes another's place in the audit trail
 LONGEST_NAME = 200  # characters
@@ -20,19 +20,23 @@ DEFAULT_ROLES = "retain-viewer=viewer,retain-operator=operator,retain-admin=admi
 @dataclass(frozen=True, kw_only=True)
 class ClaimsMap:
     """`name_claim` holds who it is; `roles_claim` (a path with dots, such as realm_access.roles) the groups, of which
-    `roles` says what each may do."""
+    `roles` says what each may do, and `projects` (pairs of group and project) where. Without any pair that is the
+    default project."""
 
     name_claim: str
     roles_claim: str
     roles: Mapping[str, Role]
+    projects: Sequence[tuple[str, str]] = ()
 
     def principal(self, claims: Mapping[str, Any]) -> Principal:
         """Raises Unauthenticated for claims that name nobody."""
         groups = _texts(_at(claims, self.roles_claim))
+        projects = {project for group, project in self.projects if group in groups}
         return Principal(
             subject=PREFIX + self._name(claims),
             kind=Kind.USER,
             roles=frozenset(self.roles[group] for group in groups if group in self.roles),
+            projects=frozenset(projects if self.projects else {DEFAULT_PROJECT}),
         )
 
     def _name(self, claims: Mapping[str, Any]) -> str:
@@ -50,18 +54,28 @@ class ClaimsMap:
 
 def roles_of(setting: str) -> dict[str, Role]:
     """`group=role` pairs between commas. Raises InvalidInput that names each pair that is none."""
-    found: dict[str, Role] = {}
-    faults = []
+    said = f"of the roles {', '.join(sorted(GRANTABLE))}"
+    return {group: Role(role) for group, role in _pairs("RETAIN_OIDC_ROLES", setting, GRANTABLE.__contains__, said)}
+
+
+def projects_of(setting: str) -> tuple[tuple[str, str], ...]:
+    """`group=project` pairs between commas; a group may have several. Raises InvalidInput likewise."""
+    return tuple(_pairs("RETAIN_OIDC_PROJECTS", setting, bool, "the name of a project"))
+
+
+def _pairs(field: str, setting: str, is_good: Callable[[Any], bool], expected: str) -> Iterator[tuple[str, str]]:
+    """A group's name may hold an equals sign (cn=ml), what it gets does not."""
+    found, faults = [], []
     for pair in filter(None, map(str.strip, setting.split(","))):
-        group, _, role = (part.strip() for part in pair.rpartition("="))
-        if group and role in GRANTABLE:
-            found[group] = Role(role)
+        group, _, given = (part.strip() for part in pair.rpartition("="))
+        if group and is_good(given):
+            found.append((group, given))
         else:
-            said = f"got {pair[:100]!r}; expected group=role, and of the roles {', '.join(sorted(GRANTABLE))}"
-            faults.append(Violation(field="RETAIN_OIDC_ROLES", description=said))
+            said = f"got {pair[:100]!r}; expected a group, an equals sign and {expected}"
+            faults.append(Violation(field=field, description=said))
     if faults:
         raise InvalidInput(faults)
-    return found
+    return iter(found)
 
 
 def _at(claims: Mapping[str, Any], path: str) -> Any:

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from retain.values import GetLoginResponse
 from services.common.errors import InvalidInput, Violation
-from services.common.identity.claims import DEFAULT_ROLES, ClaimsMap, roles_of
+from services.common.identity.claims import DEFAULT_ROLES, ClaimsMap, projects_of, roles_of
 from services.common.identity.tokens import Authenticator
 from services.common.tls.loopback import is_loopback
 
@@ -31,6 +31,7 @@ class OidcSettings(BaseSettings):
     name_claim: str = "sub"
     roles_claim: str = "groups"
     roles: str = DEFAULT_ROLES
+    projects: str = ""  # which group has which project, between commas; default: all have the default project
     ca: Path | None = None  # PEM file of who signed the provider's certificate; default: the system's
 
     @property
@@ -62,7 +63,12 @@ class OidcSettings(BaseSettings):
         context = ssl.create_default_context(cafile=str(self.ca)) if self.ca else None
         return OidcTokens(
             KeySet(from_provider(self.issuer, context=context)),
-            ClaimsMap(name_claim=self.name_claim, roles_claim=self.roles_claim, roles=roles_of(self.roles)),
+            ClaimsMap(
+                name_claim=self.name_claim,
+                roles_claim=self.roles_claim,
+                roles=roles_of(self.roles),
+                projects=projects_of(self.projects),
+            ),
             issuer=self.issuer,
             audience=self.audiences,
         )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.common.errors import InvalidInput, Unauthenticated
-from services.common.identity.claims import DEFAULT_ROLES, ClaimsMap, roles_of
+from services.common.identity.claims import DEFAULT_ROLES, ClaimsMap, projects_of, roles_of
 from services.common.identity.principal import Kind, Role
 
 
@@ -17,6 +17,15 @@ def test_groups_become_roles_and_unknown_ones_nothing() -> None:
     found = claims_map().principal({"sub": "ada", "groups": ["retain-viewer", "retain-admin", "staff"]})
     assert (found.subject, found.kind, found.roles) == ("oidc:ada", Kind.USER, {Role.VIEWER, Role.ADMIN})
     assert claims_map().principal({"sub": "ada", "groups": ["staff"]}).roles == set()
+
+
+def test_groups_become_projects_where_the_installation_says_so_and_the_default_one_else() -> None:
+    one = ClaimsMap(name_claim="sub", roles_claim="groups", roles={}, projects=projects_of("a=red, a=blue, b=green"))
+    assert one.principal({"sub": "ada", "groups": ["a", "c"]}).projects == {"red", "blue"}
+    assert one.principal({"sub": "ada", "groups": ["c"]}).projects == set(), "none, not the default one"
+    assert claims_map().principal({"sub": "ada", "groups": ["a"]}).projects == {"default"}
+    with pytest.raises(InvalidInput, match="RETAIN_OIDC_PROJECTS: got 'a='"):
+        projects_of("a=,b=red")
 
 
 @pytest.mark.parametrize("groups", [None, 7, {"retain-admin": True}, [["retain-admin"]], "retain-administrator"])
