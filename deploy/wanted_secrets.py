@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.kubernetes_api import BootstrapFailed
+from retain.values.faults import mismatch
 
 KEEP = {"helm.sh/resource-policy": "keep"}
 KINDS = ("authority", "certificate")
@@ -53,7 +54,7 @@ class Wanted:
         for one in found:
             for key, recipe in one.keys.items():
                 if len(recipe) != 1 or not set(recipe) <= RECIPES.keys():
-                    came = f"got {sorted(recipe)}; one of {sorted(RECIPES)} is allowed"
+                    came = mismatch(sorted(recipe), f"one of {sorted(RECIPES)}")
                     raise BootstrapFailed(f"RETAIN_BOOTSTRAP: {one.name}.{key}: {came}")
         return found
 

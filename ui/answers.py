@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from retain.values.faults import mismatch
 from ui.client.errors import BadInput, ClientError, Violation
 from ui.client.views import CheckpointRef, Run, Stage
 
@@ -78,8 +79,8 @@ def compared(run: Run) -> Compared:
     before = _base(run, done) if done is not None else None
     if done is None or done.accepted is None or before is None:
         states = ", ".join(f"{stage.name} {stage.state}" for stage in run.stages)
-        came = f"{run.id} with {states}; a run whose fine-tuning is complete, after another stage, is allowed"
-        raise BadInput([Violation(field="RUN", description=came)])
+        said = mismatch(f"{run.id} with {states}", "a run whose fine-tuning is complete, after another stage")
+        raise BadInput([Violation(field="RUN", description=said)])
     data = run.spec.stages[done.index].data
     return Compared(stage=done.name, before=before, after=done.accepted, chat=data.chat, fields=dict(data.fields))
 
@@ -96,15 +97,8 @@ def unseen_questions(source: str, *, fields: dict[str, str] | None = None, limit
     The source is read by a process of its own. Raises BadInput for one that cannot be read here.
     """
     if source.startswith("s3://"):
-        raise BadInput(
-            [
-                Violation(
-                    field="--data",
-                    description=f"got {source}; a source that this machine can read is allowed: the file that was "
-                    "uploaded, sample://, hf://",
-                )
-            ]
-        )
+        said = mismatch(source, "a source that this machine can read: the file that was uploaded, sample://, hf://")
+        raise BadInput([Violation(field="--data", description=said)])
     # -P: no folder here shadows the module.
     command = [sys.executable, "-P", "-m", "model.cli.questions", source, "--limit", str(limit), "--json"]
     command += ["--fields", json.dumps(fields)] if fields else []

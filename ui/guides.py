@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from retain.values.faults import mismatch
 from ui.client.errors import BadInput, Violation
 
 GUIDES = Path(__file__).parent / "learn"
@@ -61,5 +62,5 @@ def named(entries: list[Entry], name: str, field: str) -> Entry:
     for entry in entries:
         if entry.name == name:
             return entry
-    allowed = ", ".join(entry.name for entry in entries)
-    raise BadInput([Violation(field=field, description=f"got {name!r}; expected {allowed}")])
+    known = ", ".join(entry.name for entry in entries)
+    raise BadInput([Violation(field=field, description=mismatch(repr(name), known))])

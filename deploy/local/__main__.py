@@ -13,6 +13,7 @@ from deploy.local.listening import LISTEN
 from deploy.local.ports import HOLDS
 from deploy.local.processes import Identity
 from deploy.local.supervisor import Supervisor
+from retain.values.faults import mismatch
 
 ROUNDS_OF_PORTS = 5
 INTERRUPTED = {
@@ -55,7 +56,7 @@ def names(only: str | None) -> frozenset[str]:
     """The programs that --only names; all when it is left out. Raises RuntimeError for one that does not exist."""
     chosen = frozenset(only.split(",")) if only else frozenset(HOLDS)
     if unknown := chosen - set(HOLDS):
-        raise RuntimeError(f"--only: got {', '.join(sorted(unknown))}; expected {', '.join(HOLDS)}")
+        raise RuntimeError(f"--only: {mismatch(', '.join(sorted(unknown)), ', '.join(HOLDS))}")
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""The exception tree of the services. Each error carries a reason, what came, and what is allowed.
+"""The exception tree of the services. Each error carries a reason, what was got, and what was expected.
 
     RetainError
     |-- InvalidInput          INVALID_ARGUMENT     every fault of an input at once, each with its field path
@@ -22,8 +22,9 @@ The second column is the gRPC status code; services/common/grpc/status.py goes f
 from collections.abc import Mapping, Sequence
 
 from retain.values import SpecViolation
+from retain.values.faults import mismatch
 
-Violation = SpecViolation  # one fault of an input: the path of the field, what came and what is allowed
+Violation = SpecViolation  # one fault of an input: the path of the field, and what it got and expected
 
 
 class RetainError(Exception):
@@ -90,10 +91,10 @@ class InvalidTransition(FailedPrecondition):
 
     reason = "INVALID_TRANSITION"
 
-    def __init__(self, what: str, *, state: str, allowed: Sequence[str]) -> None:
+    def __init__(self, what: str, *, state: str, expected: Sequence[str]) -> None:
         super().__init__(
-            f"{what}: the run is {state}; this is allowed in {', '.join(allowed)}",
-            metadata={"state": state, "allowed": ",".join(allowed)},
+            f"{what}: {mismatch(f'a run that is {state}', ', '.join(expected))}",
+            metadata={"state": state, "allowed": ",".join(expected)},
         )
 
 

@@ -18,6 +18,7 @@ from grafana_api.grafana_api import GrafanaClientError, GrafanaException
 from grafana_api.grafana_face import GrafanaFace
 from requests.exceptions import RequestException
 
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.logging import get_logger
 
@@ -32,8 +33,8 @@ class GrafanaAnnotations:
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            came = f"got {url!r}; expected http(s)://HOST[:PORT][/PREFIX]"
-            raise InvalidInput([Violation(field="RETAIN_GRAFANA_URL", description=came)])
+            said = mismatch(repr(url), "http(s)://HOST[:PORT][/PREFIX]")
+            raise InvalidInput([Violation(field="RETAIN_GRAFANA_URL", description=said)])
         if not token:
             raise InvalidInput([Violation(field="RETAIN_GRAFANA_TOKEN", description="is not set in the environment")])
         prefix = parts.path.strip("/")

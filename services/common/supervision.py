@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from retain.values.faults import mismatch
 from services.common.logging import get_logger
 from services.common.tasks import end
 
@@ -40,7 +41,7 @@ class Supervisor:
     def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Begins `work` and begins it again whenever it ends, until `stop`. Raises ValueError."""
         if name in self._tasks:
-            raise ValueError(f"a supervised task: got {name!r} twice; expected each name once")
+            raise ValueError(f"a supervised task: {mismatch(f'{name!r} twice', 'each name once')}")
         self._alive[name] = False
         self._tasks[name] = asyncio.create_task(self._keep(name, work), name=f"supervised-{name}")
 

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from urllib.parse import unquote
 
+from retain.values.faults import mismatch
 from services.common.limits import Text
 
 SHOWN = 40  # characters of a text that is at fault
@@ -24,11 +25,11 @@ def fault_of_text(text: str, kind: Text) -> str | None:
         return None
     hidden = _first_hidden(text, _LINES if kind is Text.PROSE else frozenset())
     if hidden is not None:
-        return f"got {shown(text)} with the character U+{ord(hidden):04X}; expected text that can be seen"
+        return mismatch(f"{shown(text)} with the character U+{ord(hidden):04X}", "text that can be seen")
     if kind is Text.NAME and (found := re.search(r"[/\\%]", text)):
-        return f"got {shown(text)} with {found.group()!r}; expected a name without '/', '\\' and '%'"
+        return mismatch(f"{shown(text)} with {found.group()!r}", "a name without '/', '\\' and '%'")
     if kind is Text.NAME and text in (".", ".."):
-        return f"got {shown(text)}; expected a name"
+        return mismatch(shown(text), "a name")
     return fault_of_place(text) if kind is Text.PLACE else None
 
 
@@ -43,11 +44,11 @@ def fault_of_place(place: str) -> str | None:
             break
         plain = unquote(plain)
     if (hidden := _first_hidden(plain)) is not None or (hidden := _first_hidden(place, _LINES)) is not None:
-        return f"got {shown(place)} with the character U+{ord(hidden):04X}; expected text that can be seen"
+        return mismatch(f"{shown(place)} with the character U+{ord(hidden):04X}", "text that can be seen")
     if "\\" in plain:
-        return f"got {shown(place)} with a backslash; expected '/' between the parts of a path"
+        return mismatch(f"{shown(place)} with a backslash", "'/' between the parts of a path")
     if ".." in plain.split("/"):
-        return f"got {shown(place)} with '..'; expected a path without parts that lead upwards"
+        return mismatch(f"{shown(place)} with '..'", "a path without parts that lead upwards")
     return None
 
 

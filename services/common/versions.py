@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from retain.values.faults import mismatch
 from services.common.errors import Corrupt
 
 FIELD = "version"
@@ -44,10 +45,10 @@ class Versions:
     def read(self, document: Any) -> Plain:
         """The document in the present version. Raises WrittenByNewer, and Corrupt for no document at all."""
         if not isinstance(document, dict):
-            raise Corrupt(f"got {type(document).__name__}; expected a document with fields", reason="BAD_DOCUMENT")
+            raise Corrupt(mismatch(type(document).__name__, "a document with fields"), reason="BAD_DOCUMENT")
         version = document.get(FIELD, 1)
         if type(version) is not int or version < 1:
-            raise Corrupt(f"got the version {version!r}; expected a number from 1 on", reason="BAD_DOCUMENT")
+            raise Corrupt(mismatch(f"the version {version!r}", "a number from 1 on"), reason="BAD_DOCUMENT")
         if version > self.current:
             raise WrittenByNewer(
                 f"it has version {version}, written by a newer program; this one reads versions 1 to {self.current}"

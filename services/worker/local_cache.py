@@ -22,6 +22,7 @@ from model.data.shards import TokenShard
 from model.errors import RetainModelError
 from model.tokenization.tokenizer import Tokenizer
 from retain.types.v1 import values_pb2
+from retain.values.faults import mismatch
 from services.common.cache.content_cache import ContentCache, Lease
 from services.common.cache.fetch import twice
 from services.common.errors import Corrupt, InvalidInput, NotFound, Violation
@@ -163,7 +164,7 @@ def default_max_bytes(root: Path) -> int:
     said = os.environ.get("RETAIN_CACHE_BYTES")
     if said:
         if not said.isdigit() or not int(said):
-            what = f"got {said!r}; expected a positive number of bytes"
+            what = mismatch(repr(said), "a positive number of bytes")
             raise InvalidInput([Violation(field="RETAIN_CACHE_BYTES", description=what)])
         return int(said)
     root.parent.mkdir(parents=True, exist_ok=True)

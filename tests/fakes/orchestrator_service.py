@@ -158,7 +158,7 @@ class FakePlatform(
         self._enter(context, f"ApprovePipelineRun {pb.ApproveAction.Name(request.action)} {request.comment}".strip())
         run = self._run(request.run_id, context)
         if run.status.state != res.RUN_STATE_SUSPENDED:
-            text = f"the run is {res.RunState.Name(run.status.state)}; this is allowed in SUSPENDED"
+            text = f"got a run that is {res.RunState.Name(run.status.state)}; expected SUSPENDED"
             self._abort(context, code_pb2.FAILED_PRECONDITION, text, "INVALID_TRANSITION")
         return pb.ApprovePipelineRunResponse(run=self._change(request, context, res.RUN_STATE_PENDING))
 
@@ -258,7 +258,7 @@ class FakePlatform(
             self._abort(
                 context,
                 code_pb2.UNAUTHENTICATED,
-                "no valid token came; a bearer token of this server is allowed",
+                "got no valid token; expected a bearer token of this server",
                 "NO_TOKEN",
             )
 
@@ -293,7 +293,7 @@ class FakePlatform(
     def _change(self, request, context, state: int) -> res.PipelineRun:
         run = self._run(request.run_id, context)
         if request.etag and request.etag != run.etag:
-            self._abort(context, code_pb2.ABORTED, f"the run changed: etag is {run.etag}, {request.etag} came", "STALE")
+            self._abort(context, code_pb2.ABORTED, f"the run changed: got {request.etag}; expected {run.etag}", "STALE")
         run.status.state = state
         self.put(run)
         return run

@@ -89,7 +89,7 @@ def test_a_template_fills_the_editor_and_is_validated(platform: FakePlatform) ->
 
 
 def test_every_fault_is_listed_by_its_field(platform: FakePlatform) -> None:
-    platform.violations = [("forgetting.action", "got 0.3; at most stop 0.2 is allowed")]
+    platform.violations = [("forgetting.action", "got 0.3; expected at most stop 0.2")]
     at = open_page("new_run")
     at.text_area(key="yaml").set_value("name: x\nstages: [{knid: PRETRAIN}]\n").run()
     at.button(key="start").click().run()

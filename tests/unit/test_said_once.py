@@ -1,6 +1,7 @@
 """What is said once has one home: a second one that is written anywhere in the source is found here."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -180,3 +181,21 @@ def test_the_manifest_is_named_once_on_each_side() -> None:
 def test_what_came_broken_is_fetched_again_by_one_rule() -> None:
     asking = {path for path, tree in sources("services") if "twice" in called(tree)}
     assert asking == {"services/worker/local_cache.py", "services/evaluator/adapters/measuring/verified_files.py"}
+
+
+def test_the_sentence_of_a_fault_is_made_in_one_place() -> None:
+    """By `mismatch`: "got X; expected Y". The builder of the site runs where no package of ours is installed."""
+    elsewhere = re.compile(r"\bgot\b.*; expected |\b(is|are) allowed\b", re.DOTALL)
+
+    def spelled(tree: ast.Module) -> bool:
+        remarks = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in remarks]
+        texts = [node.value for node in constants if isinstance(node.value, str)]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value for part in node.values if isinstance(part, ast.Constant)]
+                texts.append("".join(part for part in parts if isinstance(part, str)))
+        return any(elsewhere.search(text) for text in texts)
+
+    found = {path for path, tree in sources(*FOLDERS, "protos/retain") if spelled(tree)}
+    assert found == {"protos/retain/values/faults.py", "deploy/site/flowchart.py"}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from retain.values.faults import mismatch
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, MissingExtra, Violation
 from ui.local.preflight import check_local
@@ -25,9 +26,9 @@ def read(spec: SpecLike, changes: Mapping[str, Any] | None = None) -> tuple[dict
     elif isinstance(spec, str | Path):
         tree, place = load_spec(str(Path(spec).expanduser())), str(Path(spec).expanduser())
     else:
-        raise _refused("spec", f"got {type(spec).__name__}; a path, a YAML text or a dict is allowed")
+        raise _refused("spec", mismatch(type(spec).__name__, "a path, a YAML text or a dict"))
     if not isinstance(tree, dict):
-        raise _refused("spec", f"got {type(tree).__name__}; a mapping with name, model, stages is allowed")
+        raise _refused("spec", mismatch(type(tree).__name__, "a mapping with name, model, stages"))
     for path, value in (changes or {}).items():
         try:
             apply_override(tree, f"{path}={json.dumps(_plain(value))}")

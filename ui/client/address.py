@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from retain.values.faults import mismatch
 from ui.client.errors import BadInput, Violation
 from ui.client.local_token import named_token, stack_token
 from ui.client.login.store import LoginStore, folder
@@ -38,8 +39,8 @@ def checked_server(value: str | None, field: str) -> str | None:
     """The `host:port` that came, or None. Raises BadInput for anything else, such as a URL."""
     host, _, port = (value or "").rpartition(":")
     if value is not None and (not host or "/" in value or not port.isdecimal() or not 0 < int(port) < 65_536):
-        described = f"got {value!r}; host:port is allowed, as in 127.0.0.1:7070"
-        raise BadInput([Violation(field=field, description=described)])
+        said = mismatch(repr(value), "host:port, as in 127.0.0.1:7070")
+        raise BadInput([Violation(field=field, description=said)])
     return value
 
 
@@ -73,13 +74,8 @@ class Address:
         is_local_stack = running.get("orchestrator") == orchestrator
         ca = environ.get("RETAIN_TLS_CA") or (running.get("ca") if is_local_stack else None)
         if ca and not Path(ca).is_file():
-            raise BadInput(
-                [
-                    Violation(
-                        field="RETAIN_TLS_CA", description=f"{ca} is not a file; a PEM file of certificates is allowed"
-                    )
-                ]
-            )
+            said = mismatch(f"{ca}, which is no file", "a PEM file of certificates")
+            raise BadInput([Violation(field="RETAIN_TLS_CA", description=said)])
         token = named_token(environ)
         login = token is None and LoginStore(folder(environ)).holds(orchestrator)
         if token is None and not login and is_local_stack:

@@ -1,7 +1,7 @@
 """What can go wrong between a person and the services. Each error carries the exit code of the command.
 
     ClientError               1  the run or the check failed, or the state forbids the call
-    |-- BadInput              2  the input is wrong: every fault with its field, what came, what is allowed
+    |-- BadInput              2  the input is wrong: every fault with its field, what it got and expected
     |-- Unreachable           3  no server answers
     |-- RefusedByServer       4  no token, or a role that does not allow the call
     |-- MissingExtra          1  this machine lacks packages that the call needs; the message names the extra
@@ -20,7 +20,7 @@ LONGEST_FAULTS, LONGEST_TEXT, LONGEST_FIELD = 4_000, 1_000, 200  # of one error:
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One fault of an input: `field` is its path (`stages[1].learning_rate`); then what came and what is allowed."""
+    """One fault of an input: `field` is its path (`stages[1].learning_rate`); then what it got and expected."""
 
     field: str
     description: str

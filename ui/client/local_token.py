@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from retain.values.faults import mismatch
 from ui.client.errors import BadInput, Violation
 
 FILE = "token"
@@ -30,5 +31,5 @@ def _read(path: Path) -> str | None:
 
 
 def _fault(path: Path, error: Exception) -> BadInput:
-    said = f"{path} cannot be read ({error}); a file that holds a token is allowed"
+    said = mismatch(f"{path}, which cannot be read ({error})", "a file that holds a token")
     return BadInput([Violation(field="RETAIN_TOKEN_FILE", description=said)])

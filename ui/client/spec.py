@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 
 from retain.types.v1 import spec_pb2
+from retain.values.faults import mismatch
 from ui.client.convert import enum_prefix, is_map
 from ui.client.errors import Violation, shortened, within_limit
 
@@ -58,7 +59,7 @@ def _message(descriptor: Any, tree: Any, path: str, faults: list[Violation]) -> 
             faults.append(
                 Violation(
                     field=_join(path, key),
-                    description=f"unknown field; expected {', '.join(descriptor.fields_by_name)}",
+                    description=mismatch("an unknown field", ", ".join(descriptor.fields_by_name)),
                 )
             )
     for _, names in real_oneofs(descriptor):
@@ -67,7 +68,7 @@ def _message(descriptor: Any, tree: Any, path: str, faults: list[Violation]) -> 
             faults.append(
                 Violation(
                     field=path or "(spec)",
-                    description=f"got {' and '.join(given)}; exactly one of {', '.join(names)} is allowed",
+                    description=mismatch(" and ".join(given), f"exactly one of {', '.join(names)}"),
                 )
             )
             known = {key: value for key, value in known.items() if key not in given[1:]}
@@ -100,11 +101,11 @@ def _single(field: Any, value: Any, path: str, faults: list[Violation]) -> Any:
     if field.message_type is not None:
         return _message(field.message_type, value, path, faults)
     if field.enum_type is not None:
-        allowed = short_names(field.enum_type)
+        known = short_names(field.enum_type)
         name = value.removeprefix(enum_prefix(field.enum_type)) if isinstance(value, str) else value
-        if name in allowed:
+        if name in known:
             return enum_prefix(field.enum_type) + name
-        faults.append(_fault(path, value, f"one of {', '.join(allowed)}"))
+        faults.append(_fault(path, value, f"one of {', '.join(known)}"))
     elif field.type == FieldDescriptor.TYPE_BOOL:
         if isinstance(value, bool):
             return value
@@ -133,5 +134,5 @@ def _join(path: str, key: object) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def _fault(path: str, came: Any, allowed: str) -> Violation:
-    return Violation(field=path, description=f"got {shortened(repr(came), 200)}; {allowed} is allowed")
+def _fault(path: str, got: Any, expected: str) -> Violation:
+    return Violation(field=path, description=mismatch(shortened(repr(got), 200), expected))

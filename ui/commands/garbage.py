@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from retain.values.faults import mismatch
 from ui.client import connect
 from ui.client.errors import EXIT_BAD_INPUT
 from ui.commands.output import JsonFlag, console, emit, plain, say
@@ -26,7 +27,7 @@ def gc(
     from ui.render.tables import garbage_table
 
     if yes and dry_run:
-        say("--yes: got together with --dry-run; expected one of them")
+        say(f"--yes: {mismatch('--dry-run too', 'one of them')}")
         raise typer.Exit(EXIT_BAD_INPUT)
     with connect() as client:
         found = client.collect_garbage(dry_run=not yes, older_than_s=seconds_of(older_than, "--older-than"))
@@ -50,12 +51,12 @@ def gc(
 
 
 def seconds_of(age: str, option: str) -> int:
-    """`12h` as seconds; nothing is 0, the server's default. Exits with a word on what is allowed for `option`."""
+    """`12h` as seconds; nothing is 0, the server's default. Exits with a word on what is expected of `option`."""
     if not age:
         return 0
     match = _AGE.fullmatch(age)
     if match is None or int(match["number"]) == 0:
-        say(f"{option}: got {age!r}; expected a number above 0 and s, m, h or d, such as 12h")
+        say(f"{option}: {mismatch(repr(age), 'a number above 0 and s, m, h or d, such as 12h')}")
         raise typer.Exit(EXIT_BAD_INPUT)
     return int(match["number"]) * _SECONDS[match["unit"]]
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from retain.values import Project, ProjectQuotas
+from retain.values.faults import mismatch
 from ui.client import BadInput, Violation, connect
 from ui.commands.output import JsonFlag, console, emit, say
 
@@ -120,7 +121,7 @@ def _count(text: str, option: str) -> int | None:
     if text == NONE:
         return None
     if not text.isascii() or not text.isdecimal() or len(text) > 9:
-        raise BadInput([Violation(field=option, description=f"got {text[:100]!r}; expected a number, or {NONE}")])
+        raise BadInput([Violation(field=option, description=mismatch(repr(text[:100]), f"a number, or {NONE}"))])
     return int(text)
 
 
@@ -129,7 +130,7 @@ def _size(text: str) -> int | None:
         return None
     found = _SIZE.fullmatch(text)
     if found is None:
-        said = f"got {text[:100]!r}; expected a size such as 500G or 2T, or {NONE}"
+        said = mismatch(repr(text[:100]), f"a size such as 500G or 2T, or {NONE}")
         raise BadInput([Violation(field="--bytes", description=said)])
     return int(found["number"]) * _UNITS[found["unit"].rstrip("B")]
 

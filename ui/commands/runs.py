@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from retain.values.faults import mismatch
 from ui.client import BadInput, ClientError, Violation, connect
 from ui.client.errors import EXIT_BAD_INPUT, EXIT_FAILED, MissingExtra
 from ui.commands.output import JsonFlag, RunArgument, console, emit, messages, plain, say, show_violations
@@ -223,9 +224,7 @@ def list_runs(
     states = tuple(name.upper() for name in state or [])
     unknown = [name for name in states if name not in STATE_STYLES]
     if unknown:
-        raise BadInput(
-            [Violation(field="--state", description=f"got {unknown[0]!r}; expected {', '.join(STATE_STYLES)}")]
-        )
+        raise BadInput([Violation(field="--state", description=mismatch(repr(unknown[0]), ", ".join(STATE_STYLES)))])
     with connect() as client:
         found = client.list_runs(states=states, limit=limit, project=project)
     emit(found) if json else console().print(runs_table(found))
@@ -296,7 +295,8 @@ def approve(
 ) -> None:
     """Resume a SUSPENDED run: --accept its checkpoint, or --continue with one more retry."""
     if accept == go_on:
-        raise BadInput([Violation(field="approve", description="exactly one of --accept and --continue is allowed")])
+        said = mismatch("both" if accept else "neither", "one of --accept and --continue")
+        raise BadInput([Violation(field="approve", description=said)])
     with connect() as client:
         _changed(client.approve(run_id, "ACCEPT" if accept else "CONTINUE", etag=etag, comment=comment), json)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from retain.values.faults import mismatch
 from ui.client.errors import BadInput, ClientError, Violation
 from ui.client.views import CheckpointRef, Export, ExportedFile
 from ui.local.download import URL_REFUSED, get_file, partial_of
@@ -158,7 +159,7 @@ def _name(file: ExportedFile) -> str:
     name = file.path.removeprefix(_MODEL_PREFIX)
     parts = name.split("/")
     if "\\" in name or ":" in parts[0] or any(part in {"", ".", ".."} for part in parts):
-        said = "points out of the folder; a path below the checkpoint is allowed"
+        said = mismatch("a path that leads out of the folder", "one below the checkpoint")
         raise BadInput([Violation(field=file.path, description=said)])
     return name
 
@@ -167,9 +168,8 @@ def _must_be_free(folder: Path) -> None:
     """Raises BadInput unless the folder is new or holds nothing but what is arriving."""
     held = list(folder.iterdir()) if folder.is_dir() else []
     if any(not entry.name.endswith(_STAGING) for entry in held) or (folder.exists() and not folder.is_dir()):
-        raise BadInput(
-            [Violation(field="DIR", description=f"{folder} is there and not empty; a new or empty folder is allowed")]
-        )
+        said = mismatch(f"{folder}, which is not empty", "a new or empty folder")
+        raise BadInput([Violation(field="DIR", description=said)])
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def _staging(target: Path, say: Say) -> Iterator[Path]:
         try:
             staging.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            said = f"{staging} cannot be made: {error.strerror}; a folder that may be written is allowed"
+            said = mismatch(f"{staging}, which cannot be made ({error.strerror})", "a folder that may be written")
             raise BadInput([Violation(field="DIR", description=said)]) from error
         if fcntl is None:
             yield staging

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from retain.values.faults import mismatch
 from ui.client.errors import BadInput, Violation
 
 # Pickled weights (.bin, .pt) are never sent and never opened.
@@ -12,9 +13,8 @@ _TEMPLATES = "additional_chat_templates"
 def model_files(folder: Path) -> list[Path]:
     """The files of a model folder that are uploaded. What is missing is named. Raises BadInput."""
     if not folder.is_dir():
-        raise BadInput(
-            [Violation(field=str(folder), description="is not a folder; a Hugging Face model folder is allowed")]
-        )
+        said = mismatch("no folder", "the folder of a Hugging Face model")
+        raise BadInput([Violation(field=str(folder), description=said)])
     files = sorted(entry for entry in folder.iterdir() if entry.is_file() and entry.suffix in _SUFFIXES)
     names = {entry.name for entry in files}
     faults = [
@@ -27,7 +27,7 @@ def model_files(folder: Path) -> list[Path]:
         faults.append(
             Violation(
                 field=f"{folder}/*.safetensors",
-                description=f"is missing, there is {there}; weights in safetensors are allowed",
+                description=mismatch(there, "weights in safetensors"),
             )
         )
     if faults:

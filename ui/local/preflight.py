@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from retain.values.faults import mismatch
 from ui.client.errors import ClientError, MissingExtra, Violation
 from ui.extras import require
 from ui.spec.file import find_local
@@ -168,8 +169,8 @@ def _found(uri: str, field: str, spec_path: str, missing: list[Violation]) -> st
 
 def not_there(uri: str, field: str) -> Violation:
     """The fault of a path that does not exist on this machine."""
-    allowed = "an existing file or folder, or a URI (sample://, s3://, hf://), is allowed"
-    return Violation(field=field, description=f"got {uri!r}, which does not exist here; {allowed}")
+    said = mismatch(f"{uri!r}, which does not exist here", "an existing file or folder, or sample://, s3://, hf://")
+    return Violation(field=field, description=said)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from retain.values.faults import mismatch
 from ui.client.errors import BadInput, ClientError, Unreachable, Violation
 from ui.client.views import Upload
 
@@ -62,9 +63,8 @@ def upload(client: UploadPort, path: Path, *, say: Callable[[str], None] = lambd
         return _upload_file(client, path, path.name, "", sha256_of(path), say)
     files = _files_of(path)
     if not files:
-        raise BadInput(
-            [Violation(field=str(path), description="is an empty folder; a file or a folder with files is allowed")]
-        )
+        said = mismatch("an empty folder", "a file, or a folder with files")
+        raise BadInput([Violation(field=str(path), description=said)])
     # A stored folder is flat: the folders in a name become part of it. Bytes that are no UTF-8 become escapes.
     names = {entry: "__".join(entry.relative_to(path).parts).encode("utf-8", "backslashreplace") for entry in files}
     return upload_files(client, {name.decode(): entry for entry, name in names.items()}, say=say)

@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from retain.values.faults import mismatch
 from ui.client import Address, ClientError, connect
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, Violation
@@ -51,9 +52,10 @@ def refuse_local_paths(tree: dict[str, Any]) -> None:
     browser of a shared panel names files of the panel's machine, not of theirs."""
     if client().address.is_loopback and bind(os.environ)[0] in LOOPBACK:
         return
-    said = "a path of this panel's own machine; expected here is a URI (sample://, s3://, hf://); `retain run` uploads"
+    expected = "a URI (sample://, s3://, hf://); `retain run` uploads"
     faults = [
-        Violation(field=place, description=f"got {holder[key]!r}, {said}") for holder, key, place in local_sources(tree)
+        Violation(field=place, description=mismatch(f"{holder[key]!r}, a path of this panel's own machine", expected))
+        for holder, key, place in local_sources(tree)
     ]
     if faults:
         raise BadInput(faults)
@@ -116,7 +118,7 @@ def show_error(error: ClientError) -> None:
 
 
 def show_faults(faults: list[tuple[str, str]]) -> None:
-    """Faults of an input as a table: where, and what came and what is allowed."""
+    """Faults of an input as a table: where, and what was got and expected."""
     st.error(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in the spec", icon=":material/rule:")
     st.dataframe(
         [{"Field": field, "What is wrong": description} for field, description in faults],

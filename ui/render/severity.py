@@ -7,6 +7,7 @@ a score has neither verdict nor colour.
 from dataclasses import dataclass
 
 from retain.values import PipelineSpec
+from retain.values.faults import mismatch
 from retain.values.severity import SUSPICIOUS_BELOW, doubt_of, severity_of, within_floor
 from ui.client.errors import BadInput, Violation
 from ui.client.views import Decision, ForgettingScore, Stage
@@ -55,7 +56,7 @@ class Thresholds:
         """Those of a run's spec; the server filled every default in. Raises BadInput for a spec without them."""
         said = spec.forgetting
         if said.minor is None or said.action is None or said.stop is None:
-            what = f"got {said.minor}, {said.action}, {said.stop}; numbers for minor, action and stop are allowed"
+            what = mismatch(f"{said.minor}, {said.action}, {said.stop}", "numbers for minor, action and stop")
             raise BadInput([Violation(field="forgetting", description=what)])
         below = said.suspicious_below or SUSPICIOUS_BELOW  # specs that were stored before they said it
         return cls(minor=said.minor, action=said.action, stop=said.stop, suspicious_below=below)

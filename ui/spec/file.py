@@ -9,6 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from retain.values.faults import mismatch
 from ui.client.errors import BadInput, Violation
 from ui.spec.text import MAX_BYTES, MAX_DEPTH, parse_yaml
 
@@ -33,11 +34,7 @@ def load_spec(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     tree = parse_yaml(_text_of(path), name=path)
     if not isinstance(tree, dict):
         raise BadInput(
-            [
-                Violation(
-                    field=path, description=f"got {type(tree).__name__}; a mapping with name, model, stages is allowed"
-                )
-            ]
+            [Violation(field=path, description=mismatch(type(tree).__name__, "a mapping with name, model, stages"))]
         )
     for override in overrides:
         apply_override(tree, override)
@@ -69,9 +66,9 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     keys = [key for key in re.split(r"[.\[\]]+", path.strip()) if key]
     if not equals or not keys:
-        raise _bad_set("", f"got {override!r}; path=value is allowed, as in stages.1.learning_rate=1e-5")
+        raise _bad_set("", mismatch(repr(override), "path=value, as in stages.1.learning_rate=1e-5"))
     if len(keys) > MAX_DEPTH:
-        raise _bad_set("", f"got a path of {len(keys):,} parts; up to {MAX_DEPTH} are allowed")
+        raise _bad_set("", mismatch(f"a path of {len(keys):,} parts", f"up to {MAX_DEPTH}"))
     node: Any = tree
     for place, key in enumerate(keys):
         index = _index_of(node, keys, place)

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
+from retain.values.faults import mismatch
 from ui.client.errors import BadInput, Violation
 
 MAX_BYTES = 1 << 20  # the templates have about 3,000
@@ -30,9 +31,9 @@ def parse_yaml(text: str, *, name: str = "spec") -> Any:
     """Plain data of a YAML or JSON text. Raises BadInput; faults carry line and column."""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
-        raise _bad(name, f"got {size:,} bytes; up to {MAX_BYTES:,} are allowed")
+        raise _bad(name, mismatch(f"{size:,} bytes", f"up to {MAX_BYTES:,}"))
     if _SURROGATE.search(text):
-        raise _bad(name, "got a half of a surrogate pair; valid Unicode is allowed")
+        raise _bad(name, mismatch("a half of a surrogate pair", "valid Unicode"))
     tree = _json(text, name) if text.lstrip().startswith(("{", "[")) else None
     return _plain(_yaml(text, name), name) if tree is None else tree
 
@@ -44,11 +45,11 @@ def _json(text: str, name: str) -> Any:
         found = dict(pairs)
         if len(found) < len(pairs):
             twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-            raise _bad(name, f"got {twice!r} twice in one object; each key once is allowed")
+            raise _bad(name, mismatch(f"{twice!r} twice in one object", "each key once"))
         return found
 
     if max(text.count("{"), text.count("[")) > MAX_NODES:
-        raise _bad(name, f"got more than {MAX_NODES:,} brackets; up to {MAX_NODES:,} nodes are allowed")
+        raise _bad(name, mismatch(f"more than {MAX_NODES:,} brackets", f"up to {MAX_NODES:,} nodes"))
     try:
         tree = json.loads(text, object_pairs_hook=once)
     except json.JSONDecodeError:
@@ -56,7 +57,7 @@ def _json(text: str, name: str) -> Any:
     except (ValueError, RecursionError) as error:
         if isinstance(error, RecursionError):
             raise _too_deep(name) from None
-        raise _bad(name, f"got a number of too many digits; up to {MAX_DIGITS} are allowed") from None
+        raise _bad(name, mismatch("a number of too many digits", f"up to {MAX_DIGITS}")) from None
     return _plain(tree, name)
 
 
@@ -93,9 +94,9 @@ def _check_events(text: str, name: str) -> None:
                 sizes[event.anchor] = 1
             if len(event.value) > MAX_SCALAR_CHARACTERS:
                 came = f"{len(event.value):,} characters, which begin {event.value[:40]!r}"
-                raise _bad(place, f"got {came}; up to {MAX_SCALAR_CHARACTERS:,} are allowed")
+                raise _bad(place, mismatch(came, f"up to {MAX_SCALAR_CHARACTERS:,}"))
             if event.style is None and _LONG_NUMBER.fullmatch(event.value):
-                raise _bad(place, f"got a number of {len(event.value):,} digits; up to {MAX_DIGITS} digits are allowed")
+                raise _bad(place, mismatch(f"a number of {len(event.value):,} digits", f"up to {MAX_DIGITS} digits"))
         elif isinstance(event, CollectionStartEvent):
             open_nodes.append((event.anchor, nodes))
             nodes += 1
@@ -115,16 +116,16 @@ def _plain(tree: Any, name: str) -> Any:
         if depth > MAX_DEPTH:
             raise _too_deep(name)
         if nodes > MAX_NODES:
-            raise _bad(name, f"got more than {MAX_NODES:,} nodes; up to {MAX_NODES:,} are allowed")
+            raise _bad(name, mismatch(f"more than {MAX_NODES:,} nodes", f"up to {MAX_NODES:,}"))
         place = f"{name}: {path}" if path else name
         if isinstance(value, str):
             if len(value) > MAX_SCALAR_CHARACTERS:
-                raise _bad(place, f"got {len(value):,} characters; up to {MAX_SCALAR_CHARACTERS:,} are allowed")
+                raise _bad(place, mismatch(f"{len(value):,} characters", f"up to {MAX_SCALAR_CHARACTERS:,}"))
             if _SURROGATE.search(value):
-                raise _bad(place, "got a half of a surrogate pair; valid Unicode is allowed")
+                raise _bad(place, mismatch("a half of a surrogate pair", "valid Unicode"))
         elif isinstance(value, int):
             if value.bit_length() > 4 * MAX_DIGITS:
-                raise _bad(place, f"got a number of too many digits; up to {MAX_DIGITS} are allowed")
+                raise _bad(place, mismatch("a number of too many digits", f"up to {MAX_DIGITS}"))
         elif not isinstance(value, float | dict | list | type(None)):
             raise _bad(place, f"got {value!r}, a {type(value).__name__}; text, numbers, true, false, lists, mappings")
     return tree
@@ -146,7 +147,7 @@ def _walk(tree: Any) -> Iterator[tuple[str, Any, int]]:
 
 
 def _too_deep(place: str) -> BadInput:
-    return _bad(place, f"got collections nested more than {MAX_DEPTH} deep; up to {MAX_DEPTH} levels are allowed")
+    return _bad(place, mismatch(f"collections nested more than {MAX_DEPTH} deep", f"up to {MAX_DEPTH} levels"))
 
 
 def _bad(place: str, description: str) -> BadInput:

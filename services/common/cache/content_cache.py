@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from retain.values.faults import mismatch
 from services.common.cache.cache_folder import claim
 from services.common.cache.disk_space import when_there_is_room
 from services.common.cache.file_lock import FileLock, lock, try_lock
@@ -204,9 +205,8 @@ class ContentCache:
     def _place(self, name: str) -> Path:
         parts = name.split("/")
         if not all(part and part.strip(".") and "\0" not in part for part in parts):
-            raise ValueError(
-                f"a name in the cache: got {name!r}; expected parts with letters or digits between slashes"
-            )
+            said = mismatch(repr(name), "parts with letters or digits between slashes")
+            raise ValueError(f"a name in the cache: {said}")
         return self._content.joinpath(*parts)
 
     def _stamp(self, name: str) -> Path:

@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Sequence
 from typing import TypeVar
 
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.texts import shown
 
@@ -20,7 +21,7 @@ T = TypeVar("T")
 def page_size(given: int, *, default: int = DEFAULT_SIZE, largest: int = LARGEST_SIZE) -> int:
     """0 is the default, more than the largest is the largest, negative is refused. Raises InvalidInput."""
     if given < 0:
-        raise InvalidInput([Violation(field="page_size", description=f"got {given}; expected 0 to {largest}")])
+        raise InvalidInput([Violation(field="page_size", description=mismatch(given, f"0 to {largest}"))])
     return min(given or default, largest)
 
 
@@ -39,7 +40,7 @@ def number_of(token: str, *, of: str) -> int | None:
     except (ValueError, binascii.Error):
         found, asked = 0, "\0"
     if asked != of or not 0 <= found <= LARGEST_NUMBER:
-        said = f"got {shown(token)}; expected the next_page_token of the same list"
+        said = mismatch(shown(token), "the next_page_token of the same list")
         raise InvalidInput([Violation(field="page_token", description=said)])
     return found
 

@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from retain.values.faults import mismatch
 from services.common import limits
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.interceptors import Continuation, wrap
@@ -73,7 +74,7 @@ def unknown_fields(message: Message, path: str = "") -> Iterator[Violation]:
     """Fields on the wire that this program has no name for: what a newer client means would be left out unheard."""
     found: Any = UnknownFieldSet(message)
     for field in found:
-        said = f"got the field number {field.field_number}, which this server does not know; expected its own"
+        said = mismatch(f"the field number {field.field_number}, which this server does not know", "its own")
         yield Violation(field=path or "request", description=f"{said} (a newer client may know more)")
 
 
@@ -99,12 +100,12 @@ def _faults_of_many(kind: str, field: Any, value: Any, here: str, strict: bool) 
     is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
     most = limits.COUNTS.get(field.name, limits.LARGEST_MAP if is_map else limits.LARGEST_LIST)
     if len(value) > most:
-        yield Violation(field=here, description=f"got {len(value):,} entries; expected {most:,}")
+        yield Violation(field=here, description=mismatch(f"{len(value):,} entries", f"up to {most:,}"))
     elif is_map:
         of = field.message_type.fields_by_name["value"]
         for key, item in value.items():
             if len(str(key)) > limits.LARGEST_KEY or fault_of_text(str(key), Text.LINE):
-                yield Violation(field=here, description=f"got the key {shown(str(key))}; expected a short name")
+                yield Violation(field=here, description=mismatch(f"the key {shown(str(key))}", "a short name"))
             elif of.message_type is None and (fault := _fault_of(kind, of, item)):
                 yield Violation(field=f"{here}[{shown(str(key))}]", description=fault)
     else:
@@ -119,15 +120,15 @@ def _fault_of(kind: str, field: Any, value: Any) -> str | None:
     if isinstance(value, str):
         line = limits.TEXTS.get(f"{kind}.{field.name}") or limits.TEXTS[field.name]
         if line.kind is not Text.TOLD and len(value) > line.most:
-            return f"got {shown(value)}; expected {line.most:,} characters"
+            return mismatch(shown(value), f"up to {line.most:,} characters")
         return fault_of_text(value, line.kind)
     if isinstance(value, bool | bytes) or field.enum_type is not None:
-        return None  # a number of an enum that is not known is its converter's to refuse, which names what is allowed
+        return None  # a number of an enum that is not known is its converter's to refuse, which names the others
     low, high = (
         limits.NUMBERS.get(f"{kind}.{field.name}") or limits.NUMBERS.get(field.name) or (0, limits.LARGEST_NUMBER)
     )
     if not math.isfinite(value) or not low <= value <= high:
-        return f"got {value!r}; expected a finite number from {low:g} to {high:g}"
+        return mismatch(repr(value), f"a finite number from {low:g} to {high:g}")
     return None
 
 

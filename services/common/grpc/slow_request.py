@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from retain.values.faults import mismatch
 from services.common.grpc.interceptors import Continuation, Waited
 from services.common.limits import REQUEST_S
 
@@ -53,7 +54,7 @@ class WithinLimit(Waited):
         except TimeoutError:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"no whole request within {self._limit_s:g} s")
         except StopAsyncIteration:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "got no request; one is expected")
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, mismatch("no request", "one"))
 
 
 class SlowRequestInterceptor(grpc.aio.ServerInterceptor):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Unauthenticated, Violation
 from services.common.identity.principal import DEFAULT_PROJECT, GRANTABLE, Kind, Principal, Role
 
@@ -71,7 +72,7 @@ def _pairs(field: str, setting: str, is_good: Callable[[Any], bool], expected: s
         if group and is_good(given):
             found.append((group, given))
         else:
-            said = f"got {pair[:100]!r}; expected a group, an equals sign and {expected}"
+            said = mismatch(repr(pair[:100]), f"a group, an equals sign and {expected}")
             faults.append(Violation(field=field, description=said))
     if faults:
         raise InvalidInput(faults)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from retain.values import GetLoginResponse
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.identity.claims import DEFAULT_ROLES, ClaimsMap, projects_of, roles_of
 from services.common.identity.tokens import Authenticator
@@ -77,13 +78,13 @@ class OidcSettings(BaseSettings):
         faults = []
         url = urlsplit(self.issuer)
         if url.scheme != "https" and not (url.scheme == "http" and is_loopback(f"{url.hostname}:0")):
-            said = f"got {self.issuer[:200]!r}; expected an https:// address, or http:// on loopback"
+            said = mismatch(repr(self.issuer[:200]), "an https:// address, or http:// on loopback")
             faults.append(Violation(field="RETAIN_OIDC_ISSUER", description=said))
         if not self.audiences:
             said = "is not set; expected the client ids that tokens are made for, since a provider makes others, too"
             faults.append(Violation(field="RETAIN_OIDC_AUDIENCE", description=said))
         if self.ca is not None and not self.ca.is_file():
-            said = f"got {self.ca}, which is no file; expected a PEM file of certificates"
+            said = mismatch(f"{self.ca}, which is no file", "a PEM file of certificates")
             faults.append(Violation(field="RETAIN_OIDC_CA", description=said))
         if faults:
             raise InvalidInput(faults)

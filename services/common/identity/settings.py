@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.identity.access import Access, Guarded, OpenToAll
 from services.common.identity.principal import Kind, Principal, Role
@@ -46,7 +47,7 @@ class IdentitySettings(BaseSettings):
     def known(self) -> KnownTokens:
         """Both, as a way to know callers. Raises InvalidInput, also when both are the same."""
         if self.admin == self.service:
-            said = "is the service token too; expected two different ones"
+            said = mismatch("the service token too", "two different ones")
             raise InvalidInput([Violation(field="RETAIN_ADMIN_TOKEN", description=said)])
         return KnownTokens({self.admin: user("admin", Role.ADMIN), self.service: service("services")})
 
@@ -67,6 +68,6 @@ class IdentitySettings(BaseSettings):
             return read_or_make(file)
         token = value.get_secret_value().strip()
         if len(token) < SHORTEST_TOKEN:
-            said = f"has {len(token)} characters; expected {SHORTEST_TOKEN} or more, random ones"
+            said = mismatch(f"{len(token)} characters", f"{SHORTEST_TOKEN} or more, random ones")
             raise InvalidInput([Violation(field=f"RETAIN_{name.upper()}", description=said)])
         return token

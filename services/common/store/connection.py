@@ -8,6 +8,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Url
 
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 
 PIECE_BYTES = 256 * 1024
@@ -17,8 +18,8 @@ def store_address(address: str, field: str) -> Url:
     """The parts of a store's address. Raises InvalidInput, which names the setting `field`, for anything but
     http(s)://HOST[:PORT]: what else an address may hold would be dropped in silence."""
 
-    def refuse(came: str) -> InvalidInput:
-        what = f"got {came}; expected http://HOST:PORT or https://HOST:PORT, and nothing else"
+    def refuse(got: str) -> InvalidInput:
+        what = mismatch(got, "http://HOST:PORT or https://HOST:PORT, and nothing else")
         return InvalidInput([Violation(field=field, description=what)])
 
     try:

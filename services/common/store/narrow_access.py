@@ -19,6 +19,7 @@ from minio.credentials import AssumeRoleProvider
 from minio.datatypes import PostPolicy
 from urllib3.exceptions import HTTPError
 
+from retain.values.faults import mismatch
 from services.common.errors import FailedPrecondition, InvalidInput, Unavailable, Violation
 from services.common.store.connection import store_address
 
@@ -55,10 +56,10 @@ def run_policy(bucket: str, run_id: str, *, reads: tuple[str, ...] = ()) -> dict
     """The policy of a run's keys, in the language of S3: its own prefix whole; what is named by content can be read and
     added to, not deleted; `reads` are further keys or prefixes, such as its base. Raises InvalidInput."""
     if not _RUN.fullmatch(run_id) or ".." in run_id:
-        raise InvalidInput([Violation(field="run_id", description=f"got {run_id!r}; expected the name of a run")])
+        raise InvalidInput([Violation(field="run_id", description=mismatch(repr(run_id), "the name of a run"))])
     for prefix in reads:
         if not prefix or prefix.startswith("/") or any(mark in prefix for mark in ("*", "?", "${", "..")):
-            raise InvalidInput([Violation(field="reads", description=f"got {prefix!r}; expected plain prefixes")])
+            raise InvalidInput([Violation(field="reads", description=mismatch(repr(prefix), "plain prefixes"))])
     objects = f"arn:aws:s3:::{bucket}"
     own, listed = f"{objects}/runs/{run_id}/*", [f"runs/{run_id}/*"]
     others = [f"{prefix}/*" for prefix in (*SHARED, *READ)] + [f"{prefix.rstrip('/')}/*" for prefix in reads]
@@ -96,7 +97,7 @@ class NarrowAccess:
         Raises FailedPrecondition (NO_STS) where the store makes no such keys, Unavailable when it does not answer,
         InvalidInput."""
         if not SHORTEST_S <= lives_s <= LONGEST_S:
-            said = f"got {lives_s}; expected {SHORTEST_S} to {LONGEST_S} s"
+            said = mismatch(lives_s, f"{SHORTEST_S} to {LONGEST_S} s")
             raise InvalidInput([Violation(field="lives_s", description=said)])
         provider = AssumeRoleProvider(
             sts_endpoint=self._endpoint,

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 
 # Files of one folder that travel at once: enough to fill a link with small files, few enough for two cores.
@@ -96,7 +97,7 @@ def parse_s3_uri(uri: str) -> tuple[str, str]:
     scheme, separator, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not separator or not bucket:
-        raise InvalidInput([Violation(field="uri", description=f"got {uri!r}; expected s3://BUCKET/KEY")])
+        raise InvalidInput([Violation(field="uri", description=mismatch(repr(uri), "s3://BUCKET/KEY"))])
     return bucket, key.strip("/")
 
 
@@ -109,7 +110,7 @@ def key_of(store: ObjectStore, uri: str) -> str:
     """The key of a URI that must lie in the store's bucket. Raises InvalidInput when it names another bucket."""
     bucket, key = parse_s3_uri(uri)
     if bucket != store.bucket:
-        raise InvalidInput([Violation(field="uri", description=f"got {uri!r}; expected the bucket {store.bucket!r}")])
+        raise InvalidInput([Violation(field="uri", description=mismatch(repr(uri), f"the bucket {store.bucket!r}"))])
     return key
 
 
@@ -143,5 +144,5 @@ def inside(folder: Path, name: str) -> Path:
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise InvalidInput([Violation(field="key", description=f"got {name!r}; expected names inside the folder")])
+        raise InvalidInput([Violation(field="key", description=mismatch(repr(name), "names inside the folder"))])
     return path

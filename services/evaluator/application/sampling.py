@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 from retain.values import SampleTextRequest
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.heart import beat
 from services.common.logging import get_logger
@@ -27,7 +28,7 @@ class Sampling:
         violations = checkpoint_faults(order.checkpoint, "checkpoint")
         for field in ("max_new_tokens", "temperature", "top_k"):
             if not getattr(order, field) >= 0:
-                description = f"got {getattr(order, field)}; expected 0 or more"
+                description = mismatch(getattr(order, field), "0 or more")
                 violations.append(Violation(field=field, description=description))
         if violations:
             raise InvalidInput(violations)

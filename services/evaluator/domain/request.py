@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from retain.values import Baseline, CheckpointRef, EvalSetRef, EvaluationRequest, SetRole, WritePointRequest
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
@@ -101,11 +102,11 @@ def check_export(order: WritePointRequest) -> None:
     if not 0.0 < order.point < 1.0:
         found.append(_violation("point", order.point, "a number between 0 and 1"))
     if not _STEP.fullmatch(order.checkpoint.uri):
-        allowed = "s3://BUCKET/runs/RUN/STAGE/attempt-N/step-NNNNNNNNN: points lie beside a stage's result"
-        found.append(_violation("checkpoint.uri", order.checkpoint.uri, allowed))
+        expected = "s3://BUCKET/runs/RUN/STAGE/attempt-N/step-NNNNNNNNN: points lie beside a stage's result"
+        found.append(_violation("checkpoint.uri", order.checkpoint.uri, expected))
     elif not re.fullmatch(re.escape(order.checkpoint.uri) + _POINT, order.output_uri):
-        allowed = f"{order.checkpoint.uri}-point-NUMBER, beside the result that it is a point of"
-        found.append(_violation("output_uri", order.output_uri, allowed))
+        expected = f"{order.checkpoint.uri}-point-NUMBER, beside the result that it is a point of"
+        found.append(_violation("output_uri", order.output_uri, expected))
     if found:
         raise InvalidInput(found)
 
@@ -131,8 +132,8 @@ def request_faults(request: EvaluationRequest) -> list[Violation]:
     if request.parent is not None:
         found += checkpoint_faults(request.parent, "request.parent")
     if request.interpolation is not None and not 0.0 <= request.interpolation <= 1.0:
-        allowed = "0 (the parent) to 1 (the checkpoint)"
-        found.append(_violation("request.interpolation", request.interpolation, allowed))
+        expected = "0 (the parent) to 1 (the checkpoint)"
+        found.append(_violation("request.interpolation", request.interpolation, expected))
     if not request.sets:
         found.append(_violation("request.sets", "none", "at least one set"))
     for index, ref in enumerate(request.sets):
@@ -170,10 +171,10 @@ def _baseline_faults(baseline: Baseline, path: str, retained: Sequence[str]) -> 
     if most is not None and not (math.isfinite(most) and most > 0):
         found.append(_violation(f"{path}.most_bits_per_byte", most, "a finite number above 0, or nothing"))
     if baseline.set_name not in retained:
-        allowed = f"a retention set of the request: {', '.join(retained) or 'there is none'}"
-        found.append(_violation(f"{path}.set_name", baseline.set_name, allowed))
+        expected = f"a retention set of the request: {', '.join(retained) or 'there is none'}"
+        found.append(_violation(f"{path}.set_name", baseline.set_name, expected))
     return found
 
 
-def _violation(field: str, came: object, allowed: str) -> Violation:
-    return Violation(field=field, description=f"got {came!r}; expected {allowed}")
+def _violation(field: str, got: object, expected: str) -> Violation:
+    return Violation(field=field, description=mismatch(repr(got), expected))

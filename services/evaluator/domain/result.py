@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retain.values import EvalSetRef, Evaluation, EvaluationState, ForgettingRecord, ForgettingScore, SetResult
+from retain.values.faults import mismatch
 from services.common.errors import Corrupt
 
 _LN2 = math.log(2.0)
@@ -88,8 +89,8 @@ def score(
     if now.unit_tokens != baseline.unit_tokens:
         raise Corrupt(f"set {ref.name}: now and baseline were measured on different units", reason="UNITS_DIFFER")
     if not math.isfinite(baseline.perplexity):
-        came = f"its baseline has perplexity {baseline.perplexity}; expected a finite one"
-        raise Corrupt(f"set {ref.name}: {came}", reason="BASELINE_NOT_FINITE")
+        said = mismatch(f"a baseline of perplexity {baseline.perplexity}", "a finite one")
+        raise Corrupt(f"set {ref.name}: {said}", reason="BASELINE_NOT_FINITE")
     ratio = (now.perplexity - baseline.perplexity) / baseline.perplexity
     nats = now.loss_nats - baseline.loss_nats
     low, high = interval if interval and math.isfinite(ratio) else (None, None)

@@ -14,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import event, exc
 
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Unavailable, Violation
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -114,5 +115,5 @@ def _violation(url: str) -> Violation:
     scheme = url.partition(":")[0]
     return Violation(
         field="RETAIN_DATABASE_URL",
-        description=f"got a URL with {scheme!r}; expected sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME",
+        description=mismatch(f"a URL with {scheme!r}", "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"),
     )

@@ -13,6 +13,7 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from retain.values import CheckpointRef, Decision, Domain, Severity, StageKind, Verdict
+from retain.values.faults import mismatch
 from services.common.errors import Corrupt, InvalidInput, NotFound, Unavailable, Violation
 from services.common.logging import get_logger
 from services.orchestrator.adapters import codec
@@ -94,7 +95,7 @@ class Records:
                 "manifest's SHA-256"
             )
         if len(rows) > 1:
-            said = f"got {key!r}, which fits {', '.join(row.id for row in rows)}; expected one checkpoint"
+            said = mismatch(f"{key!r}, which fits {', '.join(row.id for row in rows)}", "one checkpoint")
             raise InvalidInput([Violation(field="checkpoint_id", description=said)])
         return replace(codec.loads(Checkpoint, rows[0].body), project=rows[0].project)
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.util import LRUCache
 
+from retain.values.faults import mismatch
 from services.common.errors import AlreadyExists, Corrupt, FailedPrecondition, NotFound, Stale
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.records import Records, upsert
@@ -197,9 +198,9 @@ class SqlRepository(Records, Repository):
         query = sa.select(checkpoints.c.status).where(checkpoints.c.uri == uri).with_for_update(read=True)
         found = [row.status for row in connection.execute(query)]
         if CheckpointStatus.ACCEPTED.value not in found:
-            came = found[0] if found else "gone"
+            got = found[0] if found else "gone"
             raise FailedPrecondition(
-                f"the checkpoint {uri} is {came}; expected as a base is an accepted or imported one",
+                f"the checkpoint {uri}: {mismatch(got, 'an accepted or imported one as a base')}",
                 reason="CHECKPOINT_GONE",
             )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retain.values import CheckpointRef, CreateUploadResponse, Domain, ExportedFile, StageKind
+from retain.values.faults import mismatch
 from services.common.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, NotFound, Violation
 from services.common.store.layout import MANIFEST
@@ -125,15 +126,15 @@ class CheckpointService:
         project = chosen_project(project)
         faults = []
         if not _SHA256.fullmatch(sha256):
-            faults.append(Violation(field="sha256", description=f"got {sha256!r}; expected 64 hex digits"))
+            faults.append(Violation(field="sha256", description=mismatch(repr(sha256), "64 hex digits")))
         if not _FILE_NAME.fullmatch(file_name):
-            said = f"got {file_name!r}; expected a name without folders of A-Z, a-z, 0-9, '.', '_', '-'"
+            said = mismatch(repr(file_name), "a name without folders of A-Z, a-z, 0-9, '.', '_', '-'")
             faults.append(Violation(field="file_name", description=said))
         if folder and not _FOLDER.fullmatch(folder):
-            said = f"got {folder!r}; expected a name of A-Z, a-z, 0-9, '_', '-'"
+            said = mismatch(repr(folder), "a name of A-Z, a-z, 0-9, '_', '-'")
             faults.append(Violation(field="folder", description=said))
         if size_bytes < 0:
-            faults.append(Violation(field="bytes", description=f"got {size_bytes}; expected 0 or more"))
+            faults.append(Violation(field="bytes", description=mismatch(size_bytes, "0 or more")))
         if faults:
             raise InvalidInput(faults)
         kept = upload_folder(project, folder or sha256)
@@ -199,7 +200,7 @@ class CheckpointService:
     def _folder_of(self, uri: str) -> str:
         parts = key_of(self._store, uri).removesuffix("/model").split("/")
         if len(parts) != 2 or parts[0] != UPLOADS:
-            said = f"got {uri!r}; expected a folder that was uploaded through CreateUpload (retain import DIR)"
+            said = mismatch(repr(uri), "a folder that was uploaded through CreateUpload (retain import DIR)")
             raise InvalidInput([Violation(field="uri", description=said)])
         return parts[1]
 

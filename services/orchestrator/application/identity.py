@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from retain.values.faults import mismatch
 from services.common.errors import (
     AlreadyExists,
     InvalidInput,
@@ -215,7 +216,7 @@ class IdentityService(Authenticator):
                     reason="TOKEN_NAME_TAKEN",
                 )
             if len(self._api) >= MOST_TOKENS:
-                said = f"there are {len(self._api):,} tokens; expected {MOST_TOKENS:,}"
+                said = mismatch(f"{len(self._api):,} tokens", f"up to {MOST_TOKENS:,}")
                 raise InvalidInput([Violation(field="name", description=said)])
             await self._engine.read(self._records.add_api_token, token)
             self._api[token.digest] = token
@@ -262,7 +263,7 @@ class IdentityService(Authenticator):
     async def join(self, run_id: str, submission: int, code: str, token: str, *, peer: str) -> None:
         """Redeem a code. The same again changes nothing. Raises InvalidInput or Unauthenticated."""
         if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN or not token.isascii() or not token.isprintable():
-            said = f"got {len(token)} characters; expected {SHORTEST_TOKEN} to {LONGEST_TOKEN}, all of them ASCII"
+            said = mismatch(f"{len(token)} characters", f"{SHORTEST_TOKEN} to {LONGEST_TOKEN}, all of them ASCII")
             raise InvalidInput([Violation(field="token", description=said)])
         digest, now_s = digest_of(token), self._engine.clock.now_s()
         async with self._changing:
@@ -315,24 +316,24 @@ class IdentityService(Authenticator):
 def _check_token(name: str, roles: tuple[str, ...], lifetime_s: int, projects: tuple[str, ...]) -> None:
     faults = []
     if not _NAME.fullmatch(name):
-        said = f"got {name[:100]!r}; expected 1 to 63 lower-case letters, digits and hyphens inside"
+        said = mismatch(repr(name[:100]), "1 to 63 lower-case letters, digits and hyphens inside")
         faults.append(Violation(field="name", description=said))
-    allowed = ", ".join(sorted(GRANTABLE))
+    known = ", ".join(sorted(GRANTABLE))
     if not roles:
-        faults.append(Violation(field="roles", description=f"got none; at least one of {allowed} is needed"))
+        faults.append(Violation(field="roles", description=mismatch("none", f"at least one of {known}")))
     faults += [
-        Violation(field=f"roles[{number}]", description=f"got {role[:100]!r}; expected {allowed}")
+        Violation(field=f"roles[{number}]", description=mismatch(repr(role[:100]), known))
         for number, role in enumerate(roles[:20])
         if role not in GRANTABLE
     ]
     if not 0 <= lifetime_s <= LONGEST_LIFETIME_S:
-        said = f"got {lifetime_s}; expected 0 (90 days) to {LONGEST_LIFETIME_S} (366 days)"
+        said = mismatch(lifetime_s, f"0 (90 days) to {LONGEST_LIFETIME_S} (366 days)")
         faults.append(Violation(field="lifetime_seconds", description=said))
     if projects and Role.ADMIN in roles:
-        said = f"got {', '.join(projects)[:100]} with the role admin, which may use all; expected none"
+        said = mismatch(f"{', '.join(projects)[:100]} with the role admin, which may use all", "none")
         faults.append(Violation(field="projects", description=said))
     if len(projects) > MOST_PROJECTS:
-        said = f"got {len(projects)} projects; expected up to {MOST_PROJECTS}"
+        said = mismatch(f"{len(projects)} projects", f"up to {MOST_PROJECTS}")
         faults.append(Violation(field="projects", description=said))
     if faults:
         raise InvalidInput(faults)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import tenacity
 
+from retain.values.faults import mismatch
 from services.common.errors import Stale, Unavailable
 from services.common.logging import get_logger
 from services.common.retry import RetryPolicy
@@ -117,7 +118,7 @@ class RunStore:
                     self._tell(before, state, made.records)
                     return state
                 if etag and etag != state.etag:
-                    raise stale(run_id, came=etag, present=state.etag)
+                    raise stale(run_id, got=etag, present=state.etag)
                 made = step(state, event)
                 if made.run is state or made.run == state:
                     return state
@@ -211,9 +212,10 @@ class RunStore:
             )  # fmt: skip
 
 
-def stale(run_id: str, *, came: str, present: str) -> Stale:
+def stale(run_id: str, *, got: str, present: str) -> Stale:
     """What somebody is told who looked too long ago."""
-    return Stale(f"run {run_id}: the etag {came} came; the present one is {present}: look again", reason="STALE_ETAG")
+    said = mismatch(f"the etag {got}", f"the present one, {present}: look again")
+    return Stale(f"run {run_id}: {said}", reason="STALE_ETAG")
 
 
 def _same_version(stored: PipelineRun, sent: PipelineRun) -> bool:

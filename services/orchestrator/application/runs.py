@@ -14,6 +14,7 @@ from retain.values import (
     QuotaUse,
     StageKind,
 )
+from retain.values.faults import mismatch
 from services.common.blocking import Blocking
 from services.common.errors import (
     AlreadyExists,
@@ -254,10 +255,10 @@ class RunService:
         state = await self.get(run_id)
         present = f"{state.id}.{state.sequence}"
         if etag and etag != present:
-            raise stale(run_id, came=etag, present=present)
+            raise stale(run_id, got=etag, present=present)
         if not state.status.ended or (isinstance(state, PipelineRun) and state.jobs):
             said = "delete" if not state.status.ended else "delete (its workers are still ending)"
-            raise InvalidTransition(said, state=state.status, allowed=["SUCCEEDED", "FAILED", "CANCELLED"])
+            raise InvalidTransition(said, state=state.status, expected=["SUCCEEDED", "FAILED", "CANCELLED"])
         prefix = f"{self._store_uri}/runs/{run_id}"
         await self._engine.read(
             self._engine.repository.delete,
@@ -332,7 +333,7 @@ class RunService:
 def _priority_faults(priority: int) -> tuple[Violation, ...]:
     if abs(priority) <= LARGEST_PRIORITY:
         return ()
-    said = f"got {priority}; expected {-LARGEST_PRIORITY} to {LARGEST_PRIORITY}"
+    said = mismatch(priority, f"{-LARGEST_PRIORITY} to {LARGEST_PRIORITY}")
     return (Violation(field="priority", description=said),)
 
 

@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from retain.values import PipelineSpec
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.identity.principal import DEFAULT_PROJECT
 from services.common.places import allowed_folders, is_private, local_path, roots_of
@@ -63,7 +64,7 @@ class SourcePolicy:
         patterns, roots = tuple(said.split()), roots_of(data_root)
         for pattern in patterns:
             if not pattern.startswith(KINDS):
-                said = f"got {shown(pattern)}; expected patterns that begin with {', '.join(KINDS)}"
+                said = mismatch(shown(pattern), f"patterns that begin with {', '.join(KINDS)}")
                 raise InvalidInput([Violation(field="RETAIN_SOURCES", description=said)])
         return cls(store_uri=store_uri, patterns=patterns, roots=roots, local=is_loopback or bool(roots))
 
@@ -85,34 +86,34 @@ class SourcePolicy:
         if scheme == "s3://":
             return self._fault_of_object(place, base, project)
         if scheme in KINDS and not any(fnmatchcase(base, _glob(pattern)) for pattern in self._of(scheme)):
-            allowed = ", ".join(self._of(scheme)) or f"no {scheme}; here are {', '.join(self.patterns)}"
-            return f"got {shown(place)}; expected {allowed} (RETAIN_SOURCES)"
+            known = ", ".join(self._of(scheme)) or f"no {scheme}; here are {', '.join(self.patterns)}"
+            return mismatch(shown(place), f"{known} (RETAIN_SOURCES)")
         return None  # a scheme that nobody knows is refused by the checks of the spec
 
     def _fault_of_file(self, place: str, path: Path) -> str | None:
         if not self._of("file://"):
-            return f"got {shown(place)}; expected {', '.join(self.patterns)} (RETAIN_SOURCES)"
+            return mismatch(shown(place), f"{', '.join(self.patterns)} (RETAIN_SOURCES)")
         if not self.local:
             said = "no local file: this installation names no folder of data (RETAIN_DATA_ROOT)"
-            return f"got {shown(place)}; expected {said}"
+            return mismatch(shown(place), said)
         inside = any(path.is_relative_to(root) for root in self.roots) if self.roots else not is_private(path)
         if ".." in path.parts or not inside:
-            return f"got {shown(place)}; expected {allowed_folders(self.roots)}"
+            return mismatch(shown(place), allowed_folders(self.roots))
         return None
 
     def _fault_of_object(self, place: str, base: str, project: str) -> str | None:
         if not f"{base}/".startswith(f"{self.store_uri}/"):
-            return f"got {shown(place)}; expected the bucket of this installation, {self.store_uri}/..."
+            return mismatch(shown(place), f"the bucket of this installation, {self.store_uri}/...")
         key = base.removeprefix(self.store_uri).strip("/")
         if not key or key.partition("/")[0] in KEPT:
-            return f"got {shown(place)}; expected text that was uploaded, not what the platform keeps in its bucket"
+            return mismatch(shown(place), "text that was uploaded, not what the platform keeps in its bucket")
         own = [pattern for pattern in self._of("s3://") if pattern != "s3://"]
         if not self._of("s3://") or (own and not any(f"{base}/".startswith(pattern) for pattern in own)):
-            return f"got {shown(place)}; expected {', '.join(self._of('s3://')) or 'no s3://'} (RETAIN_SOURCES)"
+            return mismatch(shown(place), f"{', '.join(self._of('s3://')) or 'no s3://'} (RETAIN_SOURCES)")
         owner = owner_of(key)
         if owner != project and not (owner is None and (own or project == DEFAULT_PROJECT)):
             mine = f"{self.store_uri}/{PROJECTS}/{project}/..."
-            return f"got {shown(place)}; expected what project {project} uploaded, or {mine}"
+            return mismatch(shown(place), f"what project {project} uploaded, or {mine}")
         return None
 
     def _of(self, scheme: str) -> list[str]:

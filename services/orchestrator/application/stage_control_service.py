@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from retain.values import Verdict
+from retain.values.faults import mismatch
 from services.common.errors import Stale, Unavailable
 from services.orchestrator.application.ports import StoredRun
 from services.orchestrator.application.run_store import Observer, RunStore
@@ -108,7 +109,7 @@ class StageControlService(Observer):
         if state.status.ended and state.status is not RunState.SUCCEEDED:
             return Directive(boundary=boundary, verdict=Verdict.STOP, mix=Mix(), message=f"the run is {state.status}")
         if boundary < 1:
-            raise Stale(f"boundary {boundary} came; expected 1 to {stage.plan.boundaries}")
+            raise Stale(mismatch(f"boundary {boundary}", f"1 to {stage.plan.boundaries}"))
         return directive_at(stage, boundary, decision_delay=state.spec.evaluation.decision_lag)
 
     def _now_s(self) -> float:

@@ -5,6 +5,7 @@ Sizes, fields that this server does not know, and characters that nobody sees or
 
 from typing import Any
 
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.requests import unknown_fields
 from services.common.limits import Text
@@ -23,7 +24,7 @@ def oversized(message: Any, path: str = "", name: str = "") -> list[Violation]:
         here = f"{path}.{field.name}" if path else field.name
         table = f"{name}.{field.name}" if name else field.name
         if field.is_repeated and len(value) > COUNTS[table]:
-            found.append(Violation(field=here, description=f"got {len(value)} entries; expected {COUNTS[table]}"))
+            found.append(Violation(field=here, description=mismatch(f"{len(value)} entries", f"up to {COUNTS[table]}")))
         elif field.message_type is not None and field.message_type.GetOptions().map_entry:
             for key, item in value.items():
                 found += _text(f"{here}[{_key(key)}]", key, LARGEST_KEY)
@@ -51,7 +52,7 @@ def _text(path: str, value: Any, most: int, table: str = "") -> list[Violation]:
     if not isinstance(value, str):
         return []
     if len(value) > most:
-        return [Violation(field=path, description=f"got {shown(value)}; expected {most} characters")]
+        return [Violation(field=path, description=mismatch(shown(value), f"up to {most} characters"))]
     fault = fault_of_text(value, Text.PLACE if table in PLACES else Text.LINE)
     return [Violation(field=path, description=fault)] if fault else []
 

@@ -17,6 +17,7 @@ from retain.values import (
     UnshareCheckpointResponse,
     VoidCheckpointResponse,
 )
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.checkpoint_service import CheckpointService
@@ -91,7 +92,7 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
 
     async def CollectGarbage(self, request: Any, context: Context) -> Any:  # noqa: N802
         if request.older_than_seconds < 0:
-            said = f"got {request.older_than_seconds}; expected 0 (a day) or more"
+            said = mismatch(request.older_than_seconds, "0 (a day) or more")
             raise InvalidInput([Violation(field="older_than_seconds", description=said)])
         collected = await self._collector.collect(
             dry_run=request.dry_run, older_than_s=float(request.older_than_seconds)

@@ -11,6 +11,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as pb_grpc
 from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.values import ApproveAction, PipelineSpec
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.checkpoint_service import CheckpointService
@@ -81,7 +82,7 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
     async def ApprovePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
         action = enum_value(request.action, ApproveAction, pb.ApproveAction.DESCRIPTOR)
         if action is None or action is ApproveAction.UNSPECIFIED:
-            said = f"got {request.action}; expected ACCEPT, CONTINUE"
+            said = mismatch(request.action, "ACCEPT, CONTINUE")
             raise InvalidInput([Violation(field="action", description=said)])
         check_text("comment", request.comment, LARGEST_COMMENT)
         state = await self._runs.approve(request.run_id, action, request.etag, request.comment)
@@ -155,7 +156,7 @@ def request_digest(spec: Message) -> str:
 def _status(number: int, index: int) -> RunState:
     status = enum_value(number, RunState, resources.RunState.DESCRIPTOR)
     if status is None or status is RunState.UNSPECIFIED:
-        allowed = ", ".join(known for known in RunState if known is not RunState.UNSPECIFIED)
-        said = f"got {status or number}; expected {allowed}"
+        known = ", ".join(one for one in RunState if one is not RunState.UNSPECIFIED)
+        said = mismatch(status or number, known)
         raise InvalidInput([Violation(field=f"states[{index}]", description=said)])
     return status

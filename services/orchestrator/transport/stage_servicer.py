@@ -17,6 +17,7 @@ from retain.values import (
     SetRole,
     StageWork,
 )
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.orchestrator.application.stage_control_service import StageControlService
 from services.orchestrator.domain.handlers.assignment import Work
@@ -36,7 +37,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
 
     async def BeginAttempt(self, request: Any, context: Context) -> Any:  # noqa: N802
         if not request.request_id:
-            raise InvalidInput([Violation(field="request_id", description="got none; expected a unique name")])
+            raise InvalidInput([Violation(field="request_id", description=mismatch("none", "a unique name"))])
         check_text("request_id", request.request_id, LARGEST_REQUEST_ID)
         return _work(await self._stages.begin_attempt(request.run_id, request.submission, request.request_id))
 
@@ -102,7 +103,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
     async def EndStage(self, request: Any, context: Context) -> Any:  # noqa: N802
         outcome = enum_value(request.outcome, EndOutcome, pb.EndOutcome.DESCRIPTOR)
         if outcome is None or outcome is EndOutcome.UNSPECIFIED:
-            said = f"got {outcome or request.outcome}; expected COMPLETED, FAILED, INTERRUPTED"
+            said = mismatch(outcome or request.outcome, "COMPLETED, FAILED, INTERRUPTED")
             raise InvalidInput([Violation(field="outcome", description=said)])
         faults: list[Violation] = []
         prepared = to_value(request.prepared, PreparedData, faults) if request.HasField("prepared") else None
@@ -129,7 +130,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
 def _roles_not_said(prepared: PreparedData | None) -> list[Violation]:
     """A set without a role would be measured for nothing."""
     return [
-        Violation(field=f"stages[{i}].sets[{j}].role", description="got UNSPECIFIED; expected TARGET, RETENTION")
+        Violation(field=f"stages[{i}].sets[{j}].role", description=mismatch("UNSPECIFIED", "TARGET, RETENTION"))
         for i, stage in enumerate(prepared.stages if prepared is not None else ())
         for j, ref in enumerate(stage.sets)
         if ref.role is SetRole.UNSPECIFIED

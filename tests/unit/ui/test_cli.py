@@ -109,8 +109,8 @@ def test_run_refuses_bad_input_with_field_paths(retain, platform: FakePlatform, 
     outcome = retain("run", spec, "--set", "stages.0.knid=PRETRAIN", "--json")
     assert outcome.code == 2
     assert outcome.json["error"]["violations"][0]["field"] == "stages[0].knid"
-    assert "stages[0].knid: unknown field" in outcome.err
-    platform.violations = [("stages[1].learning_rate", "got 7.0; at most 1 is allowed")]
+    assert "stages[0].knid: got an unknown field" in outcome.err
+    platform.violations = [("stages[1].learning_rate", "got 7.0; expected at most 1")]
     outcome = retain("run", spec)
     assert outcome.code == 2
     assert "stages[1].learning_rate: got 7.0" in outcome.err

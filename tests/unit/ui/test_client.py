@@ -132,7 +132,7 @@ def test_validation_joins_the_faults_of_both_sides(platform: FakePlatform, clien
     plan, faults = client.validate({"nam": "x"})
     assert plan is None
     assert [fault.field for fault in faults] == ["nam", "forgetting.action"]
-    assert faults[0].description.startswith("unknown field")
+    assert faults[0].description.startswith("got an unknown field")
 
 
 def test_a_wrong_name_is_bad_input(platform: FakePlatform, client: RetainClient) -> None:
@@ -146,7 +146,7 @@ def test_a_stale_etag_and_a_wrong_state_are_told_apart(platform: FakePlatform, c
     with pytest.raises(ClientError) as caught:
         client.cancel("r", etag="e0")
     assert (caught.value.exit_code, caught.value.reason) == (1, "STALE")
-    with pytest.raises(ClientError, match="allowed in SUSPENDED") as caught:
+    with pytest.raises(ClientError, match="expected SUSPENDED") as caught:
         client.approve("r", "ACCEPT")
     assert (caught.value.exit_code, caught.value.reason) == (1, "INVALID_TRANSITION")
 

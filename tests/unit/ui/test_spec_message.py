@@ -63,7 +63,7 @@ def test_every_fault_is_found_at_once_with_its_path() -> None:
         "seed",
     }
     assert "expected name, model" in found["nam"]
-    assert found["stages[1].kind"] == "got 'TRAIN'; one of PRETRAIN, MIDTRAIN, FINETUNE is allowed"
+    assert found["stages[1].kind"] == "got 'TRAIN'; expected one of PRETRAIN, MIDTRAIN, FINETUNE"
     assert "exactly one of preset, huggingface, checkpoint" in found["model"]
 
 

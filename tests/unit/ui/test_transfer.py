@@ -85,7 +85,7 @@ def test_a_missing_path_is_named_before_anything_is_sent(
 def test_pickled_weights_are_neither_sent_nor_enough(tmp_path: Path) -> None:
     for name in ("config.json", "tokenizer.json", "pytorch_model.bin"):
         (tmp_path / name).write_text("{}")
-    with pytest.raises(BadInput, match=r"there is .*pytorch_model.bin.*safetensors are allowed"):
+    with pytest.raises(BadInput, match=r"got .*pytorch_model.bin.*expected weights in safetensors"):
         model_files(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     assert [path.name for path in model_files(tmp_path)] == ["config.json", "model.safetensors", "tokenizer.json"]

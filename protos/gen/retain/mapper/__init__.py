@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, TypeVar, cast, get_args, get_type_hints
 from google.protobuf.message import Message
 
 from retain.values import SpecViolation
+from retain.values.faults import mismatch
 
 V = TypeVar("V")
 M = TypeVar("M", bound=Message)
@@ -31,7 +32,7 @@ _TIMESTAMP = "google.protobuf.Timestamp"
 
 
 class UnknownValue(ValueError):
-    """A message holds enum numbers that this program does not know; `violations` says where and what is allowed."""
+    """A message holds enum numbers that this program does not know; `violations` says where and what was expected."""
 
     def __init__(self, violations: list[SpecViolation]) -> None:
         super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
@@ -105,7 +106,7 @@ def _write(message: Message, value: Any) -> None:
         item, write = getattr(value, field.attribute), field.write
         if item is None:
             if not field.optional:
-                raise TypeError(f"{type(value).__name__}.{field.attribute}: got None; expected a value")
+                raise TypeError(f"{type(value).__name__}.{field.attribute}: {mismatch(None, 'a value')}")
         elif field.mapping:
             getattr(message, field.name).update(item)
         elif field.repeated:
@@ -179,7 +180,7 @@ def _enum_reader(cls: Any, enum: Any) -> Callable[[Any, list[SpecViolation], str
         values = _values(cls, enum)
         if number not in values:
             allowed = ", ".join(name for name in cls.__members__ if name != "UNSPECIFIED")
-            faults.append(SpecViolation(field=path, description=f"got {number}; expected {allowed}"))
+            faults.append(SpecViolation(field=path, description=mismatch(number, allowed)))
             return values[0]
         return values[number]
 

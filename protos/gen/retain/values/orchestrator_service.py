@@ -197,7 +197,7 @@ class SpecViolation:
     field: str = ""
     """Path of the field: stages[1].learning_rate."""
     description: str = ""
-    """What came and what is allowed."""
+    """What was got and what was expected."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

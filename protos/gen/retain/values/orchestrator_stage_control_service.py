@@ -299,7 +299,7 @@ class EndStageRequest:
     reason: str = ""
     """Reason of a failure, UPPER_SNAKE_CASE."""
     message: str = ""
-    """Reason of a failure, for people: what came, what is allowed."""
+    """Reason of a failure, for people: what was got, what was expected."""
     prepared: PreparedData | None = None
     """What was prepared, after preparing."""
     damaged: CheckpointRef | None = None

@@ -14,6 +14,7 @@ from model.checkpointing import checkpoint as files
 from model.data.eval_set import EvalSet
 from model.errors import RetainModelError
 from retain.values import CheckpointRef, EvalSetRef
+from retain.values.faults import mismatch
 from services.common.cache.content_cache import ContentCache
 from services.common.cache.fetch import twice
 from services.common.errors import CheckpointDamaged, Corrupt, NotFound, Unavailable
@@ -59,7 +60,7 @@ class VerifiedFiles:
             except RetainModelError as error:
                 raise Corrupt(f"{ref.uri}: {error}", reason=error.reason) from error
             if eval_set.digest != ref.digest:
-                raise Corrupt(f"{ref.uri}: digest {eval_set.digest}; expected {ref.digest}", reason="SET_DIFFERS")
+                raise Corrupt(f"{ref.uri}: digest: {mismatch(eval_set.digest, ref.digest)}", reason="SET_DIFFERS")
             return eval_set
 
         def verify(folder: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from retain.values import Decision
+from retain.values.faults import mismatch
 from services.common.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from services.common.identity.principal import DEFAULT_PROJECT, current_principal
 from services.orchestrator.application.ports import (
@@ -50,7 +51,7 @@ def chosen_project(name: str) -> str:
         return DEFAULT_PROJECT
     if len(projects) == 1:
         return next(iter(projects))
-    said = f"got none; expected one of {', '.join(sorted(projects)) or 'none: this caller has no project'}"
+    said = mismatch("none", f"one of {', '.join(sorted(projects)) or 'none: this caller has no project'}")
     raise InvalidInput([Violation(field="project", description=said)])
 
 

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from retain.values.faults import mismatch
 from services.common.errors import AlreadyExists, InvalidInput, QuotaExceeded, Violation
 from services.common.identity.principal import DEFAULT_PROJECT
 from services.orchestrator.application.projects.project import NAME, NAME_TOLD, Project, ProjectRecords
@@ -105,7 +106,7 @@ class ProjectService:
     def check_known(self, names: Sequence[str], field: str) -> None:
         """Raises InvalidInput for projects that are not there."""
         faults = [
-            Violation(field=f"{field}[{number}]", description=f"got {name[:100]!r}; expected the name of a project")
+            Violation(field=f"{field}[{number}]", description=mismatch(repr(name[:100]), "the name of a project"))
             for number, name in enumerate(names)
             if name not in self._projects
         ]
@@ -151,7 +152,7 @@ class ProjectService:
         checkpoint = await self._scoped.read(repository.find_own_checkpoint, key)
         self.check_known([project], "project")
         if project == checkpoint.project:
-            said = f"got {project!r}, whose checkpoint it is; expected another project"
+            said = mismatch(f"{project!r}, whose checkpoint it is", "another project")
             raise InvalidInput([Violation(field="project", description=said)])
         await self._engine.read(self._records.share if on else self._records.unshare, checkpoint.id, project)
         return checkpoint
@@ -179,12 +180,12 @@ def quota_exceeded(project: str, quota: QuotaState) -> QuotaExceeded:
 def _check(project: Project) -> None:
     faults = []
     if not NAME.fullmatch(project.name):
-        faults.append(Violation(field="name", description=f"got {project.name[:100]!r}; expected {NAME_TOLD}"))
+        faults.append(Violation(field="name", description=mismatch(repr(project.name[:100]), NAME_TOLD)))
     if not LEAST_WEIGHT <= project.weight <= LARGEST_WEIGHT:
-        said = f"got {project.weight}; expected {LEAST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
+        said = mismatch(project.weight, f"{LEAST_WEIGHT:g} to {LARGEST_WEIGHT:g}")
         faults.append(Violation(field="weight", description=said))
     faults += [
-        Violation(field=f"quotas.{quota}", description=f"got {limit}; expected 0 to {LARGEST}, or none for no limit")
+        Violation(field=f"quotas.{quota}", description=mismatch(limit, f"0 to {LARGEST}, or none for no limit"))
         for quota, limit in project.limits.items()
         if limit is not None and not 0 <= limit <= LARGEST
     ]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from retain.values.faults import mismatch
 from services.common.errors import AlreadyExists, FailedPrecondition, InvalidInput, Violation
 from services.orchestrator.domain.due import evaluation_of
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
@@ -142,22 +143,22 @@ def _check_place(state: PipelineRun, stage: StageRun, event: CheckpointReported)
     lost_branch = stage.gives_up or stage.status is not StageStatus.RUNNING
     faults = []
     if not lost_branch and event.boundary != expected:
-        faults.append(Violation(field="boundary", description=f"got {event.boundary}; expected {expected}"))
-    step, came = stage.plan.boundary_step(event.boundary), event.checkpoint.step
+        faults.append(Violation(field="boundary", description=mismatch(event.boundary, expected)))
+    step, got = stage.plan.boundary_step(event.boundary), event.checkpoint.step
     after = stage.plan.boundary_step(event.boundary + 1)
     # At the next boundary's own step when the workers left before the verdict that it waits for was known.
-    if event.interim and not step < came <= after:
-        said = f"got {came}; an interim checkpoint after boundary {event.boundary} lies in steps {step + 1} to {after}"
+    if event.interim and not step < got <= after:
+        said = mismatch(got, f"{step + 1} to {after} for an interim checkpoint after boundary {event.boundary}")
         faults.append(Violation(field="checkpoint.step", description=said))
-    if not event.interim and came != step:
-        said = f"got {came}; boundary {event.boundary} lies at step {step}"
+    if not event.interim and got != step:
+        said = mismatch(got, f"{step}, where boundary {event.boundary} lies")
         faults.append(Violation(field="checkpoint.step", description=said))
     prefix = f"{state.store_uri}/runs/{state.id}/{stage.plan.name}/attempt-{event.attempt}/"
     if not event.checkpoint.uri.startswith(prefix):
-        said = f"got {event.checkpoint.uri!r}; this attempt writes below {prefix}"
+        said = mismatch(repr(event.checkpoint.uri), f"what lies below {prefix}, where this attempt writes")
         faults.append(Violation(field="checkpoint.uri", description=said))
     if len(event.checkpoint.manifest_sha256) != 64:
-        said = f"got {event.checkpoint.manifest_sha256!r}; expected 64 hex digits"
+        said = mismatch(repr(event.checkpoint.manifest_sha256), "64 hex digits")
         faults.append(Violation(field="checkpoint.manifest_sha256", description=said))
     if faults:
         raise InvalidInput(faults)

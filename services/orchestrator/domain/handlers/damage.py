@@ -12,6 +12,7 @@ again before it. Neither is a retry of the gate nor a restart of a group.
 from dataclasses import replace
 
 from retain.values import CheckpointRef, Decision, Verdict
+from retain.values.faults import mismatch
 from services.common.errors import FailedPrecondition, InvalidInput, Violation
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.handlers.decision import new_decision, recorded
@@ -60,7 +61,7 @@ def set_aside(state: PipelineRun, ref: CheckpointRef, *, actor: str, message: st
             if checkpoint.ref.uri == ref.uri:
                 return _take_out(state, stage, checkpoint, actor, message, now_s)
     known = [c.ref.uri for stage in state.stages for c in stage.branch.checkpoints]
-    said = f"got {ref.uri!r}; expected a checkpoint that run {state.id} uses: {', '.join(known) or 'there is none'}"
+    said = mismatch(repr(ref.uri), f"a checkpoint that run {state.id} uses: {', '.join(known) or 'there is none'}")
     raise InvalidInput([Violation(field="damaged", description=said)])
 
 

@@ -79,7 +79,7 @@ def on_cancelled(state: PipelineRun, event: Cancelled) -> Outcome:
     if state.status is RunState.CANCELLED:
         return state, ()
     if state.status.ended:
-        raise InvalidTransition("cancel", state=state.status, allowed=["PENDING", "RUNNING", "SUSPENDED"])
+        raise InvalidTransition("cancel", state=state.status, expected=["PENDING", "RUNNING", "SUSPENDED"])
     return end_run(
         state, RunState.CANCELLED, "CANCELLED", f"cancelled by {event.actor}", event.now_s, leave_after_s=0.0
     ), ()
@@ -91,7 +91,7 @@ def on_approved(state: PipelineRun, event: Approved) -> Outcome:
     Raises FailedPrecondition or InvalidTransition.
     """
     if state.status is not RunState.SUSPENDED:
-        raise InvalidTransition("approve", state=state.status, allowed=["SUSPENDED"])
+        raise InvalidTransition("approve", state=state.status, expected=["SUSPENDED"])
     stage = state.current
     assert stage is not None, "a suspended run has a stage that is not complete"
     said = f": {event.comment}" if event.comment else ""
@@ -146,7 +146,7 @@ def on_retried(state: PipelineRun, event: Retried) -> Outcome:
     Raises InvalidTransition.
     """
     if state.status not in (RunState.FAILED, RunState.CANCELLED):
-        raise InvalidTransition("retry", state=state.status, allowed=["FAILED", "CANCELLED"])
+        raise InvalidTransition("retry", state=state.status, expected=["FAILED", "CANCELLED"])
     state, given_back = restored(state)
     stage, actions = state.current, ()  # type: tuple[StageRun | None, tuple[Record, ...]]
     if stage is not None and stage.gate.held_rollback is not None:

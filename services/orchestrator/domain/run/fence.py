@@ -1,5 +1,6 @@
 """The fence: a call of an older worker group or attempt is refused, also from a process that wakes up days later."""
 
+from retain.values.faults import mismatch
 from services.common.errors import NotFound, Stale
 from services.orchestrator.domain.run.events import WorkerEvent
 from services.orchestrator.domain.run.state import PipelineRun, StageRun
@@ -11,7 +12,7 @@ def check_submission(state: PipelineRun, submission: int) -> None:
     """Raises Stale unless `submission` is the present worker group."""
     if submission != state.submission:
         raise Stale(
-            f"run {state.id}: worker group {submission} came; the present one is {state.submission}",
+            f"run {state.id}: {mismatch(f'worker group {submission}', f'the present one, {state.submission}')}",
             reason="STALE_SUBMISSION",
             metadata={"submission": str(submission), "present": str(state.submission)},
         )
@@ -23,7 +24,7 @@ def check_attempt(state: PipelineRun, submission: int, attempt: int, stage_index
     present = state.prepare_attempt if stage_index == PREPARING else stage_of(state, stage_index).attempt.number
     if attempt != present:
         raise Stale(
-            f"run {state.id}, stage {stage_index}: attempt {attempt} came; the present one is {present}",
+            f"run {state.id}, stage {stage_index}: {mismatch(f'attempt {attempt}', f'the present one, {present}')}",
             reason="STALE_ATTEMPT",
             metadata={"attempt": str(attempt), "present": str(present)},
         )
@@ -37,5 +38,5 @@ def check(state: PipelineRun, event: WorkerEvent) -> None:
 def stage_of(state: PipelineRun, stage_index: int) -> StageRun:
     """The stage with this place in the spec. Raises NotFound."""
     if not 0 <= stage_index < len(state.stages):
-        raise NotFound(f"run {state.id} has no stage {stage_index}; expected 0 to {len(state.stages) - 1}")
+        raise NotFound(f"run {state.id}: stage: {mismatch(stage_index, f'0 to {len(state.stages) - 1}')}")
     return state.stages[stage_index]

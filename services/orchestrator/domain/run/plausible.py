@@ -4,6 +4,7 @@ A worker that is broken, or in the hands of somebody else, must not show a run a
 estimates go by these figures. Nothing is decided by them, so what does not fit is refused and changes nothing.
 """
 
+from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.orchestrator.domain.run.events import ProgressReported
 from services.orchestrator.domain.spec.plan import PlannedStage
@@ -16,9 +17,9 @@ def check_progress(plan: PlannedStage, event: ProgressReported) -> None:
     data are prepared has no end yet."""
     faults = []
     if plan.steps and event.step > plan.steps:
-        faults.append(Violation(field="step", description=f"got {event.step}; expected up to {plan.steps}"))
+        faults.append(Violation(field="step", description=mismatch(event.step, f"up to {plan.steps}")))
     most = 2 * plan.tokens + SPARE_TOKENS
     if plan.tokens and event.tokens > most:
-        faults.append(Violation(field="tokens", description=f"got {event.tokens}; expected up to {most}"))
+        faults.append(Violation(field="tokens", description=mismatch(event.tokens, f"up to {most}")))
     if faults:
         raise InvalidInput(faults)

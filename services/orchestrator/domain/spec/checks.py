@@ -1,10 +1,11 @@
-"""Small checks from which the validation of a spec is made. Each fault says what came and what is allowed."""
+"""Small checks from which the validation of a spec is made. Each fault says what it got and expected."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from retain.values.faults import mismatch
 from services.common.errors import Violation
 from services.orchestrator.domain.spec.hub_uri import faults_of_hub_uri
 from services.orchestrator.domain.spec.limits import COUNTS, MAY_BE_NEGATIVE, NUMBERS
@@ -24,13 +25,13 @@ class Faults:
         """Add one fault."""
         self.found.append(Violation(field=field, description=description))
 
-    def expect(self, fine: bool, field: str, came: object, allowed: str) -> None:
+    def expect(self, fine: bool, field: str, got: object, expected: str) -> None:
         """Add a fault unless `fine`. A comparison with NaN is False, so NaN is always a fault."""
         if not fine:
-            self.add(field, f"got {came!r}; expected {allowed}")
+            self.add(field, mismatch(repr(got), expected))
 
     def share(self, field: str, value: float, *, low: float = 0.0, high: float = 1.0) -> None:
-        """A number between two ends, both allowed."""
+        """A number between two ends, both of them fine."""
         self.expect(low <= value <= high, field, value, f"{low:g} to {high:g}")
 
     def at_least(self, field: str, value: float, least: float) -> None:
@@ -45,22 +46,22 @@ class Faults:
         """Exactly one of several alternatives."""
         set_ones = [name for name, value in given.items() if value is not None]
         if len(set_ones) != 1:
-            came = " and ".join(set_ones) if set_ones else "none"
-            self.add(field, f"got {came}; expected exactly one of {', '.join(given)}")
+            got = " and ".join(set_ones) if set_ones else "none"
+            self.add(field, mismatch(got, f"exactly one of {', '.join(given)}"))
 
     def source(self, field: str, uri: str) -> None:
         """URI of a text source. Whether it can be read is known only where it is read."""
         scheme, separator, rest = uri.partition("://")
         if not uri:
-            self.add(field, f"is required; expected a source: {', '.join(SCHEMES)}")
+            self.add(field, mismatch("none", f"a source: {', '.join(SCHEMES)}"))
         elif separator and scheme == "sample":
             name = rest.partition("?")[0]
             self.expect(name in SAMPLES, field, uri, ", ".join(f"sample://{sample}" for sample in SAMPLES))
         elif separator:
             known = scheme in ("hf", "s3", "file") and bool(rest.strip("/"))
             self.expect(known, field, uri, f"a source: {', '.join(SCHEMES)}")
-            for came, allowed in faults_of_hub_uri(rest) if known and scheme == "hf" else ():
-                self.add(field, f"got {came!r}; expected {allowed}")
+            for got, expected in faults_of_hub_uri(rest) if known and scheme == "hf" else ():
+                self.add(field, mismatch(repr(got), expected))
 
     def within_limits(self, value: Any, path: str = "", name: str = "") -> None:
         """Numbers that are not finite or above their limit, lists and maps that are longer than theirs, anywhere in a
@@ -77,7 +78,7 @@ class Faults:
                 self.within_limits(getattr(value, field.name), here, f"{name}.{field.name}" if name else field.name)
         elif isinstance(value, Mapping | Sequence):
             if len(value) > COUNTS[name]:
-                self.add(path, f"got {len(value)} entries; expected {COUNTS[name]}")
+                self.add(path, mismatch(f"{len(value)} entries", f"up to {COUNTS[name]}"))
                 return
             for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
                 self.within_limits(item, f"{path}[{key}]", name)

@@ -15,8 +15,8 @@ _PATHS = re.compile(r'[\[\]{},"\']')
 
 
 def faults_of_hub_uri(rest: str) -> Iterator[tuple[str, str]]:
-    """What came and what is allowed, for each fault of what stands behind `hf://`. A local folder is the reader's to
-    judge, who sees it."""
+    """What was got and what was expected, for each fault of what stands behind `hf://`. A local folder is the reader's
+    to judge, who sees it."""
     path, _, query = rest.partition("?")
     if not path.startswith(("/", "./", "../")) and not _NAME.fullmatch(path):
         yield path, "hf://owner/name (letters, digits, '.', '_', '-')"

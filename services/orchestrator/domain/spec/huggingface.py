@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from retain.values.faults import mismatch
+
 # What model/checkpointing/hf.py can load: with our own model, and with transformers (model/families).
 OWN_ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
 FAMILY_ARCHITECTURES = (
@@ -58,17 +60,17 @@ def faults_of_files(names: Sequence[str]) -> Iterator[str]:
     """What is wrong with the files of a model folder: pickles, no weights, something missing."""
     for name in names:
         if name.endswith(PICKLES):
-            yield f"got {name}, a pickle, which can run code; expected .safetensors weights"
+            yield mismatch(f"{name}, a pickle, which can run code", ".safetensors weights")
         if name.endswith(".py"):
-            yield f"got {name}; code of a model is never run, allowed are weights and JSON"
+            yield mismatch(f"{name}, code, which is never run", "weights and JSON")
     for required in REQUIRED_FILES:
         if required not in names:
-            yield f"{required} is missing; got {', '.join(names)}"
+            yield mismatch(", ".join(names), f"{required} among them")
     weights = [name for name in names if name.endswith(".safetensors")]
     if not weights:
         yield "there are no .safetensors weights"
     if INDEX in names and WHOLE in weights and any(_SHARD.fullmatch(name) for name in weights):
-        yield f"{WHOLE} lies beside {INDEX} and its shards; one of the two models is allowed, remove the stale one"
+        yield mismatch(f"{WHOLE} beside {INDEX} and its shards", "one of the two models: remove the stale one")
 
 
 def faults_of_config(config: Any) -> Iterator[tuple[str, str]]:
@@ -86,22 +88,22 @@ def faults_of_config(config: Any) -> Iterator[tuple[str, str]]:
     known = isinstance(architectures, list) and len(architectures) == 1 and architectures[0] in ARCHITECTURES
     if not known:
         others = f"{len(FAMILY_ARCHITECTURES)} others (`retain learn families`)"
-        allowed = f"{', '.join(OWN_ARCHITECTURES)} and {others}"
-        yield "config.json.architectures", f"got {_short(architectures)}; expected one of {allowed}"
+        expected = f"{', '.join(OWN_ARCHITECTURES)} and {others}"
+        yield "config.json.architectures", mismatch(_short(architectures), f"one of {expected}")
     own = not known or architectures in [[name] for name in OWN_ARCHITECTURES]
     for name in _POSITIVE if own else _POSITIVE[:-1]:
         name = name if own or name in config else _OTHER_NAMES.get(name, name)
         value = config.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
-            yield f"config.json.{name}", f"got {_short(value)}; expected a whole number from 1 to {LARGEST:,}"
+            yield f"config.json.{name}", mismatch(_short(value), f"a whole number from 1 to {LARGEST:,}")
     vocabulary = config.get("vocab_size")
     for name in ("eos_token_id", "bos_token_id"):
         value = config.get(name)
         for token in value if isinstance(value, list) and name == "eos_token_id" else [value]:
             whole = isinstance(token, int) and not isinstance(token, bool)
             if token is not None and not (whole and (not isinstance(vocabulary, int) or 0 <= token < vocabulary)):
-                allowed = "a token id below vocab_size, or null" + (", or a list" if name == "eos_token_id" else "")
-                yield f"config.json.{name}", f"got {_short(value)}; expected {allowed}"
+                expected = "a token id below vocab_size, or null" + (", or a list" if name == "eos_token_id" else "")
+                yield f"config.json.{name}", mismatch(_short(value), expected)
                 break
 
 

@@ -1,8 +1,9 @@
-"""Every fault of a spec at once, each with the path of its field, what came, and what is allowed."""
+"""Every fault of a spec at once, each with the path of its field, what it got and expected."""
 
 import re
 
 from retain.values import ComputeSpec, ForgettingSpec, GaugeSpec, IntervalSpec, PipelineSpec
+from retain.values.faults import mismatch
 from services.common.errors import Violation
 from services.orchestrator.domain.spec.checks import Faults
 from services.orchestrator.domain.spec.defaults import fill
@@ -36,7 +37,7 @@ def validate(
     faults.expect(_NAME.fullmatch(spec.name) is not None, "name", spec.name, "1 to 63 characters of a-z, 0-9 and '-'")
     _check_model(faults, spec, filled)
     if not spec.stages:
-        faults.add("stages", "got none; expected one stage or more")
+        faults.add("stages", mismatch("none", "one stage or more"))
     check_order(faults, spec.stages)
     for index, stage in enumerate(filled.stages):
         check_stage(faults, spec, filled, index, stage)
@@ -55,8 +56,8 @@ def _check_lengths(faults: Faults, filled: PipelineSpec) -> None:
     for index, stage in enumerate(filled.stages):
         steps = stage.duration.steps
         tokens = (steps or 0) * stage.batch.sequences * filled.model.context
-        allowed = f"steps x sequences x context up to {LARGEST_TOKENS:g} tokens"
-        faults.expect(tokens <= LARGEST_TOKENS, f"stages[{index}].duration.steps", steps, allowed)
+        expected = f"steps x sequences x context up to {LARGEST_TOKENS:g} tokens"
+        faults.expect(tokens <= LARGEST_TOKENS, f"stages[{index}].duration.steps", steps, expected)
 
 
 def _check_model(faults: Faults, spec: PipelineSpec, filled: PipelineSpec) -> None:
@@ -76,13 +77,16 @@ def _check_model(faults: Faults, spec: PipelineSpec, filled: PipelineSpec) -> No
         faults.add("model.context", "is required: this server cannot read the model's config.json")
     train = spec.tokenizer.train
     if model.preset is not None and train is None:
-        faults.add("tokenizer.train.vocab_size", "is required with model.preset; expected 512 to 262144")
+        faults.add("tokenizer.train.vocab_size", mismatch("none with model.preset", "512 to 262144"))
     if train is not None:
         faults.expect(
             512 <= train.vocab_size <= 262_144, "tokenizer.train.vocab_size", train.vocab_size, "512 to 262144"
         )
         if model.preset is None and (model.huggingface or model.checkpoint):
-            faults.add("tokenizer.train", "the model brings its own tokenizer; expected only with model.preset")
+            faults.add(
+                "tokenizer.train",
+                mismatch("a size beside a model that brings its own tokenizer", "none without model.preset"),
+            )
 
 
 def _check_forgetting(faults: Faults, rules: ForgettingSpec) -> None:
@@ -114,7 +118,7 @@ def _check_forgetting(faults: Faults, rules: ForgettingSpec) -> None:
 def _check_gauges(faults: Faults, gauges: GaugeSpec) -> None:
     path = "forgetting.gauges"
     if gauges.off and gauges.kinds:
-        faults.add(f"{path}.kinds", f"got {len(gauges.kinds)} beside off; expected one of the two")
+        faults.add(f"{path}.kinds", mismatch(f"{len(gauges.kinds)} beside off", "one of the two"))
     for index, kind in enumerate(gauges.kinds):
         fine = kind in KINDS and kind not in gauges.kinds[:index]
         faults.expect(fine, f"{path}.kinds[{index}]", str(kind), f"each of {', '.join(KINDS)} once")
@@ -142,7 +146,7 @@ def _check_compute(
     faults.expect(within, "compute.min_workers", given.min_workers, f"1 to workers ({compute.workers}), or 0")
     if slots is not None and compute.workers >= 1 and compute.cpus_per_worker > 0 and slots_of(compute) > slots:
         took = f"{compute.workers} of {compute.cpus_per_worker:g} CPUs each"
-        faults.add("compute.workers", f"got {took}; expected what fits into the {slots} slots of this server")
+        faults.add("compute.workers", mismatch(took, f"what fits into the {slots} slots of this server"))
     wanted = compute.workers * compute.gpus_per_worker
     if gpus is not None and wanted > gpus:
-        faults.add("compute.gpus_per_worker", f"got {wanted:g} GPUs in all; expected the {gpus} of this server")
+        faults.add("compute.gpus_per_worker", mismatch(f"{wanted:g} GPUs in all", f"the {gpus} of this server"))

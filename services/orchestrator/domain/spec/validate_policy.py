@@ -39,6 +39,6 @@ def _check_anticipation(faults: Faults, law: Anticipation) -> None:
     for name in ("smallest_share", "least_raise", "least_relief", "relief_felt"):
         faults.share(f"{at}.{name}", getattr(law, name))
     within = law.smallest_share < law.largest_share <= LARGEST_SHARE
-    allowed = f"a share above smallest_share ({law.smallest_share:g}) and up to {LARGEST_SHARE:g}"
-    faults.expect(within, f"{at}.largest_share", law.largest_share, allowed)
+    expected = f"a share above smallest_share ({law.smallest_share:g}) and up to {LARGEST_SHARE:g}"
+    faults.expect(within, f"{at}.largest_share", law.largest_share, expected)
     faults.at_least(f"{at}.boundaries_used", law.boundaries_used, 1)

@@ -1,6 +1,7 @@
 """Faults of one stage, and of the order of the stages."""
 
 from retain.values import CurriculumStrategy, Domain, PipelineSpec, ScheduleKind, ScheduleSpec, StageKind, StageSpec
+from retain.values.faults import mismatch
 from services.orchestrator.domain.spec.checks import Faults
 from services.orchestrator.domain.spec.defaults import domains_of
 from services.orchestrator.domain.spec.plan import source_of, target_of
@@ -16,14 +17,14 @@ def check_order(faults: Faults, stages: tuple[StageSpec, ...]) -> None:
     for index, stage in enumerate(stages):
         path = f"stages[{index}]"
         if stage.kind is StageKind.UNSPECIFIED:
-            faults.add(f"{path}.kind", "got UNSPECIFIED; expected PRETRAIN, MIDTRAIN, FINETUNE")
+            faults.add(f"{path}.kind", mismatch("UNSPECIFIED", "PRETRAIN, MIDTRAIN, FINETUNE"))
             continue
         rank = _ORDER[stage.kind]
         if rank < highest:
-            faults.add(f"{path}.kind", f"got {stage.kind}; expected the order PRETRAIN, MIDTRAIN, FINETUNE")
+            faults.add(f"{path}.kind", mismatch(stage.kind, "the order PRETRAIN, MIDTRAIN, FINETUNE"))
         highest = max(highest, rank)
         if stage.name in seen:
-            faults.add(path, f"got a second {stage.name}; expected one (the first is stages[{seen[stage.name]}])")
+            faults.add(path, mismatch(f"a second {stage.name}", f"one (the first is stages[{seen[stage.name]}])"))
         seen.setdefault(stage.name, index)
 
 
@@ -34,9 +35,9 @@ def check_stage(faults: Faults, given: PipelineSpec, filled: PipelineSpec, index
         return
     midtrain = stage.kind is StageKind.MIDTRAIN
     if midtrain and stage.domain is Domain.UNSPECIFIED:
-        faults.add(f"{path}.domain", "got UNSPECIFIED; expected in MIDTRAIN is CODE, MATH, SCIENCE")
+        faults.add(f"{path}.domain", mismatch("UNSPECIFIED", "CODE, MATH or SCIENCE in MIDTRAIN"))
     if not midtrain and stage.domain is not Domain.UNSPECIFIED:
-        faults.add(f"{path}.domain", f"got {stage.domain}; expected only in MIDTRAIN")
+        faults.add(f"{path}.domain", mismatch(stage.domain, "none outside of MIDTRAIN"))
     _check_sources(faults, path, stage)
     _check_shares(faults, path, given.stages[index], stage, filled, index)
     _check_options(faults, path, stage)
@@ -57,7 +58,7 @@ def _check_sources(faults: Faults, path: str, stage: StageSpec) -> None:
         faults.source(f"{path}.data.general", stage.data.general)
     for other in ("domain", "chat"):
         if other != role and getattr(stage.data, other):
-            faults.add(f"{path}.data.{other}", f"got a source; expected only in {_stage_of(other)}")
+            faults.add(f"{path}.data.{other}", mismatch("a source", f"none outside of {_stage_of(other)}"))
     faults.at_least(f"{path}.data.max_tokens", stage.data.max_tokens, 0)
     for name in stage.data.fields:
         faults.expect(name in ("text", "prompt", "completion", "messages", "difficulty"), f"{path}.data.fields[{name}]",
@@ -75,16 +76,16 @@ def _check_shares(
         if stage.kind is StageKind.MIDTRAIN:
             faults.share(f"{path}.data.general_share", given.data.general_share, high=LARGEST_SHARE)
         else:
-            faults.add(f"{path}.data.general_share", "got a share; expected only in MIDTRAIN (else data.replay)")
+            faults.add(f"{path}.data.general_share", mismatch("a share", "none outside of MIDTRAIN (data.replay)"))
     domains = domains_of(filled.stages[:index])
-    allowed = ("general", *domains, *(("domain",) if domains else ()), *filled.forgetting.retention)
+    known = ("general", *domains, *(("domain",) if domains else ()), *filled.forgetting.retention)
     if stage.kind is StageKind.PRETRAIN:
         if given.data.replay:
-            faults.add(f"{path}.data.replay", "got shares; a PRETRAIN stage has nothing to replay")
+            faults.add(f"{path}.data.replay", mismatch("shares", "none in PRETRAIN: it has nothing to replay"))
         return
     for name, share in given.data.replay.items():
         field = f"{path}.data.replay[{name}]"
-        faults.expect(name in allowed, field, name, ", ".join(allowed))
+        faults.expect(name in known, field, name, ", ".join(known))
         faults.share(field, share, high=LARGEST_SHARE)
     total = sum(stage.data.replay.values())
     faults.expect(total <= LARGEST_SHARE, f"{path}.data.replay", total, f"shares of up to {LARGEST_SHARE:g} in all")
@@ -94,7 +95,7 @@ def _check_options(faults: Faults, path: str, stage: StageSpec) -> None:
     options, here = stage.domain_options, f"{path}.domain_options"
     for name, domain in (("languages", Domain.CODE), ("difficulty", Domain.MATH), ("fields", Domain.SCIENCE)):
         if getattr(options, name) and stage.domain is not domain:
-            faults.add(f"{here}.{name}", f"got {list(getattr(options, name))}; expected only with domain {domain}")
+            faults.add(f"{here}.{name}", mismatch(list(getattr(options, name)), f"none without domain {domain}"))
     if options.difficulty:
         low_to_high = len(options.difficulty) == 2 and 1 <= options.difficulty[0] <= options.difficulty[1] <= 5
         faults.expect(
@@ -145,14 +146,14 @@ def _check_kept_state(faults: Faults, path: str, filled: PipelineSpec, index: in
     before = filled.stages[index - 1] if index > 0 else None
     if before is None:
         if filled.model.checkpoint is None:
-            faults.add(field, "got true for a stage whose parent has no optimizer state; expected false")
+            faults.add(field, mismatch("true for a stage whose parent has no optimizer state", "false"))
         elif stage.lora.rank:
-            came = f"got true beside lora.rank {stage.lora.rank}, and the checkpoint of another run is built on"
-            faults.add(field, f"{came}; expected false: its moments may be those of other parameters")
+            got = f"true beside lora.rank {stage.lora.rank}, and the checkpoint of another run is built on"
+            faults.add(field, mismatch(got, "false: its moments may be those of other parameters"))
         return
     if before.lora.rank != stage.lora.rank:
-        came = f"got true with lora.rank {stage.lora.rank} after {before.name} with lora.rank {before.lora.rank}"
-        faults.add(field, f"{came}; expected between stages that train the same parameters (equal lora.rank)")
+        got = f"true with lora.rank {stage.lora.rank} after {before.name} with lora.rank {before.lora.rank}"
+        faults.add(field, mismatch(got, "true between stages that train the same parameters alone (equal lora.rank)"))
 
 
 def _check_penalty(faults: Faults, path: str, stage: StageSpec, filled: PipelineSpec) -> None:
@@ -164,8 +165,8 @@ def _check_penalty(faults: Faults, path: str, stage: StageSpec, filled: Pipeline
         if not strength > 0:
             continue
         if first and name != "l2_sp":
-            faults.add(f"{path}.{name}", f"got {strength:g}; expected in stages that replay old text, not in PRETRAIN")
+            faults.add(f"{path}.{name}", mismatch(f"{strength:g}", "0 in PRETRAIN: it replays no old text"))
         elif first and random_weights:
-            faults.add(f"{path}.{name}", f"got {strength:g} for random weights; expected in a stage with a parent")
+            faults.add(f"{path}.{name}", mismatch(f"{strength:g} for random weights", "0 without a parent"))
         if stage.lora.rank and name != "distill":
-            faults.add(f"{path}.{name}", f"got {strength:g} beside lora.rank {stage.lora.rank}; expected one of them")
+            faults.add(f"{path}.{name}", mismatch(f"{strength:g} beside lora.rank {stage.lora.rank}", "one of them"))

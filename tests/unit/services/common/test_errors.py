@@ -20,6 +20,6 @@ def test_other_errors_travel_with_reason_and_metadata():
 
 
 def test_a_transition_names_the_state_and_what_is_allowed():
-    error = InvalidTransition("Approve", state="RUNNING", allowed=["SUSPENDED"])
+    error = InvalidTransition("Approve", state="RUNNING", expected=["SUSPENDED"])
     assert isinstance(error, RetainError)
-    assert "the run is RUNNING; this is allowed in SUSPENDED" in str(error)
+    assert "got a run that is RUNNING; expected SUSPENDED" in str(error)

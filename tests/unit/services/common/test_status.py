@@ -64,7 +64,7 @@ async def failed():
         (NotFound("no such run"), NotFound),
         (AlreadyExists("taken"), AlreadyExists),
         (FailedPrecondition("in use", reason="CHECKPOINT_IN_USE"), FailedPrecondition),
-        (InvalidTransition("approve", state="RUNNING", allowed=["SUSPENDED"]), FailedPrecondition),
+        (InvalidTransition("approve", state="RUNNING", expected=["SUSPENDED"]), FailedPrecondition),
         (Stale("etag 3 is old", metadata={"etag": "5"}), Stale),
         (Unavailable("away"), Unavailable),
         (StorageFull("disk full at /data"), Unavailable),
