@@ -107,16 +107,16 @@ class Orchestrator:
         tls: ServerTls | None = None,  # None speaks plain text
     ) -> None:
         self.registry = CollectorRegistry()
-        self.engine = RunStore(ports.repository, ports.executor, ports.clock)
+        self.run_store = RunStore(ports.repository, ports.executor, ports.clock)
         self.queue = Queue(slots, ports.clock)
         self.exporter = Exporter(OrchestratorMetrics(self.registry), ports.clock)
         self.watchdog = Watchdog(ports.clock)
-        self.auditor = Auditor(self.engine, ports.identity)
-        scoped = ScopedRunStore(self.engine)  # what the use cases of people have, and nothing else
-        self.projects = ProjectService(self.engine, ports.projects, self.queue)
-        self.identity = IdentityService(self.engine, ports.identity, self.auditor, join_code_s=join_code_s)
+        self.auditor = Auditor(self.run_store, ports.identity)
+        scoped = ScopedRunStore(self.run_store)  # what the use cases of people have, and nothing else
+        self.projects = ProjectService(self.run_store, ports.projects, self.queue)
+        self.identity = IdentityService(self.run_store, ports.identity, self.auditor, join_code_s=join_code_s)
         executor = CommandExecutor(
-            self.engine,
+            self.run_store,
             issue_code=self.identity.issue_code,
             launcher=ports.launcher,
             evaluator=ports.evaluator,
@@ -125,10 +125,12 @@ class Orchestrator:
             evaluation_poll_s=evaluation_poll_s,
             max_restarts=timing.max_restarts,
         )
-        self.reconciler = Reconciler(self.engine, self.queue, executor, self.watchdog, timing)
-        self.stages = StageControlService(self.engine, self.watchdog, hold_s=hold_s, on_upload=self.exporter.uploaded)
+        self.reconciler = Reconciler(self.run_store, self.queue, executor, self.watchdog, timing)
+        self.stages = StageControlService(
+            self.run_store, self.watchdog, hold_s=hold_s, on_upload=self.exporter.uploaded
+        )
         for observer in (self.queue, self.exporter, self.stages, self.reconciler):
-            self.engine.subscribe(observer)
+            self.run_store.subscribe(observer)
         self.runs = RunService(
             scoped,
             self.queue,
@@ -140,11 +142,11 @@ class Orchestrator:
             gpus=gpus,
             on_delete=self.exporter.deleted,
         )
-        library = CheckpointService(scoped, ports.store, self.projects)
+        checkpoints = CheckpointService(scoped, ports.store, self.projects)
         logs = LogService(scoped, ports.launcher)
-        self.collector = Collector(self.engine, ports.store, ports.evaluator, self.exporter)
+        self.collector = Collector(self.run_store, ports.store, ports.evaluator, self.exporter)
         self._garbage = garbage
-        self._closing = (executor, self.runs, library, logs, self.collector)
+        self._closing = (executor, self.runs, checkpoints, logs, self.collector)
         package = "retain.orchestrator.v1"
         self._standby = StandbyInterceptor("this orchestrator waits: another one leads, or it is still starting")
         self.server = GrpcServer(
@@ -152,7 +154,7 @@ class Orchestrator:
             services={
                 f"{package}.OrchestratorService": (
                     orchestrator_grpc.add_OrchestratorServiceServicer_to_server,
-                    OrchestratorServicer(self.runs, library, logs),
+                    OrchestratorServicer(self.runs, checkpoints, logs),
                 ),
                 f"{package}.StageControlService": (
                     stage_grpc.add_StageControlServiceServicer_to_server,
@@ -160,7 +162,7 @@ class Orchestrator:
                 ),
                 f"{package}.CheckpointService": (
                     checkpoint_grpc.add_CheckpointServiceServicer_to_server,
-                    CheckpointServicer(library, self.collector, self.projects),
+                    CheckpointServicer(checkpoints, self.collector, self.projects),
                 ),
                 f"{package}.IdentityService": (
                     identity_grpc.add_IdentityServiceServicer_to_server,

@@ -100,8 +100,8 @@ class Stage:
         """Whether files are there, or are still to be deleted."""
         with contextlib.suppress(Exception):  # between two starts nobody knows
             assert self._orchestrator is not None
-            repository = self._orchestrator.engine.repository
-            waiting = await self._orchestrator.engine.call(getattr(repository, "_target", repository).garbage)
+            repository = self._orchestrator.run_store.repository
+            waiting = await self._orchestrator.run_store.call(getattr(repository, "_target", repository).garbage)
             return bool(waiting) or any(key.startswith(prefix) for key in list(self.store.objects))
         return True
 

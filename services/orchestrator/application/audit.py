@@ -43,29 +43,29 @@ class AuditRecords(Protocol):
 class Auditor:
     """Writes and lists events."""
 
-    def __init__(self, engine: RunStore, records: AuditRecords) -> None:
-        self._engine, self._records = engine, records
+    def __init__(self, run_store: RunStore, records: AuditRecords) -> None:
+        self._run_store, self._records = run_store, records
 
     async def record(self, event: AuditEvent) -> None:
         """Append. What was done is done: a database that is away costs the row, and the log has it then."""
         try:
-            await self._engine.read(self._records.append_audit, event)
+            await self._run_store.read(self._records.append_audit, event)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call that was answered stays answered
             log.error("an audit event was not written", error=repr(error), **vars(event))
 
     async def state_of(self, run_id: str) -> str:
         """The state of a run, for `before` and `after`; empty when there is none, or none that can be read."""
         try:
-            return str((await self._engine.get(run_id)).status.value)
+            return str((await self._run_store.get(run_id)).status.value)
         except RetainError:
             return ""
 
     async def page(self, *, subject: str, resource: str, limit: int, below_number: int | None) -> Page[AuditEvent]:
         """A page of events, newest first."""
-        return await self._engine.read(
+        return await self._run_store.read(
             self._records.list_audit, subject=subject, resource=resource, limit=limit, below_number=below_number
         )
 
     def now_s(self) -> float:
         """Unix seconds."""
-        return self._engine.clock.now_s()
+        return self._run_store.clock.now_s()

@@ -42,8 +42,8 @@ class Export:
 class CheckpointService:
     """The use cases of CheckpointService, and CreateUpload. Bytes never pass through the service."""
 
-    def __init__(self, engine: ScopedRunStore, store: ObjectStore, projects: ProjectService) -> None:
-        self._engine = engine
+    def __init__(self, run_store: ScopedRunStore, store: ObjectStore, projects: ProjectService) -> None:
+        self._run_store = run_store
         self._projects = projects
         self._store = store
         self._files = Blocking("store", threads=4, limit_s=STORE_LIMIT_S)
@@ -54,14 +54,14 @@ class CheckpointService:
 
     async def page(self, *, run_id: str, limit: int, below_number: int | None, project: str = "") -> Page[Checkpoint]:
         """Checkpoints, newest first."""
-        repository = self._engine.repository
-        return await self._engine.read(
+        repository = self._run_store.repository
+        return await self._run_store.read(
             repository.list_checkpoints, run_id=run_id, limit=limit, below_number=below_number, project=project
         )
 
     async def get(self, key: str) -> Checkpoint:
         """One checkpoint by id, URI or digits of its manifest's digest."""
-        return await self._engine.read(self._engine.repository.find_checkpoint, key)
+        return await self._run_store.read(self._run_store.repository.find_checkpoint, key)
 
     async def export(self, key: str, *, with_training_state: bool) -> Export:
         """Presigned URLs of a checkpoint's files, as its manifest names them. Raises FailedPrecondition."""
@@ -72,7 +72,7 @@ class CheckpointService:
                 reason="CHECKPOINT_GONE",
             )
         files = await self._files(self._manifest_files, checkpoint)
-        expire_s = self._engine.clock.now_s() + URL_LIVES_S
+        expire_s = self._run_store.clock.now_s() + URL_LIVES_S
         prefix = key_of(self._store, checkpoint.ref.uri)
         exported = tuple(
             ExportedFile(
@@ -89,11 +89,11 @@ class CheckpointService:
     async def void(self, key: str, reason: str) -> Checkpoint:
         """Set a checkpoint aside: nothing goes on from it any more. The same again changes nothing; one that others
         build on, or whose files are gone anyway, is refused."""
-        async with self._engine.choosing:  # no run comes to build on it in the middle
+        async with self._run_store.choosing:  # no run comes to build on it in the middle
             return await self._void(key, reason)
 
     async def _void(self, key: str, reason: str) -> Checkpoint:
-        checkpoint = await self._engine.read(self._engine.repository.find_own_checkpoint, key)
+        checkpoint = await self._run_store.read(self._run_store.repository.find_own_checkpoint, key)
         if checkpoint.status is CheckpointStatus.DAMAGED:
             return checkpoint
         if not checkpoint.status.usable:
@@ -101,7 +101,7 @@ class CheckpointService:
                 f"{checkpoint.id} is {checkpoint.status}: nothing goes on from it; expected LIVE and ACCEPTED ones",
                 reason="CHECKPOINT_GONE",
             )
-        users = await self._engine.read(self._engine.repository.building_on, checkpoint.ref.uri)
+        users = await self._run_store.read(self._run_store.repository.building_on, checkpoint.ref.uri)
         if users:
             raise FailedPrecondition(
                 f"run {users[0]} builds on {checkpoint.id}; its success or deletion unlocks this",
@@ -110,10 +110,10 @@ class CheckpointService:
         if not checkpoint.run_id:
             said = "set aside by a person" + (f": {reason}" if reason else "")
             aside = replace(checkpoint, status=CheckpointStatus.DAMAGED, message=said)
-            await self._engine.read(self._engine.repository.put_checkpoint, aside)
+            await self._run_store.read(self._run_store.repository.put_checkpoint, aside)
             return aside
-        event = CheckpointVoided(checkpoint=checkpoint.ref, reason=reason, now_s=self._engine.clock.now_s())
-        await self._engine.apply(checkpoint.run_id, event)
+        event = CheckpointVoided(checkpoint=checkpoint.ref, reason=reason, now_s=self._run_store.clock.now_s())
+        await self._run_store.apply(checkpoint.run_id, event)
         return await self.get(checkpoint.id)
 
     async def create_upload(
@@ -140,7 +140,7 @@ class CheckpointService:
         kept = upload_folder(project, folder or sha256)
         place = f"{UPLOADS}/{kept}/model" if folder else f"{UPLOADS}/{kept}"
         key = f"{place}/{file_name}"
-        known = {u.file_name: u for u in await self._engine.read(self._engine.repository.uploads, kept)}
+        known = {u.file_name: u for u in await self._run_store.read(self._run_store.repository.uploads, kept)}
         same = file_name in known and known[file_name].sha256 == sha256
         upload = Upload(
             folder=kept,
@@ -148,29 +148,29 @@ class CheckpointService:
             file_name=file_name,
             sha256=sha256,
             bytes=size_bytes,
-            asked_s=self._engine.clock.now_s(),
+            asked_s=self._run_store.clock.now_s(),
         )
-        async with self._engine.choosing:  # after it the collection of garbage knows of this upload
+        async with self._run_store.choosing:  # after it the collection of garbage knows of this upload
             more = size_bytes - (known[file_name].bytes if file_name in known else 0)
             await self._projects.check_bytes(project, max(0, more))
-            await self._engine.read(self._engine.repository.put_upload, upload)
+            await self._run_store.read(self._run_store.repository.put_upload, upload)
             present = await self._files(self._store.stat, key)
         there = present is not None and present.size_bytes == size_bytes and same
         url = "" if there else await self._files(self._store.presign_put, key, expires_s=URL_LIVES_S)
         return CreateUploadResponse(
             url=url,
             uri=s3_uri(self._store, place if folder else key),
-            expire_time_s=self._engine.clock.now_s() + URL_LIVES_S,
+            expire_time_s=self._run_store.clock.now_s() + URL_LIVES_S,
         )
 
     async def import_model(self, uri: str, name: str) -> Checkpoint:
         """Register an uploaded Hugging Face folder as a base. Importing the same files again is the same checkpoint."""
-        async with self._engine.choosing:
+        async with self._run_store.choosing:
             return await self._import(uri, name)
 
     async def _import(self, uri: str, name: str) -> Checkpoint:
         folder = await self._files(self._folder_of, uri)
-        uploads = await self._engine.read(self._engine.repository.uploads, folder)
+        uploads = await self._run_store.read(self._run_store.repository.uploads, folder)
         manifest = await self._files(self._commit_import, folder, uploads)
         digest = hashlib.sha256(_canonical(manifest)).hexdigest()
         project = uploads[0].project
@@ -192,9 +192,9 @@ class CheckpointService:
             parent="",
             status=CheckpointStatus.ACCEPTED,
             bytes=sum(entry["size"] for entry in manifest["files"].values()),
-            created_s=self._engine.clock.now_s(),
+            created_s=self._run_store.clock.now_s(),
         )
-        await self._engine.read(self._engine.repository.put_checkpoint, checkpoint)
+        await self._run_store.read(self._run_store.repository.put_checkpoint, checkpoint)
         return checkpoint
 
     def _folder_of(self, uri: str) -> str:

@@ -6,7 +6,7 @@ Three things keep it from taking what is needed:
 - Nothing younger than the limit is taken, and nothing at all while a stored record cannot be read: what that refers to
   nobody can tell.
 - What a run that begins now could come to use (prepared data, tokenizers, evaluation sets, imports, uploads) is taken
-  piece by piece under the engine's `choosing` lock, which creation, admission, uploads and imports hold too, after a
+  piece by piece under the run store's `choosing` lock, which creation, admission, uploads and imports hold too, after a
   fresh look at the runs that are new or at work.
 - The bucket carries the mark of the database that it belongs to; another database, an empty one above all, takes none
   of it.
@@ -70,8 +70,8 @@ class _Known:
 class Collector:
     """One collection at a time."""
 
-    def __init__(self, engine: RunStore, store: ObjectStore, evaluator: EvaluatorPort, meter: GarbageMeter) -> None:
-        self._engine, self._store, self._evaluator, self._meter = engine, store, evaluator, meter
+    def __init__(self, run_store: RunStore, store: ObjectStore, evaluator: EvaluatorPort, meter: GarbageMeter) -> None:
+        self._run_store, self._store, self._evaluator, self._meter = run_store, store, evaluator, meter
         self._files = Blocking("store", threads=2, limit_s=ITEM_LIMIT_S)
         self._store_uri = f"s3://{store.bucket}"
         self._task: asyncio.Task[Collected] | None = None
@@ -123,8 +123,8 @@ class Collector:
 
     async def _known(self, older_than_s: float) -> _Known:
         """Everything that the database refers to, read in pieces."""
-        repository, now_s = self._engine.repository, self._engine.clock.now_s()
-        uploads = await self._engine.read(repository.upload_references, asked_since_s=now_s - older_than_s)
+        repository, now_s = self._run_store.repository, self._run_store.clock.now_s()
+        uploads = await self._run_store.read(repository.upload_references, asked_since_s=now_s - older_than_s)
         runs, last_run = await self._pages(repository.run_references)
         checkpoints, last_checkpoint = await self._pages(repository.checkpoint_references)
         return _Known(
@@ -133,8 +133,8 @@ class Collector:
 
     async def _news(self, known: _Known) -> References:
         """What runs, checkpoints and uploads refer to that came since, and runs at work, which may use more by now."""
-        repository = self._engine.repository
-        uploads = await self._engine.read(repository.upload_references, asked_since_s=known.at_s)
+        repository = self._run_store.repository
+        uploads = await self._run_store.read(repository.upload_references, asked_since_s=known.at_s)
         new, _ = await self._pages(repository.run_references, after=known.last_run)
         at_work, _ = await self._pages(repository.run_references, only_at_work=True)
         checkpoints, _ = await self._pages(repository.checkpoint_references, after=known.last_checkpoint)
@@ -148,7 +148,7 @@ class Collector:
         last = after
         try:
             while True:
-                part, number = await self._engine.read(read, limit=CHUNK, after_number=last, **options)
+                part, number = await self._run_store.read(read, limit=CHUNK, after_number=last, **options)
                 if number is None:
                     return References().merged(*parts), last
                 parts.append(part)
@@ -162,7 +162,7 @@ class Collector:
             ) from error
 
     async def _check_ownership(self, known: _Known, *, claim: bool) -> None:
-        mine = await self._engine.read(self._engine.repository.fact, "installation", secrets.token_hex(16))
+        mine = await self._run_store.read(self._run_store.repository.fact, "installation", secrets.token_hex(16))
         try:
             theirs = (await self._files(self._store.get_bytes, BELONGS_KEY)).decode(errors="replace").strip()
         except NotFound:
@@ -191,7 +191,7 @@ class Collector:
             read,
             refs,
             store_uri=self._store_uri,
-            now_s=self._engine.clock.now_s(),
+            now_s=self._run_store.clock.now_s(),
             older_than_s=older_than_s,
         )
 
@@ -214,7 +214,7 @@ class Collector:
                 self._store.scan(),
                 refs,
                 store_uri=self._store_uri,
-                now_s=self._engine.clock.now_s(),
+                now_s=self._run_store.clock.now_s(),
                 older_than_s=older_than_s,
             )
         )
@@ -229,7 +229,7 @@ class Collector:
         for item in found:
             try:
                 if item.kind.shared:
-                    async with self._engine.choosing:
+                    async with self._run_store.choosing:
                         done = await self._delete_shared(item, known, older_than_s, kept)
                 else:
                     done = await self._delete(item, older_than_s)
@@ -261,7 +261,7 @@ class Collector:
         if not await self._delete(item, older_than_s):
             return False
         if item.kind is GarbageKind.UPLOAD:
-            await self._engine.read(self._engine.repository.forget_uploads, name)
+            await self._run_store.read(self._run_store.repository.forget_uploads, name)
         return True
 
     def _digests_of(self, key: str) -> frozenset[str]:
@@ -276,7 +276,7 @@ class Collector:
             run = item.key.rpartition("/")[2].removesuffix(".json")
             await self._evaluator.delete_run_records(run)  # it keeps them in memory, too
             return True
-        before_s = self._engine.clock.now_s() - older_than_s
+        before_s = self._run_store.clock.now_s() - older_than_s
         return await self._files(self._delete_objects, item, before_s)
 
     def _delete_objects(self, item: Item, before_s: float) -> bool:

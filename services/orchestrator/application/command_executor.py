@@ -54,7 +54,7 @@ class CommandExecutor:
 
     def __init__(
         self,
-        engine: RunStore,
+        run_store: RunStore,
         *,
         launcher: JobLauncher,
         evaluator: EvaluatorPort,
@@ -64,7 +64,7 @@ class CommandExecutor:
         evaluation_poll_s: float = EVALUATION_POLL_S,
         max_restarts: int = MAX_RESTARTS,
     ) -> None:
-        self._engine = engine
+        self._run_store = run_store
         self.launcher = launcher
         self._evaluator = evaluator
         self._store = store
@@ -98,7 +98,7 @@ class CommandExecutor:
             side.close()
 
     def _now_s(self) -> float:
-        return self._engine.clock.now_s()
+        return self._run_store.clock.now_s()
 
     async def _submit(self, state: StoredRun, command: SubmitJob) -> None:
         labels = {"retain.run": state.id, **state.spec.labels}
@@ -121,7 +121,7 @@ class CommandExecutor:
             )
         else:
             event = JobSubmitted(submission=command.submission, now_s=self._now_s())
-        await self._engine.apply(state.id, event)
+        await self._run_store.apply(state.id, event)
 
     async def _stop(self, state: StoredRun, command: StopJob) -> None:
         name = job_id(state.id, command.submission)
@@ -131,7 +131,7 @@ class CommandExecutor:
             view = await self.jobs(self.launcher.status, name)
         if view.state in (JobState.PENDING, JobState.RUNNING):
             raise Unavailable(f"the job {name} is still ending", reason="JOB_STOPPING")
-        await self._engine.apply(
+        await self._run_store.apply(
             state.id,
             JobEnded(
                 submission=command.submission,
@@ -146,15 +146,15 @@ class CommandExecutor:
             view = await self._evaluator.create(state.id, question)
         except (Refused, FailedPrecondition) as error:
             view = EvaluationView(progress=EvaluationProgress.FAILED, error_reason=error.reason, error=error.message)
-        asked_s, told = self._engine.clock.monotonic_s(), ""
+        asked_s, told = self._run_store.clock.monotonic_s(), ""
         while view.progress is EvaluationProgress.UNDER_WAY:
             if view.waiting_for:
-                asked_s = self._engine.clock.monotonic_s()  # somebody makes room: that may take as long as it takes
+                asked_s = self._run_store.clock.monotonic_s()  # somebody makes room: that may take as long as it takes
             if view.waiting_for != told:
                 told = view.waiting_for
                 waits = EvaluationWaits(evaluation_id=question.evaluation_id, waiting_for=told, now_s=self._now_s())
-                await self._engine.apply(state.id, waits)
-            if self._engine.clock.monotonic_s() - asked_s >= EVALUATION_LIMIT_S:
+                await self._run_store.apply(state.id, waits)
+            if self._run_store.clock.monotonic_s() - asked_s >= EVALUATION_LIMIT_S:
                 raise Unavailable(
                     f"the evaluation {question.evaluation_id} has no answer after {EVALUATION_LIMIT_S:g} s",
                     reason="EVALUATION_TOO_SLOW",
@@ -162,7 +162,7 @@ class CommandExecutor:
             await asyncio.sleep(self._evaluation_poll_s)
             view = await self._look_again(state, question)
         if view.progress is EvaluationProgress.SUCCEEDED and view.measurement is not None:
-            await self._engine.apply(
+            await self._run_store.apply(
                 state.id,
                 EvaluationFinished(
                     stage_index=question.stage_index,
@@ -175,7 +175,7 @@ class CommandExecutor:
                 ),
             )
             return
-        await self._engine.apply(
+        await self._run_store.apply(
             state.id,
             EvaluationFailed(
                 stage_index=question.stage_index,
@@ -224,17 +224,19 @@ class CommandExecutor:
                 bytes=size,
                 now_s=self._now_s(),
             )
-        await self._engine.apply(state.id, event)
+        await self._run_store.apply(state.id, event)
 
     async def _annotate(self, state: StoredRun, command: Annotate) -> None:
-        decision = await self._engine.read(self._engine.repository.decision, state.id, command.number)
+        decision = await self._run_store.read(self._run_store.repository.decision, state.id, command.number)
         if decision is not None:
             await self._graphs(self._notifier.annotate, decision)
-        await self._engine.apply(state.id, DecisionAnnotated(number=command.number, now_s=self._now_s()))
+        await self._run_store.apply(state.id, DecisionAnnotated(number=command.number, now_s=self._now_s()))
 
     async def _prune(self, state: StoredRun, command: Prune) -> None:
         await self._files(self._empty, command.uri, MANIFEST)
-        await self._engine.apply(state.id, CheckpointPruned(checkpoint_id=command.checkpoint_id, now_s=self._now_s()))
+        await self._run_store.apply(
+            state.id, CheckpointPruned(checkpoint_id=command.checkpoint_id, now_s=self._now_s())
+        )
 
     async def throw_away(self, uri: str) -> None:
         """What a deleted run left behind: its files, or what the evaluator keeps of it."""
@@ -242,7 +244,7 @@ class CommandExecutor:
             await self._evaluator.delete_run_records(uri.removeprefix(RECORDS))
         else:
             await self._files(self._empty, uri, None)
-        await self._engine.read(self._engine.repository.forget_garbage, uri)
+        await self._run_store.read(self._run_store.repository.forget_garbage, uri)
         get_logger().info("what a deleted run left behind is gone", uri=uri)
 
     def _empty(self, uri: str, kept_name: str | None) -> None:

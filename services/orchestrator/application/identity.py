@@ -109,9 +109,9 @@ class IdentityService(Authenticator):
     """Makes, checks and ends tokens. Nothing is known before `load`."""
 
     def __init__(
-        self, engine: RunStore, records: IdentityRecords, auditor: Auditor, *, join_code_s: float = JOIN_CODE_S
+        self, run_store: RunStore, records: IdentityRecords, auditor: Auditor, *, join_code_s: float = JOIN_CODE_S
     ) -> None:
-        self._engine, self._records, self._auditor = engine, records, auditor
+        self._run_store, self._records, self._auditor = run_store, records, auditor
         self._api: dict[str, ApiToken] = {}
         self._workers: dict[str, WorkerToken] = {}
         self._join_code_s = join_code_s
@@ -121,10 +121,10 @@ class IdentityService(Authenticator):
 
     async def load(self) -> None:
         """Read all tokens. Raises Unavailable."""
-        now_s = self._engine.clock.now_s()
-        await self._engine.read(self._records.forget_worker_tokens, before_s=now_s - KEPT_S)
-        tokens = await self._engine.read(self._records.api_tokens)
-        workers = await self._engine.read(self._records.worker_tokens, used_since_s=now_s - KEPT_S)
+        now_s = self._run_store.clock.now_s()
+        await self._run_store.read(self._records.forget_worker_tokens, before_s=now_s - KEPT_S)
+        tokens = await self._run_store.read(self._records.api_tokens)
+        workers = await self._run_store.read(self._records.worker_tokens, used_since_s=now_s - KEPT_S)
         self._api = {token.digest: token for token in tokens}
         self._workers = {token.digest: token for token in workers if token.digest}
         self._loaded = True
@@ -142,7 +142,7 @@ class IdentityService(Authenticator):
         return None
 
     def _of_api_token(self, token: ApiToken) -> Principal:
-        now_s = self._engine.clock.now_s()
+        now_s = self._run_store.clock.now_s()
         if token.revoked_s is not None:
             raise Unauthenticated(f"the token {token.name} was revoked", reason="TOKEN_REVOKED")
         if now_s >= token.expires_s:
@@ -156,7 +156,7 @@ class IdentityService(Authenticator):
         )
 
     def _of_worker(self, token: WorkerToken) -> Principal:
-        now_s = self._engine.clock.now_s()
+        now_s = self._run_store.clock.now_s()
         used_s = token.used_s or 0.0
         if token.revoked_s is not None:
             raise Unauthenticated("the token of this worker group was revoked", reason="TOKEN_REVOKED")
@@ -180,7 +180,7 @@ class IdentityService(Authenticator):
 
         async def saved() -> None:
             try:
-                await self._engine.read(write)
+                await self._run_store.read(write)
             except RetainError as error:
                 log.warning("the last use of a token was not written", reason=error.reason, message=error.message)
 
@@ -199,7 +199,7 @@ class IdentityService(Authenticator):
     ) -> tuple[ApiToken, str]:
         """A new token and its secret, which is kept nowhere. Raises InvalidInput or AlreadyExists."""
         _check_token(name, roles, lifetime_s, projects)
-        secret, now_s = f"retain_{new_token()}", self._engine.clock.now_s()
+        secret, now_s = f"retain_{new_token()}", self._run_store.clock.now_s()
         token = ApiToken(
             name=name,
             digest=digest_of(secret),
@@ -218,7 +218,7 @@ class IdentityService(Authenticator):
             if len(self._api) >= MOST_TOKENS:
                 said = mismatch(f"{len(self._api):,} tokens", f"up to {MOST_TOKENS:,}")
                 raise InvalidInput([Violation(field="name", description=said)])
-            await self._engine.read(self._records.add_api_token, token)
+            await self._run_store.read(self._records.add_api_token, token)
             self._api[token.digest] = token
         return token, secret
 
@@ -234,11 +234,11 @@ class IdentityService(Authenticator):
                 raise NotFound(f"there is no token {name[:100]!r}; `retain tokens list` shows them")
             if found.revoked_s is not None:
                 return found
-            revoked = replace(found, revoked_s=self._engine.clock.now_s())
+            revoked = replace(found, revoked_s=self._run_store.clock.now_s())
             # Refused from here on, also when the write is lost and made again by the caller.
             self._api[found.digest] = revoked
             try:
-                await self._engine.read(self._records.update_api_token, revoked)
+                await self._run_store.read(self._records.update_api_token, revoked)
             except RetainError:
                 self._api[found.digest] = found
                 raise
@@ -249,7 +249,7 @@ class IdentityService(Authenticator):
     async def issue_code(self, run_id: str, submission: int) -> str:
         """A code for a job that is about to be started. A submission that is repeated gets another code: whichever
         reached the job server is good."""
-        code, now_s = secrets.token_urlsafe(32), self._engine.clock.now_s()
+        code, now_s = secrets.token_urlsafe(32), self._run_store.clock.now_s()
         self._workers = {key: held for key, held in self._workers.items() if now_s - (held.used_s or 0.0) < KEPT_S}
         token = WorkerToken(
             code_digest=digest_of(code),
@@ -257,7 +257,7 @@ class IdentityService(Authenticator):
             submission=submission,
             code_expires_s=now_s + self._join_code_s,
         )
-        await self._engine.read(self._records.put_worker_token, token)
+        await self._run_store.read(self._records.put_worker_token, token)
         return code
 
     async def join(self, run_id: str, submission: int, code: str, token: str, *, peer: str) -> None:
@@ -265,9 +265,9 @@ class IdentityService(Authenticator):
         if not SHORTEST_TOKEN <= len(token) <= LONGEST_TOKEN or not token.isascii() or not token.isprintable():
             said = mismatch(f"{len(token)} characters", f"{SHORTEST_TOKEN} to {LONGEST_TOKEN}, all of them ASCII")
             raise InvalidInput([Violation(field="token", description=said)])
-        digest, now_s = digest_of(token), self._engine.clock.now_s()
+        digest, now_s = digest_of(token), self._run_store.clock.now_s()
         async with self._changing:
-            codes = await self._engine.read(self._records.codes_of, run_id, submission)
+            codes = await self._run_store.read(self._records.codes_of, run_id, submission)
             found = next((known for known in codes if known.code_digest == digest_of(code)), None)
             if found is None:
                 raise Unauthenticated("this join code is none of this run and submission", reason="JOIN_CODE_UNKNOWN")
@@ -282,16 +282,16 @@ class IdentityService(Authenticator):
                     reason="JOIN_CODE_EXPIRED",
                 )
             joined = replace(found, digest=digest, used_s=now_s)
-            await self._engine.read(self._records.put_worker_token, joined)
+            await self._run_store.read(self._records.put_worker_token, joined)
             self._workers[digest] = joined
 
     async def _fence(self, redeemed: list[WorkerToken], *, peer: str) -> None:
         """Somebody else joined already: end both. Raises Unauthenticated."""
-        now_s = self._engine.clock.now_s()
+        now_s = self._run_store.clock.now_s()
         for token in redeemed:
             revoked = replace(token, revoked_s=token.revoked_s or now_s)
             self._workers[str(token.digest)] = revoked
-            await self._engine.read(self._records.put_worker_token, revoked)
+            await self._run_store.read(self._records.put_worker_token, revoked)
         first = redeemed[0]
         await self._auditor.record(
             AuditEvent(

@@ -25,8 +25,8 @@ class LogPiece:
 class LogService:
     """Reads logs through the job server. It keeps them as long as its head lives."""
 
-    def __init__(self, engine: ScopedRunStore, launcher: JobLauncher) -> None:
-        self._engine = engine
+    def __init__(self, run_store: ScopedRunStore, launcher: JobLauncher) -> None:
+        self._run_store = run_store
         self._launcher = launcher
         self._calls = Blocking("ray", threads=4, limit_s=LIMIT_S)
 
@@ -34,7 +34,7 @@ class LogService:
         """What was printed so far; with `follow` also what comes, until the run ends."""
         sent: dict[int, int] = {}
         while True:
-            state = await self._engine.get(run_id)
+            state = await self._run_store.get(run_id)
             for submission in range(1, state.submission + 1):
                 text = await self._text(run_id, submission, patient=follow)
                 start = sent.get(submission, 0)

@@ -48,9 +48,9 @@ class Reconciler(Observer):
     """One loop for all runs; what may take long runs in a task of its own, one for each command."""
 
     def __init__(
-        self, engine: RunStore, queue: Queue, executor: CommandExecutor, watchdog: Watchdog, timing: Timing
+        self, run_store: RunStore, queue: Queue, executor: CommandExecutor, watchdog: Watchdog, timing: Timing
     ) -> None:
-        self._engine = engine
+        self._run_store = run_store
         self._queue = queue
         self._executor = executor
         self._watchdog = watchdog
@@ -70,16 +70,16 @@ class Reconciler(Observer):
 
     async def start(self) -> None:
         """Take over what the database holds."""
-        engine = self._engine
-        self._queue.load(await engine.read(engine.repository.pending))
-        await engine.look()
+        run_store = self._run_store
+        self._queue.load(await run_store.read(run_store.repository.pending))
+        await run_store.look()
 
     async def run(self) -> None:
         """Pass after pass, until cancelled. A fault of one pass is logged and does not end the loop.
 
         A wake-up looks at the runs that changed; every `pass_every_s` all of them are read from the database.
         """
-        clock, next_full_s = self._engine.clock, 0.0
+        clock, next_full_s = self._run_store.clock, 0.0
         while True:
             self._wake.clear()
             try:
@@ -105,12 +105,12 @@ class Reconciler(Observer):
 
     async def once(self) -> None:
         """One pass over every run that has something to look at."""
-        engine = self._engine
+        run_store = self._run_store
         await self._admit()
         self._changed.clear()
-        begun_s = engine.clock.monotonic_s()
-        overview = await engine.look()
-        if engine.clock.monotonic_s() - begun_s >= self._timing.stall_timeout_s / 2:
+        begun_s = run_store.clock.monotonic_s()
+        overview = await run_store.look()
+        if run_store.clock.monotonic_s() - begun_s >= self._timing.stall_timeout_s / 2:
             self._watchdog.blind()  # the database was away for so long that calls of workers were not noted
         await self._take_over(overview)
         for state in overview.attention:
@@ -127,9 +127,9 @@ class Reconciler(Observer):
 
     async def _throw_away(self) -> None:
         """Each thing in a task of its own, with pauses of its own: one that cannot be deleted now stops no other."""
-        repository = self._engine.repository
+        repository = self._run_store.repository
         under_way = sum(1 for name in self._tasks if name[0] == GARBAGE)
-        for uri in await self._engine.read(repository.garbage):
+        for uri in await self._run_store.read(repository.garbage):
             if under_way >= GARBAGE_AT_ONCE:
                 break
             under_way += self._start((GARBAGE, uri), self._executor.throw_away(uri))
@@ -145,7 +145,7 @@ class Reconciler(Observer):
         """Let runs wait that nobody was told of."""
         for run_id in self._queue.unknown(overview):
             try:
-                state = await self._engine.get(run_id)
+                state = await self._run_store.get(run_id)
             except (NotFound, Corrupt):
                 continue  # deleted meanwhile, or set aside
             self._queue.changed(None, state, ())
@@ -156,7 +156,7 @@ class Reconciler(Observer):
         self._watchdog.keep(present)
         self._polled_at_s = {run: at_s for run, at_s in self._polled_at_s.items() if run in present}
         self._due_since_s = {run: since for run, since in self._due_since_s.items() if run in present}
-        long_ago_s = self._engine.clock.monotonic_s() - LONGEST_GARBAGE_BACKOFF_S
+        long_ago_s = self._run_store.clock.monotonic_s() - LONGEST_GARBAGE_BACKOFF_S
         self._not_before = {name: pause for name, pause in self._not_before.items() if pause[0] > long_ago_s}
 
     async def close(self) -> None:
@@ -168,8 +168,8 @@ class Reconciler(Observer):
         while (run_id := self._queue.head()) is not None:
             before = self._queue.position(run_id)
             try:
-                async with self._engine.choosing:  # from here on it may use what others have prepared
-                    await self._engine.apply(run_id, Admitted(now_s=self._engine.clock.now_s()))
+                async with self._run_store.choosing:  # from here on it may use what others have prepared
+                    await self._run_store.apply(run_id, Admitted(now_s=self._run_store.clock.now_s()))
             except (NotFound, Corrupt) as error:
                 self._queue.forget(run_id)  # it must not keep the others waiting
                 get_logger().error("a run that waits cannot be admitted", run=run_id, error=str(error))
@@ -179,11 +179,11 @@ class Reconciler(Observer):
                 break
         if moved:
             for run_id in self._queue.waiting(TOLD_OF_THE_QUEUE):
-                if self._engine.watched(run_id):
-                    await self._engine.apply(run_id, QueueMoved(now_s=self._engine.clock.now_s()))
+                if self._run_store.watched(run_id):
+                    await self._run_store.apply(run_id, QueueMoved(now_s=self._run_store.clock.now_s()))
 
     def _carry_out(self, state: StoredRun) -> None:
-        now_s = self._engine.clock.monotonic_s()
+        now_s = self._run_store.clock.monotonic_s()
         commands = {name_of(command): command for command in due(state)}
         before = self._due_since_s.pop(state.id, {})
         since_s = {name: before.get(name, now_s) for name in commands}
@@ -198,7 +198,7 @@ class Reconciler(Observer):
 
     def _look(self, state: StoredRun) -> None:
         """Is the present group's job alive, and does it get anywhere?"""
-        now_s = self._engine.clock.monotonic_s()
+        now_s = self._run_store.clock.monotonic_s()
         if state.jobs and now_s - self._polled_at_s.get(state.id, 0.0) >= self._timing.job_poll_s:
             self._polled_at_s[state.id] = now_s
             for job in state.jobs:
@@ -217,7 +217,7 @@ class Reconciler(Observer):
                     submission=state.submission,
                     message=said,
                     max_restarts=self._timing.max_restarts,
-                    now_s=self._engine.clock.now_s(),
+                    now_s=self._run_store.clock.now_s(),
                 )
                 self._start((state.id, "hung", state.submission), self._apply(state.id, event))
 
@@ -228,17 +228,17 @@ class Reconciler(Observer):
                 submission=submission,
                 message=view.message,
                 max_restarts=self._timing.max_restarts,
-                now_s=self._engine.clock.now_s(),
+                now_s=self._run_store.clock.now_s(),
             )
             await self._apply(state.id, event)
 
     async def _apply(self, run_id: str, event: Any) -> None:
-        await self._engine.apply(run_id, event)
+        await self._run_store.apply(run_id, event)
 
     def _start(self, name: tuple[Any, ...], work: Coroutine[Any, Any, None]) -> bool:
         """Run some work unless the same is under way, or failed a moment ago; whether it was begun."""
         allowed_at_s, _ = self._not_before.get(name, (0.0, 0.0))
-        if name in self._tasks or self._engine.clock.monotonic_s() < allowed_at_s:
+        if name in self._tasks or self._run_store.clock.monotonic_s() < allowed_at_s:
             work.close()
             return False
         task = asyncio.create_task(self._guard(name, work))
@@ -250,7 +250,7 @@ class Reconciler(Observer):
         """Forget a task; a fault that nobody foresaw is told and tried again after the longest pause."""
         self._tasks.pop(name, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._not_before[name] = (self._engine.clock.monotonic_s() + LONGEST_BACKOFF_S, LONGEST_BACKOFF_S)
+            self._not_before[name] = (self._run_store.clock.monotonic_s() + LONGEST_BACKOFF_S, LONGEST_BACKOFF_S)
             get_logger().error("a fault nobody foresaw", what=str(name), exc_info=error)
 
     async def _guard(self, name: tuple[Any, ...], work: Coroutine[Any, Any, None]) -> None:
@@ -259,7 +259,7 @@ class Reconciler(Observer):
         except RetainError as error:
             longest_s = LONGEST_GARBAGE_BACKOFF_S if name[0] == GARBAGE else LONGEST_BACKOFF_S
             pause_s = min(longest_s, 2 * self._not_before.get(name, (0.0, FIRST_BACKOFF_S / 2))[1])
-            self._not_before[name] = (self._engine.clock.monotonic_s() + pause_s, pause_s)
+            self._not_before[name] = (self._run_store.clock.monotonic_s() + pause_s, pause_s)
             level = "info" if isinstance(error, Unavailable) else "warning"
             getattr(get_logger(), level)("will be tried again", what=str(name), after_s=pause_s, error=str(error))
         else:

@@ -75,7 +75,7 @@ class RunService:
 
     def __init__(
         self,
-        engine: ScopedRunStore,
+        run_store: ScopedRunStore,
         queue: Queue,
         bases: BaseReader,
         projects: ProjectService,
@@ -86,7 +86,7 @@ class RunService:
         gpus: int | None = None,
         on_delete: Callable[[str, RunState], None] = lambda run_id, status: None,
     ) -> None:
-        self._engine = engine
+        self._run_store = run_store
         self._queue = queue
         self._projects = projects
         self._bases = bases
@@ -119,8 +119,8 @@ class RunService:
 
     async def costs(self, checked: Checked) -> tuple[BoundaryCost | None, ...]:
         """What the boundaries of each stage will cost, by what the last runs measured."""
-        repository = self._engine.repository
-        page = await self._engine.read(repository.list_runs, limit=RUNS_LOOKED_AT)
+        repository = self._run_store.repository
+        page = await self._run_store.read(repository.list_runs, limit=RUNS_LOOKED_AT)
         speeds = measured_speeds(run for run in page.items if isinstance(run, PipelineRun))
         return tuple(boundary_cost(checked.spec, stage, checked.parameters, speeds) for stage in checked.stages)
 
@@ -168,7 +168,7 @@ class RunService:
             store_uri=self._store_uri,
             base=checked.base.ref if checked.base else None,
             queue_number=self._queue.next_number(),
-            now_s=self._engine.clock.now_s(),
+            now_s=self._run_store.clock.now_s(),
             project=project,
             priority=priority,
         )
@@ -179,21 +179,21 @@ class RunService:
             base_uri=checked.base.ref.uri if checked.base else None,
         )
         try:
-            async with self._engine.choosing:
+            async with self._run_store.choosing:
                 await self._projects.check_run(project, slots=slots_of(state.spec.compute))
-                stored = await self._engine.read(self._engine.repository.create, new)
+                stored = await self._run_store.read(self._run_store.repository.create, new)
         except AlreadyExists:
             # Two copies of one request at the same time: the other one was first.
             if request_id and (known := await self._answered(request_id, digest, spec, project)):
                 return known
             raise
-        self._engine.created(stored)
+        self._run_store.created(stored)
         return stored
 
     async def get(self, run_id: str) -> StoredRun | UnreadableRun:
         """One run, as far as it can be read."""
         try:
-            return await self._engine.get(run_id)
+            return await self._run_store.get(run_id)
         except RunUnreadable as error:
             return error.run
 
@@ -209,8 +209,8 @@ class RunService:
         self, *, limit: int, below_number: int | None, statuses: Sequence[RunState], project: str = ""
     ) -> Page[StoredRun | UnreadableRun]:
         """Runs, newest first."""
-        return await self._engine.read(
-            self._engine.repository.list_runs,
+        return await self._run_store.read(
+            self._run_store.repository.list_runs,
             limit=limit,
             below_number=below_number,
             statuses=statuses,
@@ -219,33 +219,33 @@ class RunService:
 
     async def watch(self, run_id: str, sequence: int) -> AsyncIterator[PipelineRun]:
         """The run now, then after every change, until it has ended. Sequences grow strictly."""
-        state = await self._engine.get(run_id)
+        state = await self._run_store.get(run_id)
         if state.sequence > sequence:
             yield state
         seen = max(sequence, state.sequence)
         while not state.status.ended:
-            state = await self._engine.wait_for_change(run_id, seen, WATCH_EVERY_S)
+            state = await self._run_store.wait_for_change(run_id, seen, WATCH_EVERY_S)
             if state.sequence > seen:
                 seen = state.sequence
                 yield state
 
     async def cancel(self, run_id: str, etag: str) -> PipelineRun:
         """End a run."""
-        return await self._engine.apply(run_id, Cancelled(now_s=self._now_s()), etag=etag)
+        return await self._run_store.apply(run_id, Cancelled(now_s=self._now_s()), etag=etag)
 
     async def approve(self, run_id: str, action: ApproveAction, etag: str, comment: str) -> PipelineRun:
         """Let a suspended run go on."""
         event = Approved(action=action, comment=comment, queue_number=self._queue.next_number(), now_s=self._now_s())
-        return await self._engine.apply(run_id, event, etag=etag)
+        return await self._run_store.apply(run_id, event, etag=etag)
 
     async def retry(self, run_id: str, etag: str) -> PipelineRun:
         """Let a failed or cancelled run go on, within the quotas of its project."""
-        state = await self._engine.get(run_id)
+        state = await self._run_store.get(run_id)
         event = Retried(queue_number=self._queue.next_number(), now_s=self._now_s())
-        async with self._engine.choosing:
+        async with self._run_store.choosing:
             if state.status.ended:
                 await self._projects.check_run(state.project, slots=slots_of(state.spec.compute))
-            return await self._engine.apply(run_id, event, etag=etag)
+            return await self._run_store.apply(run_id, event, etag=etag)
 
     async def delete(self, run_id: str, etag: str) -> None:
         """Delete a run that has ended, unless a run that may still go on builds on it. Its files go later.
@@ -260,8 +260,8 @@ class RunService:
             said = "delete" if not state.status.ended else "delete (its workers are still ending)"
             raise InvalidTransition(said, state=state.status, expected=["SUCCEEDED", "FAILED", "CANCELLED"])
         prefix = f"{self._store_uri}/runs/{run_id}"
-        await self._engine.read(
-            self._engine.repository.delete,
+        await self._run_store.read(
+            self._run_store.repository.delete,
             run_id,
             expected_sequence=state.sequence,
             base_prefix=f"{prefix}/",
@@ -269,17 +269,17 @@ class RunService:
         )
         self._queue.forget(run_id)
         self._on_delete(run_id, state.status)
-        self._engine.deleted(run_id)
+        self._run_store.deleted(run_id)
 
     async def decisions(self, run_id: str, *, limit: int, after_number: int) -> Page[Decision]:
         """Decisions of a run, oldest first."""
-        await self._engine.get(run_id)
-        return await self._engine.read(
-            self._engine.repository.list_decisions, run_id, limit=limit, after_number=after_number
+        await self._run_store.get(run_id)
+        return await self._run_store.read(
+            self._run_store.repository.list_decisions, run_id, limit=limit, after_number=after_number
         )
 
     async def _answered(self, request_id: str, digest: str, spec: PipelineSpec, project: str) -> PipelineRun | None:
-        known = await self._engine.read(self._engine.repository.request, request_id, project=project)
+        known = await self._run_store.read(self._run_store.repository.request, request_id, project=project)
         if known is None:
             return None
         same = known.request_digest == digest
@@ -291,7 +291,7 @@ class RunService:
                 reason="REQUEST_ID_REUSED",
                 metadata={"run_id": known.run_id},
             )
-        return await self._engine.get(known.run_id)
+        return await self._run_store.get(known.run_id)
 
     async def _made_from(self, run_id: str, spec: PipelineSpec) -> bool:
         """Whether a spec is the one that a run was made from, for runs whose request was named by an earlier program.
@@ -300,13 +300,13 @@ class RunService:
         request that spells out a default which the first one left out passes for the same; one that leaves out a
         default which has changed since passes for another.
         """
-        stored = (await self._engine.get(run_id)).spec
+        stored = (await self._run_store.get(run_id)).spec
         return fill(spec, base_context=stored.model.context) == stored
 
     async def _base(self, key: str) -> tuple[Checkpoint | None, str | None]:
         """The accepted checkpoint that a spec builds on, or what would unlock the run."""
         try:
-            base = await self._engine.read(self._engine.repository.find_checkpoint, key)
+            base = await self._run_store.read(self._run_store.repository.find_checkpoint, key)
         except (NotFound, InvalidInput) as error:
             return None, f"model.checkpoint: {error.message}; an accepted or imported checkpoint unlocks it"
         if base.status is not CheckpointStatus.ACCEPTED:
@@ -327,7 +327,7 @@ class RunService:
         return await self._reading(self._bases.parameters_of, uri) if uri else None
 
     def _now_s(self) -> float:
-        return self._engine.clock.now_s()
+        return self._run_store.clock.now_s()
 
 
 def _priority_faults(priority: int) -> tuple[Violation, ...]:

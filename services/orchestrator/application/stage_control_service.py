@@ -32,13 +32,13 @@ class StageControlService(Observer):
 
     def __init__(
         self,
-        engine: RunStore,
+        run_store: RunStore,
         watchdog: Watchdog,
         *,
         hold_s: float = HOLD_S,
         on_upload: Callable[[str, str, CheckpointReported], None] = lambda run_id, stage, event: None,
     ) -> None:
-        self._engine = engine
+        self._run_store = run_store
         self._on_upload = on_upload
         self._watchdog = watchdog
         self._hold_s = hold_s
@@ -67,18 +67,18 @@ class StageControlService(Observer):
         self, run_id: str, *, submission: int, attempt: int, stage_index: int, boundary: int
     ) -> Directive | None:
         """The directive at a boundary; None after having held the question open for some seconds."""
-        deadline_s = self._engine.clock.monotonic_s() + self._hold_s
+        deadline_s = self._run_store.clock.monotonic_s() + self._hold_s
         with self._noted(run_id, submission):
-            state = await self._engine.get(run_id)
+            state = await self._run_store.get(run_id)
         while True:
             fence.check_attempt(state, submission, attempt, stage_index)
             self._watchdog.called(run_id, submission)
             directive = self._directive(state, stage_index, boundary)
-            left_s = deadline_s - self._engine.clock.monotonic_s()
+            left_s = deadline_s - self._run_store.clock.monotonic_s()
             if directive is not None or left_s <= 0:
                 return directive
             with self._noted(run_id, submission):
-                state = await self._engine.wait_for_change(run_id, state.sequence, left_s)
+                state = await self._run_store.wait_for_change(run_id, state.sequence, left_s)
 
     async def end_stage(self, run_id: str, event: StageEnded) -> PipelineRun:
         """An attempt is over."""
@@ -93,7 +93,7 @@ class StageControlService(Observer):
 
     async def _apply(self, run_id: str, event: AttemptAsked | WorkerEvent) -> PipelineRun:
         with self._noted(run_id, event.submission):
-            return await self._engine.apply(run_id, event)
+            return await self._run_store.apply(run_id, event)
 
     @contextmanager
     def _noted(self, run_id: str, submission: int) -> Iterator[None]:
@@ -113,4 +113,4 @@ class StageControlService(Observer):
         return directive_at(stage, boundary, decision_delay=state.spec.evaluation.decision_lag)
 
     def _now_s(self) -> float:
-        return self._engine.clock.now_s()
+        return self._run_store.clock.now_s()

@@ -35,8 +35,8 @@ LARGEST_ANSWER = 10_000  # items in one answer, which has to fit into a message
 class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
     """The lineage, for users."""
 
-    def __init__(self, library: CheckpointService, collector: Collector, projects: ProjectService) -> None:
-        self._library = library
+    def __init__(self, checkpoints: CheckpointService, collector: Collector, projects: ProjectService) -> None:
+        self._checkpoints = checkpoints
         self._collector = collector
         self._projects = projects
 
@@ -46,7 +46,7 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
 
     async def ListCheckpoints(self, request: Any, context: Context) -> Any:  # noqa: N802
         of = f"checkpoints{request.run_id} {request.project}"
-        page = await self._library.page(
+        page = await self._checkpoints.page(
             run_id=request.run_id,
             limit=page_size(request.page_size),
             below_number=number_of(request.page_token, of=of),
@@ -57,24 +57,24 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
         return to_message(response, pb.ListCheckpointsResponse)
 
     async def GetCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
-        checkpoint = await self._library.get(request.checkpoint_id)
+        checkpoint = await self._checkpoints.get(request.checkpoint_id)
         (shown,) = await self._shown(checkpoint)
         response = GetCheckpointResponse(checkpoint=shown)
         return to_message(response, pb.GetCheckpointResponse)
 
     async def ImportCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
-        checkpoint = await self._library.import_model(request.uri, request.name)
+        checkpoint = await self._checkpoints.import_model(request.uri, request.name)
         response = ImportCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
         return to_message(response, pb.ImportCheckpointResponse)
 
     async def VoidCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
         check_text("reason", request.reason, LARGEST_COMMENT)
-        checkpoint = await self._library.void(request.checkpoint_id, request.reason)
+        checkpoint = await self._checkpoints.void(request.checkpoint_id, request.reason)
         response = VoidCheckpointResponse(checkpoint=present_checkpoint(checkpoint))
         return to_message(response, pb.VoidCheckpointResponse)
 
     async def ExportCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
-        export = await self._library.export(request.checkpoint_id, with_training_state=request.with_training_state)
+        export = await self._checkpoints.export(request.checkpoint_id, with_training_state=request.with_training_state)
         response = ExportCheckpointResponse(
             checkpoint=present_checkpoint(export.checkpoint), files=export.files, expire_time_s=export.expire_s
         )

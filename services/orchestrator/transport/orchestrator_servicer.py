@@ -29,9 +29,9 @@ Context = Any
 class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
     """For users."""
 
-    def __init__(self, runs: RunService, library: CheckpointService, logs: LogService) -> None:
+    def __init__(self, runs: RunService, checkpoints: CheckpointService, logs: LogService) -> None:
         self._runs = runs
-        self._library = library
+        self._checkpoints = checkpoints
         self._logs = logs
         self._presenter = Presenter()
 
@@ -129,7 +129,7 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         )
 
     async def CreateUpload(self, request: Any, context: Context) -> Any:  # noqa: N802
-        ticket = await self._library.create_upload(
+        ticket = await self._checkpoints.create_upload(
             sha256=request.sha256,
             file_name=request.file_name,
             size_bytes=request.bytes,

@@ -35,15 +35,15 @@ class Use:
 class ProjectService:
     """The use cases of ProjectService, and what others ask about quotas. Before `load` there is `default` alone."""
 
-    def __init__(self, engine: RunStore, records: ProjectRecords, queue: Queue) -> None:
-        self._engine, self._records, self._queue = engine, records, queue
-        self._scoped = ScopedRunStore(engine)
+    def __init__(self, run_store: RunStore, records: ProjectRecords, queue: Queue) -> None:
+        self._run_store, self._records, self._queue = run_store, records, queue
+        self._scoped = ScopedRunStore(run_store)
         self._projects: dict[str, Project] = {DEFAULT_PROJECT: Project(name=DEFAULT_PROJECT)}
         self._changing = asyncio.Lock()
 
     async def load(self) -> None:
         """Read all projects. Raises Unavailable."""
-        self._projects = {project.name: project for project in await self._engine.read(self._records.projects)}
+        self._projects = {project.name: project for project in await self._run_store.read(self._records.projects)}
         self._queue.set_projects(self._projects.values())
 
     # --- projects
@@ -63,14 +63,14 @@ class ProjectService:
     async def create(self, project: Project) -> Project:
         """A new project. Raises InvalidInput or AlreadyExists."""
         _check(project)
-        project = replace(project, created_s=self._engine.clock.now_s())
+        project = replace(project, created_s=self._run_store.clock.now_s())
         async with self._changing:
             if project.name in self._projects:
                 raise AlreadyExists(f"there is a project {project.name}", reason="PROJECT_EXISTS")
             if len(self._projects) >= MOST_PROJECTS:
                 said = f"there are {len(self._projects):,} projects; expected up to {MOST_PROJECTS:,}"
                 raise InvalidInput([Violation(field="name", description=said)])
-            await self._engine.read(self._records.add_project, project)
+            await self._run_store.read(self._records.add_project, project)
             self._take(project)
         return project
 
@@ -86,7 +86,7 @@ class ProjectService:
                 runs, slots, size = (limits.get(quota) for quota in ("runs", "slots", "bytes"))
                 project = replace(project, most_runs=runs, most_slots=slots, most_bytes=size)
             _check(project)
-            await self._engine.read(self._records.update_project, project)
+            await self._run_store.read(self._records.update_project, project)
             self._take(project)
         return project
 
@@ -97,9 +97,9 @@ class ProjectService:
     async def use(self, name: str) -> Use:
         """What a project uses now."""
         return Use(
-            runs=await self._engine.read(self._records.active_runs, name),
+            runs=await self._run_store.read(self._records.active_runs, name),
             slots=self._queue.held_by(name),
-            bytes=await self._engine.read(self._records.stored_bytes, name),
+            bytes=await self._run_store.read(self._records.stored_bytes, name),
             waiting=self._queue.waiting_of(name),
         )
 
@@ -154,14 +154,14 @@ class ProjectService:
         if project == checkpoint.project:
             said = mismatch(f"{project!r}, whose checkpoint it is", "another project")
             raise InvalidInput([Violation(field="project", description=said)])
-        await self._engine.read(self._records.share if on else self._records.unshare, checkpoint.id, project)
+        await self._run_store.read(self._records.share if on else self._records.unshare, checkpoint.id, project)
         return checkpoint
 
     async def shared_with(self, checkpoints: Sequence[Checkpoint]) -> Mapping[str, tuple[str, ...]]:
         """Of checkpoints that the caller sees: with which projects each is shared. Of those of others the caller is
         told of the own projects alone."""
         visible = visible_projects()
-        found = await self._engine.read(self._records.shared_with, [one.id for one in checkpoints])
+        found = await self._run_store.read(self._records.shared_with, [one.id for one in checkpoints])
         if visible is None:
             return found
         return {

@@ -114,7 +114,7 @@ async def test_a_dry_run_only_lists_and_the_next_one_deletes(offline: Offline) -
 async def test_what_runs_and_checkpoints_refer_to_stays(offline: Offline) -> None:
     state = await run_on(offline, f"s3://retain/uploads/{A}/data.jsonl")
     await offline.passed()
-    state = await offline.app.engine.get(state.id)
+    state = await offline.app.run_store.get(state.id)
     data = prepared(state)
     folder = replace(data.tokenizer, digest=B, uri=f"s3://retain/tokenizers/{B}")
     stored = replace(state, sequence=state.sequence + 1, prepared=replace(data, tokenizer=folder, base=None))
@@ -170,12 +170,12 @@ async def test_an_upload_that_is_asked_for_again_or_imported_in_the_middle_stays
     offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await run_on(offline)
-    library = CheckpointService(ScopedRunStore(offline.app.engine), offline.store, offline.app.projects)
+    checkpoints = CheckpointService(ScopedRunStore(offline.app.run_store), offline.store, offline.app.projects)
     offline.store.put_bytes(f"uploads/{B}/data.jsonl", b"x" * 10)
     old(offline, f"uploads/{A}/data.jsonl")
     in_the_middle(
         offline, monkeypatch,
-        lambda: library.create_upload(sha256=B, file_name="data.jsonl", size_bytes=10, folder=""),
+        lambda: checkpoints.create_upload(sha256=B, file_name="data.jsonl", size_bytes=10, folder=""),
     )  # fmt: skip
     assert keys(await collect(offline)) == [f"uploads/{A}"]
     assert f"uploads/{B}/data.jsonl" in offline.store.objects
@@ -308,7 +308,7 @@ async def test_it_is_collected_on_a_schedule_through_failures(
 async def test_the_call_says_what_why_and_how_much(offline: Offline) -> None:
     await run_on(offline)
     old(offline, f"evalsets/{A}/meta.json", f"evalsets/{A}/tokens.bin")
-    servicer = CheckpointServicer(None, offline.app.collector, offline.app.projects)  # type: ignore[arg-type]  # no library
+    servicer = CheckpointServicer(None, offline.app.collector, offline.app.projects)  # type: ignore[arg-type]  # no checkpoint service
     reply = await servicer.CollectGarbage(pb.CollectGarbageRequest(dry_run=True), None)
     (item,) = reply.items
     assert (item.uri, item.kind, item.objects, item.bytes) == (f"s3://retain/evalsets/{A}", "evaluation_set", 2, 20)

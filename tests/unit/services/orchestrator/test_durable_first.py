@@ -44,12 +44,12 @@ async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 async def test_a_save_that_fails_submits_no_job_and_tells_nobody(offline: Offline) -> None:
     state = await offline.app.runs.create(spec(), "", digest="d")
     listening = Listening()
-    offline.app.engine.subscribe(listening)
+    offline.app.run_store.subscribe(listening)
     offline.saves.away = True
     with pytest.raises(Unavailable):
-        await offline.app.engine.apply(state.id, Admitted(now_s=1.0))
+        await offline.app.run_store.apply(state.id, Admitted(now_s=1.0))
     assert (offline.jobs.submitted, listening.told) == ([], [])
-    assert (await offline.app.engine.get(state.id)).status is RunState.PENDING
+    assert (await offline.app.run_store.get(state.id)).status is RunState.PENDING
     offline.saves.away = False
     await offline.passed()
     await offline.passed()

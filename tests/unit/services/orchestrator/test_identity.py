@@ -28,7 +28,7 @@ async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 async def restarted(offline: Offline) -> IdentityService:
     """What another process finds in the database."""
     await offline.app.identity.close()
-    other = IdentityService(offline.app.engine, offline.app.identity._records, offline.app.auditor)
+    other = IdentityService(offline.app.run_store, offline.app.identity._records, offline.app.auditor)
     await other.load()
     return other
 
@@ -46,7 +46,7 @@ async def reason(identity: IdentityService, token: str) -> str:
 
 
 async def test_nothing_is_known_before_it_was_read(offline: Offline) -> None:
-    fresh = IdentityService(offline.app.engine, offline.app.identity._records, offline.app.auditor)
+    fresh = IdentityService(offline.app.run_store, offline.app.identity._records, offline.app.auditor)
     with pytest.raises(Unavailable):
         await fresh.authenticate("any")
 

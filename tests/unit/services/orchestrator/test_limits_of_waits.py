@@ -44,9 +44,9 @@ async def test_the_loop_ends_when_it_is_cancelled_together_with_a_wake_up(offlin
 async def test_whoever_waits_for_a_change_hears_a_cancellation_that_comes_with_it(offline: Offline) -> None:
     state = await offline.app.runs.create(spec(), "", digest="d")
     for pauses in range(4):
-        waiting = asyncio.create_task(offline.app.engine.wait_for_change(state.id, state.sequence, 30.0))
+        waiting = asyncio.create_task(offline.app.run_store.wait_for_change(state.id, state.sequence, 30.0))
         await asyncio.sleep(0.05)
-        offline.app.engine._wake(state.id)
+        offline.app.run_store._wake(state.id)
         for _ in range(pauses):
             await asyncio.sleep(0)
         waiting.cancel()
@@ -136,10 +136,10 @@ async def test_a_wall_clock_that_is_put_back_makes_no_job_live_longer(
     state = await offline.app.runs.create(spec(), "", digest="d")
     for _ in range(2):
         await offline.passed()
-    state = await offline.app.engine.get(state.id)
+    state = await offline.app.run_store.get(state.id)
     assert state.jobs == (Job(submission=1, status=JobStatus.SUBMITTED),)
     now_s = offline.clock.now_s()
-    await offline.app.engine.apply(state.id, Cancelled(now_s=now_s))
+    await offline.app.run_store.apply(state.id, Cancelled(now_s=now_s))
     monkeypatch.setattr(offline.clock, "now_s", lambda: now_s - 86_400)
     await offline.passed()
     offline.clock.at_s += 31.0

@@ -31,7 +31,7 @@ async def training(offline: Offline) -> PipelineRun:
     """A run whose first stage is said to train."""
     state = await created(offline)
     await offline.passed()
-    state = await offline.app.engine.get(state.id)
+    state = await offline.app.run_store.get(state.id)
     before, stage = state, replace(state.stages[0], status=StageStatus.RUNNING, attempt=Attempt(number=1))
     state = replace(state.with_stage(stage), sequence=state.sequence + 1, phase=Phase.TRAINING)
     offline.repository.save(Step(run=state), expected_sequence=before.sequence)
@@ -49,7 +49,7 @@ async def test_a_cancel_whose_reply_was_lost_frees_the_slots_and_ends_the_gauges
     await offline.passed()  # stops the job
     assert offline.jobs.running == set()
     await offline.passed()
-    assert (await offline.app.engine.get(second.id)).status is RunState.RUNNING
+    assert (await offline.app.run_store.get(second.id)).status is RunState.RUNNING
 
 
 async def test_a_commit_that_nobody_heard_of_is_found_in_the_next_pass(offline: Offline) -> None:
@@ -73,7 +73,7 @@ async def test_a_commit_that_nobody_heard_of_is_found_in_the_next_pass(offline: 
     assert "retain_stage_running{" not in offline.metrics()
     assert 'retain_pipeline_runs{state="CANCELLED"} 1.0' in offline.metrics()
     assert 'retain_pipeline_runs{state="RUNNING"} 1.0' in offline.metrics()
-    assert (await offline.app.engine.get(second.id)).status is RunState.RUNNING
+    assert (await offline.app.run_store.get(second.id)).status is RunState.RUNNING
 
 
 async def test_a_run_whose_creation_nobody_heard_of_gets_its_turn(offline: Offline) -> None:
@@ -91,7 +91,7 @@ async def test_a_run_that_is_gone_or_waits_no_more_keeps_nobody_waiting(offline:
     gone, state = await created(offline), await created(offline)
     offline.repository.delete(gone.id, expected_sequence=1, base_prefix="s3://retain/runs/none/", garbage_uris=[])
     await offline.passed()
-    assert (await offline.app.engine.get(state.id)).status is RunState.RUNNING
+    assert (await offline.app.run_store.get(state.id)).status is RunState.RUNNING
 
 
 async def test_after_an_outage_every_group_gets_a_fresh_clock(offline: Offline) -> None:
@@ -107,10 +107,10 @@ async def test_after_an_outage_every_group_gets_a_fresh_clock(offline: Offline) 
     offline.app.reconciler.failed(Unavailable("away"))
     offline.overviews.away = False
     await offline.passed()
-    assert (await offline.app.engine.get(state.id)).submission == 1
+    assert (await offline.app.run_store.get(state.id)).submission == 1
     offline.clock.at_s += 46.0
     await offline.passed()
-    assert (await offline.app.engine.get(state.id)).submission == 2, "a group that stays silent is still found"
+    assert (await offline.app.run_store.get(state.id)).submission == 2, "a group that stays silent is still found"
 
 
 async def test_calls_are_noted_also_when_they_could_not_be_written(offline: Offline) -> None:
@@ -128,7 +128,7 @@ async def test_calls_are_noted_also_when_they_could_not_be_written(offline: Offl
     offline.gets.away = False
     offline.clock.at_s += 40.0
     await offline.passed()
-    assert (await offline.app.engine.get(state.id)).submission == 1
+    assert (await offline.app.run_store.get(state.id)).submission == 1
     assert set(offline.app.watchdog._groups) == {state.id}
 
 
@@ -142,7 +142,7 @@ async def test_preparing_that_stands_still_is_a_hang(offline: Offline) -> None:
         await offline.app.stages.report_progress(state.id, report, beat)
         offline.clock.at_s += 20.0
         await offline.passed()
-        replaced = (await offline.app.engine.get(state.id)).submission == 2
+        replaced = (await offline.app.run_store.get(state.id)).submission == 2
         assert replaced is hung, f"heartbeat {beat}"
 
 
@@ -169,6 +169,6 @@ async def test_nothing_is_kept_of_runs_that_do_not_exist(offline: Offline) -> No
         with pytest.raises(NotFound):
             await offline.app.runs.cancel(f"nobody-{number}", "")
         with pytest.raises(NotFound):
-            await offline.app.engine.wait_for_change(f"nobody-{number}", 0, 0.01)
+            await offline.app.run_store.wait_for_change(f"nobody-{number}", 0, 0.01)
     gc.collect()
-    assert len(offline.app.engine._locks) == len(offline.app.engine._waiters) == 0
+    assert len(offline.app.run_store._locks) == len(offline.app.run_store._waiters) == 0

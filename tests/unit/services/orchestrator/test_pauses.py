@@ -41,10 +41,10 @@ class Hands:
 
 def loop_of(clock: Clock) -> tuple[Reconciler, Hands]:
     hands = Hands()
-    engine: Any = SimpleNamespace(clock=clock)
+    run_store: Any = SimpleNamespace(clock=clock)
     hand: Any = hands
     watchdog: Any = None
-    return Reconciler(engine, Queue(4), hand, watchdog, Timing()), hands
+    return Reconciler(run_store, Queue(4), hand, watchdog, Timing()), hands
 
 
 def passes(reconciler: Reconciler, runner: ScenarioRunner) -> None:

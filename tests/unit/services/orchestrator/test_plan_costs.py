@@ -51,7 +51,7 @@ async def test_before_any_run_the_plan_names_what_it_assumes(offline: Offline) -
 
 async def test_once_a_run_has_measured_the_plan_rests_on_that(offline: Offline) -> None:
     state = await offline.app.runs.create(spec(), "", digest="d")
-    state = await offline.app.engine.get(state.id)
+    state = await offline.app.run_store.get(state.id)
     stage = replace(
         state.stages[0],
         last=LastFigures(pace=1000.0),

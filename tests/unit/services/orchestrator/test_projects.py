@@ -46,7 +46,7 @@ def test_the_default_project_has_one_name_inside_and_outside_of_the_core() -> No
 def test_use_cases_of_people_have_no_other_store_than_the_scoped_one() -> None:
     for use_case in (runs.RunService, checkpoint_service.CheckpointService, logs.LogService):
         parameters = inspect.signature(use_case).parameters
-        assert parameters["engine"].annotation is ScopedRunStore, use_case
+        assert parameters["run_store"].annotation is ScopedRunStore, use_case
         assert not any("Repository" in str(one.annotation) for one in parameters.values()), use_case
 
 

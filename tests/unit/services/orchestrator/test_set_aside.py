@@ -37,7 +37,7 @@ async def ended(offline: Offline, state: PipelineRun) -> PipelineRun:
     await offline.app.runs.cancel(state.id, "")
     for _ in range(3):
         await offline.passed()
-    return await offline.app.engine.get(state.id)
+    return await offline.app.run_store.get(state.id)
 
 
 def servicer(offline: Offline) -> OrchestratorServicer:
@@ -78,7 +78,7 @@ async def test_hangs_are_found_beside_a_run_that_cannot_be_read(offline: Offline
     await offline.app.stages.begin_attempt(good.id, 1, "a")
     offline.clock.at_s += 46.0
     await offline.passed()
-    assert (await offline.app.engine.get(good.id)).submission == 2
+    assert (await offline.app.run_store.get(good.id)).submission == 2
 
 
 async def test_a_run_of_a_newer_program_is_told_and_is_whole_again_with_it(offline: Offline) -> None:
@@ -97,7 +97,7 @@ async def test_a_run_of_a_newer_program_is_told_and_is_whole_again_with_it(offli
 async def test_a_run_with_numbers_that_no_message_takes_hides_no_other(offline: Offline) -> None:
     """As it was stored before numbers had bounds: more tokens than fit into 64 bits."""
     bad, good, last = await three(offline)
-    state = await offline.app.engine.get(bad.id)
+    state = await offline.app.run_store.get(bad.id)
     stage = replace(state.stages[0], plan=replace(state.stages[0].plan, tokens=2**70))
     offline.repository.save(
         Step(run=replace(state.with_stage(stage), sequence=state.sequence + 1)), expected_sequence=1
@@ -167,7 +167,7 @@ async def test_a_parent_is_not_deleted_under_a_cancelled_child(offline: Offline)
 async def test_a_checkpoint_that_a_run_builds_on_is_not_voided_and_an_imported_one_that_is_void_is_no_base(
     offline: Offline,
 ) -> None:
-    library = CheckpointService(ScopedRunStore(offline.app.engine), offline.store, offline.app.projects)
+    checkpoints = CheckpointService(ScopedRunStore(offline.app.run_store), offline.store, offline.app.projects)
     base = replace(checkpoint("", 1), id="imported/1", status=CheckpointStatus.ACCEPTED)
     offline.repository.put_checkpoint(base)
     code = replace(spec().stages[1], data=replace(spec().stages[1].data, general="sample://docs"))
@@ -175,10 +175,10 @@ async def test_a_checkpoint_that_a_run_builds_on_is_not_voided_and_an_imported_o
     given = replace(given, model=replace(given.model, preset=None, checkpoint=base.ref.uri, context=64))
     child = await offline.app.runs.create(given, "", digest="d")
     with pytest.raises(FailedPrecondition, match=f"run {child.id} builds on"):
-        await library.void(base.id, "")
+        await checkpoints.void(base.id, "")
     await ended(offline, child)
     await offline.app.runs.delete(child.id, "")
     for _ in range(2):
-        assert (await library.void(base.id, "bad")).status is CheckpointStatus.DAMAGED
+        assert (await checkpoints.void(base.id, "bad")).status is CheckpointStatus.DAMAGED
     with pytest.raises(FailedPrecondition):
         await offline.app.runs.create(given, "", digest="d")

@@ -71,7 +71,7 @@ async def test_the_number_of_restarts_holds_for_groups_that_are_refused_too(
     for _ in range(6):
         await offline.passed()
         offline.clock.at_s += 200.0
-    state = await offline.app.engine.get(state.id)
+    state = await offline.app.run_store.get(state.id)
     assert (state.status, state.reason, state.submission) == (RunState.FAILED, "JOB_KEEPS_FAILING", 2)
     assert Timing().max_restarts == orchestrator_settings.Settings().max_job_restarts == MAX_RESTARTS
 
