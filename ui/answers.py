@@ -1,4 +1,5 @@
-"""Answers of two checkpoints to the same questions, side by side: what a fine-tuning taught, and how often it is right.
+"""Answers of two checkpoints to the same questions, side by side: what a model learned in fine-tuning, and how often
+it is right.
 
 An answer is right when it is the expected one, letter for letter (white space around it does not count). Text is taken
 greedily, so that asking again gives the same answers.

@@ -125,7 +125,7 @@ def _samples(client: "RetainClient", run: Run, console: Console) -> None:
 
 
 def _answers(client: "RetainClient", run: Run, console: Console) -> None:
-    """What the fine-tuning taught: questions that it never saw, before and after, and how many are right."""
+    """What the model learned in fine-tuning: questions that it never saw, before and after, and how many are right."""
     try:
         pair = answers.compared(run)
         questions = answers.unseen_questions(pair.chat, fields=pair.fields)
@@ -134,8 +134,8 @@ def _answers(client: "RetainClient", run: Run, console: Console) -> None:
         console.print(f"\nNo answers to compare: {escape(error.message)}", highlight=False)
         return
     console.print(
-        f"\n[bold]What the fine-tuning taught[/]: {len(found)} questions that no training has seen, asked before and "
-        "after it.\nThe likeliest text is taken; right is what equals the expected answer letter for letter.",
+        f"\n[bold]What the model learned in fine-tuning[/]: {len(found)} questions that no training has seen, asked "
+        "before and after.\nThe likeliest text is taken; right is what equals the expected answer letter for letter.",
         highlight=False,
     )
     shown = found[:SHOWN_ANSWERS]

@@ -1,8 +1,8 @@
 """Mixing the data of a stage with replay of what the model must not forget.
 
 What: the batches of a stage hold the stage's own data (the target) and, for every capability to be kept, some of the
-data that taught it. The classic recipe of mid-training is 90 % domain and 10 % general text; when forgetting is seen,
-the general part is raised to 20-30 %.
+data that it was learned from. The classic recipe of mid-training is 90 % domain and 10 % general text; when forgetting
+is seen, the general part is raised to 20-30 %.
 
 Why it works: the gradient of the old data pulls back what the new data pushes away. Even a few per cent help: 1-10 %
 of replay removed 67-85 % of the forgetting under a weak shift (Ibrahim et al. 2024, arXiv:2403.08763); the idea is as

@@ -31,9 +31,9 @@ PATIENT = GateRules(controller="ANTICIPATE", stop=0.60)
 UNEVEN = ((0.05, 0.50, 0.7), (0.50, 0.15, 0.3))
 LOOP_RATE = FRONTIER_RATES[-1]  # the better one of the frontier
 HIGHER_RATE = 4e-3  # not on the frontier: a loop there, and a fixed mix that shows what the rate alone does
-TAUGHT: Mapping[str, Any] = {"penalty": "distill", "strength": 1.0}
+WITH_TEACHER: Mapping[str, Any] = {"penalty": "distill", "strength": 1.0}
 LOOPS: tuple[tuple[str, GateRules, float, Mapping[str, Any]], ...] = (
-    ("anticipating, stop 60%, distillation", PATIENT, LOOP_RATE, TAUGHT),
+    ("anticipating, stop 60%, distillation", PATIENT, LOOP_RATE, WITH_TEACHER),
     ("anticipating, stop 60%", PATIENT, LOOP_RATE, {}),
     ("anticipating, stop 150%", replace(PATIENT, stop=1.50), HIGHER_RATE, {}),
     ("ladder", LADDER, LOOP_RATE, {}),
@@ -118,7 +118,7 @@ def loop_arms(domain: str, seed: int) -> list[NamedArm]:
     higher = Arm(domain=domain, seed=seed, general_share=0.25, learning_rate=HIGHER_RATE)
     arms.append(NamedArm(group="higher rate", label=f"25%, {HIGHER_RATE:g}", arm=higher))
     for share in FRONTIER_SHARES[:2]:
-        arm = Arm(domain=domain, seed=seed, general_share=share, learning_rate=LOOP_RATE, **TAUGHT)
+        arm = Arm(domain=domain, seed=seed, general_share=share, learning_rate=LOOP_RATE, **WITH_TEACHER)
         arms.append(NamedArm(group="distillation", label=f"{share:.0%}, {LOOP_RATE:g}, distillation", arm=arm))
     for early, late, begin in UNEVEN:
         arm = Arm(
@@ -228,14 +228,14 @@ def default_arms(domain: str, seed: int) -> list[NamedArm]:
         for share in FRONTIER_SHARES
     ]  # fmt: skip
     for stop_on in ("PROJECTED", "RAW"):
-        for taught in (True, False):
+        for teacher in (True, False):
             for controller in ("ANTICIPATE", "LADDER"):
                 gate = GateRules(controller=controller, stop_on=stop_on, max_retries=RETRIES)
                 loop = Arm(
                     domain=domain, seed=seed, general_share=UNTUNED_SHARE, learning_rate=LOOP_RATE, gate=gate,
-                    **DEFAULTS, **(TAUGHT if taught else {}),
+                    **DEFAULTS, **(WITH_TEACHER if teacher else {}),
                 )  # fmt: skip
-                label = f"{controller}, {'distillation' if taught else 'none'}, stop on {stop_on}"
+                label = f"{controller}, {'distillation' if teacher else 'none'}, stop on {stop_on}"
                 waits = 0.0
                 if stop_on == "RAW":
                     waits = 3.0  # many rollbacks: by far the longest runs

@@ -144,8 +144,8 @@ def run_arm(arm: Arm, bench: Bench) -> dict[str, Any]:
         played = replace(arm, steps=steps)
         gate = gate_of(played, bench.factory)
         ports = _play(played, gate, bench, ruler, corpora)
-        taught = round(FORWARD_PART * ports.replayed_steps * arm.rows * arm.context) if arm.count_teacher else 0
-        spent = extra_tokens + ports.spent_steps * arm.rows * arm.context + taught
+        teacher_tokens = round(FORWARD_PART * ports.replayed_steps * arm.rows * arm.context) if arm.count_teacher else 0
+        spent = extra_tokens + ports.spent_steps * arm.rows * arm.context + teacher_tokens
         if spent <= arm.tokens or gate.outcome != "ACCEPTED":
             break
         steps = max(BOUNDARIES, steps * arm.tokens // spent)

@@ -148,7 +148,7 @@ class FamilyModel(CausalLM):
         return cast(Tensor, said.last_hidden_state)
 
     def _apart(self, tokens_BT: Tensor, segments_BT: Tensor) -> Tensor:
-        """Each segment in a row of its own; what comes back stands where the tokens stood."""
+        """Each segment in a row of its own; what is returned stands where the tokens stood."""
         T = tokens_BT.shape[1]
         starts_BT = segment_positions(segments_BT) == 0
         rows = [(row, start) for row, start in starts_BT.nonzero().tolist()]

@@ -212,7 +212,7 @@ class Orchestrator:
             task.result()
 
     async def stop(self, grace_s: float) -> None:
-        """Drain: no new calls, let those under way end, stop reconciling. Workers and their jobs go on."""
+        """Drain: no new calls, let those under way end, stop reconciling. Workers and their jobs continue."""
         self._standby.open = False
         await self.server.stop(grace_s)
         await end(self._tasks)

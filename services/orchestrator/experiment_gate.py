@@ -3,7 +3,7 @@
     python -m model.experiments --gate services.orchestrator.experiment_gate:experiment_gate
 
 Nothing is decided here. A run of one mid-training is made, and every boundary goes through `step` as the events that a
-worker group and the evaluator would send; what comes back is the directive that a worker would hear. So an experiment
+worker group and the evaluator would send; what returns is the directive that a worker would hear. So an experiment
 compares the controllers that the platform runs, their settling, rollbacks and retries included.
 """
 

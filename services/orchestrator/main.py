@@ -107,7 +107,7 @@ async def serve(settings: Settings, store: MinioStore) -> None:
             await end({leads, asked, *(task for task in ends if not task.done())})
         for task in ends:
             if task.done() and not task.cancelled():
-                task.result()  # a supervisor starts it again, and it goes on where the database says
+                task.result()  # a supervisor starts it again, and it continues where the database says
     engine.dispose()
 
 

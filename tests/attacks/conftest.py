@@ -1,5 +1,5 @@
 """The attacks: a smoke subset in `make test`, on the real code; all rows on a running stack in `make test-attacks`
-(RETAIN_ATTACKS=1), while a second user's run goes on and their List is timed."""
+(RETAIN_ATTACKS=1), while a second user's run continues and their List is timed."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 @pytest.fixture(scope="session", autouse=True)
 def second_user(request: pytest.FixtureRequest) -> Iterator[SecondUser | None]:
-    """Somebody else on the same installation, whose run goes on and whose List answers as ever."""
+    """Somebody else on the same installation, whose run continues and whose List answers as ever."""
     if not FULL:
         yield None
         return

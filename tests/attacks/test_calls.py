@@ -149,7 +149,7 @@ def test_row_38_pings_without_end(attack: Attack, installation: Installation) ->
 
 
 def test_row_39_streams_that_are_reset_at_once(attack: Attack, installation: Installation) -> None:
-    """CVE-2023-44487. The server goes on answering others; streams beyond the limit are refused one by one."""
+    """CVE-2023-44487. The server continues answering others; streams beyond the limit are refused one by one."""
     block = head(GET, installation.token)
     with socket.create_connection(address_of(installation)) as line, installation.caller() as other:
         line.sendall(PREFACE)

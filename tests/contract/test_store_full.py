@@ -1,4 +1,4 @@
-"""Real stores on a real disk that is full: waited for, said, and gone on with when there is room."""
+"""Real stores on a real disk that is full: waited for, said, and continued when there is room."""
 
 import hashlib
 import threading

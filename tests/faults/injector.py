@@ -25,14 +25,14 @@ class Fault(StrEnum):
 
 
 class Bug(Exception):
-    """Stands for what nobody foresaw."""
+    """Stands for an unhandled exception."""
 
 
 ERRORS: dict[Fault, Callable[[], Exception]] = {
     Fault.CALL_LOST: lambda: Unavailable("the call was lost", reason="INJECTED_UNAVAILABLE"),
     Fault.REPLY_LOST: lambda: Unavailable("the reply was lost", reason="INJECTED_UNAVAILABLE"),
     Fault.REFUSED: lambda: Refused("the other side refuses", reason="INJECTED_REFUSED"),
-    Fault.UNFORESEEN: lambda: Bug("nobody foresaw this"),
+    Fault.UNFORESEEN: lambda: Bug("an unhandled exception"),
 }
 
 

@@ -246,7 +246,7 @@ async def test_the_client_of_a_real_worker_joins_and_gets_work(tmp_path: Path, m
 
 
 async def test_who_reads_a_code_and_redeems_it_too_ends_the_group_and_not_the_run(tmp_path: Path) -> None:
-    """The second to come may be the thief or the job: the group ends, and another one goes on."""
+    """The second to come may be the thief or the job: the group ends, and another one continues."""
     async with orchestrator(tmp_path) as client:
         run_id = (await client.create(demo_spec("a"))).id
         await client.until(run_id, lambda run: run.status.stages[0].step > 0)

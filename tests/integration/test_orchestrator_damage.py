@@ -44,7 +44,7 @@ async def test_a_worker_that_cannot_read_the_newest_checkpoint_goes_on_from_the_
         said = [d for d in await client.decisions(run_id) if d.actor == "worker"]
         assert [d.verdict for d in said] == [res.VERDICT_ROLL_BACK]
         assert said[0].target.step == bad.step - 10
-        assert f"goes on from step {bad.step - 10}" in said[0].message
+        assert f"resumes from step {bad.step - 10}" in said[0].message
         assert sum(stage.retries for stage in ended.status.stages) == 0
         assert client.platform.simulated.losses_of(ended.status.stages[2].accepted.weights_digest) == expected
 

@@ -273,7 +273,7 @@ async def test_a_lineage_crosses_projects_only_where_a_checkpoint_is_shared(tmp_
         code, _ = await status_of(create(two.client, two.tokens["b"], built_on(base.ref.uri)))
         assert code is grpc.StatusCode.FAILED_PRECONDITION
         ended_child = await two.client.end(child.id)
-        assert ended_child.status.state == resources.RUN_STATE_SUCCEEDED, "what was begun goes on"
+        assert ended_child.status.state == resources.RUN_STATE_SUCCEEDED, "what was begun continues"
 
 
 async def test_uploads_and_sources_of_another_project_are_refused(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ async def test_quotas_refuse_by_name_use_and_what_was_asked(tmp_path: Path) -> N
         assert waits.status.state == resources.RUN_STATE_PENDING, "two slots are free, and the project has none left"
         assert "project small holds 2 of its quota of 2 worker slots; this run wants 2 more" in waits.status.waiting_for
         other = await client.create(tiny())
-        assert (await client.end(other.id)).status.state == resources.RUN_STATE_SUCCEEDED, "others go on"
+        assert (await client.end(other.id)).status.state == resources.RUN_STATE_SUCCEEDED, "others continue"
         code, said = await status_of(create(client, mine, slow))
         assert (code, "uses 2 of its quota of 2 runs" in said) == (grpc.StatusCode.FAILED_PRECONDITION, True)
         upload = pb.CreateUploadRequest(sha256=SHA, file_name="data.jsonl", bytes=101)

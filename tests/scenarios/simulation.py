@@ -228,7 +228,7 @@ class Simulation:
         between = worker.step % work.steps_per_boundary != 0 and worker.step != work.total_steps
         worker.asks = work.resume is not None and not between
         if between:
-            worker.mix = mix  # an interim checkpoint goes on with what the interval began with
+            worker.mix = mix  # an interim checkpoint continues with what the interval began with
 
     def _end(self, worker: Worker, attempt: int, index: int, **how: object) -> e.StageEnded:
         told = {"failed": False, **how}

@@ -162,7 +162,7 @@ class Machine(RuleBasedStateMachine):
             if simulation.state.status is RunState.SUCCEEDED:
                 break
             if simulation.state.status is RunState.SUSPENDED:
-                # Scores are made up here; who suspends again and again at the same checkpoint is let go on.
+                # Scores are made up here; who suspends again and again at the same checkpoint is let through.
                 simulation.worst = 0.04
                 simulation.answers.clear()
                 action = ApproveAction.CONTINUE

@@ -216,7 +216,7 @@ class RetainClient:
         return to_view(views.Checkpoint, self._call(self._checkpoints.ShareCheckpoint, request).checkpoint)
 
     def unshare_checkpoint(self, checkpoint_id: str, project: str) -> views.Checkpoint:
-        """Takes that back; runs that build on it already go on."""
+        """Takes that back; runs that already build on it continue."""
         request = checkpoint_pb.UnshareCheckpointRequest(checkpoint_id=checkpoint_id, project=project)
         return to_view(views.Checkpoint, self._call(self._checkpoints.UnshareCheckpoint, request).checkpoint)
 

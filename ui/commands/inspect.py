@@ -88,7 +88,7 @@ def answers(
     number: Annotated[int, typer.Option("--number", "-n", min=1, max=1000, help="At most so many questions.")] = 24,
     json: JsonFlag = False,
 ) -> None:
-    """What a fine-tuning taught: questions that it never saw, answered before and after, beside the right answers."""
+    """What fine-tuning changed: questions that were never seen, answered before and after, beside the right answers."""
     from ui import answers as asking
 
     with connect() as client:

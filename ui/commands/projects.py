@@ -76,7 +76,7 @@ def update(
     weight: WeightOption = None,
     json: JsonFlag = False,
 ) -> None:
-    """Change quotas or weight (admins). What is not named stays; runs that are at work go on."""
+    """Change quotas or weight (admins). What is not named stays; runs that are at work continue."""
     with connect() as client:
         quotas = None
         if runs or slots or size:
@@ -105,7 +105,7 @@ def unshare(
     project: Annotated[str, typer.Option("--with", metavar="PROJECT", help="With which project no longer.")],
     json: JsonFlag = False,
 ) -> None:
-    """Take that back. Runs that build on it already go on."""
+    """Take that back. Runs that already build on it continue."""
     with connect() as client:
         row = client.unshare_checkpoint(checkpoint, project)
     emit(row) if json else say(f"{row.id} is shared with {', '.join(row.shared_with) or 'nobody'}")

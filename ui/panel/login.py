@@ -22,7 +22,7 @@ def address() -> Address:
 
 
 def require_login() -> None:
-    """Return for a session that may go on; else show the form and stop. A server that is away is the pages' to show,
+    """Return for a session that may continue; else show the form and stop. A server that is away is the pages' to show,
     and one that knows no tokens needs none."""
     if _PARAMETER in st.query_params:
         st.session_state[TOKEN] = st.query_params[_PARAMETER]
@@ -64,7 +64,7 @@ def ask_again(error: ClientError) -> None:
 
 
 def login_form() -> None:
-    """Asks for a token, and goes on with it."""
+    """Asks for a token, and continues with it."""
     with st.form("log_in", border=False):
         entered = st.text_input(
             "Token",

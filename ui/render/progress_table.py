@@ -51,7 +51,7 @@ def of_house(checkpoints: Sequence[Checkpoint], runs: Sequence[Run]) -> list[Pro
     """The table over everything there is: checkpoints come newest first, runs that continue count as RUNNING."""
     counted = [checkpoint for checkpoint in checkpoints if checkpoint.state in {"LIVE", "ACCEPTED"}]
     accepted = {checkpoint.kind for checkpoint in counted if checkpoint.state == "ACCEPTED"}
-    # An imported model counts as a pre-trained one: it is a base, whatever taught it.
+    # An imported model counts as a pre-trained one: it is a base, whatever it was trained on.
     unlocked = {
         "PRETRAIN": True,
         "MIDTRAIN": "PRETRAIN" in accepted or any(not checkpoint.run_id for checkpoint in counted),

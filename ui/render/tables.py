@@ -174,7 +174,7 @@ def decisions_table(decisions: Sequence[Decision]) -> Table:
     return table
 
 
-# What may be gone on from is plain, what was accepted stands out, what was set aside warns, what is gone is dim.
+# What may be resumed from is plain, what was accepted stands out, what was set aside warns, what is gone is dim.
 CHECKPOINT_STYLES = {"ACCEPTED": "green", "DAMAGED": "red", "VOID": "dim", "PRUNING": "dim", "PRUNED": "dim"}
 
 

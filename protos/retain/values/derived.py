@@ -96,7 +96,7 @@ class CheckpointState:
 
     @property
     def usable(self) -> bool:
-        """Whether its files are there and may be gone on from, exported or built on."""
+        """Whether its files are there and may be resumed from, exported or built on."""
         return str(self) in ("LIVE", "ACCEPTED")
 
 

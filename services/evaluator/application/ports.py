@@ -197,7 +197,7 @@ class Exporter(Protocol):
     def count(self, *, succeeded: bool, duration_s: float) -> None: ...
 
     def pending(self, count: int, *, waiting: int) -> None:
-        """So many are unfinished, and so many of them wait for something to come back."""
+        """So many are unfinished, and so many of them wait for something to return."""
         ...
 
     def drop(self, run: str) -> None:

@@ -137,7 +137,7 @@ class Rows:
 
 def next_version(evaluation: Evaluation, state: EvaluationState, *, now_s: float, **changes: Any) -> Evaluation:
     """The evaluation in another state; it waits for nothing unless `changes` say so. A restart, or a store that is
-    away, takes RUNNING back to PENDING. Sequences count milliseconds: a restarted service goes on above what it ever
+    away, takes RUNNING back to PENDING. Sequences count milliseconds: a restarted service continues above what it ever
     sent."""
     sequence = max(evaluation.sequence + 1, int(now_s * 1000))
     known: dict[str, Any] = {"end_time_s": now_s if state.ended else None, "waiting_for": ""}

@@ -234,5 +234,5 @@ def _within(projects: frozenset[str]) -> sa.ColumnElement[bool]:
 
 
 def _status_of(name: str) -> CheckpointStatus:
-    """The status that a row names; void, which nothing goes on from, for one that nobody knows here."""
+    """The status that a row names; void, which nothing resumes from, for one that nobody knows here."""
     return CheckpointStatus(name) if name in CheckpointStatus.__members__ else CheckpointStatus.VOID

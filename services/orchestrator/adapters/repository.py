@@ -211,8 +211,8 @@ class SqlRepository(Records, Repository):
         child = connection.execute(query.limit(1)).first()
         if child is not None:
             raise FailedPrecondition(
-                f"run {child.id} ({child.status}) builds on a checkpoint of {run_id} and may still go on or be retried;"
-                " its success or deletion unlocks this",
+                f"run {child.id} ({child.status}) builds on a checkpoint of {run_id} and may still continue or be "
+                "retried; its success or deletion unlocks this",
                 reason="CHECKPOINT_IN_USE",
                 metadata={"run_id": child.id},
             )

@@ -1,5 +1,5 @@
-"""What earlier versions stored, raised to the form of this one: a run that was stored before goes on as if it had been
-stored now. Each step goes from one version of a body (its field `version`) to the next.
+"""What earlier versions stored, raised to the form of this one: a run that was stored before continues as if it had
+been stored now. Each step goes from one version of a body (its field `version`) to the next.
 
     1    left out what held its default, and had no version
     2    says everything; deadlines of jobs are lengths

@@ -87,7 +87,7 @@ class CheckpointService:
         return Export(checkpoint=checkpoint, files=exported, expire_s=expire_s)
 
     async def void(self, key: str, reason: str) -> Checkpoint:
-        """Set a checkpoint aside: nothing goes on from it any more. The same again changes nothing; one that others
+        """Set a checkpoint aside: nothing resumes from it any more. The same again changes nothing; one that others
         build on, or whose files are gone anyway, is refused."""
         async with self._run_store.choosing:  # no run comes to build on it in the middle
             return await self._void(key, reason)
@@ -98,7 +98,7 @@ class CheckpointService:
             return checkpoint
         if not checkpoint.status.usable:
             raise FailedPrecondition(
-                f"{checkpoint.id} is {checkpoint.status}: nothing goes on from it; expected LIVE and ACCEPTED ones",
+                f"{checkpoint.id} is {checkpoint.status}: nothing resumes from it; expected LIVE and ACCEPTED ones",
                 reason="CHECKPOINT_GONE",
             )
         users = await self._run_store.read(self._run_store.repository.building_on, checkpoint.ref.uri)

@@ -288,7 +288,7 @@ class Collector:
             return False
         for key in _markers_first(info.key for info in infos):
             if time.monotonic() >= until_s:
-                raise Unavailable(f"not all of it went within {ITEM_S:g} s; the next collection goes on")
+                raise Unavailable(f"not all of it went within {ITEM_S:g} s; the next collection continues")
             self._store.delete(key)
         return True
 

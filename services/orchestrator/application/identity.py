@@ -5,8 +5,8 @@ changes is in the database first.
 
 A worker group gets a code with its job, good once and for minutes, and redeems it with a token of its own making. From
 then on that token is good for its run and submission, an hour from its last use: a stage may last for days, and a group
-that is restarted within the hour goes on with it. A second redemption, with another token, means that somebody else
-read the code: nobody knows which of the two is the job, so the token is revoked, the group ends, and the run goes on
+that is restarted within the hour continues with it. A second redemption, with another token, means that somebody else
+read the code: nobody knows which of the two is the job, so the token is revoked, the group ends, and the run continues
 with a new submission.
 """
 
@@ -308,7 +308,7 @@ class IdentityService(Authenticator):
         )
         raise Unauthenticated(
             f"the join code of submission {first.submission} of run {first.run_id} was redeemed before; its token is "
-            "revoked, and the run goes on with a new worker group",
+            "revoked, and the run continues with a new worker group",
             reason="JOIN_CODE_REDEEMED",
         )
 

@@ -128,12 +128,12 @@ class Repository(Protocol):
         """Delete a run with its rows, and remember what is to be thrown away. Again is no error.
 
         Raises Stale when the stored sequence is another than expected, and FailedPrecondition while a run that has not
-        succeeded starts from a checkpoint below `base_prefix`: it may go on, or be let go on by a person.
+        succeeded starts from a checkpoint below `base_prefix`: it may continue, or be resumed by a person.
         """
         ...
 
     def building_on(self, uri: str) -> tuple[str, ...]:
-        """Ids of runs that start from this checkpoint and have not succeeded: they may go on, or be let go on."""
+        """Ids of runs that start from this checkpoint and have not succeeded: they may continue, or be resumed."""
         ...
 
     def list_runs(

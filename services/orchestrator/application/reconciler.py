@@ -135,11 +135,11 @@ class Reconciler(Observer):
             under_way += self._start((GARBAGE, uri), self._executor.throw_away(uri))
 
     def _alone(self, look: Callable[[StoredRun], None], state: StoredRun) -> None:
-        """Look at one run; a fault that nobody foresaw is that run's, and stops no other."""
+        """Look at one run; an unhandled exception is that run's, and stops no other."""
         try:
             look(state)
         except Exception as error:  # noqa: BLE001 - whatever it is: the next run is looked at
-            get_logger().error("a fault nobody foresaw", what=look.__name__, run=state.id, exc_info=error)
+            get_logger().error("unhandled exception", what=look.__name__, run=state.id, exc_info=error)
 
     async def _take_over(self, overview: Overview) -> None:
         """Let runs wait that nobody was told of."""
@@ -197,7 +197,7 @@ class Reconciler(Observer):
             self._start((state.id, *name), self._executor.carry_out(state, command))
 
     def _look(self, state: StoredRun) -> None:
-        """Is the present group's job alive, and does it get anywhere?"""
+        """Is the present group's job alive, and does it make progress?"""
         now_s = self._run_store.clock.monotonic_s()
         if state.jobs and now_s - self._polled_at_s.get(state.id, 0.0) >= self._timing.job_poll_s:
             self._polled_at_s[state.id] = now_s
@@ -247,11 +247,11 @@ class Reconciler(Observer):
         return True
 
     def _done(self, name: tuple[Any, ...], task: asyncio.Task[None]) -> None:
-        """Forget a task; a fault that nobody foresaw is told and tried again after the longest pause."""
+        """Forget a task; an unhandled exception is logged, and it is tried again after the longest pause."""
         self._tasks.pop(name, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._not_before[name] = (self._run_store.clock.monotonic_s() + LONGEST_BACKOFF_S, LONGEST_BACKOFF_S)
-            get_logger().error("a fault nobody foresaw", what=str(name), exc_info=error)
+            get_logger().error("unhandled exception", what=str(name), exc_info=error)
 
     async def _guard(self, name: tuple[Any, ...], work: Coroutine[Any, Any, None]) -> None:
         try:

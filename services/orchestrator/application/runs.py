@@ -1,4 +1,4 @@
-"""What users do with runs: create, look, end, let go on, delete."""
+"""What users do with runs: create, look, end, resume, delete."""
 
 import re
 import secrets
@@ -234,12 +234,12 @@ class RunService:
         return await self._run_store.apply(run_id, Cancelled(now_s=self._now_s()), etag=etag)
 
     async def approve(self, run_id: str, action: ApproveAction, etag: str, comment: str) -> PipelineRun:
-        """Let a suspended run go on."""
+        """Resume a suspended run."""
         event = Approved(action=action, comment=comment, queue_number=self._queue.next_number(), now_s=self._now_s())
         return await self._run_store.apply(run_id, event, etag=etag)
 
     async def retry(self, run_id: str, etag: str) -> PipelineRun:
-        """Let a failed or cancelled run go on, within the quotas of its project."""
+        """Resume a failed or cancelled run, within the quotas of its project."""
         state = await self._run_store.get(run_id)
         event = Retried(queue_number=self._queue.next_number(), now_s=self._now_s())
         async with self._run_store.choosing:
@@ -248,7 +248,7 @@ class RunService:
             return await self._run_store.apply(run_id, event, etag=etag)
 
     async def delete(self, run_id: str, etag: str) -> None:
-        """Delete a run that has ended, unless a run that may still go on builds on it. Its files go later.
+        """Delete a run that has ended, unless a run that may still continue builds on it. Its files go later.
 
         Raises InvalidTransition.
         """

@@ -24,7 +24,7 @@ def ask(
     host: str = "127.0.0.1:7074", *, kind: str = "http", method: str = "GET", path: str = "/", scheme: str = "http",
     hosts: tuple[str, ...] | None = None, **headers: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """The first message that comes back."""
+    """The first message that is returned."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

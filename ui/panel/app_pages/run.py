@@ -74,7 +74,7 @@ def _void(run: Run) -> None:
 
 
 def _set_aside(run: Run, checkpoints: tuple[Checkpoint, ...]) -> None:
-    """What a person may do about a checkpoint that should not be gone on from."""
+    """What a person may do about a checkpoint that should not be resumed from."""
     usable = [row.id for row in checkpoints if row.state in {"LIVE", "ACCEPTED"}]
     if not usable:
         return
@@ -97,7 +97,7 @@ def _ask(run: Run) -> None:
 
 
 def _answers(run: Run) -> None:
-    """What the fine-tuning taught, once it is complete."""
+    """What the model learned in fine-tuning, once it is complete."""
     if not any(stage.kind == "FINETUNE" and stage.accepted for stage in run.stages):
         return
     with st.expander("Answers before and after the fine-tuning"):

@@ -137,7 +137,7 @@ class SampleTextRequest:
     checkpoint: CheckpointRef = CheckpointRef()
     """The model."""
     prompt: str = ""
-    """Text to go on from."""
+    """Text to resume from."""
     max_new_tokens: int = 0
     """At most so many new tokens; 0 is 64, more than 1024 is 1024."""
     temperature: float = 0.0

@@ -25,7 +25,7 @@ class RunState(derived.RunState, StrEnum):
       PENDING, RUNNING --fault--> FAILED
       PENDING, RUNNING, SUSPENDED --base or an earlier stage's result is damaged--> FAILED
       SUCCEEDED --its result is set aside--> FAILED (Retry makes it again)
-      FAILED, CANCELLED --Retry--> PENDING (goes on at the last checkpoint)
+      FAILED, CANCELLED --Retry--> PENDING (resumes at the last checkpoint)
     """
 
     UNSPECIFIED = "UNSPECIFIED"
@@ -392,7 +392,7 @@ class Checkpoint:
     message: str = ""
     """Why it was set aside, for people."""
     interim: bool = False
-    """Taken between two boundaries because the workers were told to leave: an attempt goes on from it, nothing else does."""
+    """Taken between two boundaries because the workers were told to leave: an attempt resumes from it, nothing else does."""
     project: str = ""
     """The project that it belongs to."""
     shared_with: tuple[str, ...] = ()

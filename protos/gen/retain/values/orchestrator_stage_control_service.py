@@ -24,7 +24,7 @@ class EndOutcome(StrEnum):
     """It cannot be done: trying again would not help."""
     INTERRUPTED = "INTERRUPTED"
     """The workers were told to leave (drain, spot, preemption), or `damaged` names a checkpoint that cannot be read: another
-    attempt goes on. Not counted as a retry or a restart.
+    attempt continues. Not counted as a retry or a restart.
     """
 
     def __bool__(self) -> bool:
@@ -93,7 +93,7 @@ class StageWork:
     parent: CheckpointRef | None = None
     """Start weights: the parent stage's accepted checkpoint or the base; absent for random weights."""
     resume: CheckpointRef | None = None
-    """Checkpoint of this stage to go on from, with its trainer state; absent starts at step 0."""
+    """Checkpoint of this stage to resume from, with its trainer state; absent starts at step 0."""
     target: str = ""
     """The target source's name in `shards`."""
     shards: tuple[PreparedFolder, ...] = ()
@@ -207,7 +207,7 @@ class ReportCheckpointRequest:
     """Seconds that training stood still for it."""
     interim: bool = False
     """Taken between two boundaries because the workers were told to leave: `boundary` is the last one that was reached. It
-    is never measured or decided on; an attempt goes on from it, and the next boundary's checkpoint takes its place.
+    is never measured or decided on; an attempt resumes from it, and the next boundary's checkpoint takes its place.
     """
 
 

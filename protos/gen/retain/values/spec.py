@@ -490,11 +490,11 @@ class ComputeSpec:
     cpus_per_worker: float = 0.0
     """CPUs of each. Default 1."""
     min_workers: int = 0
-    """Smallest number of workers to go on with when some are lost; 0 is `workers`."""
+    """Smallest number of workers to continue with when some are lost; 0 is `workers`."""
     precision: Precision = Precision.UNSPECIFIED
     """Type of the numbers."""
     compile: bool = False
-    """torch.compile: faster after a minute; on a CPU it needs a C++ compiler, and goes on without where there is none."""
+    """torch.compile: faster after a minute; on a CPU it needs a C++ compiler, and continues without where there is none."""
     activation_checkpointing: bool = False
     """Computes activations again in the backward pass: a third more time, a fraction of the memory."""
 

@@ -20,7 +20,7 @@ from model.nn.causal_lm import CausalLM
 from model.nn.config import ModelConfig
 from services.common.heart import beat
 
-# Of these every value is a float32 too, so that the file's tensor comes back from the loaded one bit for bit.
+# Of these every value is a float32 too, so that the file's tensor is restored from the loaded one bit for bit.
 _EXACT = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 

@@ -1,7 +1,7 @@
 """Checkpoints whose files are not those of their manifest, and those that a person sets aside.
 
 Training is a pure function of what it starts from and of the mixes that it is told, and every verdict is stored before
-its first reply. So a damaged checkpoint costs work and nothing else: the newest good one before it is gone on from,
+its first reply. So a damaged checkpoint costs work and nothing else: the newest good one before it is resumed from,
 under the mixes that held there, and the same bits come out again.
 
 What becomes of the branch: a verdict that was made on the damaged checkpoint stands, for its weights were read well
@@ -78,7 +78,7 @@ def _take_out(
     if before == after:
         said += "; nothing has to be trained again"
     else:
-        said += f"; the next attempt goes on from {where}" if at_work else f"; the stage goes on from {where}"
+        said += f"; the next attempt resumes from {where}" if at_work else f"; the stage resumes from {where}"
     decision = _about(
         state, stage, checkpoint, Verdict.ROLL_BACK if goes_back else Verdict.CONTINUE, said, actor, now_s
     )

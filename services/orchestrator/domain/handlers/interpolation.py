@@ -12,7 +12,7 @@ choice is made on control sets; the report set only says yes or no to the one th
 
 Who writes: the evaluator, which holds both ends, verified, in memory. What it writes is a pure function of two digests
 and a point, so a process that dies in between leaves the question open, and asking again gives the same bytes under the
-same name. The worker group waits meanwhile, and need not: it may die and come back, for the points are measured and
+same name. The worker group waits meanwhile, and need not: it may die and return, for the points are measured and
 written without it.
 """
 
@@ -88,7 +88,7 @@ def questions(state: PipelineRun, stage: StageRun) -> tuple[Evaluate | WritePoin
 def on_point_written(state: PipelineRun, event: PointWritten) -> tuple[PipelineRun, tuple[Record, ...]]:
     """Register the chosen point, once: an answer that nobody waits for (again, or after a rollback) changes nothing.
 
-    It stands one boundary after the result, from which it was made; training never goes on from it.
+    It stands one boundary after the result, from which it was made; training never resumes from it.
     """
     stage = fence.stage_of(state, event.stage_index)
     result = stage.branch.at_boundary(stage.plan.boundaries)

@@ -141,7 +141,7 @@ def _approval(
 
 
 def on_retried(state: PipelineRun, event: Retried) -> Outcome:
-    """A failed or cancelled run waits for its turn again; its stage goes on at the last checkpoint.
+    """A failed or cancelled run waits for its turn again; its stage resumes at the last checkpoint.
 
     Raises InvalidTransition.
     """

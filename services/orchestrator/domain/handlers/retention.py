@@ -17,7 +17,7 @@ from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus,
 
 
 def begin_pruning(state: PipelineRun) -> tuple[PipelineRun, tuple[Record, ...]]:
-    """Give up what is not kept: from here on nothing is gone on from it, and its files may be deleted."""
+    """Give up what is not kept: from here on nothing is resumed from it, and its files may be deleted."""
     records: list[Record] = []
     for stage in state.stages:
         newest, interim = stage.branch.newest_trained, stage.branch.interim
@@ -42,7 +42,7 @@ def begin_pruning(state: PipelineRun) -> tuple[PipelineRun, tuple[Record, ...]]:
 
 
 def to_delete(state: PipelineRun) -> tuple[Checkpoint, ...]:
-    """Checkpoints whose files are to be deleted: nothing goes on from them any more."""
+    """Checkpoints whose files are to be deleted: nothing resumes from them any more."""
     return tuple(c for stage in state.stages for c in (*stage.branch.voided, *stage.branch.pruning))
 
 

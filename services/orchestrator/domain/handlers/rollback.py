@@ -101,7 +101,7 @@ def begin_rollback(state: PipelineRun, stage: StageRun, rollback: Rollback) -> t
 
 
 def enter_branch(stage: StageRun, *, decision_delay: int) -> StageRun:
-    """Start the branch that a pending rollback asks for; without one the present branch goes on."""
+    """Start the branch that a pending rollback asks for; without one the present branch continues."""
     rollback = stage.branch.pending_rollback
     stage = replace(stage, attempt=replace(stage.attempt, cut=None))
     if rollback is None:

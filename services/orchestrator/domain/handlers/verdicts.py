@@ -64,7 +64,7 @@ class _Answer:
 
 
 def decide_ready(state: PipelineRun, stage_index: int, now_s: float) -> Outcome:
-    """Decide every boundary of a stage that can be decided: in order, each once, as long as the branch goes on."""
+    """Decide every boundary of a stage that can be decided: in order, each once, as long as the branch continues."""
     actions: tuple[Record, ...] = ()
     while state.status is RunState.RUNNING:
         stage = state.stages[stage_index]

@@ -18,7 +18,7 @@ follows the share that is trained with a lag, of a tenth of all that the learnin
 that is about how long forgetting takes to its peak. So a raised share is not credited before it has worked, a score
 that is still high after it does not raise c, and late in a stage, where hardly any rate is left, more is asked for.
 What is not needed is given back in the first half only: on a real run a share that was lowered at two thirds let the
-score rise again, from 7 % to 14 %, with too little rate left to come back.
+score rise again, from 7 % to 14 %, with too little rate left to return.
 """
 
 import math
@@ -155,7 +155,7 @@ def project_onward(controller: StageController, at: Observed) -> dict[str, float
     """Scores projected to the stage's end under the mix that is trained from here on, which `stop` may compare, of the
     sets of which that much can be said. The law speaks of the shares that it would choose now: a stage that a higher
     share still brings home has no reason to go back. The ladder cannot tell what its next rung will do: a fall that was
-    seen under the present one goes on, and what was seen not to fall stands as it is."""
+    seen under the present one continues, and what was seen not to fall stands as it is."""
     scores, decreases = _sane(at.scores), projected_decreases(at.recent, controller.horizon)
     if not controller.anticipates:
         return seen_to_the_end(at.recent, controller.horizon, scores, decreases=decreases)
@@ -165,7 +165,7 @@ def project_onward(controller: StageController, at: Observed) -> dict[str, float
 
 
 def _by_law(controller: StageController, at: Observed, mix: Mix) -> dict[str, float]:
-    """Ratio at the stage's end by the law if it goes on with these shares, of each set with an estimate."""
+    """Ratio at the stage's end by the law if it continues with these shares, of each set with an estimate."""
     law, weight = controller.law, controller.weight(at.step, controller.horizon.steps)
     found = {}
     for score in _sane(at.scores):

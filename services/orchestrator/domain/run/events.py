@@ -34,7 +34,7 @@ class Cancelled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Approved(Event):
-    """A person lets a SUSPENDED run go on. `queue_number` is its new place in the queue."""
+    """A person lets a SUSPENDED run continue. `queue_number` is its new place in the queue."""
 
     action: ApproveAction
     queue_number: int
@@ -44,7 +44,7 @@ class Approved(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Retried(Event):
-    """A person lets a FAILED or CANCELLED run go on at its last checkpoint."""
+    """A person lets a FAILED or CANCELLED run resume at its last checkpoint."""
 
     queue_number: int
 

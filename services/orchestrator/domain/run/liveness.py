@@ -28,7 +28,7 @@ class Liveness:
         return cls(submission=submission, heard_at_s=now_s, grew_at_s=now_s)
 
     def called(self, now_s: float) -> "Liveness":
-        """Any call came. It shows that somebody is there, not that work goes on."""
+        """Any call came. It shows that somebody is there, not that work continues."""
         first = self if self.heard else replace(self, grew_at_s=now_s)
         return replace(first, heard=True, heard_at_s=now_s)
 

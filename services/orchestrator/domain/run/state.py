@@ -2,7 +2,7 @@
 
 A run's state is one frozen tree. `step(state, event)` makes the next one; the repository stores it as it is. What must
 be done is never stored as a queue of orders: `due(state)` derives it, so that after a crash a look at the state is
-enough to go on.
+enough to continue.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Checkpoint:
     """A registered checkpoint. `severity` is None until the gate has decided on it; `measurement` waits for that.
     `point`: where it lies between parent (0) and result (1); None for one that was trained. `felt`: the replay
     share of each set that its weights have felt (domain/policy/anticipation.py). `evaluation_tries` failed since a
-    person last let the run go on, `evaluations_failed` in all (a name is never used twice); `evaluation_pause_s` before
+    person last resumed the run, `evaluations_failed` in all (a name is never used twice); `evaluation_pause_s` before
     the next. `interim`: taken between two boundaries because the workers were told to leave. `message`: why it was set
     aside. `project`: that of its run, as the database holds it."""
 
@@ -118,7 +118,7 @@ class Attempt:
 @dataclass(frozen=True, kw_only=True)
 class Branch:
     """The chain of checkpoints that counts. It starts at `start_boundary` with `start_mix` (the stage's start, or the
-    target of the last rollback) and goes on over job restarts; `verdicts` are those of this branch, `mix` the newest
+    target of the last rollback) and continues over job restarts; `verdicts` are those of this branch, `mix` the newest
     decided one.
 
     `checkpoints` are those whose files are there. Those in `pruning` (being deleted), in `voided` (given up, to be
@@ -146,12 +146,12 @@ class Branch:
 
     @property
     def newest_trained(self) -> Checkpoint | None:
-        """The newest checkpoint that training can go on from."""
+        """The newest checkpoint that training can resume from."""
         return next((c for c in reversed(self.checkpoints) if c.point is None), None)
 
     @property
     def resume_point(self) -> Checkpoint | None:
-        """What the next attempt goes on from: the newest checkpoint, or the interim one that was taken after it."""
+        """What the next attempt resumes from: the newest checkpoint, or the interim one that was taken after it."""
         newest, interim = self.newest_trained, self.interim
         if interim is not None and (newest is None or interim.ref.step > newest.ref.step):
             return interim
@@ -296,7 +296,7 @@ class JobStatus(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """A Ray job that is wanted or may still live. `submit_after_s`: a pause before it is submitted. `stop_after_s`: how
-    long it may take to end by itself, from when that is first seen; None while it is to go on. `told_to_leave`: by its
+    long it may take to end by itself, from when that is first seen; None while it is to run. `told_to_leave`: by its
     machine (drain, spot, preemption). `excused`: it found a damaged checkpoint, and its end is no restart."""
 
     submission: int

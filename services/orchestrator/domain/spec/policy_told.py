@@ -13,9 +13,11 @@ def policy_told(spec: PipelineSpec, *, parameters: int = 0, memory: Memory = UNK
         return ()
     if spec.forgetting.mitigate is False:
         return ("mitigate is off: forgetting is measured, and nothing is done about it",)
-    taught = (_distillation(stage, teacher_of(spec, stage, parameters=parameters, memory=memory)) for stage in later)
+    distillations = (
+        _distillation(stage, teacher_of(spec, stage, parameters=parameters, memory=memory)) for stage in later
+    )
     scarce = (told for stage in later if (told := _scarce(spec, stage)))
-    return (_controller(spec, later), _stop(spec), *taught, *scarce)
+    return (_controller(spec, later), _stop(spec), *distillations, *scarce)
 
 
 def _controller(spec: PipelineSpec, later: list[StageSpec]) -> str:

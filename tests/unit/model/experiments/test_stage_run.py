@@ -74,8 +74,8 @@ def test_at_equal_compute_the_parents_passes_come_off_the_steps(bench: Bench) ->
         domain="gsm8k", seed=0, general_share=0.25, steps=12, rows=2, context=32, penalty="distill", strength=1.0,
         count_teacher=True, measure_line=False,
     )  # fmt: skip
-    taught = run_arm(arm, bench)
-    assert (taught["steps"], taught["tokens"], taught["plays"]) == (11, 763, 1)
+    distilled = run_arm(arm, bench)
+    assert (distilled["steps"], distilled["tokens"], distilled["plays"]) == (11, 763, 1)
     assert arm.tokens == 768
 
 

@@ -235,13 +235,13 @@ def test_distillation_is_held_against_none_at_the_frontier_over_all_domains() ->
     """Frontier (2.0, .4), (2.2, .2): .3 at 2.1. With .15 there and .3 without -.5 on one domain, .18 and .3 -.4 on the
     other: -.45, and 12.706 x .0707 / sqrt(2) = .635 on both sides. At equal compute .36 makes +.2, on one domain."""
     plan, rows = {}, {}
-    for domain, taught in (("gsm8k", 0.15), ("code", 0.18)):
+    for domain, distilled in (("gsm8k", 0.15), ("code", 0.18)):
         arms = default_arms(domain, 0)
         plan["i", domain] = arms
         figures = {
             "10%, 0.001": (2.0, 0.4),
             "25%, 0.001": (2.2, 0.2),
-            "ANTICIPATE, distillation, stop on PROJECTED": (2.1, taught),
+            "ANTICIPATE, distillation, stop on PROJECTED": (2.1, distilled),
             "ANTICIPATE, none, stop on PROJECTED": (2.1, 0.3),
             "LADDER, distillation, stop on PROJECTED": (2.1, 0.01),
         }

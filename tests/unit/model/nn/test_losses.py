@@ -81,7 +81,7 @@ def test_the_fused_loss_survives_logits_that_would_overflow() -> None:
 
 @pytest.mark.parametrize("tokens", [3, 600])
 def test_soft_targets_add_the_divergence_from_the_teacher(tokens: int) -> None:
-    """Against torch's own kl_div, with a teacher of another width, some tokens untaught and some without loss."""
+    """Against torch's own kl_div, with a teacher of another width, some tokens without it and some without loss."""
     torch.manual_seed(0)
     hidden_BTE, weight_VE = torch.randn(2, tokens, 8), torch.randn(50, 8)
     said_BTE, words_VE = torch.randn(2, tokens, 6), torch.randn(50, 6)

@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         return self._answer(200, {"message": "Annotation added", "id": len(self.server.annotations)})
 
     def _allowed(self, *tokens: str) -> bool:
-        """Whether to go on; otherwise the refusal has been sent."""
+        """Whether to continue; otherwise the refusal has been sent."""
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
         if token not in (TOKEN, VIEWER, WRITER):
             self._answer(401, {"message": "Invalid API key"})

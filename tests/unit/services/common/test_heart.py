@@ -1,4 +1,4 @@
-"""Work in threads shows that it goes on, and ends when nobody waits for it."""
+"""Work in threads shows that it continues, and ends when nobody waits for it."""
 
 import threading
 

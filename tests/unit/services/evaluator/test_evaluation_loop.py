@@ -1,4 +1,4 @@
-"""The loop that answers: begun again when it dies, patient with what comes back, done with what hangs."""
+"""The loop that answers: begun again when it dies, patient with what returns, done with what hangs."""
 
 import asyncio
 import errno
@@ -15,7 +15,7 @@ from tests.unit.services.evaluator.harness import Harness, ended, until
 
 
 async def test_a_dead_loop_is_begun_again_and_what_it_was_at_is_not_left_running(harness: Harness):
-    """The exporter raises once, in the middle of keeping an answer: the loop dies, and goes on with the same one."""
+    """The exporter raises once, in the middle of keeping an answer: the loop dies, and continues with the same one."""
     async with harness.serving() as service:
         deaths, count = [KeyError("a bug of ours")], harness.exporter.count
 

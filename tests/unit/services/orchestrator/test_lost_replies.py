@@ -153,7 +153,7 @@ async def test_a_run_whose_look_fails_stops_no_other(offline: Offline, monkeypat
 
     def broken(state: PipelineRun) -> None:
         if state.id == first.id:
-            raise KeyError("a fault nobody foresaw")
+            raise KeyError("unhandled exception")
         real(state)
 
     monkeypatch.setattr(reconciler, "_carry_out", broken)

@@ -34,9 +34,9 @@ def test_what_is_given_is_told(rules: ForgettingSpec, said: str) -> None:
 
 
 def test_distillation_is_told_with_its_strength_and_no_replay_with_what_follows() -> None:
-    taught = replace(MIDTRAIN, penalty=PenaltySpec(distill=2.0))
+    distilled = replace(MIDTRAIN, penalty=PenaltySpec(distill=2.0))
     assert "midtrain/code distils with strength 2: there is replay" in " ".join(
-        policy_told(fill(spec(stages=(PRETRAIN, taught))))
+        policy_told(fill(spec(stages=(PRETRAIN, distilled))))
     )
     bare = replace(MIDTRAIN, data=replace(MIDTRAIN.data, general_share=0.0))
     assert "nothing is replayed yet" in policy_told(fill(spec(stages=(PRETRAIN, bare))))[0]

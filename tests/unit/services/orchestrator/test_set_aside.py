@@ -156,7 +156,7 @@ async def test_a_parent_is_not_deleted_under_a_cancelled_child(offline: Offline)
     child = await offline.app.runs.create(given, "", digest="d")
     for run in (parent, child):
         await ended(offline, run)
-    with pytest.raises(FailedPrecondition, match="may still go on or be retried"):
+    with pytest.raises(FailedPrecondition, match="may still continue or be retried"):
         await offline.app.runs.delete(parent.id, "")
     await offline.app.runs.delete(child.id, "")
     await offline.app.runs.delete(parent.id, "")

@@ -85,8 +85,8 @@ def test_how_a_stage_computes() -> None:
     held = stage(MIDTRAIN, penalty=spec_pb2.PenaltySpec(l2_sp=0.1))
     wanted = Acceleration(precision="bf16", compile=True, activation_checkpointing=True)
     assert convert.acceleration(asked, held, gpus=True) == wanted
-    taught = stage(MIDTRAIN, penalty=spec_pb2.PenaltySpec(distill=1.0))
-    assert convert.acceleration(asked, taught, gpus=True) == wanted
+    distilled = stage(MIDTRAIN, penalty=spec_pb2.PenaltySpec(distill=1.0))
+    assert convert.acceleration(asked, distilled, gpus=True) == wanted
     assert convert.acceleration(asked, stage(MIDTRAIN), gpus=False) == wanted
 
 

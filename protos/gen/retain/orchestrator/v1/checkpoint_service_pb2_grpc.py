@@ -110,7 +110,7 @@ class CheckpointServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VoidCheckpoint(self, request, context):
-        """Sets a checkpoint aside: nothing goes on from it any more, and the newest good one before it takes its place. An
+        """Sets a checkpoint aside: nothing resumes from it any more, and the newest good one before it takes its place. An
         accepted checkpoint that others build on is refused with FAILED_PRECONDITION. The same again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -125,7 +125,7 @@ class CheckpointServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnshareCheckpoint(self, request, context):
-        """Takes that back. Runs that build on it already go on. The same again changes nothing.
+        """Takes that back. Runs that already build on it continue. The same again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -137,14 +137,14 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApprovePipelineRun(self, request, context):
-        """Lets a SUSPENDED run go on.
+        """Lets a SUSPENDED run continue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryPipelineRun(self, request, context):
-        """Lets a FAILED or CANCELLED run go on at its last checkpoint.
+        """Lets a FAILED or CANCELLED run resume at its last checkpoint.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -83,7 +83,7 @@ class ProjectServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProject(self, request, context):
-        """Changes quotas or weight. What runs already goes on.
+        """Changes quotas or weight. Runs that are at work continue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

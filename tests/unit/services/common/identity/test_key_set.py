@@ -89,7 +89,7 @@ async def test_a_key_that_the_provider_took_back_is_good_no_more() -> None:
     served = Served()
     await served.keys.key("old")
     served.has, served.now_s = ["new"], served.now_s + FETCHED_EVERY_S
-    assert await served.keys.key("old") is KEYS["old"], "the fetch goes on beside the call"
+    assert await served.keys.key("old") is KEYS["old"], "the fetch continues beside the call"
     await served.settled()
     with pytest.raises(Unauthenticated):
         await served.keys.key("old")

@@ -231,8 +231,8 @@ def test_the_floor_of_scores_has_a_default_and_may_be_chosen() -> None:
 def test_what_holds_the_parent_is_allowed_where_there_is_one() -> None:
     imported = {"model": ModelSpec(huggingface="/m", context=64), "tokenizer": TokenizerSpec()}
     assert not fields(spec(stages=(replace(PRETRAIN, penalty=PenaltySpec(l2_sp=1)),), **imported))
-    taught = replace(MIDTRAIN, penalty=PenaltySpec(distill=1), lora=LoraSpec(rank=4))
-    assert not fields(spec(stages=(PRETRAIN, taught)))
+    distilled = replace(MIDTRAIN, penalty=PenaltySpec(distill=1), lora=LoraSpec(rank=4))
+    assert not fields(spec(stages=(PRETRAIN, distilled)))
     held = replace(MIDTRAIN, penalty=PenaltySpec(ewc=1, l2_sp=1, distill=1))
     assert not fields(spec(stages=(PRETRAIN, held)))
 

@@ -80,8 +80,8 @@ def test_the_plan_says_what_could_be_and_what_cannot() -> None:
     could = policy_told(fill(spec(), **known), **known)
     assert "midtrain/code does not distil, though it could: penalty.distill is 0" in could[2]
     assert "the parent fits" in could[2]
-    taught = spec(stages=(PRETRAIN, replace(MIDTRAIN, penalty=PenaltySpec(distill=2.0))))
-    told = policy_told(fill(taught, **known), parameters=MILLION, memory=Memory(slot_bytes=TOO_SMALL))
+    distilled = spec(stages=(PRETRAIN, replace(MIDTRAIN, penalty=PenaltySpec(distill=2.0))))
+    told = policy_told(fill(distilled, **known), parameters=MILLION, memory=Memory(slot_bytes=TOO_SMALL))
     assert told[2].startswith("midtrain/code distils with strength 2: there is replay, and the parent does not fit")
 
 
