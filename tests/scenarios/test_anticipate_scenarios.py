@@ -34,15 +34,15 @@ def test_the_estimate_is_the_laws_constant() -> None:
     assert estimate(runner.state.stages[0].gate.constants, "general") == pytest.approx(by_hand, rel=1e-12)
 
 
-def felt_share(shares: list[float]) -> float:
-    """What the weights have felt after a boundary every tenth, each interval with its share. The area under the rate,
+def effective_share(shares: list[float]) -> float:
+    """The effective share after a boundary every tenth, each interval with its share. The area under the rate,
     warmed up over a twentieth and then linear to 0, is (1 - p)^2 / 1.9 from p on, .5 in all; a tenth of that is the
     lag."""
     left = [0.5, *((1 - tenth / 10) ** 2 / 1.9 for tenth in range(1, 11))]
-    felt = shares[0]
+    effective = shares[0]
     for begin, end, share in zip(left, left[1:], shares, strict=False):
-        felt += (share - felt) * (1 - math.exp(-(begin - end) / 0.05))
-    return felt
+        effective += (share - effective) * (1 - math.exp(-(begin - end) / 0.05))
+    return effective
 
 
 def test_a_stage_that_obeys_the_law_is_steered_once_and_ends_within_its_budget() -> None:
@@ -52,7 +52,7 @@ def test_a_stage_that_obeys_the_law_is_steered_once_and_ends_within_its_budget()
     shares, said = [], []
     for tenth in range(1, 11):
         shares.append(runner.state.stages[0].branch.mix.shares["general"])
-        nats = 0.0348 / (felt_share(shares) + 0.05) / end_over_present(tenth / 10)
+        nats = 0.0348 / (effective_share(shares) + 0.05) / end_over_present(tenth / 10)
         runner.apply(f"checkpoint {10 * tenth}")
         said.append(runner.apply(f"score {10 * tenth} general={math.expm1(nats)!r} report={math.expm1(nats)!r}"))
     assert shares == [0.05, 0.05] + [0.36] * 8
@@ -62,9 +62,9 @@ def test_a_stage_that_obeys_the_law_is_steered_once_and_ends_within_its_budget()
 
 
 def test_late_in_a_stage_more_is_asked_for_since_little_rate_is_left_to_work_with() -> None:
-    """At 70 % (1 - .7)^2 / 1.9 = .0474 of the area is left: 61 % of a change is still felt. 11 % there are .1044 nats,
-    x .7810 = .0815 at the end; share .10 makes c = .01223. A budget of 8 % (.0770 x .9 = .0693 nats) needs .1265 at the
-    end: .10 + .0265 / .61 = .1434, so 15 %."""
+    """At 70 % (1 - .7)^2 / 1.9 = .0474 of the area is left: 61 % of a change still takes effect. 11 % there are .1044
+    nats, x .7810 = .0815 at the end; share .10 makes c = .01223. A budget of 8 % (.0770 x .9 = .0693 nats) needs .1265
+    at the end: .10 + .0265 / .61 = .1434, so 15 %."""
     runner = training(f"{ANTICIPATE} share=0.10 budget=0.08 settle=0.65")
     for tenth in range(1, 7):
         runner.apply(f"checkpoint {10 * tenth}")
@@ -120,7 +120,8 @@ def scarce(passes: float, header: str) -> ScenarioRunner:
 
 
 def test_a_share_is_not_given_back_late() -> None:
-    """At 50 % .1316 of the area is left, 93 % of a change would be felt: too late to find out that it was a mistake."""
+    """At 50 % .1316 of the area is left, 93 % of a change would take effect: too late to find out that it was a
+    mistake."""
     runner = training(f"{ANTICIPATE} share=0.3 settle=0.45")
     for at in (10, 20, 30, 40, 50):
         runner.apply(f"checkpoint {at}")

@@ -4,6 +4,7 @@ been stored now. Each step goes from one version of a body (its field `version`)
     1    left out what held its default, and had no version
     2    says everything; deadlines of jobs are lengths
     3    a stage by concern: attempt, branch, gate, interpolation, last figures, costs
+    4    a checkpoint's effective shares are called that
 """
 
 import json
@@ -14,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 Plain = dict[str, Any]
-CURRENT = 3
+CURRENT = 4
 
 
 def upcasters(kind: str) -> Mapping[int, Callable[[Plain], Plain]]:
     """Of each earlier version of a kind of body (PipelineRun, Decision, Checkpoint) the step to the next one."""
-    return {1: lambda plain: _from_first(plain, kind), 2: _run_by_concern if kind == "PipelineRun" else dict}
+    return {
+        1: lambda plain: _from_first(plain, kind),
+        2: _run_by_concern if kind == "PipelineRun" else dict,
+        3: _with_effective_shares,
+    }
 
 
 def _from_first(plain: Plain, kind: str) -> Plain:
@@ -123,3 +128,16 @@ def _stage_by_concern(plain: Plain) -> Plain:
     figures += [score["ratio"] for score in scores]
     stage["gate"]["finite"] = bool(results) and all(math.isfinite(figure) for figure in figures)
     return stage
+
+
+def _with_effective_shares(plain: Any) -> Any:
+    """Rename the field of every checkpoint in a body, wherever it lies; sets and labels keep the names they have."""
+    if isinstance(plain, list):
+        return [_with_effective_shares(item) for item in plain]
+    if not isinstance(plain, dict):
+        return plain
+    is_checkpoint = "felt" in plain and "evaluation_tries" in plain
+    return {
+        "effective_shares" if is_checkpoint and name == "felt" else name: _with_effective_shares(value)
+        for name, value in plain.items()
+    }

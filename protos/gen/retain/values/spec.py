@@ -392,7 +392,7 @@ class AnticipateSpec:
     least_relief: float | None = None
     """Least fall of a share. Default 0.05."""
     relief_felt: float | None = None
-    """A share is lowered only while at least so much of the change will still be felt (0 to 1). Default 0.95."""
+    """A share is lowered only while at least so much of the change will still take effect (0 to 1). Default 0.95."""
     boundaries_used: int | None = None
     """Boundaries, the last ones, that the estimate of c is the mean of. Default 3."""
     lag: float | None = None

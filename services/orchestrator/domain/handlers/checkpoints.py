@@ -131,7 +131,7 @@ def _made_again(stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
         severity=twin.severity,
         forgetting=twin.forgetting,
         target_loss_nats=twin.target_loss_nats,
-        felt=twin.felt,
+        effective_shares=twin.effective_shares,
     )
 
 

@@ -37,17 +37,17 @@ def controller_of(spec: PipelineSpec, stage: StageRun) -> StageController:
 
 
 def with_effective_shares(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with the share of each set that its weights have felt."""
+    """The checkpoint with the effective share of each set."""
     before = stage.branch.known_at(checkpoint.boundary - 1)
     trained = mix_from(stage, checkpoint.boundary - 1, decision_delay=spec.evaluation.decision_lag).shares
-    felt = effective_shares(
+    shares = effective_shares(
         controller_of(spec, stage),
-        before.felt if before is not None else {},
+        before.effective_shares if before is not None else {},
         trained,
         start=before.ref.step if before is not None else 0,
         end=checkpoint.ref.step,
     )
-    return replace(checkpoint, felt=felt)
+    return replace(checkpoint, effective_shares=shares)
 
 
 def with_scores(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> StageRun:
@@ -56,7 +56,9 @@ def with_scores(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, mea
     remembered = replace(
         stage.gate,
         recent=append_score(stage.gate.recent, step, scores, adjusted_step=stage.gate.adjusted_step),
-        constants=update_estimate(controller_of(spec, stage), stage.gate.constants, scores, checkpoint.felt, step=step),
+        constants=update_estimate(
+            controller_of(spec, stage), stage.gate.constants, scores, checkpoint.effective_shares, step=step
+        ),
     )
     return replace(stage, gate=remembered)
 
@@ -67,7 +69,7 @@ def observed(stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> 
         step=checkpoint.ref.step,
         mix=stage.branch.mix,
         adjusted_step=stage.gate.adjusted_step,
-        effective_shares=checkpoint.felt,
+        effective_shares=checkpoint.effective_shares,
         constants=stage.gate.constants,
         recent=stage.gate.recent,
         scores=measured.scores_of(SetUse.CONTROL),

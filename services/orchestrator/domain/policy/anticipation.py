@@ -13,12 +13,12 @@ from the run: from each settled boundary, scaled by what a reference run still l
 The smallest share that keeps the budget is then c / ln(1 + budget) - 0.05; it is chosen for nine tenths of the budget,
 so that noise does not break the promise. The ladder stays as the safety net.
 
-The law speaks of one share held throughout. Where shares change, `share` is the one that the weights have felt: it
-follows the share that is trained with a lag, of a tenth of all that the learning rate sums up to over the stage, for
-that is about how long forgetting takes to its peak. So a raised share is not credited before it has worked, a score
-that is still high after it does not raise c, and late in a stage, where hardly any rate is left, more is asked for.
-What is not needed is given back in the first half only: on a real run a share that was lowered at two thirds let the
-score rise again, from 7 % to 14 %, with too little rate left to return.
+The law speaks of one share held throughout. Where shares change, `share` is the effective one: it follows the share
+that is trained with a response time, of a tenth of all that the learning rate sums up to over the stage, for that is
+about how long forgetting takes to its peak. So a raised share is not credited before it has worked, a score that is
+still high after it does not raise c, and late in a stage, where hardly any rate is left, more is asked for. What is not
+needed is given back in the first half only: on a real run a share that was lowered at two thirds let the score rise
+again, from 7 % to 14 %, with too little rate left to return.
 """
 
 import math
@@ -85,11 +85,11 @@ class StageController:
     horizon: Horizon
 
     def share_at_end(self, c: float) -> float:
-        """Share that the weights must have felt at the stage's end, for a set whose constant is `c` (nats)."""
+        """Effective share that is needed at the stage's end, for a set whose constant is `c` (nats)."""
         return max(c, 0.0) / (self.law.aim * math.log1p(self.limits.budget)) - self.law.share_offset
 
     def weight(self, start: int, end: int) -> float:
-        """How far the felt share comes from step `start` to `end` towards the one that is trained there, 0 to 1."""
+        """How far the effective share moves from step `start` to `end` towards the trained one, 0 to 1."""
         rate, horizon = self.horizon.rate, self.horizon
         passed = rate.left(horizon.progress(start)) - rate.left(horizon.progress(end))
         return -math.expm1(-passed / (self.law.lag * rate.left(0.0)))
@@ -98,8 +98,8 @@ class StageController:
 @dataclass(frozen=True, kw_only=True)
 class Observed:
     """What is known at one boundary: the step of its checkpoint, the mix that is trained and the step from which it is,
-    the shares that the weights have felt, the estimates of c (nats) and the last scores under the present rung, with
-    those of this boundary."""
+    the effective shares, the estimates of c (nats) and the last scores under the present rung, with those of this
+    boundary."""
 
     step: int
     mix: Mix
@@ -113,8 +113,8 @@ class Observed:
 def effective_shares(
     controller: StageController, before: Mapping[str, float], trained: Mapping[str, float], *, start: int, end: int
 ) -> dict[str, float]:
-    """The share of each set that the weights have felt at step `end`: those at `start`, moved towards the shares that
-    were trained with in between."""
+    """The effective share of each set at step `end`: those at `start`, moved towards the shares that were trained with
+    in between."""
     weight = controller.weight(start, end)
     return {
         name: before.get(name, share) + weight * (share - before.get(name, share)) for name, share in trained.items()
@@ -125,7 +125,7 @@ def update_estimate(
     controller: StageController,
     constants: Mapping[str, tuple[float, ...]],
     scores: Iterable[ForgettingScore],
-    felt: Mapping[str, float],
+    shares: Mapping[str, float],
     *,
     step: int,
 ) -> Mapping[str, tuple[float, ...]]:
@@ -134,9 +134,9 @@ def update_estimate(
         return constants
     law, progress = controller.law, controller.horizon.progress(step)
     updated = dict(constants)
-    for score in _sane(scores):
+    for score in _valid(scores):
         nats_at_end = math.log1p(score.resolved_ratio) * law.end_over_present(progress)
-        c = nats_at_end * (felt.get(score.retention_set, 0.0) + law.share_offset)
+        c = nats_at_end * (shares.get(score.retention_set, 0.0) + law.share_offset)
         updated[score.retention_set] = (*updated.get(score.retention_set, ()), c)[-law.boundaries_used :]
     return updated
 
@@ -156,7 +156,7 @@ def project_onward(controller: StageController, at: Observed) -> dict[str, float
     sets of which that much can be said. The law speaks of the shares that it would choose now: a stage that a higher
     share still brings home has no reason to go back. The ladder cannot tell what its next rung will do: a fall that was
     seen under the present one continues, and what was seen not to fall stands as it is."""
-    scores, decreases = _sane(at.scores), projected_decreases(at.recent, controller.horizon)
+    scores, decreases = _valid(at.scores), projected_decreases(at.recent, controller.horizon)
     if not controller.anticipates:
         return seen_to_the_end(at.recent, controller.horizon, scores, decreases=decreases)
     mix = _smallest_shares(controller, at) if _may_change(controller, at) else at.mix
@@ -168,7 +168,7 @@ def _by_law(controller: StageController, at: Observed, mix: Mix) -> dict[str, fl
     """Ratio at the stage's end by the law if it continues with these shares, of each set with an estimate."""
     law, weight = controller.law, controller.weight(at.step, controller.horizon.steps)
     found = {}
-    for score in _sane(at.scores):
+    for score in _valid(at.scores):
         name, c = score.retention_set, estimate(at.constants, score.retention_set)
         if c is not None:
             now = at.effective_shares.get(name, 0.0)
@@ -244,5 +244,5 @@ def _may_change(controller: StageController, at: Observed) -> bool:
     return changed_before and controller.limits.mitigate and controller.horizon.settled(at.step)
 
 
-def _sane(scores: Iterable[ForgettingScore]) -> list[ForgettingScore]:
+def _valid(scores: Iterable[ForgettingScore]) -> list[ForgettingScore]:
     return [score for score in scores if score.is_valid_ratio]

@@ -36,11 +36,11 @@ DEFAULT_PROJECT = "default"  # of everything that was stored before there were p
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A registered checkpoint. `severity` is None until the gate has decided on it; `measurement` waits for that.
-    `point`: where it lies between parent (0) and result (1); None for one that was trained. `felt`: the replay
-    share of each set that its weights have felt (domain/policy/anticipation.py). `evaluation_tries` failed since a
-    person last resumed the run, `evaluations_failed` in all (a name is never used twice); `evaluation_pause_s` before
-    the next. `interim`: taken between two boundaries because the workers were told to leave. `message`: why it was set
-    aside. `project`: that of its run, as the database holds it."""
+    `point`: where it lies between parent (0) and result (1); None for one that was trained. `effective_shares`: of
+    replay, for each set (domain/policy/anticipation.py). `evaluation_tries` failed since a person last resumed the run,
+    `evaluations_failed` in all (a name is never used twice); `evaluation_pause_s` before the next. `interim`: taken
+    between two boundaries because the workers were told to leave. `message`: why it was set aside. `project`: that of
+    its run, as the database holds it."""
 
     id: str
     run_id: str
@@ -64,7 +64,7 @@ class Checkpoint:
     evaluation_pause_s: float = 0.0
     created_s: float = 0.0
     point: float | None = None
-    felt: Mapping[str, float] = field(default_factory=dict)
+    effective_shares: Mapping[str, float] = field(default_factory=dict)
     interim: bool = False
     message: str = ""
     project: str = DEFAULT_PROJECT

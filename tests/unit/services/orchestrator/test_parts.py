@@ -119,7 +119,11 @@ def test_a_state_with_a_line_half_measured_survives_the_database() -> None:
         runner.apply(f"score {at} general={0.2 - at / 2000} report=0.15")
     runner.apply("point 0.3 general=0.03 target=2.5")
     stage = runner.state.stages[0]
-    assert (len(stage.known_interpolation.points), len(stage.gate.recent), bool(stage.branch.checkpoints[0].felt)) == (
+    assert (
+        len(stage.known_interpolation.points),
+        len(stage.gate.recent),
+        bool(stage.branch.checkpoints[0].effective_shares),
+    ) == (
         1,
         2,
         True,
