@@ -51,7 +51,7 @@ from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import RecordDecision
 from services.orchestrator.domain.run.directives import directive_at
-from services.orchestrator.domain.run.state import PipelineRun, RunState, StageStatus
+from services.orchestrator.domain.run.state import PipelineRun, RunState, StageState
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.step import step
 from services.orchestrator.domain.values import Measurement
@@ -124,7 +124,7 @@ class ExperimentGate:
     @property
     def outcome(self) -> str:
         """ACCEPTED, SUSPENDED or FAILED; RUNNING before the end."""
-        if self._state.stages[0].status is StageStatus.COMPLETE:
+        if self._state.stages[0].status is StageState.COMPLETE:
             return "ACCEPTED"
         return str(self._state.status) if self._state.status is not RunState.SUCCEEDED else "ACCEPTED"
 

@@ -25,7 +25,7 @@ from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.application.ports import NewRun, RunUnreadable, UnreadableRun, Upload, Waiting
 from services.orchestrator.application.projects.project import Project
 from services.orchestrator.domain.run.commands import RecordCheckpoint, RecordDecision
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, Job, PipelineRun, RunState
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointState, Job, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
 from tests.contract.postgres import fresh_database, server
 from tests.scenarios.scenario_runner import run
@@ -166,8 +166,8 @@ def test_a_checkpoint_is_found_by_id_uri_or_the_first_digits_of_its_manifest(rep
     assert repository.find_checkpoint(one.id) == one
     assert repository.find_checkpoint(two.ref.uri + "/") == two
     assert repository.find_checkpoint("12345678") == one
-    repository.put_checkpoint(replace(one, status=CheckpointStatus.PRUNED))
-    assert repository.find_checkpoint("12345678").status is CheckpointStatus.PRUNED
+    repository.put_checkpoint(replace(one, status=CheckpointState.PRUNED))
+    assert repository.find_checkpoint("12345678").status is CheckpointState.PRUNED
     with pytest.raises(NotFound):
         repository.find_checkpoint("1234567")
     repository.put_checkpoint(replace(two, id="copy", ref=replace(two.ref, uri="s3://x/y")))
@@ -200,7 +200,7 @@ def test_a_deleted_run_leaves_nothing_but_garbage_to_collect(repository: SqlRepo
 def parent(repository: SqlRepository, name: str = "run-1") -> str:
     """A run with an accepted checkpoint; the checkpoint's URI."""
     repository.create(new(1) if name == "run-1" else replace(new(1), state=replace(state(1), id=name)))
-    made = replace(checkpoint(name, 1), status=CheckpointStatus.ACCEPTED)
+    made = replace(checkpoint(name, 1), status=CheckpointState.ACCEPTED)
     repository.put_checkpoint(made)
     return made.ref.uri
 
@@ -234,7 +234,7 @@ def test_a_run_whose_base_is_gone_or_was_never_accepted_is_not_made(repository: 
     delete(repository, "run-1")
     with pytest.raises(FailedPrecondition, match="is gone"):
         repository.create(replace(new(2), base_uri=base))
-    repository.put_checkpoint(replace(checkpoint("run-3", 1), status=CheckpointStatus.VOID))
+    repository.put_checkpoint(replace(checkpoint("run-3", 1), status=CheckpointState.VOID))
     with pytest.raises(FailedPrecondition, match="is VOID"):
         repository.create(replace(new(2), base_uri=checkpoint("run-3", 1).ref.uri))
 

@@ -19,7 +19,7 @@ from services.orchestrator.domain.run.commands import (
     WritePoint,
     wait_of,
 )
-from services.orchestrator.domain.run.state import CheckpointStatus, PipelineRun, RunState, StageStatus
+from services.orchestrator.domain.run.state import CheckpointState, PipelineRun, RunState, StageState
 
 
 @dataclass(kw_only=True)
@@ -33,7 +33,7 @@ class Ledger:
     submitted: set[int] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
     prefixes: dict[str, tuple[int, str]] = field(default_factory=dict)
-    rows: dict[str, CheckpointStatus] = field(default_factory=dict)
+    rows: dict[str, CheckpointState] = field(default_factory=dict)
     waits_s: float = 0.0
 
     def record(self, record: Record) -> None:
@@ -54,7 +54,7 @@ class Ledger:
                 self.live_jobs.discard(action.submission)
                 return e.JobEnded(submission=action.submission, now_s=now_s)
             case Prune():
-                assert self.rows[action.checkpoint_id] in (CheckpointStatus.PRUNING, CheckpointStatus.VOID), (
+                assert self.rows[action.checkpoint_id] in (CheckpointState.PRUNING, CheckpointState.VOID), (
                     f"{action.checkpoint_id} is deleted before its row says so"
                 )
                 self.files.discard(action.uri)
@@ -75,7 +75,7 @@ class Ledger:
 
     def check(self, state: PipelineRun) -> None:
         """What holds in every state."""
-        running = [s for s in state.stages if s.status is StageStatus.RUNNING]
+        running = [s for s in state.stages if s.status is StageState.RUNNING]
         assert len(running) <= 1, "one attempt at a time"
         assert state.status is RunState.RUNNING or not running, "only a run at work trains"
         for stage in state.stages:

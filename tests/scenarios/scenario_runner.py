@@ -39,7 +39,7 @@ from services.orchestrator.domain.run.commands import (
     wait_of,
 )
 from services.orchestrator.domain.run.directives import directive_at
-from services.orchestrator.domain.run.state import Phase, PipelineRun
+from services.orchestrator.domain.run.state import PipelineRun, StagePhase
 from services.orchestrator.domain.spec.gauges import is_gauge
 from services.orchestrator.domain.step import Step, step
 from services.orchestrator.domain.values import Measurement
@@ -124,7 +124,7 @@ class ScenarioRunner:
                 preparing = at | {"attempt": self.state.prepare_attempt, "stage_index": fence.PREPARING}
                 return e.StageEnded(failed=True, reason=words[1], message="bad", **preparing)
             case "progress":
-                return e.ProgressReported(phase=Phase.TRAINING, step=int(words[1]), **at)
+                return e.ProgressReported(phase=StagePhase.TRAINING, step=int(words[1]), **at)
             case "checkpoint":
                 return self._checkpoint(words, at)
             case "score":
@@ -174,7 +174,7 @@ class ScenarioRunner:
             case "void":
                 return e.CheckpointVoided(checkpoint=self._ref(words[1]), reason="it looks odd", **now)
             case "waits":
-                return e.ProgressReported(phase=Phase.SAVING, waiting_for=" ".join(words[1:]), **at)
+                return e.ProgressReported(phase=StagePhase.SAVING, waiting_for=" ".join(words[1:]), **at)
             case "end":
                 return e.StageEnded(failed=False, **at)
             case "fail":

@@ -4,7 +4,7 @@ import pytest
 
 from services.common.errors import FailedPrecondition
 from services.orchestrator.domain.run import events as e
-from services.orchestrator.domain.run.state import CheckpointStatus, RunState, StageStatus
+from services.orchestrator.domain.run.state import CheckpointState, RunState, StageState
 from tests.scenarios.simulation import Simulation
 
 SMALL = "steps=16 every=4 chat=1 settle=0"
@@ -13,7 +13,7 @@ SMALL = "steps=16 every=4 chat=1 settle=0"
 def in_the_second_stage() -> Simulation:
     """A run whose first stage is complete and whose second is about to load its result."""
     simulation = Simulation(SMALL, worst=0.04)
-    while simulation.state.stages[0].status is not StageStatus.COMPLETE:
+    while simulation.state.stages[0].status is not StageState.COMPLETE:
         simulation.admit()
         for effect in simulation.outstanding():
             simulation.carry_out(effect)
@@ -36,7 +36,7 @@ def test_the_run_ends_with_the_name_and_with_what_can_be_done_and_goes_on_once_i
         "restore its files and Retry, or start a new run from r1/midtrain/code/attempt-1/step-000000012"
         in state.message
     )
-    assert simulation.ledger.rows[name] is CheckpointStatus.DAMAGED
+    assert simulation.ledger.rows[name] is CheckpointState.DAMAGED
     assert (simulation.decisions[-1].actor, simulation.decisions[-1].message) == ("worker", state.message)
 
     simulation.apply(e.Retried(queue_number=2, now_s=simulation.now_s))
@@ -44,7 +44,7 @@ def test_the_run_ends_with_the_name_and_with_what_can_be_done_and_goes_on_once_i
     assert simulation.state.reason == "CHECKPOINT_DAMAGED", "a retry without its restoration says so again"
     simulation.broken.clear()
     simulation.apply(e.Retried(queue_number=3, now_s=simulation.now_s))
-    assert simulation.ledger.rows[name] is CheckpointStatus.ACCEPTED
+    assert simulation.ledger.rows[name] is CheckpointState.ACCEPTED
     simulation.settle()
     assert simulation.state.status is RunState.SUCCEEDED
     assert [stage.gate.retries for stage in simulation.state.stages] == [0, 0]

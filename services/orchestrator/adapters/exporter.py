@@ -9,7 +9,14 @@ from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint, RecordDecision
 from services.orchestrator.domain.run.directives import judged_at
 from services.orchestrator.domain.run.events import CheckpointReported
-from services.orchestrator.domain.run.state import CheckpointStatus, Phase, PipelineRun, RunState, StageRun, StageStatus
+from services.orchestrator.domain.run.state import (
+    CheckpointState,
+    PipelineRun,
+    RunState,
+    StagePhase,
+    StageRun,
+    StageState,
+)
 from services.orchestrator.domain.run.time_left import time_left_s
 from services.orchestrator.domain.spec.bounds import limits_of
 
@@ -91,7 +98,7 @@ class Exporter(Observer):
 
     def _count_checkpoint(self, before: PipelineRun | None, action: RecordCheckpoint) -> None:
         checkpoint = action.checkpoint
-        if before is None or checkpoint.status not in (CheckpointStatus.LIVE, CheckpointStatus.VOID):
+        if before is None or checkpoint.status not in (CheckpointState.LIVE, CheckpointState.VOID):
             return
         stage = before.stages[checkpoint.stage_index]
         if all(checkpoint.id != known.id for known in (*stage.branch.checkpoints, *stage.branch.voided)):
@@ -119,7 +126,7 @@ class Exporter(Observer):
             flag.set(1 if score.retention_set in doubtful else 0)
         kind = {**labels, "kind": stage.plan.kind.value}
         metrics = self._metrics
-        if stage.status is not StageStatus.RUNNING:
+        if stage.status is not StageState.RUNNING:
             self._stopped(state.id, stage.plan.name, stage.plan.kind.value)
             return
         self._running.setdefault(state.id, set()).add((stage.plan.name, stage.plan.kind.value))
@@ -129,7 +136,7 @@ class Exporter(Observer):
         due = judged_at(stage, newest.boundary, decision_delay=decision_delay) if newest else 0
         metrics.stage_verdicts_due.labels(**kind).set(max(0, due))
         # Waiting for a verdict is not a stall of the stage.
-        if state.phase in (Phase.TRAINING, Phase.WAITING, Phase.SAVING, Phase.LOADING):
+        if state.phase in (StagePhase.TRAINING, StagePhase.WAITING, StagePhase.SAVING, StagePhase.LOADING):
             metrics.stage_last_progress.labels(**kind).set(state.updated_s)
         metrics.train_loss_nats.labels(**labels).set(stage.last.train_loss_nats)
         metrics.train_tokens_per_second.labels(**labels).set(stage.last.tokens_per_second)

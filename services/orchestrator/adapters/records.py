@@ -20,7 +20,7 @@ from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.tables import checkpoints, decisions, facts, garbage, shares, uploads
 from services.orchestrator.application.ports import Page, Projects, Upload
 from services.orchestrator.domain.policy.garbage import References, names_in
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointState
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
@@ -233,6 +233,6 @@ def _within(projects: frozenset[str]) -> sa.ColumnElement[bool]:
     return sa.or_(checkpoints.c.project.in_(projects), checkpoints.c.id.in_(shared))
 
 
-def _status_of(name: str) -> CheckpointStatus:
+def _status_of(name: str) -> CheckpointState:
     """The status that a row names; void, which nothing resumes from, for one that nobody knows here."""
-    return CheckpointStatus(name) if name in CheckpointStatus.__members__ else CheckpointStatus.VOID
+    return CheckpointState(name) if name in CheckpointState.__members__ else CheckpointState.VOID

@@ -30,7 +30,7 @@ from services.orchestrator.domain.due import needs_attention
 from services.orchestrator.domain.policy.garbage import References, names_in
 from services.orchestrator.domain.run.commands import RecordDecision
 from services.orchestrator.domain.run.references import references_of
-from services.orchestrator.domain.run.state import DEFAULT_PROJECT, CheckpointStatus, PipelineRun, RunState
+from services.orchestrator.domain.run.state import DEFAULT_PROJECT, CheckpointState, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
 
 _keys = sa.select(
@@ -197,7 +197,7 @@ class SqlRepository(Records, Repository):
         """Keep a base from being deleted until the run that names it is committed."""
         query = sa.select(checkpoints.c.status).where(checkpoints.c.uri == uri).with_for_update(read=True)
         found = [row.status for row in connection.execute(query)]
-        if CheckpointStatus.ACCEPTED.value not in found:
+        if CheckpointState.ACCEPTED.value not in found:
             got = found[0] if found else "gone"
             raise FailedPrecondition(
                 f"the checkpoint {uri}: {mismatch(got, 'an accepted or imported one as a base')}",

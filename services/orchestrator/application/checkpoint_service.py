@@ -18,7 +18,7 @@ from services.orchestrator.application.projects.scope import ScopedRunStore, cho
 from services.orchestrator.application.projects.service import ProjectService
 from services.orchestrator.application.sources import UPLOADS, upload_folder
 from services.orchestrator.domain.run.events import CheckpointVoided
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointState
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
 
 URL_LIVES_S = 3600
@@ -94,7 +94,7 @@ class CheckpointService:
 
     async def _void(self, key: str, reason: str) -> Checkpoint:
         checkpoint = await self._run_store.read(self._run_store.repository.find_own_checkpoint, key)
-        if checkpoint.status is CheckpointStatus.DAMAGED:
+        if checkpoint.status is CheckpointState.DAMAGED:
             return checkpoint
         if not checkpoint.status.usable:
             raise FailedPrecondition(
@@ -109,7 +109,7 @@ class CheckpointService:
             )
         if not checkpoint.run_id:
             said = "set aside by a person" + (f": {reason}" if reason else "")
-            aside = replace(checkpoint, status=CheckpointStatus.DAMAGED, message=said)
+            aside = replace(checkpoint, status=CheckpointState.DAMAGED, message=said)
             await self._run_store.read(self._run_store.repository.put_checkpoint, aside)
             return aside
         event = CheckpointVoided(checkpoint=checkpoint.ref, reason=reason, now_s=self._run_store.clock.now_s())
@@ -190,7 +190,7 @@ class CheckpointService:
                 weights_digest=manifest["weights_digest"],
             ),
             parent="",
-            status=CheckpointStatus.ACCEPTED,
+            status=CheckpointState.ACCEPTED,
             bytes=sum(entry["size"] for entry in manifest["files"].values()),
             created_s=self._run_store.clock.now_s(),
         )

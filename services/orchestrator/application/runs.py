@@ -42,7 +42,7 @@ from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.policy.fair_queue import LARGEST_PRIORITY
 from services.orchestrator.domain.run.events import Approved, Cancelled, Retried
 from services.orchestrator.domain.run.speeds import measured_speeds
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, PipelineRun, RunState
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointState, PipelineRun, RunState
 from services.orchestrator.domain.spec.boundary_cost import boundary_cost
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.locking import missing_base
@@ -309,7 +309,7 @@ class RunService:
             base = await self._run_store.read(self._run_store.repository.find_checkpoint, key)
         except (NotFound, InvalidInput) as error:
             return None, f"model.checkpoint: {error.message}; an accepted or imported checkpoint unlocks it"
-        if base.status is not CheckpointStatus.ACCEPTED:
+        if base.status is not CheckpointState.ACCEPTED:
             return None, f"model.checkpoint: {base.id} is {base.status}; its stage's acceptance unlocks it"
         return base, None
 

@@ -22,7 +22,7 @@ from services.orchestrator.domain.handlers.retention import begin_pruning
 from services.orchestrator.domain.handlers.workers import on_attempt_asked, on_progress, on_stage_ended
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run.commands import Command, Record, RecordCheckpoint, name_of
-from services.orchestrator.domain.run.state import CheckpointStatus, PipelineRun
+from services.orchestrator.domain.run.state import CheckpointState, PipelineRun
 
 Outcome = tuple[PipelineRun, tuple[Record, ...]]
 
@@ -92,10 +92,8 @@ def _on_pruned(state: PipelineRun, event: e.CheckpointPruned) -> Outcome:
                 voided=tuple(c for c in stage.branch.voided if c.id != checkpoint.id),
             )
             stage = replace(stage, branch=branch)
-            void = checkpoint.status is CheckpointStatus.VOID
-            row = replace(
-                checkpoint, status=CheckpointStatus.VOID if void else CheckpointStatus.PRUNED, measurement=None
-            )
+            void = checkpoint.status is CheckpointState.VOID
+            row = replace(checkpoint, status=CheckpointState.VOID if void else CheckpointState.PRUNED, measurement=None)
             return state.with_stage(stage), (RecordCheckpoint(checkpoint=row),)
     return state, ()
 

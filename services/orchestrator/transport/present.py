@@ -14,7 +14,7 @@ from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.values import BoundaryCost, Decision, PipelineSpec
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.domain.run.boundary_share import boundary_share
-from services.orchestrator.domain.run.state import Checkpoint, PipelineRun, RunState, StageRun, StageStatus
+from services.orchestrator.domain.run.state import Checkpoint, PipelineRun, RunState, StageRun, StageState
 from services.orchestrator.domain.run.time_left import time_left_s
 from services.orchestrator.domain.spec.plan import PlannedStage, warnings
 from services.orchestrator.domain.spec.policy_told import policy_told
@@ -178,7 +178,7 @@ def present_stage(state: PipelineRun, stage: StageRun) -> values.StageStatus:
 
 def unlocked_by(state: PipelineRun, stage: StageRun) -> str:
     """What would unlock a locked stage."""
-    if stage.status is not StageStatus.LOCKED:
+    if stage.status is not StageState.LOCKED:
         return ""
     if stage.plan.index == 0:
         return "the data being prepared"

@@ -22,7 +22,7 @@ from services.common.errors import InvalidInput, Violation
 from services.orchestrator.application.stage_control_service import StageControlService
 from services.orchestrator.domain.handlers.assignment import Work
 from services.orchestrator.domain.run.events import CheckpointReported, ProgressReported, StageEnded
-from services.orchestrator.domain.run.state import Phase
+from services.orchestrator.domain.run.state import StagePhase
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.transport.bounds import check_text
 
@@ -47,7 +47,7 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
             submission=request.submission,
             attempt=request.attempt,
             stage_index=request.stage_index,
-            phase=enum_value(request.phase, Phase, resources.StagePhase.DESCRIPTOR) or Phase.UNSPECIFIED,
+            phase=enum_value(request.phase, StagePhase, resources.StagePhase.DESCRIPTOR) or StagePhase.UNSPECIFIED,
             step=request.step,
             tokens=request.tokens,
             train_loss_nats=request.train_loss_nats,

@@ -10,7 +10,7 @@ from services.common.errors import AlreadyExists
 from services.orchestrator.adapters.records import Records, upsert
 from services.orchestrator.adapters.tables import checkpoints, projects, runs, shares, uploads
 from services.orchestrator.application.projects.project import Project, ProjectRecords
-from services.orchestrator.domain.run.state import CheckpointStatus, RunState
+from services.orchestrator.domain.run.state import CheckpointState, RunState
 
 IDS_AT_ONCE = 200  # in one query
 
@@ -49,7 +49,7 @@ class SqlProjects(Records, ProjectRecords):
         trained = sa.select(sa.func.sum(checkpoints.c.bytes)).where(
             checkpoints.c.project == project,
             checkpoints.c.run_id != "",
-            checkpoints.c.status != CheckpointStatus.PRUNED.value,
+            checkpoints.c.status != CheckpointState.PRUNED.value,
         )
         sent = sa.select(sa.func.sum(uploads.c.bytes)).where(uploads.c.project == project)
         with self._begin() as connection:

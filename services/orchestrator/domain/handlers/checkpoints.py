@@ -16,11 +16,11 @@ from services.orchestrator.domain.run.commands import Record, RecordCheckpoint, 
 from services.orchestrator.domain.run.events import CheckpointReported, EvaluationFailed, EvaluationFinished
 from services.orchestrator.domain.run.state import (
     Checkpoint,
-    CheckpointStatus,
+    CheckpointState,
     PipelineRun,
     RunState,
     StageRun,
-    StageStatus,
+    StageState,
 )
 
 Outcome = tuple[PipelineRun, tuple[Record, ...]]
@@ -51,9 +51,9 @@ def on_checkpoint(state: PipelineRun, event: CheckpointReported) -> Outcome:
         return state, ()
     _check_place(state, stage, event)
     checkpoint = _registered(state, stage, event)
-    if stage.gives_up or stage.status is not StageStatus.RUNNING:
+    if stage.gives_up or stage.status is not StageState.RUNNING:
         # The branch has been given up while this one was under way.
-        checkpoint = replace(checkpoint, status=CheckpointStatus.VOID)
+        checkpoint = replace(checkpoint, status=CheckpointState.VOID)
         stage = replace(stage, branch=replace(stage.branch, voided=(*stage.branch.voided, checkpoint)))
         return state.with_stage(stage), (RecordCheckpoint(checkpoint=checkpoint),)
     stage = _with_report(stage, event)
@@ -112,7 +112,7 @@ def _keep_interim(state: PipelineRun, stage: StageRun, checkpoint: Checkpoint) -
     """One interim checkpoint is kept: the newest. The one before it goes the way of what retention gives up."""
     records: tuple[Record, ...] = (RecordCheckpoint(checkpoint=checkpoint),)
     if stage.branch.interim is not None:
-        given_up = replace(stage.branch.interim, status=CheckpointStatus.PRUNING)
+        given_up = replace(stage.branch.interim, status=CheckpointState.PRUNING)
         stage = replace(stage, branch=replace(stage.branch, pruning=(*stage.branch.pruning, given_up)))
         records = (RecordCheckpoint(checkpoint=given_up), *records)
     return state.with_stage(replace(stage, branch=replace(stage.branch, interim=checkpoint))), records
@@ -136,11 +136,11 @@ def _made_again(stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _check_place(state: PipelineRun, stage: StageRun, event: CheckpointReported) -> None:
-    if state.status.ended or stage.status is StageStatus.COMPLETE:
+    if state.status.ended or stage.status is StageState.COMPLETE:
         raise FailedPrecondition(f"run {state.id} is {state.status}, stage {stage.plan.name} {stage.status}")
     reached = max(stage.branch.newest_trained.boundary if stage.branch.newest_trained else 0, stage.attempt.reached)
     expected = reached if event.interim else reached + 1
-    lost_branch = stage.gives_up or stage.status is not StageStatus.RUNNING
+    lost_branch = stage.gives_up or stage.status is not StageState.RUNNING
     faults = []
     if not lost_branch and event.boundary != expected:
         faults.append(Violation(field="boundary", description=mismatch(event.boundary, expected)))

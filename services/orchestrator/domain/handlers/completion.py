@@ -5,11 +5,11 @@ from dataclasses import replace
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.state import (
     Checkpoint,
-    CheckpointStatus,
+    CheckpointState,
     PipelineRun,
     RunState,
     StageRun,
-    StageStatus,
+    StageState,
 )
 
 # How long a group that was told to end may take before its job is stopped, in seconds.
@@ -21,10 +21,10 @@ def complete_stage(
     state: PipelineRun, stage: StageRun, checkpoint: Checkpoint, now_s: float
 ) -> tuple[PipelineRun, tuple[Record, ...]]:
     """Accept a checkpoint as its stage's result and unlock what comes next."""
-    accepted = replace(checkpoint, status=CheckpointStatus.ACCEPTED)
+    accepted = replace(checkpoint, status=CheckpointState.ACCEPTED)
     stage = replace(
         stage,
-        status=StageStatus.COMPLETE,
+        status=StageState.COMPLETE,
         accepted=accepted.ref,
         branch=stage.branch.with_checkpoint(accepted),
         ended_s=now_s,
@@ -34,7 +34,7 @@ def complete_stage(
     if following is None:
         state = end_run(state, RunState.SUCCEEDED, "", "", now_s, leave_after_s=LEAVE_AFTER_SUCCESS_S)
     else:
-        state = state.with_stage(replace(following, status=StageStatus.READY))
+        state = state.with_stage(replace(following, status=StageState.READY))
     return state, (RecordCheckpoint(checkpoint=accepted),)
 
 
@@ -43,8 +43,8 @@ def end_run(
 ) -> PipelineRun:
     """Bring a run to a terminal state; its workers may leave by themselves for a while."""
     stages = tuple(
-        replace(s, status=StageStatus.FAILED, ended_s=now_s)
-        if s.status in (StageStatus.RUNNING, StageStatus.SUSPENDED)
+        replace(s, status=StageState.FAILED, ended_s=now_s)
+        if s.status in (StageState.RUNNING, StageState.SUSPENDED)
         else s
         for s in state.stages
     )
@@ -57,7 +57,7 @@ def end_run(
 
 def suspend(state: PipelineRun, stage: StageRun, reason: str, message: str, now_s: float) -> PipelineRun:
     """Hand a stage over to a person and free the workers."""
-    state = state.with_stage(replace(stage, status=StageStatus.SUSPENDED))
+    state = state.with_stage(replace(stage, status=StageState.SUSPENDED))
     state = replace(state, status=RunState.SUSPENDED, reason=reason, message=message, workers_wait_for="")
     return dismiss(state, LEAVE_AFTER_STOP_S)
 

@@ -21,11 +21,11 @@ from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.events import CheckpointVoided
 from services.orchestrator.domain.run.state import (
     Checkpoint,
-    CheckpointStatus,
+    CheckpointState,
     PipelineRun,
     RunState,
     StageRun,
-    StageStatus,
+    StageState,
 )
 
 Outcome = tuple[PipelineRun, tuple[Record, ...]]
@@ -73,7 +73,7 @@ def _take_out(
     after = stage.branch.resume_point
     where = f"step {after.ref.step}" if after else "the stage's start"
     said = f"{checkpoint.id} was set aside ({message})"
-    at_work = stage.status is StageStatus.RUNNING and not stage.gives_up and actor != WORKER
+    at_work = stage.status is StageState.RUNNING and not stage.gives_up and actor != WORKER
     goes_back = before != after and not at_work
     if before == after:
         said += "; nothing has to be trained again"
@@ -89,7 +89,7 @@ def _take_out(
 
 def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[StageRun, tuple[Record, ...]]:
     """The stage without a checkpoint, and without what was trained from it where it has no verdict."""
-    aside = replace(checkpoint, status=CheckpointStatus.DAMAGED, message=message, measurement=None)
+    aside = replace(checkpoint, status=CheckpointState.DAMAGED, message=message, measurement=None)
     branch = replace(stage.branch, damaged=(*stage.branch.damaged, aside))
     records: tuple[Record, ...] = (RecordCheckpoint(checkpoint=aside),)
     if checkpoint.interim:
@@ -104,8 +104,8 @@ def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[Sta
     if branch.interim is not None and branch.interim.boundary >= checkpoint.boundary:
         lost.append(branch.interim)
         branch = replace(branch, interim=None)
-    void = tuple(replace(c, status=CheckpointStatus.VOID, measurement=None) for c in lost)
-    under_way = stage.status is StageStatus.RUNNING and branch.pending_rollback is None
+    void = tuple(replace(c, status=CheckpointState.VOID, measurement=None) for c in lost)
+    under_way = stage.status is StageState.RUNNING and branch.pending_rollback is None
     stage = replace(
         stage,
         attempt=replace(stage.attempt, cut=checkpoint.boundary) if under_way else stage.attempt,
@@ -137,14 +137,14 @@ def _lost_result(state: PipelineRun, stage: StageRun, actor: str, message: str, 
     again when somebody asks for a retry."""
     result = next((c for c in stage.branch.checkpoints if stage.accepted and c.ref.uri == stage.accepted.uri), None)
     assert result is not None, "an accepted checkpoint is kept"
-    if result.status is CheckpointStatus.DAMAGED:
+    if result.status is CheckpointState.DAMAGED:
         return state, ()
     last = stage.plan.index == len(state.stages) - 1
-    aside = replace(result, status=CheckpointStatus.DAMAGED, message=message)
+    aside = replace(result, status=CheckpointState.DAMAGED, message=message)
     if last:
         verdicts = tuple(v for v in stage.branch.verdicts if v.boundary < min(result.boundary, stage.plan.boundaries))
         branch = replace(stage.branch, verdicts=verdicts)
-        stage = replace(stage, status=StageStatus.FAILED, accepted=None, branch=branch)
+        stage = replace(stage, status=StageState.FAILED, accepted=None, branch=branch)
         stage, records = _without(stage, result, message)
         said = f"{result.id}, the result, was set aside ({message}); Retry makes it again from the newest one before it"
     else:
@@ -167,9 +167,9 @@ def restored(state: PipelineRun) -> Outcome:
     """A retry presumes that a person restored what earlier stages left; a worker that finds otherwise says so again."""
     records: list[Record] = []
     for stage in state.stages:
-        if stage.status is StageStatus.COMPLETE and any(not c.status.usable for c in stage.branch.checkpoints):
+        if stage.status is StageState.COMPLETE and any(not c.status.usable for c in stage.branch.checkpoints):
             good = tuple(
-                c if c.status.usable else replace(c, status=CheckpointStatus.ACCEPTED, message="")
+                c if c.status.usable else replace(c, status=CheckpointState.ACCEPTED, message="")
                 for c in stage.branch.checkpoints
             )
             records += [RecordCheckpoint(checkpoint=c) for c in good if c not in stage.branch.checkpoints]

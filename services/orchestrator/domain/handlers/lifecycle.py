@@ -17,11 +17,11 @@ from services.orchestrator.domain.run.state import (
     Branch,
     Checkpoint,
     Job,
-    Phase,
     PipelineRun,
     RunState,
+    StagePhase,
     StageRun,
-    StageStatus,
+    StageState,
 )
 from services.orchestrator.domain.spec.plan import plan
 
@@ -71,7 +71,7 @@ def next_group(state: PipelineRun, *, after_s: float = 0.0) -> PipelineRun:
     """Want a worker group with the next number; everything that older ones say is refused from here on."""
     submission = state.submission + 1
     jobs = (*state.jobs, Job(submission=submission, submit_after_s=after_s))
-    return replace(state, submission=submission, jobs=jobs, phase=Phase.UNSPECIFIED, workers_wait_for="")
+    return replace(state, submission=submission, jobs=jobs, phase=StagePhase.UNSPECIFIED, workers_wait_for="")
 
 
 def on_cancelled(state: PipelineRun, event: Cancelled) -> Outcome:
@@ -152,7 +152,7 @@ def on_retried(state: PipelineRun, event: Retried) -> Outcome:
     if stage is not None and stage.gate.held_rollback is not None:
         state, stage, actions = _continue(state, stage)
     elif stage is not None:
-        ready = StageStatus.READY if stage.status is StageStatus.FAILED else stage.status
+        ready = StageState.READY if stage.status is StageState.FAILED else stage.status
         checkpoints = tuple(replace(c, evaluation_tries=0, evaluation_pause_s=0.0) for c in stage.branch.checkpoints)
         stage = replace(stage, status=ready, ended_s=0.0, branch=replace(stage.branch, checkpoints=checkpoints))
         if stage.interpolation is not None:
@@ -173,7 +173,7 @@ def _continue(state: PipelineRun, stage: StageRun) -> tuple[PipelineRun, StageRu
     """Carry out the rollback that was held back, with one retry more."""
     rollback = stage.gate.held_rollback
     gate = replace(stage.gate, held_rollback=None, extra_retries=stage.gate.extra_retries + 1)
-    stage = replace(stage, status=StageStatus.READY, gate=gate, ended_s=0.0)
+    stage = replace(stage, status=StageState.READY, gate=gate, ended_s=0.0)
     if rollback is None:
         return state.with_stage(stage), stage, ()
     state, actions = begin_rollback(state, stage, rollback)

@@ -8,7 +8,7 @@ from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S,
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.events import StageEnded
-from services.orchestrator.domain.run.state import Phase, PipelineRun, RunState, StageRun, StageStatus
+from services.orchestrator.domain.run.state import PipelineRun, RunState, StagePhase, StageRun, StageState
 from services.orchestrator.domain.spec.plan import PlannedStage, spacing_of, steps_of_epochs
 
 
@@ -24,13 +24,13 @@ def on_prepared(state: PipelineRun, event: StageEnded) -> tuple[PipelineRun, tup
         return end_run(state, RunState.FAILED, fault[0], fault[1], event.now_s, leave_after_s=LEAVE_AFTER_STOP_S), ()
     assert event.prepared is not None, "checked by _fault"
     stages = tuple(_measured_out(state, stage, event.prepared) for stage in state.stages)
-    first = replace(stages[0], status=StageStatus.READY)
+    first = replace(stages[0], status=StageState.READY)
     return replace(
         state,
         prepared=event.prepared,
         base=state.base or event.prepared.base,
         stages=(first, *stages[1:]),
-        phase=Phase.LOADING,
+        phase=StagePhase.LOADING,
         prepare_progress=1.0,
         restarts=0,
     ), ()

@@ -13,7 +13,7 @@ import math
 from dataclasses import replace
 
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, PipelineRun, StageRun, StageStatus
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointState, PipelineRun, StageRun, StageState
 
 
 def begin_pruning(state: PipelineRun) -> tuple[PipelineRun, tuple[Record, ...]]:
@@ -22,14 +22,14 @@ def begin_pruning(state: PipelineRun) -> tuple[PipelineRun, tuple[Record, ...]]:
     for stage in state.stages:
         newest, interim = stage.branch.newest_trained, stage.branch.interim
         if interim is not None and newest is not None and newest.ref.step >= interim.ref.step:
-            given_up = replace(interim, status=CheckpointStatus.PRUNING)
+            given_up = replace(interim, status=CheckpointState.PRUNING)
             branch = replace(stage.branch, interim=None, pruning=(*stage.branch.pruning, given_up))
             stage = replace(stage, branch=branch)
             state = state.with_stage(stage)
             records.append(RecordCheckpoint(checkpoint=given_up))
         kept = kept_ids(stage, state.spec.checkpoints.keep_last)
         pruned = tuple(
-            replace(c, status=CheckpointStatus.PRUNING, measurement=None)
+            replace(c, status=CheckpointState.PRUNING, measurement=None)
             for c in stage.branch.checkpoints
             if c.id not in kept
         )
@@ -54,7 +54,7 @@ def kept_ids(stage: StageRun, keep_last: int) -> frozenset[str]:
     kept |= {c.id for c in good[-1:]}
     best = best_of(stage)
     kept |= {best.id} if best else set()
-    if stage.status is StageStatus.COMPLETE:
+    if stage.status is StageState.COMPLETE:
         kept |= {c.id for c in stage.branch.checkpoints if stage.accepted and c.ref.uri == stage.accepted.uri}
     else:
         kept |= {c.id for c in way_back(good)}

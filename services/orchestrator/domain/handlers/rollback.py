@@ -15,7 +15,7 @@ from dataclasses import replace
 from services.orchestrator.domain.policy.ladder import Ladder, climb
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.directives import mix_from, trail_to
-from services.orchestrator.domain.run.state import Checkpoint, CheckpointStatus, PipelineRun, Rollback, StageRun
+from services.orchestrator.domain.run.state import Checkpoint, CheckpointState, PipelineRun, Rollback, StageRun
 
 
 def choose_rollback(
@@ -77,7 +77,7 @@ def begin_rollback(state: PipelineRun, stage: StageRun, rollback: Rollback) -> t
     """Void what lies after the target, count a retry, and leave the rest to the next BeginAttempt."""
     after = tuple(c for c in stage.branch.checkpoints if c.boundary > rollback.boundary)
     interim = (stage.branch.interim,) if stage.branch.interim is not None else ()
-    voided = tuple(replace(c, status=CheckpointStatus.VOID, measurement=None) for c in (*after, *interim))
+    voided = tuple(replace(c, status=CheckpointState.VOID, measurement=None) for c in (*after, *interim))
     stage = replace(
         stage,
         branch=replace(

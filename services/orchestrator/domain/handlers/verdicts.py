@@ -42,7 +42,7 @@ from services.orchestrator.domain.run.state import (
     Rollback,
     RunState,
     StageRun,
-    StageStatus,
+    StageState,
 )
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 from services.orchestrator.domain.spec.gauges import is_gauge
@@ -69,7 +69,7 @@ def decide_ready(state: PipelineRun, stage_index: int, now_s: float) -> Outcome:
     while state.status is RunState.RUNNING:
         stage = state.stages[stage_index]
         checkpoint = _next(stage)
-        open_branch = stage.status is StageStatus.RUNNING and not stage.gives_up
+        open_branch = stage.status is StageState.RUNNING and not stage.gives_up
         if not open_branch or checkpoint is None or checkpoint.measurement is None:
             break
         measured = checkpoint.measurement

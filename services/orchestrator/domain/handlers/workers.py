@@ -18,7 +18,7 @@ from services.orchestrator.domain.run.backoff import PASSING_REASONS
 from services.orchestrator.domain.run.commands import Record
 from services.orchestrator.domain.run.events import AttemptAsked, ProgressReported, StageEnded
 from services.orchestrator.domain.run.plausible import check_progress
-from services.orchestrator.domain.run.state import Attempt, Phase, PipelineRun, RunState, StageRun, StageStatus
+from services.orchestrator.domain.run.state import Attempt, PipelineRun, RunState, StagePhase, StageRun, StageState
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 
 Outcome = tuple[PipelineRun, tuple[Record, ...]]
@@ -44,11 +44,11 @@ def on_attempt_asked(state: PipelineRun, event: AttemptAsked) -> Outcome:
         raise Stale(f"run {state.id}: request {event.request_id} has been answered before", reason="STALE_REQUEST")
     used = (*state.used_requests, event.request_id)[-REMEMBERED_REQUESTS:]
     jobs = tuple(replace(j, excused=False) if j.submission == event.submission else j for j in state.jobs)
-    state = replace(state, used_requests=used, phase=Phase.LOADING, workers_wait_for="", jobs=jobs)
+    state = replace(state, used_requests=used, phase=StagePhase.LOADING, workers_wait_for="", jobs=jobs)
     if state.prepared is None:
         state = replace(
             state,
-            phase=Phase.PREPARING,
+            phase=StagePhase.PREPARING,
             prepare_attempt=state.prepare_attempt + 1,
             prepare_request_id=event.request_id,
             prepare_progress=0.0,
@@ -81,7 +81,7 @@ def _next_attempt(stage: StageRun, event: AttemptAsked, *, decision_delay: int) 
     )
     return replace(
         stage,
-        status=StageStatus.RUNNING,
+        status=StageState.RUNNING,
         attempt=begun,
         last=replace(
             stage.last,
@@ -111,7 +111,7 @@ def on_progress(state: PipelineRun, event: ProgressReported) -> Outcome:
     if event.stage_index == fence.PREPARING:
         return replace(state, prepare_progress=min(1.0, max(0.0, event.prepare_progress))), ()
     stage = fence.stage_of(state, event.stage_index)
-    if stage.status is not StageStatus.RUNNING:
+    if stage.status is not StageState.RUNNING:
         return state, ()
     check_progress(stage.plan, event)
     moved = event.step >= stage.last.step and not stage.gives_up
@@ -151,13 +151,13 @@ def on_stage_ended(state: PipelineRun, event: StageEnded) -> Outcome:
         return on_prepared(state, event)
     stage = fence.stage_of(state, event.stage_index)
     if not event.failed:
-        if stage.status is not StageStatus.COMPLETE:
+        if stage.status is not StageState.COMPLETE:
             raise FailedPrecondition(
                 f"stage {stage.plan.name} is {stage.status}: it is complete once its last checkpoint is accepted",
                 reason="STAGE_NOT_ACCEPTED",
             )
         return state, ()
-    if stage.status is not StageStatus.RUNNING or stage.gives_up:
+    if stage.status is not StageState.RUNNING or stage.gives_up:
         return state, ()
     if event.reason in NOT_FINITE_REASONS:
         return _not_finite(state, stage, event)

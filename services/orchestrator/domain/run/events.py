@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from retain.values import ApproveAction, CheckpointRef, PreparedData
-from services.orchestrator.domain.run.state import Phase
+from services.orchestrator.domain.run.state import StagePhase
 from services.orchestrator.domain.run.tries import MAX_EVALUATION_TRIES, MAX_RESTARTS
 from services.orchestrator.domain.values import Measurement
 
@@ -70,7 +70,7 @@ class AttemptAsked(Event):
 class ProgressReported(WorkerEvent):
     """How far the work is."""
 
-    phase: Phase
+    phase: StagePhase
     step: int = 0
     tokens: int = 0
     train_loss_nats: float = 0.0

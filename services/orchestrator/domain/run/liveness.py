@@ -5,10 +5,10 @@ Times are monotonic seconds of this process: after a restart of the orchestrator
 
 from dataclasses import dataclass, replace
 
-from services.orchestrator.domain.run.state import Phase
+from services.orchestrator.domain.run.state import StagePhase
 
 # In every phase but the one in which the worker itself waits for us.
-MUST_GROW = tuple(phase for phase in Phase if phase is not Phase.WAITING)
+MUST_GROW = tuple(phase for phase in StagePhase if phase is not StagePhase.WAITING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Liveness:
     heard_at_s: float
     grew_at_s: float
     heard: bool = False
-    phase: Phase = Phase.UNSPECIFIED
+    phase: StagePhase = StagePhase.UNSPECIFIED
     heartbeat: tuple[int, int, int] = (-1, -1, -1)
 
     @classmethod
@@ -37,7 +37,7 @@ class Liveness:
         return replace(self, heard_at_s=now_s, grew_at_s=now_s)
 
     def reported(
-        self, now_s: float, *, phase: Phase, heartbeat: tuple[int, int, int], waits: bool = False
+        self, now_s: float, *, phase: StagePhase, heartbeat: tuple[int, int, int], waits: bool = False
     ) -> "Liveness":
         """A progress report came. `heartbeat` = (stage, attempt, count): growth or a change of place is work done, and
         who says what is waited for (`waits`: room on a disk) does not hang."""

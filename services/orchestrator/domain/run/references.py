@@ -1,12 +1,12 @@
 """What a run refers to in the store, for the garbage collection (policy/garbage.py)."""
 
 from services.orchestrator.domain.policy.garbage import References
-from services.orchestrator.domain.run.state import PipelineRun, RunState, StageStatus
+from services.orchestrator.domain.run.state import PipelineRun, RunState, StageState
 
 
 def references_of(state: PipelineRun) -> References:
     """What matters of one run beside the names in its text: whether it may still write, and what it may come to use."""
-    work = {stage.plan.name: stage.attempt.number for stage in state.stages if stage.status is not StageStatus.COMPLETE}
+    work = {stage.plan.name: stage.attempt.number for stage in state.stages if stage.status is not StageState.COMPLETE}
     at_work = not state.status.ended or bool(state.jobs)
     preparing = state.status is RunState.RUNNING and state.prepared is None
     return References(

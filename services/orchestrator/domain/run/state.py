@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from retain.values import (
     CheckpointRef,
+    CheckpointState,
     Domain,
     ForgettingScore,
     LinePoint,
@@ -20,11 +21,10 @@ from retain.values import (
     SetResult,
     Severity,
     StageKind,
+    StagePhase,
+    StageState,
     Verdict,
 )
-from retain.values import CheckpointState as CheckpointStatus
-from retain.values import StagePhase as Phase
-from retain.values import StageState as StageStatus
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.policy.projection import Scored
 from services.orchestrator.domain.spec.plan import PlannedStage
@@ -52,7 +52,7 @@ class Checkpoint:
     boundary: int
     ref: CheckpointRef
     parent: str
-    status: CheckpointStatus = CheckpointStatus.LIVE
+    status: CheckpointState = CheckpointState.LIVE
     bytes: int = 0
     train_loss_nats: float = 0.0
     forgetting: float | None = None
@@ -259,7 +259,7 @@ class StageRun:
     parent and its result was measured."""
 
     plan: PlannedStage
-    status: StageStatus = StageStatus.LOCKED
+    status: StageState = StageState.LOCKED
     attempt: Attempt = field(default_factory=Attempt)
     branch: Branch = field(default_factory=Branch)
     gate: GateMemory = field(default_factory=GateMemory)
@@ -330,7 +330,7 @@ class PipelineRun:
     workers_wait_for: str = ""
     evaluations_wait: Mapping[str, str] = field(default_factory=dict)
     used_requests: tuple[str, ...] = ()
-    phase: Phase = Phase.UNSPECIFIED
+    phase: StagePhase = StagePhase.UNSPECIFIED
     prepare_attempt: int = 0
     prepare_request_id: str = ""
     prepare_progress: float = 0.0
@@ -361,7 +361,7 @@ class PipelineRun:
     @property
     def current(self) -> StageRun | None:
         """The first stage that is not complete, or None when all are."""
-        return next((stage for stage in self.stages if stage.status is not StageStatus.COMPLETE), None)
+        return next((stage for stage in self.stages if stage.status is not StageState.COMPLETE), None)
 
     def with_stage(self, stage: StageRun) -> "PipelineRun":
         """The state with one stage replaced."""

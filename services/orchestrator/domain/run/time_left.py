@@ -1,6 +1,6 @@
 """How long a stage will still take, from figures that are measured: the pace of its steps and what boundaries cost."""
 
-from services.orchestrator.domain.run.state import StageRun, StageStatus
+from services.orchestrator.domain.run.state import StageRun, StageState
 
 
 def time_left_s(stage: StageRun) -> float | None:
@@ -10,7 +10,7 @@ def time_left_s(stage: StageRun) -> float | None:
     boundary still to come is taken to cost what those of this attempt cost (before its first one: those of the
     attempts before): seconds waited for uploads and verdicts and stalled by copies.
     """
-    if stage.status is not StageStatus.RUNNING or stage.last.pace <= 0 or not stage.last.step:
+    if stage.status is not StageState.RUNNING or stage.last.pace <= 0 or not stage.last.step:
         return None
     tokens_per_step = stage.last.tokens / stage.last.step
     training_s = (stage.plan.steps - stage.last.step) * tokens_per_step / stage.last.pace

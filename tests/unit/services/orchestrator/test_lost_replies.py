@@ -9,7 +9,7 @@ import pytest
 
 from services.common.errors import NotFound, Unavailable
 from services.orchestrator.domain.run.events import ProgressReported
-from services.orchestrator.domain.run.state import Attempt, Phase, PipelineRun, RunState, StageStatus
+from services.orchestrator.domain.run.state import Attempt, PipelineRun, RunState, StagePhase, StageState
 from services.orchestrator.domain.step import Step
 from tests.unit.services.orchestrator.offline import Offline
 from tests.unit.services.orchestrator.specs import spec
@@ -32,8 +32,8 @@ async def training(offline: Offline) -> PipelineRun:
     state = await created(offline)
     await offline.passed()
     state = await offline.app.run_store.get(state.id)
-    before, stage = state, replace(state.stages[0], status=StageStatus.RUNNING, attempt=Attempt(number=1))
-    state = replace(state.with_stage(stage), sequence=state.sequence + 1, phase=Phase.TRAINING)
+    before, stage = state, replace(state.stages[0], status=StageState.RUNNING, attempt=Attempt(number=1))
+    state = replace(state.with_stage(stage), sequence=state.sequence + 1, phase=StagePhase.TRAINING)
     offline.repository.save(Step(run=state), expected_sequence=before.sequence)
     await offline.passed()
     assert f'retain_stage_running{{kind="PRETRAIN",run="{state.id}",stage="pretrain"}} 1.0' in offline.metrics()
@@ -97,7 +97,7 @@ async def test_a_run_that_is_gone_or_waits_no_more_keeps_nobody_waiting(offline:
 async def test_after_an_outage_every_group_gets_a_fresh_clock(offline: Offline) -> None:
     state = await training(offline)
     report = ProgressReported(
-        now_s=0.0, submission=1, attempt=1, stage_index=0, phase=Phase.TRAINING, step=1, tokens=100
+        now_s=0.0, submission=1, attempt=1, stage_index=0, phase=StagePhase.TRAINING, step=1, tokens=100
     )
     await offline.app.stages.report_progress(state.id, report, 1)
     offline.overviews.away = True
@@ -116,7 +116,7 @@ async def test_after_an_outage_every_group_gets_a_fresh_clock(offline: Offline) 
 async def test_calls_are_noted_also_when_they_could_not_be_written(offline: Offline) -> None:
     state = await training(offline)
     report = ProgressReported(
-        now_s=0.0, submission=1, attempt=1, stage_index=0, phase=Phase.TRAINING, step=1, tokens=100
+        now_s=0.0, submission=1, attempt=1, stage_index=0, phase=StagePhase.TRAINING, step=1, tokens=100
     )
     await offline.app.stages.report_progress(state.id, report, 1)
     offline.clock.at_s += 40.0
@@ -138,7 +138,7 @@ async def test_preparing_that_stands_still_is_a_hang(offline: Offline) -> None:
     await offline.app.stages.begin_attempt(state.id, 1, "a")
     for beat, hung in ((1, False), (2, False), (2, True)):
         offline.clock.at_s += 30.0
-        report = ProgressReported(now_s=0.0, submission=1, attempt=1, stage_index=-1, phase=Phase.PREPARING)
+        report = ProgressReported(now_s=0.0, submission=1, attempt=1, stage_index=-1, phase=StagePhase.PREPARING)
         await offline.app.stages.report_progress(state.id, report, beat)
         offline.clock.at_s += 20.0
         await offline.passed()

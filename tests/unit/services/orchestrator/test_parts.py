@@ -16,7 +16,7 @@ from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.policy.ladder import Mix, climb
 from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run.liveness import Liveness
-from services.orchestrator.domain.run.state import Job, JobStatus, Phase, PipelineRun, RunState
+from services.orchestrator.domain.run.state import Job, JobStatus, PipelineRun, RunState, StagePhase
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.huggingface import faults_of_config, faults_of_files
@@ -61,13 +61,13 @@ def test_waiting_is_not_a_hang_but_standing_still_while_training_is() -> None:
     assert "have not called" in str(group.overdue(600.0, **TIMES))
     group = group.called(10.0)
     assert "nothing was heard" in str(group.overdue(55.0, **TIMES))
-    training_at = group.reported(20.0, phase=Phase.TRAINING, heartbeat=(0, 1, 5))
-    still = training_at.reported(60.0, phase=Phase.TRAINING, heartbeat=(0, 1, 5))
+    training_at = group.reported(20.0, phase=StagePhase.TRAINING, heartbeat=(0, 1, 5))
+    still = training_at.reported(60.0, phase=StagePhase.TRAINING, heartbeat=(0, 1, 5))
     assert "no progress in TRAINING" in str(still.overdue(65.0, **TIMES))
-    grew = training_at.reported(60.0, phase=Phase.TRAINING, heartbeat=(0, 1, 6))
+    grew = training_at.reported(60.0, phase=StagePhase.TRAINING, heartbeat=(0, 1, 6))
     assert grew.overdue(65.0, **TIMES) is None
-    waiting = training_at.reported(60.0, phase=Phase.WAITING, heartbeat=(0, 1, 5))
-    assert waiting.reported(200.0, phase=Phase.WAITING, heartbeat=(0, 1, 5)).overdue(210.0, **TIMES) is None
+    waiting = training_at.reported(60.0, phase=StagePhase.WAITING, heartbeat=(0, 1, 5))
+    assert waiting.reported(200.0, phase=StagePhase.WAITING, heartbeat=(0, 1, 5)).overdue(210.0, **TIMES) is None
 
 
 def pending(name: str, number: int, workers: int) -> PipelineRun:

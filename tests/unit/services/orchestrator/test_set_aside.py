@@ -12,7 +12,7 @@ from services.common.errors import Corrupt, FailedPrecondition, InvalidTransitio
 from services.orchestrator.adapters.upcast import CURRENT
 from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.projects.scope import ScopedRunStore
-from services.orchestrator.domain.run.state import CheckpointStatus, PipelineRun
+from services.orchestrator.domain.run.state import CheckpointState, PipelineRun
 from services.orchestrator.domain.step import Step
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
 from tests.contract.test_repository import checkpoint
@@ -148,7 +148,7 @@ async def test_what_a_deleted_run_left_is_thrown_away_past_what_cannot_be_now(
 
 async def test_a_parent_is_not_deleted_under_a_cancelled_child(offline: Offline) -> None:
     parent, *_ = await three(offline)
-    base = replace(checkpoint(parent.id, 1), status=CheckpointStatus.ACCEPTED)
+    base = replace(checkpoint(parent.id, 1), status=CheckpointState.ACCEPTED)
     offline.repository.put_checkpoint(base)
     code = replace(spec().stages[1], data=replace(spec().stages[1].data, general="sample://docs"))
     given = spec(stages=(code,), tokenizer=replace(spec().tokenizer, train=None))
@@ -168,7 +168,7 @@ async def test_a_checkpoint_that_a_run_builds_on_is_not_voided_and_an_imported_o
     offline: Offline,
 ) -> None:
     checkpoints = CheckpointService(ScopedRunStore(offline.app.run_store), offline.store, offline.app.projects)
-    base = replace(checkpoint("", 1), id="imported/1", status=CheckpointStatus.ACCEPTED)
+    base = replace(checkpoint("", 1), id="imported/1", status=CheckpointState.ACCEPTED)
     offline.repository.put_checkpoint(base)
     code = replace(spec().stages[1], data=replace(spec().stages[1].data, general="sample://docs"))
     given = spec(stages=(code,), tokenizer=replace(spec().tokenizer, train=None))
@@ -179,6 +179,6 @@ async def test_a_checkpoint_that_a_run_builds_on_is_not_voided_and_an_imported_o
     await ended(offline, child)
     await offline.app.runs.delete(child.id, "")
     for _ in range(2):
-        assert (await checkpoints.void(base.id, "bad")).status is CheckpointStatus.DAMAGED
+        assert (await checkpoints.void(base.id, "bad")).status is CheckpointState.DAMAGED
     with pytest.raises(FailedPrecondition):
         await offline.app.runs.create(given, "", digest="d")

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from services.orchestrator.domain.run.state import Attempt, Costs, LastFigures, StageStatus
+from services.orchestrator.domain.run.state import Attempt, Costs, LastFigures, StageState
 from services.orchestrator.domain.run.time_left import time_left_s
 from tests.scenarios.builders import run
 
 
-def stage(*, status=StageStatus.RUNNING, attempt=None, costs=None, **last):
+def stage(*, status=StageState.RUNNING, attempt=None, costs=None, **last):
     """A stage of 100 steps in the middle of its first interval, 256 tokens a step, 64 tokens a second."""
     planned = run().stages[0]
     assert planned.plan.steps == 100
@@ -35,7 +35,7 @@ def test_boundaries_to_come_cost_what_those_of_earlier_attempts_cost():
 
 
 @pytest.mark.parametrize(
-    "fields", [{"pace": 0.0}, {"step": 0, "tokens": 0}, {"status": StageStatus.COMPLETE}], ids=lambda f: next(iter(f))
+    "fields", [{"pace": 0.0}, {"step": 0, "tokens": 0}, {"status": StageState.COMPLETE}], ids=lambda f: next(iter(f))
 )
 def test_without_a_pace_or_a_running_stage_nothing_is_claimed(fields):
     assert time_left_s(stage(**fields)) is None
