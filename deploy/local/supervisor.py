@@ -1,4 +1,4 @@
-"""The supervisor: one keeper for each program, a record of all of them on disk, and an orderly end."""
+"""The supervisor: one process monitor for each program, a record of all of them on disk, and an orderly end."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ from typing import Any
 
 from deploy.local.components import Component, components, endpoints
 from deploy.local.home import Damaged, Home, explained
-from deploy.local.keeper import Keeper, Status
 from deploy.local.listening import Listening
 from deploy.local.ports import HOLDS, choose
+from deploy.local.process_monitor import ProcessMonitor, Status
 from deploy.local.processes import Identity
 
 POLL_S = 0.25
@@ -79,8 +79,8 @@ class Supervisor:
         home.write_ports(ports)
         ca = Listening.of(home, env).ca
         self._endpoints = endpoints(ports) | ({"ca": str(ca)} if ca else {})
-        self._keepers = [
-            Keeper(
+        self._monitors = [
+            ProcessMonitor(
                 replace(component, ports=tuple(ports[name] for name in HOLDS.get(component.name, ()))),
                 home,
                 self._told,
@@ -98,11 +98,11 @@ class Supervisor:
             signal.signal(number, lambda *_: self._stopping.set())
         signal.signal(signal.SIGUSR1, self._hand_over)
         with self._lock:
-            self._statuses = {keeper.component.name: keeper.status for keeper in self._keepers}
+            self._statuses = {monitor.component.name: monitor.status for monitor in self._monitors}
         self._home.write_stack(self._endpoints)
         self._write()
-        for keeper in self._keepers:
-            keeper.start()
+        for monitor in self._monitors:
+            monitor.start()
         while not self._stopping.wait(POLL_S):
             failed = [status for status in self._snapshot() if status.state == "failed"]
             if failed:
@@ -135,7 +135,7 @@ class Supervisor:
         self._log(f"{status.name} {status.state}{pid}{note}")
 
     def _log(self, text: str) -> None:
-        # A log that cannot be written is no reason to leave a program without its keeper.
+        # A log that cannot be written is no reason to leave a program without its monitor.
         with contextlib.suppress(OSError):
             print(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}", flush=True)
 
@@ -168,12 +168,12 @@ class Supervisor:
         with self._lock:
             self._state = "handing over" if self._handing_over else "stopping"
         self._write()
-        for keeper in self._keepers:
-            keeper.join(timeout=30)
+        for monitor in self._monitors:
+            monitor.join(timeout=30)
         if self._handing_over:
             return
-        for rank in sorted({keeper.component.rank for keeper in self._keepers}, reverse=True):
-            ending = [threading.Thread(target=k.finish) for k in self._keepers if k.component.rank == rank]
+        for rank in sorted({monitor.component.rank for monitor in self._monitors}, reverse=True):
+            ending = [threading.Thread(target=k.finish) for k in self._monitors if k.component.rank == rank]
             for thread in ending:
                 thread.start()
             for thread in ending:

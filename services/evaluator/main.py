@@ -188,7 +188,7 @@ def supervised(parts: Evaluator) -> Supervisor:
 
     supervisor = Supervisor(on_change=on_change)
     supervisor.keep("measuring", parts.service.loop.run)
-    supervisor.keep("upkeep", parts.metrics_retention.run_forever)
+    supervisor.keep("metrics_retention", parts.metrics_retention.run_forever)
     return supervisor
 
 

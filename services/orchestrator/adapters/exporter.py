@@ -96,8 +96,8 @@ class Exporter(Observer):
         self._metrics.checkpoint_upload_seconds.labels(**labels).observe(event.upload_s)
         self._metrics.checkpoint_stall_seconds.labels(**labels).observe(event.stall_s)
 
-    def _count_checkpoint(self, before: PipelineRun | None, action: RecordCheckpoint) -> None:
-        checkpoint = action.checkpoint
+    def _count_checkpoint(self, before: PipelineRun | None, record: RecordCheckpoint) -> None:
+        checkpoint = record.checkpoint
         if before is None or checkpoint.status not in (CheckpointState.LIVE, CheckpointState.VOID):
             return
         stage = before.stages[checkpoint.stage_index]

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import keeper
+from deploy.local import process_monitor
 from deploy.local import supervisor as supervisor_module
 from deploy.local.components import Component
 from deploy.local.home import Home
-from deploy.local.keeper import Keeper, Status
+from deploy.local.process_monitor import ProcessMonitor, Status
 from deploy.local.processes import Identity, end, start
 from deploy.local.supervisor import Supervisor, supervisor_of, survivors
 from tests.unit.deploy.stand_ins import DIE, SERVE, component
@@ -32,8 +32,8 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "BACKOFF_S", (0.05,))
-    monkeypatch.setattr(keeper, "POLL_S", 0.02)
+    monkeypatch.setattr(process_monitor, "BACKOFF_S", (0.05,))
+    monkeypatch.setattr(process_monitor, "POLL_S", 0.02)
 
 
 def until(condition: Callable[[], bool], what: str, timeout_s: float = 15) -> None:
@@ -44,12 +44,12 @@ def until(condition: Callable[[], bool], what: str, timeout_s: float = 15) -> No
 
 
 class Watched:
-    """A keeper on a thread with all that it said."""
+    """A monitor on a thread with all that it said."""
 
     def __init__(self, one: Component, home: Home, adopt: Identity | None = None) -> None:
         self.stopping, self.said = threading.Event(), list[Status]()
-        self.keeper = Keeper(one, home, self.said.append, self.stopping, adopt)
-        self.keeper.start()
+        self.monitor = ProcessMonitor(one, home, self.said.append, self.stopping, adopt)
+        self.monitor.start()
 
     def until(self, state: str, *, restarts: int = 0) -> Status:
         until(lambda: any(s.state == state and s.restarts >= restarts for s in list(self.said)), f"{state}")
@@ -57,8 +57,8 @@ class Watched:
 
     def finish(self) -> None:
         self.stopping.set()
-        self.keeper.join(timeout=10)
-        self.keeper.finish()
+        self.monitor.join(timeout=10)
+        self.monitor.finish()
 
 
 def test_a_dead_program_is_started_again(home: Home, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_program_that_dies_at_every_start_is_given_up_with_the_end_of_its_log(
     failed = watched.until("failed")
     assert "exit code 7" in failed.error
     assert "no such option: --colour" in failed.error
-    assert home.log_file("evaluator").read_text().count("--colour") == keeper.STARTS_BEFORE_GIVING_UP
+    assert home.log_file("evaluator").read_text().count("--colour") == process_monitor.STARTS_BEFORE_GIVING_UP
     watched.finish()
 
 
@@ -91,7 +91,7 @@ def test_a_survivor_is_adopted_not_started_twice(home: Home, tmp_path: Path) -> 
     before = Watched(one, home)
     survivor = before.until("ready").process
     before.stopping.set()
-    before.keeper.join(timeout=10)  # as if the supervisor had died: nobody ended the program
+    before.monitor.join(timeout=10)  # as if the supervisor had died: nobody ended the program
     after = Watched(one, home, adopt=survivor)
     try:
         assert after.until("ready").process == survivor
@@ -140,7 +140,7 @@ def test_users_of_a_server_are_ended_before_it(home: Home, tmp_path: Path) -> No
     assert set(home.read_ports()) >= {"orchestrator", "object_store"}
 
 
-def test_a_full_disk_leaves_no_program_without_its_keeper(
+def test_a_full_disk_leaves_no_program_without_its_monitor(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The record cannot be written while a program dies: it is started again all the same, and the record follows."""

@@ -45,7 +45,7 @@ async def test_while_one_is_dead_not_all_are_alive_and_the_others_go_on():
     seen, other = Seen(ValueError("x")), Seen()
     supervisor = Supervisor(on_change=seen.on_change, first_pause_s=60.0)
     supervisor.keep("measuring", seen.work)
-    supervisor.keep("upkeep", other.work)
+    supervisor.keep("metrics_retention", other.work)
     await until(lambda: ("measuring", False) in seen.told)
     assert not supervisor.all_alive
     assert (seen.begun, other.begun) == (1, 1)

@@ -27,7 +27,7 @@ async def health_becomes(stub: health_pb2_grpc.HealthStub, status: int) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("task", ["measuring", "upkeep"])
+@pytest.mark.parametrize("task", ["measuring", "metrics_retention"])
 async def test_a_dead_task_is_seen_in_health_and_metrics_and_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ):
@@ -78,7 +78,7 @@ async def test_both_background_tasks_are_supervised(tmp_path: Path):
         supervisor = supervised(parts)
         await until(lambda: supervisor.all_alive)
         text = generate_latest(parts.registry).decode()
-        for task in ("measuring", "upkeep"):
+        for task in ("measuring", "metrics_retention"):
             assert f'retain_evaluator_task_up{{task="{task}"}} 1.0' in text
         await supervisor.stop()
         parts.service.stop()

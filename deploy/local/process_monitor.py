@@ -40,7 +40,7 @@ class Status:
         return {"state": self.state, **identity, **rest}
 
 
-class Keeper(threading.Thread):
+class ProcessMonitor(threading.Thread):
     """Runs one program until `stopping` is set and reports every change through `tell`; `finish` ends the program."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Keeper(threading.Thread):
         stopping: threading.Event,
         adopt: Identity | None = None,
     ) -> None:
-        super().__init__(name=f"keeper-{component.name}", daemon=True)
+        super().__init__(name=f"monitor-{component.name}", daemon=True)
         self.component = component
         self._home, self._tell, self._stopping, self._adopt = home, tell, stopping, adopt
         self._status = Status(name=component.name)
