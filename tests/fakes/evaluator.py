@@ -13,7 +13,7 @@ from retain.types.v1 import values_pb2
 from retain.values import CheckpointRef
 from services.common.errors import Unavailable
 from services.orchestrator.adapters.evaluator_client import view
-from services.orchestrator.adapters.evaluator_messages import order_message, question_message
+from services.orchestrator.adapters.evaluator_messages import order_message, request_message
 from services.orchestrator.application.ports import EvaluationView, EvaluatorPort
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from tests.fakes.simulated_training import START_NATS, SimulatedTraining
@@ -101,19 +101,19 @@ class FakeEvaluator(EvaluatorPort):
         """Let the next creations take effect and then fail."""
         self._lost = count
 
-    async def create(self, run_id: str, question: Evaluate) -> EvaluationView:
+    async def create(self, run_id: str, request: Evaluate) -> EvaluationView:
         if self.away:
             raise Unavailable("the evaluator is away", reason="EVALUATOR_UNAVAILABLE")
-        if question.evaluation_id not in self.known:
-            self.created.append(question.evaluation_id)
-            evaluation = answer(self._simulated, question.evaluation_id, question_message(run_id, question))
+        if request.evaluation_id not in self.known:
+            self.created.append(request.evaluation_id)
+            evaluation = answer(self._simulated, request.evaluation_id, request_message(run_id, request))
             self.change(evaluation)
-            self.known[question.evaluation_id] = evaluation
+            self.known[request.evaluation_id] = evaluation
         if self._lost > 0:
             self._lost -= 1
             raise Unavailable("the reply was lost", reason="EVALUATOR_UNAVAILABLE")
         await asyncio.sleep(self.delay_s)
-        return view(self.known[question.evaluation_id])
+        return view(self.known[request.evaluation_id])
 
     async def get(self, evaluation_id: str) -> EvaluationView:
         return view(self.known[evaluation_id])

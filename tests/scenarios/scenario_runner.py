@@ -20,7 +20,7 @@ from retain.values import ApproveAction, CheckpointRef, PrepareWork, ReleaseWork
 from services.common.errors import RetainError
 from services.orchestrator.domain.due import due, evaluation_of
 from services.orchestrator.domain.handlers.assignment import work_of
-from services.orchestrator.domain.handlers.interpolation import questions
+from services.orchestrator.domain.handlers.interpolation import interpolation_commands
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run import fence
@@ -195,7 +195,7 @@ class ScenarioRunner:
 
     def _asked(self, point: float) -> str:
         """Name under which a point is asked about or ordered now."""
-        asked = questions(self.state, self.state.stages[0])
+        asked = interpolation_commands(self.state, self.state.stages[0])
         return next((str(name_of(q)[1]) for q in asked if q.point == point), "nobody asked")
 
     def _ref(self, word: str) -> CheckpointRef:

@@ -17,7 +17,7 @@ from services.orchestrator.adapters.evaluator_messages import (
     evaluation_of,
     measurement_of,
     order_message,
-    question_message,
+    request_message,
 )
 from services.orchestrator.application.ports import EvaluationProgress, EvaluationView, EvaluatorPort
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
@@ -49,9 +49,9 @@ class EvaluatorClient(EvaluatorPort):
         self._stub: Any = pb_grpc.EvaluatorServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else None
 
-    async def create(self, run_id: str, question: Evaluate) -> EvaluationView:
+    async def create(self, run_id: str, request: Evaluate) -> EvaluationView:
         request = pb.CreateEvaluationRequest(
-            evaluation_id=question.evaluation_id, request=question_message(run_id, question)
+            evaluation_id=request.evaluation_id, request=request_message(run_id, request)
         )
         return view((await self._call(self._stub.CreateEvaluation, request)).evaluation)
 

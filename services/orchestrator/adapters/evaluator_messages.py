@@ -1,4 +1,4 @@
-"""Questions to the evaluator as messages, and its answers as the core's values."""
+"""Requests to the evaluator as messages, and its results as the core's values."""
 
 from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2
@@ -8,22 +8,22 @@ from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.values import Measurement
 
 
-def question_message(run_id: str, question: Evaluate) -> resources.EvaluationRequest:
-    """One question, with everything the evaluator needs for metrics and history."""
-    of_interpolation = question.parent is not None and question.point is not None
+def request_message(run_id: str, request: Evaluate) -> resources.EvaluationRequest:
+    """One request, with everything the evaluator needs for metrics and history."""
+    of_interpolation = request.parent is not None and request.point is not None
     request = EvaluationRequest(
-        checkpoint=question.checkpoint,
-        sets=question.sets,
-        baselines=question.baselines,
+        checkpoint=request.checkpoint,
+        sets=request.sets,
+        baselines=request.baselines,
         run_id=run_id,
-        stage=question.stage,
-        step=question.checkpoint.step,
-        attempt=question.attempt,
+        stage=request.stage,
+        step=request.checkpoint.step,
+        attempt=request.attempt,
         export_metrics=not of_interpolation,  # a point that may never be anybody's model raises no alert and ends none
-        interpolation=question.point if of_interpolation else None,
-        parent=question.parent if of_interpolation else None,
-        train_loss_nats=question.train_loss_nats,
-        base=question.base,
+        interpolation=request.point if of_interpolation else None,
+        parent=request.parent if of_interpolation else None,
+        train_loss_nats=request.train_loss_nats,
+        base=request.base,
     )
     return to_message(request, resources.EvaluationRequest)
 

@@ -44,7 +44,7 @@ from services.orchestrator.domain.run.events import (
 from services.orchestrator.domain.run.tries import MAX_RESTARTS
 
 EVALUATION_POLL_S = 0.25
-EVALUATION_LIMIT_S = 900.0  # a question that has no answer by then is asked again, which is said
+EVALUATION_LIMIT_S = 900.0  # an evaluation that has no result by then is requested again, which is said
 JOB_CALL_LIMIT_S = 60.0
 FILES_LIMIT_S = 900.0  # thousands of files may have to be deleted one by one
 
@@ -141,9 +141,9 @@ class CommandExecutor:
             ),
         )
 
-    async def _evaluate(self, state: StoredRun, question: Evaluate) -> None:
+    async def _evaluate(self, state: StoredRun, request: Evaluate) -> None:
         try:
-            view = await self._evaluator.create(state.id, question)
+            view = await self._evaluator.create(state.id, request)
         except (Refused, FailedPrecondition) as error:
             view = EvaluationView(progress=EvaluationProgress.FAILED, error_reason=error.reason, error=error.message)
         asked_s, told = self._run_store.clock.monotonic_s(), ""
@@ -152,25 +152,25 @@ class CommandExecutor:
                 asked_s = self._run_store.clock.monotonic_s()  # somebody makes room: that may take as long as it takes
             if view.waiting_for != told:
                 told = view.waiting_for
-                waits = EvaluationWaits(evaluation_id=question.evaluation_id, waiting_for=told, now_s=self._now_s())
+                waits = EvaluationWaits(evaluation_id=request.evaluation_id, waiting_for=told, now_s=self._now_s())
                 await self._run_store.apply(state.id, waits)
             if self._run_store.clock.monotonic_s() - asked_s >= EVALUATION_LIMIT_S:
                 raise Unavailable(
-                    f"the evaluation {question.evaluation_id} has no answer after {EVALUATION_LIMIT_S:g} s",
+                    f"the evaluation {request.evaluation_id} has no result after {EVALUATION_LIMIT_S:g} s",
                     reason="EVALUATION_TOO_SLOW",
                 )
             await asyncio.sleep(self._evaluation_poll_s)
-            view = await self._look_again(state, question)
+            view = await self._look_again(state, request)
         if view.progress is EvaluationProgress.SUCCEEDED and view.measurement is not None:
             await self._run_store.apply(
                 state.id,
                 EvaluationFinished(
-                    stage_index=question.stage_index,
-                    attempt=question.attempt,
-                    step=question.checkpoint.step,
+                    stage_index=request.stage_index,
+                    attempt=request.attempt,
+                    step=request.checkpoint.step,
                     measurement=view.measurement,
-                    point=question.point,
-                    of_interpolation=question.of_interpolation,
+                    point=request.point,
+                    of_interpolation=request.of_interpolation,
                     now_s=self._now_s(),
                 ),
             )
@@ -178,25 +178,25 @@ class CommandExecutor:
         await self._run_store.apply(
             state.id,
             EvaluationFailed(
-                stage_index=question.stage_index,
-                attempt=question.attempt,
-                step=question.checkpoint.step,
+                stage_index=request.stage_index,
+                attempt=request.attempt,
+                step=request.checkpoint.step,
                 reason=view.error_reason,
                 message=view.error,
-                point=question.point,
-                of_interpolation=question.of_interpolation,
+                point=request.point,
+                of_interpolation=request.of_interpolation,
                 damaged=view.damaged,
-                evaluation_id=question.evaluation_id,
+                evaluation_id=request.evaluation_id,
                 now_s=self._now_s(),
             ),
         )
 
-    async def _look_again(self, state: StoredRun, question: Evaluate) -> EvaluationView:
+    async def _look_again(self, state: StoredRun, request: Evaluate) -> EvaluationView:
         try:
-            return await self._evaluator.get(question.evaluation_id)
+            return await self._evaluator.get(request.evaluation_id)
         except NotFound:
-            # The evaluator was restarted without its records: the same question again.
-            return await self._evaluator.create(state.id, question)
+            # The evaluator was restarted without its records: the same request again.
+            return await self._evaluator.create(state.id, request)
 
     async def _write_point(self, state: StoredRun, order: WritePoint) -> None:
         event: PointWritten | EvaluationFailed

@@ -300,12 +300,12 @@ class EvaluationView:
 class EvaluatorPort(Protocol):
     """The evaluator. Raises Unavailable when it does not answer, NotFound when it does not know an evaluation."""
 
-    async def create(self, run_id: str, question: Evaluate) -> EvaluationView:
-        """Ask a question; the same one again is a success."""
+    async def create(self, run_id: str, request: Evaluate) -> EvaluationView:
+        """Request an evaluation; the same again is a success."""
         ...
 
     async def get(self, evaluation_id: str) -> EvaluationView:
-        """The answer, as far as it is known."""
+        """The evaluation, as far as it is known."""
         ...
 
     async def write_point(self, order: WritePoint) -> tuple[CheckpointRef, int]:

@@ -1,6 +1,6 @@
 """What must be done in a state: derived, never queued, so that after a crash a look at the state is enough."""
 
-from services.orchestrator.domain.handlers.interpolation import questions
+from services.orchestrator.domain.handlers.interpolation import interpolation_commands
 from services.orchestrator.domain.handlers.retention import to_delete
 from services.orchestrator.domain.run.commands import Annotate, Command, Evaluate, Prune, StopJob, SubmitJob
 from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
@@ -22,15 +22,15 @@ def due(state: PipelineRun) -> tuple[Command, ...]:
                 for c in stage.branch.checkpoints
                 if c.severity is None and c.measurement is None and stage.gate.held_rollback is None
             ]
-            commands += questions(state, stage)
+            commands += interpolation_commands(state, stage)
     commands += [Annotate(number=number) for number in range(state.annotated + 1, state.decisions + 1)]
     commands += [Prune(checkpoint_id=c.id, uri=c.ref.uri) for c in to_delete(state)]
     return tuple(commands)
 
 
 def evaluation_of(state: PipelineRun, stage: StageRun, checkpoint: Checkpoint) -> Evaluate:
-    """The question about one checkpoint. Its name is the same whenever it is asked; a failed one is asked under a new
-    name, for the evaluator answers a name that it knows with what it has stored."""
+    """The request to evaluate one checkpoint. Its name is the same whenever it is asked; a failed one is asked under a
+    new name, for the evaluator replies to a name that it knows with what it has stored."""
     name = f"{state.id}-{stage.plan.index}-{checkpoint.attempt}-{checkpoint.ref.step}"
     if checkpoint.point is not None:
         name += f"-point-{checkpoint.point:g}"

@@ -77,12 +77,12 @@ class EvaluationRequest:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One question: how does this checkpoint do on these sets?"""
+    """One evaluation: how does this checkpoint do on these sets?"""
 
     id: str = ""
-    """Name chosen by the caller; the same id with the same question is the same evaluation."""
+    """Name chosen by the caller; the same id with the same request is the same evaluation."""
     request: EvaluationRequest = EvaluationRequest()
-    """The question."""
+    """What to measure."""
     state: EvaluationState = EvaluationState.UNSPECIFIED
     """Where it is."""
     results: tuple[SetResult, ...] = ()

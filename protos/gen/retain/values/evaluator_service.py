@@ -15,7 +15,7 @@ class CreateEvaluationRequest:
     evaluation_id: str = ""
     """Name of the evaluation, chosen by the caller."""
     request: EvaluationRequest = EvaluationRequest()
-    """The question."""
+    """What to measure."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

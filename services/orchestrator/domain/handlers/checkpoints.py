@@ -7,7 +7,7 @@ from services.common.errors import AlreadyExists, FailedPrecondition, InvalidInp
 from services.orchestrator.domain.due import evaluation_of
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.handlers.damage import EVALUATOR, set_aside
-from services.orchestrator.domain.handlers.interpolation import questions
+from services.orchestrator.domain.handlers.interpolation import interpolation_commands
 from services.orchestrator.domain.handlers.verdicts import decide_ready, restated
 from services.orchestrator.domain.policy.interpolation import interpolation_point
 from services.orchestrator.domain.run import fence
@@ -165,7 +165,7 @@ def _check_place(state: PipelineRun, stage: StageRun, event: CheckpointReported)
 
 
 def on_evaluation_finished(state: PipelineRun, event: EvaluationFinished) -> Outcome:
-    """Keep a measurement and decide what can be decided. The answer about a voided checkpoint changes nothing."""
+    """Keep a measurement and decide what can be decided. The result of a voided checkpoint changes nothing."""
     stage, checkpoint = _waiting(state, event)
     if checkpoint is None:
         return state, ()
@@ -226,7 +226,7 @@ def on_evaluation_failed(state: PipelineRun, event: EvaluationFailed) -> Outcome
 def _said_to_wait(state: PipelineRun, stage: StageRun, what: str, event: EvaluationFailed, pause: float) -> PipelineRun:
     """The state with what is waited for until the next try, under the names of what is asked then."""
     if event.of_interpolation:
-        names = [str(name_of(question)[1]) for question in questions(state, stage)]
+        names = [str(name_of(one)[1]) for one in interpolation_commands(state, stage)]
     else:
         at = (event.attempt, event.step)
         names = [
@@ -239,14 +239,14 @@ def _said_to_wait(state: PipelineRun, stage: StageRun, what: str, event: Evaluat
 
 
 def _waiting(state: PipelineRun, event: EvaluationFinished | EvaluationFailed) -> tuple[StageRun, Checkpoint | None]:
-    """The stage, and the checkpoint that waits for this answer (of an interpolation: the result that it belongs to)."""
+    """The stage, and the checkpoint that waits for this result (of an interpolation: the result that it belongs to)."""
     stage = fence.stage_of(state, event.stage_index)
     named = event.evaluation_id if isinstance(event, EvaluationFailed) else ""
     for checkpoint in stage.branch.checkpoints:
         if checkpoint.attempt != event.attempt or checkpoint.ref.step != event.step:
             continue
         if event.of_interpolation:
-            asked = {(q.point, q.attempt) for q in questions(state, stage) if named in ("", name_of(q)[1])}
+            asked = {(q.point, q.attempt) for q in interpolation_commands(state, stage) if named in ("", name_of(q)[1])}
             return stage, checkpoint if (event.point, event.attempt) in asked else None
         if checkpoint.point == event.point:
             undecided = checkpoint.severity is None and checkpoint.measurement is None

@@ -11,7 +11,7 @@ The result itself (1) takes part; the parent (0) is measured only for its loss o
 choice is made on control sets; the report set only says yes or no to the one that was chosen.
 
 Who writes: the evaluator, which holds both ends, verified, in memory. What it writes is a pure function of two digests
-and a point, so a process that dies in between leaves the question open, and asking again gives the same bytes under the
+and a point, so a process that dies in between leaves the command open, and asking again gives the same bytes under the
 same name. The worker group waits meanwhile, and need not: it may die and return, for the points are measured and
 written without it.
 """
@@ -43,7 +43,7 @@ def unmeasured(state: PipelineRun, stage: StageRun) -> tuple[float, ...]:
     return tuple(point for point in sorted(asked) if point not in known)
 
 
-def questions(state: PipelineRun, stage: StageRun) -> tuple[Evaluate | WritePoint, ...]:
+def interpolation_commands(state: PipelineRun, stage: StageRun) -> tuple[Evaluate | WritePoint, ...]:
     """What is outstanding about a result's interpolation: points to measure, then the chosen one to write."""
     known = stage.known_interpolation
     result, parent = stage.branch.at_boundary(stage.plan.boundaries), parent_of(state, stage)
@@ -86,13 +86,13 @@ def questions(state: PipelineRun, stage: StageRun) -> tuple[Evaluate | WritePoin
 
 
 def on_point_written(state: PipelineRun, event: PointWritten) -> tuple[PipelineRun, tuple[Record, ...]]:
-    """Register the chosen point, once: an answer that nobody waits for (again, or after a rollback) changes nothing.
+    """Register the chosen point, once: a result that nobody waits for (again, or after a rollback) changes nothing.
 
     It stands one boundary after the result, from which it was made; training never resumes from it.
     """
     stage = fence.stage_of(state, event.stage_index)
     result = stage.branch.at_boundary(stage.plan.boundaries)
-    asked = {(q.point, q.attempt) for q in questions(state, stage)}
+    asked = {(q.point, q.attempt) for q in interpolation_commands(state, stage)}
     if result is None or stage.known_interpolation.chosen != event.point or (event.point, event.attempt) not in asked:
         return state, ()
     written = replace(

@@ -99,11 +99,11 @@ def on_approved(state: PipelineRun, event: Approved) -> Outcome:
         newest = _acceptable(stage)
         state, record = _approval(state, stage, Verdict.ACCEPT, f"accepted as it is{said}", event)
         stage = replace(stage, gate=replace(stage.gate, held_rollback=None))
-        state, actions = complete_stage(state, stage, newest, event.now_s)
-        return state, (record, *actions)
-    state, stage, actions = _continue(state, stage)
+        state, records = complete_stage(state, stage, newest, event.now_s)
+        return state, (record, *records)
+    state, stage, records = _continue(state, stage)
     state, record = _approval(state, stage, Verdict.ROLL_BACK, f"one more retry{said}", event)
-    return state, (record, *actions)
+    return state, (record, *records)
 
 
 def _acceptable(stage: StageRun) -> Checkpoint:
@@ -148,9 +148,9 @@ def on_retried(state: PipelineRun, event: Retried) -> Outcome:
     if state.status not in (RunState.FAILED, RunState.CANCELLED):
         raise InvalidTransition("retry", state=state.status, expected=["FAILED", "CANCELLED"])
     state, given_back = restored(state)
-    stage, actions = state.current, ()  # type: tuple[StageRun | None, tuple[Record, ...]]
+    stage, records = state.current, ()  # type: tuple[StageRun | None, tuple[Record, ...]]
     if stage is not None and stage.gate.held_rollback is not None:
-        state, stage, actions = _continue(state, stage)
+        state, stage, records = _continue(state, stage)
     elif stage is not None:
         ready = StageState.READY if stage.status is StageState.FAILED else stage.status
         checkpoints = tuple(replace(c, evaluation_tries=0, evaluation_pause_s=0.0) for c in stage.branch.checkpoints)
@@ -160,7 +160,7 @@ def on_retried(state: PipelineRun, event: Retried) -> Outcome:
         state = state.with_stage(stage)
     return replace(state, status=RunState.PENDING, reason="", message="", restarts=0, ended_s=0.0, **_in_line(event)), (
         *given_back,
-        *actions,
+        *records,
     )
 
 
@@ -176,5 +176,5 @@ def _continue(state: PipelineRun, stage: StageRun) -> tuple[PipelineRun, StageRu
     stage = replace(stage, status=StageState.READY, gate=gate, ended_s=0.0)
     if rollback is None:
         return state.with_stage(stage), stage, ()
-    state, actions = begin_rollback(state, stage, rollback)
-    return state, state.stages[stage.plan.index], actions
+    state, records = begin_rollback(state, stage, rollback)
+    return state, state.stages[stage.plan.index], records

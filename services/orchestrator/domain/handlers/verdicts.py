@@ -52,7 +52,7 @@ Outcome = tuple[PipelineRun, tuple[Record, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Answer:
+class _Resolution:
     """What the platform can do about what the gate calls for: the verdict that holds, the mix from here on, what people
     are told; with ROLL_BACK and STOP where to go back to, and the checkpoint there (None: the stage's start)."""
 
@@ -65,7 +65,7 @@ class _Answer:
 
 def decide_ready(state: PipelineRun, stage_index: int, now_s: float) -> Outcome:
     """Decide every boundary of a stage that can be decided: in order, each once, as long as the branch continues."""
-    actions: tuple[Record, ...] = ()
+    records: tuple[Record, ...] = ()
     while state.status is RunState.RUNNING:
         stage = state.stages[stage_index]
         checkpoint = _next(stage)
@@ -78,8 +78,8 @@ def decide_ready(state: PipelineRun, stage_index: int, now_s: float) -> Outcome:
             break
         points = (*stage.known_interpolation.points, interpolation_point(RESULT, measured)) if interpolates else ()
         state, made = _decide(state, stage, checkpoint, measured, points, now_s)
-        actions += made
-    return state, actions
+        records += made
+    return state, records
 
 
 def restated(state: PipelineRun, stage: StageRun, checkpoint: Checkpoint) -> Checkpoint:
@@ -114,12 +114,12 @@ def _decide(
     outcome, chosen = _choose_point(spec, outcome, points)
     checked = decided(checkpoint, outcome, measured)
     stage = with_evidence(stage, checked, outcome, measured)
-    answer = _answer(spec, stage, checkpoint, measured, outcome)
-    stage = _adjusted(stage, checkpoint, answer, outcome, decision_delay=spec.evaluation.decision_lag)
-    decision = _decision(state, stage, checkpoint, measured, outcome, answer, points, now_s)
+    resolution = _resolve(spec, stage, checkpoint, measured, outcome)
+    stage = _adjusted(stage, checkpoint, resolution, outcome, decision_delay=spec.evaluation.decision_lag)
+    decision = _decision(state, stage, checkpoint, measured, outcome, resolution, points, now_s)
     state, record = recorded(state, decision)
-    state, actions = _carry_out(state, stage, checked, decision, answer, outcome, chosen)
-    return state, (RecordCheckpoint(checkpoint=checked), record, *actions)
+    state, records = _carry_out(state, stage, checked, decision, resolution, outcome, chosen)
+    return state, (RecordCheckpoint(checkpoint=checked), record, *records)
 
 
 def _choose_point(
@@ -141,33 +141,33 @@ def _choose_point(
     return replace(outcome, message=message), chosen
 
 
-def _answer(
+def _resolve(
     spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, outcome: GateOutcome
-) -> _Answer:
+) -> _Resolution:
     """What can be done about what the gate calls for."""
     if outcome.verdict in (Verdict.ROLL_BACK, Verdict.STOP):
         return _turn_back(spec, stage, checkpoint, outcome)
     if outcome.verdict in (Verdict.CONTINUE, Verdict.ADJUST) and not outcome.keeps_mix:
         return _go_on(spec, stage, checkpoint, measured, outcome)
-    return _Answer(verdict=outcome.verdict, mix=stage.branch.mix, message=outcome.message)
+    return _Resolution(verdict=outcome.verdict, mix=stage.branch.mix, message=outcome.message)
 
 
 def _go_on(
     spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, outcome: GateOutcome
-) -> _Answer:
+) -> _Resolution:
     """Train on, with another mix where the controllers choose one."""
     something_kept = bool(stage.plan.retention_sets) and outcome.severity is not Severity.UNRESOLVED
     if outcome.verdict is Verdict.CONTINUE and not something_kept:
-        return _Answer(verdict=Verdict.CONTINUE, mix=stage.branch.mix, message=outcome.message)
+        return _Resolution(verdict=Verdict.CONTINUE, mix=stage.branch.mix, message=outcome.message)
     mix, changed = next_mix(controller_of(spec, stage), observed(stage, checkpoint, measured), outcome)
-    return _Answer(
+    return _Resolution(
         verdict=Verdict.CONTINUE if mix == stage.branch.mix else Verdict.ADJUST,
         mix=mix,
         message=f"{outcome.message}; {changed}" if changed else outcome.message,
     )
 
 
-def _turn_back(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, outcome: GateOutcome) -> _Answer:
+def _turn_back(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, outcome: GateOutcome) -> _Resolution:
     """Go back while there are retries; after that, and for what is a person's to decide, stop and ask one."""
     if outcome.impossible:
         rollback, changed = measured_anew(stage, checkpoint)
@@ -181,7 +181,7 @@ def _turn_back(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, outc
     allowed = allowed_retries(spec, stage)
     if outcome.verdict is Verdict.ROLL_BACK and stage.gate.retries < allowed:
         at = stage.branch.at_boundary(rollback.boundary)
-        return _Answer(
+        return _Resolution(
             verdict=Verdict.ROLL_BACK,
             mix=rollback.mix,
             message=f"{outcome.message}; {changed}",
@@ -190,7 +190,7 @@ def _turn_back(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, outc
         )
     used_up = f"all {allowed} retries are used: " if outcome.verdict is Verdict.ROLL_BACK else ""
     message = f"{outcome.message}; {used_up}Approve (ACCEPT, or CONTINUE: {changed}) or Cancel"
-    return _Answer(verdict=Verdict.STOP, mix=rollback.mix, message=message, rollback=rollback)
+    return _Resolution(verdict=Verdict.STOP, mix=rollback.mix, message=message, rollback=rollback)
 
 
 def allowed_retries(spec: PipelineSpec, stage: StageRun) -> int:
@@ -199,13 +199,13 @@ def allowed_retries(spec: PipelineSpec, stage: StageRun) -> int:
 
 
 def _adjusted(
-    stage: StageRun, checkpoint: Checkpoint, answer: _Answer, outcome: GateOutcome, *, decision_delay: int
+    stage: StageRun, checkpoint: Checkpoint, resolution: _Resolution, outcome: GateOutcome, *, decision_delay: int
 ) -> StageRun:
     """The stage with the mix that was chosen, and with how long a score has been watched."""
-    if answer.verdict is Verdict.ADJUST:
+    if resolution.verdict is Verdict.ADJUST:
         heard = adjustment_step(stage, checkpoint.boundary, decision_delay=decision_delay)
         gate = replace(stage.gate, adjusted_step=heard)
-        stage = replace(stage, branch=replace(stage.branch, mix=answer.mix), gate=gate)
+        stage = replace(stage, branch=replace(stage.branch, mix=resolution.mix), gate=gate)
     watched = stage.gate.watched + 1 if outcome.in_doubt else 0
     return replace(stage, gate=replace(stage.gate, watched=watched))
 
@@ -216,7 +216,7 @@ def _decision(
     checkpoint: Checkpoint,
     measured: Measurement,
     outcome: GateOutcome,
-    answer: _Answer,
+    resolution: _Resolution,
     points: tuple[LinePoint, ...],
     now_s: float,
 ) -> Decision:
@@ -225,9 +225,9 @@ def _decision(
     made = new_decision(
         state,
         stage,
-        answer.verdict,
-        answer.mix,
-        answer.message,
+        resolution.verdict,
+        resolution.mix,
+        resolution.message,
         boundary=checkpoint.boundary,
         step=checkpoint.ref.step,
         actor="gate",
@@ -241,7 +241,7 @@ def _decision(
         threshold=outcome.threshold,
         worst_set=worst.retention_set if worst else "",
         scores=measured.scores,
-        target=answer.target,
+        target=resolution.target,
         recommendations=recommendations(
             outcome.severity,
             limits,
@@ -259,24 +259,26 @@ def _carry_out(
     stage: StageRun,
     checked: Checkpoint,
     decision: Decision,
-    answer: _Answer,
+    resolution: _Resolution,
     outcome: GateOutcome,
     chosen: LinePoint | None,
 ) -> Outcome:
     """Do what was decided. Workers hear of it by the verdict that is stored here."""
-    if chosen is not None and answer.verdict is Verdict.INTERPOLATE:
+    if chosen is not None and resolution.verdict is Verdict.INTERPOLATE:
         # Workers hear nothing of it: the last boundary has no verdict before the written point has been measured.
         interpolation = replace(stage.known_interpolation, chosen=chosen.point)
         return state.with_stage(replace(stage, interpolation=interpolation)), ()
-    record = Directive(boundary=decision.boundary, verdict=answer.verdict, mix=answer.mix, message=answer.message)
+    record = Directive(
+        boundary=decision.boundary, verdict=resolution.verdict, mix=resolution.mix, message=resolution.message
+    )
     stage = replace(stage, branch=replace(stage.branch, verdicts=(*stage.branch.verdicts, record)))
     state = state.with_stage(stage)
-    if answer.verdict is Verdict.ROLL_BACK and answer.rollback is not None:
-        return begin_rollback(state, stage, answer.rollback)
-    if answer.verdict is Verdict.STOP:
-        held = replace(stage, gate=replace(stage.gate, held_rollback=answer.rollback))
+    if resolution.verdict is Verdict.ROLL_BACK and resolution.rollback is not None:
+        return begin_rollback(state, stage, resolution.rollback)
+    if resolution.verdict is Verdict.STOP:
+        held = replace(stage, gate=replace(stage.gate, held_rollback=resolution.rollback))
         reason = outcome.hold_reason or "RETRIES_USED_UP"
-        return suspend(state, held, reason, answer.message, decision.time_s), ()
-    if answer.verdict is Verdict.ACCEPT:
+        return suspend(state, held, reason, resolution.message, decision.time_s), ()
+    if resolution.verdict is Verdict.ACCEPT:
         return complete_stage(state, stage, checked, decision.time_s)
     return state, ()

@@ -61,12 +61,12 @@ def _begin(state: PipelineRun, stage: StageRun, event: AttemptAsked) -> Outcome:
     """Begin an attempt of a stage. What was measured while no group was at work is decided now; where that completes
     the stage, the attempt is one of the next."""
     stage = _next_attempt(stage, event, decision_delay=state.spec.evaluation.decision_lag)
-    state, actions = decide_ready(state.with_stage(stage), stage.plan.index, event.now_s)
+    state, records = decide_ready(state.with_stage(stage), stage.plan.index, event.now_s)
     following = state.current
     if state.status is RunState.RUNNING and following is not None and following.plan.index != stage.plan.index:
         state, more = _begin(state, following, event)
-        actions += more
-    return state, actions
+        records += more
+    return state, records
 
 
 def _next_attempt(stage: StageRun, event: AttemptAsked, *, decision_delay: int) -> StageRun:
@@ -142,9 +142,9 @@ def on_stage_ended(state: PipelineRun, event: StageEnded) -> Outcome:
         return state, ()
     if event.damaged is not None:
         message = event.message or "its files are not those of its manifest"
-        state, actions = set_aside(state, event.damaged, actor=WORKER, message=message, now_s=event.now_s)
+        state, records = set_aside(state, event.damaged, actor=WORKER, message=message, now_s=event.now_s)
         jobs = tuple(replace(j, excused=True) if j.submission == event.submission else j for j in state.jobs)
-        return replace(state, jobs=jobs), actions
+        return replace(state, jobs=jobs), records
     if event.interrupted or (event.failed and event.reason in PASSING_REASONS):
         return on_told_to_leave(state, event), ()
     if event.stage_index == fence.PREPARING:
@@ -188,5 +188,5 @@ def _not_finite(state: PipelineRun, stage: StageRun, event: StageEnded) -> Outco
     if not goes_back:
         held = replace(stage, gate=replace(stage.gate, held_rollback=rollback))
         return suspend(state, held, "RETRIES_USED_UP", message, event.now_s), (record,)
-    state, actions = begin_rollback(state, stage, rollback)
-    return state, (record, *actions)
+    state, records = begin_rollback(state, stage, rollback)
+    return state, (record, *records)

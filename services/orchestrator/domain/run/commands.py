@@ -42,7 +42,7 @@ class StopJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Have a checkpoint measured, and wait for the answer. `point`: the one that a written checkpoint lies at, or with
+    """Have a checkpoint measured, and wait for the result. `point`: the one that a written checkpoint lies at, or with
     `parent` the one to be interpolated. `base`: what the stage begins at, the first row of its history; None is
     random weights."""
 

@@ -82,7 +82,7 @@ class EvaluatorServiceServicer:
     """
 
     def CreateEvaluation(self, request, context):
-        """Asks for an evaluation. The same id and question: the first one; the same id, another question: ALREADY_EXISTS.
+        """Asks for an evaluation. The same id and request: the first one; the same id, another request: ALREADY_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
