@@ -140,7 +140,10 @@ def test_a_server_that_is_not_there_is_named_after_the_patience(tmp_path: Path) 
         ("", "a list of {name, keys} is expected"),
         ("{}x", "a list of {name, keys} is expected"),
         ('[{"keys": {}}]', "a list of {name, keys} is expected"),
-        ('[{"name": "a", "keys": {"k": {"octal": 3}}}]', r"a\.k: got \['octal'\]; one of \['alphanumeric', 'hex'"),
+        (
+            '[{"name": "a", "keys": {"k": {"octal": 3}}}]',
+            r"a\.k: got \['octal'\]; expected one of \['alphanumeric', 'hex'",
+        ),
     ],
 )
 def test_a_wish_that_cannot_be_read_is_refused(text: str, message: str) -> None:

@@ -259,7 +259,7 @@ def test_a_path_out_of_the_folder_is_refused(
             file = ExportedFile(path=path, url=made.files[0].url, sha256=made.files[0].sha256, bytes=2)
             return type(made)(checkpoint=made.checkpoint, files=(*made.files, file))
 
-    with pytest.raises(BadInput, match="points out"):
+    with pytest.raises(BadInput, match="leads out"):
         write_export(Evil(), DIGEST, tmp_path / "a" / "b")
     assert found(tmp_path) == {}
 

@@ -52,7 +52,7 @@ def text(console: Console) -> str:
     ],
 )
 def test_thresholds_are_inclusive_and_fail_closed(ratio: float | None, severity: str) -> None:
-    assert SEED.severity(ratio) == severity
+    assert SEED.mark(ratio) == severity
 
 
 @pytest.mark.parametrize(
@@ -154,11 +154,11 @@ def test_a_score_that_is_not_finite_is_the_worst(platform: FakePlatform, client:
 def test_what_the_gauge_does_not_resolve_has_neither_verdict_nor_colour(
     platform: FakePlatform, client: RetainClient
 ) -> None:
-    assert SEED.severity(0.15, 0.15) == "UNRESOLVED"
-    assert SEED.severity(-0.6, 0.7) == "UNRESOLVED"
-    assert SEED.severity(0.151, 0.15) == "ACTION"
-    assert SEED.severity(0.0, 0.0) == "UNRESOLVED"
-    assert [SEED.severity(broken, math.inf) for broken in (math.inf, math.nan)] == ["STOP", "STOP"]
+    assert SEED.mark(0.15, 0.15) == "UNRESOLVED"
+    assert SEED.mark(-0.6, 0.7) == "UNRESOLVED"
+    assert SEED.mark(0.151, 0.15) == "ACTION"
+    assert SEED.mark(0.0, 0.0) == "UNRESOLVED"
+    assert [SEED.mark(broken, math.inf) for broken in (math.inf, math.nan)] == ["STOP", "STOP"]
     assert MARKS["UNRESOLVED"].style == "dim"
     scripted_runs.finished(platform, "r")
     record = platform.records["r"][6]

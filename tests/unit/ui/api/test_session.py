@@ -71,7 +71,7 @@ def test_a_spec_is_a_path_a_text_or_a_dict(session: retain.Session, platform: Fa
     ("spec", "said"),
     [
         (7, "got int; expected a path, a YAML text or a dict"),
-        ("- a\n- b\n", "got list; a mapping"),
+        ("- a\n- b\n", "got list; expected a mapping"),
         ("nowhere.yaml", "nowhere.yaml cannot be read"),
         ({"nmae": "a"}, "nmae: got an unknown field"),
         ({"name": {1, 2}}, "expected text"),
