@@ -47,7 +47,9 @@ WRITTEN = (
     "mapper/__init__.py",
     "values/derived.py",
     "values/faults.py",
+    "values/recommendations.py",
     "values/severity.py",
+    "values/thresholds.py",
 )
 
 _F = FieldDescriptorProto

@@ -49,16 +49,16 @@ from typing import Any, TextIO
 from model.errors import BadConfig, BadSource
 from model.evaluation.forgetting_score import (
     MIN_UNITS,
-    Doubt,
     Interval,
-    Severity,
     Thresholds,
     bootstrap_interval,
     forgetting_nats,
     forgetting_ratio,
     perplexity,
-    within_floor,
 )
+from retain.values import Severity
+from retain.values.recommendations import recommendations
+from retain.values.severity import Doubt, within_floor
 
 __all__ = [
     "MIN_UNITS",
@@ -163,7 +163,9 @@ class ForgettingDetector:
 
     def get_recommendations(self) -> list[str]:
         """What to do about the last evaluation, worst first, in words for people."""
-        return recommendations(self.latest_score, self.thresholds, replayed=self.replayed, floor_ratio=self.floor_ratio)
+        severity = self.severity()
+        doubted = self.latest_score if severity is not Severity.UNRESOLVED and self.doubt() is not Doubt.NONE else None
+        return list(recommendations(severity, self.thresholds, doubted=doubted, replayed=self.replayed))
 
     def print_summary(self, file: TextIO | None = None) -> None:
         """Prints the history as a table, and the recommendations under it."""
@@ -198,8 +200,8 @@ class ForgettingDetector:
                 {name: _to_json(value) for name, value in asdict(row).items()}
                 | {
                     "forgetting_ratio": _to_json(self.score(row)),
-                    "severity": self.thresholds.severity(self.score(row), self.floor_ratio),
-                    "doubt": self.thresholds.doubt(self.score(row)),
+                    "severity": self.thresholds.severity(self.score(row), self.floor_ratio).lower(),
+                    "doubt": self.thresholds.doubt(self.score(row)).lower(),
                 }
                 for row in self.history
             ],
@@ -225,69 +227,6 @@ class ForgettingDetector:
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise BadSource(str(path), repr(error), "a history that ForgettingDetector.save wrote") from error
         return detector
-
-
-def recommendations(
-    ratio: float, thresholds: Thresholds | None = None, *, replayed: bool = False, floor_ratio: float | None = None
-) -> list[str]:
-    """What people are told to do at a score, by its severity. A score that is too good is told as that, never praised;
-    `replayed`: the text is part of the training data, so that a large fall means that it is being learned;
-    `floor_ratio`: within it there is no verdict."""
-    limits = thresholds or Thresholds()
-    if within_floor(ratio, floor_ratio):
-        return [f"≈ Not resolved ({ratio:+.2g}): within ±{floor_ratio:.2g} this gauge cannot tell a score from 0"]
-    doubt = limits.doubt(ratio)
-    if doubt is not Doubt.NONE:
-        return _in_doubt(ratio, doubt, limits, replayed=replayed)
-    minor, action, stop = (f"{100 * limit:g}" for limit in (limits.minor, limits.action, limits.stop))
-    more_replay = "→ INCREASE the general data's share ({})"
-    lower_rate = "→ LOWER the learning rate by 50% (e.g. 1e-5 → 5e-6)"
-    match limits.severity(ratio):
-        case Severity.OK:
-            return [f"✓ No significant forgetting (below {minor}%)", "→ CONTINUE with the present settings"]
-        case Severity.MINOR:
-            return [
-                f"⚠ Minor forgetting detected ({minor}-{action}% degradation)",
-                "→ WATCH the next evaluations",
-                "→ CONSIDER a little more general data (e.g. 10% → 15%)",
-            ]
-        case Severity.ACTION:
-            return [
-                f"⚠ Moderate forgetting detected ({action}-{stop}% degradation)",
-                more_replay.format("e.g. 10% → 20%"),
-                lower_rate,
-            ]
-        case _:
-            found = f"≥{stop}% degradation" if math.isfinite(ratio) else f"the score is {ratio}: the model is broken"
-            return [
-                f"✗ Severe forgetting detected ({found})",
-                "→ STOP, and restore the last good checkpoint",
-                more_replay.format("to 20-30%"),
-                lower_rate,
-            ]
-
-
-def _in_doubt(ratio: float, doubt: Doubt, limits: Thresholds, *, replayed: bool) -> list[str]:
-    fall = f"{-100 * ratio:.4g}%"
-    check = "→ MEASURE the baseline again: the same frozen set, the checkpoint before the stage"
-    if doubt is Doubt.IMPOSSIBLE:
-        return [
-            f"✗ Impossible score ({ratio:+.4g}): a perplexity cannot fall by {fall}, at most by 100%",
-            check,
-            "→ TRUST no score of this history until the baseline is a measured one",
-        ]
-    floor = f"{100 * limits.suspicious_below:g}%"
-    if replayed:
-        return [
-            f"? General perplexity fell by {fall} (below {floor}): that text is replayed, and is being learned",
-            "→ READ it as training on that text; whether the model kept what it knew before, it does not say",
-            "→ LOWER the replay share if the text is not what is to be learned",
-        ]
-    return [
-        f"? Suspicious score ({ratio:+.4g}, below {floor}): text that is not trained on does not get so much easier",
-        check,
-        "→ CHECK that no evaluation text stands in the training data",
-    ]
 
 
 def _to_json(value: float) -> Any:

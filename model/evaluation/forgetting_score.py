@@ -6,13 +6,12 @@ resamples of the bootstrap.
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from model.errors import BadConfig
-from retain.values.severity import SUSPICIOUS_BELOW, doubt_of, severity_of, within_floor
+from retain.values import thresholds as values
 
 MIN_UNITS = 50  # with fewer, the percentiles of a bootstrap say little, so no interval is given at all
 RESAMPLES = 2000
@@ -20,37 +19,13 @@ CONFIDENCE = 0.95
 _CHUNK_CELLS = 4_000_000  # resamples are drawn in slices of at most so many counts (32 MB)
 
 
-class Severity(StrEnum):
-    """How bad a score is: below minor OK, from minor watch, from action act, from stop go back. UNRESOLVED is no
-    verdict: the score lies within the noise floor of the gauge (model/evaluation/noise_floor.py)."""
-
-    OK = "ok"
-    MINOR = "minor"
-    ACTION = "action"
-    STOP = "stop"
-    UNRESOLVED = "unresolved"
-
-
-class Doubt(StrEnum):
-    """How far a score is to be believed. A perplexity is at least 1, so (now - baseline) / baseline stays above -1:
-    whatever lies below was computed from something that was no perplexity."""
-
-    NONE = "none"
-    SUSPICIOUS = "suspicious"
-    IMPOSSIBLE = "impossible"
-
-
 @dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """Where a ratio becomes minor, a case for action, and a stop. Inclusive: exactly 10 % is a case for action.
-
-    Below `suspicious_below` a score is too good: the baseline or the set is in doubt.
-    """
+class Thresholds(values.Thresholds):
+    """The bounds of the severities with their defaults. Raises BadConfig for bounds that do not rise."""
 
     minor: float = 0.05
     action: float = 0.10
     stop: float = 0.20
-    suspicious_below: float = SUSPICIOUS_BELOW
 
     def __post_init__(self) -> None:
         if not -1.0 <= self.suspicious_below < 0.0:
@@ -58,17 +33,6 @@ class Thresholds:
         if not 0 < self.minor <= self.action <= self.stop < math.inf:
             got = f"minor {self.minor}, action {self.action}, stop {self.stop}"
             raise BadConfig("thresholds", got, "0 < minor <= action <= stop, finite")
-
-    def severity(self, ratio: float, floor_ratio: float | None = None) -> Severity:
-        """Severity of a score. NaN and infinity are a stop: `nan >= 0.20` is False, so it must be asked for first.
-        `floor_ratio`: the noise floor of the gauge, where it is known."""
-        if within_floor(ratio, floor_ratio):
-            return Severity.UNRESOLVED
-        return Severity[severity_of(ratio, minor=self.minor, action=self.action, stop=self.stop)]
-
-    def doubt(self, ratio: float) -> Doubt:
-        """Whether a score is too good to be true. What is not finite is no doubt but a stop."""
-        return Doubt[doubt_of(ratio, suspicious_below=self.suspicious_below)]
 
 
 def perplexity(nats: float, tokens: int) -> float:

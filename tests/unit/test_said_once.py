@@ -199,3 +199,18 @@ def test_the_sentence_of_a_fault_is_made_in_one_place() -> None:
 
     found = {path for path, tree in sources(*FOLDERS, "protos/retain") if spelled(tree)}
     assert found == {"protos/retain/values/faults.py", "deploy/site/flowchart.py"}
+
+
+def test_what_people_are_told_about_a_score_is_written_once() -> None:
+    """For the gate's decisions and for the detector; the bounds of the severities have one function too."""
+
+    def tells(tree: ast.Module) -> bool:
+        texts = [
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        return any("LOWER learning rate" in text or "Severe forgetting detected" in text for text in texts)
+
+    everywhere = (*FOLDERS, "protos/retain")
+    assert {path for path, tree in sources(*everywhere) if tells(tree)} == {"protos/retain/values/recommendations.py"}
+    grading = {path for path, tree in sources(*everywhere) if called(tree) & {"severity_of", "doubt_of"}}
+    assert grading == {"protos/retain/values/thresholds.py"}

@@ -73,7 +73,7 @@ def history(
     rows = dual_rows(records, made, thresholds)
     out.print(dual_table(rows))
     for row in rows:
-        if said := thresholds.doubt(row.forgetting):
+        if said := thresholds.warning(row.forgetting):
             out.print(f"? {row.stage} step {row.step}, {row.worst_set}: {said}", highlight=False, markup=False)
 
 

@@ -6,9 +6,9 @@ a score has neither verdict nor colour.
 
 from dataclasses import dataclass
 
-from retain.values import PipelineSpec
+from retain.values import PipelineSpec, Severity, thresholds
 from retain.values.faults import mismatch
-from retain.values.severity import SUSPICIOUS_BELOW, doubt_of, severity_of, within_floor
+from retain.values.severity import SUSPICIOUS_BELOW, Doubt
 from ui.client.errors import BadInput, Violation
 from ui.client.views import Decision, ForgettingScore, Stage
 
@@ -42,14 +42,8 @@ def mark_of(decision: Decision) -> Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """Inclusive bounds of the severities, as a ratio: from `minor` watch, from `action` act, from `stop` go back;
-    below `suspicious_below` baseline or set are in doubt."""
-
-    minor: float
-    action: float
-    stop: float
-    suspicious_below: float = SUSPICIOUS_BELOW
+class Thresholds(thresholds.Thresholds):
+    """The bounds of the severities, and the name of the mark that a score gets by them."""
 
     @classmethod
     def of_spec(cls, spec: PipelineSpec) -> "Thresholds":
@@ -61,32 +55,29 @@ class Thresholds:
         below = said.suspicious_below or SUSPICIOUS_BELOW  # specs that were stored before they said it
         return cls(minor=said.minor, action=said.action, stop=said.stop, suspicious_below=below)
 
-    def severity(self, ratio: float | None, floor_ratio: float | None = None) -> str:
-        """Severity of a score; UNRESOLVED within the noise floor, where it is known. What is not a number is STOP: it
-        fails closed. Too low it is SUSPICIOUS, below -1, where no perplexity can fall, IMPOSSIBLE. Without a score the
-        empty string."""
+    def mark(self, ratio: float | None, floor_ratio: float | None = None) -> str:
+        """The severity of a score; SUSPICIOUS or IMPOSSIBLE in its place for one that is too low and resolved. Without
+        a score the empty string."""
         if ratio is None:
             return ""
-        if within_floor(ratio, floor_ratio):
-            return "UNRESOLVED"
-        doubt = doubt_of(ratio, suspicious_below=self.suspicious_below)
-        return severity_of(ratio, minor=self.minor, action=self.action, stop=self.stop) if doubt == "NONE" else doubt
+        severity, doubt = self.severity(ratio, floor_ratio), self.doubt(ratio)
+        return severity if severity is Severity.UNRESOLVED or doubt is Doubt.NONE else doubt
 
     def of_score(self, score: ForgettingScore) -> str:
-        """Severity of a score with its floor; none of one that decides nothing."""
-        return "" if score.shown_only else self.severity(score.ratio, score.floor_ratio)
+        """The mark of a score with its floor; none of one that decides nothing."""
+        return "" if score.shown_only else self.mark(score.ratio, score.floor_ratio)
 
     def of_stage(self, stage: Stage) -> str:
-        """Severity of a stage's worst score."""
+        """The mark of a stage's worst score."""
         floors = [score.floor_ratio for score in stage.scores if score.retention_set == stage.worst_set]
-        return self.severity(stage.forgetting, floors[0] if floors else None)
+        return self.mark(stage.forgetting, floors[0] if floors else None)
 
-    def doubt(self, ratio: float | None) -> str:
+    def warning(self, ratio: float | None) -> str:
         """What people are told about a score that is too good to be true; empty for every other."""
-        match self.severity(ratio):
-            case "IMPOSSIBLE":
+        match self.mark(ratio):
+            case Doubt.IMPOSSIBLE:
                 return f"{ratio:+.4g} is impossible: a perplexity falls by less than 100 %; measure the baseline again"
-            case "SUSPICIOUS":
+            case Doubt.SUSPICIOUS:
                 floor = f"below {100 * self.suspicious_below:g} %"
                 return (
                     f"{ratio:+.4g} is suspicious ({floor}): where that text is replayed it is being learned, "

@@ -5,13 +5,22 @@ inclusive. What is not a number is the worst there is: `nan >= 0.2` is False, so
 """
 
 import math
+from enum import StrEnum
 from typing import Literal
 
 LEAST_RATIO = -1.0  # a perplexity is at least 1 and cannot fall by more than all of it
 SUSPICIOUS_BELOW = -0.5  # half the perplexity gone: rather a broken baseline than a model that got so much better
 
 Severity = Literal["OK", "MINOR", "ACTION", "STOP"]
-Doubt = Literal["NONE", "SUSPICIOUS", "IMPOSSIBLE"]
+
+
+class Doubt(StrEnum):
+    """How far a score is to be believed. A perplexity is at least 1, so (now - baseline) / baseline stays above -1:
+    whatever lies below was computed from something that was no perplexity."""
+
+    NONE = "NONE"
+    SUSPICIOUS = "SUSPICIOUS"
+    IMPOSSIBLE = "IMPOSSIBLE"
 
 
 def severity_of(ratio: float, *, minor: float, action: float, stop: float) -> Severity:
@@ -27,10 +36,10 @@ def doubt_of(ratio: float, *, suspicious_below: float) -> Doubt:
     """Whether a ratio is too good to be true, or even below what a perplexity can do. What is not finite is no doubt
     but a stop."""
     if not math.isfinite(ratio):
-        return "NONE"
+        return Doubt.NONE
     if ratio < LEAST_RATIO:
-        return "IMPOSSIBLE"
-    return "SUSPICIOUS" if ratio < suspicious_below else "NONE"
+        return Doubt.IMPOSSIBLE
+    return Doubt.SUSPICIOUS if ratio < suspicious_below else Doubt.NONE
 
 
 def badness_of(ratio: float, floor_ratio: float | None) -> float:

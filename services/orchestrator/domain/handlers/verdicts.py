@@ -7,6 +7,7 @@ with its evidence).
 from dataclasses import dataclass, replace
 
 from retain.values import CheckpointRef, Decision, LinePoint, PipelineSpec, Severity, Verdict
+from retain.values.recommendations import recommendations
 from services.orchestrator.domain.handlers.completion import complete_stage, suspend
 from services.orchestrator.domain.handlers.decision import new_decision, recorded
 from services.orchestrator.domain.handlers.evidence import decided, not_finite, with_evidence
@@ -32,7 +33,6 @@ from services.orchestrator.domain.policy.interpolation import (
     meets_min_gain,
 )
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.directives import adjustment_step
 from services.orchestrator.domain.run.state import (
@@ -221,7 +221,7 @@ def _decision(
     now_s: float,
 ) -> Decision:
     """The decision with its evidence, for people."""
-    worst, limits = outcome.worst, limits_of(state.spec.forgetting)
+    worst, doubted, limits = outcome.worst, outcome.doubted, limits_of(state.spec.forgetting)
     made = new_decision(
         state,
         stage,
@@ -245,12 +245,13 @@ def _decision(
         recommendations=recommendations(
             outcome.severity,
             limits,
-            outcome.doubted,
-            replayed=replayed_in(stage),
+            doubted=doubted.ratio if doubted is not None else None,
+            name=doubted.retention_set if doubted is not None else "",
+            replayed=doubted is not None and doubted.retention_set in replayed_in(stage),
             never_replayed=worst is not None and is_gauge(worst.retention_set),
         ),
         points=points,
-        suspicious=outcome.doubted is not None,
+        suspicious=doubted is not None,
     )
 
 

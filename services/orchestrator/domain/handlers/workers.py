@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 from retain.values import Severity, Verdict
+from retain.values.recommendations import recommendations
 from services.common.errors import FailedPrecondition, Stale
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run, suspend
 from services.orchestrator.domain.handlers.damage import WORKER, set_aside
@@ -12,7 +13,6 @@ from services.orchestrator.domain.handlers.jobs import on_told_to_leave
 from services.orchestrator.domain.handlers.preparation import on_prepared
 from services.orchestrator.domain.handlers.rollback import begin_rollback, enter_branch, rollback_from_start
 from services.orchestrator.domain.handlers.verdicts import allowed_retries, decide_ready
-from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.backoff import PASSING_REASONS
 from services.orchestrator.domain.run.commands import Record

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from retain.values import ForgettingScore, Severity, Verdict
-from retain.values.severity import badness_of
-from services.orchestrator.domain.policy.limits import LEAST_RATIO, Limits
+from retain.values.severity import LEAST_RATIO, badness_of
+from services.orchestrator.domain.policy.limits import Limits
 
 IMPOSSIBLE_SCORE = "IMPOSSIBLE_SCORE"
 

@@ -5,8 +5,9 @@ import math
 from collections.abc import Sequence
 
 from retain.values import LinePoint, SetRole, SetUse
+from retain.values.severity import LEAST_RATIO
 from services.orchestrator.domain.policy.gate import worst_of
-from services.orchestrator.domain.policy.limits import LEAST_RATIO, Limits
+from services.orchestrator.domain.policy.limits import Limits
 from services.orchestrator.domain.values import Measurement
 
 PARENT, RESULT = 0.0, 1.0

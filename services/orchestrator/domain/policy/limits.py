@@ -1,11 +1,10 @@
-"""The gate's thresholds as plain numbers, and the severity of a score by them."""
+"""What the gate acts by: the thresholds, and what it makes of them in the course of a stage."""
 
 from dataclasses import dataclass
 
-from retain.values import Severity
-from retain.values.severity import LEAST_RATIO, SUSPICIOUS_BELOW, doubt_of, severity_of
+from retain.values.severity import Doubt
+from retain.values.thresholds import Thresholds
 
-__all__ = ["LEAST_RATIO", "SUSPICIOUS_BELOW", "Limits"]
 UNSETTLED_STOP_FACTOR = 3.0  # of stop, before a score has settled
 # Of stop, the raw score that no projection excuses. Stages of experiment (i) that ended within their budget had been at
 # up to 70 % after settling, 3.5 times a stop of 20 %; one at 123 % was at 50 % when it ended.
@@ -13,18 +12,14 @@ PROJECTED_CEILING_FACTOR = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """The thresholds of a stage as plain numbers: ratios, `settle` is a share of the stage. A budget that nobody set
-    while mitigation is off is infinite."""
+class Limits(Thresholds):
+    """The thresholds of a stage, and the rest of what its gate goes by: ratios, `settle` is a share of the stage. A
+    budget that nobody set while mitigation is off is infinite."""
 
-    minor: float
-    action: float
-    stop: float
     budget: float
     settle: float
     confirm: int
     mitigate: bool
-    suspicious_below: float = SUSPICIOUS_BELOW
     stop_projected: bool = False
     unsettled_stop_factor: float = UNSETTLED_STOP_FACTOR
     projected_ceiling_factor: float = PROJECTED_CEILING_FACTOR
@@ -41,8 +36,4 @@ class Limits:
 
     def doubtful(self, ratio: float) -> bool:
         """Whether a score is too good to be true: below the floor, or below -1, which is impossible."""
-        return doubt_of(ratio, suspicious_below=self.suspicious_below) != "NONE"
-
-    def severity(self, ratio: float) -> Severity:
-        """How bad a score is; not finite is STOP."""
-        return Severity[severity_of(ratio, minor=self.minor, action=self.action, stop=self.stop)]
+        return self.doubt(ratio) is not Doubt.NONE

@@ -12,15 +12,11 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from retain.values import AnticipateSpec, ForgettingSpec, LadderSpec, ScheduleKind, ScheduleSpec, StopOn
+from retain.values.severity import SUSPICIOUS_BELOW
 from services.orchestrator.domain.policy.anticipation import Anticipation
 from services.orchestrator.domain.policy.ladder import Ladder
 from services.orchestrator.domain.policy.learning_rate import RateShape
-from services.orchestrator.domain.policy.limits import (
-    PROJECTED_CEILING_FACTOR,
-    SUSPICIOUS_BELOW,
-    UNSETTLED_STOP_FACTOR,
-    Limits,
-)
+from services.orchestrator.domain.policy.limits import PROJECTED_CEILING_FACTOR, UNSETTLED_STOP_FACTOR, Limits
 
 Bounds = TypeVar("Bounds", LadderSpec, AnticipateSpec)
 

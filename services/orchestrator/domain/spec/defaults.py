@@ -24,7 +24,8 @@ from retain.values import (
     StageSpec,
     StopOn,
 )
-from services.orchestrator.domain.policy.limits import PROJECTED_CEILING_FACTOR, SUSPICIOUS_BELOW, UNSETTLED_STOP_FACTOR
+from retain.values.severity import SUSPICIOUS_BELOW
+from services.orchestrator.domain.policy.limits import PROJECTED_CEILING_FACTOR, UNSETTLED_STOP_FACTOR
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
 from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE
 from services.orchestrator.domain.spec.presets import PRESETS

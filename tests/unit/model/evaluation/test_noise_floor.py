@@ -13,11 +13,13 @@ from model.checkpointing.hf import load_pretrained
 from model.data.eval_set import EvalSet
 from model.document import Document
 from model.errors import BadConfig
-from model.evaluation.forgetting_score import Severity, Thresholds, forgetting_ratio, within_floor
+from model.evaluation.forgetting_score import Thresholds, forgetting_ratio
 from model.evaluation.noise_floor import Setting, floor_nats, measure_floor, repeats
 from model.evaluation.perplexity import evaluate_set
 from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
+from retain.values import Severity
+from retain.values.severity import within_floor
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,13 @@ from retain.values import (
     Severity,
     StageData,
 )
+from retain.values.recommendations import recommendations
 from services.common.metrics import OrchestratorMetrics
 from services.orchestrator.adapters.exporter import Exporter
 from services.orchestrator.application.run_store import SystemClock
 from services.orchestrator.domain.handlers.assignment import work_of
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.policy.interpolation import interpolation_point
-from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run.commands import RecordDecision
 from services.orchestrator.domain.run.state import RunState
 from services.orchestrator.domain.spec.bounds import limits_of

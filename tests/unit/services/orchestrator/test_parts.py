@@ -8,13 +8,13 @@ import pytest
 from retain.mapper import to_message, to_value
 from retain.types.v1 import spec_pb2
 from retain.values import ComputeSpec, ForgettingSpec, PipelineSpec, Severity, StageKind
+from retain.values.recommendations import recommendations
 from services.common.errors import Corrupt
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.application.queue import Queue
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.policy.ladder import Mix, climb
-from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.run.liveness import Liveness
 from services.orchestrator.domain.run.state import Job, JobStatus, PipelineRun, RunState, StagePhase
 from services.orchestrator.domain.spec.bounds import ladder_of, limits_of
@@ -43,7 +43,7 @@ def test_recommendations_name_share_and_learning_rate_from_action_on() -> None:
     assert moderate[0].startswith("⚠ Moderate forgetting detected (10-20% degradation)")
     assert any("LOWER learning rate by 50%" in line for line in moderate)
     assert any("restore the last good checkpoint" in line for line in recommendations(Severity.STOP, limits))
-    assert len(recommendations(Severity.OK, limits)) == 1
+    assert recommendations(Severity.OK, limits)[0] == "✓ No significant forgetting (below 5%)"
     assert recommendations(Severity.UNSPECIFIED, limits) == ()
 
 

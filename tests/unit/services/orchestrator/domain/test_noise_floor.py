@@ -8,10 +8,10 @@ import pytest
 from retain.mapper import enum_number
 from retain.orchestrator.v1 import resources_pb2
 from retain.values import ForgettingScore, SetUse, Severity, Verdict
+from retain.values.recommendations import recommendations
 from services.orchestrator.domain.policy.gate import GateInput, apply_gate, worst_of
 from services.orchestrator.domain.policy.interpolation import interpolation_point
 from services.orchestrator.domain.policy.limits import Limits
-from services.orchestrator.domain.policy.recommendations import recommendations
 from services.orchestrator.domain.values import Measurement
 
 LIMITS = Limits(minor=0.03, action=0.07, stop=0.17, budget=0.06, settle=0.25, confirm=0, mitigate=True)

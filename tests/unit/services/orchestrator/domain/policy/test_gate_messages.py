@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from retain.values import ForgettingScore, SetUse, Severity, Verdict
+from retain.values.recommendations import recommendations
 from services.orchestrator.domain.policy.gate import GateInput, apply_gate
 from services.orchestrator.domain.policy.limits import Limits
-from services.orchestrator.domain.policy.recommendations import recommendations
 
 # No two thresholds are alike, so that a number stands for one name only.
 LIMITS = Limits(minor=0.03, action=0.07, stop=0.17, budget=0.06, settle=0.25, confirm=0, mitigate=True)
@@ -124,12 +124,10 @@ def test_nan_beside_an_impossible_score_is_still_a_stop() -> None:
 
 
 @pytest.mark.parametrize("ratio", [-0.6, -1.0, -3.3])
-@pytest.mark.parametrize("replayed", [frozenset(), frozenset({"general"})])
+@pytest.mark.parametrize("replayed", [False, True])
 @pytest.mark.parametrize("severity", list(Severity))
-def test_what_is_too_good_to_be_true_is_never_praised(
-    ratio: float, replayed: frozenset[str], severity: Severity
-) -> None:
-    said = " ".join(recommendations(severity, LIMITS, score(ratio), replayed=replayed))
+def test_what_is_too_good_to_be_true_is_never_praised(ratio: float, replayed: bool, severity: Severity) -> None:
+    said = " ".join(recommendations(severity, LIMITS, doubted=ratio, name="general", replayed=replayed))
     assert "✓" not in said
     assert "No significant forgetting" not in said
     assert ("Impossible" if ratio < -1 else "Suspicious") in said
