@@ -293,7 +293,9 @@ class FakePlatform(
     def _change(self, request, context, state: int) -> res.PipelineRun:
         run = self._run(request.run_id, context)
         if request.etag and request.etag != run.etag:
-            self._abort(context, code_pb2.ABORTED, f"the run changed: got {request.etag}; expected {run.etag}", "STALE")
+            self._abort(
+                context, code_pb2.ABORTED, f"the run changed: etag: got {request.etag}; expected {run.etag}", "STALE"
+            )
         run.status.state = state
         self.put(run)
         return run
