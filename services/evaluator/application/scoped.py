@@ -45,6 +45,7 @@ class ScopedEvaluator:
         return await self._service.history(run, stage)
 
     async def sample(self, request: SampleTextRequest) -> AsyncIterator[str]:
+        """Raises NotFound for a checkpoint of others that is not shared."""
         projects = _projects()
         if projects is not None:
             allowed = await asyncio.to_thread(self._owners.of_checkpoint, request.checkpoint)

@@ -94,6 +94,7 @@ class ScopedRepository:
         return found
 
     def delete(self, run_id: str, *, expected_sequence: int, base_prefix: str, garbage_uris: Sequence[str]) -> None:
+        """As there. A FailedPrecondition does not name a run of another project. Raises NotFound."""
         owner = self._project_of(run_id)
         if owner is not None:  # else it is deleted already, and the reply was lost
             self.check(run_id, owner)
@@ -139,7 +140,8 @@ class ScopedRepository:
         return self._all.find_checkpoint(key, projects=self._projects)
 
     def find_own_checkpoint(self, key: str) -> Checkpoint:
-        """As find_checkpoint; one that is shared with the caller is looked at and built on, and not changed."""
+        """As find_checkpoint; one that is shared with the caller is looked at and built on, and not changed. Raises
+        NotFound, InvalidInput, FailedPrecondition."""
         found = self.find_checkpoint(key)
         if not self._sees(found.project):
             raise FailedPrecondition(
