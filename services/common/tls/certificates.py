@@ -20,6 +20,8 @@ from services.common.errors import InvalidInput, Violation
 from services.common.logging import get_logger
 
 CA, CERT, KEY = "RETAIN_TLS_CA", "RETAIN_TLS_CERT", "RETAIN_TLS_KEY"
+ENDS_SOON = datetime.timedelta(days=7)  # whoever renews has had weeks by then
+TOLD_EVERY_S = 3600.0
 LOOK_EVERY_S = 1.0  # a connection or call within it takes what the last look found
 Stamp = tuple[tuple[int, int, int] | None, ...]
 log = get_logger(__name__)
@@ -56,6 +58,7 @@ class CertificateFiles:
         self._stamp = self._stamps()
         self._current = self._read()
         self._failed: Stamp | None = None
+        self._tell_again_s = clock()
         self._look_again_s = clock() + look_every_s
 
     def current(self) -> Certificates:
@@ -64,7 +67,17 @@ class CertificateFiles:
             if self._clock() >= self._look_again_s:
                 self._look_again_s = self._clock() + self._look_every_s
                 self._look()
+                self._tell()
             return self._current
+
+    def _tell(self) -> None:
+        """Before the end of a certificate that nobody has renewed, in the log, once an hour."""
+        expires = self._current.expires
+        if expires is None or expires - datetime.datetime.now(datetime.UTC) > ENDS_SOON:
+            return
+        if self._clock() >= self._tell_again_s:
+            self._tell_again_s = self._clock() + TOLD_EVERY_S
+            log.error("the certificate ends soon, and nobody has renewed it", expires=expires.isoformat())
 
     def _look(self) -> None:
         stamp = self._stamps()

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog
 
 from deploy.certificates import Authority
 from services.common.errors import InvalidInput
@@ -83,6 +84,25 @@ def test_a_link_to_all_three_is_renewed_as_kubernetes_does_it(tmp_path: Path) ->
     os.replace(tmp_path / "..new", data)
     assert files.current() is not before
     assert files.current().certificate == second.cert.read_bytes()
+
+
+def test_a_certificate_that_ends_soon_is_told_once_an_hour(folder: Folder) -> None:
+    folder.renew(AUTHORITY, lifetime=datetime.timedelta(days=6))
+    at_s = [0.0]
+    files = folder.files(clock=lambda: at_s[0])
+    with structlog.testing.capture_logs() as told:
+        for at_s[0] in (1.0, 2.0, 3599.0):
+            files.current()
+        assert [(one["log_level"], one["event"]) for one in told] == [
+            ("error", "the certificate ends soon, and nobody has renewed it")
+        ]
+        at_s[0] = 3602.0
+        files.current()
+        assert len(told) == 2
+        folder.renew(AUTHORITY)
+        at_s[0] = 9000.0
+        files.current()
+    assert [one["event"] for one in told][2:] == ["certificates were renewed"]
 
 
 @pytest.mark.parametrize(
