@@ -41,7 +41,8 @@ class StackFailed(RuntimeError):
 
 
 def up(home: Home, *, foreground: bool = False, as_json: bool = False, only: str | None = None) -> int:
-    """Start what is not running and return when all is healthy; in the foreground stay until a signal."""
+    """Start what is not running and return when all is healthy; in the foreground stay until a signal. Raises
+    StackFailed."""
     messages = console()
     running = home.read_stack()
     if Listening.of(home, os.environ).ca and running and "ca" not in running:
