@@ -6,7 +6,7 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-chaos test-faults test-attacks up down bench experiments cluster-demo wheel try-wheel protos monitoring lint format docs lock clean
+.PHONY: help setup demo test test-unit test-chaos test-faults test-attacks up down bench experiments cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,5 +101,16 @@ lock: ## Resolve pyproject.toml into requirements.lock
 	.venv-lock/bin/python -m pip freeze --exclude retain | sed 's/+cpu//' > requirements.lock
 	rm -rf .venv-lock build
 
+.venv-audit/.ready:
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3' 'cyclonedx-bom>=7,<8'
+	@touch $@
+
+audit: .venv/.ready .venv-audit/.ready ## Known weaknesses of the locked packages, and their licences (needs the network)
+	@$(BIN)/python -m deploy.audit check
+
+sbom: .venv/.ready .venv-audit/.ready ## A bill of materials (CycloneDX) for each image: build/sbom
+	@$(BIN)/python -m deploy.audit bill
+
 clean: ## Remove what the targets made (not the state in .retain)
-	rm -rf .venv .venv-docs build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-audit .venv-docs build dist .pytest_cache .mypy_cache .ruff_cache
