@@ -94,13 +94,13 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         "NO_PROXY": ",".join(filter(None, [base_env.get("NO_PROXY", ""), LOOPBACK, "localhost"])),
         "no_proxy": ",".join(filter(None, [base_env.get("no_proxy", ""), LOOPBACK, "localhost"])),
     }
-    store = {
+    bucket = {
         "RETAIN_S3_ENDPOINT": where["object_store"],
         "RETAIN_S3_BUCKET": BUCKET,
-        "AWS_ACCESS_KEY_ID": secrets.access_key,
-        "AWS_SECRET_ACCESS_KEY": secrets.secret_key,
         "AWS_REGION": "us-east-1",
     }
+    # The orchestrator alone has them: evaluator and workers get narrower ones from it, which end.
+    store = {**bucket, "AWS_ACCESS_KEY_ID": secrets.access_key, "AWS_SECRET_ACCESS_KEY": secrets.secret_key}
     ray = {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(home.ray_token_file),
@@ -110,8 +110,11 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
     among = {"RETAIN_SERVER": called["orchestrator"], "RETAIN_EVALUATOR": called["evaluator"]}
-    services = {**shared, **among, **store, **ray, "RETAIN_RAY_ADDRESS": where["ray"]}
+    services = {**shared, **among}
     orchestrator = {
+        **store,
+        **ray,
+        "RETAIN_RAY_ADDRESS": where["ray"],
         **listening.settings("orchestrator"),
         **({"RETAIN_INTERNAL_BIND": internal["orchestrator"]} if listening.folder else {}),
         "RETAIN_BIND": listening.bind(ports["orchestrator"]),
@@ -122,6 +125,7 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         "RETAIN_WORKER_GPUS": base_env.get("RETAIN_WORKER_GPUS") or str(gpus()),
     }
     evaluator = {
+        **bucket,
         **listening.settings("evaluator"),
         **({"RETAIN_EVALUATOR_INTERNAL_BIND": internal["evaluator"]} if listening.folder else {}),
         "RETAIN_EVALUATOR_BIND": listening.bind(ports["evaluator"]),
@@ -140,8 +144,7 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
     }
     return [
         object_store(home, ports, shared, store),
-        # Workers inherit the keys from their node: what a job is started with, Ray shows.
-        ray_head(home, ports, {**shared, **among, **store, **ray, **listening.settings("worker")}, secrets.ray_token),
+        ray_head(home, ports, {**shared, **among, **bucket, **ray, **listening.settings("worker")}, secrets.ray_token),
         Component(
             name="evaluator",
             title="evaluator",

@@ -7,9 +7,14 @@ the machine can knock. By default they serve whoever comes, past the keys of S3.
 - the HTTP interfaces of master and filer are off (S3 speaks gRPC with both);
 - that of the volume server, through which S3 reads and writes data, wants a signature (JWT) for reads and writes.
 
+It makes narrow keys (STS) for whoever holds the keys of `prepare`: signed with a key that comes from these, so that
+those of a run stay good when it is started again.
+
 What stays open is reading of no content: the master's and the volume server's status pages (counts and sizes).
 """
 
+import base64
+import hmac
 import json
 import secrets
 import shutil
@@ -56,6 +61,7 @@ def command(program: str, home: Home, ports: Mapping[str, int], data: Path) -> l
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         f"-s3.config={_identities(home)}",
+        f"-s3.iam.config={_iam(home)}",
         f"-s3.localSocket={home.scratch / 's3.sock'}",
     ]
 
@@ -77,6 +83,7 @@ def prepare(home: Home, *, access_key: str, secret_key: str) -> None:
     keys = {"accessKey": access_key, "secretKey": secret_key}
     identity = {"name": "retain", "credentials": [keys], "actions": list(ACTIONS)}
     write_private(_identities(home), json.dumps({"identities": [identity]}))
+    write_private(_iam(home), json.dumps(narrow_keys(secret_key)))
     folder = _tls(home)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
@@ -87,6 +94,16 @@ def prepare(home: Home, *, access_key: str, secret_key: str) -> None:
     write_private(folder / "key.pem", pair.key.decode())
 
 
+def narrow_keys(secret_key: str) -> dict[str, object]:
+    """Its settings (-s3.iam.config) by which it answers AssumeRole: a policy comes with each question, what none allows
+    is denied, and nothing of it is kept."""
+    signing = base64.b64encode(hmac.digest(secret_key.encode(), b"keys that end", "sha256")).decode()
+    return {
+        "sts": {"issuer": "retain", "signingKey": signing, "tokenDuration": "1h", "maxSessionLength": "12h"},
+        "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+    }
+
+
 def remove_sockets(ports: Mapping[str, int]) -> None:
     """It leaves its gRPC sockets in /tmp, named by port."""
     for part in ("master", "volume", "filer", "s3"):
@@ -95,6 +112,10 @@ def remove_sockets(ports: Mapping[str, int]) -> None:
 
 def _identities(home: Home) -> Path:
     return home.path / "seaweedfs.json"
+
+
+def _iam(home: Home) -> Path:
+    return home.path / "seaweedfs-iam.json"
 
 
 def _tls(home: Home) -> Path:

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from services.common.errors import RetainError, Unavailable
 from services.common.logging import configure_logging, get_logger
 from services.common.store.minio_store import MinioStore
+from services.common.store.renewed_keys import RenewedKeys
 
 LIVE, READY = "/live", "/ready"
 PROBE_LIMIT_S = 2.0  # an event loop that is busy for longer does not serve
@@ -30,12 +31,18 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication
 
 
-def run(service: str, serve: Callable[[MinioStore], Coroutine[Any, Any, T]]) -> T:
+def run(
+    service: str,
+    serve: Callable[[MinioStore], Coroutine[Any, Any, T]],
+    *,
+    keys: Callable[[], RenewedKeys | None] = lambda: None,
+) -> T:
     """Logs, the object store of the environment, and `serve` until it returns. A RetainError is logged with its reason
-    and ends the process with exit code 1: its supervisor starts it again."""
+    and ends the process with exit code 1: its supervisor starts it again. `keys`: makes what the store is opened with
+    instead of keys of the environment."""
     configure_logging(service)
     try:
-        store = MinioStore.from_env(patience_s=STORE_PATIENCE_S)
+        store = MinioStore.from_env(patience_s=STORE_PATIENCE_S, keys=keys())
         try:
             return asyncio.run(serve(store))
         finally:

@@ -40,6 +40,7 @@ from services.evaluator.adapters.persistence.object_store_repository import (
 )
 from services.evaluator.adapters.run_states import OrchestratorRunStates
 from services.evaluator.adapters.settings import Settings
+from services.evaluator.adapters.store_keys import evaluator_keys
 from services.evaluator.application.evaluate_checkpoint import EvaluateCheckpoint
 from services.evaluator.application.evaluation_loop import EvaluationLoop
 from services.evaluator.application.evaluation_queue import EvaluationQueue
@@ -194,7 +195,11 @@ def supervised(parts: Evaluator) -> Supervisor:
 
 def main() -> None:
     """Entry point."""
-    all_ended = run("evaluator", lambda store: serve(Settings(), store))
+    all_ended = run(
+        "evaluator",
+        lambda store: serve(Settings(), store),
+        keys=lambda: evaluator_keys(Settings().server, token=IdentitySettings().service),
+    )
     if not all_ended:
         # A thread that hangs would hang the end of the interpreter too, or be torn down in the middle of torch.
         log.error("a measuring thread does not end; the process ends without it")

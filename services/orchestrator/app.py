@@ -19,6 +19,7 @@ from services.common.identity.tokens import Authenticator, FirstOf
 from services.common.limits import Rate
 from services.common.metrics import OrchestratorMetrics
 from services.common.store.object_store import ObjectStore
+from services.common.store.store_keys import IssueKeys, no_keys
 from services.common.tasks import end
 from services.common.tls.settings import ServerTls
 from services.orchestrator.adapters.base_reader import ConfigReader
@@ -47,6 +48,7 @@ from services.orchestrator.application.run_store import Clock, RunStore, SystemC
 from services.orchestrator.application.runs import RunService
 from services.orchestrator.application.sources import SourcePolicy
 from services.orchestrator.application.stage_control_service import HOLD_S, StageControlService
+from services.orchestrator.application.storage.store_keys import StoreKeyService
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
 from services.orchestrator.transport.audit_interceptor import AuditInterceptor
@@ -72,6 +74,7 @@ class Ports:
     projects: ProjectRecords
     tokens: Authenticator  # of those who are known from the start, or by an identity provider
     login: GetLoginResponse = field(default_factory=GetLoginResponse)
+    issue_keys: IssueKeys = no_keys  # narrower ones than the store's own
     notifier: Notifier = field(default_factory=NoNotifier)
     clock: Clock = field(default_factory=SystemClock)
     bases: BaseReader | None = None  # None reads config files from the store and from folders that this machine sees
@@ -142,11 +145,12 @@ class Orchestrator:
             gpus=gpus,
             on_delete=self.exporter.deleted,
         )
+        keys = StoreKeyService(self.run_store, ports.store.bucket, ports.issue_keys)
         checkpoints = CheckpointService(scoped, ports.store, self.projects)
         logs = LogService(scoped, ports.launcher)
         self.collector = Collector(self.run_store, ports.store, ports.evaluator, self.exporter)
         self._garbage = garbage
-        self._closing = (executor, self.runs, checkpoints, logs, self.collector)
+        self._closing = (executor, self.runs, checkpoints, logs, self.collector, keys)
         package = "retain.orchestrator.v1"
         self._standby = StandbyInterceptor("this orchestrator waits: another one leads, or it is still starting")
         self.server = GrpcServer(
@@ -158,7 +162,7 @@ class Orchestrator:
                 ),
                 f"{package}.StageControlService": (
                     stage_grpc.add_StageControlServiceServicer_to_server,
-                    StageControlServicer(self.stages),
+                    StageControlServicer(self.stages, keys),
                 ),
                 f"{package}.CheckpointService": (
                     checkpoint_grpc.add_CheckpointServiceServicer_to_server,
@@ -166,7 +170,7 @@ class Orchestrator:
                 ),
                 f"{package}.IdentityService": (
                     identity_grpc.add_IdentityServiceServicer_to_server,
-                    IdentityServicer(self.identity, self.auditor, self.projects, ports.login),
+                    IdentityServicer(self.identity, self.auditor, self.projects, ports.login, keys),
                 ),
                 f"{package}.ProjectService": (
                     project_grpc.add_ProjectServiceServicer_to_server,

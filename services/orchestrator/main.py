@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.common.errors import Unavailable
+from services.common.errors import RetainError, Unavailable
 from services.common.grafana_annotations import GrafanaAnnotations
 from services.common.grpc.server import CLIENT_OPTIONS
 from services.common.identity.oidc_settings import OidcSettings
@@ -11,6 +11,8 @@ from services.common.identity.tokens import FirstOf
 from services.common.logging import get_logger
 from services.common.process import run, serve_metrics, told_to_end
 from services.common.store.minio_store import MinioStore
+from services.common.store.narrow_access import NarrowAccess
+from services.common.store.object_store import ObjectStore
 from services.common.tasks import end
 from services.common.tls.channel import open_aio_channel
 from services.common.tls.settings import TlsSettings
@@ -29,6 +31,8 @@ from services.orchestrator.application.ports import NoNotifier, Notifier
 from services.orchestrator.application.reconciler import Timing
 from services.orchestrator.application.sources import SourcePolicy
 from services.orchestrator.domain.spec.teacher import Memory
+
+BUCKET_AGAIN_S = 10.0
 
 
 async def serve(settings: Settings, store: MinioStore) -> None:
@@ -58,6 +62,7 @@ async def serve(settings: Settings, store: MinioStore) -> None:
                 tokens=known,
                 login=provider.login,
                 notifier=notifier(),
+                issue_keys=NarrowAccess.from_env().issue,
             ),
             bind=settings.bind,
             access=identity.access(known, bind=settings.bind) if identity.no_access_control else None,
@@ -88,6 +93,7 @@ async def serve(settings: Settings, store: MinioStore) -> None:
         bound = await orchestrator.listen()
         log.info("orchestrator listens", port=bound, metrics=metrics_server.server_address[1])
         leads = asyncio.create_task(leading.taken())
+        bucket = asyncio.create_task(made(store))
         ends: set[asyncio.Task[None]] = set()
         try:
             await asyncio.wait({leads, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,11 +110,27 @@ async def serve(settings: Settings, store: MinioStore) -> None:
             await orchestrator.stop(settings.drain_s if stopping.is_set() else 0.0)
             leading.close()
             metrics_server.shutdown()
-            await end({leads, asked, *(task for task in ends if not task.done())})
+            await end({leads, asked, bucket, *(task for task in ends if not task.done())})
         for task in ends:
             if task.done() and not task.cancelled():
                 task.result()  # a supervisor starts it again, and it continues where the database says
     engine.dispose()
+
+
+async def made(store: ObjectStore, *, again_s: float = BUCKET_AGAIN_S) -> None:
+    """Makes the bucket where there is none. A store that is away is asked again; the service begins without it."""
+    log = get_logger(__name__)
+    while True:
+        try:
+            await asyncio.to_thread(store.ensure_bucket)
+        except Unavailable as error:
+            log.warning("the bucket waits for its store", error=error.message, again_in_s=again_s)
+            await asyncio.sleep(again_s)
+        except RetainError as error:
+            log.error("the bucket cannot be looked at", reason=error.reason, error=error.message)
+            return
+        else:
+            return
 
 
 async def _lost(leading: Leading) -> None:

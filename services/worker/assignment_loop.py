@@ -5,6 +5,7 @@ stage begins within seconds of the end of the one before: imports, process group
 the parent's checkpoint lies in the local cache.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb2
 from services.common.cache.disk_space import when_there_is_room
 from services.common.errors import FailedPrecondition, RetainError, Stale, Unavailable
 from services.common.logging import configure_logging, get_logger
-from services.common.store.minio_store import MinioStore
+from services.common.store.minio_store import OWN_KEYS, MinioStore
+from services.common.store.renewed_keys import RenewedKeys
 from services.worker import leaving
 from services.worker.attempt.run_attempt import RankZero, interrupted, run_stage
 from services.worker.cache_root import default_root
@@ -68,9 +70,12 @@ def work_loop(config: Mapping[str, Any]) -> None:
     torch.set_num_threads(worker.threads)
     keep_freed_memory()
     group = ProcessGroup.current()
-    store = MinioStore.from_env()
+    control = ControlClient.from_env(
+        run_id=worker.run_id, submission=worker.submission, token=worker.token, leaving=leaving.PROCESS
+    )
+    store = open_store(control)
     root = worker.cache or default_root()
-    rank_zero = start_rank_zero(worker, store) if group.is_rank_zero else None
+    rank_zero = start_rank_zero(control, store) if group.is_rank_zero else None
     try:
         with leaving.PROCESS.at_work():
             cache = open_cache(root, store, group, rank_zero)
@@ -85,15 +90,19 @@ def work_loop(config: Mapping[str, Any]) -> None:
     finally:
         if rank_zero is not None:
             rank_zero.progress.close()
-            rank_zero.control.close()
+        control.close()
         store.close()
 
 
-def start_rank_zero(worker: WorkerConfig, store: MinioStore) -> RankZero:
+def open_store(control: ControlClient) -> MinioStore:
+    """The store, with keys of this run, which the orchestrator hands out; with those of this machine where its
+    environment has some, for stores that make no keys for a run."""
+    own = all(os.environ.get(name) for name in OWN_KEYS)
+    return MinioStore.from_env(keys=None if own else RenewedKeys(control.store_keys))
+
+
+def start_rank_zero(control: ControlClient, store: MinioStore) -> RankZero:
     """The first rank's lines to the orchestrator."""
-    control = ControlClient.from_env(
-        run_id=worker.run_id, submission=worker.submission, token=worker.token, leaving=leaving.PROCESS
-    )
     progress = ProgressReporter(control.report_progress)
     store.on_retry, store.on_waiting = progress.upload_failed, progress.waiting
     return RankZero(control=control, progress=progress)

@@ -21,6 +21,7 @@ from services.common.grpc.server import CLIENT_OPTIONS
 from services.common.grpc.status import error_of
 from services.common.logging import get_logger
 from services.common.retry import RetryPolicy
+from services.common.store.store_keys import StoreKeys, store_keys_of
 from services.common.tls.channel import open_channel
 from services.worker.leaving import Leaving, ToldToLeave
 
@@ -92,6 +93,19 @@ class ControlClient:
             "BeginAttempt", self._stub.BeginAttempt, request, CALL_TIMEOUT_S, waits=True
         )
         return response
+
+    def store_keys(self, patiently: bool) -> StoreKeys:
+        """Keys of the store for this run; patiently: asked again like any other call, else once. Raises Unavailable,
+        and what the orchestrator refuses with."""
+        request = self._ours(control_pb2.GetRunKeysRequest())
+        if patiently:
+            answer = self._call("GetRunKeys", self._stub.GetRunKeys, request, CALL_TIMEOUT_S)
+        else:
+            try:
+                answer = self._stub.GetRunKeys(request, timeout=PROGRESS_TIMEOUT_S, metadata=self._metadata)
+            except grpc.RpcError as error:
+                raise error_of(error) from error
+        return store_keys_of(answer.keys)
 
     def report_progress(self, request: control_pb2.ReportProgressRequest) -> None:
         """Tell once, without another try: the next report says it better. Raises what it comes to."""

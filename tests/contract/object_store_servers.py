@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.local.seaweedfs import narrow_keys
 from tests.ports import free_ports
 
 ACCESS_KEY, SECRET_KEY = "retain-test", "retain-test-secret"
@@ -88,6 +89,8 @@ def seaweedfs_server(folder: Path) -> Server:
     identity = {"name": "test", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     config = folder / "seaweedfs.json"
     config.write_text(json.dumps({"identities": [identity]}))
+    iam = folder / "seaweedfs-iam.json"
+    iam.write_text(json.dumps(narrow_keys(SECRET_KEY)))
     data = folder / "seaweedfs"
     data.mkdir(exist_ok=True)
     # fmt: off
@@ -95,6 +98,7 @@ def seaweedfs_server(folder: Path) -> Server:
         str(Path(sys.executable).parent / "weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}",
         "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={config}",
+        f"-s3.iam.config={iam}",
         "-master.volumeSizeLimitMB=64", "-volume.max=40",
     ]
     # fmt: on

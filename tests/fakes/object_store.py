@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from services.common.errors import NotFound, Unavailable
-from services.common.store.object_store import ObjectInfo, ObjectStore
+from services.common.store.object_store import ObjectInfo, ObjectStore, SignedPut
 
 T = TypeVar("T")
 
@@ -94,8 +94,9 @@ class FakeObjectStore(ObjectStore):
     def presign_get(self, key: str, *, expires_s: int = 3600) -> str:
         return f"http://object-store.invalid/{self.bucket}/{key}?method=GET&expires={expires_s}"
 
-    def presign_put(self, key: str, *, expires_s: int = 3600) -> str:
-        return f"http://object-store.invalid/{self.bucket}/{key}?method=PUT&expires={expires_s}"
+    def sign_put(self, key: str, *, sha256: str, size_bytes: int, expires_s: int = 3600) -> SignedPut:
+        url = f"http://object-store.invalid/{self.bucket}/{key}?method=PUT&expires={expires_s}"
+        return SignedPut(url=url, headers={"x-amz-checksum-sha256": sha256})
 
     def _store(self, key: str, data: bytes) -> None:
         self.objects[key] = data

@@ -19,6 +19,8 @@ from retain.orchestrator.v1 import resources_pb2
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as pb_grpc
 from retain.types.v1 import spec_pb2, values_pb2
+from services.common.store.store_keys import StoreKeys
+from services.orchestrator.transport.identity_servicer import store_keys
 
 
 @dataclass
@@ -65,6 +67,7 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
         self.lost_replies: dict[str, int] = defaultdict(int)
         self.on_checkpoint: Callable[[pb.ReportCheckpointRequest], None] = lambda request: None
         self.on_progress: Callable[[pb.ReportProgressRequest], None] = lambda request: None
+        self.issue_keys: Callable[[], StoreKeys] | None = None
         self.failed = False
         self._requests: dict[str, pb.BeginAttemptResponse] = {}
         self._lock = threading.RLock()
@@ -113,6 +116,13 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
             return pb.ReportCheckpointResponse()
 
         return self._do("ReportCheckpoint", request, context, report)
+
+    def GetRunKeys(self, request: pb.GetRunKeysRequest, context: Any) -> pb.GetRunKeysResponse:
+        def answer() -> pb.GetRunKeysResponse:
+            assert self.issue_keys is not None, "a worker that asks has no keys of its own"
+            return pb.GetRunKeysResponse(keys=store_keys(self.issue_keys()))
+
+        return self._do("GetRunKeys", request, context, answer, fence=False)
 
     def GetDirective(self, request: pb.GetDirectiveRequest, context: Any) -> pb.GetDirectiveResponse:
         def answer() -> pb.GetDirectiveResponse:

@@ -37,7 +37,7 @@ NOT_REACHED = {
     Call(STORE, "ensure_bucket"): "the composition root's, before it serves; test_main.py",
     Call(STORE, "scan"): "the collector's; covered in test_orchestrator_ports.py",
     Call(STORE, "presign_get"): "the orchestrator's; covered in test_orchestrator_ports.py",
-    Call(STORE, "presign_put"): "the orchestrator's; covered in test_orchestrator_ports.py",
+    Call(STORE, "sign_put"): "the orchestrator's; covered in test_orchestrator_ports.py",
 }
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 NOT_REACHED = {
     Call(STORE, "ensure_bucket"): "the composition root's of the services",
     Call(STORE, "presign_get"): "the orchestrator's, for users; covered in test_orchestrator_ports.py",
-    Call(STORE, "presign_put"): "the orchestrator's, for users; covered in test_orchestrator_ports.py",
+    Call(STORE, "sign_put"): "the orchestrator's, for users; covered in test_orchestrator_ports.py",
     Call(STORE, "delete"): "a worker deletes nothing; covered in test_orchestrator_ports.py",
     Call(STORE, "get_bytes"): "a worker reads files; covered in test_orchestrator_ports.py",
     Call(STORE, "scan"): "the collector's; covered in test_orchestrator_ports.py",

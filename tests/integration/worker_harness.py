@@ -9,7 +9,9 @@ import pytest
 from retain.mapper import to_message, to_value
 from retain.types.v1 import spec_pb2
 from retain.values import PipelineSpec
-from services.common.store.minio_store import MinioStore
+from services.common.store.minio_store import OWN_KEYS, MinioStore
+from services.common.store.narrow_access import NarrowAccess
+from services.common.store.policies import run_policy
 from services.orchestrator.domain.spec.defaults import fill
 from services.worker import leaving
 from services.worker.assignment_loop import WorkerConfig, work_loop
@@ -67,12 +69,14 @@ def orchestrator(control: FakeStageControl) -> Iterator[FakeStageControl]:
 def point_worker_at(
     monkeypatch: pytest.MonkeyPatch, *, endpoint: str, bucket: str, control: FakeStageControl, cache: Path
 ) -> WorkerConfig:
-    """Set the environment that a worker reads, and give it its configuration."""
+    """Set the environment that a worker reads, and give it its configuration. It has keys of its run alone."""
+    access = NarrowAccess(endpoint, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+    control.issue_keys = lambda: access.issue(run_policy(bucket, "r1"), "r1")
+    for name in OWN_KEYS:
+        monkeypatch.delenv(name, raising=False)
     environment = {
         "RETAIN_S3_ENDPOINT": endpoint,
         "RETAIN_S3_BUCKET": bucket,
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "RETAIN_SERVER": f"127.0.0.1:{control.port}",
         "RETAIN_CACHE": str(cache),
     }

@@ -5,7 +5,7 @@ import http.client
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,15 +29,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def put_file(url: str, path: Path) -> None:
-    """PUTs the file's bytes."""
+def put_file(url: str, path: Path, headers: Mapping[str, str]) -> None:
+    """PUTs the file's bytes with the headers that the URL was signed for. Somebody else may have sent the same file in
+    the meantime: then it is there."""
     with path.open("rb") as stream:
         size = str(path.stat().st_size)
-        request = urllib.request.Request(
-            url, data=stream, method="PUT", headers={"Content-Length": size, "Content-Type": "application/octet-stream"}
-        )
-        with open_url(request):
-            pass
+        sent = {"Content-Length": size, "Content-Type": "application/octet-stream", **headers}
+        request = urllib.request.Request(url, data=stream, method="PUT", headers=sent)
+        try:
+            with open_url(request):
+                pass
+        except ClientError as error:
+            answer = error.__cause__
+            if not isinstance(answer, urllib.error.HTTPError) or answer.code != http.HTTPStatus.PRECONDITION_FAILED:
+                raise
 
 
 def open_url(request: urllib.request.Request) -> Any:
@@ -108,5 +113,5 @@ def _upload_file(
     target = client.create_upload(sha256=digest, file_name=name, size_bytes=size, folder=folder)
     if target.url:
         say(f"uploading {path} ({size / 1e6:.1f} MB)")
-        put_file(target.url, path)
+        put_file(target.url, path, target.headers)
     return target.uri

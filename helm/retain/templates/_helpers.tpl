@@ -362,13 +362,23 @@ httpGet: {path: {{ . }}, port: metrics}
 {{- end }}
 {{- end }}
 
-{{- define "retain.env.store" -}}
+{{- define "retain.env.bucket" -}}
 - name: RETAIN_S3_ENDPOINT
   value: {{ include "retain.storeEndpoint" . | quote }}
 - name: RETAIN_S3_BUCKET
   value: {{ .Values.objectStore.bucket | quote }}
 - name: AWS_REGION
   value: {{ .Values.objectStore.region | quote }}
+{{- end }}
+
+{{/* "true" where the store makes narrower keys (STS), which end; the bundled MinIO does. */}}
+{{- define "retain.narrowKeys" -}}
+{{- if kindIs "bool" .Values.objectStore.sts }}{{ .Values.objectStore.sts }}{{ else }}{{ .Values.objectStore.minio.enabled }}{{ end }}
+{{- end }}
+
+{{/* The orchestrator's alone: evaluator and workers get narrower keys from it. Where the store makes none, they have the
+store's keys, too. */}}
+{{- define "retain.env.storeKeys" -}}
 - name: AWS_ACCESS_KEY_ID
   valueFrom: {secretKeyRef: {name: {{ include "retain.storeSecret" . }}, key: access-key}}
 - name: AWS_SECRET_ACCESS_KEY

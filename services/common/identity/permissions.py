@@ -23,6 +23,7 @@ class Permission(StrEnum):
     CLEAN = "store.clean"
     EVALUATE = "evaluations.run"
     TRAIN = "stages.work"
+    MEASURE = "store.measure"
     TOKENS = "tokens.manage"
     AUDIT = "audit.read"
     PROJECTS = "projects.manage"
@@ -37,7 +38,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     | {Permission.CLEAN, Permission.EVALUATE, Permission.TOKENS, Permission.AUDIT}
     | {Permission.PROJECTS},
     # Orchestrator and evaluator to each other.
-    Role.SERVICE: frozenset({Permission.WHO_AM_I, Permission.READ, Permission.EVALUATE}),
+    Role.SERVICE: frozenset({Permission.WHO_AM_I, Permission.READ, Permission.EVALUATE, Permission.MEASURE}),
     # One run's worker group; the interceptor also binds it to its run and submission.
     Role.WORKER: frozenset({Permission.WHO_AM_I, Permission.TRAIN}),
 }
@@ -64,13 +65,15 @@ METHODS: Mapping[str, Permission] = {
     **_of(_CHECKPOINTS, Permission.WRITE, "ShareCheckpoint", "UnshareCheckpoint"),
     **_of(_CHECKPOINTS, Permission.EXPORT, "ExportCheckpoint"),
     **_of(_CHECKPOINTS, Permission.CLEAN, "CollectGarbage"),
-    **_of(_STAGES, Permission.TRAIN, "BeginAttempt", "ReportProgress", "ReportCheckpoint", "GetDirective", "EndStage"),
+    **_of(_STAGES, Permission.TRAIN, "BeginAttempt", "GetRunKeys"),
+    **_of(_STAGES, Permission.TRAIN, "ReportProgress", "ReportCheckpoint", "GetDirective", "EndStage"),
     **_of(_PROJECTS, Permission.READ, "GetProject", "ListProjects"),
     **_of(_PROJECTS, Permission.PROJECTS, "CreateProject", "UpdateProject"),
     **_of(_IDENTITY, Permission.WHO_AM_I, "WhoAmI"),
     **_of(_IDENTITY, Permission.TOKENS, "CreateToken", "ListTokens", "RevokeToken"),
     **_of(_IDENTITY, Permission.AUDIT, "ListAuditEvents"),
     **_of(_IDENTITY, Permission.PUBLIC, "GetLogin", "JoinRun"),
+    **_of(_IDENTITY, Permission.MEASURE, "GetEvaluatorKeys"),
     **_of(_EVALUATOR, Permission.READ, "GetEvaluation", "ListEvaluations", "WatchEvaluation", "GetForgettingHistory"),
     **_of(_EVALUATOR, Permission.EVALUATE, "CreateEvaluation", "WritePoint", "DeleteRunRecords"),
     **_of(_EVALUATOR, Permission.SAMPLE, "SampleText"),

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import tenacity
 import urllib3
 from minio import Minio
+from minio.credentials import Provider, StaticProvider
 from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
@@ -26,7 +27,9 @@ from services.common.heart import beat
 from services.common.retry import RetryPolicy
 from services.common.store.connection import PIECE_BYTES, steady_pools, store_address
 from services.common.store.full import Full, answers_failure, code_of, is_full, says_full
-from services.common.store.object_store import ObjectInfo
+from services.common.store.object_store import ObjectInfo, SignedPut
+from services.common.store.renewed_keys import RenewedKeys
+from services.common.store.signed_put import sign_put
 
 T = TypeVar("T")
 
@@ -35,11 +38,14 @@ PARALLEL_PARTS = 4
 # A server that takes requests and does not answer must be noticed, and counted as a failed try, well before the stall
 # timeout of a worker (45 s by default), which otherwise would pass for hung.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 20.0
+OWN_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # A server that fails for a moment is not worth a word to people.
 SHORT_S = 5.0
 
 _ABSENT = {"NoSuchKey", "NoSuchObject", "NotFound", "ResourceNotFound"}
-_REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
+# Keys that ended, or that the store has forgotten.
+_KEYS_ENDED = {"ExpiredToken", "InvalidAccessKeyId", "InvalidTokenId", "InvalidToken"}
+_REFUSED = {"AccessDenied", "SignatureDoesNotMatch", "AllAccessDisabled", *_KEYS_ENDED}
 _BUSY = {
     "SlowDown",
     "ServiceUnavailable",
@@ -75,7 +81,8 @@ class MinioStore:
     URL"), and with "" when it continues; without it a full store is an error after `patience_s`, like one that is away.
 
     `public_endpoint` is where clients outside reach the same server; signed URLs name it, since the host is part of
-    what is signed. Everything this process does itself goes to `endpoint`.
+    what is signed. Everything this process does itself goes to `endpoint`. `keys`: those that are asked for while it
+    works, instead of a pair that stays.
     """
 
     def __init__(
@@ -83,8 +90,9 @@ class MinioStore:
         endpoint: str,
         bucket: str,
         *,
-        access_key: str,
-        secret_key: str,
+        access_key: str = "",
+        secret_key: str = "",
+        keys: RenewedKeys | None = None,
         region: str = "us-east-1",
         patience_s: float = 600.0,
         timeout_s: float = READ_TIMEOUT_S,
@@ -97,6 +105,9 @@ class MinioStore:
         self.on_bytes: Callable[[], None] = lambda: None
         self.on_waiting: Callable[[str], None] | None = None
         self._closing = threading.Event()
+        self._keys = keys
+        self._provider: Provider = keys or StaticProvider(access_key, secret_key)
+        self._region = region
         self._http = steady_pools(
             lambda: self.on_bytes(),
             maxsize=16,
@@ -108,8 +119,7 @@ class MinioStore:
             url = store_address(address, field)
             return Minio(
                 str(url.netloc),
-                access_key=access_key,
-                secret_key=secret_key,
+                credentials=self._provider,
                 secure=url.scheme == "https",
                 region=region,
                 http_client=self._http,
@@ -117,22 +127,26 @@ class MinioStore:
 
         self._client = client_at(endpoint, "RETAIN_S3_ENDPOINT")
         # Signing is arithmetic (the region is known): this client never connects.
+        self._public = store_address(public_endpoint or endpoint, "RETAIN_S3_PUBLIC_ENDPOINT")
         self._signer = client_at(public_endpoint or endpoint, "RETAIN_S3_PUBLIC_ENDPOINT")
 
     @classmethod
-    def from_env(cls, *, patience_s: float = 600.0, on_retry: Callable[[], None] | None = None) -> "MinioStore":
-        """Read RETAIN_S3_ENDPOINT, RETAIN_S3_BUCKET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
-        RETAIN_STORE_TIMEOUT_S, the seconds after which a server that does not answer is asked again, and
-        RETAIN_S3_PUBLIC_ENDPOINT, the address in signed URLs. Raises InvalidInput."""
-        needed = ("RETAIN_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    def from_env(
+        cls, *, patience_s: float = 600.0, on_retry: Callable[[], None] | None = None, keys: RenewedKeys | None = None
+    ) -> "MinioStore":
+        """Read RETAIN_S3_ENDPOINT, RETAIN_S3_BUCKET, AWS_REGION, RETAIN_STORE_TIMEOUT_S, the seconds after which a
+        server that does not answer is asked again, RETAIN_S3_PUBLIC_ENDPOINT, the address in signed URLs, and, unless
+        there are `keys`, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Raises InvalidInput."""
+        needed = ("RETAIN_S3_ENDPOINT", *(() if keys else OWN_KEYS))
         missing = [name for name in needed if not os.environ.get(name)]
         if missing:
             raise InvalidInput([Violation(field=name, description="is not set in the environment") for name in missing])
         return cls(
             os.environ["RETAIN_S3_ENDPOINT"],
             os.environ.get("RETAIN_S3_BUCKET") or "retain",
-            access_key=os.environ["AWS_ACCESS_KEY_ID"],
-            secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+            access_key=os.environ.get(OWN_KEYS[0], ""),
+            secret_key=os.environ.get(OWN_KEYS[1], ""),
+            keys=keys,
             region=os.environ.get("AWS_REGION") or "us-east-1",
             patience_s=patience_s,
             timeout_s=float(os.environ.get("RETAIN_STORE_TIMEOUT_S") or READ_TIMEOUT_S),
@@ -146,6 +160,9 @@ class MinioStore:
         self._http.clear()
 
     def ensure_bucket(self) -> None:
+        if self._keys is not None:
+            return  # narrow keys open a part of a bucket that others have made
+
         def create() -> None:
             try:
                 if not self._client.bucket_exists(self.bucket):
@@ -257,8 +274,17 @@ class MinioStore:
     def presign_get(self, key: str, *, expires_s: int = 3600) -> str:
         return self._signer.presigned_get_object(self.bucket, key, expires=timedelta(seconds=expires_s))
 
-    def presign_put(self, key: str, *, expires_s: int = 3600) -> str:
-        return self._signer.presigned_put_object(self.bucket, key, expires=timedelta(seconds=expires_s))
+    def sign_put(self, key: str, *, sha256: str, size_bytes: int, expires_s: int = 3600) -> SignedPut:
+        return sign_put(
+            self._public,
+            self.bucket,
+            key,
+            keys=self._provider.retrieve(),
+            region=self._region,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            lives_s=expires_s,
+        )
 
     def _try(self, what: str, call: Callable[[], T], *, once: bool = False, writes: bool = False) -> T:
         """Run `call`, repeating what a later try may mend unless it is to run `once`, and translate what remains into
@@ -293,7 +319,7 @@ class MinioStore:
             before_sleep=before_sleep,
         )
         try:
-            result = retrying(call)
+            result = retrying(lambda: self._with_good_keys(call))
             if waiting and self.on_waiting is not None:
                 self.on_waiting("")
             return result
@@ -320,6 +346,16 @@ class MinioStore:
                     reason="STORE_UNAVAILABLE",
                 ) from error
             raise
+
+    def _with_good_keys(self, call: Callable[[], T]) -> T:
+        """`call`, and once more with new keys when the store does not know the present ones any more."""
+        try:
+            return call()
+        except S3Error as error:
+            if self._keys is None or error.code not in _KEYS_ENDED:
+                raise
+            self._keys.forget()
+            return call()
 
     def _full(self, what: str, code: str | None) -> StorageFull:
         return StorageFull(f"object store full at {self.endpoint} ({code or 'no room'}: {what})", reason="STORE_FULL")

@@ -8,7 +8,7 @@ Every method blocks; asyncio code calls it through `asyncio.to_thread`. Errors a
 `NotFound` (there is no such object), `Unavailable` (the server stayed away for minutes), `Refused` (credentials).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,14 @@ from services.common.errors import InvalidInput, Violation
 
 # Files of one folder that travel at once: enough to fill a link with small files, few enough for two cores.
 PARALLEL_FILES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedPut:
+    """PUT the file with these headers to the URL. Its length is signed, too; every client sends it by itself."""
+
+    url: str
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +95,9 @@ class ObjectStore(Protocol):
         """A URL from which anyone can read the object for a while."""
         ...
 
-    def presign_put(self, key: str, *, expires_s: int = 3600) -> str:
-        """A URL to which anyone can write the object for a while."""
+    def sign_put(self, key: str, *, sha256: str, size_bytes: int, expires_s: int = 3600) -> SignedPut:
+        """A request by which anyone can write this content (its SHA-256 in hex) for a while, and once. Raises
+        InvalidInput."""
         ...
 
 

@@ -119,9 +119,10 @@ class CheckpointService:
     async def create_upload(
         self, *, sha256: str, file_name: str, size_bytes: int, folder: str, project: str = ""
     ) -> CreateUploadResponse:
-        """A URL to upload one file to. Files of a model folder share `folder` and lie side by side.
+        """A request to upload one file by. Files of a model folder share `folder` and lie side by side. What was
+        uploaded stays as it is: another content of the same name in a folder is refused.
 
-        Raises InvalidInput, QuotaExceeded, or NotFound for the project.
+        Raises InvalidInput, FailedPrecondition, QuotaExceeded, or NotFound for the project.
         """
         project = chosen_project(project)
         faults = []
@@ -141,7 +142,7 @@ class CheckpointService:
         place = f"{UPLOADS}/{kept}/model" if folder else f"{UPLOADS}/{kept}"
         key = f"{place}/{file_name}"
         known = {u.file_name: u for u in await self._run_store.read(self._run_store.repository.uploads, kept)}
-        same = file_name in known and known[file_name].sha256 == sha256
+        same = file_name not in known or known[file_name].sha256 == sha256
         upload = Upload(
             folder=kept,
             project=project,
@@ -153,12 +154,20 @@ class CheckpointService:
         async with self._run_store.choosing:  # after it the collection of garbage knows of this upload
             more = size_bytes - (known[file_name].bytes if file_name in known else 0)
             await self._projects.check_bytes(project, max(0, more))
-            await self._run_store.read(self._run_store.repository.put_upload, upload)
             present = await self._files(self._store.stat, key)
-        there = present is not None and present.size_bytes == size_bytes and same
-        url = "" if there else await self._files(self._store.presign_put, key, expires_s=URL_LIVES_S)
+            if present is not None and (present.size_bytes != size_bytes or not same):
+                raise FailedPrecondition(
+                    f"{key} holds another file of {present.size_bytes} bytes; an upload is written once: expected "
+                    "another folder, or the same content",
+                    reason="UPLOAD_EXISTS",
+                )
+            await self._run_store.read(self._run_store.repository.put_upload, upload)
+        put = None
+        if present is None:
+            put = self._store.sign_put(key, sha256=sha256, size_bytes=size_bytes, expires_s=URL_LIVES_S)
         return CreateUploadResponse(
-            url=url,
+            url=put.url if put else "",
+            headers=put.headers if put else {},
             uri=s3_uri(self._store, place if folder else key),
             expire_time_s=self._run_store.clock.now_s() + URL_LIVES_S,
         )

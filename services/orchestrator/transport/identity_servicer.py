@@ -11,9 +11,11 @@ from retain.values import GetLoginResponse
 from services.common.errors import Unauthenticated
 from services.common.grpc.paging import number_of, page_of, page_size, token_of
 from services.common.identity.principal import Principal, current_principal
+from services.common.store.store_keys import StoreKeys
 from services.orchestrator.application.audit import AuditEvent, Auditor
 from services.orchestrator.application.identity import WORKER_IDLE_S, ApiToken, IdentityService
 from services.orchestrator.application.projects.service import ProjectService
+from services.orchestrator.application.storage.store_keys import StoreKeyService
 from services.orchestrator.transport.bounds import check_text
 
 Context = Any
@@ -24,9 +26,15 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
     """Who calls, tokens, joining, the audit trail."""
 
     def __init__(
-        self, identity: IdentityService, auditor: Auditor, projects: ProjectService, login: GetLoginResponse
+        self,
+        identity: IdentityService,
+        auditor: Auditor,
+        projects: ProjectService,
+        login: GetLoginResponse,
+        keys: StoreKeyService,
     ) -> None:
-        self._identity, self._auditor, self._projects, self._login = identity, auditor, projects, login
+        self._identity, self._auditor, self._projects = identity, auditor, projects
+        self._login, self._keys = login, keys
 
     async def GetLogin(self, request: Any, context: Context) -> Any:  # noqa: N802
         return mapper.to_message(self._login, pb.GetLoginResponse)
@@ -64,6 +72,9 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
         await self._identity.join(request.run_id, request.submission, request.code, request.token, peer=context.peer())
         return pb.JoinRunResponse(idle_seconds=int(WORKER_IDLE_S))
 
+    async def GetEvaluatorKeys(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return pb.GetEvaluatorKeysResponse(keys=store_keys(await self._keys.of_evaluator()))
+
     async def ListAuditEvents(self, request: Any, context: Context) -> Any:  # noqa: N802
         check_text("subject", request.subject, LONGEST_FILTER)
         check_text("resource", request.resource, LONGEST_FILTER)
@@ -92,6 +103,16 @@ def timestamp(seconds: float) -> Timestamp:
     message = Timestamp()
     message.FromNanoseconds(round(seconds * 1e9))
     return message
+
+
+def store_keys(keys: StoreKeys) -> Any:
+    """Keys of the store as a message."""
+    return pb.StoreKeys(
+        access_key=keys.access_key,
+        secret_key=keys.secret_key,
+        session_token=keys.session_token,
+        expire_time=timestamp(keys.expire_s),
+    )
 
 
 def _token(token: ApiToken) -> Any:

@@ -20,11 +20,13 @@ from retain.values import (
 from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.orchestrator.application.stage_control_service import StageControlService
+from services.orchestrator.application.storage.store_keys import StoreKeyService
 from services.orchestrator.domain.handlers.assignment import Work
 from services.orchestrator.domain.run.events import CheckpointReported, ProgressReported, StageEnded
 from services.orchestrator.domain.run.state import StagePhase
 from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.transport.bounds import check_text
+from services.orchestrator.transport.identity_servicer import store_keys
 
 Context = Any
 
@@ -32,14 +34,17 @@ Context = Any
 class StageControlServicer(pb_grpc.StageControlServiceServicer):
     """For workers."""
 
-    def __init__(self, stages: StageControlService) -> None:
-        self._stages = stages
+    def __init__(self, stages: StageControlService, keys: StoreKeyService) -> None:
+        self._stages, self._keys = stages, keys
 
     async def BeginAttempt(self, request: Any, context: Context) -> Any:  # noqa: N802
         if not request.request_id:
             raise InvalidInput([Violation(field="request_id", description=mismatch("none", "a unique name"))])
         check_text("request_id", request.request_id, LARGEST_REQUEST_ID)
         return _work(await self._stages.begin_attempt(request.run_id, request.submission, request.request_id))
+
+    async def GetRunKeys(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return pb.GetRunKeysResponse(keys=store_keys(await self._keys.of_run(request.run_id, request.submission)))
 
     async def ReportProgress(self, request: Any, context: Context) -> Any:  # noqa: N802
         event = ProgressReported(

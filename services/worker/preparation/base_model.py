@@ -20,6 +20,7 @@ from services.common.logging import get_logger
 from services.common.store.object_store import ObjectStore, get_folder, parse_s3_uri, put_folder, s3_uri
 from services.worker.local_cache import LocalCache
 from services.worker.preparation.local_files import check_local
+from services.worker.preparation.uploads import check_upload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,4 +100,5 @@ def _source_folder(place: str, store: ObjectStore, folder: Path) -> Path:
         raise BadCheckpoint("model.huggingface", str(error), "an s3:// prefix that holds a model") from error
     if not names:
         raise BadCheckpoint("model.huggingface", f"nothing at {place}", "an s3:// prefix that holds a model")
+    check_upload("model.huggingface", key, folder)
     return folder

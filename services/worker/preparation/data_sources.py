@@ -14,6 +14,7 @@ from retain.types.v1 import spec_pb2
 from services.common.errors import NotFound
 from services.common.store.object_store import ObjectStore, get_folder, inside, parse_s3_uri
 from services.worker.preparation.local_files import check_local
+from services.worker.preparation.uploads import check_upload
 
 DOMAIN_NAMES = {spec_pb2.DOMAIN_CODE: "code", spec_pb2.DOMAIN_MATH: "math", spec_pb2.DOMAIN_SCIENCE: "science"}
 
@@ -110,8 +111,10 @@ def fetcher(store: ObjectStore) -> Callable[[str, Path], Path]:
             if store.stat(key) is not None:
                 path = inside(folder, key.rsplit("/", 1)[-1])
                 store.get_file(key, path)
+                check_upload(uri, key, path)
                 return path
             if get_folder(store, key, folder):
+                check_upload(uri, key, folder)
                 return folder
         except NotFound as error:
             raise BadSource(field=uri, got=str(error), expected="an object or a prefix in the store") from error

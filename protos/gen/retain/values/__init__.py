@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_stage_control_service import GetDirectiveResponse
     from retain.values.evaluator_service import GetEvaluationRequest
     from retain.values.evaluator_service import GetEvaluationResponse
+    from retain.values.orchestrator_identity_service import GetEvaluatorKeysRequest
+    from retain.values.orchestrator_identity_service import GetEvaluatorKeysResponse
     from retain.values.evaluator_service import GetForgettingHistoryRequest
     from retain.values.evaluator_service import GetForgettingHistoryResponse
     from retain.values.orchestrator_identity_service import GetLoginRequest
@@ -82,6 +84,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_service import GetPipelineRunResponse
     from retain.values.orchestrator_project_service import GetProjectRequest
     from retain.values.orchestrator_project_service import GetProjectResponse
+    from retain.values.orchestrator_stage_control_service import GetRunKeysRequest
+    from retain.values.orchestrator_stage_control_service import GetRunKeysResponse
     from retain.values.orchestrator_checkpoint_service import ImportCheckpointRequest
     from retain.values.orchestrator_checkpoint_service import ImportCheckpointResponse
     from retain.values.spec import InterpolationSpec
@@ -154,6 +158,7 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_resources import StageStatus
     from retain.values.orchestrator_stage_control_service import StageWork
     from retain.values.spec import StopOn
+    from retain.values.orchestrator_identity_service import StoreKeys
     from retain.values.orchestrator_service import StreamLogsRequest
     from retain.values.orchestrator_service import StreamLogsResponse
     from retain.values.spec import TokenizerSpec
@@ -241,6 +246,8 @@ _HOMES = {
     "GetDirectiveResponse": "orchestrator_stage_control_service",
     "GetEvaluationRequest": "evaluator_service",
     "GetEvaluationResponse": "evaluator_service",
+    "GetEvaluatorKeysRequest": "orchestrator_identity_service",
+    "GetEvaluatorKeysResponse": "orchestrator_identity_service",
     "GetForgettingHistoryRequest": "evaluator_service",
     "GetForgettingHistoryResponse": "evaluator_service",
     "GetLoginRequest": "orchestrator_identity_service",
@@ -249,6 +256,8 @@ _HOMES = {
     "GetPipelineRunResponse": "orchestrator_service",
     "GetProjectRequest": "orchestrator_project_service",
     "GetProjectResponse": "orchestrator_project_service",
+    "GetRunKeysRequest": "orchestrator_stage_control_service",
+    "GetRunKeysResponse": "orchestrator_stage_control_service",
     "ImportCheckpointRequest": "orchestrator_checkpoint_service",
     "ImportCheckpointResponse": "orchestrator_checkpoint_service",
     "InterpolationSpec": "spec",
@@ -321,6 +330,7 @@ _HOMES = {
     "StageStatus": "orchestrator_resources",
     "StageWork": "orchestrator_stage_control_service",
     "StopOn": "spec",
+    "StoreKeys": "orchestrator_identity_service",
     "StreamLogsRequest": "orchestrator_service",
     "StreamLogsResponse": "orchestrator_service",
     "TokenizerSpec": "spec",
@@ -408,6 +418,8 @@ __all__ = [
     "GetDirectiveResponse",
     "GetEvaluationRequest",
     "GetEvaluationResponse",
+    "GetEvaluatorKeysRequest",
+    "GetEvaluatorKeysResponse",
     "GetForgettingHistoryRequest",
     "GetForgettingHistoryResponse",
     "GetLoginRequest",
@@ -416,6 +428,8 @@ __all__ = [
     "GetPipelineRunResponse",
     "GetProjectRequest",
     "GetProjectResponse",
+    "GetRunKeysRequest",
+    "GetRunKeysResponse",
     "ImportCheckpointRequest",
     "ImportCheckpointResponse",
     "InterpolationSpec",
@@ -488,6 +502,7 @@ __all__ = [
     "StageStatus",
     "StageWork",
     "StopOn",
+    "StoreKeys",
     "StreamLogsRequest",
     "StreamLogsResponse",
     "TokenizerSpec",

@@ -147,6 +147,33 @@ class JoinRunResponse:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class StoreKeys:
+    """Keys of the object store that a policy narrows. They are good until they end, and go to nobody else."""
+
+    access_key: str = ""
+    """What S3 calls the access key id."""
+    secret_key: str = ""
+    """What S3 calls the secret access key."""
+    session_token: str = ""
+    """Goes along with every request."""
+    expire_time_s: float = 0.0
+    """When they end."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GetEvaluatorKeysRequest:
+    """Request of GetEvaluatorKeys."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GetEvaluatorKeysResponse:
+    """Response of GetEvaluatorKeys."""
+
+    keys: StoreKeys = StoreKeys()
+    """The keys."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class AuditEvent:
     """One thing that somebody did or was not allowed to do."""
 

@@ -10,6 +10,7 @@ from retain.values.values import Passes
 from retain.values.spec import PipelineSpec
 from retain.values.values import PreparedFolder
 from retain.values.orchestrator_resources import StagePhase
+from retain.values.orchestrator_identity_service import StoreKeys
 from retain.values.orchestrator_resources import Verdict
 
 
@@ -130,6 +131,24 @@ class BeginAttemptResponse:
     """Train a stage."""
     release: ReleaseWork | None = None
     """Nothing more: end the group."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GetRunKeysRequest:
+    """Request of GetRunKeys."""
+
+    run_id: str = ""
+    """The run."""
+    submission: int = 0
+    """Number of the worker group that asks."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GetRunKeysResponse:
+    """Response of GetRunKeys."""
+
+    keys: StoreKeys = StoreKeys()
+    """The keys."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -61,11 +61,11 @@ def test_every_program_is_told_about_loopback_only(home: Home) -> None:
         assert not any("0.0.0.0" in value for value in one.env.values())
 
 
-def test_the_keys_of_the_store_reach_the_services_and_the_nodes_of_the_workers_alone(home: Home) -> None:
+def test_the_keys_of_the_store_reach_the_orchestrator_alone(home: Home) -> None:
     secret = home.credentials().secret_key
     ports = {name: 20_000 + n for n, name in enumerate(DEFAULTS)}
     holders = {one.name for one in components(home, ports, {}) if secret in one.env.values()}
-    assert holders - {"object_store"} == {"orchestrator", "evaluator", "ray"}
+    assert holders - {"object_store"} == {"orchestrator"}
     for one in components(home, ports, {}):
         assert not any(secret in word for word in one.command), "a command line is readable by every user"
 

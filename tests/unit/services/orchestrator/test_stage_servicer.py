@@ -51,7 +51,7 @@ class Stages:
 
 def servicer(answer: Any = None) -> tuple[StageControlServicer, Stages]:
     stages = Stages(answer)
-    return StageControlServicer(stages), stages  # type: ignore[arg-type]
+    return StageControlServicer(stages, None), stages  # type: ignore[arg-type]
 
 
 WORKS = [

@@ -127,6 +127,28 @@ class JoinRunResponse(_message.Message):
     idle_seconds: int
     def __init__(self, idle_seconds: _Optional[int] = ...) -> None: ...
 
+class StoreKeys(_message.Message):
+    __slots__ = ("access_key", "secret_key", "session_token", "expire_time")
+    ACCESS_KEY_FIELD_NUMBER: _ClassVar[int]
+    SECRET_KEY_FIELD_NUMBER: _ClassVar[int]
+    SESSION_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    access_key: str
+    secret_key: str
+    session_token: str
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, access_key: _Optional[str] = ..., secret_key: _Optional[str] = ..., session_token: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetEvaluatorKeysRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetEvaluatorKeysResponse(_message.Message):
+    __slots__ = ("keys",)
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    keys: StoreKeys
+    def __init__(self, keys: _Optional[_Union[StoreKeys, _Mapping]] = ...) -> None: ...
+
 class AuditEvent(_message.Message):
     __slots__ = ("number", "time", "subject", "kind", "peer", "action", "resource", "outcome", "before", "after")
     NUMBER_FIELD_NUMBER: _ClassVar[int]

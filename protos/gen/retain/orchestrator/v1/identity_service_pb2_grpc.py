@@ -65,6 +65,11 @@ class IdentityServiceStub:
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.JoinRunRequest.SerializeToString,
                 response_deserializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.JoinRunResponse.FromString,
                 _registered_method=True)
+        self.GetEvaluatorKeys = channel.unary_unary(
+                '/retain.orchestrator.v1.IdentityService/GetEvaluatorKeys',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetEvaluatorKeysRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetEvaluatorKeysResponse.FromString,
+                _registered_method=True)
         self.ListAuditEvents = channel.unary_unary(
                 '/retain.orchestrator.v1.IdentityService/ListAuditEvents',
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.ListAuditEventsRequest.SerializeToString,
@@ -120,6 +125,13 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEvaluatorKeys(self, request, context):
+        """Keys of the object store for the evaluator: they read what it evaluates, write its results, and end by themselves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAuditEvents(self, request, context):
         """Lists who did what, newest first.
         """
@@ -159,6 +171,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.JoinRun,
                     request_deserializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.JoinRunRequest.FromString,
                     response_serializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.JoinRunResponse.SerializeToString,
+            ),
+            'GetEvaluatorKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEvaluatorKeys,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetEvaluatorKeysRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetEvaluatorKeysResponse.SerializeToString,
             ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
@@ -329,6 +346,33 @@ class IdentityService:
             '/retain.orchestrator.v1.IdentityService/JoinRun',
             retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.JoinRunRequest.SerializeToString,
             retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.JoinRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEvaluatorKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.IdentityService/GetEvaluatorKeys',
+            retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetEvaluatorKeysRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_identity__service__pb2.GetEvaluatorKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -218,11 +218,20 @@ class CreateUploadRequest(_message.Message):
     def __init__(self, sha256: _Optional[str] = ..., file_name: _Optional[str] = ..., bytes: _Optional[int] = ..., folder: _Optional[str] = ..., project: _Optional[str] = ...) -> None: ...
 
 class CreateUploadResponse(_message.Message):
-    __slots__ = ("url", "uri", "expire_time")
+    __slots__ = ("url", "uri", "expire_time", "headers")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     URL_FIELD_NUMBER: _ClassVar[int]
     URI_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
     url: str
     uri: str
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, url: _Optional[str] = ..., uri: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    headers: _containers.ScalarMap[str, str]
+    def __init__(self, url: _Optional[str] = ..., uri: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...

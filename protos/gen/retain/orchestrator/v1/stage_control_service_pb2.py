@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from retain.orchestrator.v1 import identity_service_pb2 as retain_dot_orchestrator_dot_v1_dot_identity__service__pb2
 from retain.orchestrator.v1 import resources_pb2 as retain_dot_orchestrator_dot_v1_dot_resources__pb2
 from retain.types.v1 import spec_pb2 as retain_dot_types_dot_v1_dot_spec__pb2
 from retain.types.v1 import values_pb2 as retain_dot_types_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2retain/orchestrator/v1/stage_control_service.proto\x12\x16retain.orchestrator.v1\x1a&retain/orchestrator/v1/resources.proto\x1a\x1aretain/types/v1/spec.proto\x1a\x1cretain/types/v1/values.proto\"M\n\x13\x42\x65ginAttemptRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\xce\x01\n\x14\x42\x65ginAttemptResponse\x12\x36\n\x07prepare\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PrepareWorkH\x00\x12\x32\n\x05stage\x18\x02 \x01(\x0b\x32!.retain.orchestrator.v1.StageWorkH\x00\x12\x36\n\x07release\x18\x04 \x01(\x0b\x32#.retain.orchestrator.v1.ReleaseWorkH\x00\x42\x06\n\x04workJ\x04\x08\x03\x10\x04R\x04wait\"\x1d\n\x0bReleaseWork\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xbd\x01\n\x0bPrepareWork\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12+\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x34\n\x06stages\x18\x03 \x03(\x0b\x32$.retain.orchestrator.v1.PrepareStage\x12\x31\n\x04\x62\x61se\x18\x04 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRefH\x00\x88\x01\x01\x42\x07\n\x05_base\"\xb8\x02\n\x0cPrepareStage\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x42\n\x07sources\x18\x03 \x03(\x0b\x32\x31.retain.orchestrator.v1.PrepareStage.SourcesEntry\x12\x0e\n\x06target\x18\x04 \x01(\t\x12@\n\x06shares\x18\x05 \x03(\x0b\x32\x30.retain.orchestrator.v1.PrepareStage.SharesEntry\x12\x16\n\x0enever_replayed\x18\x06 \x03(\t\x1a.\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb6\x04\n\tStageWork\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0c\n\x04name\x18\x03 \x01(\t\x12+\n\x04spec\x18\x04 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x12\n\noutput_uri\x18\x05 \x01(\t\x12\x33\n\x06parent\x18\x06 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRefH\x00\x88\x01\x01\x12\x33\n\x06resume\x18\x07 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRefH\x01\x88\x01\x01\x12\x0e\n\x06target\x18\x08 \x01(\t\x12/\n\x06shards\x18\t \x03(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12\x32\n\ttokenizer\x18\n \x01(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12=\n\x06shares\x18\x0b \x03(\x0b\x32-.retain.orchestrator.v1.StageWork.SharesEntry\x12\x10\n\x08lr_scale\x18\x0c \x01(\x01\x12\x13\n\x0btotal_steps\x18\r \x01(\x03\x12\x1a\n\x12steps_per_boundary\x18\x0e \x01(\x03\x12\x14\n\x0c\x64\x65\x63ision_lag\x18\x0f \x01(\x05\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\t\n\x07_parentB\t\n\x07_resume\"\xc4\x03\n\x15ReportProgressRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x31\n\x05phase\x18\x05 \x01(\x0e\x32\".retain.orchestrator.v1.StagePhase\x12\x0c\n\x04step\x18\x06 \x01(\x03\x12\x0e\n\x06tokens\x18\x07 \x01(\x03\x12\x17\n\x0ftrain_loss_nats\x18\x08 \x01(\x01\x12\x15\n\rlearning_rate\x18\t \x01(\x01\x12\x19\n\x11tokens_per_second\x18\n \x01(\x01\x12\x18\n\x10\x63urriculum_level\x18\x0c \x01(\x05\x12\x18\n\x10prepare_progress\x18\r \x01(\x01\x12\x11\n\theartbeat\x18\x0e \x01(\x03\x12\x14\n\x0cwait_seconds\x18\x0f \x01(\x01\x12\x15\n\rstall_seconds\x18\x10 \x01(\x01\x12\x17\n\x0fupload_failures\x18\x11 \x01(\x05\x12\x13\n\x0bwaiting_for\x18\x12 \x01(\t\x12\x15\n\rtrain_seconds\x18\x13 \x01(\x01J\x04\x08\x0b\x10\x0cR\x06shares\"\x18\n\x16ReportProgressResponse\"\xc4\x02\n\x17ReportCheckpointRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x10\n\x08\x62oundary\x18\x05 \x01(\x05\x12\x32\n\ncheckpoint\x18\x06 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\x0e\n\x06parent\x18\x07 \x01(\t\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x17\n\x0ftrain_loss_nats\x18\t \x01(\x01\x12\x16\n\x0eupload_seconds\x18\n \x01(\x01\x12\x15\n\rstall_seconds\x18\x0b \x01(\x01\x12\x0f\n\x07interim\x18\x0e \x01(\x08J\x04\x08\x0c\x10\rJ\x04\x08\r\x10\x0eR\x06sharesR\rlearning_rate\"\x1a\n\x18ReportCheckpointResponse\"q\n\x13GetDirectiveRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x10\n\x08\x62oundary\x18\x05 \x01(\x05\"\xf5\x01\n\x14GetDirectiveResponse\x12\x0f\n\x07pending\x18\x01 \x01(\x08\x12\x30\n\x07verdict\x18\x02 \x01(\x0e\x32\x1f.retain.orchestrator.v1.Verdict\x12H\n\x06shares\x18\x03 \x03(\x0b\x32\x38.retain.orchestrator.v1.GetDirectiveResponse.SharesEntry\x12\x10\n\x08lr_scale\x18\x04 \x01(\x01\x12\x0f\n\x07message\x18\x05 \x01(\t\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xbd\x02\n\x0f\x45ndStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x33\n\x07outcome\x18\x05 \x01(\x0e\x32\".retain.orchestrator.v1.EndOutcome\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12;\n\x08prepared\x18\x08 \x01(\x0b\x32$.retain.orchestrator.v1.PreparedDataH\x00\x88\x01\x01\x12\x34\n\x07\x64\x61maged\x18\t \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRefH\x01\x88\x01\x01\x42\x0b\n\t_preparedB\n\n\x08_damaged\"\x12\n\x10\x45ndStageResponse\"\xc7\x03\n\x0cPreparedData\x12\x32\n\ttokenizer\x18\x01 \x01(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12\x35\n\x06stages\x18\x02 \x03(\x0b\x32%.retain.orchestrator.v1.PreparedStage\x12\x42\n\x07overlap\x18\x03 \x03(\x0b\x32\x31.retain.orchestrator.v1.PreparedData.OverlapEntry\x12\x12\n\nparameters\x18\x04 \x01(\x03\x12\x31\n\x04\x62\x61se\x18\x05 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRefH\x00\x88\x01\x01\x12Q\n\x0fnear_duplicates\x18\x06 \x03(\x0b\x32\x38.retain.orchestrator.v1.PreparedData.NearDuplicatesEntry\x1a.\n\x0cOverlapEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x35\n\x13NearDuplicatesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x07\n\x05_base\"\xc2\x01\n\rPreparedStage\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\x06shards\x18\x02 \x03(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12)\n\x04sets\x18\x03 \x03(\x0b\x32\x1b.retain.types.v1.EvalSetRef\x12\r\n\x05steps\x18\x04 \x01(\x03\x12,\n\x06passes\x18\x05 \x01(\x0b\x32\x17.retain.types.v1.PassesH\x00\x88\x01\x01\x42\t\n\x07_passes*y\n\nEndOutcome\x12\x1b\n\x17\x45ND_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45ND_OUTCOME_COMPLETED\x10\x01\x12\x16\n\x12\x45ND_OUTCOME_FAILED\x10\x02\x12\x1b\n\x17\x45ND_OUTCOME_INTERRUPTED\x10\x03\x32\xb2\x04\n\x13StageControlService\x12i\n\x0c\x42\x65ginAttempt\x12+.retain.orchestrator.v1.BeginAttemptRequest\x1a,.retain.orchestrator.v1.BeginAttemptResponse\x12o\n\x0eReportProgress\x12-.retain.orchestrator.v1.ReportProgressRequest\x1a..retain.orchestrator.v1.ReportProgressResponse\x12u\n\x10ReportCheckpoint\x12/.retain.orchestrator.v1.ReportCheckpointRequest\x1a\x30.retain.orchestrator.v1.ReportCheckpointResponse\x12i\n\x0cGetDirective\x12+.retain.orchestrator.v1.GetDirectiveRequest\x1a,.retain.orchestrator.v1.GetDirectiveResponse\x12]\n\x08\x45ndStage\x12\'.retain.orchestrator.v1.EndStageRequest\x1a(.retain.orchestrator.v1.EndStageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2retain/orchestrator/v1/stage_control_service.proto\x12\x16retain.orchestrator.v1\x1a-retain/orchestrator/v1/identity_service.proto\x1a&retain/orchestrator/v1/resources.proto\x1a\x1aretain/types/v1/spec.proto\x1a\x1cretain/types/v1/values.proto\"M\n\x13\x42\x65ginAttemptRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\xce\x01\n\x14\x42\x65ginAttemptResponse\x12\x36\n\x07prepare\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PrepareWorkH\x00\x12\x32\n\x05stage\x18\x02 \x01(\x0b\x32!.retain.orchestrator.v1.StageWorkH\x00\x12\x36\n\x07release\x18\x04 \x01(\x0b\x32#.retain.orchestrator.v1.ReleaseWorkH\x00\x42\x06\n\x04workJ\x04\x08\x03\x10\x04R\x04wait\"7\n\x11GetRunKeysRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\"E\n\x12GetRunKeysResponse\x12/\n\x04keys\x18\x01 \x01(\x0b\x32!.retain.orchestrator.v1.StoreKeys\"\x1d\n\x0bReleaseWork\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xbd\x01\n\x0bPrepareWork\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12+\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x34\n\x06stages\x18\x03 \x03(\x0b\x32$.retain.orchestrator.v1.PrepareStage\x12\x31\n\x04\x62\x61se\x18\x04 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRefH\x00\x88\x01\x01\x42\x07\n\x05_base\"\xb8\x02\n\x0cPrepareStage\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x42\n\x07sources\x18\x03 \x03(\x0b\x32\x31.retain.orchestrator.v1.PrepareStage.SourcesEntry\x12\x0e\n\x06target\x18\x04 \x01(\t\x12@\n\x06shares\x18\x05 \x03(\x0b\x32\x30.retain.orchestrator.v1.PrepareStage.SharesEntry\x12\x16\n\x0enever_replayed\x18\x06 \x03(\t\x1a.\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb6\x04\n\tStageWork\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0c\n\x04name\x18\x03 \x01(\t\x12+\n\x04spec\x18\x04 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x12\n\noutput_uri\x18\x05 \x01(\t\x12\x33\n\x06parent\x18\x06 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRefH\x00\x88\x01\x01\x12\x33\n\x06resume\x18\x07 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRefH\x01\x88\x01\x01\x12\x0e\n\x06target\x18\x08 \x01(\t\x12/\n\x06shards\x18\t \x03(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12\x32\n\ttokenizer\x18\n \x01(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12=\n\x06shares\x18\x0b \x03(\x0b\x32-.retain.orchestrator.v1.StageWork.SharesEntry\x12\x10\n\x08lr_scale\x18\x0c \x01(\x01\x12\x13\n\x0btotal_steps\x18\r \x01(\x03\x12\x1a\n\x12steps_per_boundary\x18\x0e \x01(\x03\x12\x14\n\x0c\x64\x65\x63ision_lag\x18\x0f \x01(\x05\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\t\n\x07_parentB\t\n\x07_resume\"\xc4\x03\n\x15ReportProgressRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x31\n\x05phase\x18\x05 \x01(\x0e\x32\".retain.orchestrator.v1.StagePhase\x12\x0c\n\x04step\x18\x06 \x01(\x03\x12\x0e\n\x06tokens\x18\x07 \x01(\x03\x12\x17\n\x0ftrain_loss_nats\x18\x08 \x01(\x01\x12\x15\n\rlearning_rate\x18\t \x01(\x01\x12\x19\n\x11tokens_per_second\x18\n \x01(\x01\x12\x18\n\x10\x63urriculum_level\x18\x0c \x01(\x05\x12\x18\n\x10prepare_progress\x18\r \x01(\x01\x12\x11\n\theartbeat\x18\x0e \x01(\x03\x12\x14\n\x0cwait_seconds\x18\x0f \x01(\x01\x12\x15\n\rstall_seconds\x18\x10 \x01(\x01\x12\x17\n\x0fupload_failures\x18\x11 \x01(\x05\x12\x13\n\x0bwaiting_for\x18\x12 \x01(\t\x12\x15\n\rtrain_seconds\x18\x13 \x01(\x01J\x04\x08\x0b\x10\x0cR\x06shares\"\x18\n\x16ReportProgressResponse\"\xc4\x02\n\x17ReportCheckpointRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x10\n\x08\x62oundary\x18\x05 \x01(\x05\x12\x32\n\ncheckpoint\x18\x06 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\x0e\n\x06parent\x18\x07 \x01(\t\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x17\n\x0ftrain_loss_nats\x18\t \x01(\x01\x12\x16\n\x0eupload_seconds\x18\n \x01(\x01\x12\x15\n\rstall_seconds\x18\x0b \x01(\x01\x12\x0f\n\x07interim\x18\x0e \x01(\x08J\x04\x08\x0c\x10\rJ\x04\x08\r\x10\x0eR\x06sharesR\rlearning_rate\"\x1a\n\x18ReportCheckpointResponse\"q\n\x13GetDirectiveRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x10\n\x08\x62oundary\x18\x05 \x01(\x05\"\xf5\x01\n\x14GetDirectiveResponse\x12\x0f\n\x07pending\x18\x01 \x01(\x08\x12\x30\n\x07verdict\x18\x02 \x01(\x0e\x32\x1f.retain.orchestrator.v1.Verdict\x12H\n\x06shares\x18\x03 \x03(\x0b\x32\x38.retain.orchestrator.v1.GetDirectiveResponse.SharesEntry\x12\x10\n\x08lr_scale\x18\x04 \x01(\x01\x12\x0f\n\x07message\x18\x05 \x01(\t\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xbd\x02\n\x0f\x45ndStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsubmission\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bstage_index\x18\x04 \x01(\x05\x12\x33\n\x07outcome\x18\x05 \x01(\x0e\x32\".retain.orchestrator.v1.EndOutcome\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12;\n\x08prepared\x18\x08 \x01(\x0b\x32$.retain.orchestrator.v1.PreparedDataH\x00\x88\x01\x01\x12\x34\n\x07\x64\x61maged\x18\t \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRefH\x01\x88\x01\x01\x42\x0b\n\t_preparedB\n\n\x08_damaged\"\x12\n\x10\x45ndStageResponse\"\xc7\x03\n\x0cPreparedData\x12\x32\n\ttokenizer\x18\x01 \x01(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12\x35\n\x06stages\x18\x02 \x03(\x0b\x32%.retain.orchestrator.v1.PreparedStage\x12\x42\n\x07overlap\x18\x03 \x03(\x0b\x32\x31.retain.orchestrator.v1.PreparedData.OverlapEntry\x12\x12\n\nparameters\x18\x04 \x01(\x03\x12\x31\n\x04\x62\x61se\x18\x05 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRefH\x00\x88\x01\x01\x12Q\n\x0fnear_duplicates\x18\x06 \x03(\x0b\x32\x38.retain.orchestrator.v1.PreparedData.NearDuplicatesEntry\x1a.\n\x0cOverlapEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x35\n\x13NearDuplicatesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x07\n\x05_base\"\xc2\x01\n\rPreparedStage\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\x06shards\x18\x02 \x03(\x0b\x32\x1f.retain.types.v1.PreparedFolder\x12)\n\x04sets\x18\x03 \x03(\x0b\x32\x1b.retain.types.v1.EvalSetRef\x12\r\n\x05steps\x18\x04 \x01(\x03\x12,\n\x06passes\x18\x05 \x01(\x0b\x32\x17.retain.types.v1.PassesH\x00\x88\x01\x01\x42\t\n\x07_passes*y\n\nEndOutcome\x12\x1b\n\x17\x45ND_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45ND_OUTCOME_COMPLETED\x10\x01\x12\x16\n\x12\x45ND_OUTCOME_FAILED\x10\x02\x12\x1b\n\x17\x45ND_OUTCOME_INTERRUPTED\x10\x03\x32\x97\x05\n\x13StageControlService\x12i\n\x0c\x42\x65ginAttempt\x12+.retain.orchestrator.v1.BeginAttemptRequest\x1a,.retain.orchestrator.v1.BeginAttemptResponse\x12\x63\n\nGetRunKeys\x12).retain.orchestrator.v1.GetRunKeysRequest\x1a*.retain.orchestrator.v1.GetRunKeysResponse\x12o\n\x0eReportProgress\x12-.retain.orchestrator.v1.ReportProgressRequest\x1a..retain.orchestrator.v1.ReportProgressResponse\x12u\n\x10ReportCheckpoint\x12/.retain.orchestrator.v1.ReportCheckpointRequest\x1a\x30.retain.orchestrator.v1.ReportCheckpointResponse\x12i\n\x0cGetDirective\x12+.retain.orchestrator.v1.GetDirectiveRequest\x1a,.retain.orchestrator.v1.GetDirectiveResponse\x12]\n\x08\x45ndStage\x12\'.retain.orchestrator.v1.EndStageRequest\x1a(.retain.orchestrator.v1.EndStageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,52 +47,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREPAREDDATA_OVERLAPENTRY']._serialized_options = b'8\001'
   _globals['_PREPAREDDATA_NEARDUPLICATESENTRY']._loaded_options = None
   _globals['_PREPAREDDATA_NEARDUPLICATESENTRY']._serialized_options = b'8\001'
-  _globals['_ENDOUTCOME']._serialized_start=3765
-  _globals['_ENDOUTCOME']._serialized_end=3886
-  _globals['_BEGINATTEMPTREQUEST']._serialized_start=176
-  _globals['_BEGINATTEMPTREQUEST']._serialized_end=253
-  _globals['_BEGINATTEMPTRESPONSE']._serialized_start=256
-  _globals['_BEGINATTEMPTRESPONSE']._serialized_end=462
-  _globals['_RELEASEWORK']._serialized_start=464
-  _globals['_RELEASEWORK']._serialized_end=493
-  _globals['_PREPAREWORK']._serialized_start=496
-  _globals['_PREPAREWORK']._serialized_end=685
-  _globals['_PREPARESTAGE']._serialized_start=688
-  _globals['_PREPARESTAGE']._serialized_end=1000
-  _globals['_PREPARESTAGE_SOURCESENTRY']._serialized_start=907
-  _globals['_PREPARESTAGE_SOURCESENTRY']._serialized_end=953
-  _globals['_PREPARESTAGE_SHARESENTRY']._serialized_start=955
-  _globals['_PREPARESTAGE_SHARESENTRY']._serialized_end=1000
-  _globals['_STAGEWORK']._serialized_start=1003
-  _globals['_STAGEWORK']._serialized_end=1569
-  _globals['_STAGEWORK_SHARESENTRY']._serialized_start=955
-  _globals['_STAGEWORK_SHARESENTRY']._serialized_end=1000
-  _globals['_REPORTPROGRESSREQUEST']._serialized_start=1572
-  _globals['_REPORTPROGRESSREQUEST']._serialized_end=2024
-  _globals['_REPORTPROGRESSRESPONSE']._serialized_start=2026
-  _globals['_REPORTPROGRESSRESPONSE']._serialized_end=2050
-  _globals['_REPORTCHECKPOINTREQUEST']._serialized_start=2053
-  _globals['_REPORTCHECKPOINTREQUEST']._serialized_end=2377
-  _globals['_REPORTCHECKPOINTRESPONSE']._serialized_start=2379
-  _globals['_REPORTCHECKPOINTRESPONSE']._serialized_end=2405
-  _globals['_GETDIRECTIVEREQUEST']._serialized_start=2407
-  _globals['_GETDIRECTIVEREQUEST']._serialized_end=2520
-  _globals['_GETDIRECTIVERESPONSE']._serialized_start=2523
-  _globals['_GETDIRECTIVERESPONSE']._serialized_end=2768
-  _globals['_GETDIRECTIVERESPONSE_SHARESENTRY']._serialized_start=955
-  _globals['_GETDIRECTIVERESPONSE_SHARESENTRY']._serialized_end=1000
-  _globals['_ENDSTAGEREQUEST']._serialized_start=2771
-  _globals['_ENDSTAGEREQUEST']._serialized_end=3088
-  _globals['_ENDSTAGERESPONSE']._serialized_start=3090
-  _globals['_ENDSTAGERESPONSE']._serialized_end=3108
-  _globals['_PREPAREDDATA']._serialized_start=3111
-  _globals['_PREPAREDDATA']._serialized_end=3566
-  _globals['_PREPAREDDATA_OVERLAPENTRY']._serialized_start=3456
-  _globals['_PREPAREDDATA_OVERLAPENTRY']._serialized_end=3502
-  _globals['_PREPAREDDATA_NEARDUPLICATESENTRY']._serialized_start=3504
-  _globals['_PREPAREDDATA_NEARDUPLICATESENTRY']._serialized_end=3557
-  _globals['_PREPAREDSTAGE']._serialized_start=3569
-  _globals['_PREPAREDSTAGE']._serialized_end=3763
-  _globals['_STAGECONTROLSERVICE']._serialized_start=3889
-  _globals['_STAGECONTROLSERVICE']._serialized_end=4451
+  _globals['_ENDOUTCOME']._serialized_start=3940
+  _globals['_ENDOUTCOME']._serialized_end=4061
+  _globals['_BEGINATTEMPTREQUEST']._serialized_start=223
+  _globals['_BEGINATTEMPTREQUEST']._serialized_end=300
+  _globals['_BEGINATTEMPTRESPONSE']._serialized_start=303
+  _globals['_BEGINATTEMPTRESPONSE']._serialized_end=509
+  _globals['_GETRUNKEYSREQUEST']._serialized_start=511
+  _globals['_GETRUNKEYSREQUEST']._serialized_end=566
+  _globals['_GETRUNKEYSRESPONSE']._serialized_start=568
+  _globals['_GETRUNKEYSRESPONSE']._serialized_end=637
+  _globals['_RELEASEWORK']._serialized_start=639
+  _globals['_RELEASEWORK']._serialized_end=668
+  _globals['_PREPAREWORK']._serialized_start=671
+  _globals['_PREPAREWORK']._serialized_end=860
+  _globals['_PREPARESTAGE']._serialized_start=863
+  _globals['_PREPARESTAGE']._serialized_end=1175
+  _globals['_PREPARESTAGE_SOURCESENTRY']._serialized_start=1082
+  _globals['_PREPARESTAGE_SOURCESENTRY']._serialized_end=1128
+  _globals['_PREPARESTAGE_SHARESENTRY']._serialized_start=1130
+  _globals['_PREPARESTAGE_SHARESENTRY']._serialized_end=1175
+  _globals['_STAGEWORK']._serialized_start=1178
+  _globals['_STAGEWORK']._serialized_end=1744
+  _globals['_STAGEWORK_SHARESENTRY']._serialized_start=1130
+  _globals['_STAGEWORK_SHARESENTRY']._serialized_end=1175
+  _globals['_REPORTPROGRESSREQUEST']._serialized_start=1747
+  _globals['_REPORTPROGRESSREQUEST']._serialized_end=2199
+  _globals['_REPORTPROGRESSRESPONSE']._serialized_start=2201
+  _globals['_REPORTPROGRESSRESPONSE']._serialized_end=2225
+  _globals['_REPORTCHECKPOINTREQUEST']._serialized_start=2228
+  _globals['_REPORTCHECKPOINTREQUEST']._serialized_end=2552
+  _globals['_REPORTCHECKPOINTRESPONSE']._serialized_start=2554
+  _globals['_REPORTCHECKPOINTRESPONSE']._serialized_end=2580
+  _globals['_GETDIRECTIVEREQUEST']._serialized_start=2582
+  _globals['_GETDIRECTIVEREQUEST']._serialized_end=2695
+  _globals['_GETDIRECTIVERESPONSE']._serialized_start=2698
+  _globals['_GETDIRECTIVERESPONSE']._serialized_end=2943
+  _globals['_GETDIRECTIVERESPONSE_SHARESENTRY']._serialized_start=1130
+  _globals['_GETDIRECTIVERESPONSE_SHARESENTRY']._serialized_end=1175
+  _globals['_ENDSTAGEREQUEST']._serialized_start=2946
+  _globals['_ENDSTAGEREQUEST']._serialized_end=3263
+  _globals['_ENDSTAGERESPONSE']._serialized_start=3265
+  _globals['_ENDSTAGERESPONSE']._serialized_end=3283
+  _globals['_PREPAREDDATA']._serialized_start=3286
+  _globals['_PREPAREDDATA']._serialized_end=3741
+  _globals['_PREPAREDDATA_OVERLAPENTRY']._serialized_start=3631
+  _globals['_PREPAREDDATA_OVERLAPENTRY']._serialized_end=3677
+  _globals['_PREPAREDDATA_NEARDUPLICATESENTRY']._serialized_start=3679
+  _globals['_PREPAREDDATA_NEARDUPLICATESENTRY']._serialized_end=3732
+  _globals['_PREPAREDSTAGE']._serialized_start=3744
+  _globals['_PREPAREDSTAGE']._serialized_end=3938
+  _globals['_STAGECONTROLSERVICE']._serialized_start=4064
+  _globals['_STAGECONTROLSERVICE']._serialized_end=4727
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from retain.orchestrator.v1 import identity_service_pb2 as _identity_service_pb2
 from retain.orchestrator.v1 import resources_pb2 as _resources_pb2
 from retain.types.v1 import spec_pb2 as _spec_pb2
 from retain.types.v1 import values_pb2 as _values_pb2
@@ -40,6 +41,20 @@ class BeginAttemptResponse(_message.Message):
     stage: StageWork
     release: ReleaseWork
     def __init__(self, prepare: _Optional[_Union[PrepareWork, _Mapping]] = ..., stage: _Optional[_Union[StageWork, _Mapping]] = ..., release: _Optional[_Union[ReleaseWork, _Mapping]] = ...) -> None: ...
+
+class GetRunKeysRequest(_message.Message):
+    __slots__ = ("run_id", "submission")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    submission: int
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ...) -> None: ...
+
+class GetRunKeysResponse(_message.Message):
+    __slots__ = ("keys",)
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    keys: _identity_service_pb2.StoreKeys
+    def __init__(self, keys: _Optional[_Union[_identity_service_pb2.StoreKeys, _Mapping]] = ...) -> None: ...
 
 class ReleaseWork(_message.Message):
     __slots__ = ("reason",)

@@ -41,6 +41,11 @@ class StageControlServiceStub:
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.BeginAttemptRequest.SerializeToString,
                 response_deserializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.BeginAttemptResponse.FromString,
                 _registered_method=True)
+        self.GetRunKeys = channel.unary_unary(
+                '/retain.orchestrator.v1.StageControlService/GetRunKeys',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.GetRunKeysRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.GetRunKeysResponse.FromString,
+                _registered_method=True)
         self.ReportProgress = channel.unary_unary(
                 '/retain.orchestrator.v1.StageControlService/ReportProgress',
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportProgressRequest.SerializeToString,
@@ -70,6 +75,13 @@ class StageControlServiceServicer:
 
     def BeginAttempt(self, request, context):
         """Asks for work. Begins a new attempt of the next stage, or tells the group to end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRunKeys(self, request, context):
+        """Keys of the object store for this run: they write its own prefix, read what it is made from, and end by themselves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +122,11 @@ def add_StageControlServiceServicer_to_server(servicer, server):
                     servicer.BeginAttempt,
                     request_deserializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.BeginAttemptRequest.FromString,
                     response_serializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.BeginAttemptResponse.SerializeToString,
+            ),
+            'GetRunKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRunKeys,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.GetRunKeysRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.GetRunKeysResponse.SerializeToString,
             ),
             'ReportProgress': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportProgress,
@@ -161,6 +178,33 @@ class StageControlService:
             '/retain.orchestrator.v1.StageControlService/BeginAttempt',
             retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.BeginAttemptRequest.SerializeToString,
             retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.BeginAttemptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRunKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.StageControlService/GetRunKeys',
+            retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.GetRunKeysRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.GetRunKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,
