@@ -50,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             device=options.device,
             rolling=_method(options),
         )
-        floors = floor_lines(Path(options.model), options.data, options.context, options.limit) if options.floor else []
+        floors = []
+        if options.floor:
+            folder = Path(options.model)
+            floors = floor_lines(folder, options.data, options.context, options.limit, options.device or "cpu")
     except RetainModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -67,16 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def floor_lines(folder: Path, data: Sequence[str], context: int | None, limit: int | None) -> list[str]:
-    """What the gauge can resolve with this model on this machine, for people: each file measured again in other ways
+def floor_lines(
+    folder: Path, data: Sequence[str], context: int | None, limit: int | None, device: str = "cpu"
+) -> list[str]:
+    """What the gauge can resolve with this model on this device, for people: each file measured again in other ways
     (`model.evaluation.noise_floor`), and once more in the same one."""
-    model, tokenizer = load_pretrained(folder), Tokenizer.load(folder)
+    model, tokenizer = load_pretrained(folder).to(device), Tokenizer.load(folder)
     lines = []
     for uri in data:
         documents = measured_documents(uri, limit=limit)
         eval_set = EvalSet.build(_name(uri, data), documents, tokenizer, context or model.config.context)
         cores = len(os.sched_getaffinity(0))
-        found = measure_repeats(model, eval_set, device="cpu", cores=cores)
+        found = measure_repeats(model, eval_set, device=device, cores=cores)
         again = evaluate_set(model, eval_set).nats - evaluate_set(model, eval_set).nats
         floor = found.floor_nats
         lines.append(f"{eval_set.name}: noise floor {floor:.1e} nats a token, a score of {math.expm1(floor):.1e}")
