@@ -294,8 +294,8 @@ class PenaltySpec:
     """Strength of L2-SP (Li et al. 2018); 0 is off."""
     distill: float | None = None
     """Strength of distillation from the parent on replayed text (Li and Hoiem 2016): holds what the model says, not its
-    weights. 1 is where to begin; 0 is off. Left out: the plan says whether it is on, and why. Not in PRETRAIN, which
-    replays nothing.
+    weights. 0 is off. Left out: 1 where it can run (replay, the parent fits, no other penalty and no adapters), and the
+    plan says so. Not in PRETRAIN, which replays nothing.
     """
 
 

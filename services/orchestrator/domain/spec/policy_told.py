@@ -2,7 +2,7 @@
 
 from retain.values import Controller, PipelineSpec, StageKind, StageSpec, StopOn
 from services.orchestrator.domain.spec.bounds import anticipation_of
-from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, Teacher, teacher_of
+from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, Teacher, held_otherwise, teacher_of
 
 
 def policy_told(spec: PipelineSpec, *, parameters: int = 0, memory: Memory = UNKNOWN_MEMORY) -> tuple[str, ...]:
@@ -46,6 +46,8 @@ def _scarce(spec: PipelineSpec, stage: StageSpec) -> str:
 def _distillation(stage: StageSpec, teacher: Teacher) -> str:
     if stage.penalty.distill:
         return f"{stage.name} distils with strength {stage.penalty.distill:g}: {teacher.why}"
+    if teacher.possible and (other := held_otherwise(stage)):
+        return f"{stage.name} does not distil, though it could: {other} holds it to its parent; {teacher.why}"
     if teacher.possible:
         asked = "penalty.distill is 0, and a strength of 1 would ask the parent about replayed text, for a pass of it"
         return f"{stage.name} does not distil, though it could: {asked}; {teacher.why}"

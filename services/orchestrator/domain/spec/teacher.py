@@ -10,6 +10,9 @@ the model, and the weights are not sharded over several GPUs then. In bytes a pa
 The rest of a worker's memory is for activations, whose size hangs on batch, context and precision, and for data: so the
 parent counts as fitting where all of the above take up to half of it. What is not known (a model that must be read
 first, the memory of a GPU that no setting tells) does not count as fitting.
+
+Experiment (i) made it the default (`retain learn experiments`). A spec that names another way to hold on (EWC, L2-SP,
+adapters) gets that way alone, as it was measured, and one that only measures gets none.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +21,7 @@ from retain.values import ComputeSpec, PipelineSpec, StageKind, StageSpec
 
 TRAINING_BYTES, COPY_BYTES, PARENT_BYTES = 16, 12, 4  # a parameter, see the module
 PART_OF_MEMORY = 0.5
-BY_DEFAULT = 0.0  # strength where a spec leaves it out and the stage can distil
+BY_DEFAULT = 1.0  # strength where a spec leaves it out and the stage can distil
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +56,18 @@ def with_distillation(spec: PipelineSpec, *, parameters: int, memory: Memory) ->
     def strength(stage: StageSpec) -> float:
         if stage.penalty.distill is not None:
             return stage.penalty.distill
+        if spec.forgetting.mitigate is False or held_otherwise(stage):
+            return 0.0
         return BY_DEFAULT if teacher_of(spec, stage, parameters=parameters, memory=memory).possible else 0.0
 
     stages = (replace(one, penalty=replace(one.penalty, distill=strength(one))) for one in spec.stages)
     return replace(spec, stages=tuple(stages))
+
+
+def held_otherwise(stage: StageSpec) -> str:
+    """The other way to hold on to the parent that a stage names: a field of the spec, or nothing."""
+    named = {"penalty.ewc": stage.penalty.ewc, "penalty.l2_sp": stage.penalty.l2_sp, "lora": stage.lora.rank}
+    return next((field for field, value in named.items() if value), "")
 
 
 def teacher_of(spec: PipelineSpec, stage: StageSpec, *, parameters: int, memory: Memory) -> Teacher:

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from retain.mapper import to_message
 from retain.types.v1 import spec_pb2
-from retain.values import ComputeSpec, PenaltySpec, PipelineSpec
+from retain.values import ComputeSpec, ForgettingSpec, LoraSpec, PenaltySpec, PipelineSpec
 from services.orchestrator.adapters import settings as settings_module
 from services.orchestrator.domain.spec import teacher as teacher_module
 from services.orchestrator.domain.spec.defaults import fill
@@ -58,13 +59,36 @@ def test_without_replay_there_is_nothing_to_ask_about() -> None:
     assert "nothing is replayed" in of_midtrain(spec(stages=(PRETRAIN, bare)), slot_bytes=JUST).why
 
 
-def test_a_strength_that_is_given_stays_and_the_default_goes_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teacher_module, "BY_DEFAULT", 1.0)
+KNOWN = {"parameters": MILLION, "memory": Memory(slot_bytes=JUST)}
+
+
+def test_a_strength_that_is_given_stays_and_the_default_goes_where_it_can() -> None:
     told_off = replace(FINETUNE, penalty=PenaltySpec(distill=0.0))
     given = spec(stages=(PRETRAIN, MIDTRAIN, told_off))
-    filled = fill(given, parameters=MILLION, memory=Memory(slot_bytes=JUST))
-    assert [stage.penalty.distill for stage in filled.stages] == [0.0, 1.0, 0.0]
+    assert [stage.penalty.distill for stage in fill(given, **KNOWN).stages] == [0.0, 1.0, 0.0]
     assert [stage.penalty.distill for stage in fill(given).stages] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("other", "field"),
+    [
+        ({"penalty": PenaltySpec(ewc=0.01)}, "penalty.ewc"),
+        ({"penalty": PenaltySpec(l2_sp=0.01)}, "penalty.l2_sp"),
+        ({"lora": LoraSpec(rank=4)}, "lora"),
+    ],
+)
+def test_another_way_that_is_named_stays_alone(other: dict[str, Any], field: str) -> None:
+    filled = fill(spec(stages=(PRETRAIN, replace(MIDTRAIN, **other))), **KNOWN)
+    assert filled.stages[1].penalty.distill == 0.0
+    told = policy_told(filled, **KNOWN)[2]
+    assert told.startswith(f"midtrain/code does not distil, though it could: {field} holds it to its parent; there is")
+    both = replace(MIDTRAIN, penalty=PenaltySpec(distill=0.5), lora=LoraSpec(rank=4))
+    assert fill(spec(stages=(PRETRAIN, both)), **KNOWN).stages[1].penalty.distill == 0.5
+
+
+def test_a_spec_that_only_measures_is_not_held() -> None:
+    measured = fill(spec(forgetting=ForgettingSpec(mitigate=False)), **KNOWN)
+    assert [stage.penalty.distill for stage in measured.stages] == [0.0] * len(measured.stages)
 
 
 def test_left_out_is_another_thing_than_off_on_the_wire() -> None:
@@ -76,12 +100,13 @@ def test_left_out_is_another_thing_than_off_on_the_wire() -> None:
 
 
 def test_the_plan_says_what_could_be_and_what_cannot() -> None:
-    known = {"parameters": MILLION, "memory": Memory(slot_bytes=JUST)}
-    could = policy_told(fill(spec(), **known), **known)
+    assert policy_told(fill(spec(), **KNOWN), **KNOWN)[2].startswith("midtrain/code distils with strength 1: there is")
+    off = spec(stages=(PRETRAIN, replace(MIDTRAIN, penalty=PenaltySpec(distill=0.0))))
+    could = policy_told(fill(off, **KNOWN), **KNOWN)
     assert "midtrain/code does not distil, though it could: penalty.distill is 0" in could[2]
     assert "the parent fits" in could[2]
     distilled = spec(stages=(PRETRAIN, replace(MIDTRAIN, penalty=PenaltySpec(distill=2.0))))
-    told = policy_told(fill(distilled, **known), parameters=MILLION, memory=Memory(slot_bytes=TOO_SMALL))
+    told = policy_told(fill(distilled, **KNOWN), parameters=MILLION, memory=Memory(slot_bytes=TOO_SMALL))
     assert told[2].startswith("midtrain/code distils with strength 2: there is replay, and the parent does not fit")
 
 
