@@ -45,6 +45,7 @@ WRITTEN = (
     "__init__.py",
     "py.typed",
     "mapper/__init__.py",
+    "values/addresses.py",
     "values/derived.py",
     "values/faults.py",
     "values/recommendations.py",

@@ -12,7 +12,7 @@ import psutil
 from deploy import issue
 from deploy.local.home import Home
 from deploy.local.ports import LOOPBACK
-from services.common.tls.loopback import is_loopback
+from retain.values.addresses import is_loopback
 
 LISTEN = "RETAIN_LISTEN"
 LIFETIME, RENEWED_BEFORE = datetime.timedelta(days=397), datetime.timedelta(days=120)

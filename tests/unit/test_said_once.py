@@ -214,3 +214,11 @@ def test_what_people_are_told_about_a_score_is_written_once() -> None:
     assert {path for path, tree in sources(*everywhere) if tells(tree)} == {"protos/retain/values/recommendations.py"}
     grading = {path for path, tree in sources(*everywhere) if called(tree) & {"severity_of", "doubt_of"}}
     assert grading == {"protos/retain/values/thresholds.py"}
+
+
+def test_which_addresses_only_the_own_machine_reaches_is_said_once() -> None:
+    """Services and client ask it before a token travels without TLS, the launcher before it listens. Who downloads data
+    asks another question: whether an address is one of the internet."""
+    asking = {path for path, tree in sources(*FOLDERS, "protos/retain") if "is_loopback" in names(tree)}
+    computing = {path for path in asking if "ip_address" in names(parsed(ROOT / path))}
+    assert computing == {"protos/retain/values/addresses.py"}

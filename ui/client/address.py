@@ -1,12 +1,12 @@
 """Where the services are: RETAIN_SERVER and RETAIN_EVALUATOR, else what `retain up` wrote, else the usual ports."""
 
-import ipaddress
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from retain.values.addresses import ALLOW_PLAIN_TEXT, is_loopback, plain_text_fault
 from retain.values.faults import mismatch
 from ui.client.errors import BadInput, Violation
 from ui.client.local_token import named_token, stack_token
@@ -68,7 +68,7 @@ class Address:
         Raises BadInput.
         """
         server = environ.get("RETAIN_SERVER")
-        running = read_stack(environ) if not server or _is_loopback(server) else {}
+        running = read_stack(environ) if not server or is_loopback(server) else {}
         stack = {} if server else running
         orchestrator = server or stack.get("orchestrator") or DEFAULT_ORCHESTRATOR
         is_local_stack = running.get("orchestrator") == orchestrator
@@ -86,31 +86,19 @@ class Address:
             token=token,
             login=login,
             tls_ca=Path(ca) if ca else None,
-            plain_text=environ.get("RETAIN_ALLOW_PLAIN_TEXT") == "1",
+            plain_text=environ.get(ALLOW_PLAIN_TEXT) == "1",
             project=environ.get("RETAIN_PROJECT") or "",
         )
 
     @property
     def is_loopback(self) -> bool:
         """Whether the orchestrator runs on this machine, so that it sees the same files."""
-        return _is_loopback(self.orchestrator)
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return is_loopback(self.orchestrator)
 
 
 def check_plain_text(target: str, address: Address) -> None:
     """Raises BadInput when the token would travel to `target` in plain text over a network."""
-    if (address.token or address.login) and not address.tls_ca and not address.plain_text and not _is_loopback(target):
-        said = (
-            f"is not set, and the token would travel to {target} in plain text; expected the PEM file of who signed "
-            "the server's certificate, or RETAIN_ALLOW_PLAIN_TEXT=1 on a network that nobody else reaches"
-        )
+    if address.tls_ca or not (address.token or address.login):
+        return
+    if said := plain_text_fault(target, "1" if address.plain_text else None):
         raise BadInput([Violation(field="RETAIN_TLS_CA", description=said)])

@@ -3,16 +3,15 @@
 import ssl
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from retain.values import GetLoginResponse
+from retain.values.addresses import keeps_secrets
 from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.identity.claims import DEFAULT_ROLES, ClaimsMap, projects_of, roles_of
 from services.common.identity.tokens import Authenticator
-from services.common.tls.loopback import is_loopback
 
 
 class OidcSettings(BaseSettings):
@@ -76,8 +75,7 @@ class OidcSettings(BaseSettings):
 
     def _check(self) -> None:
         faults = []
-        url = urlsplit(self.issuer)
-        if url.scheme != "https" and not (url.scheme == "http" and is_loopback(f"{url.hostname}:0")):
+        if not keeps_secrets(self.issuer):
             said = mismatch(repr(self.issuer[:200]), "an https:// address, or http:// on loopback")
             faults.append(Violation(field="RETAIN_OIDC_ISSUER", description=said))
         if not self.audiences:

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from retain.values.addresses import is_loopback
 from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.identity.access import Access, Guarded, OpenToAll
@@ -12,7 +13,6 @@ from services.common.identity.principal import Kind, Principal, Role
 from services.common.identity.token_file import read_or_make
 from services.common.identity.tokens import SHORTEST_TOKEN, Authenticator, KnownTokens, service, user
 from services.common.logging import get_logger
-from services.common.tls.loopback import is_loopback
 
 USER_TOKEN_FILE, SERVICE_TOKEN_FILE = "token", "service_token"  # in RETAIN_HOME
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from retain.values.addresses import ALLOW_PLAIN_TEXT, is_loopback
 from services.common.errors import InvalidInput, Violation
 from services.common.tls.certificates import CERT, CertificateFiles
-from services.common.tls.loopback import is_loopback
-from services.common.tls.plain_text import ALLOW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +50,10 @@ class TlsSettings(BaseSettings):
         if internal_bind is not None:
             said = f"is not set, and callers of {internal_bind} show certificates; expected one to answer with"
             raise InvalidInput([Violation(field=CERT, description=said)])
-        if not is_loopback(bind) and os.environ.get(ALLOW) != "1":
+        if not is_loopback(bind) and os.environ.get(ALLOW_PLAIN_TEXT) != "1":
             said = (
                 f"is not set, and the server would listen on {bind} in plain text; expected a certificate "
-                f"(and RETAIN_TLS_KEY), a loopback address, or {ALLOW}=1 on a network that nobody else reaches"
+                f"(and RETAIN_TLS_KEY), a loopback address, or {ALLOW_PLAIN_TEXT}=1 on a network of one's own"
             )
             raise InvalidInput([Violation(field=CERT, description=said)])
         return None

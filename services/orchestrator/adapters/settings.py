@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from retain.values.addresses import is_loopback
 from services.common.limits import Rate
 from services.orchestrator.application.identity import JOIN_CODE_S
 from services.orchestrator.application.sources import DEFAULT
@@ -69,5 +70,4 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
-        host = self.bind.rpartition(":")[0].strip("[]")
-        return host == "localhost" or host.startswith("127.") or host == "::1"
+        return is_loopback(self.bind)

@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
+from retain.values.addresses import keeps_secrets
 from ui.client.errors import ClientError, MissingExtra, RefusedByServer, Unreachable
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -143,11 +142,6 @@ class Provider:
 
 def _check(issuer: str) -> None:
     """Tokens travel to it. Raises RefusedByServer for one that would get them in plain text."""
-    url = urlsplit(issuer)
-    try:
-        is_loopback = url.hostname == "localhost" or ip_address(url.hostname or "").is_loopback
-    except ValueError:
-        is_loopback = False
-    if url.scheme != "https" and not (url.scheme == "http" and is_loopback):
+    if not keeps_secrets(issuer):
         said = f"the server names {issuer[:200]!r} as its identity provider; expected https://, or http:// on loopback"
         raise RefusedByServer(said, reason="LOGIN_REFUSED")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from retain.values.addresses import is_loopback
 from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
 from services.common.identity.access import Guarded, OpenToAll
 from services.common.identity.principal import Role
 from services.common.identity.settings import IdentitySettings
 from services.common.identity.token_file import read_or_make
-from services.common.tls.loopback import is_loopback
 from services.common.tls.plain_text import check_plain_text
 from tests.identity import ADMIN, KNOWN, SERVICE
 
