@@ -44,7 +44,7 @@ def test_empty_default_and_short_secrets_are_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setenv("RETAIN_SERVICE_TOKEN", token)
-    with pytest.raises(InvalidInput, match="RETAIN_SERVICE_TOKEN: has") as caught:
+    with pytest.raises(InvalidInput, match=f"RETAIN_SERVICE_TOKEN: got {len(token)} characters") as caught:
         _ = IdentitySettings(home=tmp_path).service
     assert not token or token not in str(caught.value)
 
