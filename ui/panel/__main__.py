@@ -40,6 +40,8 @@ def main() -> None:
         "--browser.gatherUsageStats=false",
         "--client.toolbarMode=minimal",
     ]
+    if ca := os.environ.get("RETAIN_OIDC_CA"):
+        os.environ.setdefault("SSL_CERT_FILE", ca)  # the identity provider is the only server that it asks by https
     os.execv(sys.executable, [sys.executable, "-P", "-m", "streamlit", "run", str(APP), *flags])
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.panel.login import require_login
+from ui.panel.login import PAGE, require_login
 
 st.set_page_config(page_title="Retain", page_icon=":material/psychology:", layout="wide")
 
@@ -36,4 +36,5 @@ PAGES = [
 
 page = st.navigation(PAGES, position="top")
 require_login()
+st.session_state[PAGE] = f"app_pages/{page.url_path or 'pipelines'}.py"  # to come back to after another login
 page.run()

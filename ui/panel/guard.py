@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-SETTING = "RETAIN_PANEL_HOSTS"
+SETTING, URL = "RETAIN_PANEL_HOSTS", "RETAIN_PANEL_URL"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # A probe of Kubernetes asks under the pod's address; the answer is "ok" and nothing else.
 ALWAYS_ANSWERED = frozenset({"/_stcore/health", "/_stcore/script-health-check"})
@@ -46,16 +46,23 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 def hosts_of(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The names under which the panel may be asked: loopback's, and those of the setting (between commas)."""
-    said = environ.get(SETTING, "").split(",")
+    """The names under which the panel may be asked: loopback's, those of the setting (between commas), and that of the
+    address that it is told to have."""
+    said = [*environ.get(SETTING, "").split(","), _name_of(environ.get(URL, ""))]
     return (*LOOPBACK, *(host.strip().lower() for host in said if host.strip()))
 
 
-class Guard:
-    """ASGI middleware. `hosts` are names without ports; `*.example.org` stands for every name below it."""
+def speaks_tls(environ: Mapping[str, str]) -> bool:
+    """Whether browsers reach the panel by https, by itself or by a proxy before it."""
+    return environ.get(URL, "").startswith("https://")
 
-    def __init__(self, app: Any, hosts: tuple[str, ...] = LOOPBACK) -> None:
-        self._app, self._hosts = app, hosts
+
+class Guard:
+    """ASGI middleware. `hosts` are names without ports; `*.example.org` stands for every name below it. With `secure`
+    cookies go over TLS only, also where a proxy speaks it."""
+
+    def __init__(self, app: Any, hosts: tuple[str, ...] = LOOPBACK, *, secure: bool = False) -> None:
+        self._app, self._hosts, self._secure = app, hosts, secure
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One request or WebSocket."""
@@ -70,7 +77,8 @@ class Guard:
         async def guarded(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):
                 names = {name for name, _ in HEADERS}
-                kept = [_cookie(pair, scope) for pair in message.get("headers", ()) if pair[0].lower() not in names]
+                secure = self._secure or scope.get("scheme") in ("https", "wss")
+                kept = [_cookie(pair, secure) for pair in message.get("headers", ()) if pair[0].lower() not in names]
                 message["headers"] = [*kept, *HEADERS]
             await send(message)
 
@@ -104,7 +112,7 @@ def _name_of(address: str) -> str:
         return ""
 
 
-def _cookie(pair: tuple[bytes, bytes], scope: MutableMapping[str, Any]) -> tuple[bytes, bytes]:
+def _cookie(pair: tuple[bytes, bytes], secure: bool) -> tuple[bytes, bytes]:
     """A cookie goes to this site only, and over TLS only where that is spoken."""
     name, value = pair
     if name.lower() != b"set-cookie":
@@ -112,7 +120,7 @@ def _cookie(pair: tuple[bytes, bytes], scope: MutableMapping[str, Any]) -> tuple
     attributes = value.lower()
     if b"samesite" not in attributes:
         value += b"; SameSite=Strict"
-    if scope.get("scheme") in ("https", "wss") and b"; secure" not in attributes:
+    if secure and b"; secure" not in attributes:
         value += b"; Secure"
     return name, value
 

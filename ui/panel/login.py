@@ -1,24 +1,38 @@
 """Who uses the panel: a token for each browser session. The panel has none of its own, so that nobody who merely
 reaches its port may do anything: neither another user of the machine nor a web page.
 
-The link that `retain up` prints carries the token of the local stack; it is taken out of the address at once.
-Everywhere else a person enters a token (`retain tokens create`).
+With an identity provider a person logs in there (`st.login`), and the session's calls carry the token that the browser
+keeps in a cookie; what was typed before it expired is there again when the same person is back. The link that
+`retain up` prints carries the token of the local stack; it is taken out of the address at once. Everywhere else a
+person enters a token (`retain tokens create`).
 """
 
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
 from ui.client import Address, ClientError, connect
 from ui.client.errors import RefusedByServer, Unreachable
+from ui.panel.provider import installed
 
-TOKEN, CALLER, AGAIN = "retain_token", "retain_caller", "retain_again"  # of the session
+TOKEN, CALLER, AGAIN, PAGE = "retain_token", "retain_caller", "retain_again", "retain_page"  # of the session
+PEOPLE, KEPT_S = 64, 3600.0  # whose texts are kept while they log in again, and for how long
 _PARAMETER = "token"
 
 
 def address() -> Address:
     """The services that the environment names, with the token of this session alone."""
-    return replace(Address.from_env(), token=st.session_state.get(TOKEN), login=False)
+    return replace(Address.from_env(), token=_token(), login=False)
+
+
+def _token() -> str | None:
+    """One that was entered, else that of the person whom the provider knows."""
+    entered: str | None = st.session_state.get(TOKEN)
+    provider = installed()
+    if entered is None and provider is not None and st.user.is_logged_in:
+        return st.user.tokens.get(provider.sends)
+    return entered
 
 
 def require_login() -> None:
@@ -33,13 +47,16 @@ def require_login() -> None:
         login_form()
         return
     if CALLER in st.session_state:
+        _log_out_offered()
         return
     try:
         with connect(address()) as client:
             st.session_state[CALLER] = client.identity.who_am_i().subject
+        _log_out_offered()
+        _restore()
     except RefusedByServer as error:
         st.title("Log in")
-        if TOKEN in st.session_state:
+        if _token() is not None:
             st.error(error.message, icon=":material/lock:")
         login_form()
         st.stop()
@@ -64,7 +81,18 @@ def ask_again(error: ClientError) -> None:
 
 
 def login_form() -> None:
-    """Asks for a token, and continues with it."""
+    """Asks for the provider's login where there is one, else for a token, and continues with it."""
+    if installed() is None:
+        _token_form()
+        return
+    if st.button("Log in", type="primary", icon=":material/login:", key="retain_login"):
+        _keep()
+        st.login()
+    with st.expander("Log in with a token"):
+        _token_form()
+
+
+def _token_form() -> None:
     with st.form("log_in", border=False):
         entered = st.text_input(
             "Token",
@@ -72,8 +100,48 @@ def login_form() -> None:
             help="`retain tokens create NAME` makes one. Of a local stack: the file `token` in RETAIN_HOME, or the "
             "link that `retain up` prints.",
         )
-        if st.form_submit_button("Log in", type="primary") and entered.strip():
+        if st.form_submit_button("Log in", type="primary" if installed() is None else "secondary") and entered.strip():
             st.session_state[TOKEN] = entered.strip()
             for name in (CALLER, AGAIN):
                 st.session_state.pop(name, None)
             st.rerun()
+
+
+def _log_out_offered() -> None:
+    """For whoever the provider knows: a browser may be somebody else's next."""
+    if installed() is not None and TOKEN not in st.session_state and st.user.is_logged_in:
+        st.sidebar.caption(f"Logged in as `{st.session_state[CALLER]}`")
+        st.sidebar.button("Log out", icon=":material/logout:", key="retain_logout", on_click=st.logout)
+
+
+# --- what was typed, while its person is away to log in again
+
+
+@st.cache_resource(max_entries=PEOPLE, ttl=KEPT_S)
+def _texts_of(person: str) -> dict[str, Any]:
+    return {}
+
+
+def _person() -> str:
+    return f"{st.user.get('iss', '')} {st.user.get('sub', '')}"
+
+
+def _keep() -> None:
+    """The browser leaves the page, and comes back as another session: of the same person, if all goes well."""
+    if st.user.is_logged_in:
+        typed = {name: value for name, value in st.session_state.items() if isinstance(value, str)}
+        ours = (TOKEN, CALLER, AGAIN)
+        _texts_of(_person()).update({str(name): value for name, value in typed.items() if name not in ours})
+
+
+def _restore() -> None:
+    """Texts and page of the session before, once."""
+    if installed() is None or TOKEN in st.session_state:
+        return
+    kept = _texts_of(_person())
+    page = kept.pop(PAGE, None)
+    for name, value in kept.items():
+        st.session_state[name] = value
+    kept.clear()
+    if page:
+        st.switch_page(page)

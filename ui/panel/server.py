@@ -6,6 +6,9 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from ui.panel.guard import Guard, hosts_of
+from ui.panel.guard import Guard, hosts_of, speaks_tls
+from ui.panel.provider import PanelClient, install
 
-app = st.App(str(Path(__file__).parent / "app.py"), middleware=[Middleware(Guard, hosts=hosts_of(os.environ))])
+install(PanelClient.from_env(os.environ))
+guard = Middleware(Guard, hosts=hosts_of(os.environ), secure=speaks_tls(os.environ))
+app = st.App(str(Path(__file__).parent / "app.py"), middleware=[guard])

@@ -7,7 +7,7 @@ import pytest
 
 from ui.client.errors import BadInput
 from ui.panel import shared
-from ui.panel.guard import HEADERS, Guard, hosts_of
+from ui.panel.guard import HEADERS, Guard, hosts_of, speaks_tls
 
 
 async def answering(scope: Any, receive: Any, send: Any) -> None:
@@ -48,6 +48,20 @@ def test_the_panels_own_names_are_answered_with_every_header(host: str) -> None:
     assert (b"x-frame-options", b"ALLOWALL") not in answer["headers"]
     assert (b"set-cookie", b"a=b; HttpOnly; SameSite=Strict") in answer["headers"]
     assert (b"set-cookie", b"a=b; HttpOnly; SameSite=Strict; Secure") in ask(host, scheme="https")["headers"]
+
+
+def test_a_panel_behind_a_proxy_that_speaks_tls_answers_under_its_address_with_secure_cookies() -> None:
+    environ = {"RETAIN_PANEL_URL": "https://retain.example/"}
+    assert "retain.example" in hosts_of(environ)
+    assert (speaks_tls(environ), speaks_tls({}), speaks_tls({"RETAIN_PANEL_URL": "http://a"})) == (True, False, False)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"retain.example")], "scheme": "http"}
+    asyncio.run(Guard(answering, hosts_of(environ), secure=True)(scope, lambda: None, send))  # type: ignore[arg-type]
+    assert (b"set-cookie", b"a=b; HttpOnly; SameSite=Strict; Secure") in sent[0]["headers"]
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[::1", "localhost@evil.example"])

@@ -32,10 +32,10 @@ def _fill() -> None:
 
 
 st.title("New run")
+st.session_state.setdefault("template", "demo-code")
 st.selectbox(
     "Template",
     list(TEMPLATES),
-    index=list(TEMPLATES).index("demo-code"),
     key="template",
     on_change=_fill,
     format_func=lambda name: f"{name}: {TEMPLATES[name].title}",
