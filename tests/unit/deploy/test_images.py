@@ -90,7 +90,8 @@ def brought_by(packages: set[str]) -> set[str]:
         ),
         # Trackers are an installation's own choice.
         (("core.in", "training.in"), ("services", "model"), ("mlflow", "wandb", "tensorboard")),
-        (("core.in", "ui.in"), ("ui",), ()),
+        # A container has no keyring; the command keeps a login in a file there.
+        (("core.in", "ui.in"), ("ui",), ("keyring",)),
     ],
     ids=["orchestrator", "evaluator and ray", "ui"],
 )
