@@ -139,6 +139,7 @@ class Provider:
     answers: dict[str, tuple[str, bool]] = field(default_factory=dict)  # user code: who, allowed
     refreshes: dict[str, Refresh] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)  # paths, in the order in which they were asked for
+    tls: tuple[str, str] | None = None  # files of its certificate and key
     _server: BaseWSGIServer | None = None
 
     def token(
@@ -162,8 +163,10 @@ class Provider:
         self.answers[user_code] = (who, allowed)
 
     def start(self, port: int = 0) -> None:
-        self._server = make_server("127.0.0.1", port, _app(self), threaded=True, request_handler=Quiet)
-        self.issuer = f"http://127.0.0.1:{self._server.port}"
+        self._server = make_server(
+            "127.0.0.1", port, _app(self), threaded=True, request_handler=Quiet, ssl_context=self.tls
+        )
+        self.issuer = f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
@@ -178,9 +181,9 @@ class Provider:
 
 
 @contextmanager
-def provider() -> Iterator[Provider]:
+def provider(tls: tuple[str, str] | None = None) -> Iterator[Provider]:
     """One that serves."""
-    made = Provider()
+    made = Provider(tls=tls)
     made.published = [made.key]
     made.start()
     try:

@@ -41,7 +41,7 @@ def main() -> None:
         "--client.toolbarMode=minimal",
     ]
     if ca := os.environ.get("RETAIN_OIDC_CA"):
-        os.environ.setdefault("SSL_CERT_FILE", ca)  # the identity provider is the only server that it asks by https
+        os.environ["SSL_CERT_FILE"] = ca  # the identity provider is the only server that it asks by https
     os.execv(sys.executable, [sys.executable, "-P", "-m", "streamlit", "run", str(APP), *flags])
 
 

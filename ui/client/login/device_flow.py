@@ -39,8 +39,8 @@ class Provider:
             raise MissingExtra(said, reason="MISSING_EXTRA") from error
         self._issuer = issuer
         self._session = OAuth2Session(client_id, scope=scopes, token_endpoint_auth_method="none")
-        if ca:
-            self._session.verify = ca
+        # In each call: a session's own counts less to requests than REQUESTS_CA_BUNDLE does.
+        self._how = {"timeout": TIMEOUT_S, "verify": ca or True}
         self._client_id, self._scopes = client_id, scopes
         self._endpoints: Mapping[str, Any] = {}
 
@@ -49,7 +49,7 @@ class Provider:
         data = {"client_id": self._client_id, "scope": self._scopes}
         with self._errors():
             response = self._session.post(
-                self._endpoint("device_authorization_endpoint"), data=data, withhold_token=True, timeout=TIMEOUT_S
+                self._endpoint("device_authorization_endpoint"), data=data, withhold_token=True, **self._how
             )
             answer = response.json()
             if "device_code" not in answer:
@@ -92,14 +92,12 @@ class Provider:
             where = self._discovered().get("revocation_endpoint")
             if not where:
                 return False
-            done = self._session.revoke_token(
-                where, token=refresh_token, token_type_hint="refresh_token", timeout=TIMEOUT_S
-            )
+            done = self._session.revoke_token(where, token=refresh_token, token_type_hint="refresh_token", **self._how)
             return bool(done.status_code < 400)
 
     def _token(self, **arguments: str) -> Mapping[str, Any]:
         where = self._endpoint("token_endpoint")
-        answer: Mapping[str, Any] = self._session.fetch_token(where, timeout=TIMEOUT_S, **arguments)
+        answer: Mapping[str, Any] = self._session.fetch_token(where, **self._how, **arguments)
         return answer
 
     def _endpoint(self, name: str) -> str:
@@ -110,7 +108,7 @@ class Provider:
 
     def _discovered(self) -> Mapping[str, Any]:
         if not self._endpoints:
-            response = self._session.get(self._issuer.rstrip("/") + WELL_KNOWN, withhold_token=True, timeout=TIMEOUT_S)
+            response = self._session.get(self._issuer.rstrip("/") + WELL_KNOWN, withhold_token=True, **self._how)
             response.raise_for_status()
             found = response.json()
             if found.get("issuer") != self._issuer:

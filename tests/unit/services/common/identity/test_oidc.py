@@ -8,12 +8,14 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import OctKey, RSAKey
 
+from deploy.certificates import Authority
 from services.common.errors import InvalidInput, Unauthenticated, Unavailable
 from services.common.identity.key_set import FETCHED_EVERY_S, KeySet, from_provider
 from services.common.identity.oidc import LEEWAY_S, OidcTokens
@@ -21,6 +23,7 @@ from services.common.identity.oidc_settings import OidcSettings
 from services.common.identity.principal import Kind, Role
 from tests.identity import ADMIN
 from tests.identity_provider import COMMAND, Provider, provider, settings
+from tests.tls import Folder
 
 STRANGERS = RSAKey.generate_key(2048, auto_kid=True)
 
@@ -194,6 +197,20 @@ async def test_a_provider_that_is_away(people: Provider, tokens: OidcTokens) -> 
     tokens._keys._tried_s -= 10
     with pytest.raises(Unavailable):
         await tokens.authenticate(unknown)
+
+
+async def test_a_provider_with_a_certificate_of_the_installations_own_authority(
+    tmp_path: Path,
+) -> None:
+    files = Folder(tmp_path, Authority.new("tests"))
+    with provider(tls=(str(files.cert), str(files.key))) as people:
+        settings = OidcSettings(issuer=people.issuer, audience=COMMAND)
+        stranger, known = settings.tokens(), settings.model_copy(update={"ca": files.ca}).tokens()
+        assert stranger
+        assert known
+        assert await known.authenticate(people.token())
+        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            await stranger.authenticate(people.token())
 
 
 async def test_a_provider_that_says_it_is_another_is_not_asked_further(people: Provider) -> None:

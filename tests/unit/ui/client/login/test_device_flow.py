@@ -1,11 +1,14 @@
 """The device flow with a real provider: what it asks a person to do, and what is made of each answer."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy.certificates import Authority
 from tests.identity_provider import COMMAND, Provider, provider
+from tests.tls import Folder
 from ui.client.errors import MissingExtra, RefusedByServer, Unreachable
 from ui.client.login import device_flow
 
@@ -98,6 +101,14 @@ def test_a_provider_without_the_device_flow_or_of_another_name(people: Provider)
     people.stop()
     with pytest.raises(Unreachable):
         flow(people).begin()
+
+
+def test_a_provider_with_a_certificate_of_the_installations_own_authority(tmp_path: Path) -> None:
+    files = Folder(tmp_path, Authority.new("tests"))
+    with provider(tls=(str(files.cert), str(files.key))) as people:
+        assert flow(people, ca=str(files.ca)).begin().where.startswith("https://")
+        with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+            flow(people).begin()
 
 
 @pytest.mark.parametrize("issuer", ["http://sso.example", "file:///etc/passwd", "http://127.0.0.1.evil.example", ""])
