@@ -11,20 +11,25 @@ from typing import Any
 
 import keyring
 import pytest
+import streamlit as st
 from keyring.backends.fail import Keyring as NoKeyring
+from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
 from services.common.identity.oidc_settings import OidcSettings
 from services.evaluator.adapters.callers import AskOrchestrator
 from tests.fakes.platform import Platform
 from tests.identity import ADMIN, channel
-from tests.identity_provider import Provider, provider, settings
+from tests.identity_provider import PANEL, Provider, provider, settings
 from ui.cli import app
 from ui.client import Address
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, RefusedByServer
+from ui.panel import provider as panel_provider
+from ui.panel.provider import PanelClient
 
 pytestmark = pytest.mark.integration
+APP = Path(__file__).resolve().parents[2] / "ui" / "panel" / "app.py"
 
 
 @pytest.fixture
@@ -178,3 +183,54 @@ def test_forged_tokens_stay_out_and_the_evaluator_knows_people_too(people: Provi
         found = asyncio.run(AskOrchestrator(line).authenticate(good))
         assert found is not None
         assert found.subject == "oidc:ada"
+
+
+# --- the panel, without a browser
+
+
+class Person(dict[str, Any]):
+    """Stands in for `st.user`: who the cookie of a browser says it is."""
+
+    is_logged_in = True
+
+    def __init__(self, who: str, token: str) -> None:
+        super().__init__(iss="https://sso.example", sub=who)
+        self.tokens = {"id": token}
+
+
+def test_a_panel_session_that_expired_finds_its_page_and_texts_again(
+    people: Provider, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = PanelClient(
+        issuer=people.issuer, url="http://127.0.0.1:1", client_id=PANEL, client_secret="s", cookie_secret="c"
+    )
+    monkeypatch.setattr(panel_provider, "_installed", client)
+    sent_away: list[str] = []
+    monkeypatch.setattr(st, "login", lambda: sent_away.append("login"))
+    ada = Person("ada", people.token("ada", aud=PANEL))
+    monkeypatch.setattr(st, "user", ada)
+    at = opened()
+    assert "Log in" not in [title.value for title in at.title]
+    at.switch_page("app_pages/new_run.py").run()
+    typed = "name: typed-by-hand\n"
+    at.text_area[0].set_value(typed).run()
+    ada.tokens["id"] = people.token("ada", aud=PANEL, exp=int(time.time()) - 60)
+    at.button(key="validate").click().run()
+    assert any("the token has expired" in error.value for error in at.error)
+    assert at.text_area[0].value == typed
+    at.button(key="retain_login").click().run()
+    assert sent_away == ["login"]
+    # Somebody else at the same browser finds nothing of it; the same person does, once.
+    monkeypatch.setattr(st, "user", Person("vic", people.token("vic", aud=PANEL)))
+    assert not opened().text_area
+    monkeypatch.setattr(st, "user", Person("ada", people.token("ada", aud=PANEL)))
+    assert [area.value for area in opened().text_area] == [typed]
+    assert not opened().text_area
+    st.cache_resource.clear()
+
+
+def opened() -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    at.run()
+    assert not at.exception
+    return at
