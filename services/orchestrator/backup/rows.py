@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 
+from retain.values.faults import mismatch
 from services.common.errors import Corrupt, FailedPrecondition, NotFound
 from services.orchestrator.adapters.database import open_database
 from services.orchestrator.adapters.tables import metadata
@@ -53,7 +54,7 @@ def restore_rows(engine: sa.Engine, path: Path) -> dict[str, int]:
         said, have = next(lines, {}).get("version"), _version(writing)
         if said != have:
             raise FailedPrecondition(
-                f"got a backup of version {said} of the tables; expected {have}", reason="OTHER_VERSION"
+                mismatch(f"a backup of version {said} of the tables", have), reason="OTHER_VERSION"
             )
         waiting: list[Mapping[str, Any]] = []
         name = ""

@@ -15,9 +15,9 @@ from services.common.store.object_store import ObjectStore, key_of
 from services.orchestrator.adapters.tables import checkpoints
 from services.orchestrator.application.checkpoint_service import manifest_entries
 from services.orchestrator.backup.objects import sha256_of
-from services.orchestrator.domain.run.state import CheckpointStatus
+from services.orchestrator.domain.run.state import CheckpointState
 
-USABLE = tuple(status.value for status in CheckpointStatus if status.usable)
+USABLE = tuple(status.value for status in CheckpointState if status.usable)
 
 
 @dataclass(frozen=True, kw_only=True)
