@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import stage_control_service_pb2 as control_pb
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as control_grpc
+from retain.values import ProjectQuotas
 from services.common.errors import Refused, Unauthenticated, Unavailable
 from services.common.identity.principal import Role
 from services.evaluator.adapters.callers import AskOrchestrator
@@ -327,3 +328,21 @@ def test_an_expired_session_asks_again_and_keeps_what_was_typed(address: str) ->
         next(button for button in at.button if button.label == "Log in").click().run()
         assert not at.exception
         assert at.text_area[0].value == typed
+
+
+def test_the_panel_shows_projects_and_submits_to_the_chosen_one(address: str) -> None:
+    with RetainClient(Address.from_env()) as admin:
+        admin.projects.create("vision", quotas=ProjectQuotas())
+        _, secret = admin.identity.create_token("person", roles=("operator",), projects=("default", "vision"))
+        at = AppTest.from_file(str(PANEL / "app.py"), default_timeout=60)
+        at.query_params["token"] = secret
+        at.run()
+        assert at.selectbox(key="shown_project").options == ["All projects", "default", "vision"]
+        at.switch_page("app_pages/new_run.py").run()
+        at.text_area[0].set_value(Path(MINIMAL).read_text()).run()
+        at.selectbox(key="new_run_project").set_value("vision").run()
+        at.button(key="validate").click().run()
+        assert not at.exception
+        assert any("Project vision" in caption.value for caption in at.caption)
+        at.button(key="start").click().run()
+        assert [run.project for run in admin.list_runs()] == ["vision"]
