@@ -61,11 +61,7 @@ ROWS: dict[int, str] = {
     52: "tokens or keys in logs, errors, argv, jobs",
 }
 
-_IDENTITY = "needs identity"
-WAITING: dict[int, str] = {
-    50: f"{_IDENTITY}: the dashboards that the chart ships",
-    51: f"{_IDENTITY}: the secrets that the chart makes",
-}
+WAITING: dict[int, str] = {}
 
 
 @dataclass(kw_only=True)

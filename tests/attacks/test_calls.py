@@ -23,8 +23,10 @@ from retain.orchestrator.v1 import checkpoint_service_pb2 as checkpoints_pb2
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.orchestrator.v1 import stage_control_service_pb2 as stages_pb2
+from services.common.errors import RetainError
 from services.common.grpc import fair_share
 from services.common.limits import HANDSHAKE_S, LARGEST_REQUEST_BYTES, REQUEST_S, STREAMS_PER_CONNECTION, Rate
+from services.orchestrator.adapters.database import connect
 from tests.attacks.installation import Installation, refused
 from tests.attacks.matrix import Attack
 from tests.fakes.platform import demo_spec
@@ -433,3 +435,13 @@ def test_row_52_secrets_where_others_read(attack: Attack, installation: Installa
         jobs = reply.read().decode()
     assert not any(secret in jobs for secret in secrets), "Ray's list of jobs shows a secret in a job's environment"
     attack.refused("no job environment")
+    for process in (stack.program("ray"), *stack.program("ray").children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            held = process.environ()
+            assert keys.secret_key not in held.values(), f"{process.name()} of Ray holds the store's keys"
+            assert "AWS_SECRET_ACCESS_KEY" not in held
+    attack.refused("no key of the store with Ray's processes")
+    with pytest.raises(RetainError) as caught:
+        connect("postgresql+psycopg://retain:hidden-password@127.0.0.1:1/retain")
+    assert "hidden-password" not in str(caught.value)
+    attack.refused("no password in an error of the database")

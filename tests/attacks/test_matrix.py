@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from tests.attacks import test_calls, test_identity, test_models, test_sources, test_specs
+from tests.attacks import test_calls, test_identity, test_models, test_secrets, test_sources, test_specs
 from tests.attacks.matrix import ROWS, WAITING, Line, table
 
-MODULES = (test_specs, test_sources, test_models, test_calls, test_identity)
+MODULES = (test_specs, test_sources, test_models, test_calls, test_identity, test_secrets)
 
 
 def tried() -> list[int]:
