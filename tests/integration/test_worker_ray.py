@@ -82,10 +82,17 @@ def train_workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 def two_without_ray(rank: int, port: int, config: dict[str, Any]) -> None:
     """One of two workers with a process group of their own: what Ray's group must equal, bit for bit."""
+    # The functions of this module have the group that is there when it is imported as a default argument, and an
+    # optimizer's first step imports it. A group that they hold outlives its destruction, and its threads of C++ run on
+    # into the interpreter's end, where they may abort the process.
+    import torch.distributed.nn.functional  # noqa: F401
+
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=2)
     work_loop(config)
     dist.destroy_process_group()
+    threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    assert [name for name in threads if "gloo" in name] == []
 
 
 def test_a_killed_worker_costs_an_attempt_and_no_bits(
