@@ -28,7 +28,10 @@ class ScopedEvaluator:
     async def keys(self, run: str | None) -> list[EvaluationKey]:
         """Every evaluation (of a run) that the caller may see, newest first."""
         keys = await self._service.keys(run)
-        return [key for key in keys if await self._may_see(key.run)] if _projects() is not None else keys
+        if _projects() is None:
+            return keys
+        seen = {name: await self._may_see(name) for name in {key.run for key in keys}}
+        return [key for key in keys if seen[key.run]]
 
     async def found(self, keys: list[EvaluationKey]) -> list[Evaluation]:
         return [await self._shown(evaluation) for evaluation in await self._service.found(keys)]
