@@ -146,7 +146,7 @@ def test_a_token_that_was_named_counts_more_and_another_server_gets_none(
     monkeypatch.delenv("RETAIN_TOKEN")
     monkeypatch.setenv("RETAIN_SERVER", address.replace("127.0.0.1", "localhost"))
     assert not Address.from_env().login
-    with pytest.raises(BadInput, match="the token would travel"):
+    with pytest.raises(BadInput, match="token would travel"):
         RetainClient(Address(orchestrator="far.example:7070", login=True))
 
 

@@ -80,7 +80,8 @@ def _token(authorization: str | None) -> str:
     """The bearer token of a header. Raises Unauthenticated that says what is missing, never what came."""
     if authorization is None:
         raise Unauthenticated(
-            "a token is needed: RETAIN_TOKEN, or on the machine of a local stack RETAIN_HOME, whose token is used then",
+            "a token is needed: RETAIN_TOKEN, `retain login` where there is an identity provider, or on the machine of "
+            "a local stack RETAIN_HOME, whose token is used then",
             reason="TOKEN_MISSING",
         )
     if authorization[: len(SCHEME)].lower() != SCHEME or len(authorization) > LONGEST_TOKEN:
