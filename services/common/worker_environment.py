@@ -2,8 +2,8 @@
 group that starts its processes.
 
 It travels in a Ray job's `runtime_env`, which Ray's job API and dashboard show: settings of ours by name, and those
-that users bring along from other tools, but nothing that is secret. Keys of the store and tokens of other services
-(HF_TOKEN, WANDB_API_KEY) are in the environment of the Ray nodes themselves, from which workers inherit.
+that users bring along from other tools, but nothing that is secret. Tokens of other services (HF_TOKEN, WANDB_API_KEY)
+are in the environment of the Ray nodes themselves, from which workers inherit; keys of the store a group asks for.
 """
 
 import re
