@@ -8,22 +8,22 @@ from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.values import Measurement
 
 
-def request_message(run_id: str, request: Evaluate) -> resources.EvaluationRequest:
+def request_message(run_id: str, command: Evaluate) -> resources.EvaluationRequest:
     """One request, with everything the evaluator needs for metrics and history."""
-    of_interpolation = request.parent is not None and request.point is not None
+    of_interpolation = command.parent is not None and command.point is not None
     request = EvaluationRequest(
-        checkpoint=request.checkpoint,
-        sets=request.sets,
-        baselines=request.baselines,
+        checkpoint=command.checkpoint,
+        sets=command.sets,
+        baselines=command.baselines,
         run_id=run_id,
-        stage=request.stage,
-        step=request.checkpoint.step,
-        attempt=request.attempt,
+        stage=command.stage,
+        step=command.checkpoint.step,
+        attempt=command.attempt,
         export_metrics=not of_interpolation,  # a point that may never be anybody's model raises no alert and ends none
-        interpolation=request.point if of_interpolation else None,
-        parent=request.parent if of_interpolation else None,
-        train_loss_nats=request.train_loss_nats,
-        base=request.base,
+        interpolation=command.point if of_interpolation else None,
+        parent=command.parent if of_interpolation else None,
+        train_loss_nats=command.train_loss_nats,
+        base=command.base,
     )
     return to_message(request, resources.EvaluationRequest)
 
