@@ -108,7 +108,7 @@ class Evaluation:
     waiting_for: str = ""
     """What it waits for, for people: disk full at /var/retain; empty while nothing is waited for."""
     project: str = ""
-    """The project of its run, as people see it; empty where nobody could say, and for services."""
+    """The project of its run, for callers of some projects; empty for whoever may use all of them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
