@@ -373,7 +373,7 @@ httpGet: {path: {{ . }}, port: metrics}
 
 {{/* "true" where the store makes narrower keys (STS), which end; the bundled MinIO does. */}}
 {{- define "retain.narrowKeys" -}}
-{{- if kindIs "bool" .Values.objectStore.sts }}{{ .Values.objectStore.sts }}{{ else }}{{ .Values.objectStore.minio.enabled }}{{ end }}
+{{- if kindIs "bool" .Values.objectStore.sts }}{{ .Values.objectStore.sts }}{{ else }}{{ not .Values.objectStore.externalEndpoint }}{{ end }}
 {{- end }}
 
 {{/* The orchestrator's alone: evaluator and workers get narrower keys from it. Where the store makes none, they have the
