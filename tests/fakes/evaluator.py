@@ -101,19 +101,19 @@ class FakeEvaluator(EvaluatorPort):
         """Let the next creations take effect and then fail."""
         self._lost = count
 
-    async def create(self, run_id: str, request: Evaluate) -> EvaluationView:
+    async def create(self, run_id: str, command: Evaluate) -> EvaluationView:
         if self.away:
             raise Unavailable("the evaluator is away", reason="EVALUATOR_UNAVAILABLE")
-        if request.evaluation_id not in self.known:
-            self.created.append(request.evaluation_id)
-            evaluation = answer(self._simulated, request.evaluation_id, request_message(run_id, request))
+        if command.evaluation_id not in self.known:
+            self.created.append(command.evaluation_id)
+            evaluation = answer(self._simulated, command.evaluation_id, request_message(run_id, command))
             self.change(evaluation)
-            self.known[request.evaluation_id] = evaluation
+            self.known[command.evaluation_id] = evaluation
         if self._lost > 0:
             self._lost -= 1
             raise Unavailable("the reply was lost", reason="EVALUATOR_UNAVAILABLE")
         await asyncio.sleep(self.delay_s)
-        return view(self.known[request.evaluation_id])
+        return view(self.known[command.evaluation_id])
 
     async def get(self, evaluation_id: str) -> EvaluationView:
         return view(self.known[evaluation_id])

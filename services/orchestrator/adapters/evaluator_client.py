@@ -49,9 +49,9 @@ class EvaluatorClient(EvaluatorPort):
         self._stub: Any = pb_grpc.EvaluatorServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else None
 
-    async def create(self, run_id: str, request: Evaluate) -> EvaluationView:
+    async def create(self, run_id: str, command: Evaluate) -> EvaluationView:
         request = pb.CreateEvaluationRequest(
-            evaluation_id=request.evaluation_id, request=request_message(run_id, request)
+            evaluation_id=command.evaluation_id, request=request_message(run_id, command)
         )
         return view((await self._call(self._stub.CreateEvaluation, request)).evaluation)
 

@@ -300,7 +300,7 @@ class EvaluationView:
 class EvaluatorPort(Protocol):
     """The evaluator. Raises Unavailable when it does not answer, NotFound when it does not know an evaluation."""
 
-    async def create(self, run_id: str, request: Evaluate) -> EvaluationView:
+    async def create(self, run_id: str, command: Evaluate) -> EvaluationView:
         """Request an evaluation; the same again is a success."""
         ...
 
