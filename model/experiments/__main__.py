@@ -12,6 +12,7 @@ from model.errors import RetainModelError
 from model.experiments.catalogue import EXPERIMENTS, ORDER_OF_RUNS, TITLES, arms_of
 from model.experiments.gauges import measure_missing, read_gauges, with_gauges
 from model.experiments.pool import PROCESSES, read_rows, run_missing
+from model.experiments.published import publish, take_over
 from model.experiments.tables import report, write_report
 from retain.values.faults import mismatch
 
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     every = [one.arm for one in named]
     if not options.gate:
         every = [arm for arm in every if not arm.gate.controller]
+    if options.published:
+        print(f"{take_over(options.out)} published rows taken over", file=sys.stderr)
     try:
         if not options.table_only:
             run_missing(every, shared=options.shared, root=options.out, gate=options.gate, processes=options.processes)
@@ -57,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         written += draw(plan, read_rows(options.out), options.out)
     print("written: " + ", ".join(map(str, written)), file=sys.stderr)
+    if options.publish:
+        print(f"{publish(options.out)} rows published", file=sys.stderr)
     return 0
 
 
@@ -81,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("build/experiments"), help="folder of rows, table and plots")
     parser.add_argument("--plots", action="store_true", help="draw PNG files beside the table")
     parser.add_argument("--table-only", action="store_true", help="run nothing, report what has run")
+    parser.add_argument("--published", action="store_true", help="begin with the rows of the guide's tables")
+    parser.add_argument("--publish", action="store_true", help="put all rows there, for a commit")
     parser.add_argument("--gate", default="", metavar="MODULE:FUNCTION", help="who makes the gates of the loops")
     parser.add_argument("--processes", type=int, default=PROCESSES, help="side by side, one thread each")
     given = os.environ.get("RETAIN_SHARED")
