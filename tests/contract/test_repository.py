@@ -232,10 +232,10 @@ def test_a_name_that_looks_like_a_pattern_is_a_name(repository: SqlRepository) -
 def test_a_run_whose_base_is_gone_or_was_never_accepted_is_not_made(repository: SqlRepository) -> None:
     base = parent(repository)
     delete(repository, "run-1")
-    with pytest.raises(FailedPrecondition, match="is gone"):
+    with pytest.raises(FailedPrecondition, match="got gone"):
         repository.create(replace(new(2), base_uri=base))
     repository.put_checkpoint(replace(checkpoint("run-3", 1), status=CheckpointState.VOID))
-    with pytest.raises(FailedPrecondition, match="is VOID"):
+    with pytest.raises(FailedPrecondition, match="got VOID"):
         repository.create(replace(new(2), base_uri=checkpoint("run-3", 1).ref.uri))
 
 
