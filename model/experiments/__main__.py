@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     every = [one.arm for one in named]
     if not options.gate:
         every = [arm for arm in every if not arm.gate.controller]
-    if options.published:
-        print(f"{take_over(options.out)} published rows taken over", file=sys.stderr)
     try:
+        if options.published:
+            print(f"{take_over(options.out)} published rows taken over", file=sys.stderr)
         if not options.table_only:
             run_missing(every, shared=options.shared, root=options.out, gate=options.gate, processes=options.processes)
             measure_missing(every, shared=options.shared, root=options.out, processes=options.processes)

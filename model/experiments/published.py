@@ -12,13 +12,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from model.errors import BadSource
 from model.experiments.measuring import write_json
 
 FILE = Path(__file__).with_name("published.jsonl.gz")
 
 
 def take_over(root: Path, file: Path = FILE) -> int:
-    """Put every published row into `root` whose arm has none there; returns how many."""
+    """Put every published row into `root` whose arm has none there; returns how many. Raises BadSource in an
+    installation without them: packages leave them out."""
+    if not file.is_file():
+        raise BadSource(str(file), "no such file", "a checkout of the repository, which has them")
     taken = 0
     for line in gzip.decompress(file.read_bytes()).decode().splitlines():
         row: dict[str, Any] = json.loads(line)
