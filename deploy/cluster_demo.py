@@ -157,7 +157,9 @@ def main() -> int:
             cleanup.callback(tools.run, "helm", "uninstall", RELEASE, "--namespace", NAMESPACE, check=False)
         cleanup.callback(keep_logs, tools)
         with clock.step("install and helm test"):
-            install(tools, [f"objectStore.publicEndpoint=http://{where['minio']}", *options.set])
+            # A pod that is replaced keeps the database only where it has a volume; the small values give it none.
+            lasting = ["database.sqlite.persistence.enabled=true"] if options.disturb else []
+            install(tools, [f"objectStore.publicEndpoint=http://{where['minio']}", *lasting, *options.set])
         ca = LOGS / "ca.crt"
         LOGS.mkdir(parents=True, exist_ok=True)
         ca.write_text(secret(tools, "orchestrator-tls", "ca.crt"))
