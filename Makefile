@@ -6,7 +6,7 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-chaos test-faults test-attacks up down bench experiments cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
+.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-attacks up down bench experiments cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-families: .venv/.ready ## Every model family in and out, and the table of w
 
 test-chaos: .venv/.ready ## The long storm: faults injected into a running stack
 	RETAIN_CHAOS=1 $(BIN)/python -m pytest -m chaos tests/e2e
+
+test-long: .venv/.ready ## Whole runs that are repeated under one more circumstance: a drained machine, an arm of the experiments
+	RETAIN_LONG=1 $(BIN)/python -m pytest tests/e2e/test_drain.py tests/e2e/test_experiment_arm.py tests/integration/test_worker_ray.py
 
 test-faults: .venv/.ready ## Every call over every port with every kind of fault
 	RETAIN_FAULTS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/faults
