@@ -5,20 +5,23 @@ import sys
 
 import structlog
 
+_SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+# One list for every call: loggers keep the list that they met first, and what captures logs swaps the present one.
+_PROCESSORS: list[structlog.typing.Processor] = [*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
+
 
 def configure_logging(service: str, *, level: str = "INFO") -> None:
     """Sets up structlog and the standard library's loggers of one process. Call it once, in main.
 
     Every line carries `service`, `level`, `timestamp` (ISO 8601, UTC) and `event`; bound values come along.
     """
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -26,7 +29,7 @@ def configure_logging(service: str, *, level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=_SHARED,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(),

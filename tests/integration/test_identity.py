@@ -175,7 +175,7 @@ def test_the_token_of_a_local_stack_goes_to_that_stack_alone(
     assert Address.from_env().token is None
     monkeypatch.setenv("RETAIN_TOKEN_FILE", str(home / "token"))
     assert Address.from_env().token == ADMIN
-    with pytest.raises(BadInput, match=r"the token would travel to far\.example:7070 in plain text"):
+    with pytest.raises(BadInput, match=r"a token would travel to far\.example:7070 in plain text"):
         RetainClient(Address.from_env())
     monkeypatch.setenv("RETAIN_ALLOW_PLAIN_TEXT", "1")
     RetainClient(Address.from_env()).close()

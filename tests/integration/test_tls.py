@@ -122,7 +122,7 @@ async def test_plain_text_and_tls_do_not_meet(installation: Installation, tmp_pa
 
 
 def test_no_token_leaves_for_another_machine_in_plain_text() -> None:
-    with pytest.raises(BadInput, match=r"the token would travel to retain\.example:7070 in plain text"):
+    with pytest.raises(BadInput, match=r"a token would travel to retain\.example:7070 in plain text"):
         open_client_channel("retain.example:7070", Address(token=ADMIN))
 
 

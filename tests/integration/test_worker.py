@@ -230,7 +230,7 @@ def test_methods_against_forgetting_train_and_resume_bit_for_bit(
     ("change", "reason", "message"),
     [
         (lambda spec, stages: stages[0].sources.update(general="sample://nonsense"), "BAD_SOURCE", "sample://nonsense"),
-        (lambda spec, stages: stages[0].sources.update(general="s3://retain/no/such"), "BAD_SOURCE", "no/such"),
+        (lambda spec, stages: stages[0].sources.update(general="s3://retain/no/such"), "STORE_REFUSED", "no/such"),
         (lambda spec, stages: stages[0].sources.update(general="/nowhere/at/all.txt"), "BAD_SOURCE", "/nowhere/at/all"),
         (lambda spec, stages: setattr(spec.model, "preset", "huge"), "BAD_CONFIG", "model.preset: got huge"),
         (lambda spec, stages: setattr(spec.model, "huggingface", "/nowhere"), "BAD_C", "/nowhere"),

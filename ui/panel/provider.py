@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from retain.values.faults import mismatch
 from ui.client.errors import BadInput, Violation
 
 CALLBACK = "/oauth2callback"
@@ -47,7 +48,7 @@ class PanelClient:
         ]
         url = environ.get("RETAIN_PANEL_URL", "")
         if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-            said = f"got {url[:200]!r}; expected the panel's address as browsers have it, as in https://retain.example"
+            said = mismatch(repr(url[:200]), "the panel's address as browsers have it, as in https://retain.example")
             faults.append(Violation(field="RETAIN_PANEL_URL", description=said))
         secret = _secret(environ, "RETAIN_PANEL_CLIENT_SECRET")
         if not secret:

@@ -26,7 +26,7 @@ from services.evaluator.application.ports import FloorName, MeasurementName
 from services.evaluator.domain.result import HistoryRow, Measurement, NoiseFloor
 
 T = TypeVar("T")
-VERSION = 4
+VERSION = 5
 Document = dict[str, Any]
 
 
@@ -131,6 +131,11 @@ def _from_3(document: Document) -> Document:
     return {name: value for name, value in changed.items() if name not in ("question", "measure_s")}
 
 
+def _from_4(document: Document) -> Document:
+    """Version 4 had no project: whose an evaluation is was not asked, and is found by its run."""
+    return document if "records" in document else {"project": ""} | document
+
+
 def _row_3(row: Document) -> Document:
     try:
         return _whole_row_3(row)
@@ -158,7 +163,7 @@ def _no_seal(document: Document) -> Document:
     raise ValueError("version 1 of a measurement has no seal; it is measured again")
 
 
-_VERSIONS = Versions(current=VERSION, upcasters={1: _from_1, 2: _from_2, 3: _from_3})
+_VERSIONS = Versions(current=VERSION, upcasters={1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4})
 _MEASUREMENTS = Versions(current=2, upcasters={1: _no_seal})
 _FLOORS = Versions(current=1, upcasters={})
 # What reading something else than our own document raises: also too deep a nesting, and numbers without an end.
