@@ -41,8 +41,9 @@ async def test_a_worker_that_cannot_read_the_newest_checkpoint_goes_on_from_the_
         damaged = await rows(client, run_id, res.CHECKPOINT_STATE_DAMAGED)
         assert [c.ref.uri for c in damaged] == [bad.uri]
         assert "is cut" in damaged[0].message
-        said = [d for d in await client.decisions(run_id) if d.actor == "worker"]
-        assert [d.verdict for d in said] == [res.VERDICT_ROLL_BACK]
+        # On a busy machine the evaluator may come to the checkpoint first: whoever finds it, it is decided once.
+        said = [d for d in await client.decisions(run_id) if d.verdict == res.VERDICT_ROLL_BACK]
+        assert [d.actor in ("worker", "evaluator") for d in said] == [True]
         assert said[0].target.step == bad.step - 10
         assert f"resumes from step {bad.step - 10}" in said[0].message
         assert sum(stage.retries for stage in ended.status.stages) == 0

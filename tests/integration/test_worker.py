@@ -37,6 +37,7 @@ def store(server: Server) -> MinioStore:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, server: Server, cache: Path, control: FakeStageControl) -> FakeStageControl:
+    connect(server, BUCKET)  # which the orchestrator makes before anybody else comes
     with orchestrator(control):
         work(point_worker_at(monkeypatch, endpoint=server.endpoint, bucket=BUCKET, control=control, cache=cache))
     return control
