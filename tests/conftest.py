@@ -62,6 +62,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
         report.longrepr = f"skipped although everything is required here: {report.longrepr}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs that are repeated under one more circumstance: `make test-long` (RETAIN_LONG=1) runs them."""
+    if os.environ.get("RETAIN_LONG") != "1":
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 class _ByServers(LoadScopeScheduling):
     """Side by side, the tests of a file stay together (they share servers); those of the whole stack are one scope."""
 

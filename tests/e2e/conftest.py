@@ -12,10 +12,6 @@ from ui.client.views import Run
 
 # The long storm is asked for (make test-chaos) and otherwise no part of the suite, so it is not a skip either.
 collect_ignore = [] if os.environ.get("RETAIN_CHAOS") == "1" else ["test_chaos.py"]
-# Two whole runs more, of what smaller tests show too: tests/integration/test_worker_leaving.py and test_worker_ray.py
-# let workers leave, tests/unit/model/experiments plays arms. `make test-long` runs them.
-if os.environ.get("RETAIN_LONG") != "1":
-    collect_ignore += ["test_drain.py", "test_experiment_arm.py"]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from tests.e2e.stack import Stack, until, until_ended
 from ui.client.client import RetainClient
 from ui.client.views import Run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 
 

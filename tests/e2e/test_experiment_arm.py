@@ -24,7 +24,7 @@ from tests.e2e.stack import Stack, until_ended
 from ui.client.client import RetainClient
 from ui.client.spec import to_message
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 STEPS, ROWS, CONTEXT, RATE, SHARE = 12, 16, 64, 1e-3, 0.25
 FILES = {"gsm8k": "math/gsm8k.train.jsonl", "general": "general/tinystories.train.jsonl"}

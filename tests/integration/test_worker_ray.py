@@ -152,8 +152,8 @@ def test_a_group_leaves_on_sigterm(
             end(process)
 
 
-# Rank 0, which writes for all, in `make test`; every rank in `make test-long`.
-@pytest.mark.parametrize("rank", [0, 1] if os.environ.get("RETAIN_LONG") == "1" else [0])
+@pytest.mark.long  # test_a_group_leaves_on_sigterm and test_worker_leaving.py show it in `make test`
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_worker_that_gets_sigterm_costs_no_step(
     rank: int, server: Server, tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
