@@ -20,12 +20,14 @@ LEARNT = "*"  # mark of the loss that a set had when it was last learnt
 @dataclass
 class SimulatedTraining:
     """Losses in nats by weights digest. `strength`: how much is forgotten; `steps_per_s`: speed of the fake workers;
-    `unreadable`: checkpoints' URIs whose files nobody can read."""
+    `unreadable`: checkpoints' URIs whose files nobody can read;
+    `unreadable_to_workers`: those that only a worker's machine cannot."""
 
     strength: float = 0.012
     steps_per_s: float = 400.0
     losses: dict[str, Mapping[str, float]] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
+    unreadable_to_workers: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def losses_of(self, digest: str) -> dict[str, float]:

@@ -130,7 +130,7 @@ class FakeWorker:
 
     def _stage(self, work) -> int:
         start = work.resume if work.HasField("resume") else work.parent
-        if start.uri in self.simulated.unreadable:
+        if start.uri in self.simulated.unreadable | self.simulated.unreadable_to_workers:
             self._interrupted(work, damaged=start, message="model/model.safetensors is cut")
             return res.VERDICT_ROLL_BACK
         losses = self.simulated.losses_of(start.weights_digest) or {work.target: START_NATS}
