@@ -8,19 +8,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from services.worker.assignment_loop import work_loop
 from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
+from tests.gloo_group import spawn_gloo_group
 from tests.integration.worker_harness import connect, orchestrator, point_worker_at, small_spec, small_stages
-from tests.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 BUCKET = "retain"
@@ -80,21 +77,6 @@ def train_workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return [child for child in children if "RayTrainWorker" in " ".join(child.cmdline())]
 
 
-def two_without_ray(rank: int, port: int, config: dict[str, Any]) -> None:
-    """One of two workers with a process group of their own: what Ray's group must equal, bit for bit."""
-    # The functions of this module have the group that is there when it is imported as a default argument, and an
-    # optimizer's first step imports it. A group that they hold outlives its destruction, and its threads of C++ run on
-    # into the interpreter's end, where they may abort the process.
-    import torch.distributed.nn.functional  # noqa: F401
-
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    work_loop(config)
-    dist.destroy_process_group()
-    threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-    assert [name for name in threads if "gloo" in name] == []
-
-
 def test_a_killed_worker_costs_an_attempt_and_no_bits(
     server: Server, tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +92,7 @@ def test_a_killed_worker_costs_an_attempt_and_no_bits(
                 monkeypatch, endpoint=server.endpoint, bucket=BUCKET, control=control, cache=tmp_path / "cache"
             )
             if not kill:
-                mp.spawn(two_without_ray, args=(free_port(), config.as_dict()), nprocs=2)
+                spawn_gloo_group(2, work_loop, config.as_dict())
                 continue
             process = start_group(ray_folder, workers=2)
             victims: list[int] = []
@@ -173,7 +155,7 @@ def test_a_worker_that_gets_sigterm_costs_no_step(
                 monkeypatch, endpoint=server.endpoint, bucket=BUCKET, control=control, cache=tmp_path / "cache"
             )
             if not told:
-                mp.spawn(two_without_ray, args=(free_port(), config.as_dict()), nprocs=2)
+                spawn_gloo_group(2, work_loop, config.as_dict())
                 continue
             process = start_group(ray_folder, workers=2)
             signalled: list[int] = []
@@ -194,6 +176,6 @@ def test_a_worker_that_gets_sigterm_costs_no_step(
             assert interim.checkpoint.step > apart
             control.submission += 1
             control.on_progress = lambda request: None
-            mp.spawn(two_without_ray, args=(free_port(), {**config.as_dict(), "submission": 2}), nprocs=2)
+            spawn_gloo_group(2, work_loop, {**config.as_dict(), "submission": 2})
     assert kept[0].accepted(0).weights_digest == kept[1].accepted(0).weights_digest
     assert [c.boundary for c in kept[1].checkpoints[0] if not c.interim] == [1, 2, 3]

@@ -1,13 +1,11 @@
 """Two and three processes train one model: the same as one process up to rounding, and bit for bit the same again."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from model.checkpointing import checkpoint
 from model.errors import BadConfig, NonFinite
@@ -15,24 +13,16 @@ from model.training.acceleration import Acceleration
 from model.training.job import Directive, Interruption, Verdict
 from model.training.loop import train_stage
 from model.training.process_group import ProcessGroup
-from tests.ports import free_port
+from tests.gloo_group import spawn_gloo_group
 from tests.unit.model.training_helpers import ListPorts, fresh_model, make_job, resumed, weights_sha256, write_snapshot
 
 ADJUST = {1: Directive(verdict=Verdict.ADJUST, shares={"general": 0.6}, lr_scale=0.5)}
 
 
-def member(rank: int, size: int, port: int, task, folder: Path) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=size)
-    try:
-        task(ProcessGroup.current(), folder)
-    finally:
-        dist.destroy_process_group()
-
-
-def everything(group: ProcessGroup, folder: Path) -> None:
+def everything(folder: Path) -> None:
     """In one set of processes (starting them is what costs): an undisturbed stage, the same resumed, and faults."""
+    torch.set_num_threads(1)
+    group = ProcessGroup.current()
     undisturbed(group, folder)
     dist.barrier()
     from_first_checkpoint(group, folder)
@@ -122,7 +112,7 @@ def errors_are_shared(group: ProcessGroup) -> None:
 @pytest.fixture(scope="module", params=[2, 3])
 def group(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
     folder = tmp_path_factory.mktemp("group")
-    mp.spawn(member, args=(request.param, free_port(), everything, folder), nprocs=request.param)
+    spawn_gloo_group(request.param, everything, folder)
     return request.param, folder
 
 
