@@ -17,7 +17,7 @@ from typing import Any
 from model.experiments.arms import Arm
 from model.experiments.gate import GateFactory, load_factory
 from model.experiments.measuring import write_json
-from model.experiments.reuse import taken_over, unchanged_arm
+from model.experiments.reuse import counterparts, taken_over
 from model.experiments.stage_run import Bench, one_thread, run_arm
 
 PROCESSES = 2
@@ -134,10 +134,12 @@ def _child(arm: Arm, shared: Path, root: Path, gate: str) -> dict[str, Any]:
 
 def _known(arm: Arm, root: Path, factory: GateFactory) -> dict[str, Any] | None:
     """The row of an arm that comes out as one that has run; None where it must be trained."""
-    unchanged = unchanged_arm(arm)
-    if unchanged is None or not row_path(root, unchanged).is_file():
-        return None
-    return taken_over(arm, json.loads(row_path(root, unchanged).read_text()), factory)
+    for other in counterparts(arm):
+        path = row_path(root, other)
+        found = taken_over(arm, json.loads(path.read_text()), factory) if path.is_file() else None
+        if found is not None:
+            return found
+    return None
 
 
 def _count(steps: int) -> None:

@@ -1,8 +1,9 @@
 """An arm whose gate would give the same directives as one that has run is that run: it is not trained again.
 
 A run is a function of its arm and of the directives that its gate gives, to the bit. So a constant of the controllers
-that changes no directive on what the unchanged arm measured changes nothing at all. The finished row is played through
-the changed gate; where every attempt begins alike and every boundary is answered alike, its figures are taken over.
+that changes no directive on what the unchanged arm measured changes nothing at all, and neither does the score that
+stop is compared with where none is near it. The finished row is played through the other gate; where every attempt
+begins alike and every boundary is answered alike, its figures are taken over.
 
     python -m model.experiments.reuse --gate MODULE:FUNCTION --out FOLDER
 
@@ -18,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from model.experiments.arms import Arm
+from model.experiments.arms import STOPS, Arm
 from model.experiments.catalogue import sensitivity_arms
 from model.experiments.gate import GateFactory, Measured, load_factory
 from model.experiments.measuring import REPORT
@@ -27,13 +28,18 @@ from model.training.job import Directive, Verdict
 GOES_ON = (Verdict.CONTINUE, Verdict.ADJUST)  # the others end an attempt
 
 
-def unchanged_arm(arm: Arm) -> Arm | None:
-    """The arm with the controllers' own constants; None for one that changes none."""
-    return replace(arm, gate=replace(arm.gate, constants=())) if arm.gate.constants else None
+def counterparts(arm: Arm) -> list[Arm]:
+    """The arms that differ from it in their gate alone and may come out the same: with the controllers' own constants,
+    or with stop on the other score, which changes nothing where neither score comes near it. None for a fixed mix."""
+    if not arm.gate.controller:
+        return []
+    if arm.gate.constants:
+        return [replace(arm, gate=replace(arm.gate, constants=()))]
+    return [replace(arm, gate=replace(arm.gate, stop_on=stop)) for stop in STOPS if stop != arm.gate.stop_on]
 
 
 def taken_over(arm: Arm, row: Mapping[str, Any], factory: GateFactory) -> dict[str, Any] | None:
-    """The row of `arm` from that of its unchanged arm, with the digest that it was taken from; None where the gate
+    """The row of `arm` from that of a counterpart, with the digest that it was taken from; None where the gate
     answers otherwise, or where the row does not hold all that it was asked (one that was played again with fewer steps,
     one that broke)."""
     if row["plays"] != 1 or row["outcome"] != "ACCEPTED" or first_difference(arm, row, factory):
@@ -96,10 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     factory = load_factory(options.gate)
     print("| controller | constant | first directive that differs |", "|---|---|---|", sep="\n")
     for named in sensitivity_arms(options.domain, 0):
-        unchanged = unchanged_arm(named.arm)
-        path = options.out / "rows" / f"{unchanged.digest}.json" if unchanged else None
-        if path is None:
+        if not named.arm.gate.constants:
             continue
+        (unchanged,) = counterparts(named.arm)
+        path = options.out / "rows" / f"{unchanged.digest}.json"
         found = "the unchanged arm has not run"
         if path.is_file():
             row = json.loads(path.read_text())

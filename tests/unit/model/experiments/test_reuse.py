@@ -1,6 +1,7 @@
 """A changed constant that changes no directive is the run that was there already; any other is trained."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from model.experiments.arms import Arm, GateRules
 from model.experiments.catalogue import HALF_AND_DOUBLE
-from model.experiments.reuse import first_difference, main, taken_over, unchanged_arm
+from model.experiments.reuse import counterparts, first_difference, main, taken_over
 from services.orchestrator.experiment_gate import experiment_gate
 from tests.unit.model.experiments.tiny import finished_row
 from tests.unit.services.orchestrator.test_experiment_gate import sets
@@ -35,9 +36,20 @@ def played() -> dict[str, Any]:
     return row
 
 
-def test_only_an_arm_with_changed_constants_has_an_unchanged_one() -> None:
-    assert unchanged_arm(arm()) is None
-    assert unchanged_arm(arm(("ladder.rate_factor", 0.25))) == arm()
+def test_the_arms_that_may_come_out_the_same_differ_in_their_gate_alone() -> None:
+    assert counterparts(arm(("ladder.rate_factor", 0.25))) == [arm()]
+    assert counterparts(replace(arm(), gate=replace(arm().gate, stop_on="RAW"))) == [arm()]
+    assert counterparts(replace(arm(), gate=GateRules())) == []
+
+
+def test_stop_on_the_other_score_is_taken_over_where_no_score_came_near_it() -> None:
+    row = played()
+    raw = replace(arm(), gate=replace(arm().gate, stop_on="RAW"))
+    taken = taken_over(raw, row, experiment_gate)
+    assert taken is not None
+    assert (taken["digest"], taken["taken_from"]) == (raw.digest, row["digest"])
+    strict = replace(raw, gate=replace(raw.gate, stop=0.12))
+    assert taken_over(strict, row, experiment_gate) is None
 
 
 def test_a_constant_that_no_directive_hangs_on_is_taken_over() -> None:
