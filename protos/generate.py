@@ -11,6 +11,7 @@ data of the standard library that all parts of Retain share. The comments of the
     repeated                     tuple[T, ...]
     map                          Mapping[K, V]
     google.protobuf.Timestamp    Unix seconds as a float, in a field with `_s` behind its name
+    google.protobuf.FieldMask    its paths, a tuple of texts
     enum                         its values without their prefix; UNSPECIFIED is false, as no value is, or, where its
                                  comment is the name of another value ("CONTROL."), that value
 
@@ -66,6 +67,7 @@ PLAIN: Mapping[int, tuple[str, str]] = {
     _F.TYPE_UINT64: ("int", "0"),
 }
 TIMESTAMP = ".google.protobuf.Timestamp"
+FIELD_MASK = ".google.protobuf.FieldMask"
 
 
 def generate(target: Path) -> None:
@@ -236,6 +238,8 @@ class ValueModule:
         """Type and default of one thing in a field."""
         if field.type_name == TIMESTAMP:
             return "float", "0.0"
+        if field.type_name == FIELD_MASK:
+            return "tuple[str, ...]", "()"
         name = _name(field.type_name)
         if field.type == _F.TYPE_ENUM:
             return name, f"{name}.UNSPECIFIED"

@@ -94,6 +94,7 @@ TEXTS: Mapping[str, TextLimit] = {
     "name": TextLimit(most=256, kind=Text.LINE),
     "set_name": TextLimit(most=256, kind=Text.LINE),
     "stage": TextLimit(most=256, kind=Text.LINE),
+    "paths": TextLimit(most=256, kind=Text.LINE),  # of a field mask
     "folder": TextLimit(most=128, kind=Text.LINE),
     "file_name": TextLimit(most=256, kind=Text.LINE),
     "sha256": TextLimit(most=128, kind=Text.LINE),
@@ -116,7 +117,7 @@ LARGEST_LIST = 4096
 LARGEST_MAP = 1024
 LARGEST_KEY = 256
 
-COUNTS: Mapping[str, int] = {"states": 16, "sets": 64, "baselines": 64, "stages": 32}
+COUNTS: Mapping[str, int] = {"states": 16, "sets": 64, "baselines": 64, "stages": 32, "paths": 128}
 # (least, most); a number that is checked where it is used says so.
 NUMBERS: Mapping[str, tuple[float, float]] = {
     "stage_index": (-1, 32),

@@ -150,6 +150,19 @@ class FakePlatform(
             if run.status.state in TERMINAL:
                 return
 
+    def UpdatePipelineRun(self, request, context):
+        self._enter(context, f"UpdatePipelineRun {' '.join(request.update_mask.paths)}")
+        run = self._run(request.run_id, context)
+        for path in request.update_mask.paths:
+            part, _, name = path.partition(".")
+            if part == "labels":
+                run.spec.labels.pop(name, None)
+                if name in request.spec.labels:
+                    run.spec.labels[name] = request.spec.labels[name]
+            else:
+                setattr(getattr(run.spec, part), name, getattr(getattr(request.spec, part), name))
+        return pb.UpdatePipelineRunResponse(run=self._change(request, context, run.status.state))
+
     def CancelPipelineRun(self, request, context):
         self._enter(context, "CancelPipelineRun")
         return pb.CancelPipelineRunResponse(run=self._change(request, context, res.RUN_STATE_CANCELLED))

@@ -156,6 +156,12 @@ class Session:
             raise _too_late(found, timeout_s)
         return found
 
+    def update(self, run: RunLike, changes: Mapping[str, Any], *, etag: str = "") -> Run:
+        """Changes what may change of a run's spec, also while it trains: values by path, as in
+        `{"forgetting.budget": 0.15, "checkpoints.keep_last": 5, "labels.owner": None}`; None is the default, or no
+        label. Raises BadInput for what is fixed when a run is created."""
+        return self.client.update(_id(run), changes, etag=etag)
+
     def approve(self, run: RunLike, action: str, *, etag: str = "", comment: str = "") -> Run:
         """Resumes a SUSPENDED run: `ACCEPT` its checkpoint as it is, or `CONTINUE` with one more retry."""
         return self.client.approve(_id(run), action, etag=etag, comment=comment)

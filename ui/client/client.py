@@ -4,11 +4,12 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 import grpc
+from google.protobuf import field_mask_pb2
 from google.protobuf.message import Message
 
 from retain import mapper
@@ -150,6 +151,21 @@ class RetainClient:
         except ClientError:
             return True
         return True
+
+    def update(self, run_id: str, changes: Mapping[str, Any], *, etag: str = "") -> views.Run:
+        """Changes what may change of a run's spec: values by their paths, as in `{"forgetting.budget": 0.15,
+        "labels.owner": "ada"}`. None is the default of a field, and no label of that name."""
+        tree: dict[str, Any] = {}
+        for path, value in changes.items():
+            part, _, name = path.partition(".")
+            if value is not None:
+                tree[part] = {**tree.get(part, {}), name: value} if name else value
+        spec, faults = to_message(tree)
+        if faults:
+            raise BadInput(faults)
+        mask = field_mask_pb2.FieldMask(paths=changes)
+        request = orchestrator_pb.UpdatePipelineRunRequest(run_id=run_id, spec=spec, update_mask=mask, etag=etag)
+        return to_view(views.Run, self._call(self._runs.UpdatePipelineRun, request).run)
 
     def cancel(self, run_id: str, *, etag: str = "") -> views.Run:
         request = orchestrator_pb.CancelPipelineRunRequest(run_id=run_id, etag=etag)

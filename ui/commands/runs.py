@@ -1,4 +1,4 @@
-"""Verbs for runs: validate, run, list, show, watch, logs, cancel, approve, retry, delete."""
+"""Verbs for runs: validate, run, list, show, watch, logs, update, cancel, approve, retry, delete."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -279,6 +279,27 @@ def logs(
             say("stopped reading; the run continues")
 
 
+def update(
+    run_id: RunArgument,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="labels.KEY, checkpoints.keep_last, forgetting.budget or forgetting.max_retries; without a value a "
+            "label goes, and the others get their default. May be repeated.",
+        ),
+    ] = None,
+    etag: EtagOption = "",
+    json: JsonFlag = False,
+) -> None:
+    """Change labels, retention or the promise about forgetting of a run, also while it trains."""
+    from ui.spec.file import override_of
+
+    with connect() as client:
+        _changed(client.update(run_id, dict(override_of(change) for change in changes or []), etag=etag), json)
+
+
 def cancel(run_id: RunArgument, etag: EtagOption = "", json: JsonFlag = False) -> None:
     """End a run."""
     with connect() as client:
@@ -323,6 +344,6 @@ def _changed(run_: "Run", json: bool) -> None:
 def register(app: typer.Typer) -> None:
     """Adds the verbs of this file."""
     panel = "Runs"
-    for verb in (validate, run, show, watch, logs, cancel, approve, retry, delete):
+    for verb in (validate, run, show, watch, logs, update, cancel, approve, retry, delete):
         app.command(rich_help_panel=panel)(verb)
     app.command("list", rich_help_panel=panel)(list_runs)

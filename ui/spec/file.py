@@ -63,21 +63,33 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
 
     Raises BadInput.
     """
-    path, equals, value = override.partition("=")
-    keys = [key for key in re.split(r"[.\[\]]+", path.strip()) if key]
-    if not equals or not keys:
-        raise _bad_set("", mismatch(repr(override), "path=value, as in stages.1.learning_rate=1e-5"))
+    path, given = override_of(override)
+    keys = [key for key in re.split(r"[.\[\]]+", path) if key]
+    if not keys:
+        raise _no_override(override)
     if len(keys) > MAX_DEPTH:
         raise _bad_set("", mismatch(f"a path of {len(keys):,} parts", f"up to {MAX_DEPTH}"))
     node: Any = tree
     for place, key in enumerate(keys):
         index = _index_of(node, keys, place)
         if place == len(keys) - 1:
-            node[index] = parse_yaml(value, name=f"--set {'.'.join(keys)}")
+            node[index] = given
             return
         if isinstance(node, dict) and node.get(key) is None:
             node[key] = {}
         node = node[index]
+
+
+def override_of(override: str) -> tuple[str, Any]:
+    """Path and value of `path=value`; the value is read as YAML. Raises BadInput."""
+    path, equals, value = override.partition("=")
+    if not equals or not path.strip():
+        raise _no_override(override)
+    return path.strip(), parse_yaml(value, name=f"--set {path.strip()}")
+
+
+def _no_override(override: str) -> BadInput:
+    return _bad_set("", mismatch(repr(override), "path=value, as in stages.1.learning_rate=1e-5"))
 
 
 def _index_of(node: Any, keys: Sequence[str], place: int) -> str | int:

@@ -10,7 +10,8 @@
 A field of one side that the other lacks is refused (TypeError), whichever way. What the wire leaves out becomes None
 where the field is `optional` or of a oneof, and else what the value has by default. An enum number that this program
 does not know is a violation with the path of its field: collected where a list is given, raised as UnknownValue where
-none is. Times are Unix seconds in a field with `_s` behind the name; 0 is a time that was not said.
+none is. Times are Unix seconds in a field with `_s` behind the name; 0 is a time that was not said. A field mask is
+its paths.
 """
 
 import math
@@ -29,6 +30,7 @@ from retain.values.faults import mismatch
 V = TypeVar("V")
 M = TypeVar("M", bound=Message)
 _TIMESTAMP = "google.protobuf.Timestamp"
+_FIELD_MASK = "google.protobuf.FieldMask"
 
 
 class UnknownValue(ValueError):
@@ -78,6 +80,7 @@ class _Field(NamedTuple):
     mapping: bool
     read: Callable[[Any, list[SpecViolation], str], Any] | None  # None: taken as it is
     write: Callable[[Any], Any] | None
+    fill: Callable[[Any, Any], None] | None  # of a message that is no value of ours: puts what was said into it
     message: bool
 
 
@@ -118,11 +121,11 @@ def _write(message: Message, value: Any) -> None:
                 target.extend(item if write is None else [write(one) for one in item])
         elif field.message:
             target = getattr(message, field.name)
-            if write is None:
+            if field.fill is None:
                 _write(target, item)
                 target.SetInParent()
             elif item or field.optional:
-                target.FromNanoseconds(write(item))
+                field.fill(target, item)
         else:
             setattr(message, field.name, item if write is None else write(item))
 
@@ -142,7 +145,11 @@ def _attribute(field: Any) -> str:
 
 
 def _is_time(field: Any) -> bool:
-    return field.message_type is not None and field.message_type.full_name == _TIMESTAMP
+    return _is_of(field, _TIMESTAMP)
+
+
+def _is_of(field: Any, name: str) -> bool:
+    return field.message_type is not None and field.message_type.full_name == name
 
 
 def _field(field: Any, attribute: str, hint: Any) -> _Field:
@@ -155,10 +162,13 @@ def _field(field: Any, attribute: str, hint: Any) -> _Field:
     inner = get_args(hint)[0] if field.is_repeated and not mapping else hint
     read: Callable[[Any, list[SpecViolation], str], Any] | None = None
     write: Callable[[Any], Any] | None = None
+    fill: Callable[[Any, Any], None] | None = None
     if mapping:
         pass
     elif _is_time(field):
-        read, write = _seconds, _nanoseconds
+        read, fill = _seconds, _fill_time
+    elif _is_of(field, _FIELD_MASK):
+        read, fill = _paths, _fill_paths
     elif field.message_type is not None:
         read = lambda item, faults, path: _read(item, inner, faults, path)  # noqa: E731
     elif field.enum_type is not None:
@@ -171,6 +181,7 @@ def _field(field: Any, attribute: str, hint: Any) -> _Field:
         mapping=mapping,
         read=read,
         write=write,
+        fill=fill,
         message=field.message_type is not None,
     )
 
@@ -191,9 +202,17 @@ def _seconds(item: Any, faults: list[SpecViolation], path: str) -> float:
     return float(item.seconds + item.nanos / 1e9)
 
 
-def _nanoseconds(seconds: float) -> int:
+def _fill_time(target: Any, seconds: float) -> None:
     whole = math.floor(seconds)
-    return whole * 10**9 + round((seconds - whole) * 1e9)
+    target.FromNanoseconds(whole * 10**9 + round((seconds - whole) * 1e9))
+
+
+def _paths(item: Any, faults: list[SpecViolation], path: str) -> tuple[str, ...]:
+    return tuple(item.paths)
+
+
+def _fill_paths(target: Any, paths: tuple[str, ...]) -> None:
+    target.paths.extend(paths)
 
 
 @cache

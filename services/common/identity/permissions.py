@@ -59,7 +59,7 @@ METHODS: Mapping[str, Permission] = {
     **_of(_RUNS, Permission.READ, "GetPipelineRun", "ListPipelineRuns", "WatchPipelineRun", "ValidatePipelineSpec"),
     **_of(_RUNS, Permission.READ, "StreamLogs", "ListDecisions"),
     **_of(_RUNS, Permission.WRITE, "CreatePipelineRun", "CancelPipelineRun", "ApprovePipelineRun", "RetryPipelineRun"),
-    **_of(_RUNS, Permission.WRITE, "DeletePipelineRun", "CreateUpload"),
+    **_of(_RUNS, Permission.WRITE, "UpdatePipelineRun", "DeletePipelineRun", "CreateUpload"),
     **_of(_CHECKPOINTS, Permission.READ, "ListCheckpoints", "GetCheckpoint"),
     **_of(_CHECKPOINTS, Permission.WRITE, "ImportCheckpoint", "VoidCheckpoint"),
     **_of(_CHECKPOINTS, Permission.WRITE, "ShareCheckpoint", "UnshareCheckpoint"),

@@ -1,5 +1,6 @@
 """Who did what: written after each call that changes something, and never changed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,6 +8,7 @@ from services.common.errors import RetainError
 from services.common.logging import get_logger
 from services.orchestrator.application.ports import Page
 from services.orchestrator.application.run_store import RunStore
+from services.orchestrator.domain.spec.update import may_change, value_at
 
 LONGEST = 255  # characters of a text in an event
 log = get_logger(__name__)
@@ -53,12 +55,15 @@ class Auditor:
         except Exception as error:  # noqa: BLE001 - whatever it is, the call that was answered stays answered
             log.error("an audit event was not written", error=repr(error), **vars(event))
 
-    async def state_of(self, run_id: str) -> str:
-        """The state of a run, for `before` and `after`; empty when there is none, or none that can be read."""
+    async def state_of(self, run_id: str, paths: Sequence[str] = ()) -> str:
+        """The state of a run and what its spec has at `paths`, for `before` and `after`; empty when there is none, or
+        none that can be read."""
         try:
-            return str((await self._run_store.get(run_id)).status.value)
+            run = await self._run_store.get(run_id)
         except RetainError:
             return ""
+        told = (f"{path}: {value_at(run.spec, path)}" for path in paths if may_change(path))
+        return "; ".join([run.status.value, *told])
 
     async def page(self, *, subject: str, resource: str, limit: int, below_number: int | None) -> Page[AuditEvent]:
         """A page of events, newest first."""

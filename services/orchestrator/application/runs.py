@@ -40,7 +40,7 @@ from services.orchestrator.application.run_store import stale
 from services.orchestrator.application.sources import SourcePolicy
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.policy.fair_queue import LARGEST_PRIORITY
-from services.orchestrator.domain.run.events import Approved, Cancelled, Retried
+from services.orchestrator.domain.run.events import Approved, Cancelled, Retried, SpecUpdated
 from services.orchestrator.domain.run.speeds import measured_speeds
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointState, PipelineRun, RunState
 from services.orchestrator.domain.spec.boundary_cost import boundary_cost
@@ -228,6 +228,11 @@ class RunService:
             if state.sequence > seen:
                 seen = state.sequence
                 yield state
+
+    async def update(self, run_id: str, spec: PipelineSpec, paths: Sequence[str], etag: str) -> PipelineRun:
+        """Change what may change of a run's spec. Raises InvalidInput, InvalidTransition, Stale, NotFound."""
+        event = SpecUpdated(spec=spec, paths=tuple(paths), now_s=self._now_s())
+        return await self._run_store.apply(run_id, event, etag=etag)
 
     async def cancel(self, run_id: str, etag: str) -> PipelineRun:
         """End a run."""

@@ -17,7 +17,13 @@ from services.orchestrator.domain.handlers.checkpoints import (
 from services.orchestrator.domain.handlers.damage import on_voided
 from services.orchestrator.domain.handlers.interpolation import on_point_written
 from services.orchestrator.domain.handlers.jobs import on_job_ended, on_job_submitted, on_workers_hung
-from services.orchestrator.domain.handlers.lifecycle import on_admitted, on_approved, on_cancelled, on_retried
+from services.orchestrator.domain.handlers.lifecycle import (
+    on_admitted,
+    on_approved,
+    on_cancelled,
+    on_retried,
+    on_updated,
+)
 from services.orchestrator.domain.handlers.retention import begin_pruning
 from services.orchestrator.domain.handlers.workers import on_attempt_asked, on_progress, on_stage_ended
 from services.orchestrator.domain.run import events as e
@@ -104,6 +110,7 @@ _HANDLERS: dict[type[e.Event], Callable[[PipelineRun, Any], Outcome]] = {
     e.Cancelled: on_cancelled,
     e.Approved: on_approved,
     e.Retried: on_retried,
+    e.SpecUpdated: on_updated,
     e.AttemptAsked: on_attempt_asked,
     e.ProgressReported: on_progress,
     e.CheckpointReported: on_checkpoint,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -35,7 +35,7 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
         def unary(behaviour: Callable[..., Awaitable[Any]]) -> Any:
             async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
                 run_id = getattr(request, "run_id", "")
-                before = await self._auditor.state_of(run_id) if run_id else ""
+                before = await self._auditor.state_of(run_id, _changed(request)) if run_id else ""
                 outcome, response = "INTERNAL", None
                 try:
                     response = await behaviour(request, context)
@@ -56,7 +56,8 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
         resource = next((str(value) for name in _RESOURCES if (value := getattr(request, name, ""))), "")
         created = getattr(getattr(response, "run", None), "id", "")
         named = resource or created or getattr(getattr(request, "spec", None), "name", "")
-        after = await self._auditor.state_of(created or getattr(request, "run_id", "")) if outcome == "OK" else before
+        run_id = created or getattr(request, "run_id", "")
+        after = await self._auditor.state_of(run_id, _changed(request)) if outcome == "OK" else before
         await self._auditor.record(
             AuditEvent(
                 time_s=self._auditor.now_s(),
@@ -70,3 +71,9 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
                 after=after,
             )
         )
+
+
+def _changed(request: Any) -> Sequence[str]:
+    """Paths of the fields that a call changes, where it names some."""
+    mask = getattr(request, "update_mask", None)
+    return () if mask is None else tuple(mask.paths)

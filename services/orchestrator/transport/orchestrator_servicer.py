@@ -76,6 +76,14 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         async for state in self._runs.watch(request.run_id, request.sequence):
             yield pb.WatchPipelineRunResponse(run=self._run(state))
 
+    async def UpdatePipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
+        faults = oversized(request.spec)
+        spec = PipelineSpec() if faults else to_value(request.spec, PipelineSpec, faults)
+        if faults:
+            raise InvalidInput(faults, reason="INVALID_SPEC")
+        state = await self._runs.update(request.run_id, spec, request.update_mask.paths, request.etag)
+        return pb.UpdatePipelineRunResponse(run=self._run(state))
+
     async def CancelPipelineRun(self, request: Any, context: Context) -> Any:  # noqa: N802
         return pb.CancelPipelineRunResponse(run=self._run(await self._runs.cancel(request.run_id, request.etag)))
 

@@ -306,6 +306,21 @@ def test_a_suspended_run_is_approved(retain, platform: FakePlatform) -> None:
     assert retain("approve", "r", "--continue").code == 1
 
 
+def test_what_may_change_of_a_run_is_changed_by_path(retain, platform: FakePlatform) -> None:
+    scripted_runs.new_run(platform, "r")
+    platform.runs["r"].spec.labels["old"] = "yes"
+    paths = ("forgetting.budget=0.15", "checkpoints.keep_last=5", "labels.owner=ada", "labels.old=")
+    options = [part for path in paths for part in ("--set", path)]
+    outcome = retain("update", "r", *options, "--json")
+    assert outcome.code == 0
+    assert outcome.json["spec"]["forgetting"]["budget"] == 0.15
+    assert (outcome.json["spec"]["checkpoints"], outcome.json["spec"]["labels"]) == ({"keep_last": 5}, {"owner": "ada"})
+    assert platform.calls[-1] == "UpdatePipelineRun forgetting.budget checkpoints.keep_last labels.owner labels.old"
+    assert retain("update", "r", "--set", "forgetting.budget=much").code == 2
+    assert "expected path=value" in retain("update", "r", "--set", "forgetting.budget").err
+    assert retain("update", "r", "--set", "labels.a=b", "--etag", "stale").code == 1
+
+
 def test_cancel_retry_delete(retain, platform: FakePlatform) -> None:
     scripted_runs.new_run(platform, "r")
     assert retain("cancel", "r", "--etag", "stale").code == 1

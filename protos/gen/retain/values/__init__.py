@@ -165,6 +165,8 @@ if TYPE_CHECKING:
     from retain.values.spec import TrainTokenizer
     from retain.values.orchestrator_checkpoint_service import UnshareCheckpointRequest
     from retain.values.orchestrator_checkpoint_service import UnshareCheckpointResponse
+    from retain.values.orchestrator_service import UpdatePipelineRunRequest
+    from retain.values.orchestrator_service import UpdatePipelineRunResponse
     from retain.values.orchestrator_project_service import UpdateProjectRequest
     from retain.values.orchestrator_project_service import UpdateProjectResponse
     from retain.values.orchestrator_service import ValidatePipelineSpecRequest
@@ -337,6 +339,8 @@ _HOMES = {
     "TrainTokenizer": "spec",
     "UnshareCheckpointRequest": "orchestrator_checkpoint_service",
     "UnshareCheckpointResponse": "orchestrator_checkpoint_service",
+    "UpdatePipelineRunRequest": "orchestrator_service",
+    "UpdatePipelineRunResponse": "orchestrator_service",
     "UpdateProjectRequest": "orchestrator_project_service",
     "UpdateProjectResponse": "orchestrator_project_service",
     "ValidatePipelineSpecRequest": "orchestrator_service",
@@ -509,6 +513,8 @@ __all__ = [
     "TrainTokenizer",
     "UnshareCheckpointRequest",
     "UnshareCheckpointResponse",
+    "UpdatePipelineRunRequest",
+    "UpdatePipelineRunResponse",
     "UpdateProjectRequest",
     "UpdateProjectResponse",
     "ValidatePipelineSpecRequest",

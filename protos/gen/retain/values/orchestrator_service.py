@@ -107,6 +107,31 @@ class WatchPipelineRunResponse:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class UpdatePipelineRunRequest:
+    """Request of UpdatePipelineRun."""
+
+    run_id: str = ""
+    """Its id."""
+    spec: PipelineSpec = PipelineSpec()
+    """The new values; what `update_mask` does not name is not read."""
+    update_mask: tuple[str, ...] = ()
+    """What changes, as paths in the spec. At any time: `labels` (all of them), `labels.KEY` (one; without a value it goes),
+    `checkpoints.keep_last`. Until the run has succeeded, from the next boundary on: `forgetting.budget`,
+    `forgetting.max_retries`. A field without a value gets its default. At least one path; all of it happens, or nothing.
+    """
+    etag: str = ""
+    """The etag that was seen; empty is any."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UpdatePipelineRunResponse:
+    """Response of UpdatePipelineRun."""
+
+    run: PipelineRun = PipelineRun()
+    """The run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CancelPipelineRunRequest:
     """Request of CancelPipelineRun."""
 

@@ -11,7 +11,7 @@ from services.orchestrator.domain.handlers.decision import decision_on_newest, r
 from services.orchestrator.domain.handlers.rollback import begin_rollback
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.run.commands import Record, RecordDecision
-from services.orchestrator.domain.run.events import Admitted, Approved, Cancelled, Retried
+from services.orchestrator.domain.run.events import Admitted, Approved, Cancelled, Retried, SpecUpdated
 from services.orchestrator.domain.run.state import (
     DEFAULT_PROJECT,
     Branch,
@@ -24,6 +24,7 @@ from services.orchestrator.domain.run.state import (
     StageState,
 )
 from services.orchestrator.domain.spec.plan import plan
+from services.orchestrator.domain.spec.update import UNTIL_SUCCESS, updated
 
 Outcome = tuple[PipelineRun, tuple[Record, ...]]
 
@@ -162,6 +163,19 @@ def on_retried(state: PipelineRun, event: Retried) -> Outcome:
         *given_back,
         *records,
     )
+
+
+def on_updated(state: PipelineRun, event: SpecUpdated) -> Outcome:
+    """Change what may change of the spec. Verdicts that were made stand; the next one is made by the new rules.
+
+    Raises InvalidInput or InvalidTransition.
+    """
+    spec = updated(state.spec, event.spec, event.paths)
+    late = [path for path in event.paths if path in UNTIL_SUCCESS]
+    if late and state.status is RunState.SUCCEEDED:
+        expected = [other.value for other in RunState if other and other is not RunState.SUCCEEDED]
+        raise InvalidTransition(f"change {', '.join(late)}", state=state.status, expected=expected)
+    return replace(state, spec=spec), ()
 
 
 def _in_line(event: Approved | Retried) -> dict[str, Any]:

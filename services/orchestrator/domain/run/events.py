@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from retain.values import ApproveAction, CheckpointRef, PreparedData
+from retain.values import ApproveAction, CheckpointRef, PipelineSpec, PreparedData
 from services.orchestrator.domain.run.state import StagePhase
 from services.orchestrator.domain.run.tries import MAX_EVALUATION_TRIES, MAX_RESTARTS
 from services.orchestrator.domain.values import Measurement
@@ -47,6 +47,14 @@ class Retried(Event):
     """A person lets a FAILED or CANCELLED run resume at its last checkpoint."""
 
     queue_number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecUpdated(Event):
+    """A person changes what may change of a spec: to the values that `spec` has at `paths`."""
+
+    spec: PipelineSpec
+    paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

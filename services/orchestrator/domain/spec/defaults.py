@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 
 from retain.values import (
     AnticipateSpec,
+    CheckpointSpec,
     Controller,
     CurriculumStrategy,
     DomainOptions,
@@ -38,6 +39,7 @@ LEARNING_RATES: Mapping[StageKind, float] = {
 }
 GENERAL_SHARE = 0.1  # of a mid-training, as in the seed
 REPLAY_SHARE = 0.05  # of each retention set that has no share of its own
+KEEP_LAST = 3
 LONGEST_DEFAULT_CONTEXT = 2048  # an imported model may allow 128k tokens; nobody means to train on that by default
 
 
@@ -57,7 +59,7 @@ def fill(
         spec,
         model=replace(spec.model, context=context),
         stages=tuple(stages),
-        forgetting=_fill_forgetting(spec.forgetting),
+        forgetting=fill_forgetting(spec.forgetting),
         evaluation=_fill_evaluation(spec.evaluation),
         compute=replace(
             compute,
@@ -65,7 +67,7 @@ def fill(
             cpus_per_worker=compute.cpus_per_worker or 1.0,
             min_workers=compute.min_workers or compute.workers or 1,
         ),
-        checkpoints=replace(spec.checkpoints, keep_last=spec.checkpoints.keep_last or 3),
+        checkpoints=fill_checkpoints(spec.checkpoints),
     )
     return with_distillation(filled, parameters=parameters, memory=memory)
 
@@ -138,7 +140,8 @@ def _fill_schedule(schedule: ScheduleSpec, kind: StageKind) -> ScheduleSpec:
     )
 
 
-def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
+def fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
+    """The rules with every default; filled ones stay as they are."""
     action = _or(given.action, 0.10)
     budget = given.budget if given.mitigate is False else _or(given.budget, action)
     controller = Controller.ANTICIPATE if given.controller is Controller.UNSPECIFIED else given.controller
@@ -161,6 +164,11 @@ def _fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
         anticipate=AnticipateSpec(**asdict(anticipation_of(given))),
         gauges=_fill_gauges(given.gauges or GaugeSpec()),
     )
+
+
+def fill_checkpoints(given: CheckpointSpec) -> CheckpointSpec:
+    """Which checkpoints are kept, with the default."""
+    return replace(given, keep_last=given.keep_last or KEEP_LAST)
 
 
 def _fill_gauges(given: GaugeSpec) -> GaugeSpec:

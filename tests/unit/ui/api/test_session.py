@@ -202,6 +202,12 @@ def test_waiting_ends_in_time(session: retain.Session, platform: FakePlatform) -
     assert [update.run.state for update in session.follow("r", timeout_s=0.2)] == ["PENDING"]
 
 
+def test_a_label_is_set_and_taken_away(session: retain.Session, platform: FakePlatform) -> None:
+    scripted_runs.new_run(platform, "r")
+    assert session.update("r", {"labels.owner": "ada"}).spec.labels == {"owner": "ada"}
+    assert session.update("r", {"labels.owner": None}).spec.labels == {}
+
+
 def test_stop_ends_a_run_once(session: retain.Session, platform: FakePlatform) -> None:
     scripted_runs.new_run(platform, "r")
     assert session.stop("r").state == "CANCELLED"

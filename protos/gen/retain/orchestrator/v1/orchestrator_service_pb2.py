@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from retain.orchestrator.v1 import resources_pb2 as retain_dot_orchestrator_dot_v1_dot_resources__pb2
 from retain.types.v1 import spec_pb2 as retain_dot_types_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1retain/orchestrator/v1/orchestrator_service.proto\x12\x16retain.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&retain/orchestrator/v1/resources.proto\x1a\x1aretain/types/v1/spec.proto\"~\n\x18\x43reatePipelineRunRequest\x12+\n\x04spec\x18\x01 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\"M\n\x19\x43reatePipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"\'\n\x15GetPipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"J\n\x16GetPipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"\x83\x01\n\x17ListPipelineRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x30\n\x06states\x18\x03 \x03(\x0e\x32 .retain.orchestrator.v1.RunState\x12\x0f\n\x07project\x18\x04 \x01(\t\"f\n\x18ListPipelineRunsResponse\x12\x31\n\x04runs\x18\x01 \x03(\x0b\x32#.retain.orchestrator.v1.PipelineRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x17WatchPipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"L\n\x18WatchPipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"8\n\x18\x43\x61ncelPipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"M\n\x19\x43\x61ncelPipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"\x81\x01\n\x19\x41pprovePipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x35\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32%.retain.orchestrator.v1.ApproveAction\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"N\n\x1a\x41pprovePipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"7\n\x17RetryPipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"L\n\x18RetryPipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"8\n\x18\x44\x65letePipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x1b\n\x19\x44\x65letePipelineRunResponse\"m\n\x1bValidatePipelineSpecRequest\x12+\n\x04spec\x18\x01 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\"\x9b\x01\n\x1cValidatePipelineSpecResponse\x12\x37\n\x04plan\x18\x01 \x01(\x0b\x32$.retain.orchestrator.v1.PipelinePlanH\x00\x88\x01\x01\x12\x39\n\nviolations\x18\x02 \x03(\x0b\x32%.retain.orchestrator.v1.SpecViolationB\x07\n\x05_plan\"3\n\rSpecViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"3\n\x11StreamLogsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"6\n\x12StreamLogsResponse\x12\x12\n\nsubmission\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\"M\n\x14ListDecisionsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"e\n\x15ListDecisionsResponse\x12\x33\n\tdecisions\x18\x01 \x03(\x0b\x32 .retain.orchestrator.v1.Decision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x13\x43reateUploadRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x0e\n\x06\x66older\x18\x04 \x01(\t\x12\x0f\n\x07project\x18\x05 \x01(\t\"\xdd\x01\n\x14\x43reateUploadResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12J\n\x07headers\x18\x04 \x03(\x0b\x32\x39.retain.orchestrator.v1.CreateUploadResponse.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*g\n\rApproveAction\x12\x1e\n\x1a\x41PPROVE_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41PPROVE_ACTION_ACCEPT\x10\x01\x12\x1b\n\x17\x41PPROVE_ACTION_CONTINUE\x10\x02\x32\x9c\x0b\n\x13OrchestratorService\x12x\n\x11\x43reatePipelineRun\x12\x30.retain.orchestrator.v1.CreatePipelineRunRequest\x1a\x31.retain.orchestrator.v1.CreatePipelineRunResponse\x12o\n\x0eGetPipelineRun\x12-.retain.orchestrator.v1.GetPipelineRunRequest\x1a..retain.orchestrator.v1.GetPipelineRunResponse\x12u\n\x10ListPipelineRuns\x12/.retain.orchestrator.v1.ListPipelineRunsRequest\x1a\x30.retain.orchestrator.v1.ListPipelineRunsResponse\x12w\n\x10WatchPipelineRun\x12/.retain.orchestrator.v1.WatchPipelineRunRequest\x1a\x30.retain.orchestrator.v1.WatchPipelineRunResponse0\x01\x12x\n\x11\x43\x61ncelPipelineRun\x12\x30.retain.orchestrator.v1.CancelPipelineRunRequest\x1a\x31.retain.orchestrator.v1.CancelPipelineRunResponse\x12{\n\x12\x41pprovePipelineRun\x12\x31.retain.orchestrator.v1.ApprovePipelineRunRequest\x1a\x32.retain.orchestrator.v1.ApprovePipelineRunResponse\x12u\n\x10RetryPipelineRun\x12/.retain.orchestrator.v1.RetryPipelineRunRequest\x1a\x30.retain.orchestrator.v1.RetryPipelineRunResponse\x12x\n\x11\x44\x65letePipelineRun\x12\x30.retain.orchestrator.v1.DeletePipelineRunRequest\x1a\x31.retain.orchestrator.v1.DeletePipelineRunResponse\x12\x81\x01\n\x14ValidatePipelineSpec\x12\x33.retain.orchestrator.v1.ValidatePipelineSpecRequest\x1a\x34.retain.orchestrator.v1.ValidatePipelineSpecResponse\x12\x65\n\nStreamLogs\x12).retain.orchestrator.v1.StreamLogsRequest\x1a*.retain.orchestrator.v1.StreamLogsResponse0\x01\x12l\n\rListDecisions\x12,.retain.orchestrator.v1.ListDecisionsRequest\x1a-.retain.orchestrator.v1.ListDecisionsResponse\x12i\n\x0c\x43reateUpload\x12+.retain.orchestrator.v1.CreateUploadRequest\x1a,.retain.orchestrator.v1.CreateUploadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1retain/orchestrator/v1/orchestrator_service.proto\x12\x16retain.orchestrator.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&retain/orchestrator/v1/resources.proto\x1a\x1aretain/types/v1/spec.proto\"~\n\x18\x43reatePipelineRunRequest\x12+\n\x04spec\x18\x01 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\"M\n\x19\x43reatePipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"\'\n\x15GetPipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"J\n\x16GetPipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"\x83\x01\n\x17ListPipelineRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x30\n\x06states\x18\x03 \x03(\x0e\x32 .retain.orchestrator.v1.RunState\x12\x0f\n\x07project\x18\x04 \x01(\t\"f\n\x18ListPipelineRunsResponse\x12\x31\n\x04runs\x18\x01 \x03(\x0b\x32#.retain.orchestrator.v1.PipelineRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x17WatchPipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"L\n\x18WatchPipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"\x96\x01\n\x18UpdatePipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12+\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"M\n\x19UpdatePipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"8\n\x18\x43\x61ncelPipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"M\n\x19\x43\x61ncelPipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"\x81\x01\n\x19\x41pprovePipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x35\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32%.retain.orchestrator.v1.ApproveAction\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"N\n\x1a\x41pprovePipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"7\n\x17RetryPipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"L\n\x18RetryPipelineRunResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.retain.orchestrator.v1.PipelineRun\"8\n\x18\x44\x65letePipelineRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x1b\n\x19\x44\x65letePipelineRunResponse\"m\n\x1bValidatePipelineSpecRequest\x12+\n\x04spec\x18\x01 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\"\x9b\x01\n\x1cValidatePipelineSpecResponse\x12\x37\n\x04plan\x18\x01 \x01(\x0b\x32$.retain.orchestrator.v1.PipelinePlanH\x00\x88\x01\x01\x12\x39\n\nviolations\x18\x02 \x03(\x0b\x32%.retain.orchestrator.v1.SpecViolationB\x07\n\x05_plan\"3\n\rSpecViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"3\n\x11StreamLogsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"6\n\x12StreamLogsResponse\x12\x12\n\nsubmission\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\"M\n\x14ListDecisionsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"e\n\x15ListDecisionsResponse\x12\x33\n\tdecisions\x18\x01 \x03(\x0b\x32 .retain.orchestrator.v1.Decision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x13\x43reateUploadRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x0e\n\x06\x66older\x18\x04 \x01(\t\x12\x0f\n\x07project\x18\x05 \x01(\t\"\xdd\x01\n\x14\x43reateUploadResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12J\n\x07headers\x18\x04 \x03(\x0b\x32\x39.retain.orchestrator.v1.CreateUploadResponse.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*g\n\rApproveAction\x12\x1e\n\x1a\x41PPROVE_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41PPROVE_ACTION_ACCEPT\x10\x01\x12\x1b\n\x17\x41PPROVE_ACTION_CONTINUE\x10\x02\x32\x96\x0c\n\x13OrchestratorService\x12x\n\x11\x43reatePipelineRun\x12\x30.retain.orchestrator.v1.CreatePipelineRunRequest\x1a\x31.retain.orchestrator.v1.CreatePipelineRunResponse\x12o\n\x0eGetPipelineRun\x12-.retain.orchestrator.v1.GetPipelineRunRequest\x1a..retain.orchestrator.v1.GetPipelineRunResponse\x12u\n\x10ListPipelineRuns\x12/.retain.orchestrator.v1.ListPipelineRunsRequest\x1a\x30.retain.orchestrator.v1.ListPipelineRunsResponse\x12w\n\x10WatchPipelineRun\x12/.retain.orchestrator.v1.WatchPipelineRunRequest\x1a\x30.retain.orchestrator.v1.WatchPipelineRunResponse0\x01\x12x\n\x11UpdatePipelineRun\x12\x30.retain.orchestrator.v1.UpdatePipelineRunRequest\x1a\x31.retain.orchestrator.v1.UpdatePipelineRunResponse\x12x\n\x11\x43\x61ncelPipelineRun\x12\x30.retain.orchestrator.v1.CancelPipelineRunRequest\x1a\x31.retain.orchestrator.v1.CancelPipelineRunResponse\x12{\n\x12\x41pprovePipelineRun\x12\x31.retain.orchestrator.v1.ApprovePipelineRunRequest\x1a\x32.retain.orchestrator.v1.ApprovePipelineRunResponse\x12u\n\x10RetryPipelineRun\x12/.retain.orchestrator.v1.RetryPipelineRunRequest\x1a\x30.retain.orchestrator.v1.RetryPipelineRunResponse\x12x\n\x11\x44\x65letePipelineRun\x12\x30.retain.orchestrator.v1.DeletePipelineRunRequest\x1a\x31.retain.orchestrator.v1.DeletePipelineRunResponse\x12\x81\x01\n\x14ValidatePipelineSpec\x12\x33.retain.orchestrator.v1.ValidatePipelineSpecRequest\x1a\x34.retain.orchestrator.v1.ValidatePipelineSpecResponse\x12\x65\n\nStreamLogs\x12).retain.orchestrator.v1.StreamLogsRequest\x1a*.retain.orchestrator.v1.StreamLogsResponse0\x01\x12l\n\rListDecisions\x12,.retain.orchestrator.v1.ListDecisionsRequest\x1a-.retain.orchestrator.v1.ListDecisionsResponse\x12i\n\x0c\x43reateUpload\x12+.retain.orchestrator.v1.CreateUploadRequest\x1a,.retain.orchestrator.v1.CreateUploadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,60 +37,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEUPLOADRESPONSE_HEADERSENTRY']._loaded_options = None
   _globals['_CREATEUPLOADRESPONSE_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_APPROVEACTION']._serialized_start=2393
-  _globals['_APPROVEACTION']._serialized_end=2496
-  _globals['_CREATEPIPELINERUNREQUEST']._serialized_start=178
-  _globals['_CREATEPIPELINERUNREQUEST']._serialized_end=304
-  _globals['_CREATEPIPELINERUNRESPONSE']._serialized_start=306
-  _globals['_CREATEPIPELINERUNRESPONSE']._serialized_end=383
-  _globals['_GETPIPELINERUNREQUEST']._serialized_start=385
-  _globals['_GETPIPELINERUNREQUEST']._serialized_end=424
-  _globals['_GETPIPELINERUNRESPONSE']._serialized_start=426
-  _globals['_GETPIPELINERUNRESPONSE']._serialized_end=500
-  _globals['_LISTPIPELINERUNSREQUEST']._serialized_start=503
-  _globals['_LISTPIPELINERUNSREQUEST']._serialized_end=634
-  _globals['_LISTPIPELINERUNSRESPONSE']._serialized_start=636
-  _globals['_LISTPIPELINERUNSRESPONSE']._serialized_end=738
-  _globals['_WATCHPIPELINERUNREQUEST']._serialized_start=740
-  _globals['_WATCHPIPELINERUNREQUEST']._serialized_end=799
-  _globals['_WATCHPIPELINERUNRESPONSE']._serialized_start=801
-  _globals['_WATCHPIPELINERUNRESPONSE']._serialized_end=877
-  _globals['_CANCELPIPELINERUNREQUEST']._serialized_start=879
-  _globals['_CANCELPIPELINERUNREQUEST']._serialized_end=935
-  _globals['_CANCELPIPELINERUNRESPONSE']._serialized_start=937
-  _globals['_CANCELPIPELINERUNRESPONSE']._serialized_end=1014
-  _globals['_APPROVEPIPELINERUNREQUEST']._serialized_start=1017
-  _globals['_APPROVEPIPELINERUNREQUEST']._serialized_end=1146
-  _globals['_APPROVEPIPELINERUNRESPONSE']._serialized_start=1148
-  _globals['_APPROVEPIPELINERUNRESPONSE']._serialized_end=1226
-  _globals['_RETRYPIPELINERUNREQUEST']._serialized_start=1228
-  _globals['_RETRYPIPELINERUNREQUEST']._serialized_end=1283
-  _globals['_RETRYPIPELINERUNRESPONSE']._serialized_start=1285
-  _globals['_RETRYPIPELINERUNRESPONSE']._serialized_end=1361
-  _globals['_DELETEPIPELINERUNREQUEST']._serialized_start=1363
-  _globals['_DELETEPIPELINERUNREQUEST']._serialized_end=1419
-  _globals['_DELETEPIPELINERUNRESPONSE']._serialized_start=1421
-  _globals['_DELETEPIPELINERUNRESPONSE']._serialized_end=1448
-  _globals['_VALIDATEPIPELINESPECREQUEST']._serialized_start=1450
-  _globals['_VALIDATEPIPELINESPECREQUEST']._serialized_end=1559
-  _globals['_VALIDATEPIPELINESPECRESPONSE']._serialized_start=1562
-  _globals['_VALIDATEPIPELINESPECRESPONSE']._serialized_end=1717
-  _globals['_SPECVIOLATION']._serialized_start=1719
-  _globals['_SPECVIOLATION']._serialized_end=1770
-  _globals['_STREAMLOGSREQUEST']._serialized_start=1772
-  _globals['_STREAMLOGSREQUEST']._serialized_end=1823
-  _globals['_STREAMLOGSRESPONSE']._serialized_start=1825
-  _globals['_STREAMLOGSRESPONSE']._serialized_end=1879
-  _globals['_LISTDECISIONSREQUEST']._serialized_start=1881
-  _globals['_LISTDECISIONSREQUEST']._serialized_end=1958
-  _globals['_LISTDECISIONSRESPONSE']._serialized_start=1960
-  _globals['_LISTDECISIONSRESPONSE']._serialized_end=2061
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=2063
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=2167
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=2170
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=2391
-  _globals['_CREATEUPLOADRESPONSE_HEADERSENTRY']._serialized_start=2345
-  _globals['_CREATEUPLOADRESPONSE_HEADERSENTRY']._serialized_end=2391
-  _globals['_ORCHESTRATORSERVICE']._serialized_start=2499
-  _globals['_ORCHESTRATORSERVICE']._serialized_end=3935
+  _globals['_APPROVEACTION']._serialized_start=2659
+  _globals['_APPROVEACTION']._serialized_end=2762
+  _globals['_CREATEPIPELINERUNREQUEST']._serialized_start=212
+  _globals['_CREATEPIPELINERUNREQUEST']._serialized_end=338
+  _globals['_CREATEPIPELINERUNRESPONSE']._serialized_start=340
+  _globals['_CREATEPIPELINERUNRESPONSE']._serialized_end=417
+  _globals['_GETPIPELINERUNREQUEST']._serialized_start=419
+  _globals['_GETPIPELINERUNREQUEST']._serialized_end=458
+  _globals['_GETPIPELINERUNRESPONSE']._serialized_start=460
+  _globals['_GETPIPELINERUNRESPONSE']._serialized_end=534
+  _globals['_LISTPIPELINERUNSREQUEST']._serialized_start=537
+  _globals['_LISTPIPELINERUNSREQUEST']._serialized_end=668
+  _globals['_LISTPIPELINERUNSRESPONSE']._serialized_start=670
+  _globals['_LISTPIPELINERUNSRESPONSE']._serialized_end=772
+  _globals['_WATCHPIPELINERUNREQUEST']._serialized_start=774
+  _globals['_WATCHPIPELINERUNREQUEST']._serialized_end=833
+  _globals['_WATCHPIPELINERUNRESPONSE']._serialized_start=835
+  _globals['_WATCHPIPELINERUNRESPONSE']._serialized_end=911
+  _globals['_UPDATEPIPELINERUNREQUEST']._serialized_start=914
+  _globals['_UPDATEPIPELINERUNREQUEST']._serialized_end=1064
+  _globals['_UPDATEPIPELINERUNRESPONSE']._serialized_start=1066
+  _globals['_UPDATEPIPELINERUNRESPONSE']._serialized_end=1143
+  _globals['_CANCELPIPELINERUNREQUEST']._serialized_start=1145
+  _globals['_CANCELPIPELINERUNREQUEST']._serialized_end=1201
+  _globals['_CANCELPIPELINERUNRESPONSE']._serialized_start=1203
+  _globals['_CANCELPIPELINERUNRESPONSE']._serialized_end=1280
+  _globals['_APPROVEPIPELINERUNREQUEST']._serialized_start=1283
+  _globals['_APPROVEPIPELINERUNREQUEST']._serialized_end=1412
+  _globals['_APPROVEPIPELINERUNRESPONSE']._serialized_start=1414
+  _globals['_APPROVEPIPELINERUNRESPONSE']._serialized_end=1492
+  _globals['_RETRYPIPELINERUNREQUEST']._serialized_start=1494
+  _globals['_RETRYPIPELINERUNREQUEST']._serialized_end=1549
+  _globals['_RETRYPIPELINERUNRESPONSE']._serialized_start=1551
+  _globals['_RETRYPIPELINERUNRESPONSE']._serialized_end=1627
+  _globals['_DELETEPIPELINERUNREQUEST']._serialized_start=1629
+  _globals['_DELETEPIPELINERUNREQUEST']._serialized_end=1685
+  _globals['_DELETEPIPELINERUNRESPONSE']._serialized_start=1687
+  _globals['_DELETEPIPELINERUNRESPONSE']._serialized_end=1714
+  _globals['_VALIDATEPIPELINESPECREQUEST']._serialized_start=1716
+  _globals['_VALIDATEPIPELINESPECREQUEST']._serialized_end=1825
+  _globals['_VALIDATEPIPELINESPECRESPONSE']._serialized_start=1828
+  _globals['_VALIDATEPIPELINESPECRESPONSE']._serialized_end=1983
+  _globals['_SPECVIOLATION']._serialized_start=1985
+  _globals['_SPECVIOLATION']._serialized_end=2036
+  _globals['_STREAMLOGSREQUEST']._serialized_start=2038
+  _globals['_STREAMLOGSREQUEST']._serialized_end=2089
+  _globals['_STREAMLOGSRESPONSE']._serialized_start=2091
+  _globals['_STREAMLOGSRESPONSE']._serialized_end=2145
+  _globals['_LISTDECISIONSREQUEST']._serialized_start=2147
+  _globals['_LISTDECISIONSREQUEST']._serialized_end=2224
+  _globals['_LISTDECISIONSRESPONSE']._serialized_start=2226
+  _globals['_LISTDECISIONSRESPONSE']._serialized_end=2327
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=2329
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=2433
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=2436
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=2657
+  _globals['_CREATEUPLOADRESPONSE_HEADERSENTRY']._serialized_start=2611
+  _globals['_CREATEUPLOADRESPONSE_HEADERSENTRY']._serialized_end=2657
+  _globals['_ORCHESTRATORSERVICE']._serialized_start=2765
+  _globals['_ORCHESTRATORSERVICE']._serialized_end=4323
 # @@protoc_insertion_point(module_scope)

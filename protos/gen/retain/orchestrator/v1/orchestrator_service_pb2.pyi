@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from retain.orchestrator.v1 import resources_pb2 as _resources_pb2
 from retain.types.v1 import spec_pb2 as _spec_pb2
@@ -80,6 +81,24 @@ class WatchPipelineRunRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class WatchPipelineRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: _resources_pb2.PipelineRun
+    def __init__(self, run: _Optional[_Union[_resources_pb2.PipelineRun, _Mapping]] = ...) -> None: ...
+
+class UpdatePipelineRunRequest(_message.Message):
+    __slots__ = ("run_id", "spec", "update_mask", "etag")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    spec: _spec_pb2.PipelineSpec
+    update_mask: _field_mask_pb2.FieldMask
+    etag: str
+    def __init__(self, run_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class UpdatePipelineRunResponse(_message.Message):
     __slots__ = ("run",)
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: _resources_pb2.PipelineRun

@@ -55,6 +55,11 @@ class OrchestratorServiceStub:
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.WatchPipelineRunRequest.SerializeToString,
                 response_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.WatchPipelineRunResponse.FromString,
                 _registered_method=True)
+        self.UpdatePipelineRun = channel.unary_unary(
+                '/retain.orchestrator.v1.OrchestratorService/UpdatePipelineRun',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.UpdatePipelineRunRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.UpdatePipelineRunResponse.FromString,
+                _registered_method=True)
         self.CancelPipelineRun = channel.unary_unary(
                 '/retain.orchestrator.v1.OrchestratorService/CancelPipelineRun',
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CancelPipelineRunRequest.SerializeToString,
@@ -124,6 +129,13 @@ class OrchestratorServiceServicer:
 
     def WatchPipelineRun(self, request, context):
         """Sends a snapshot, then the whole run with every change; closes after the terminal state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePipelineRun(self, request, context):
+        """Changes what may change of a run's spec: its labels, which checkpoints are kept, its promise about forgetting (AIP-134).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -207,6 +219,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.WatchPipelineRun,
                     request_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.WatchPipelineRunRequest.FromString,
                     response_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.WatchPipelineRunResponse.SerializeToString,
+            ),
+            'UpdatePipelineRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePipelineRun,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.UpdatePipelineRunRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.UpdatePipelineRunResponse.SerializeToString,
             ),
             'CancelPipelineRun': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelPipelineRun,
@@ -358,6 +375,33 @@ class OrchestratorService:
             '/retain.orchestrator.v1.OrchestratorService/WatchPipelineRun',
             retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.WatchPipelineRunRequest.SerializeToString,
             retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.WatchPipelineRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePipelineRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.OrchestratorService/UpdatePipelineRun',
+            retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.UpdatePipelineRunRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.UpdatePipelineRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

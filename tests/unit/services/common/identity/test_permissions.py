@@ -46,6 +46,7 @@ def test_only_probes_the_way_to_log_in_and_the_redemption_of_a_code_need_no_toke
 def test_a_viewer_changes_nothing() -> None:
     changing = (
         "Create",
+        "Update",
         "Cancel",
         "Approve",
         "Retry",
