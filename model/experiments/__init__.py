@@ -15,9 +15,8 @@ missing.
     gate.py       what decides at a boundary: nothing (a fixed mix), or a gate that is handed in
     catalogue.py  the experiments (a) to (i) as lists of arms
     pool.py       two processes of one thread side by side, progress with the time left
-    frontier.py   the arithmetic of comparisons: forgetting at matched target loss, means and intervals
-    tables.py     the table and the plain sentences; plots.py draws
     law.py        how well laws of the share predict runs that they have not seen
+    findings/     what the rows say: forgetting at matched target loss, means and intervals, tables, sentences, plots
 
 Why so small a model: a run takes a minute on one core, so that an arm can be repeated with three seeds and a strength
 can be swept. What holds here need not hold at 7 B; what fails here is seldom worth trying there.

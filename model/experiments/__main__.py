@@ -10,10 +10,10 @@ from pathlib import Path
 
 from model.errors import RetainModelError
 from model.experiments.catalogue import EXPERIMENTS, ORDER_OF_RUNS, TITLES, arms_of
+from model.experiments.findings.tables import report, write_report
 from model.experiments.gauges import measure_missing, read_gauges, with_gauges
 from model.experiments.pool import PROCESSES, read_rows, run_missing
 from model.experiments.published import publish, take_over
-from model.experiments.tables import report, write_report
 from retain.values.faults import mismatch
 
 SEEDS = 3
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(made.markdown)
     written = write_report(made, options.out)
     if options.plots:
-        from model.experiments.plots import draw
+        from model.experiments.findings.plots import draw
 
         written += draw(plan, read_rows(options.out), options.out)
     print("written: " + ", ".join(map(str, written)), file=sys.stderr)

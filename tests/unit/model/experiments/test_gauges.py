@@ -12,9 +12,9 @@ from model.checkpointing.hf import load_pretrained, save_pretrained
 from model.evaluation.perplexity import SetResult, UnitResult
 from model.experiments.arms import Arm
 from model.experiments.catalogue import share_arms
+from model.experiments.findings.results import Finished
+from model.experiments.findings.tables import report
 from model.experiments.gauges import compare, measure_missing, read_gauges, remedies, with_gauges
-from model.experiments.results import Finished
-from model.experiments.tables import report
 from model.gauge import KINDS
 from tests.unit.model.experiments.tiny import finished_row, tiny_shared
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from model.experiments.catalogue import TITLES, NamedArm
-from model.experiments.conclusions import conclude
-from model.experiments.frontier import Mean, mean_of
-from model.experiments.pairs import distillation_at_the_frontier
-from model.experiments.results import GENERAL, Finished, Plan, Row, by_label, finished
+from model.experiments.findings.conclusions import conclude
+from model.experiments.findings.frontier import Mean, mean_of
+from model.experiments.findings.pairs import distillation_at_the_frontier
+from model.experiments.findings.results import GENERAL, Finished, Plan, Row, by_label, finished
 
 
 @dataclass(frozen=True, kw_only=True)

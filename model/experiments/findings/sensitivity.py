@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.experiments.frontier import mean_of
-from model.experiments.results import GENERAL, Finished, by_label, of_group
+from model.experiments.findings.frontier import mean_of
+from model.experiments.findings.results import GENERAL, Finished, by_label, of_group
 
 AS_IT_IS = "as it is"
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from model.experiments.frontier import Point, Reach, match, mean_of, pareto
+from model.experiments.findings.frontier import Point, Reach, match, mean_of, pareto
 
 FIXED = [
     Point(target_nats=2.0, forgetting_nats=0.40),

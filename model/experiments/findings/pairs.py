@@ -12,8 +12,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from model.experiments.arms import Arm
-from model.experiments.frontier import Mean, match, mean_of
-from model.experiments.results import Finished, of_group, of_seed
+from model.experiments.findings.frontier import Mean, match, mean_of
+from model.experiments.findings.results import Finished, of_group, of_seed
 
 SETTINGS: Mapping[str, Callable[[Arm], Arm]] = MappingProxyType(
     {

@@ -9,7 +9,7 @@ from typing import Any
 
 from model.experiments.arms import Arm
 from model.experiments.catalogue import NamedArm
-from model.experiments.frontier import Point
+from model.experiments.findings.frontier import Point
 from model.experiments.measuring import CONTROL, REPORT
 
 Row = Mapping[str, Any]

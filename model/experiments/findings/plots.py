@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from model.experiments.catalogue import TITLES
-from model.experiments.frontier import pareto
-from model.experiments.results import GENERAL, Finished, Plan, Row, finished, of_group
+from model.experiments.findings.frontier import pareto
+from model.experiments.findings.results import GENERAL, Finished, Plan, Row, finished, of_group
 
 BANDS = ((0.05, "minor"), (0.10, "action"), (0.20, "stop"))
 FRONTIER_GROUPS = ("fixed", "share")  # whose points are joined to the line that others are compared with
