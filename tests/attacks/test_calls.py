@@ -206,13 +206,12 @@ def test_row_40_two_thousand_watchers(attack: Attack, installation: Installation
     opened_at_all = len(watches) - codes.total()
     assert len(watches) == 2000
     assert opened_at_all <= Rate().streams, codes
-    # Where thousands come at once some streams are reset before their answer is read (CANCELLED): refused all the same.
-    assert set(codes) <= {*MANY, grpc.StatusCode.CANCELLED}, codes
-    assert sum(codes[code] for code in MANY) >= len(watches) // 2, codes
-    assert any("open streams" in text and "try again in" in text for text in said), said
+    assert set(codes) == MANY, codes
+    assert all("try again in" in text for text in said), said
+    assert any("open streams" in text for text in said), said
     attack.refused(
-        f"{opened_at_all} of {len(watches)} stay open, {sum(codes[code] for code in MANY)} RESOURCE_EXHAUSTED, "
-        f"{codes[grpc.StatusCode.CANCELLED]} reset; another principal waited {waited_ms:.0f} ms"
+        f"{opened_at_all} of {len(watches)} stay open, {codes.total()} RESOURCE_EXHAUSTED; another principal waited "
+        f"{waited_ms:.0f} ms"
     )
 
 

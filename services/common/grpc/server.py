@@ -27,6 +27,10 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", limits.LARGEST_RESPONSE_BYTES),
     ("grpc.max_metadata_size", limits.METADATA_BYTES),
     ("grpc.max_concurrent_streams", limits.STREAMS_PER_CONNECTION),
+    # By default gRPC cancels new calls by chance, anybody's, once 1,000 wait for Python; no client repeats what was
+    # CANCELLED. So many may wait here that a caller over its share is told so, and the others are served.
+    ("grpc.server.max_pending_requests", limits.CALLS_AT_ONCE),
+    ("grpc.server.max_pending_requests_hard_limit", 2 * limits.CALLS_AT_ONCE),
     ("grpc.server_handshake_timeout_ms", 1000 * limits.HANDSHAKE_S),
     ("grpc.max_connection_age_ms", 1000 * limits.CONNECTION_AGE_S),
     ("grpc.max_connection_age_grace_ms", 1000 * limits.CONNECTION_GRACE_S),
