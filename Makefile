@@ -58,8 +58,8 @@ bench: .venv/.ready ## Measure speed and memory and print tables
 experiments: .venv/.ready ## Measure forgetting on real data and write a table and plots (ARGS="--quick --only a,b")
 	@$(BIN)/python -m model.experiments --gate services.orchestrator.experiment_gate:experiment_gate --plots $(ARGS)
 
-cluster-demo: .venv/.ready ## Install the chart on a real one-node Kubernetes and run the demo pipeline through gRPC
-	@$(BIN)/python -m deploy.cluster_demo
+cluster-demo: .venv/.ready ## Install the chart on a real one-node Kubernetes and run the demo pipeline through gRPC (ARGS="--disturb")
+	@$(BIN)/python -m deploy.cluster_demo $(ARGS)
 
 wheel: ## Build the wheel of the client and the command into dist, and print its size
 	@$(PYTHON) -m deploy.wheel build

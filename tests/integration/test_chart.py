@@ -70,8 +70,8 @@ SERVICES, RAY = {"retain-evaluator", "retain-orchestrator"}, {"retain-ray-head",
 @pytest.mark.parametrize(
     ("setting", "rolled"),
     [
-        ("objectStore.secretKey=another-key", {"retain-minio", *SERVICES, *RAY}),
-        ("objectStore.existingSecret=mine", {"retain-minio", *SERVICES, *RAY}),
+        ("objectStore.secretKey=another-key", {"retain-minio", "retain-orchestrator"}),
+        ("objectStore.existingSecret=mine", {"retain-minio", "retain-orchestrator"}),
         ("identity.existingSecret=mine", SERVICES),
         ("ray.existingSecret=mine", {*RAY, "retain-orchestrator"}),
         ("tls.existingSecrets.worker=mine", {*RAY, *SERVICES, "retain-ui"}),
@@ -80,11 +80,21 @@ SERVICES, RAY = {"retain-evaluator", "retain-orchestrator"}, {"retain-ray-head",
     ],
 )
 def test_a_changed_secret_rolls_the_pods_that_read_it(tools: dict[str, str], setting: str, rolled: set[str]) -> None:
-    command = ["helm", "template", "retain", str(CHART), "--set"]
-    before = checksums(run(tools, *command, "objectStore.secretKey=first-key").stdout)
-    after = checksums(run(tools, *command, f"objectStore.secretKey=first-key,{setting}").stdout)
+    assert rolled_by(tools, setting) == rolled
+
+
+def test_where_the_store_makes_no_narrow_keys_its_own_roll_the_pods_that_hold_them(tools: dict[str, str]) -> None:
+    setting = "objectStore.secretKey=another-key"
+    assert rolled_by(tools, setting, first="objectStore.sts=false") == {"retain-minio", *SERVICES, *RAY}
+
+
+def rolled_by(tools: dict[str, str], setting: str, first: str = "ui.enabled=true") -> set[str]:
+    """Controllers whose pods an upgrade to these values replaces for a secret's sake."""
+    command = ["helm", "template", "retain", str(CHART), "--set", f"objectStore.secretKey=first-key,{first}"]
+    before = checksums(run(tools, *command).stdout)
+    after = checksums(run(tools, *command, "--set", setting).stdout)
     assert before
-    assert {name for name, key in before if before[name, key] != after[name, key]} == rolled
+    return {name for name, key in before if before[name, key] != after[name, key]}
 
 
 @pytest.mark.parametrize(

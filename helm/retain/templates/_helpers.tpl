@@ -58,6 +58,11 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{/* "store", where evaluator and workers hold the store's keys: where it makes narrower ones they hold none. */}}
+{{- define "retain.readsStore" -}}
+{{- if eq (include "retain.narrowKeys" .) "true" }}[]{{ else }}["store"]{{ end }}
+{{- end }}
+
 {{/* What the values say of each secret. */}}
 {{- define "retain.said.store" -}}
 {{- include "retain.storeSecret" . }}
