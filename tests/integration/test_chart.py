@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -122,6 +123,7 @@ def test_a_missing_secret_is_refused_by_name(tools: dict[str, str], settings: st
         ("evaluator.threads=0", "/evaluator/threads"),
         ("bootstrap.enabled=perhaps", "/bootstrap/enabled"),
         ("tls.days=0", "/tls/days"),
+        ("networkPolicy.egress.minio=1", "/networkPolicy/egress"),
         ("tls.certManager.issuer=mine", "/tls/certManager"),
         ("objectStore.externalEndpoint=s3.example.com", "/objectStore/externalEndpoint"),
         ("objectStore.externalEndpoint=https://s3.example.com/bucket", "/objectStore/externalEndpoint"),
@@ -141,6 +143,39 @@ def test_the_templates_pass_their_own_tests(tools: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for template in (path.stem for path in (CHART / "tests").glob("*_test.yaml")):
         assert f"{template}.yaml" in done.stdout
+
+
+COMPONENT = "app.kubernetes.io/component"
+
+
+def sides(policies: list[dict[str, Any]], side: str, other: str) -> set[tuple[str, str, int | None]]:
+    """(component of the policy, component at the other end, port) of each way; a port of None: all, "*": anybody."""
+    found = set()
+    for spec in (one["spec"] for one in policies):
+        component = spec["podSelector"]["matchLabels"].get(COMPONENT)
+        for rule in spec.get(side, ()):
+            peers = [one["podSelector"]["matchLabels"][COMPONENT] for one in rule.get(other, ())] or ["*"]
+            ports = [one["port"] for one in rule["ports"]] or [None]
+            found |= {(component, peer, port) for peer in peers for port in ports}
+    return found
+
+
+def test_network_policies_open_the_ways_of_the_components_on_both_sides_and_no_other(tools: dict[str, str]) -> None:
+    command = ("helm", "template", "retain", str(CHART), "--set", "networkPolicy.enabled=true")
+    policies = [one for one in YAML(typ="safe").load_all(run(tools, *command).stdout) if one]
+    policies = [one for one in policies if one["kind"] == "NetworkPolicy"]
+    come_in = {(peer, component, port) for component, peer, port in sides(policies, "ingress", "from")}
+    go_out = sides(policies, "egress", "to")
+    nodes = ("ray-head", "ray-worker")
+    internal = {(one, "orchestrator", 7076) for one in ("evaluator", *nodes)}
+    internal |= {("orchestrator", "evaluator", 7077), ("orchestrator", "ray-head", 8265)}
+    internal |= {(one, another, None) for one in nodes for another in nodes}
+    called = {("orchestrator", 7070), ("evaluator", 7071), ("ui", 7074), ("minio", 9000)}
+    assert come_in == internal | {("*", *one) for one in called}
+    to_called = {("ui", "orchestrator", 7070), ("ui", "evaluator", 7071)}
+    to_called |= {(one, "minio", 9000) for one in ("orchestrator", "evaluator", *nodes)}
+    names = {(one, "*", 53) for one in ("orchestrator", "evaluator", "ui", "minio", *nodes)}
+    assert go_out == internal | to_called | names
 
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
