@@ -42,6 +42,9 @@ from deploy.cluster import (
 )
 from deploy.cluster_disturbances import Disturbances
 
+# A pod that is replaced keeps database and objects only where they are on volumes; the small values have none.
+ON_VOLUMES = ("database.sqlite.persistence.enabled=true", "objectStore.minio.persistence.enabled=true")
+
 
 class Clock:
     """Seconds of each step, told at the end."""
@@ -85,10 +88,10 @@ def run_demo(
     *,
     token: str,
     ca: Path,
-    disturbances: Disturbances | None = None,
+    disturbed_by: Tools | None = None,
 ) -> int:
     """Submit the demo's specification from outside, follow it, print its evidence; exit code of the run, and 1 where a
-    disturbance has failed or cost a worker group."""
+    disturbance has failed or cost more worker groups than it may."""
     env = {
         "COLUMNS": "140",
         **os.environ,
@@ -107,14 +110,20 @@ def run_demo(
     if made.returncode:
         return made.returncode
     run_id = json.loads(made.stdout)["run_id"]
+
+    def shown() -> dict[str, Any]:
+        return dict(json.loads(retain("show", run_id, "--json", stdout=subprocess.PIPE).stdout))
+
+    disturbances = Disturbances(disturbed_by, where, shown) if disturbed_by else None
     disturbing = disturbances.start() if disturbances else None
     code = retain("watch", run_id).returncode
     if disturbances and disturbing:
         disturbing.join()
-        shown = json.loads(retain("show", run_id, "--json", stdout=subprocess.PIPE).stdout)
-        groups = int(shown["status"].get("submission") or 1)
-        print(*disturbances.told, *disturbances.failed, f"worker groups: {groups}", sep="\n", flush=True)
-        code = code or int(bool(disturbances.failed) or groups > 1)
+        status = shown()["status"]
+        attempts = ", ".join(f"{one['name']} {one['attempt']}" for one in status["stages"])
+        print(*disturbances.told, *disturbances.failed, sep="\n")
+        print(f"worker groups: {status['submission']}; attempts: {attempts}", flush=True)
+        code = code or int(bool(disturbances.failed) or status["submission"] > disturbances.most_groups)
     for verb in ("decisions", "history", "checkpoints"):
         retain(verb, run_id)
     if code == 0:
@@ -157,8 +166,7 @@ def main() -> int:
             cleanup.callback(tools.run, "helm", "uninstall", RELEASE, "--namespace", NAMESPACE, check=False)
         cleanup.callback(keep_logs, tools)
         with clock.step("install and helm test"):
-            # A pod that is replaced keeps the database only where it has a volume; the small values give it none.
-            lasting = ["database.sqlite.persistence.enabled=true"] if options.disturb else []
+            lasting = ON_VOLUMES if options.disturb else ()
             install(tools, [f"objectStore.publicEndpoint=http://{where['minio']}", *lasting, *options.set])
         ca = LOGS / "ca.crt"
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -166,8 +174,8 @@ def main() -> int:
         with forwarded(tools, where, ca=ca), clock.step("pipeline"):
             print(f"orchestrator at {where['orchestrator']}, evaluator at {where['evaluator']}", file=sys.stderr)
             token = secret(tools, "identity", "admin-token")
-            disturbances = Disturbances(tools, where) if options.disturb else None
-            code = run_demo(options.domain, options.tokens_share, where, token=token, ca=ca, disturbances=disturbances)
+            disturbed_by = tools if options.disturb else None
+            code = run_demo(options.domain, options.tokens_share, where, token=token, ca=ca, disturbed_by=disturbed_by)
     print(f"{clock}; exit code {code}")
     return code
 

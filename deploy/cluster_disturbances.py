@@ -1,5 +1,6 @@
 """What happens to an installation in a cluster and interrupts no training: certificates are renewed, pods replaced."""
 
+import functools
 import ssl
 import subprocess
 import sys
@@ -7,35 +8,69 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from deploy.cluster import NAMESPACE, RELEASE, ROOT, Tools
 
 PATIENCE_S = 300.0  # Kubernetes brings a changed secret to its pods within a minute or two
 LONGER_THAN_ANY_DAYS = 10_000
+UNDER_WAY = ("RUN_STATE_PENDING", "RUN_STATE_RUNNING")
+# In this order, and the kind of controller that makes each anew.
+PODS = {
+    "orchestrator": "statefulset",
+    "evaluator": "deployment",
+    "ui": "deployment",
+    "minio": "statefulset",
+    "ray-worker": "deployment",
+    "ray-head": "statefulset",
+}
+# Whoever trains there leaves with the pod: each costs one worker group, which resumes. The others cost none.
+COST_A_GROUP = ("ray-worker", "ray-head")
 
 
 @dataclass
 class Disturbances:
-    """Run by `start` on a thread of their own, one after another; `told` is what they did, `failed` what they could
-    not."""
+    """Made by `start` on a thread of their own, one after another, each while the run trains; `told` is what they did,
+    `failed` what they could not. `run` gives the run as `retain show --json` prints it."""
 
     tools: Tools
     where: Mapping[str, str]
+    run: Callable[[], dict[str, Any]]
     told: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     def start(self) -> threading.Thread:
         """The thread, which ends by itself."""
-        thread = threading.Thread(target=self._run, daemon=True)
+        thread = threading.Thread(target=self._disturb, daemon=True)
         thread.start()
         return thread
 
-    def _run(self) -> None:
-        for one in (self._renew, lambda: self._replace("orchestrator"), lambda: self._replace("evaluator")):
+    @property
+    def most_groups(self) -> int:
+        """Worker groups that the run may have needed, the first included."""
+        return 1 + len(COST_A_GROUP)
+
+    def _disturb(self) -> None:
+        for one in (self._renew, *(functools.partial(self._replace, name) for name in PODS)):
             try:
-                self._tell(one())
-            except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+                step = self._until_it_trains()
+                self._tell(f"at {step}: {one()}")
+            except (OSError, RuntimeError, ValueError, subprocess.CalledProcessError) as error:
                 self.failed.append(str(error))
+
+    def _until_it_trains(self) -> str:
+        """Stage and step. Raises RuntimeError where the run has ended: nothing would be disturbed any more."""
+        end_s = time.monotonic() + PATIENCE_S
+        while True:
+            status = self.run().get("status", {})
+            if status.get("state") not in UNDER_WAY:
+                raise RuntimeError(f"the run is {status.get('state')}: it ended before it was disturbed")
+            if status.get("phase") == "STAGE_PHASE_TRAINING":
+                stage = [one for one in status["stages"] if one.get("attempt")][-1]
+                return f"{stage['name']}, step {stage['step']}"
+            if time.monotonic() > end_s:
+                raise RuntimeError(f"the run does not train within {PATIENCE_S:.0f} s: {status.get('phase')}")
+            time.sleep(2)
 
     def _tell(self, text: str) -> None:
         self.told.append(text)
@@ -53,10 +88,10 @@ class Disturbances:
         began_s = time.monotonic()
         kubectl = ("kubectl", "--namespace", NAMESPACE)
         self.tools.run(*kubectl, "delete", "pod", "--selector", f"app.kubernetes.io/component={name}")
-        kind = "statefulset" if name == "orchestrator" else "deployment"
-        self.tools.run(*kubectl, "rollout", "status", f"{kind}/{RELEASE}-{name}", "--timeout", "5m")
-        _until(lambda: bool(self._shown()[name]), f"the new pod of the {name}")
-        return f"pod of the {name} replaced after {time.monotonic() - began_s:.0f} s"
+        self.tools.run(*kubectl, "rollout", "status", f"{PODS[name]}/{RELEASE}-{name}", "--timeout", "5m")
+        if name in self._shown():
+            _until(lambda: bool(self._shown()[name]), f"the new pod of the {name}")
+        return f"pod of {name} replaced after {time.monotonic() - began_s:.0f} s"
 
     def _shown(self) -> dict[str, str]:
         """The certificates that a new connection is shown; empty where nobody answers."""

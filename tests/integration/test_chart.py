@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from deploy import chart_files
+from deploy.cluster_disturbances import PODS
 
 pytestmark = pytest.mark.integration
 CHART = chart_files.ROOT / "helm/retain"
@@ -146,6 +147,15 @@ def test_the_templates_pass_their_own_tests(tools: dict[str, str]) -> None:
 
 
 COMPONENT = "app.kubernetes.io/component"
+
+
+def test_the_cluster_demo_replaces_a_pod_of_every_controller(tools: dict[str, str]) -> None:
+    made = [one for one in YAML(typ="safe").load_all(rendered(tools, CHART / "ci/small-values.yaml")) if one]
+    controllers = {one["metadata"]["name"]: one for one in made if one["kind"] in ("StatefulSet", "Deployment")}
+    kinds = {name.removeprefix("retain-"): one["kind"].lower() for name, one in controllers.items()}
+    assert kinds == PODS
+    for name, one in controllers.items():
+        assert one["spec"]["template"]["metadata"]["labels"][COMPONENT] == name.removeprefix("retain-")
 
 
 def sides(policies: list[dict[str, Any]], side: str, other: str) -> set[tuple[str, str, int | None]]:
