@@ -49,6 +49,7 @@ WRITTEN = (
     "values/addresses.py",
     "values/derived.py",
     "values/faults.py",
+    "values/means.py",
     "values/recommendations.py",
     "values/severity.py",
     "values/thresholds.py",

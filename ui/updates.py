@@ -1,15 +1,16 @@
 """A run as it changes: each change with the decisions that came with it. For the command, the panel and notebooks."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ui.client.errors import Unreachable
 from ui.client.views import Decision, Run
 
 PATIENCE_S = 120.0  # how long the last decisions of a run are waited for when the server is away
 PAUSE_S = 1.0
+Answer = TypeVar("Answer")
 
 
 class RunSource(Protocol):
@@ -58,15 +59,23 @@ def updates(
             return
 
 
-def _decisions(client: RunSource, run_id: str, patience_s: float) -> list[Decision] | None:
-    """All decisions; None where the server is away and there is a later update to ask with."""
+def patiently(call: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
+    """What a call answers; a server that is away is asked again for so long. Raises what the call raises."""
     end_s = time.monotonic() + patience_s
     while True:
         try:
-            return client.decisions(run_id)
+            return call()
         except Unreachable:
-            if not patience_s:
-                return None
             if time.monotonic() >= end_s:
                 raise
             time.sleep(PAUSE_S)
+
+
+def _decisions(client: RunSource, run_id: str, patience_s: float) -> list[Decision] | None:
+    """All decisions; None where the server is away and there is a later update to ask with."""
+    try:
+        return patiently(lambda: client.decisions(run_id), patience_s)
+    except Unreachable:
+        if patience_s:
+            raise
+        return None

@@ -27,13 +27,13 @@ from model.evaluation.perplexity import SetResult, evaluate_set
 from model.experiments.arms import Arm
 from model.experiments.catalogue import NamedArm
 from model.experiments.corpora import load_tokenizer
-from model.experiments.findings.frontier import Mean, mean_of
 from model.experiments.findings.results import Finished, Plan, Row, finished
 from model.experiments.findings.tables import Report
 from model.experiments.measuring import write_json
 from model.experiments.pool import begin_child
 from model.experiments.stage_run import Bench
 from model.gauge import KINDS, gauge_texts, set_name
+from retain.values.means import Mean, mean_of
 
 NO_REPLAY = 1e-9  # a share up to here replays nothing
 Gauges = Mapping[str, Mapping[str, Mapping[str, Any]]]  # by digest of the arm, then by kind

@@ -44,6 +44,8 @@ class FakePlatform(
         self.garbage = checkpoint_pb.CollectGarbageResponse()
         self.garbage_asked: list[checkpoint_pb.CollectGarbageRequest] = []
         self.requests: dict[str, str] = {}
+        self.asked_specs: dict[str, bytes] = {}  # by request id
+        self.most_unsettled: int | None = None  # quota of runs that have not ended
         self.violations: list[tuple[str, str]] = []
         self.costs: dict[str, res.BoundaryCost] = {}  # of planned stages, by name
         self.warnings: list[str] = []  # of every plan
@@ -89,7 +91,16 @@ class FakePlatform(
             self._abort(
                 context, code_pb2.INVALID_ARGUMENT, "the spec has faults", "INVALID_INPUT", violations=self.violations
             )
+        asked = request.spec.SerializeToString(deterministic=True)
+        if self.asked_specs.setdefault(request.request_id, asked) != asked:
+            text = f"the request id {request.request_id} made run {self.requests[request.request_id]} from another spec"
+            self._abort(context, code_pb2.ALREADY_EXISTS, text, "REQUEST_ID_REUSED")
         if request.request_id not in self.requests:
+            unsettled = sum(run.status.state not in TERMINAL for run in self.runs.values())
+            if self.most_unsettled is not None and unsettled >= self.most_unsettled:
+                text = f"the project may have {self.most_unsettled} runs that have not ended"
+                del self.asked_specs[request.request_id]
+                self._abort(context, code_pb2.FAILED_PRECONDITION, text, "QUOTA_EXCEEDED")
             run = res.PipelineRun(id=f"run-{len(self.runs) + 1}", spec=request.spec)
             for name, default in (("minor", 0.05), ("action", 0.10), ("stop", 0.20)):
                 if not run.spec.forgetting.HasField(name):

@@ -32,15 +32,16 @@ STATE_STYLES = {
 }
 
 
-def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
+def titled(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
+    """An empty table; the columns named in `right` stand on the right."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return table
 
 
-def _narrow(table: Table, *, may_break: Sequence[str] = ()) -> Table:
-    """A blank between columns and none around them; only the named columns may break a cell in two."""
+def narrow(table: Table, *, may_break: Sequence[str] = ()) -> Table:
+    """The table with a blank between columns and none around them; only the named columns may break a cell in two."""
     table.padding, table.show_edge = (0, 0), False
     for column in table.columns:
         column.no_wrap = column.header not in may_break
@@ -55,17 +56,17 @@ def status_text(row: ProgressRow) -> Text:
 
 def progress_table(rows: Sequence[ProgressRow], *, title: str = "Training Pipeline Progress") -> Table:
     """The seed of every view: Stage, Checkpoints, Latest, Status."""
-    table = _table(title, "Stage", "Checkpoints", "Latest", "Status", right=["Checkpoints"])
+    table = titled(title, "Stage", "Checkpoints", "Latest", "Status", right=["Checkpoints"])
     # The one may name a run, the other what a stage needs.
-    _narrow(table, may_break=["Latest", "Status"]).columns[-1].min_width = 16
+    narrow(table, may_break=["Latest", "Status"]).columns[-1].min_width = 16
     for number, row in enumerate(rows, start=1):
         table.add_row(f"{number}  {row.title}", str(row.checkpoints), row.latest or "-", status_text(row))
     return table
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
-    table = _table("Pipeline runs", "Run", "Name", "State", "Stage", "Forgetting", "Created", right=["Forgetting"])
-    _narrow(table, may_break=["Name", "Stage", "Created"])
+    table = titled("Pipeline runs", "Run", "Name", "State", "Stage", "Forgetting", "Created", right=["Forgetting"])
+    narrow(table, may_break=["Name", "Stage", "Created"])
     for run in runs:
         stage = current_stage(run)
         state = f"{run.state} (place {run.status.queue_position})" if run.status.queue_position else run.state
@@ -95,7 +96,7 @@ def dual_table(rows: Sequence[DualRow]) -> Table:
     amount = ["Step"] if intervals else ["Step", "Tokens"]  # the place of the one is the other's
     right = [*amount, "Target\nPPL", "General\nPPL", "Forgetting"]
     columns = ["Stage", *right, *(["95 %"] if intervals else []), "Status", "Then"]
-    table = _narrow(_table("Dual perplexity and forgetting", *columns, right=right))
+    table = narrow(titled("Dual perplexity and forgetting", *columns, right=right))
     previous = ("", 0)
     for row in rows:
         mark = MARKS[row.severity]
@@ -161,8 +162,8 @@ def decision_line(decision: Decision) -> Text:
 
 def decisions_table(decisions: Sequence[Decision]) -> Table:
     """Each decision with its reason: the score that was compared with its bound, the changed share or learning rate."""
-    table = _table("Decisions", "#", "Stage", "Step", "Verdict", "Why", right=["#", "Step"])
-    _narrow(table, may_break=["Why"])
+    table = titled("Decisions", "#", "Stage", "Step", "Verdict", "Why", right=["#", "Step"])
+    narrow(table, may_break=["Why"])
     for decision in decisions:
         table.add_row(
             str(decision.number),
@@ -179,7 +180,7 @@ CHECKPOINT_STYLES = {"ACCEPTED": "green", "DAMAGED": "red", "VOID": "dim", "PRUN
 
 
 def checkpoints_table(checkpoints: Sequence[Checkpoint]) -> Table:
-    table = _table(
+    table = titled(
         "Checkpoints",
         "Checkpoint",
         "Digest",
@@ -190,7 +191,7 @@ def checkpoints_table(checkpoints: Sequence[Checkpoint]) -> Table:
         "Size",
         right=["Forgetting", "Loss", "Size"],
     )
-    _narrow(table, may_break=["Checkpoint", "State"])
+    narrow(table, may_break=["Checkpoint", "State"])
     for row in checkpoints:
         table.add_row(
             row.id,
@@ -205,7 +206,7 @@ def checkpoints_table(checkpoints: Sequence[Checkpoint]) -> Table:
 
 
 def plan_table(plan: Plan) -> Table:
-    table = _table(
+    table = titled(
         "Plan",
         "Stage",
         "Tokens",
@@ -260,7 +261,7 @@ def must_keep(stage: PlannedStage) -> str:
 def stages_table(run: Run) -> Table:
     """Numbers of each stage: how far, how fast, how good, how much was forgotten."""
     right = ["Step", "Tokens", "Loss", "Tok/s", "Forgetting", "Retries"]
-    table = _table(
+    table = titled(
         "Stages",
         "Stage",
         "Step",
@@ -293,8 +294,8 @@ def stages_table(run: Run) -> Table:
 def kept_table(rows: Sequence[KeptRow]) -> Table:
     """What was kept of each retention set: of replayed sources, and of text that nothing replays."""
     right = ["Replayed", "PPL before", "PPL now", "Forgetting"]
-    table = _table("What is kept", "Stage", "Set", *right, "95 %", "", right=right)
-    _narrow(table, may_break=[""])
+    table = titled("What is kept", "Stage", "Set", *right, "95 %", "", right=right)
+    narrow(table, may_break=[""])
     previous = ""
     for row in rows:
         if row.stage != previous and previous:
@@ -326,8 +327,8 @@ def _time(stage: Stage) -> str:
 def garbage_table(garbage: Garbage) -> Table:
     """What nothing in the store refers to, and why."""
     title = "Nothing refers to" if garbage.dry_run else "Deleted"
-    table = _table(title, "What", "Where", "Objects", "Size", "Newest", "Why", right=["Objects", "Size"])
-    _narrow(table, may_break=["Where", "Why"])
+    table = titled(title, "What", "Where", "Objects", "Size", "Newest", "Why", right=["Objects", "Size"])
+    narrow(table, may_break=["Where", "Why"])
     for item in garbage.items:
         where = item.uri.split("/", 3)[-1]
         table.add_row(

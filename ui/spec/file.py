@@ -13,9 +13,20 @@ from retain.values.faults import mismatch
 from ui.client.errors import BadInput, Violation
 from ui.spec.text import MAX_BYTES, MAX_DEPTH, parse_yaml
 
-__all__ = ["apply_override", "find_local", "load_spec", "local_sources", "parse_yaml", "to_yaml"]
+__all__ = [
+    "apply_override",
+    "find_local",
+    "keys_of",
+    "load_mapping",
+    "load_spec",
+    "local_sources",
+    "parse_yaml",
+    "set_field",
+    "to_yaml",
+]
 
 STANDARD_INPUT = "-"
+OPTION = "--set"
 _SOURCE_ROLES = ("general", "domain", "chat")
 
 
@@ -31,13 +42,18 @@ def to_yaml(tree: Any) -> str:
 
 def load_spec(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The spec of a file (`-`: standard input), with the overrides applied. Raises BadInput."""
-    tree = parse_yaml(_text_of(path), name=path)
-    if not isinstance(tree, dict):
-        raise BadInput(
-            [Violation(field=path, description=mismatch(type(tree).__name__, "a mapping with name, model, stages"))]
-        )
+    tree = load_mapping(path, "name, model, stages")
     for override in overrides:
         apply_override(tree, override)
+    return tree
+
+
+def load_mapping(path: str, fields: str) -> dict[str, Any]:
+    """The mapping that a YAML or JSON file (`-`: standard input) holds; `fields` of it, as they would stand in a
+    sentence. Raises BadInput."""
+    tree = parse_yaml(_text_of(path), name=path)
+    if not isinstance(tree, dict):
+        raise BadInput([Violation(field=path, description=mismatch(type(tree).__name__, f"a mapping with {fields}"))])
     return tree
 
 
@@ -64,20 +80,10 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     Raises BadInput.
     """
     path, given = override_of(override)
-    keys = [key for key in re.split(r"[.\[\]]+", path) if key]
+    keys = keys_of(path)
     if not keys:
         raise _no_override(override)
-    if len(keys) > MAX_DEPTH:
-        raise _bad_set("", mismatch(f"a path of {len(keys):,} parts", f"up to {MAX_DEPTH}"))
-    node: Any = tree
-    for place, key in enumerate(keys):
-        index = _index_of(node, keys, place)
-        if place == len(keys) - 1:
-            node[index] = given
-            return
-        if isinstance(node, dict) and node.get(key) is None:
-            node[key] = {}
-        node = node[index]
+    set_field(tree, keys, given, where=OPTION)
 
 
 def override_of(override: str) -> tuple[str, Any]:
@@ -85,19 +91,40 @@ def override_of(override: str) -> tuple[str, Any]:
     path, equals, value = override.partition("=")
     if not equals or not path.strip():
         raise _no_override(override)
-    return path.strip(), parse_yaml(value, name=f"--set {path.strip()}")
+    return path.strip(), parse_yaml(value, name=f"{OPTION} {path.strip()}")
+
+
+def keys_of(path: str) -> list[str]:
+    """The parts of a path of a field: `stages.1.learning_rate`, or `stages[1].learning_rate`."""
+    return [key for key in re.split(r"[.\[\]]+", path.strip()) if key]
+
+
+def set_field(tree: dict[str, Any], keys: Sequence[str], value: Any, *, where: str) -> None:
+    """Gives the field at a path (see `keys_of`, at least one part) a value; mappings on the way are made. `where` asked
+    for it: an option, or a place of a file. Raises BadInput."""
+    if len(keys) > MAX_DEPTH:
+        raise _bad_set(where, mismatch(f"a path of {len(keys):,} parts", f"up to {MAX_DEPTH}"))
+    node: Any = tree
+    for place, key in enumerate(keys):
+        index = _index_of(node, keys, place, where)
+        if place == len(keys) - 1:
+            node[index] = value
+            return
+        if isinstance(node, dict) and node.get(key) is None:
+            node[key] = {}
+        node = node[index]
 
 
 def _no_override(override: str) -> BadInput:
-    return _bad_set("", mismatch(repr(override), "path=value, as in stages.1.learning_rate=1e-5"))
+    return _bad_set(OPTION, mismatch(repr(override), "path=value, as in stages.1.learning_rate=1e-5"))
 
 
-def _index_of(node: Any, keys: Sequence[str], place: int) -> str | int:
+def _index_of(node: Any, keys: Sequence[str], place: int, where: str) -> str | int:
     """What the key at this place of a path means in the node before it: a field, or an entry of a list.
 
     Raises BadInput.
     """
-    key, shown = keys[place], " " + ".".join(keys[: place + 1])
+    key, shown = keys[place], f"{where} {'.'.join(keys[: place + 1])}"
     if isinstance(node, dict):
         return key
     if not isinstance(node, list):
@@ -107,8 +134,8 @@ def _index_of(node: Any, keys: Sequence[str], place: int) -> str | int:
     return int(key)
 
 
-def _bad_set(shown: str, description: str) -> BadInput:
-    return BadInput([Violation(field=f"--set{shown}", description=description)])
+def _bad_set(field: str, description: str) -> BadInput:
+    return BadInput([Violation(field=field, description=description)])
 
 
 def local_sources(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:

@@ -9,13 +9,14 @@ from itertools import pairwise
 from types import MappingProxyType
 
 from model.experiments.catalogue import RATE, UNTUNED_SHARE, WITH_AND_WITHOUT
-from model.experiments.findings.frontier import Matched, Point, match, mean_of
+from model.experiments.findings.frontier import Matched, Point, match
 from model.experiments.findings.pairs import paired
 from model.experiments.findings.results import GENERAL, Finished, best_point, by_label, of_group, of_seed, seeds
 from model.experiments.findings.scarce import scarce
 from model.experiments.findings.sensitivity import sensitivity
 from model.experiments.law import compare, seen_in
 from model.experiments.measuring import CONTROL
+from retain.values.means import mean_of
 
 TARGET_RATIO, UNTUNED_RATIO = 0.8, 0.5  # what the loop is to reach against the frontier and the untuned mix
 ACTION, STOP = 0.10, 0.20

@@ -1,4 +1,4 @@
-"""The arithmetic of comparisons: what a fixed mix forgets at the same target loss, and means over seeds.
+"""The arithmetic of comparisons: what a fixed mix forgets at the same target loss.
 
 Two runs rarely end with the same loss on the target, and the one that learned less has usually forgotten less too. So
 forgetting is compared at *matched target loss*: the points of the fixed mixes that no other one beats in both are
@@ -21,9 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-
-# Student's t, two-sided 95 %, by degrees of freedom (any table of the distribution): seeds are few.
-T_95 = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,31 +80,3 @@ def match(run: Point, fixed: Sequence[Point]) -> Matched:
             break
     ratio = run.forgetting_nats / frontier if frontier > 0 else None
     return Matched(reach=Reach.WITHIN, frontier_nats=frontier, ratio=ratio)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mean:
-    """A mean over seeds with its 95 % interval (Student's t); one seed has none."""
-
-    value: float
-    low: float | None
-    high: float | None
-    count: int
-
-    def __str__(self) -> str:
-        if self.low is None or self.high is None:
-            return f"{self.value:.4f}"
-        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
-
-
-def mean_of(values: Sequence[float]) -> Mean | None:
-    """The mean and its interval; None without values. NaN stays NaN."""
-    if not values:
-        return None
-    count = len(values)
-    mean = math.fsum(values) / count
-    if count == 1:
-        return Mean(value=mean, low=None, high=None, count=1)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    half = T_95[min(count - 1, len(T_95) - 1)] * deviation / math.sqrt(count)
-    return Mean(value=mean, low=mean - half, high=mean + half, count=count)

@@ -12,8 +12,9 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from model.experiments.arms import Arm
-from model.experiments.findings.frontier import Mean, match, mean_of
+from model.experiments.findings.frontier import match
 from model.experiments.findings.results import Finished, of_group, of_seed
+from retain.values.means import Mean, mean_of
 
 SETTINGS: Mapping[str, Callable[[Arm], Arm]] = MappingProxyType(
     {

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.evaluation.forgetting_score import bootstrap_interval
-from model.experiments.findings.frontier import mean_of
 from model.experiments.findings.results import Finished, of_seed, seeds
 from model.experiments.measuring import CONTROL
+from retain.values.means import mean_of
 
 Pair = tuple[Finished, Finished]  # with replay, without
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.experiments.findings.frontier import mean_of
 from model.experiments.findings.results import GENERAL, Finished, by_label, of_group
+from retain.values.means import mean_of
 
 AS_IT_IS = "as it is"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from model.experiments.catalogue import TITLES, NamedArm
 from model.experiments.findings.conclusions import conclude
-from model.experiments.findings.frontier import Mean, mean_of
 from model.experiments.findings.pairs import distillation_at_the_frontier
 from model.experiments.findings.results import GENERAL, Finished, Plan, Row, by_label, finished
+from retain.values.means import Mean, mean_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from model.experiments.findings.frontier import Point, Reach, match, mean_of, pareto
+from model.experiments.findings.frontier import Point, Reach, match, pareto
 
 FIXED = [
     Point(target_nats=2.0, forgetting_nats=0.40),
@@ -55,18 +55,3 @@ def test_a_run_that_broke_is_no_point() -> None:
     broken = at(math.nan, 0.0)
     assert pareto([broken, *FIXED]) == pareto(FIXED)
     assert match(broken, FIXED).ratio is None
-
-
-def test_the_interval_of_three_seeds_is_students() -> None:
-    """Mean of 1, 2, 3 is 2, deviation 1: 4.303 / sqrt(3) = 2.4843 on both sides."""
-    mean = mean_of([1.0, 2.0, 3.0])
-    assert mean is not None
-    assert mean.value == pytest.approx(2.0)
-    assert (mean.low, mean.high) == (pytest.approx(2.0 - 2.4843, abs=1e-4), pytest.approx(2.0 + 2.4843, abs=1e-4))
-
-
-def test_one_seed_has_no_interval() -> None:
-    mean = mean_of([1.5])
-    assert mean is not None
-    assert (mean.low, mean.high) == (None, None)
-    assert mean_of([]) is None
