@@ -1,8 +1,9 @@
 """How much of a server one caller may have, and how large each part of a call may be: one table for all services.
 
-What a spec may hold has a table of its own, in the words of a spec: services/orchestrator/domain/spec/limits.py. Every
-other text, number, list and map of a request has its line here, or falls under the ends that hold for all; a text
-without a line is a fault of this file, which a test finds. All of it is looked at before a handler sees the request.
+What a spec may hold has a table of its own, in the words of a spec:
+services/orchestrator/domain/spec/validation/limits.py. Every other text, number, list and map of a request has its line
+here, or falls under the ends that hold for all; a text without a line is a fault of this file, which a test finds. All
+of it is looked at before a handler sees the request.
 """
 
 from collections.abc import Mapping

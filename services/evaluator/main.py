@@ -12,7 +12,8 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from retain.evaluator.v1 import service_pb2_grpc
-from services.common.blocking import Blocking
+from services.common.concurrency.blocking import Blocking
+from services.common.concurrency.supervision import Supervisor
 from services.common.errors import Unavailable
 from services.common.grpc.server import CLIENT_OPTIONS, GrpcServer
 from services.common.identity.access import AccessInterceptor
@@ -22,7 +23,6 @@ from services.common.logging import get_logger
 from services.common.metrics import EvaluatorMetrics
 from services.common.process import run, serve_metrics, told_to_end
 from services.common.store.object_store import ObjectStore
-from services.common.supervision import Supervisor
 from services.common.tls.channel import open_channel
 from services.common.tls.settings import TlsSettings
 from services.evaluator.adapters.callers import AskOrchestrator

@@ -12,6 +12,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator
 from retain.orchestrator.v1 import project_service_pb2_grpc as project_grpc
 from retain.orchestrator.v1 import stage_control_service_pb2_grpc as stage_grpc
 from retain.values import GetLoginResponse
+from services.common.concurrency.tasks import end
 from services.common.grpc.server import GrpcServer
 from services.common.grpc.standby import StandbyInterceptor
 from services.common.identity.access import Access, AccessInterceptor, Guarded
@@ -20,7 +21,6 @@ from services.common.limits import Rate
 from services.common.metrics import OrchestratorMetrics
 from services.common.store.object_store import ObjectStore
 from services.common.store.store_keys import IssueKeys, no_keys
-from services.common.tasks import end
 from services.common.tls.settings import ServerTls
 from services.orchestrator.adapters.base_reader import ConfigReader
 from services.orchestrator.adapters.exporter import Exporter

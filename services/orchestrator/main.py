@@ -2,6 +2,7 @@
 
 import asyncio
 
+from services.common.concurrency.tasks import end
 from services.common.errors import RetainError, Unavailable
 from services.common.grafana_annotations import GrafanaAnnotations
 from services.common.grpc.server import CLIENT_OPTIONS
@@ -13,7 +14,6 @@ from services.common.process import run, serve_metrics, told_to_end
 from services.common.store.minio_store import MinioStore
 from services.common.store.narrow_access import NarrowAccess
 from services.common.store.object_store import ObjectStore
-from services.common.tasks import end
 from services.common.tls.channel import open_aio_channel
 from services.common.tls.settings import TlsSettings
 from services.orchestrator.adapters.database import executor, migrate, open_database

@@ -31,7 +31,7 @@ from tests.attacks.installation import Installation, refused
 from tests.attacks.matrix import Attack
 from tests.fakes.platform import demo_spec
 from tests.ports import free_port
-from tests.unit.services.common.test_fair_share import hpack, raw_frame
+from tests.unit.services.common.grpc.test_fair_share import hpack, raw_frame
 
 STALE, MANY = {grpc.StatusCode.ABORTED}, {grpc.StatusCode.RESOURCE_EXHAUSTED}
 # Where the servers know who calls, a person is no worker, whatever is said.

@@ -34,9 +34,9 @@ from services.evaluator.transport.servicer import EvaluatorServicer
 from tests.fakes.platform import demo_spec
 from tests.identity import ADMIN, KNOWN, SERVICE, VIEWER, bearer
 from tests.integration.orchestrator_harness import Client, orchestrator, status_of, without_forgetting
+from tests.unit.services.evaluator.application.test_sampling import Told, words
 from tests.unit.services.evaluator.builders import request as evaluation_request
 from tests.unit.services.evaluator.harness import FakeMeasurer, Harness, ended
-from tests.unit.services.evaluator.test_sampling import Told, words
 
 pytestmark = pytest.mark.integration
 SHA = "ab" * 32

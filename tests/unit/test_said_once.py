@@ -10,7 +10,7 @@ from model.checkpointing import checkpoint
 from model.data import shards
 from model.data.sources import SAMPLES
 from services.common.store import layout
-from services.orchestrator.domain.spec.checks import SAMPLES as NAMED_SAMPLES
+from services.orchestrator.domain.spec.validation.checks import SAMPLES as NAMED_SAMPLES
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("services", "model", "ui", "deploy")

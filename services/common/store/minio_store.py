@@ -22,8 +22,8 @@ from minio.credentials import Provider, StaticProvider
 from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
+from services.common.concurrency.heart import beat
 from services.common.errors import InvalidInput, NotFound, Refused, StorageFull, Unavailable, Violation
-from services.common.heart import beat
 from services.common.retry import RetryPolicy
 from services.common.store.connection import PIECE_BYTES, steady_pools, store_address
 from services.common.store.full import Full, answers_failure, code_of, is_full, says_full

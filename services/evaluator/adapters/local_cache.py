@@ -9,9 +9,9 @@ import shutil
 import threading
 from pathlib import Path
 
-from services.common import heart
 from services.common.cache.cache_folder import MARKER
 from services.common.cache.content_cache import ContentCache
+from services.common.concurrency import heart
 from services.common.errors import StorageFull
 
 # What versions before the shared cache left in the folder: verified by nobody any more, and counted by nobody.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from retain.values import EvalSetRef, EvaluationRequest, ForgettingScore, SetResult, SetRole, SetUse
+from services.common.concurrency.heart import beat
 from services.common.errors import RetainError, Unavailable
-from services.common.heart import beat
 from services.common.logging import get_logger
 from services.evaluator.application.ports import FloorName, Floors, MeasurementName, Measurements, Measurer, Statistics
 from services.evaluator.domain.request import Model, baseline_of

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retain.values import CheckpointRef, Evaluation, EvaluationRequest, EvaluationState
-from services.common.blocking import Blocking
 from services.common.cache.disk_space import full_place, is_disk_full
+from services.common.concurrency.blocking import Blocking
 from services.common.errors import CheckpointDamaged, RetainError, StorageFull, Unavailable
 from services.common.logging import get_logger
 from services.evaluator.application.evaluate_checkpoint import EvaluateCheckpoint

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from services.common.concurrency.heart import Heart
 from services.common.errors import RetainError
-from services.common.heart import Heart
 from services.common.logging import get_logger
 
 LIMIT_S = 600.0  # a forward pass of 4,096 tokens of a 3B model on two cores takes about five minutes
@@ -28,7 +28,7 @@ class NoProgress(RetainError):
 
 
 class MeasuringThread:
-    """Runs blocking calls one after the other; `services.common.heart.beat` is their sign of life."""
+    """Runs blocking calls one after the other; `services.common.concurrency.heart.beat` is their sign of life."""
 
     def __init__(self, name: str, *, limit_s: float = LIMIT_S) -> None:
         self._name, self._limit_s = name, limit_s

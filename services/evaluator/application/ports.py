@@ -21,7 +21,8 @@ class Measurer(Protocol):
     """Measures models on sets. The same request gives the same bits. Raises CheckpointDamaged (files that do not fit
     the manifest, or weights whose digest is not the one that it claims), Corrupt (of a set), NotFound,
     FailedPrecondition (the model cannot be measured on the set), Unavailable (the store is away: try again),
-    StorageFull (a disk or the store is full: try again). Long work shows signs of life (services/common/heart.py)."""
+    StorageFull (a disk or the store is full: try again). Long work shows signs of life: see
+    services/common/concurrency/heart.py."""
 
     def identify(self, model: Model) -> str:
         """Digest of the weights, computed from the weights themselves."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from retain.values import SampleTextRequest
 from retain.values.faults import mismatch
+from services.common.concurrency.heart import beat
 from services.common.errors import InvalidInput, Violation
-from services.common.heart import beat
 from services.common.logging import get_logger
 from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.ports import Sampler

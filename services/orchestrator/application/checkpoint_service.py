@@ -9,7 +9,7 @@ from typing import Any
 
 from retain.values import CheckpointRef, CreateUploadResponse, Domain, ExportedFile, StageKind
 from retain.values.faults import mismatch
-from services.common.blocking import Blocking
+from services.common.concurrency.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, NotFound, Violation
 from services.common.store.layout import MANIFEST
 from services.common.store.object_store import ObjectStore, key_of, s3_uri

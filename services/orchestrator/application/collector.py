@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.common.blocking import Blocking
+from services.common.concurrency.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, NotFound, RetainError, Unavailable
 from services.common.logging import get_logger
 from services.common.store.layout import MARKERS

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from retain.values import CheckpointRef
-from services.common.blocking import Blocking
+from services.common.concurrency.blocking import Blocking
 from services.common.errors import (
     CheckpointDamaged,
     FailedPrecondition,

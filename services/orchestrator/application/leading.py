@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.common.blocking import Blocking
+from services.common.concurrency.blocking import Blocking
 from services.common.errors import Unavailable
 from services.common.logging import get_logger
 from services.orchestrator.application.ports import Leadership

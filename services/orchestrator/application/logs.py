@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from services.common.blocking import Blocking
+from services.common.concurrency.blocking import Blocking
 from services.common.errors import Unavailable
 from services.orchestrator.application.ports import JobLauncher, job_id
 from services.orchestrator.application.projects.scope import ScopedRunStore

@@ -9,9 +9,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from services.common.concurrency.tasks import end
 from services.common.errors import Corrupt, NotFound, RetainError, Unavailable
 from services.common.logging import get_logger
-from services.common.tasks import end
 from services.orchestrator.application.command_executor import CommandExecutor
 from services.orchestrator.application.ports import JobState, Overview, StoredRun, job_id
 from services.orchestrator.application.queue import Queue

@@ -15,7 +15,7 @@ from retain.values import (
     StageKind,
 )
 from retain.values.faults import mismatch
-from services.common.blocking import Blocking
+from services.common.concurrency.blocking import Blocking
 from services.common.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -49,7 +49,7 @@ from services.orchestrator.domain.spec.locking import missing_base
 from services.orchestrator.domain.spec.model_size import parameters_of_preset
 from services.orchestrator.domain.spec.plan import PlannedStage, plan, slots_of
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
-from services.orchestrator.domain.spec.validate import validate
+from services.orchestrator.domain.spec.validation.validate import validate
 
 RUNS_LOOKED_AT = 20  # for the speeds that a plan's costs rest on
 READ_LIMIT_S = 45.0  # for the config.json of a model that a spec names

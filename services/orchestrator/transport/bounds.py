@@ -10,14 +10,15 @@ from services.common.errors import InvalidInput, Violation
 from services.common.grpc.requests import unknown_fields
 from services.common.limits import Text
 from services.common.texts import SHOWN, fault_of_text, shown
-from services.orchestrator.domain.spec.limits import COUNTS, LARGEST_KEY, LARGEST_TEXT, PLACES, TEXTS
+from services.orchestrator.domain.spec.validation.limits import COUNTS, LARGEST_KEY, LARGEST_TEXT, PLACES, TEXTS
 
 
 def oversized(message: Any, path: str = "", name: str = "") -> list[Violation]:
     """Lists, maps and texts of a message that are longer than allowed or hold what is not allowed, and fields that are
     not known. `name` is the path without indexes.
 
-    What is too long is not looked into. Every list and map of the message needs a line in domain/spec/limits.py.
+    What is too long is not looked into. Every list and map of the message needs a line in
+    domain/spec/validation/limits.py.
     """
     found: list[Violation] = [*unknown_fields(message, path or "spec")]
     for field, value in message.ListFields():

@@ -24,7 +24,7 @@ from services.orchestrator.application.checkpoint_service import CheckpointServi
 from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.projects.service import ProjectService
 from services.orchestrator.domain.run.state import Checkpoint
-from services.orchestrator.domain.spec.limits import LARGEST_COMMENT
+from services.orchestrator.domain.spec.validation.limits import LARGEST_COMMENT
 from services.orchestrator.transport.bounds import check_text
 from services.orchestrator.transport.present import present_checkpoint
 

@@ -19,7 +19,7 @@ from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.application.runs import RunService
 from services.orchestrator.domain.run.state import PipelineRun, RunState
-from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
+from services.orchestrator.domain.spec.validation.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.transport.bounds import check_text, oversized
 from services.orchestrator.transport.present import Place, Presenter, present_decision, present_plan
 

@@ -24,7 +24,7 @@ from services.orchestrator.application.storage.store_keys import StoreKeyService
 from services.orchestrator.domain.handlers.assignment import Work
 from services.orchestrator.domain.run.events import CheckpointReported, ProgressReported, StageEnded
 from services.orchestrator.domain.run.state import StagePhase
-from services.orchestrator.domain.spec.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
+from services.orchestrator.domain.spec.validation.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.transport.bounds import check_text
 from services.orchestrator.transport.identity_servicer import store_keys
 

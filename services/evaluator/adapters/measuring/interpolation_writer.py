@@ -10,8 +10,8 @@ from model.tokenization.tokenizer import Tokenizer
 from retain.values import CheckpointRef, WritePointRequest, WritePointResponse
 from services.common.cache.content_cache import ContentCache
 from services.common.cache.disk_space import is_disk_full
+from services.common.concurrency.heart import beat
 from services.common.errors import FailedPrecondition, StorageFull
-from services.common.heart import beat
 from services.common.store.object_store import ObjectStore, key_of
 from services.evaluator.adapters.measuring.measurer import TorchMeasurer
 from services.evaluator.adapters.measuring.verified_files import VerifiedFiles, read_manifest

@@ -25,8 +25,8 @@ from model.nn.causal_lm import CausalLM
 from model.nn.interpolation import interpolate
 from model.tokenization.tokenizer import Tokenizer
 from retain.values import CheckpointRef, EvalSetRef, SampleTextRequest
+from services.common.concurrency.heart import beat
 from services.common.errors import FailedPrecondition
-from services.common.heart import beat
 from services.evaluator.adapters.measuring.model_cache import ModelCache
 from services.evaluator.adapters.measuring.verified_files import VerifiedFiles, damaged, read_manifest
 from services.evaluator.adapters.measuring.weights import Weights, claims, load

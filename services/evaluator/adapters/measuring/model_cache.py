@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from services.common.heart import Heart, beat, heart_here, pause
+from services.common.concurrency.heart import Heart, beat, heart_here, pause
 
 LOOK_EVERY_S = 0.1
 T = TypeVar("T")

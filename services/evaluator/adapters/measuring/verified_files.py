@@ -17,8 +17,8 @@ from retain.values import CheckpointRef, EvalSetRef
 from retain.values.faults import mismatch
 from services.common.cache.content_cache import ContentCache
 from services.common.cache.fetch import twice
+from services.common.concurrency.heart import beat
 from services.common.errors import CheckpointDamaged, Corrupt, NotFound, Unavailable
-from services.common.heart import beat
 from services.common.store.object_store import ObjectStore, get_folder, key_of
 
 MODEL_PREFIX = f"{files.MODEL_FOLDER}/"

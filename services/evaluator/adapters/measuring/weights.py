@@ -18,7 +18,7 @@ from model.checkpointing.checkpoint import MODEL_FOLDER, Manifest
 from model.checkpointing.hf import exported_state, load_pretrained, tensors_digest, weight_files
 from model.nn.causal_lm import CausalLM
 from model.nn.config import ModelConfig
-from services.common.heart import beat
+from services.common.concurrency.heart import beat
 
 # Of these every value is a float32 too, so that the file's tensor is restored from the loaded one bit for bit.
 _EXACT = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}

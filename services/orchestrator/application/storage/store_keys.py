@@ -1,6 +1,6 @@
 """Who gets which keys of the object store: a run's worker group those of its run, the evaluator its own."""
 
-from services.common.blocking import Blocking
+from services.common.concurrency.blocking import Blocking
 from services.common.errors import InvalidInput
 from services.common.store.object_store import parse_s3_uri
 from services.common.store.policies import Policy, evaluator_policy, run_policy

@@ -13,7 +13,7 @@ from retain.values import PipelineSpec
 from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.orchestrator.domain.spec.defaults import fill_checkpoints, fill_forgetting
-from services.orchestrator.domain.spec.validate import validate
+from services.orchestrator.domain.spec.validation.validate import validate
 
 AT_ANY_TIME = ("labels", "labels.KEY", "checkpoints.keep_last")
 UNTIL_SUCCESS = ("forgetting.budget", "forgetting.max_retries")

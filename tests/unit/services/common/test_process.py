@@ -14,9 +14,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.common import process
+from services.common.concurrency.tasks import end
 from services.common.errors import Unavailable
 from services.common.process import serve_metrics, told_to_end
-from services.common.tasks import end
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

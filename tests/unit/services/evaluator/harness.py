@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from prometheus_client import CollectorRegistry, generate_latest
 
 from retain.values import EvalSetRef
-from services.common.blocking import Blocking
-from services.common.heart import beat
+from services.common.concurrency.blocking import Blocking
+from services.common.concurrency.heart import beat
+from services.common.concurrency.supervision import Supervisor
 from services.common.metrics import EvaluatorMetrics
-from services.common.supervision import Supervisor
 from services.evaluator.adapters.measuring.statistics import Bootstrap
 from services.evaluator.adapters.metrics_exporter import PrometheusExporter
 from services.evaluator.adapters.persistence.aside import Aside

@@ -12,8 +12,8 @@ from model.experiments.gate import Measured, Start, load_factory
 from model.training.job import Verdict
 from retain.values import AnticipateSpec, ForgettingSpec, LadderSpec
 from services.orchestrator.domain.spec.bounds import DEFAULT_ANTICIPATE, DEFAULT_LADDER, anticipation_of, ladder_of
-from services.orchestrator.domain.spec.checks import Faults
-from services.orchestrator.domain.spec.validate_policy import check_policy
+from services.orchestrator.domain.spec.validation.checks import Faults
+from services.orchestrator.domain.spec.validation.policy import check_policy
 from services.orchestrator.experiment_gate import ExperimentGate, experiment_gate
 
 

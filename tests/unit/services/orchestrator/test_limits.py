@@ -18,8 +18,8 @@ from retain.types.v1 import spec_pb2
 from retain.values import BatchSpec, DurationSpec, PipelineSpec
 from services.orchestrator.domain.handlers.lifecycle import new_run
 from services.orchestrator.domain.spec.defaults import fill
-from services.orchestrator.domain.spec.limits import COUNTS, LARGEST_TOKENS, NUMBERS
-from services.orchestrator.domain.spec.validate import validate
+from services.orchestrator.domain.spec.validation.limits import COUNTS, LARGEST_TOKENS, NUMBERS
+from services.orchestrator.domain.spec.validation.validate import validate
 from services.orchestrator.transport.bounds import oversized
 from services.orchestrator.transport.present import present_run
 from tests.fakes.platform import Platform, demo_spec

@@ -9,7 +9,7 @@ from retain.values import AnticipateSpec, ForgettingSpec, LadderSpec, StopOn
 from services.orchestrator.domain.policy.ladder import Mix, climb
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of, limits_of
 from services.orchestrator.domain.spec.defaults import fill
-from services.orchestrator.domain.spec.validate import validate
+from services.orchestrator.domain.spec.validation.validate import validate
 from tests.unit.services.orchestrator.specs import spec
 
 

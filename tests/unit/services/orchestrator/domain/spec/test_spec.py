@@ -31,7 +31,7 @@ from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.locking import missing_base
 from services.orchestrator.domain.spec.plan import plan, slots_of, steps_of_epochs
 from services.orchestrator.domain.spec.presets import PRESETS
-from services.orchestrator.domain.spec.validate import validate
+from services.orchestrator.domain.spec.validation.validate import validate
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
 
 

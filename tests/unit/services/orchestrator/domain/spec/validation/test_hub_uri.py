@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.orchestrator.domain.spec.checks import Faults
+from services.orchestrator.domain.spec.validation.checks import Faults
 
 FINE = [
     "hf://hendrycks/MATH",

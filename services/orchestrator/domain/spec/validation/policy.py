@@ -6,8 +6,8 @@ from retain.values import ForgettingSpec
 from services.orchestrator.domain.policy.anticipation import Anticipation
 from services.orchestrator.domain.policy.ladder import Ladder
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
-from services.orchestrator.domain.spec.checks import Faults
-from services.orchestrator.domain.spec.validate_stage import LARGEST_SHARE
+from services.orchestrator.domain.spec.validation.checks import Faults
+from services.orchestrator.domain.spec.validation.stage import LARGEST_SHARE
 
 
 def check_policy(faults: Faults, rules: ForgettingSpec) -> None:

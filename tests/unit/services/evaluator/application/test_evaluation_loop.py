@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from retain.values import EvaluationState
+from services.common.concurrency.heart import GivenUp, beat
 from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
-from services.common.heart import GivenUp, beat
 from services.evaluator.application.measuring_thread import MeasuringThread, NoProgress
 from tests.unit.services.evaluator.builders import checkpoint, request
 from tests.unit.services.evaluator.harness import Harness, ended, until

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.common.heart import Heart
+from services.common.concurrency.heart import Heart
 from services.evaluator.adapters.measuring.model_cache import ModelCache
 
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from retain.values.faults import mismatch
+from services.common.concurrency.tasks import end
 from services.common.logging import get_logger
-from services.common.tasks import end
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STEADY_S = 60.0  # what ran so long and then died is no task that cannot be begun

@@ -2,9 +2,9 @@
 
 from retain.values import CurriculumStrategy, Domain, PipelineSpec, ScheduleKind, ScheduleSpec, StageKind, StageSpec
 from retain.values.faults import mismatch
-from services.orchestrator.domain.spec.checks import Faults
 from services.orchestrator.domain.spec.defaults import domains_of
 from services.orchestrator.domain.spec.plan import source_of, target_of
+from services.orchestrator.domain.spec.validation.checks import Faults
 
 _ORDER = {StageKind.PRETRAIN: 0, StageKind.MIDTRAIN: 1, StageKind.FINETUNE: 2}
 LARGEST_SHARE = 0.9  # of all replay together: a stage must also learn something

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.common.supervision import Supervisor
+from services.common.concurrency.supervision import Supervisor
 
 
 async def until(condition, limit_s: float = 10.0) -> None:

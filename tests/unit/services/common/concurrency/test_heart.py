@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from services.common.heart import GivenUp, Heart, beat, heart_here, pause
+from services.common.concurrency.heart import GivenUp, Heart, beat, heart_here, pause
 
 
 def test_silence_is_counted_from_the_last_beat_and_says_what_was_done():

@@ -7,8 +7,8 @@ from typing import Any
 
 from retain.values.faults import mismatch
 from services.common.errors import Violation
-from services.orchestrator.domain.spec.hub_uri import faults_of_hub_uri
-from services.orchestrator.domain.spec.limits import COUNTS, MAY_BE_NEGATIVE, NUMBERS
+from services.orchestrator.domain.spec.validation.hub_uri import faults_of_hub_uri
+from services.orchestrator.domain.spec.validation.limits import COUNTS, MAY_BE_NEGATIVE, NUMBERS
 
 SAMPLES = ("docs", "code", "math", "science", "chat", "exchanges")
 SCHEMES = ("sample://", "hf://", "s3://", "file://", "a path")

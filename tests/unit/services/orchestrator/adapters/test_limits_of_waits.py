@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from services.common.blocking import Blocking
+from services.common.concurrency.blocking import Blocking
+from services.common.concurrency.tasks import end
 from services.common.errors import Unavailable
-from services.common.tasks import end
 from services.orchestrator.adapters.ray_jobs import RayJobs
 from services.orchestrator.domain.run.events import Cancelled
 from services.orchestrator.domain.run.state import Job, JobStatus

@@ -5,14 +5,14 @@ import re
 from retain.values import ComputeSpec, ForgettingSpec, GaugeSpec, IntervalSpec, PipelineSpec
 from retain.values.faults import mismatch
 from services.common.errors import Violation
-from services.orchestrator.domain.spec.checks import Faults
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.gauges import KINDS, PREFIX
-from services.orchestrator.domain.spec.limits import COUNTS, LARGEST_TOKENS
 from services.orchestrator.domain.spec.plan import slots_of
 from services.orchestrator.domain.spec.presets import PRESETS
-from services.orchestrator.domain.spec.validate_policy import check_policy
-from services.orchestrator.domain.spec.validate_stage import check_order, check_stage
+from services.orchestrator.domain.spec.validation.checks import Faults
+from services.orchestrator.domain.spec.validation.limits import COUNTS, LARGEST_TOKENS
+from services.orchestrator.domain.spec.validation.policy import check_policy
+from services.orchestrator.domain.spec.validation.stage import check_order, check_stage
 
 _NAME = re.compile(r"[a-z0-9-]{1,63}")
 _SET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
