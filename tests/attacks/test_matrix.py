@@ -1,19 +1,17 @@
 """No row without a test or a reason: what is tried is found in the code, not listed by hand."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.attacks import test_calls, test_identity, test_models, test_secrets, test_sources, test_specs
 from tests.attacks.matrix import ROWS, WAITING, Line, table
-
-MODULES = (test_specs, test_sources, test_models, test_calls, test_identity, test_secrets)
 
 
 def tried() -> list[int]:
-    """Numbers of the rows that have a test."""
-    names = [name for module in MODULES for name in vars(module)]
-    return [int(found.group(1)) for name in names if (found := re.match(r"test_row_(\d+)_", name))]
+    """Numbers of the rows that have a test, in whatever file."""
+    files = Path(__file__).parent.glob("test_*.py")
+    return [int(number) for file in files for number in re.findall(r"^def test_row_(\d+)_", file.read_text(), re.M)]
 
 
 def test_every_row_is_tried_once_or_says_what_it_waits_for() -> None:
