@@ -240,7 +240,7 @@ class SecondUser:
             f"the second user's run: {resources.RunState.Name(now.status.state)}, step {step + moved}, submission "
             f"{now.status.submission}",
             f"the second user's List p99: {during:.1f} ms during the attacks ({len(self._ms)} calls), "
-            f"{before:.1f} ms before ({len(self._before)} calls)",
+            f"{before:.1f} ms before ({len(self._before)} calls): {during / before:.1f} times",
         ]
         self._alone.close()
         assert now.status.state == resources.RUN_STATE_RUNNING, said
