@@ -38,7 +38,7 @@ test-chaos: .venv/.ready ## The long storm: faults injected into a running stack
 	RETAIN_CHAOS=1 $(BIN)/python -m pytest -m chaos tests/e2e
 
 test-long: .venv/.ready ## Whole runs that are repeated under one more circumstance: a drained machine, an arm of the experiments
-	RETAIN_LONG=1 $(BIN)/python -m pytest tests/e2e/test_drain.py tests/e2e/test_experiment_arm.py tests/integration/test_worker_ray.py
+	RETAIN_LONG=1 $(BIN)/python -m pytest tests/e2e/test_drain.py tests/e2e/test_experiment_arm.py tests/integration/worker/test_worker_ray.py
 
 test-faults: .venv/.ready ## Every call over every port with every kind of fault
 	RETAIN_FAULTS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/faults

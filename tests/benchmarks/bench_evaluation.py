@@ -26,7 +26,7 @@ from model.tokenization.tokenizer import Tokenizer
 from retain.types.v1 import values_pb2
 from services.common.store.minio_store import MinioStore
 from tests.contract.object_store_servers import running, seaweedfs_server
-from tests.integration import evaluator_harness as harness
+from tests.integration.evaluator import harness
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REPEATS = 3

@@ -29,7 +29,7 @@ ELSEWHERE = {
     "ProjectRecords.unshare": "for people",
     "ProjectRecords.shared_with": "before a run that builds on a checkpoint is created",
     "GarbageMeter.freed": "tests/unit/services/orchestrator/application/test_collector.py",
-    "StagePorts.leave": "tests/integration/test_worker_leaving.py",
+    "StagePorts.leave": "tests/integration/worker/test_worker_leaving.py",
     "Evaluations.leave": "tests/unit/services/evaluator/application/test_evaluation_loop.py",
     "Measurer.make_room": "tests/unit/services/evaluator/application/test_evaluation_loop.py",
     "Measurer.release": "test_memory_that_cannot_be_given_back_ends_nothing in test_evaluator_ports.py",

@@ -17,7 +17,7 @@ from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.stage_control import FakeStageControl
 from tests.faults.injector import ERRORS, SLOW_S, Fault, Injector
 from tests.faults.ports import Call
-from tests.integration.worker_harness import small_spec, small_stages
+from tests.integration.worker.harness import small_spec, small_stages
 
 STORE = "services.common.store.object_store.ObjectStore"
 STAGE_PORTS = "model.training.job.StagePorts"

@@ -20,7 +20,7 @@ from tests.contract.object_store_servers import ACCESS_KEY, SECRET_KEY, Server, 
 from tests.contract.test_object_store import connect
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.simulated_training import SimulatedTraining
-from tests.integration.orchestrator_harness import orchestrator, without_forgetting
+from tests.integration.orchestrator.harness import orchestrator, without_forgetting
 
 pytestmark = pytest.mark.integration
 

@@ -29,7 +29,7 @@ from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.platform import Platform, demo_spec
 from tests.fakes.simulated_training import SimulatedTraining
 from tests.identity import ADMIN, bearer, channel
-from tests.integration.orchestrator_harness import orchestrator, status_of
+from tests.integration.orchestrator.harness import orchestrator, status_of
 from ui.cli import app
 from ui.client import Address
 from ui.client.client import RetainClient

@@ -33,7 +33,7 @@ from services.evaluator.application.scoped import ScopedEvaluator
 from services.evaluator.transport.servicer import EvaluatorServicer
 from tests.fakes.platform import demo_spec
 from tests.identity import ADMIN, KNOWN, SERVICE, VIEWER, bearer
-from tests.integration.orchestrator_harness import Client, orchestrator, status_of, without_forgetting
+from tests.integration.orchestrator.harness import Client, orchestrator, status_of, without_forgetting
 from tests.unit.services.evaluator.application.test_sampling import Told, words
 from tests.unit.services.evaluator.builders import request as evaluation_request
 from tests.unit.services.evaluator.harness import FakeMeasurer, Harness, ended

@@ -14,7 +14,7 @@ from retain.evaluator.v1 import resources_pb2, service_pb2
 from retain.types.v1 import values_pb2
 from tests.contract.object_store_servers import running, seaweedfs_server
 from tests.identity import ADMIN
-from tests.integration import evaluator_harness as harness
+from tests.integration.evaluator import harness
 
 pytestmark = pytest.mark.integration
 SUCCEEDED, FAILED = resources_pb2.EVALUATION_STATE_SUCCEEDED, resources_pb2.EVALUATION_STATE_FAILED

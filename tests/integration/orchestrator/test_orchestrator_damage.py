@@ -10,7 +10,7 @@ from retain.orchestrator.v1 import checkpoint_service_pb2 as ck
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes.simulated_training import SimulatedTraining
-from tests.integration.orchestrator_harness import Client, orchestrator, status_of, without_forgetting
+from tests.integration.orchestrator.harness import Client, orchestrator, status_of, without_forgetting
 
 
 async def undisturbed(folder: Path) -> dict[str, float]:

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 
-PANEL = Path(__file__).resolve().parents[2] / "ui" / "panel"
+PANEL = Path(__file__).resolve().parents[3] / "ui" / "panel"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from retain.evaluator.v1 import resources_pb2, service_pb2
 from tests.contract.object_store_servers import minio_server, running, seaweedfs_server
-from tests.integration import evaluator_harness as harness
+from tests.integration.evaluator import harness
 
 pytestmark = [
     pytest.mark.integration,

@@ -12,7 +12,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from retain.types.v1 import spec_pb2
 from tests.fakes.platform import demo_spec
-from tests.integration.orchestrator_harness import Client, orchestrator, status_of, without_forgetting
+from tests.integration.orchestrator.harness import Client, orchestrator, status_of, without_forgetting
 
 pytestmark = pytest.mark.integration
 USABLE = (res.CHECKPOINT_STATE_LIVE, res.CHECKPOINT_STATE_ACCEPTED)

@@ -12,7 +12,7 @@ from services.common.store.object_store import key_of
 from services.worker.local_cache import LocalCache
 from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
-from tests.integration.worker_harness import connect, orchestrator, point_worker_at, small_spec, small_stages, work
+from tests.integration.worker.harness import connect, orchestrator, point_worker_at, small_spec, small_stages, work
 from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.integration

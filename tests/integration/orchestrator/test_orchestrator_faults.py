@@ -17,7 +17,7 @@ from tests.fakes.evaluator import FakeEvaluator
 from tests.fakes.platform import Platform, demo_spec
 from tests.fakes.simulated_training import SimulatedTraining
 from tests.identity import aio_channel, bearer
-from tests.integration.orchestrator_harness import Client, orchestrator, without_forgetting
+from tests.integration.orchestrator.harness import Client, orchestrator, without_forgetting
 
 
 async def test_jobs_and_evaluations_whose_reply_was_lost_are_done_once(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from services.worker.assignment_loop import work_loop
 from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
 from tests.gloo_group import spawn_gloo_group
-from tests.integration.worker_harness import connect, orchestrator, point_worker_at, small_spec, small_stages
+from tests.integration.worker.harness import connect, orchestrator, point_worker_at, small_spec, small_stages
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 BUCKET = "retain"

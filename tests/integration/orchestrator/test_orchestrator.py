@@ -17,7 +17,7 @@ from retain.orchestrator.v1 import resources_pb2 as res
 from retain.types.v1 import spec_pb2
 from tests.fakes.platform import demo_spec
 from tests.fakes.simulated_training import SimulatedTraining
-from tests.integration.orchestrator_harness import Client, orchestrator, status_of, without_forgetting
+from tests.integration.orchestrator.harness import Client, orchestrator, status_of, without_forgetting
 
 
 async def test_a_run_goes_through_its_stages_and_the_gate_keeps_it_within_bounds(tmp_path: Path) -> None:

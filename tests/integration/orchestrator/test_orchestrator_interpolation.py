@@ -11,7 +11,7 @@ from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.platform import Platform, demo_spec
 from tests.fakes.simulated_training import SimulatedTraining
 from tests.identity import aio_channel
-from tests.integration.orchestrator_harness import Client, orchestrator
+from tests.integration.orchestrator.harness import Client, orchestrator
 
 POINTS = [0.2, 0.4, 0.7]
 

@@ -11,7 +11,7 @@ from retain.orchestrator.v1 import stage_control_service_pb2 as pb
 from services.worker import leaving
 from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
-from tests.integration.worker_harness import connect, orchestrator, point_worker_at, small_spec, small_stages, work
+from tests.integration.worker.harness import connect, orchestrator, point_worker_at, small_spec, small_stages, work
 
 pytestmark = pytest.mark.integration
 BUCKET = "retain"

@@ -19,7 +19,7 @@ from services.common.store.minio_store import MinioStore
 from services.common.store.object_store import get_folder, key_of
 from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl
-from tests.integration.worker_harness import connect, orchestrator, point_worker_at, small_spec, small_stages, work
+from tests.integration.worker.harness import connect, orchestrator, point_worker_at, small_spec, small_stages, work
 
 pytestmark = pytest.mark.integration
 BUCKET = "retain"

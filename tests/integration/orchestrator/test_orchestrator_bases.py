@@ -11,7 +11,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes.platform import demo_spec
 from tests.fakes.simulated_training import SimulatedTraining
-from tests.integration.orchestrator_harness import Client, orchestrator, status_of, without_forgetting
+from tests.integration.orchestrator.harness import Client, orchestrator, status_of, without_forgetting
 
 
 async def test_what_is_locked_names_what_unlocks_it(tmp_path: Path) -> None:
