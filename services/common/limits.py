@@ -96,6 +96,7 @@ TEXTS: Mapping[str, TextLimit] = {
     "set_name": TextLimit(most=256, kind=Text.LINE),
     "stage": TextLimit(most=256, kind=Text.LINE),
     "paths": TextLimit(most=256, kind=Text.LINE),  # of a field mask
+    "names": TextLimit(most=64, kind=Text.LINE),  # of series
     "folder": TextLimit(most=128, kind=Text.LINE),
     "file_name": TextLimit(most=256, kind=Text.LINE),
     "sha256": TextLimit(most=128, kind=Text.LINE),
@@ -118,10 +119,11 @@ LARGEST_LIST = 4096
 LARGEST_MAP = 1024
 LARGEST_KEY = 256
 
-COUNTS: Mapping[str, int] = {"states": 16, "sets": 64, "baselines": 64, "stages": 32, "paths": 128}
+COUNTS: Mapping[str, int] = {"states": 16, "sets": 64, "baselines": 64, "stages": 32, "paths": 128, "names": 64}
 # (least, most); a number that is checked where it is used says so.
 NUMBERS: Mapping[str, tuple[float, float]] = {
     "stage_index": (-1, 32),
+    "max_points": (-(2**31), 2**31),  # run_metrics.py
     "page_size": (-(2**31), 2**31),  # services/common/grpc/paging.py refuses or cuts it
     "older_than_seconds": (-(2**63), 2**63),  # checkpoint_servicer.py
     "CreateUploadRequest.bytes": (-(2**63), 2**63),  # library.py

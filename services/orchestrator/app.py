@@ -31,6 +31,7 @@ from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.command_executor import CommandExecutor
 from services.orchestrator.application.identity import JOIN_CODE_S, IdentityService
 from services.orchestrator.application.logs import LogService
+from services.orchestrator.application.observing.run_metrics import RunMetrics
 from services.orchestrator.application.ports import (
     BaseReader,
     EvaluatorPort,
@@ -158,7 +159,7 @@ class Orchestrator:
             services={
                 f"{package}.OrchestratorService": (
                     orchestrator_grpc.add_OrchestratorServiceServicer_to_server,
-                    OrchestratorServicer(self.runs, checkpoints, logs),
+                    OrchestratorServicer(self.runs, checkpoints, logs, RunMetrics(scoped)),
                 ),
                 f"{package}.StageControlService": (
                     stage_grpc.add_StageControlServiceServicer_to_server,

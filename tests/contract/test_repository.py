@@ -1,5 +1,6 @@
 """One suite for the orchestrator's repository, on SQLite and on a real PostgreSQL server."""
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,8 @@ from services.orchestrator.adapters.persistence.projects import SqlProjects
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.application.ports import NewRun, RunUnreadable, UnreadableRun, Upload, Waiting
 from services.orchestrator.application.projects.project import Project
-from services.orchestrator.domain.run.commands import RecordCheckpoint, RecordDecision
+from services.orchestrator.domain.metrics.points import Point
+from services.orchestrator.domain.run.commands import RecordCheckpoint, RecordDecision, RecordPoint
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointState, Job, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
 from tests.contract.postgres import fresh_database, server
@@ -157,6 +159,38 @@ def test_decisions_come_in_pages_oldest_first(repository: SqlRepository) -> None
     assert ([d.number for d in rest.items], rest.next_number) == ([3], None)
     assert repository.decision("run-1", 2) == decision("run-1", 2)
     assert repository.decision("run-1", 9) is None
+
+
+def test_figures_are_kept_with_their_run_and_go_with_it(repository: SqlRepository) -> None:
+    def report(attempt: int, step: int, loss: float) -> RecordPoint:
+        values = {"train_loss_nats": loss, "share/general": 0.1}
+        at = Point(attempt=attempt, step=step, tokens=step * 2**40, time_s=float(step), values=values)
+        return RecordPoint(stage_index=0, bucket=step // 10, point=at)
+
+    repository.create(new(1))
+    repository.create(new(2))
+    measured = Point(attempt=1, step=9, tokens=9, time_s=9.5, values={"perplexity/general": math.inf})
+    records = (
+        report(1, 1, 3.0), report(1, 2, 5.0), report(1, 3, 4.0), report(1, 4, 2.0), report(1, 11, 2.5),
+        RecordPoint(stage_index=0, bucket=0, point=measured, of_boundary=True),
+        replace(report(1, 1, 9.0), stage_index=1),
+    )  # fmt: skip
+    first = Step(run=replace(state(1), sequence=2), records=records)
+    repository.save(first, expected_sequence=1)
+    found = repository.list_points("run-1")
+    assert [(index, p.step) for index, p in found] == [(0, 2), (0, 4), (0, 9), (0, 11), (1, 1)], "the extremes stay"
+    assert [p for _, p in found][1] == records[3].point
+    assert found[2][1].values == {"perplexity/general": math.inf}
+    again = Step(run=replace(state(1), sequence=3), records=(report(2, 5, 3.5),))
+    repository.save(again, expected_sequence=2)
+    assert [(p.attempt, p.step) for index, p in repository.list_points("run-1") if index == 0] == [
+        (2, 5), (1, 9), (1, 11),
+    ]  # fmt: skip
+    with pytest.raises(Stale):
+        repository.save(Step(run=replace(state(1), sequence=3), records=(report(1, 50, 1.0),)), expected_sequence=1)
+    assert len(repository.list_points("run-1")) == 4, "all of a step or nothing"
+    repository.delete("run-1", expected_sequence=3, base_prefix="s3://retain/runs/run-1/", garbage_uris=[])
+    assert repository.list_points("run-1") == ()
 
 
 def test_a_checkpoint_is_found_by_id_uri_or_the_first_digits_of_its_manifest(repository: SqlRepository) -> None:

@@ -39,6 +39,7 @@ class FakePlatform(
         self.token = token
         self.runs: dict[str, res.PipelineRun] = {}
         self.decisions: dict[str, list[res.Decision]] = {}
+        self.series: dict[str, list[res.MetricSeries]] = {}
         self.records: dict[str, list[evaluator_resources.ForgettingRecord]] = {}
         self.checkpoints: list[res.Checkpoint] = []
         self.garbage = checkpoint_pb.CollectGarbageResponse()
@@ -205,6 +206,17 @@ class FakePlatform(
         self._enter(context, "ListDecisions")
         rows, token = _page(self.decisions.get(request.run_id, []), request)
         return pb.ListDecisionsResponse(decisions=rows, next_page_token=token)
+
+    def ListRunMetrics(self, request, context):
+        self._enter(context, f"ListRunMetrics {' '.join(request.names)} {request.max_points}")
+        self._run(request.run_id, context)
+        found = [
+            one
+            for one in self.series.get(request.run_id, [])
+            if (not request.names or one.name in request.names) and request.stage in {"", one.stage}
+        ]
+        rows, token = _page(found, request)
+        return pb.ListRunMetricsResponse(series=rows, next_page_token=token)
 
     def CreateUpload(self, request, context):
         self._enter(context, "CreateUpload")

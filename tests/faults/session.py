@@ -68,6 +68,7 @@ class Session:
         if run.status.state == res.RUN_STATE_SUCCEEDED:
             story["files"] = await self.export(run.status.stages[0].accepted.uri)
             story["checkpoints"] = await self.lineage(run_id)
+            story["series"] = await self.series(run_id)
         story["imported"] = await self.bring_in()
         story["aside"] = await self.set_aside(story["imported"][0])
         story["garbage"] = await self.collect()
@@ -107,6 +108,12 @@ class Session:
         request = pb.ListDecisionsRequest(run_id=run_id, page_size=500)
         reply = await self._try(lambda: self._runs.ListDecisions(request, timeout=10))
         return [(d.number, d.stage, d.boundary, d.step, res.Verdict.Name(d.verdict)) for d in reply.decisions]
+
+    async def series(self, run_id: str) -> list[tuple[str, str, str]]:
+        """Which figures are kept of a run. How many reports came may differ."""
+        request = pb.ListRunMetricsRequest(run_id=run_id, page_size=500)
+        reply = await self._try(lambda: self._runs.ListRunMetrics(request, timeout=10))
+        return [(one.stage, one.name, one.set) for one in reply.series]
 
     async def lineage(self, run_id: str) -> list[tuple[str, str]]:
         """Steps of the checkpoints that count. Which attempt made them may differ."""

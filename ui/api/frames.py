@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from ui.client.views import Checkpoint, Decision, ForgettingRecord, ForgettingScore, SetResult
+from ui.client.views import Checkpoint, Decision, ForgettingRecord, ForgettingScore, MetricSeries, SetResult, moment
 from ui.extras import require
 
 if TYPE_CHECKING:
@@ -62,6 +62,18 @@ DECISIONS = {
     "actor": "str",
     "message": "str",
 }
+# A figure at a step. `name` as in `train_loss_nats`, `set` the set or source that it is of, or empty.
+METRICS = {
+    "run": "str",
+    "stage": "str",
+    "name": "str",
+    "set": "str",
+    "attempt": "int64",
+    "step": "int64",
+    "tokens": "int64",
+    "time": _TIME,
+    "value": "float64",
+}
 # A checkpoint. `digest` is that of its manifest, `parent` the digest of the one that it grew from.
 CHECKPOINTS = {
     "checkpoint": "str",
@@ -97,6 +109,22 @@ def history(records: Iterable[ForgettingRecord]) -> "pd.DataFrame":
 def decisions(made: Iterable[Decision]) -> "pd.DataFrame":
     """A row for each decision, with the columns of DECISIONS."""
     return _frame([_same(decision, DECISIONS, run=decision.run_id) for decision in made], DECISIONS)
+
+
+def metrics(run_id: str, series: Iterable[MetricSeries]) -> "pd.DataFrame":
+    """A row for each point of each series, with the columns of METRICS."""
+    rows = [
+        dict(
+            zip(
+                METRICS, (run_id, one.stage, one.name, one.set, attempt, step, tokens, moment(at_s), value), strict=True
+            )
+        )
+        for one in series
+        for attempt, step, tokens, at_s, value in zip(
+            one.attempts, one.steps, one.tokens, one.unix_seconds, one.values, strict=True
+        )
+    ]
+    return _frame(rows, METRICS)
 
 
 def checkpoints(rows: Iterable[Checkpoint]) -> "pd.DataFrame":

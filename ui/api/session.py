@@ -1,6 +1,6 @@
 """`Session`: everything that people do with a server, in Python."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,7 +9,7 @@ from ui.api import frames
 from ui.api.specs import SpecLike, prepared, read
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, ClientError, Unreachable
-from ui.client.views import Checkpoint, Decision, ForgettingRecord, LogText, Plan, Run
+from ui.client.views import Checkpoint, Decision, ForgettingRecord, LogText, MetricSeries, Plan, Run
 from ui.local.export import write_export
 from ui.updates import Update, updates
 
@@ -204,6 +204,20 @@ class Session:
     def history(self, run: RunLike, *, stage: str = "") -> list[ForgettingRecord]:
         """Every measurement of a run, oldest first; `stage` as in `midtrain/code`. The evaluator answers this one."""
         return self.client.history(_id(run), stage=stage)
+
+    def metrics(
+        self, run: RunLike, *, names: Sequence[str] = (), stage: str = "", max_points: int = 0
+    ) -> list[MetricSeries]:
+        """The figures of a run as series, loss to forgetting: `names` as in `("train_loss_nats", "perplexity")`, all of
+        them without; up to `max_points` (0: 500) of each, chosen by the server so that the curve looks the same."""
+        return self.client.metrics(_id(run), names=names, stage=stage, max_points=max_points)
+
+    def metrics_frame(
+        self, run: RunLike, *, names: Sequence[str] = (), stage: str = "", max_points: int = 0
+    ) -> "pd.DataFrame":
+        """The same as a data frame, a row for each point (see `frames.METRICS`). Raises MissingExtra without pandas."""
+        frames.need_pandas("metrics_frame")
+        return frames.metrics(_id(run), self.metrics(run, names=names, stage=stage, max_points=max_points))
 
     def history_frame(self, run: RunLike, *, stage: str = "") -> "pd.DataFrame":
         """The measurements as a data frame: a row for each set of each measured checkpoint (see `frames.HISTORY`).

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
@@ -200,6 +200,14 @@ class RetainClient:
             to_view(views.Decision, decision)
             for decision in self._pages(self._runs.ListDecisions, request, "decisions")
         ]
+
+    def metrics(
+        self, run_id: str, *, names: Sequence[str] = (), stage: str = "", max_points: int = 0
+    ) -> list[views.MetricSeries]:
+        """The figures of a run as series (`names`: of these only), each of up to `max_points` points (0: 500), which
+        the server chooses: as it trains, and as it was measured at boundaries. By stage, by name."""
+        request = orchestrator_pb.ListRunMetricsRequest(run_id=run_id, names=names, stage=stage, max_points=max_points)
+        return [to_view(views.MetricSeries, one) for one in self._pages(self._runs.ListRunMetrics, request, "series")]
 
     def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str = "") -> views.Upload:
         """Where to PUT a local file so that the workers can read it."""

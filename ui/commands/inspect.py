@@ -1,5 +1,6 @@
-"""Verbs that look: status, decisions, history, answers."""
+"""Verbs that look: status, metrics, decisions, history, answers."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -33,6 +34,31 @@ def status(
     out.print(progress_table(rows))
     for waiting_run, why in waiting.items():
         out.print(f"{waiting_run} waits for: {why}", soft_wrap=True, highlight=False, markup=False)
+
+
+def metrics(
+    run_id: RunArgument,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name",
+            help="Only this figure: train_loss_nats, tokens_per_second, learning_rate, curriculum_level, share, "
+            "perplexity, baseline_perplexity or forgetting; may be repeated.",
+        ),
+    ] = None,
+    stage: Annotated[str, typer.Option("--stage", help="Only this stage (pretrain, midtrain/code, finetune).")] = "",
+    points: Annotated[int, typer.Option("--points", help="At most so many of each; default: 500, at most 2000.")] = 0,
+    json: JsonFlag = False,
+) -> None:
+    """How the figures of a run went: loss, speed, rate, shares, perplexities, forgetting."""
+    with connect() as client:
+        found = client.metrics(run_id, names=tuple(name or ()), stage=stage, max_points=points)
+    if json:
+        emit([asdict(series) for series in found])  # as plain data: its columns are numbers, not the texts of 64 bits
+        return
+    from ui.render.metrics_table import metrics_table
+
+    console().print(metrics_table(found))
 
 
 def decisions(run_id: RunArgument, json: JsonFlag = False) -> None:
@@ -115,5 +141,5 @@ def answers(
 
 def register(app: typer.Typer) -> None:
     """Adds the verbs of this file."""
-    for verb in (status, decisions, history, answers):
+    for verb in (status, metrics, decisions, history, answers):
         app.command(rich_help_panel="Insight")(verb)

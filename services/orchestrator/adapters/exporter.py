@@ -82,7 +82,7 @@ class Exporter(Observer):
         for record in records:
             if isinstance(record, RecordDecision):
                 self._metrics.decisions.labels(decision=record.decision.verdict.value).inc()
-            else:
+            elif isinstance(record, RecordCheckpoint):
                 self._count_checkpoint(before, record)
         for stage in after.stages:
             earlier = before.stages[stage.plan.index] if before is not None else None

@@ -12,8 +12,9 @@ from sqlalchemy.util import LRUCache
 from retain.values.faults import mismatch
 from services.common.errors import AlreadyExists, Corrupt, FailedPrecondition, NotFound, Stale
 from services.orchestrator.adapters import codec
-from services.orchestrator.adapters.records import Records, upsert
-from services.orchestrator.adapters.tables import checkpoints, decisions, garbage, runs, shares
+from services.orchestrator.adapters.persistence.run_metrics import MetricRecords
+from services.orchestrator.adapters.records import upsert
+from services.orchestrator.adapters.tables import checkpoints, decisions, garbage, metric_points, runs, shares
 from services.orchestrator.application.ports import (
     NewRun,
     Overview,
@@ -28,7 +29,7 @@ from services.orchestrator.application.ports import (
 )
 from services.orchestrator.domain.due import needs_attention
 from services.orchestrator.domain.policy.garbage import References, names_in
-from services.orchestrator.domain.run.commands import RecordDecision
+from services.orchestrator.domain.run.commands import RecordDecision, RecordPoint
 from services.orchestrator.domain.run.references import references_of
 from services.orchestrator.domain.run.state import DEFAULT_PROJECT, CheckpointState, PipelineRun, RunState
 from services.orchestrator.domain.step import Step
@@ -41,7 +42,7 @@ IDS_AT_ONCE = 200  # in one query
 KEPT_STATES = 512  # decoded states kept at hand; a page of a list is up to 500
 
 
-class SqlRepository(Records, Repository):
+class SqlRepository(MetricRecords, Repository):
     """Runs as rows: the core's state as JSON, and beside it the columns that are searched."""
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -96,6 +97,8 @@ class SqlRepository(Records, Repository):
             for record in step.records:
                 if isinstance(record, RecordDecision):
                     self._put_decision(connection, record.decision)
+                elif isinstance(record, RecordPoint):
+                    self._put_point(connection, state.id, record)
                 else:
                     self._put_checkpoint(connection, replace(record.checkpoint, project=state.project))
         stored = self._keep(state)
@@ -116,7 +119,7 @@ class SqlRepository(Records, Repository):
             self._refuse_while_built_on(connection, run_id, base_prefix)
             of_run = sa.select(checkpoints.c.id).where(checkpoints.c.run_id == run_id)
             connection.execute(shares.delete().where(shares.c.checkpoint_id.in_(of_run)))
-            for table in (decisions, checkpoints):
+            for table in (decisions, checkpoints, metric_points):
                 connection.execute(table.delete().where(table.c.run_id == run_id))
             connection.execute(runs.delete().where(runs.c.id == run_id))
             for uri in garbage_uris:

@@ -50,6 +50,21 @@ decisions = Table(
     Column("body", Text, nullable=False),
 )
 
+# Figures of runs as they train, in the bounded number that domain/metrics/points.py keeps of them.
+metric_points = Table(
+    "metric_points",
+    metadata,
+    Column("run_id", String(96), primary_key=True),
+    Column("stage_index", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("time_s", Float, nullable=False),
+    Column("figures", Text, nullable=False),
+)
+
 # Files that clients were given an upload URL for: their hashes are needed when the folder is imported.
 uploads = Table(
     "uploads",

@@ -7,6 +7,7 @@ from typing import Generic, NewType, Protocol, TypeVar
 
 from retain.values import CheckpointRef, ComputeSpec, Decision
 from services.common.errors import Corrupt
+from services.orchestrator.domain.metrics.points import Point
 from services.orchestrator.domain.policy.garbage import References
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.run.state import DEFAULT_PROJECT, Checkpoint, PipelineRun, RunState
@@ -161,6 +162,10 @@ class Repository(Protocol):
 
     def decision(self, run_id: str, number: int) -> Decision | None:
         """One decision."""
+        ...
+
+    def list_points(self, run_id: str) -> tuple[tuple[int, Point], ...]:
+        """The kept figures of a run, each with the index of its stage: by stage, by step."""
         ...
 
     def list_checkpoints(

@@ -16,6 +16,7 @@ from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.logs import LogService
+from services.orchestrator.application.observing.run_metrics import RunMetrics, Wanted, points_wanted
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.application.runs import RunService
 from services.orchestrator.domain.run.state import PipelineRun, RunState
@@ -29,10 +30,11 @@ Context = Any
 class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
     """For users."""
 
-    def __init__(self, runs: RunService, checkpoints: CheckpointService, logs: LogService) -> None:
+    def __init__(self, runs: RunService, checkpoints: CheckpointService, logs: LogService, metrics: RunMetrics) -> None:
         self._runs = runs
         self._checkpoints = checkpoints
         self._logs = logs
+        self._metrics = metrics
         self._presenter = Presenter()
 
     def _run(self, state: PipelineRun | UnreadableRun) -> resources.PipelineRun:
@@ -134,6 +136,16 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         )
         return pb.ListDecisionsResponse(
             decisions=[present_decision(d) for d in page.items], next_page_token=token_of(page.next_number, of=of)
+        )
+
+    async def ListRunMetrics(self, request: Any, context: Context) -> Any:  # noqa: N802
+        wanted = Wanted(names=tuple(request.names), stage=request.stage, points=points_wanted(request.max_points))
+        of = f"metrics{request.run_id}{','.join(wanted.names)}/{wanted.stage}/{wanted.points}"
+        start = number_of(request.page_token, of=of) or 0
+        found, more = await self._metrics.series(request.run_id, wanted, start=start, size=page_size(request.page_size))
+        return pb.ListRunMetricsResponse(
+            series=[to_message(one, resources.MetricSeries) for one in found],
+            next_page_token=token_of(start + len(found) if more else None, of=of),
         )
 
     async def CreateUpload(self, request: Any, context: Context) -> Any:  # noqa: N802

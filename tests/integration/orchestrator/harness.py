@@ -51,6 +51,14 @@ class Client:
         """The run once it has ended."""
         return await self.until(run_id, lambda run: run.status.state in ENDED, within_s)
 
+    async def delete(self, run_id: str) -> None:
+        """Delete a run; until its workers have left, that is refused."""
+        for _ in range(200):
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await self.runs.DeletePipelineRun(pb.DeletePipelineRunRequest(run_id=run_id))
+                return
+            await asyncio.sleep(0.05)
+
     async def decisions(self, run_id: str) -> list[res.Decision]:
         request = pb.ListDecisionsRequest(run_id=run_id, page_size=500)
         return list((await self.runs.ListDecisions(request)).decisions)

@@ -1,7 +1,6 @@
 """The orchestrator over real gRPC, with a real database, fake workers and a fake evaluator: what users see."""
 
 import asyncio
-import contextlib
 import hashlib
 from pathlib import Path
 
@@ -212,20 +211,11 @@ async def test_a_fault_of_the_data_ends_the_run_and_a_retry_goes_on(tmp_path: Pa
         assert "work: prepare" in pieces[0].text
 
 
-async def _deleted(client: Client, run_id: str) -> None:
-    """Delete a run; until its workers have left, that is refused."""
-    for _ in range(200):
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            await client.runs.DeletePipelineRun(pb.DeletePipelineRunRequest(run_id=run_id))
-            return
-        await asyncio.sleep(0.05)
-
-
 async def test_a_deleted_run_is_gone_with_its_files(tmp_path: Path) -> None:
     async with orchestrator(tmp_path) as client:
         run_id = (await client.create(without_forgetting())).id
         await client.end(run_id)
-        await _deleted(client, run_id)
+        await client.delete(run_id)
         assert (await status_of(client.get(run_id)))[0] is grpc.StatusCode.NOT_FOUND
         for _ in range(100):
             if not any(key.startswith(f"runs/{run_id}/") for key in client.platform.store.objects):

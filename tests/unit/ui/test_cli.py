@@ -262,6 +262,32 @@ def test_status_shows_what_is_locked_and_what_unlocks_it(retain, platform: FakeP
     assert "✓ Complete" in retain("status", "r").out
 
 
+def test_the_figures_of_a_run_are_drawn_and_told(retain, platform: FakePlatform) -> None:
+    scripted_runs.finished(platform, "r")
+    loss = res.MetricSeries(name="train_loss_nats", stage="pretrain", stored_points=900)
+    for step, value in ((10, 4.0), (20, 3.0), (30, 2.0), (40, 2.5)):
+        loss.steps.append(step)
+        loss.tokens.append(step * 2**33)
+        loss.unix_seconds.append(1_700_000_000.5 + step)
+        loss.attempts.append(1)
+        loss.values.append(value)
+    kept = res.MetricSeries(name="forgetting", set="general", stage="midtrain/code", steps=[20, 40], tokens=[1, 2],
+                            unix_seconds=[1.0, 2.0], attempts=[1, 2], values=[0.12, float("nan")])  # fmt: skip
+    platform.series["r"] = [loss, kept]
+    table = retain("metrics", "r").out
+    assert "█▅▁▃" in table
+    assert "10 to 40" in table
+    assert "+12.0 %" in table
+    assert "▁x" in table
+    told = retain("metrics", "r", "--name", "train_loss_nats", "--points", "4", "--json").json
+    assert [(one["name"], one["steps"], one["stored_points"]) for one in told] == [
+        ("train_loss_nats", [10, 20, 30, 40], 900)
+    ]
+    assert told[0]["tokens"] == [step * 2**33 for step in (10, 20, 30, 40)]
+    assert platform.calls[-1] == "ListRunMetrics train_loss_nats 4"
+    assert retain("metrics", "nobody").code == 2
+
+
 def test_decisions_and_history(retain, platform: FakePlatform) -> None:
     scripted_runs.finished(platform, "r")
     made = retain("decisions", "r", "--json").json

@@ -106,9 +106,12 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_service import ListPipelineRunsResponse
     from retain.values.orchestrator_project_service import ListProjectsRequest
     from retain.values.orchestrator_project_service import ListProjectsResponse
+    from retain.values.orchestrator_service import ListRunMetricsRequest
+    from retain.values.orchestrator_service import ListRunMetricsResponse
     from retain.values.orchestrator_identity_service import ListTokensRequest
     from retain.values.orchestrator_identity_service import ListTokensResponse
     from retain.values.spec import LoraSpec
+    from retain.values.orchestrator_resources import MetricSeries
     from retain.values.spec import ModelSpec
     from retain.values.spec import OptimizerSpec
     from retain.values.values import Passes
@@ -280,9 +283,12 @@ _HOMES = {
     "ListPipelineRunsResponse": "orchestrator_service",
     "ListProjectsRequest": "orchestrator_project_service",
     "ListProjectsResponse": "orchestrator_project_service",
+    "ListRunMetricsRequest": "orchestrator_service",
+    "ListRunMetricsResponse": "orchestrator_service",
     "ListTokensRequest": "orchestrator_identity_service",
     "ListTokensResponse": "orchestrator_identity_service",
     "LoraSpec": "spec",
+    "MetricSeries": "orchestrator_resources",
     "ModelSpec": "spec",
     "OptimizerSpec": "spec",
     "Passes": "values",
@@ -454,9 +460,12 @@ __all__ = [
     "ListPipelineRunsResponse",
     "ListProjectsRequest",
     "ListProjectsResponse",
+    "ListRunMetricsRequest",
+    "ListRunMetricsResponse",
     "ListTokensRequest",
     "ListTokensResponse",
     "LoraSpec",
+    "MetricSeries",
     "ModelSpec",
     "OptimizerSpec",
     "Passes",

@@ -360,6 +360,36 @@ class Decision:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class MetricSeries:
+    """One figure of one stage over its steps: columns of the same length, in the order of steps. Points are those that were
+    reported or measured, never means of several; what an attempt did that was given up is not among them.
+    """
+
+    name: str = ""
+    """Which: train_loss_nats (nats a token), tokens_per_second, learning_rate, curriculum_level, share (of a replay source),
+    perplexity, baseline_perplexity, forgetting (a ratio; > 0 is worse), the last three of a control set at a boundary.
+    """
+    set: str = ""
+    """The set or source that it is of; empty where there is none."""
+    stage: str = ""
+    """Name of the stage."""
+    stage_index: int = 0
+    """Place of the stage in the spec, from 0."""
+    steps: tuple[int, ...] = ()
+    """Steps done in the stage."""
+    tokens: tuple[int, ...] = ()
+    """Tokens trained in the stage."""
+    unix_seconds: tuple[float, ...] = ()
+    """When, in Unix seconds."""
+    attempts: tuple[int, ...] = ()
+    """In which attempt."""
+    values: tuple[float, ...] = ()
+    """The figure."""
+    stored_points: int = 0
+    """Points that are kept of it, of which these were chosen."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """One checkpoint in the lineage."""
 

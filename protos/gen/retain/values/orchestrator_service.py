@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from retain.values.orchestrator_resources import Decision
+from retain.values.orchestrator_resources import MetricSeries
 from retain.values.orchestrator_resources import PipelinePlan
 from retain.values.orchestrator_resources import PipelineRun
 from retain.values.spec import PipelineSpec
@@ -274,6 +275,38 @@ class ListDecisionsResponse:
 
     decisions: tuple[Decision, ...] = ()
     """The decisions."""
+    next_page_token: str = ""
+    """For the next page; empty at the end."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ListRunMetricsRequest:
+    """Request of ListRunMetrics."""
+
+    run_id: str = ""
+    """The run."""
+    names: tuple[str, ...] = ()
+    """Only series of these names: train_loss_nats, tokens_per_second, learning_rate, curriculum_level, share, perplexity,
+    baseline_perplexity, forgetting; empty is all.
+    """
+    stage: str = ""
+    """Only of this stage, by its name; empty is all."""
+    max_points: int = 0
+    """At most so many points of each series: 0 is 500, more than 2000 is 2000, negative is INVALID_ARGUMENT. They are chosen
+    by largest-triangle-three-buckets (Steinarsson 2013).
+    """
+    page_size: int = 0
+    """At most so many series; 0 is 50, more than 500 is 500. A page may have fewer: 200,000 points at most."""
+    page_token: str = ""
+    """From the last response."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ListRunMetricsResponse:
+    """Response of ListRunMetrics."""
+
+    series: tuple[MetricSeries, ...] = ()
+    """The series."""
     next_page_token: str = ""
     """For the next page; empty at the end."""
 

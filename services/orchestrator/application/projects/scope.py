@@ -25,6 +25,7 @@ from services.orchestrator.application.ports import (
     Upload,
 )
 from services.orchestrator.application.run_store import Clock, RunStore
+from services.orchestrator.domain.metrics.points import Point
 from services.orchestrator.domain.run.events import Event
 from services.orchestrator.domain.run.state import Checkpoint, RunState
 
@@ -128,6 +129,10 @@ class ScopedRepository:
     def list_decisions(self, run_id: str, *, limit: int, after_number: int = 0) -> Page[Decision]:
         self.get(run_id)
         return self._all.list_decisions(run_id, limit=limit, after_number=after_number)
+
+    def list_points(self, run_id: str) -> tuple[tuple[int, Point], ...]:
+        self.get(run_id)
+        return self._all.list_points(run_id)
 
     def list_checkpoints(
         self, *, run_id: str = "", limit: int, below_number: int | None = None, project: str = ""

@@ -22,6 +22,7 @@ from services.orchestrator.domain.handlers.gate_input import (
 from services.orchestrator.domain.handlers.interpolation import should_interpolate
 from services.orchestrator.domain.handlers.interpolation import unmeasured as unmeasured_points
 from services.orchestrator.domain.handlers.rollback import begin_rollback, choose_rollback, measured_anew
+from services.orchestrator.domain.metrics.points import boundary_point, bucket_of
 from services.orchestrator.domain.policy.anticipation import next_mix, with_anticipated_shares
 from services.orchestrator.domain.policy.gate import GateOutcome, apply_gate
 from services.orchestrator.domain.policy.interpolation import (
@@ -33,7 +34,7 @@ from services.orchestrator.domain.policy.interpolation import (
     meets_min_gain,
 )
 from services.orchestrator.domain.policy.ladder import Mix
-from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
+from services.orchestrator.domain.run.commands import Record, RecordCheckpoint, RecordPoint
 from services.orchestrator.domain.run.directives import adjustment_step
 from services.orchestrator.domain.run.state import (
     Checkpoint,
@@ -119,7 +120,13 @@ def _decide(
     decision = _decision(state, stage, checkpoint, measured, outcome, resolution, points, now_s)
     state, record = recorded(state, decision)
     state, records = _carry_out(state, stage, checked, decision, resolution, outcome, chosen)
-    return state, (RecordCheckpoint(checkpoint=checked), record, *records)
+    kept = RecordPoint(
+        stage_index=stage.plan.index,
+        bucket=bucket_of(stage, checkpoint.ref.step),
+        point=boundary_point(checkpoint, measured, now_s),
+        of_boundary=True,
+    )
+    return state, (RecordCheckpoint(checkpoint=checked), record, kept, *records)
 
 
 def _choose_point(

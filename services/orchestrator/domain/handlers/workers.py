@@ -13,9 +13,10 @@ from services.orchestrator.domain.handlers.jobs import on_told_to_leave
 from services.orchestrator.domain.handlers.preparation import on_prepared
 from services.orchestrator.domain.handlers.rollback import begin_rollback, enter_branch, rollback_from_start
 from services.orchestrator.domain.handlers.verdicts import allowed_retries, decide_ready
+from services.orchestrator.domain.metrics.points import bucket_of, progress_point
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.backoff import PASSING_REASONS
-from services.orchestrator.domain.run.commands import Record
+from services.orchestrator.domain.run.commands import Record, RecordPoint
 from services.orchestrator.domain.run.events import AttemptAsked, ProgressReported, StageEnded
 from services.orchestrator.domain.run.plausible import check_progress
 from services.orchestrator.domain.run.state import Attempt, PipelineRun, RunState, StagePhase, StageRun, StageState
@@ -127,7 +128,11 @@ def on_progress(state: PipelineRun, event: ProgressReported) -> Outcome:
         upload_failures=event.upload_failures,
     )
     costs = replace(stage.costs, wait_s=event.wait_s, stall_s=event.stall_s, train_s=event.train_s)
-    return state.with_stage(replace(stage, last=last, costs=costs)), ()
+    records: tuple[Record, ...] = ()
+    if moved and event.step > stage.last.step:
+        point, bucket = progress_point(stage, event), bucket_of(stage, event.step)
+        records = (RecordPoint(stage_index=stage.plan.index, bucket=bucket, point=point),)
+    return state.with_stage(replace(stage, last=last, costs=costs)), records
 
 
 def on_stage_ended(state: PipelineRun, event: StageEnded) -> Outcome:

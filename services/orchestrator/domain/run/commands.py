@@ -7,6 +7,7 @@ Every command may be carried out twice: the other side knows it by its name (sub
 from dataclasses import dataclass
 
 from retain.values import Baseline, CheckpointRef, Decision, EvalSetRef
+from services.orchestrator.domain.metrics.points import Point
 from services.orchestrator.domain.run.state import Checkpoint
 
 
@@ -22,6 +23,16 @@ class RecordCheckpoint:
     """Write or overwrite a checkpoint's row in the same transaction as the state."""
 
     checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordPoint:
+    """Keep figures of a stage, in the same transaction as the state: a report, or what was measured at a boundary."""
+
+    stage_index: int
+    bucket: int
+    point: Point
+    of_boundary: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +107,7 @@ class Prune:
     uri: str
 
 
-Record = RecordDecision | RecordCheckpoint
+Record = RecordDecision | RecordCheckpoint | RecordPoint
 Command = SubmitJob | StopJob | Evaluate | WritePoint | Annotate | Prune
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import retain
 from retain.evaluator.v1 import resources_pb2 as evaluator_resources
+from retain.orchestrator.v1 import resources_pb2 as res
 from retain.types.v1 import values_pb2
 from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
@@ -54,6 +55,26 @@ def test_the_score_of_a_report_set_is_not_that_of_the_control_set(
     frame = session.history_frame("r")
     assert dict(zip(frame["use"], frame["forgetting"], strict=True)) == {"CONTROL": 0.02, "REPORT": 0.07}
     assert frame["forgetting_low"].isna().all()
+
+
+def test_the_points_of_curves_have_a_row_each(session: retain.Session, platform: FakePlatform) -> None:
+    scripted_runs.finished(platform, "r")
+    assert list(session.metrics_frame("r").columns) == list(frames.METRICS)
+    curve = res.MetricSeries(
+        name="perplexity",
+        set="general",
+        stage="pretrain",
+        steps=[10, 20],
+        tokens=[2**40, 2**41],
+        unix_seconds=[1_700_000_000.5, 1_700_000_001.0],
+        attempts=[1, 2],
+        values=[50.0, 25.0],
+    )
+    platform.series["r"] = [curve]
+    points = session.metrics_frame("r", names=("perplexity",), max_points=10)
+    assert list(points["value"]) == [50.0, 25.0]
+    assert list(points["tokens"]) == [2**40, 2**41]
+    assert points["time"].iloc[0].isoformat() == "2023-11-14T22:13:20.500000+00:00"
 
 
 def test_decisions_and_checkpoints_have_a_row_each(session: retain.Session, platform: FakePlatform) -> None:

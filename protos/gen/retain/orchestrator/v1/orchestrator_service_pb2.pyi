@@ -222,6 +222,30 @@ class ListDecisionsResponse(_message.Message):
     next_page_token: str
     def __init__(self, decisions: _Optional[_Iterable[_Union[_resources_pb2.Decision, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class ListRunMetricsRequest(_message.Message):
+    __slots__ = ("run_id", "names", "stage", "max_points", "page_size", "page_token")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    MAX_POINTS_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    names: _containers.RepeatedScalarFieldContainer[str]
+    stage: str
+    max_points: int
+    page_size: int
+    page_token: str
+    def __init__(self, run_id: _Optional[str] = ..., names: _Optional[_Iterable[str]] = ..., stage: _Optional[str] = ..., max_points: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListRunMetricsResponse(_message.Message):
+    __slots__ = ("series", "next_page_token")
+    SERIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    series: _containers.RepeatedCompositeFieldContainer[_resources_pb2.MetricSeries]
+    next_page_token: str
+    def __init__(self, series: _Optional[_Iterable[_Union[_resources_pb2.MetricSeries, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
 class CreateUploadRequest(_message.Message):
     __slots__ = ("sha256", "file_name", "bytes", "folder", "project")
     SHA256_FIELD_NUMBER: _ClassVar[int]

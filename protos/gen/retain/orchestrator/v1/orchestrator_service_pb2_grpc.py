@@ -95,6 +95,11 @@ class OrchestratorServiceStub:
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListDecisionsRequest.SerializeToString,
                 response_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListDecisionsResponse.FromString,
                 _registered_method=True)
+        self.ListRunMetrics = channel.unary_unary(
+                '/retain.orchestrator.v1.OrchestratorService/ListRunMetrics',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsResponse.FromString,
+                _registered_method=True)
         self.CreateUpload = channel.unary_unary(
                 '/retain.orchestrator.v1.OrchestratorService/CreateUpload',
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CreateUploadRequest.SerializeToString,
@@ -190,6 +195,13 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRunMetrics(self, request, context):
+        """Lists the figures of a run as series: as it trains, and as it was measured at boundaries. By stage, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateUpload(self, request, context):
         """Returns a presigned URL to upload a local data file or a file of a model folder to.
         """
@@ -259,6 +271,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ListDecisions,
                     request_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListDecisionsRequest.FromString,
                     response_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListDecisionsResponse.SerializeToString,
+            ),
+            'ListRunMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRunMetrics,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsResponse.SerializeToString,
             ),
             'CreateUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateUpload,
@@ -591,6 +608,33 @@ class OrchestratorService:
             '/retain.orchestrator.v1.OrchestratorService/ListDecisions',
             retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListDecisionsRequest.SerializeToString,
             retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListDecisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRunMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.OrchestratorService/ListRunMetrics',
+            retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

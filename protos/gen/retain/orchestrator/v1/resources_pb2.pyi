@@ -320,6 +320,30 @@ class LinePoint(_message.Message):
     target_loss_nats: float
     def __init__(self, point: _Optional[float] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., target_loss_nats: _Optional[float] = ...) -> None: ...
 
+class MetricSeries(_message.Message):
+    __slots__ = ("name", "set", "stage", "stage_index", "steps", "tokens", "unix_seconds", "attempts", "values", "stored_points")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    UNIX_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    STORED_POINTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    set: str
+    stage: str
+    stage_index: int
+    steps: _containers.RepeatedScalarFieldContainer[int]
+    tokens: _containers.RepeatedScalarFieldContainer[int]
+    unix_seconds: _containers.RepeatedScalarFieldContainer[float]
+    attempts: _containers.RepeatedScalarFieldContainer[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    stored_points: int
+    def __init__(self, name: _Optional[str] = ..., set: _Optional[str] = ..., stage: _Optional[str] = ..., stage_index: _Optional[int] = ..., steps: _Optional[_Iterable[int]] = ..., tokens: _Optional[_Iterable[int]] = ..., unix_seconds: _Optional[_Iterable[float]] = ..., attempts: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., stored_points: _Optional[int] = ...) -> None: ...
+
 class Checkpoint(_message.Message):
     __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain", "message", "interim", "project", "shared_with")
     ID_FIELD_NUMBER: _ClassVar[int]
