@@ -165,24 +165,8 @@ def prepare(
     meter = OverlapMeter(exam.sets if overlap else {})
     training = Training(source, rule, exam.contents)
     shard = root / "shards" / digest
-    try:
-        pack(
-            meter.passing(training) if overlap else training,
-            tokenizer,
-            shard,
-            context=context,
-            kind=source.kind,
-            source=source.uri,
-            digest=digest,
-            held_out=exam.contents,
-            progress=progress,
-            total_bytes=source.size_hint_bytes(),
-        )
-    except NothingToPack as error:
-        if not training.left_out:
-            raise
-        got = f"nothing to train on: all {training.left_out:,} documents hold text of an evaluation set"
-        raise BadSource(source.uri, got, "text that the run, or its base, is not measured by") from error
+    read = meter.passing(training) if overlap else training
+    _pack_training(source, training, read, tokenizer, shard, context=context, exam=exam, progress=progress)
     folders = {
         part: _write_set(root, f"{name or source.uri}/{part}", documents, tokenizer, context)
         for part, documents in ((CONTROL, held.control), (REPORT, held.report))
@@ -197,6 +181,38 @@ def prepare(
     )
     write_record(record, prepared)
     return prepared
+
+
+def _pack_training(
+    source: Source,
+    training: Training,
+    read: Iterable[Document],
+    tokenizer: Tokenizer,
+    shard: Path,
+    *,
+    context: int,
+    exam: Exam,
+    progress: Progress | None,
+) -> None:
+    """Packs the training part of `source`, as `read` passes it on, and says why where the exam leaves nothing of it."""
+    try:
+        pack(
+            read,
+            tokenizer,
+            shard,
+            context=context,
+            kind=source.kind,
+            source=source.uri,
+            digest=shard.name,
+            held_out=exam.contents,
+            progress=progress,
+            total_bytes=source.size_hint_bytes(),
+        )
+    except NothingToPack as error:
+        if not training.left_out:
+            raise
+        got = f"nothing to train on: all {training.left_out:,} documents hold text of an evaluation set"
+        raise BadSource(source.uri, got, "text that the run, or its base, is not measured by") from error
 
 
 def _write_set(

@@ -71,8 +71,25 @@ def evaluate_rolling(
         for number, ids in enumerate(encoded)
         for inputs, count in rolling_windows(ids, prefix_id, context)
     ]
-    nats = [0.0] * len(encoded)
     rows = batch_rows if batch_rows is not None else max(1, ROWS_TOKENS // context)
+    nats = _nats_by_document(model, len(encoded), windows, rows, on_tokens)
+    units = [
+        UnitResult(nats[n], len(ids), len(str(text).encode()))
+        for n, (ids, text) in enumerate(zip(encoded, texts, strict=True))
+    ]
+    content = ["rolling", texts, tokenizer.digest, encoded, prefix_id, context]
+    return _result(name, hashlib.sha256(json.dumps(content).encode()).hexdigest(), units)
+
+
+def _nats_by_document(
+    model: CausalLM,
+    documents: int,
+    windows: Sequence[tuple[int, list[int], int]],
+    rows: int,
+    on_tokens: Callable[[int], None] | None,
+) -> list[float]:
+    """Summed nats of each document, by its number; `rows` windows are computed at once."""
+    nats = [0.0] * documents
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -86,12 +103,7 @@ def evaluate_rolling(
                     on_tokens(sum(count for _, _, count in some))
     finally:
         model.train(was_training)
-    units = [
-        UnitResult(nats[n], len(ids), len(str(text).encode()))
-        for n, (ids, text) in enumerate(zip(encoded, texts, strict=True))
-    ]
-    content = ["rolling", texts, tokenizer.digest, encoded, prefix_id, context]
-    return _result(name, hashlib.sha256(json.dumps(content).encode()).hexdigest(), units)
+    return nats
 
 
 def _nats(model: CausalLM, windows: Sequence[tuple[int, list[int], int]], device: torch.device) -> list[float]:

@@ -1,6 +1,10 @@
 """Composition root of the orchestrator: `python -m services.orchestrator.main`. Settings: adapters/settings.py."""
 
 import asyncio
+from concurrent.futures import Executor
+
+import grpc
+import sqlalchemy as sa
 
 from services.common.concurrency.tasks import end
 from services.common.errors import RetainError, Unavailable
@@ -43,51 +47,8 @@ async def serve(settings: Settings, store: MinioStore) -> None:
     engine = open_database(settings.database)
     threads = executor(engine)
     leading = Leading(leadership_of(engine.url))
-    identity = IdentitySettings()
-    provider = OidcSettings()
-    people = provider.tokens()
-    known = FirstOf([identity.known(), *([people] if people else [])])
-    tls = TlsSettings().server(bind=settings.bind, internal_bind=settings.internal_bind)
-    env = job_env(environment(), extra={"RETAIN_SERVER": settings.server})
     async with open_aio_channel(settings.evaluator, options=CLIENT_OPTIONS) as evaluator:
-        orchestrator = Orchestrator(
-            Ports(
-                repository=SqlRepository(engine),
-                executor=threads,
-                launcher=RayJobs(settings.ray_address, env=env, python=settings.worker_python),
-                evaluator=EvaluatorClient(evaluator, token=identity.service),
-                store=store,
-                identity=SqlIdentity(engine),
-                projects=SqlProjects(engine),
-                tokens=known,
-                login=provider.login,
-                notifier=notifier(),
-                issue_keys=NarrowAccess.from_env().issue,
-            ),
-            bind=settings.bind,
-            access=identity.access(known, bind=settings.bind) if identity.no_access_control else None,
-            tls=tls,
-            slots=settings.worker_slots,
-            memory=Memory(slot_bytes=settings.slot_memory_bytes, gpu_bytes=settings.gpu_memory_bytes),
-            join_code_s=settings.join_code_s,
-            timing=Timing(
-                job_poll_s=settings.job_poll_s,
-                stall_timeout_s=settings.stall_timeout_s,
-                start_timeout_s=settings.start_timeout_s,
-                max_restarts=settings.max_job_restarts,
-            ),
-            garbage=GarbageSchedule(every_s=settings.garbage_every_s, older_than_s=settings.garbage_older_than_s)
-            if settings.garbage_every_s
-            else None,
-            sources=SourcePolicy.parse(
-                settings.sources,
-                store_uri=f"s3://{store.bucket}",
-                data_root=settings.data_root,
-                is_loopback=settings.is_loopback,
-            ),
-            gpus=settings.worker_gpus,
-            rate=settings.rate,
-        )
+        orchestrator = assembled(settings, store, engine, threads, evaluator)
         ready = orchestrator.server.is_serving
         metrics_server = serve_metrics(settings.metrics_bind, orchestrator.registry, ready=ready)
         bound = await orchestrator.listen()
@@ -115,6 +76,56 @@ async def serve(settings: Settings, store: MinioStore) -> None:
             if task.done() and not task.cancelled():
                 task.result()  # a supervisor starts it again, and it continues where the database says
     engine.dispose()
+
+
+def assembled(
+    settings: Settings, store: MinioStore, engine: sa.Engine, threads: Executor, evaluator: grpc.aio.Channel
+) -> Orchestrator:
+    """The orchestrator on its real adapters; opens and starts nothing."""
+    identity = IdentitySettings()
+    provider = OidcSettings()
+    people = provider.tokens()
+    known = FirstOf([identity.known(), *([people] if people else [])])
+    tls = TlsSettings().server(bind=settings.bind, internal_bind=settings.internal_bind)
+    env = job_env(environment(), extra={"RETAIN_SERVER": settings.server})
+    return Orchestrator(
+        Ports(
+            repository=SqlRepository(engine),
+            executor=threads,
+            launcher=RayJobs(settings.ray_address, env=env, python=settings.worker_python),
+            evaluator=EvaluatorClient(evaluator, token=identity.service),
+            store=store,
+            identity=SqlIdentity(engine),
+            projects=SqlProjects(engine),
+            tokens=known,
+            login=provider.login,
+            notifier=notifier(),
+            issue_keys=NarrowAccess.from_env().issue,
+        ),
+        bind=settings.bind,
+        access=identity.access(known, bind=settings.bind) if identity.no_access_control else None,
+        tls=tls,
+        slots=settings.worker_slots,
+        memory=Memory(slot_bytes=settings.slot_memory_bytes, gpu_bytes=settings.gpu_memory_bytes),
+        join_code_s=settings.join_code_s,
+        timing=Timing(
+            job_poll_s=settings.job_poll_s,
+            stall_timeout_s=settings.stall_timeout_s,
+            start_timeout_s=settings.start_timeout_s,
+            max_restarts=settings.max_job_restarts,
+        ),
+        garbage=GarbageSchedule(every_s=settings.garbage_every_s, older_than_s=settings.garbage_older_than_s)
+        if settings.garbage_every_s
+        else None,
+        sources=SourcePolicy.parse(
+            settings.sources,
+            store_uri=f"s3://{store.bucket}",
+            data_root=settings.data_root,
+            is_loopback=settings.is_loopback,
+        ),
+        gpus=settings.worker_gpus,
+        rate=settings.rate,
+    )
 
 
 async def made(store: ObjectStore, *, again_s: float = BUCKET_AGAIN_S) -> None:

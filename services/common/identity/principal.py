@@ -29,7 +29,6 @@ class Kind(StrEnum):
     TOKEN = "token"
     SERVICE = "service"
     WORKER = "worker"
-    SYSTEM = "system"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
 from services.common.concurrency.heart import beat
-from services.common.errors import InvalidInput, NotFound, Refused, StorageFull, Unavailable, Violation
+from services.common.errors import InvalidInput, NotFound, Refused, RetainError, StorageFull, Unavailable, Violation
 from services.common.retry import RetryPolicy
 from services.common.store.connection import PIECE_BYTES, steady_pools, store_address
 from services.common.store.full import Full, answers_failure, code_of, is_full, says_full
@@ -324,18 +324,7 @@ class MinioStore:
                 self.on_waiting("")
             return result
         except S3Error as error:
-            where = {"bucket": self.bucket, "key": what}
-            if error.code in _ABSENT:
-                raise NotFound(f"there is no object {what} in the bucket {self.bucket}", metadata=where) from error
-            if error.code == "NoSuchBucket":
-                raise NotFound(f"there is no bucket {self.bucket}", reason="NO_BUCKET", metadata=where) from error
-            if is_full(error):
-                raise self._full(what, error.code) from error
-            if error.code in _REFUSED:
-                raise Refused(
-                    f"the object store refuses {what}: {error.code}", reason="STORE_REFUSED", metadata=where
-                ) from error
-            raise Unavailable(f"the object store failed on {what}: {error.code}", reason="STORE_FAILED") from error
+            raise self._answered(what, error) from error
         except Full as error:
             raise self._full(what, str(error)) from error
         except Exception as error:
@@ -346,6 +335,19 @@ class MinioStore:
                     reason="STORE_UNAVAILABLE",
                 ) from error
             raise
+
+    def _answered(self, what: str, error: S3Error) -> RetainError:
+        """The services' error for one that the store answered."""
+        where = {"bucket": self.bucket, "key": what}
+        if error.code in _ABSENT:
+            return NotFound(f"there is no object {what} in the bucket {self.bucket}", metadata=where)
+        if error.code == "NoSuchBucket":
+            return NotFound(f"there is no bucket {self.bucket}", reason="NO_BUCKET", metadata=where)
+        if is_full(error):
+            return self._full(what, error.code)
+        if error.code in _REFUSED:
+            return Refused(f"the object store refuses {what}: {error.code}", reason="STORE_REFUSED", metadata=where)
+        return Unavailable(f"the object store failed on {what}: {error.code}", reason="STORE_FAILED")
 
     def _with_good_keys(self, call: Callable[[], T]) -> T:
         """`call`, and once more with new keys when the store does not know the present ones any more."""

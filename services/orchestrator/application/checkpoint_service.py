@@ -125,19 +125,7 @@ class CheckpointService:
         Raises InvalidInput, FailedPrecondition, QuotaExceeded, or NotFound for the project.
         """
         project = chosen_project(project)
-        faults = []
-        if not _SHA256.fullmatch(sha256):
-            faults.append(Violation(field="sha256", description=mismatch(repr(sha256), "64 hex digits")))
-        if not _FILE_NAME.fullmatch(file_name):
-            said = mismatch(repr(file_name), "a name without folders of A-Z, a-z, 0-9, '.', '_', '-'")
-            faults.append(Violation(field="file_name", description=said))
-        if folder and not _FOLDER.fullmatch(folder):
-            said = mismatch(repr(folder), "a name of A-Z, a-z, 0-9, '_', '-'")
-            faults.append(Violation(field="folder", description=said))
-        if size_bytes < 0:
-            faults.append(Violation(field="bytes", description=mismatch(size_bytes, "0 or more")))
-        if faults:
-            raise InvalidInput(faults)
+        _check_upload(sha256, file_name, size_bytes, folder)
         kept = upload_folder(project, folder or sha256)
         place = f"{UPLOADS}/{kept}/model" if folder else f"{UPLOADS}/{kept}"
         key = f"{place}/{file_name}"
@@ -275,6 +263,23 @@ def manifest_entries(manifest: Any) -> Mapping[str, Mapping[str, Any]]:
     if any(name.startswith("/") or ".." in name.split("/") for name in files):
         raise Corrupt("a manifest names a file outside of its folder")
     return files
+
+
+def _check_upload(sha256: str, file_name: str, size_bytes: int, folder: str) -> None:
+    """Raises InvalidInput with every fault of what is to be uploaded."""
+    faults = []
+    if not _SHA256.fullmatch(sha256):
+        faults.append(Violation(field="sha256", description=mismatch(repr(sha256), "64 hex digits")))
+    if not _FILE_NAME.fullmatch(file_name):
+        said = mismatch(repr(file_name), "a name without folders of A-Z, a-z, 0-9, '.', '_', '-'")
+        faults.append(Violation(field="file_name", description=said))
+    if folder and not _FOLDER.fullmatch(folder):
+        said = mismatch(repr(folder), "a name of A-Z, a-z, 0-9, '_', '-'")
+        faults.append(Violation(field="folder", description=said))
+    if size_bytes < 0:
+        faults.append(Violation(field="bytes", description=mismatch(size_bytes, "0 or more")))
+    if faults:
+        raise InvalidInput(faults)
 
 
 def _canonical(value: Any) -> bytes:
