@@ -100,12 +100,12 @@ def value_modules(described: FileDescriptorSet) -> dict[str, str]:
     for file in described.file:
         for name in (*(enum.name for enum in file.enum_type), *(message.name for message in file.message_type)):
             if name in homes:
-                raise SystemExit(f"{name} is in {homes[name]} and in {file.name}; allowed is one of a name")
+                raise SystemExit(f"{name} is in {homes[name]} and in {file.name}; expected one of a name")
             homes[name] = module_of(file.name)
     written = ast.parse((ROOT / PACKAGE / "values" / "derived.py").read_text())
     derived = {node.name for node in written.body if isinstance(node, ast.ClassDef)}
     if lost := derived - homes.keys():
-        raise SystemExit(f"derived.py has {', '.join(sorted(lost))}; allowed are names of messages and enums")
+        raise SystemExit(f"derived.py has {', '.join(sorted(lost))}; expected names of messages and enums")
     sources = {f"{module_of(file.name)}.py": ValueModule(file, homes, derived).source() for file in described.file}
     return sources | {"__init__.py": _front_door(homes)}
 
@@ -191,7 +191,7 @@ class ValueModule:
         prefix = enum.value[0].name.removesuffix("UNSPECIFIED")
         names = [value.name.removeprefix(prefix) for value in enum.value]
         if enum.value[0].number != 0 or names[0] != "UNSPECIFIED":
-            raise SystemExit(f"{enum.name} begins with {enum.value[0].name}; allowed is an UNSPECIFIED that is 0")
+            raise SystemExit(f"{enum.name} begins with {enum.value[0].name}; expected an UNSPECIFIED that is 0")
         is_another = self._comment(5, index, 2, 0).strip().removesuffix(".")
         zero = is_another if is_another in names else names[0]
         base = f"derived.{enum.name}, StrEnum" if enum.name in self._derived else "StrEnum"

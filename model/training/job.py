@@ -47,7 +47,7 @@ class Directive:
     lr_scale: float | None = None
 
     @property
-    def goes_on(self) -> bool:
+    def continues(self) -> bool:
         """Whether this attempt trains on."""
         return self.verdict in (Verdict.CONTINUE, Verdict.ADJUST)
 

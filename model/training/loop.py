@@ -62,7 +62,7 @@ def train_stage(job: StageJob, ports: StagePorts, group: ProcessGroup | None = N
     while True:
         if at.step > 0 and (at.step == job.total_steps or at.step % job.steps_per_boundary == 0):
             directive = _boundary(at, job, ports, optimizer, group)
-            if directive is None or not directive.goes_on or at.step == job.total_steps:
+            if directive is None or not directive.continues or at.step == job.total_steps:
                 return at.outcome(directive, Interruption.NONE if directive else Interruption.LEAVE)
 
         job.stream.set_progress(at.step / job.total_steps)
@@ -215,7 +215,7 @@ def _boundary(
         directive = ports.directive(boundary)
         if directive is None:
             ports.leave(_interim(snapshot, at, job) if snapshot is not None and lag == 1 else None)
-        elif snapshot is not None and lag == 1 and directive.goes_on:
+        elif snapshot is not None and lag == 1 and directive.continues:
             ports.publish(snapshot)
         return directive
 

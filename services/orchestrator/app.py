@@ -64,7 +64,7 @@ SWEEP_EVERY_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """The world, as this service needs it."""
+    """What is outside of this service, as it needs it."""
 
     repository: Repository
     executor: Executor

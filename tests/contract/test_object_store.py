@@ -207,7 +207,7 @@ def test_presigned_urls_work_without_credentials(real: MinioStore, prefix: str) 
         urllib.request.urlopen(f"{real.presign_get(f'{prefix}/a file').partition('?')[0]}")
 
 
-def test_a_client_s_download_goes_on_after_its_last_byte(real: MinioStore, prefix: str, tmp_path: Path) -> None:
+def test_a_client_s_download_continues_after_its_last_byte(real: MinioStore, prefix: str, tmp_path: Path) -> None:
     body = hashlib.sha256(prefix.encode()).digest() * 10_000
     real.put_bytes(f"{prefix}/weights", body)
     url, digest = real.presign_get(f"{prefix}/weights"), hashlib.sha256(body).hexdigest()

@@ -123,7 +123,7 @@ def test_a_request_id_is_taken_once(repository: SqlRepository) -> None:
     repository.create(new(4))
 
 
-def test_lists_are_newest_first_and_go_on_where_they_ended(repository: SqlRepository) -> None:
+def test_lists_are_newest_first_and_continue_where_they_ended(repository: SqlRepository) -> None:
     for number in range(1, 8):
         repository.create(new(number, status=RunState.FAILED if number % 2 else RunState.PENDING))
     first = repository.list_runs(limit=3)
@@ -240,7 +240,7 @@ def parent(repository: SqlRepository, name: str = "run-1") -> str:
 
 
 @pytest.mark.parametrize("status", [s for s in RunState if s is not RunState.SUCCEEDED])
-def test_a_run_stays_while_one_that_may_go_on_builds_on_it(repository: SqlRepository, status: RunState) -> None:
+def test_a_run_stays_while_one_that_may_continue_builds_on_it(repository: SqlRepository, status: RunState) -> None:
     base = parent(repository)
     repository.create(replace(new(2, status=status), base_uri=base))
     with pytest.raises(FailedPrecondition, match=f"run run-2 .{status}. builds on") as caught:

@@ -156,16 +156,16 @@ def in_the_middle(run: Run) -> bool:
 @pytest.fixture(scope="module")
 def disturbed(client: RetainClient, stack: Stack, undisturbed: Run) -> Disturbed:
     """The spec and seed of `undisturbed`, through every fault."""
-    story = Disturbed(stack=stack, client=client, run_id=client.create_run(three_stages("disturbed")).id)
-    story.strike("orchestrator killed", story.kill_orchestrator)
-    story.strike("evaluator killed", story.kill_evaluator)
-    story.strike("worker stopped", story.stop_worker, phase="TRAINING")
-    story.strike("worker killed", story.kill_worker)
-    story.strike("object store away", story.freeze_store, phase="TRAINING")
-    story.strike("Ray driver killed", story.kill_driver)
-    story.strike("Ray head killed", story.kill_ray_head)
-    story.ended = until_ended(client, story.run_id)
-    return story
+    run = Disturbed(stack=stack, client=client, run_id=client.create_run(three_stages("disturbed")).id)
+    run.strike("orchestrator killed", run.kill_orchestrator)
+    run.strike("evaluator killed", run.kill_evaluator)
+    run.strike("worker stopped", run.stop_worker, phase="TRAINING")
+    run.strike("worker killed", run.kill_worker)
+    run.strike("object store away", run.freeze_store, phase="TRAINING")
+    run.strike("Ray driver killed", run.kill_driver)
+    run.strike("Ray head killed", run.kill_ray_head)
+    run.ended = until_ended(client, run.run_id)
+    return run
 
 
 def test_training_outlives_the_orchestrator_and_no_second_job_is_started(disturbed: Disturbed) -> None:
@@ -208,7 +208,7 @@ def test_a_worker_that_hangs_is_noticed_replaced_and_writes_nothing_more(disturb
     assert disturbed.stack.keys(disturbed.fenced_prefix) <= disturbed.fenced_keys
 
 
-def test_a_killed_ray_head_is_started_again_and_the_run_goes_on(disturbed: Disturbed) -> None:
+def test_a_killed_ray_head_is_started_again_and_the_run_continues(disturbed: Disturbed) -> None:
     strike = disturbed.strikes["Ray head killed"]
     assert (strike.submissions, strike.attempts) == (1, 1)
 

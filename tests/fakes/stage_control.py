@@ -140,7 +140,7 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
                 if request.outcome == pb.END_OUTCOME_FAILED:
                     self.failed = True
                 elif request.outcome == pb.END_OUTCOME_INTERRUPTED:
-                    self._go_on_from_newest(request)
+                    self._resume_from_newest(request)
                 elif request.stage_index == -1:
                     self.prepared, self.stage = request.prepared, 0
                 else:
@@ -154,7 +154,7 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
     def accepted(self, stage: int) -> values_pb2.CheckpointRef:
         return self.checkpoints[stage][-1].checkpoint
 
-    def _go_on_from_newest(self, request: pb.EndStageRequest) -> None:
+    def _resume_from_newest(self, request: pb.EndStageRequest) -> None:
         """The newest checkpoint of the stage that nobody found damaged, interim ones too."""
         if request.stage_index < 0:
             return

@@ -64,19 +64,19 @@ class Session:
         """Everything. Raises what a client would show when it gives up."""
         run_id = await self.create(name)
         run = await self.follow(run_id)
-        story: dict[str, Any] = {"run": self.told(run), "decisions": await self.decisions(run_id)}
+        outcome: dict[str, Any] = {"run": self.told(run), "decisions": await self.decisions(run_id)}
         if run.status.state == res.RUN_STATE_SUCCEEDED:
-            story["files"] = await self.export(run.status.stages[0].accepted.uri)
-            story["checkpoints"] = await self.lineage(run_id)
-            story["series"] = await self.series(run_id)
-        story["imported"] = await self.bring_in()
-        story["aside"] = await self.set_aside(story["imported"][0])
-        story["garbage"] = await self.collect()
-        story["second"] = await self.cancel_retry_delete(f"{name}-second")
+            outcome["files"] = await self.export(run.status.stages[0].accepted.uri)
+            outcome["checkpoints"] = await self.lineage(run_id)
+            outcome["series"] = await self.series(run_id)
+        outcome["imported"] = await self.bring_in()
+        outcome["aside"] = await self.set_aside(outcome["imported"][0])
+        outcome["garbage"] = await self.collect()
+        outcome["second"] = await self.cancel_retry_delete(f"{name}-second")
         page = await self._try(lambda: self._runs.ListPipelineRuns(pb.ListPipelineRunsRequest(), timeout=10))
-        story["listed"] = [r.spec.name for r in page.runs]
-        story["logs"] = bool(await self._try(lambda: self._logs(run_id)))
-        return story
+        outcome["listed"] = [r.spec.name for r in page.runs]
+        outcome["logs"] = bool(await self._try(lambda: self._logs(run_id)))
+        return outcome
 
     async def one_run(self, name: str) -> dict[str, Any]:
         """A run, followed to its end."""

@@ -1,4 +1,4 @@
-"""No port without a place in the matrix: what the code asks of the world is found in the code, not listed by hand."""
+"""No port without a place in the matrix: what the code asks from outside is found in the code, not listed by hand."""
 
 import importlib
 

@@ -160,7 +160,7 @@ def test_a_fault_of_one_call_changes_nothing(call: Call, fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.CALL_LOST, Fault.UNFORESEEN], ids=str)
 def test_memory_that_cannot_be_given_back_ends_nothing(fault: Fault) -> None:
-    async def story() -> None:
+    async def scripted() -> None:
         harness = FaultyHarness(Injector(f"{PORTS}.Measurer", "release", fault))
         async with harness.serving() as service:
             service.loop.release_after_s = 0.01
@@ -169,4 +169,4 @@ def test_memory_that_cannot_be_given_back_ends_nothing(fault: Fault) -> None:
         assert found.state is EvaluationState.SUCCEEDED
         assert harness.injector.hits > 0
 
-    asyncio.run(story())
+    asyncio.run(scripted())

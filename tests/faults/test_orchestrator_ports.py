@@ -51,12 +51,12 @@ def undisturbed() -> dict[str, Any]:
 
 def test_the_session_forgets_is_noticed_and_ends_well() -> None:
     """What the others are compared with is worth comparing with."""
-    story = undisturbed()
-    assert story["run"]["state"] == "RUN_STATE_SUCCEEDED"
-    verdicts = {verdict for *_, verdict in story["decisions"]}
+    outcome = undisturbed()
+    assert outcome["run"]["state"] == "RUN_STATE_SUCCEEDED"
+    verdicts = {verdict for *_, verdict in outcome["decisions"]}
     assert {"VERDICT_CONTINUE", "VERDICT_ADJUST", "VERDICT_INTERPOLATE", "VERDICT_ACCEPT"} <= verdicts
-    assert story["second"] == "deleted, and its files"
-    assert story["imported"][1] == "context 128"
+    assert outcome["second"] == "deleted, and its files"
+    assert outcome["imported"][1] == "context 128"
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,4 +1,4 @@
-"""A backup, restored into a new database and another store: the run goes on there, and every digest is verified."""
+"""A backup, restored into a new database and another store: the run continues there, and every digest is verified."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ def backup(*words: str, store: Server, database: Path) -> subprocess.CompletedPr
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
 
 
-async def test_a_run_goes_on_in_a_new_installation(tmp_path: Path, stores: tuple[Server, Server]) -> None:
+async def test_a_run_continues_in_a_new_installation(tmp_path: Path, stores: tuple[Server, Server]) -> None:
     first, second = stores
     before, after, folder = tmp_path / "before", tmp_path / "after", tmp_path / "backup"
     training = SimulatedTraining(steps_per_s=10.0)
@@ -61,7 +61,7 @@ async def test_a_run_goes_on_in_a_new_installation(tmp_path: Path, stores: tuple
         await client.until(run.id, lambda seen: seen.status.stages[1].step >= 10, within_s=120)
         saved = await asyncio.to_thread(backup, "save", str(folder), store=first, database=before / "retain.db")
         assert saved.returncode == 0, saved.stderr
-        assert (await client.get(run.id)).status.state == res.RUN_STATE_RUNNING, "it goes on while it is saved"
+        assert (await client.get(run.id)).status.state == res.RUN_STATE_RUNNING, "it continues while it is saved"
         made = {one.id: one.ref.manifest_sha256 for one in await client.lineage(run.id)}
     assert SECRET_KEY not in (folder / "database.jsonl").read_text()
     restored = backup("restore", str(folder), store=second, database=after / "retain.db")

@@ -116,7 +116,7 @@ def test_too_many_requests_are_waited_out(hub: Hub) -> None:
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 @pytest.mark.parametrize("cut_at", [0.0, 0.3, 0.97])
-def test_a_stream_that_is_cut_goes_on_without_losing_or_doubling_a_row(hub: Hub, form: str, cut_at: float) -> None:
+def test_a_stream_that_is_cut_continues_without_losing_or_doubling_a_row(hub: Hub, form: str, cut_at: float) -> None:
     rows = [{"text": f"row {n} " + "some words " * 200} for n in range(3000)]
     files = {"train.jsonl": lines(*rows)} if form == "jsonl" else {"train.parquet": parquet(*rows)}
     hub.add("someone/cut", files)

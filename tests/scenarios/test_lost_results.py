@@ -22,7 +22,7 @@ def in_the_second_stage() -> Simulation:
     return simulation
 
 
-def test_the_run_ends_with_the_name_and_with_what_can_be_done_and_goes_on_once_it_is_restored() -> None:
+def test_the_run_ends_with_the_name_and_with_what_can_be_done_and_continues_once_it_is_restored() -> None:
     simulation = in_the_second_stage()
     result = simulation.state.stages[0].accepted
     assert result is not None

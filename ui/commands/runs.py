@@ -309,13 +309,13 @@ def cancel(run_id: RunArgument, etag: EtagOption = "", json: JsonFlag = False) -
 def approve(
     run_id: RunArgument,
     accept: Annotated[bool, typer.Option("--accept", help="Accept the stage's checkpoint as it is.")] = False,
-    go_on: Annotated[bool, typer.Option("--continue", help="Allow one more retry.")] = False,
+    continues: Annotated[bool, typer.Option("--continue", help="Allow one more retry.")] = False,
     comment: Annotated[str, typer.Option("--comment", "-m", help="Why, for the record.")] = "",
     etag: EtagOption = "",
     json: JsonFlag = False,
 ) -> None:
     """Resume a SUSPENDED run: --accept its checkpoint, or --continue with one more retry."""
-    if accept == go_on:
+    if accept == continues:
         said = mismatch("both" if accept else "neither", "one of --accept and --continue")
         raise BadInput([Violation(field="approve", description=said)])
     with connect() as client:

@@ -127,7 +127,7 @@ def _person() -> str:
 
 
 def _keep() -> None:
-    """The browser leaves the page, and comes back as another session: of the same person, if all goes well."""
+    """The browser leaves the page, and returns as another session: of the same person, if all goes well."""
     if st.user.is_logged_in:
         typed = {name: value for name, value in st.session_state.items() if isinstance(value, str)}
         ours = (TOKEN, CALLER, AGAIN)

@@ -106,7 +106,7 @@ class PrometheusExporter(Exporter):
         with self._lock:
             self._series.ended(run, now_s=self._clock())
 
-    def run_goes_on(self, run: str) -> None:
+    def run_continues(self, run: str) -> None:
         with self._lock:
             self._series.resumed(run)
 

@@ -56,7 +56,7 @@ class MetricsRetention:
             if self._has_ended(run):
                 self.exporter.run_ended(run)
             else:
-                self.exporter.run_goes_on(run)
+                self.exporter.run_continues(run)
         for run in self.exporter.sweep():
             self._since_s.pop(run, None)
             self.shown.remove(run)

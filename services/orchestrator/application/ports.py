@@ -1,4 +1,4 @@
-"""What the application needs of the world. Adapters and fakes subclass these."""
+"""What the application needs from outside. Adapters and fakes subclass these."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,8 @@
     python -m services.orchestrator.backup verify             every checkpoint's files against the database
 
 Database and bucket are those of the environment, as the orchestrator reads them (RETAIN_DATABASE_URL, RETAIN_S3_*,
-AWS_*). Runs may go on while it saves: the database is read first, as of one moment, and a checkpoint is in it only once
-its files are in the bucket. Secrets of the environment are in no backup.
+AWS_*). Runs may continue while it saves: the database is read first, as of one moment, and a checkpoint is in it only
+once its files are in the bucket. Secrets of the environment are in no backup.
 """
 
 import argparse

@@ -26,7 +26,7 @@ MADE_BY_MIGRATIONS = {"projects": sa.column("name") == "default"}
 
 
 def save_rows(url: str, path: Path) -> dict[str, int]:
-    """Write every row to `path`, as of one moment; returns how many of each table. Who uses the database goes on."""
+    """Write every row to `path`, as of one moment; returns how many of each table. Who uses the database continues."""
     counts: dict[str, int] = {}
     with _snapshot(url) as reading, path.open("w", encoding="utf-8") as file:
         file.write(json.dumps({"version": _version(reading)}) + "\n")
@@ -70,7 +70,7 @@ def restore_rows(engine: sa.Engine, path: Path) -> dict[str, int]:
             waiting.append(line["row"])
             counts[name] += 1
         _insert(writing, name, waiting)
-        _go_on_counting(writing)
+        _continue_counting(writing)
     return counts
 
 
@@ -116,7 +116,7 @@ def _insert(writing: sa.Connection, table: str, rows: list[Mapping[str, Any]]) -
         writing.execute(sa.insert(metadata.tables[table]), [dict(row) for row in rows])
 
 
-def _go_on_counting(writing: sa.Connection) -> None:
+def _continue_counting(writing: sa.Connection) -> None:
     """Rows came with their numbers; PostgreSQL's sequences do not know of them."""
     if writing.dialect.name != "postgresql":
         return

@@ -30,7 +30,7 @@ class Verified:
 
 
 def verify_checkpoints(engine: sa.Engine, store: ObjectStore) -> Verified:
-    """Reads every file of every checkpoint that something may go on from."""
+    """Reads every file of every checkpoint that something may continue from."""
     files, faults = 0, list[str]()
     with engine.connect() as connection:
         query = sa.select(checkpoints.c.id, checkpoints.c.uri, checkpoints.c.manifest_sha256)

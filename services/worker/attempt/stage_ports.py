@@ -61,7 +61,7 @@ class ServicePorts:
         get_logger(__name__).info(
             "directive", boundary=boundary, verdict=answer.verdict.value, why=told.message, attempt=self._attempt
         )
-        if answer.goes_on:
+        if answer.continues:
             self._progress.phase(TRAINING)  # from here on a step's time runs again
         return answer
 

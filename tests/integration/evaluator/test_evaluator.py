@@ -176,7 +176,7 @@ def test_the_records_of_a_deleted_run_are_gone_for_good(here):
     assert 'run="deleted"' not in here.evaluator.metrics()
 
 
-def test_killed_while_it_measures_it_goes_on_after_the_restart(here):
+def test_killed_while_it_measures_it_continues_after_the_restart(here):
     request = harness.request_for(here.worse, [here.gold], here.base, run="killed")
     with here.evaluator.stub() as stub:
         stub.CreateEvaluation(service_pb2.CreateEvaluationRequest(evaluation_id="killed", request=request))

@@ -51,7 +51,7 @@ async def test_a_run_goes_through_its_stages_and_the_gate_keeps_it_within_bounds
         assert adjusted.shares["general"] == 0.3
         assert any("LOWER learning rate" in line for line in adjusted.recommendations)
         await _the_lineage_is_whole(client, created.id)
-        _metrics_tell_the_story(client, created.id)
+        _metrics_tell_the_run(client, created.id)
 
 
 async def _the_lineage_is_whole(client: Client, run_id: str) -> None:
@@ -79,7 +79,7 @@ async def _the_lineage_is_whole(client: Client, run_id: str) -> None:
     assert code is grpc.StatusCode.DATA_LOSS
 
 
-def _metrics_tell_the_story(client: Client, run_id: str) -> None:
+def _metrics_tell_the_run(client: Client, run_id: str) -> None:
     text = generate_latest(client.platform.orchestrator.registry).decode()
     assert 'retain_pipeline_runs{state="SUCCEEDED"} 1.0' in text
     assert 'retain_pipeline_runs{state="PENDING"} 0.0' in text
@@ -172,7 +172,7 @@ async def test_an_old_etag_is_aborted_and_lists_keep_their_pages(tmp_path: Path)
         assert code is grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_suspended_run_frees_its_workers_and_goes_on_when_approved(tmp_path: Path) -> None:
+async def test_a_suspended_run_frees_its_workers_and_continues_when_approved(tmp_path: Path) -> None:
     strict = demo_spec("strict", minor=0.01, action=0.02, stop=0.03, budget=0.02, max_retries=0, settle=0.0)
     async with orchestrator(tmp_path, slots=1) as client:
         run_id = (await client.create(strict)).id
@@ -194,7 +194,7 @@ async def test_a_suspended_run_frees_its_workers_and_goes_on_when_approved(tmp_p
         assert code is grpc.StatusCode.FAILED_PRECONDITION
 
 
-async def test_a_fault_of_the_data_ends_the_run_and_a_retry_goes_on(tmp_path: Path) -> None:
+async def test_a_fault_of_the_data_ends_the_run_and_a_retry_continues(tmp_path: Path) -> None:
     async with orchestrator(tmp_path) as client:
         client.platform.launcher.fail_prepare = ("SOURCE_EMPTY", "stages[0].data.general: no documents")
         run_id = (await client.create(without_forgetting())).id

@@ -25,7 +25,7 @@ async def rows(client: Client, run_id: str, state: Any) -> list[res.Checkpoint]:
     return [c for c in await client.lineage(run_id) if c.state == state]
 
 
-async def test_a_worker_that_cannot_read_the_newest_checkpoint_goes_on_from_the_one_before(
+async def test_a_worker_that_cannot_read_the_newest_checkpoint_continues_from_the_one_before(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     expected = await undisturbed(tmp_path_factory.mktemp("undisturbed"))

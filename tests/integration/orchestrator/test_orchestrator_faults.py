@@ -110,7 +110,7 @@ def _metrics(platform: Platform) -> str:
     return generate_latest(platform.orchestrator.registry).decode()
 
 
-async def test_a_killed_group_is_replaced_and_goes_on_at_its_last_checkpoint(tmp_path: Path) -> None:
+async def test_a_killed_group_is_replaced_and_continues_at_its_last_checkpoint(tmp_path: Path) -> None:
     async with orchestrator(tmp_path, simulated=SimulatedTraining(steps_per_s=150.0)) as client:
         run_id = (await client.create(without_forgetting())).id
         await client.until(run_id, lambda run: run.status.stages[0].latest.step >= 30)

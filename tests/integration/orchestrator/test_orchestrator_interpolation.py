@@ -65,7 +65,7 @@ async def _the_code_stage_ended_on_its_line(client: Client, run_id: str, ended: 
     assert chat.parent == stage.accepted.manifest_sha256, "the next stage grows from the point"
 
 
-async def test_an_orchestrator_that_dies_between_choice_and_checkpoint_goes_on_there(tmp_path: Path) -> None:
+async def test_an_orchestrator_that_dies_between_choice_and_checkpoint_continues_there(tmp_path: Path) -> None:
     database, store, simulated = (
         f"sqlite:///{tmp_path / 'retain.db'}",
         FakeObjectStore(),

@@ -88,7 +88,7 @@ def test_checkpoints_that_do_not_count_unlock_nothing(platform: FakePlatform, cl
     assert [(row.status, row.checkpoints) for row in rows] == [("READY", 0), ("LOCKED", 0), ("LOCKED", 0)]
 
 
-def test_a_domain_has_its_own_row_and_a_run_that_goes_on_shows(platform: FakePlatform, client: RetainClient) -> None:
+def test_a_domain_has_its_own_row_and_a_run_that_continues_shows(platform: FakePlatform, client: RetainClient) -> None:
     scripted_runs.finished(platform, "r")
     run = scripted_runs.tell(platform, "live", until="midtrain/code")
     stage = run.status.stages[1]
@@ -270,7 +270,7 @@ def test_the_menu_teaches(platform: FakePlatform, client: RetainClient) -> None:
     assert "A process that was taken for dead" not in _walk(client, ["l", number, "b", "q"])
 
 
-def test_the_demo_tells_the_whole_story(platform: FakePlatform, client: RetainClient) -> None:
+def test_the_demo_tells_the_whole_run(platform: FakePlatform, client: RetainClient) -> None:
     platform.on_create = lambda run: scripted_runs.finished(platform, run.id)
     console = paper()
     assert show(client, "math", console) == 0

@@ -155,11 +155,11 @@ def _resolve(
     if outcome.verdict in (Verdict.ROLL_BACK, Verdict.STOP):
         return _turn_back(spec, stage, checkpoint, outcome)
     if outcome.verdict in (Verdict.CONTINUE, Verdict.ADJUST) and not outcome.keeps_mix:
-        return _go_on(spec, stage, checkpoint, measured, outcome)
+        return _continue(spec, stage, checkpoint, measured, outcome)
     return _Resolution(verdict=outcome.verdict, mix=stage.branch.mix, message=outcome.message)
 
 
-def _go_on(
+def _continue(
     spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement, outcome: GateOutcome
 ) -> _Resolution:
     """Train on, with another mix where the controllers choose one."""

@@ -170,7 +170,7 @@ def test_broken_optimizer_files_are_refused(folder: Path) -> None:
         checkpoint.load_optimizer(folder)
 
 
-def test_the_generator_goes_on_where_it_was() -> None:
+def test_the_generator_continues_where_it_was() -> None:
     state = checkpoint.rng_now()
     drawn = torch.rand(5)
     checkpoint.set_rng(state)

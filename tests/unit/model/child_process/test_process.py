@@ -106,7 +106,7 @@ def test_who_waits_can_show_a_sign_of_life_and_end_the_waiting(child):
         ("exit", BadSource, "what breaks the reader (SystemExit: 3)"),
     ],
 )
-def test_what_a_child_raises_comes_back_and_it_goes_on(child, what, kind, said):
+def test_what_a_child_raises_comes_back_and_it_continues(child, what, kind, said):
     child.send({"op": "raise", "what": what})
     error = raised(child.receive()[0]["fault"], "here")
     assert (type(error), error.got) == (kind, said)

@@ -125,7 +125,7 @@ def test_ids_without_a_token_are_never_drawn(
     assert max(holes) < 60
 
 
-def test_the_prompt_goes_on_where_a_tokenizer_ends_documents() -> None:
+def test_the_prompt_continues_where_a_tokenizer_ends_documents() -> None:
     trained = Tokenizer.train_bpe(["hello there " * 9], 280)
     bos, end = trained.bos_id, trained.eos_id
     for form, front in (("<|bos|> $A <|end|>", [bos]), ("$A <|end|>", []), ("<|bos|> $A", [bos]), ("$A", [])):

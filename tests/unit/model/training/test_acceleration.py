@@ -65,7 +65,7 @@ def test_an_unknown_precision_is_refused() -> None:
         Acceleration(precision="fp8")
 
 
-def test_without_a_compiler_training_goes_on_and_says_so(
+def test_without_a_compiler_training_continues_and_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")

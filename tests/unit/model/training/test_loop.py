@@ -154,7 +154,7 @@ def test_an_interrupt_ends_the_stage_without_a_directive() -> None:
     assert ports.log == ["publish 1", "directive 1"]
 
 
-def test_a_snapshot_does_not_change_while_training_goes_on(tmp_path: Path) -> None:
+def test_a_snapshot_does_not_change_while_training_continues(tmp_path: Path) -> None:
     class Writer(ListPorts):
         def publish(self, snapshot):
             super().publish(snapshot)

@@ -35,13 +35,13 @@ async def test_a_dead_task_is_seen_in_health_and_metrics_and_comes_back(
     with grpc.insecure_channel("127.0.0.1:1") as orchestrator:
         parts = build(settings, FakeObjectStore(), orchestrator, IdentitySettings(home=tmp_path))
         port = await parts.server.start()
-        killed, go_on = asyncio.Event(), asyncio.Event()
+        killed, resume = asyncio.Event(), asyncio.Event()
         owner, name = (parts.service.loop, "run") if task == "measuring" else (parts.metrics_retention, "run_forever")
         work = getattr(owner, name)
 
         async def dies_once() -> None:
             if not killed.is_set():
-                await go_on.wait()
+                await resume.wait()
                 killed.set()
                 raise KeyError("a bug of ours")
             await work()
@@ -59,7 +59,7 @@ async def test_a_dead_task_is_seen_in_health_and_metrics_and_comes_back(
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             await health_becomes(stub, SERVING)
-            go_on.set()
+            resume.set()
             await health_becomes(stub, NOT_SERVING)
             assert f"{up} 0.0" in shown()
             await health_becomes(stub, SERVING)

@@ -113,7 +113,7 @@ def test_there_are_bodies_of_every_version() -> None:
 
 
 @pytest.mark.parametrize("path", RUNS, ids=name)
-def test_a_run_of_any_version_goes_on(path: Path) -> None:
+def test_a_run_of_any_version_continues(path: Path) -> None:
     """It can be shown, what is due is known, and a person can end it."""
     state = codec.loads(PipelineRun, path.read_text())
     assert present_run(state).id == state.id

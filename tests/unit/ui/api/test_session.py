@@ -143,7 +143,7 @@ def test_the_same_request_is_one_run(session: retain.Session, platform: FakePlat
     assert len(session.list_runs(limit=1)) == 1
 
 
-def test_follow_goes_on_through_a_restart_and_leaves_nothing_out(
+def test_follow_continues_through_a_restart_and_leaves_nothing_out(
     session: retain.Session, platform: FakePlatform
 ) -> None:
     port = int(session.client.address.orchestrator.rpartition(":")[2])

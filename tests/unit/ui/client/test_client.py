@@ -54,7 +54,7 @@ def test_the_same_request_id_is_one_run(platform: FakePlatform, client: RetainCl
     assert client.create_run({"name": "a"}).id != first.id
 
 
-def test_watch_goes_on_after_a_lost_server_without_repeating(platform: FakePlatform, client: RetainClient) -> None:
+def test_watch_continues_after_a_lost_server_without_repeating(platform: FakePlatform, client: RetainClient) -> None:
     run = scripted_runs.new_run(platform, "r")
     stream = client.watch("r")
     assert next(stream).sequence == 1

@@ -53,7 +53,7 @@ def one_file(platform: FakePlatform, body: bytes) -> ExportedFile:
     return ExportedFile(path="file", url=url, sha256=digest, bytes=len(body))
 
 
-def test_a_transfer_that_breaks_off_goes_on_after_its_last_byte(platform: FakePlatform, tmp_path: Path) -> None:
+def test_a_transfer_that_breaks_off_continues_after_its_last_byte(platform: FakePlatform, tmp_path: Path) -> None:
     file = one_file(platform, WEIGHTS)
     platform.store.cut_after = [100_000, 0, 50_000]
     heard: list[int] = []
@@ -156,7 +156,7 @@ def test_with_the_training_state_it_is_laid_out_like_a_trainer(
 
 @pytest.mark.parametrize("there", [False, True], ids=["a new folder", "an empty folder"])
 @pytest.mark.parametrize("state", [False, True], ids=["model", "training state"])
-def test_an_interrupted_export_shows_nothing_and_goes_on(
+def test_an_interrupted_export_shows_nothing_and_continues(
     stored: FakePlatform, client: RetainClient, tmp_path: Path, monkeypatch, there: bool, state: bool
 ) -> None:
     out = tmp_path / "out"

@@ -41,7 +41,7 @@ async def test_a_task_that_dies_is_begun_again_and_told(death: BaseException):
     assert seen.begun == 2
 
 
-async def test_while_one_is_dead_not_all_are_alive_and_the_others_go_on():
+async def test_while_one_is_dead_not_all_are_alive_and_the_others_continue():
     seen, other = Seen(ValueError("x")), Seen()
     supervisor = Supervisor(on_change=seen.on_change, first_pause_s=60.0)
     supervisor.keep("measuring", seen.work)

@@ -71,7 +71,7 @@ async def failed():
         (Refused("a viewer may not cancel"), Refused),
         (Corrupt("another digest", reason="SET_DIFFERS"), Corrupt),
         (CheckpointDamaged("cut", metadata={"uri": "s3://b/k"}), Corrupt),
-        (RetainError("nobody foresaw it"), Unavailable),
+        (RetainError("unforeseen"), Unavailable),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )

@@ -78,7 +78,7 @@ async def test_measuring_that_hangs_fails_its_evaluation_and_not_the_service(har
     assert len(harness.history.load("r1")) == 1, "what was given up keeps nothing"
 
 
-async def test_work_that_goes_on_slowly_is_not_given_up():
+async def test_work_that_continues_slowly_is_not_given_up():
     thread = MeasuringThread("measure", limit_s=0.4)
 
     def slow() -> str:

@@ -21,7 +21,7 @@ KEYS = StoreKeys(access_key="a", secret_key="s", session_token="t", expire_s=1.0
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
+async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Offline]:
     offline = Offline(tmp_path, monkeypatch)
     await offline.app.reconciler.start()
     yield offline
@@ -39,17 +39,17 @@ class Store:
         return KEYS
 
 
-async def running(world: Offline) -> PipelineRun:
-    run = await world.app.runs.create(spec(), "", digest="d")
-    await world.passed()
-    state = await world.app.run_store.get(run.id)
+async def running(offline: Offline) -> PipelineRun:
+    run = await offline.app.runs.create(spec(), "", digest="d")
+    await offline.passed()
+    state = await offline.app.run_store.get(run.id)
     assert state.submission == 1
     return state
 
 
-async def test_the_present_group_gets_keys_of_its_run(world: Offline) -> None:
-    run, store = await running(world), Store()
-    keys = StoreKeyService(world.app.run_store, "retain", store.issue)
+async def test_the_present_group_gets_keys_of_its_run(offline: Offline) -> None:
+    run, store = await running(offline), Store()
+    keys = StoreKeyService(offline.app.run_store, "retain", store.issue)
     assert await keys.of_run(run.id, run.submission) == KEYS
     policy, name = store.asked[0]
     assert name == run.id
@@ -62,22 +62,22 @@ async def test_the_present_group_gets_keys_of_its_run(world: Offline) -> None:
     keys.close()
 
 
-async def test_the_evaluator_gets_its_own(world: Offline) -> None:
+async def test_the_evaluator_gets_its_own(offline: Offline) -> None:
     store = Store()
-    keys = StoreKeyService(world.app.run_store, "retain", store.issue)
+    keys = StoreKeyService(offline.app.run_store, "retain", store.issue)
     await keys.of_evaluator()
     assert store.asked == [(evaluator_policy("retain"), "evaluator")]
     keys.close()
 
 
-async def test_inputs_are_what_the_spec_names_and_the_base(world: Offline) -> None:
-    run = await running(world)
+async def test_inputs_are_what_the_spec_names_and_the_base(offline: Offline) -> None:
+    run = await running(offline)
     base = CheckpointRef(uri="s3://retain/runs/b/pretrain/attempt-0/step-1", manifest_sha256="m", weights_digest="w")
     stage = run.stages[0]
     plan = replace(stage.plan, sources={**stage.plan.sources, "general": "s3://retain/uploads/u/a.jsonl?field=text"})
     made = replace(run, base=base, stages=(replace(stage, plan=plan), *run.stages[1:]))
     assert {base.uri, "s3://retain/uploads/u/a.jsonl?field=text"} <= inputs_of(made)
-    keys = StoreKeyService(world.app.run_store, "retain", no_keys)
+    keys = StoreKeyService(offline.app.run_store, "retain", no_keys)
     found = {key for uri in inputs_of(made) if (key := keys._key(uri))}
     assert found == {"runs/b/pretrain/attempt-0/step-1", "uploads/u/a.jsonl"}
     with pytest.raises(FailedPrecondition) as caught:

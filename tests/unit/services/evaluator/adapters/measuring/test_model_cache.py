@@ -30,19 +30,19 @@ def test_many_threads_get_the_right_model_while_others_are_dropped():
 
 def test_what_two_want_at_once_is_loaded_once():
     cache: ModelCache[object] = ModelCache(2)
-    loading, go_on, loads = threading.Event(), threading.Event(), []
+    loading, resume, loads = threading.Event(), threading.Event(), []
 
     def load() -> object:
         loads.append(1)
         loading.set()
-        assert go_on.wait(10)
+        assert resume.wait(10)
         return object()
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(cache.get, "m", load)
         assert loading.wait(10)
         second = pool.submit(cache.get, "m", load)
-        go_on.set()
+        resume.set()
         assert first.result(10) is second.result(10)
     assert len(loads) == 1
 

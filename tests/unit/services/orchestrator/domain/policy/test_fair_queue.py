@@ -185,22 +185,22 @@ def test_every_run_comes_to_its_turn_and_no_slot_stays_idle_for_nothing(
     slots: int, runs: list[tuple[str, int, int, float, float]], weights: tuple[float, float, float], quota: int
 ) -> None:
     quotas = {"a": None, "b": None, "c": max(quota, *[run[1] for run in runs])}
-    world = Installation(slots=slots, weights=dict(zip("abc", weights, strict=True)), quotas=quotas)
+    installation = Installation(slots=slots, weights=dict(zip("abc", weights, strict=True)), quotas=quotas)
     arrivals = sorted((run[4], number, run) for number, run in enumerate(runs))
     for came_s, number, (project, wanted, priority, duration_s, _) in arrivals:
-        while world.running and world.next_end_s() <= came_s:
-            world.until(world.next_end_s())
-            world.admit()
-        world.until(came_s)
+        while installation.running and installation.next_end_s() <= came_s:
+            installation.until(installation.next_end_s())
+            installation.admit()
+        installation.until(came_s)
         run = waits(str(number), project, wanted, priority=priority, queued_s=came_s, number=number)
-        world.come(run, duration_s)
-        world.admit()
+        installation.come(run, duration_s)
+        installation.admit()
     for _ in range(2 * len(runs) + 1):
-        if not world.running:
+        if not installation.running:
             break
-        world.until(world.next_end_s())
-        world.admit()
-    assert world.waiting == {}, "runs that nobody lets in"
+        installation.until(installation.next_end_s())
+        installation.admit()
+    assert installation.waiting == {}, "runs that nobody lets in"
 
 
 @settings(max_examples=40, deadline=None)
@@ -212,32 +212,34 @@ def test_every_run_comes_to_its_turn_and_no_slot_stays_idle_for_nothing(
 )
 def test_a_flood_of_small_runs_starves_nobody(wanted: int, weight: float, duration_s: float, priority: int) -> None:
     """A project that always has more waiting, against one run of another that wants up to all slots."""
-    world = Installation(slots=4, weights={"flood": 1.0, "one": weight}, quotas={"flood": None, "one": None})
+    installation = Installation(slots=4, weights={"flood": 1.0, "one": weight}, quotas={"flood": None, "one": None})
     for number in range(8):
-        world.come(waits(f"f{number}", "flood", number=number), duration_s + number)
-    world.admit()
-    world.come(waits("mine", "one", wanted, priority=priority, number=100), 60.0)
-    world.admit()
+        installation.come(waits(f"f{number}", "flood", number=number), duration_s + number)
+    installation.admit()
+    installation.come(waits("mine", "one", wanted, priority=priority, number=100), 60.0)
+    installation.admit()
     number = 200
-    while "mine" not in world.admitted_s:
-        assert world.now_s < PATIENCE_S + 3 * (duration_s + 8), "it waits longer than its patience and the ends of all"
-        world.until(world.next_end_s())
+    while "mine" not in installation.admitted_s:
+        assert installation.now_s < PATIENCE_S + 3 * (duration_s + 8), (
+            "it waits longer than its patience and the ends of all"
+        )
+        installation.until(installation.next_end_s())
         number += 1
-        world.come(waits(f"f{number}", "flood", queued_s=world.now_s, number=number), duration_s)
-        world.admit()
+        installation.come(waits(f"f{number}", "flood", queued_s=installation.now_s, number=number), duration_s)
+        installation.admit()
 
 
 @pytest.mark.parametrize(("weight", "share"), [(1.0, 0.5), (3.0, 0.75)])
 def test_over_time_projects_get_their_shares_of_a_single_slot(weight: float, share: float) -> None:
-    world = Installation(slots=1, weights={"a": weight, "b": 1.0}, quotas={"a": None, "b": None})
+    installation = Installation(slots=1, weights={"a": weight, "b": 1.0}, quotas={"a": None, "b": None})
     for number in range(400):
         project = "a" if number % 2 else "b"
-        world.come(waits(f"{project}{number}", project, number=number), 60.0)
-    world.admit()
+        installation.come(waits(f"{project}{number}", project, number=number), 60.0)
+    installation.admit()
     got = {"a": 0, "b": 0}
     for _ in range(200):
-        run, _ = next(iter(world.running.values()))
+        run, _ = next(iter(installation.running.values()))
         got[run.project] += 1
-        world.until(world.next_end_s())
-        world.admit()
+        installation.until(installation.next_end_s())
+        installation.admit()
     assert got["a"] / 200 == pytest.approx(share, abs=0.03)
