@@ -106,3 +106,13 @@ def test_an_image_has_what_its_code_imports_also_late(
         if not names & present and module not in optional:
             missing[module] = file
     assert missing == {}, "imported by this file, and brought by no package of the image"
+
+
+def test_no_container_is_called_unhealthy_because_the_machine_is_busy() -> None:
+    """A check starts a Python: seconds where others are at work; and a service waits for others before it serves."""
+    checks = re.findall(r"^HEALTHCHECK (.+?) \\$", (DOCKER / "Dockerfile").read_text(), re.M)
+    assert len(checks) == 3
+    for options in checks:
+        found = {name: int(seconds) for name, seconds in re.findall(r"--([a-z-]+)=(\d+)s", options)}
+        assert found["timeout"] >= 20
+        assert found["start-period"] >= 180
