@@ -32,6 +32,7 @@ from services.orchestrator.application.command_executor import CommandExecutor
 from services.orchestrator.application.identity import JOIN_CODE_S, IdentityService
 from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.observing.run_metrics import RunMetrics
+from services.orchestrator.application.observing.system_status import SystemStatusService
 from services.orchestrator.application.ports import (
     BaseReader,
     EvaluatorPort,
@@ -133,7 +134,10 @@ class Orchestrator:
         self.stages = StageControlService(
             self.run_store, self.watchdog, hold_s=hold_s, on_upload=self.exporter.uploaded
         )
-        for observer in (self.queue, self.exporter, self.stages, self.reconciler):
+        self.system = SystemStatusService(
+            self.queue, ports.clock, launcher=ports.launcher, evaluator=ports.evaluator, store=ports.store
+        )
+        for observer in (self.queue, self.exporter, self.stages, self.reconciler, self.system):
             self.run_store.subscribe(observer)
         self.runs = RunService(
             scoped,
@@ -151,7 +155,7 @@ class Orchestrator:
         logs = LogService(scoped, ports.launcher)
         self.collector = Collector(self.run_store, ports.store, ports.evaluator, self.exporter)
         self._garbage = garbage
-        self._closing = (executor, self.runs, checkpoints, logs, self.collector, keys)
+        self._closing = (executor, self.runs, checkpoints, logs, self.collector, keys, self.system)
         package = "retain.orchestrator.v1"
         self._standby = StandbyInterceptor("this orchestrator waits: another one leads, or it is still starting")
         self.server = GrpcServer(
@@ -159,7 +163,7 @@ class Orchestrator:
             services={
                 f"{package}.OrchestratorService": (
                     orchestrator_grpc.add_OrchestratorServiceServicer_to_server,
-                    OrchestratorServicer(self.runs, checkpoints, logs, RunMetrics(scoped)),
+                    OrchestratorServicer(self.runs, checkpoints, logs, RunMetrics(scoped), self.system),
                 ),
                 f"{package}.StageControlService": (
                     stage_grpc.add_StageControlServiceServicer_to_server,
@@ -205,6 +209,7 @@ class Orchestrator:
         self._standby.open = True
         await self.server.set_serving(True)
         self._tasks = [asyncio.create_task(self.reconciler.run()), asyncio.create_task(self._sweep())]
+        self._tasks.append(asyncio.create_task(self.system.run()))
         if self._garbage is not None:
             schedule = self.collector.on_schedule(self._garbage.every_s, self._garbage.older_than_s)
             self._tasks.append(asyncio.create_task(schedule))

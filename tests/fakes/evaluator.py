@@ -11,7 +11,7 @@ from retain.evaluator.v1 import service_pb2 as pb
 from retain.evaluator.v1 import service_pb2_grpc as pb_grpc
 from retain.types.v1 import values_pb2
 from retain.values import CheckpointRef
-from services.common.errors import Unavailable
+from services.common.errors import NotFound, Unavailable
 from services.orchestrator.adapters.evaluator_client import view
 from services.orchestrator.adapters.evaluator_messages import order_message, request_message
 from services.orchestrator.application.ports import EvaluationView, EvaluatorPort
@@ -116,6 +116,8 @@ class FakeEvaluator(EvaluatorPort):
         return view(self.known[command.evaluation_id])
 
     async def get(self, evaluation_id: str) -> EvaluationView:
+        if evaluation_id not in self.known:
+            raise NotFound(f"there is no evaluation {evaluation_id!r}")
         return view(self.known[evaluation_id])
 
     async def write_point(self, order: WritePoint) -> tuple[CheckpointRef, int]:

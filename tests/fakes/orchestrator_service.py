@@ -39,6 +39,7 @@ class FakePlatform(
         self.token = token
         self.runs: dict[str, res.PipelineRun] = {}
         self.decisions: dict[str, list[res.Decision]] = {}
+        self.system = res.SystemStatus(slots=2)
         self.series: dict[str, list[res.MetricSeries]] = {}
         self.records: dict[str, list[evaluator_resources.ForgettingRecord]] = {}
         self.checkpoints: list[res.Checkpoint] = []
@@ -217,6 +218,10 @@ class FakePlatform(
         ]
         rows, token = _page(found, request)
         return pb.ListRunMetricsResponse(series=rows, next_page_token=token)
+
+    def GetSystemStatus(self, request, context):
+        self._enter(context, "GetSystemStatus")
+        return pb.GetSystemStatusResponse(status=self.system)
 
     def CreateUpload(self, request, context):
         self._enter(context, "CreateUpload")

@@ -209,6 +209,11 @@ class RetainClient:
         request = orchestrator_pb.ListRunMetricsRequest(run_id=run_id, names=names, stage=stage, max_points=max_points)
         return [to_view(views.MetricSeries, one) for one in self._pages(self._runs.ListRunMetrics, request, "series")]
 
+    def system_status(self) -> views.SystemStatus:
+        """How the installation stands: the queue, and what is around the orchestrator."""
+        response = self._call(self._runs.GetSystemStatus, orchestrator_pb.GetSystemStatusRequest())
+        return to_view(views.SystemStatus, response.status)
+
     def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str = "") -> views.Upload:
         """Where to PUT a local file so that the workers can read it."""
         request = orchestrator_pb.CreateUploadRequest(

@@ -22,6 +22,7 @@ from retain.values import (
     PreparedFolder,
     RunStatus,
     SetResult,
+    SystemStatus,
 )
 from retain.values import CollectGarbageResponse as Garbage
 from retain.values import CreateUploadResponse as Upload
@@ -51,6 +52,7 @@ __all__ = [
     "RunStatus",
     "SetResult",
     "Stage",
+    "SystemStatus",
     "Upload",
 ]
 

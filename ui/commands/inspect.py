@@ -1,4 +1,4 @@
-"""Verbs that look: status, metrics, decisions, history, answers."""
+"""Verbs that look: status, system, metrics, decisions, history, answers."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ui.client import connect
+from ui.client.errors import EXIT_FAILED
 from ui.commands.output import JsonFlag, RunArgument, console, emit
 
 
@@ -34,6 +35,22 @@ def status(
     out.print(progress_table(rows))
     for waiting_run, why in waiting.items():
         out.print(f"{waiting_run} waits for: {why}", soft_wrap=True, highlight=False, markup=False)
+
+
+def system(json: JsonFlag = False) -> None:
+    """How the installation stands: the queue, and what does not answer, since when. Exit code 1 when one does not."""
+    with connect() as client:
+        found = client.system_status()
+    if json:
+        emit(found)
+    else:
+        from ui.render.system_table import components_table, queue_line
+
+        out = console()
+        out.print(queue_line(found), highlight=False)
+        out.print(components_table(found))
+    if any(component.state == "DOWN" for component in found.components):
+        raise typer.Exit(EXIT_FAILED)
 
 
 def metrics(
@@ -141,5 +158,5 @@ def answers(
 
 def register(app: typer.Typer) -> None:
     """Adds the verbs of this file."""
-    for verb in (status, metrics, decisions, history, answers):
+    for verb in (status, system, metrics, decisions, history, answers):
         app.command(rich_help_panel="Insight")(verb)

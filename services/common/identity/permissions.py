@@ -57,7 +57,7 @@ _EVALUATOR = "retain.evaluator.v1.EvaluatorService"
 
 METHODS: Mapping[str, Permission] = {
     **_of(_RUNS, Permission.READ, "GetPipelineRun", "ListPipelineRuns", "WatchPipelineRun", "ValidatePipelineSpec"),
-    **_of(_RUNS, Permission.READ, "StreamLogs", "ListDecisions", "ListRunMetrics"),
+    **_of(_RUNS, Permission.READ, "StreamLogs", "ListDecisions", "ListRunMetrics", "GetSystemStatus"),
     **_of(_RUNS, Permission.WRITE, "CreatePipelineRun", "CancelPipelineRun", "ApprovePipelineRun", "RetryPipelineRun"),
     **_of(_RUNS, Permission.WRITE, "UpdatePipelineRun", "DeletePipelineRun", "CreateUpload"),
     **_of(_CHECKPOINTS, Permission.READ, "ListCheckpoints", "GetCheckpoint"),

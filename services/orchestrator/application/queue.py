@@ -142,6 +142,11 @@ class Queue(Observer):
             if state.id not in news.runs:
                 self.changed(None, state, ())
 
+    @property
+    def waiting_and_held(self) -> tuple[int, int]:
+        """How many runs wait, and the slots that are held."""
+        return len(self._waiting), self.slots - self._free
+
     def unknown(self, overview: Overview) -> tuple[str, ...]:
         """Runs that wait by the database and not here: nobody was told of them."""
         return tuple(w.run_id for w in overview.waiting if w.run_id not in self._waiting)

@@ -17,6 +17,7 @@ from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.logs import LogService
 from services.orchestrator.application.observing.run_metrics import RunMetrics, Wanted, points_wanted
+from services.orchestrator.application.observing.system_status import SystemStatusService
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.application.runs import RunService
 from services.orchestrator.domain.run.state import PipelineRun, RunState
@@ -30,11 +31,19 @@ Context = Any
 class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
     """For users."""
 
-    def __init__(self, runs: RunService, checkpoints: CheckpointService, logs: LogService, metrics: RunMetrics) -> None:
+    def __init__(
+        self,
+        runs: RunService,
+        checkpoints: CheckpointService,
+        logs: LogService,
+        metrics: RunMetrics,
+        system: SystemStatusService,
+    ) -> None:
         self._runs = runs
         self._checkpoints = checkpoints
         self._logs = logs
         self._metrics = metrics
+        self._system = system
         self._presenter = Presenter()
 
     def _run(self, state: PipelineRun | UnreadableRun) -> resources.PipelineRun:
@@ -147,6 +156,10 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
             series=[to_message(one, resources.MetricSeries) for one in found],
             next_page_token=token_of(start + len(found) if more else None, of=of),
         )
+
+    async def GetSystemStatus(self, request: Any, context: Context) -> Any:  # noqa: N802
+        status = await self._system.status()
+        return pb.GetSystemStatusResponse(status=to_message(status, resources.SystemStatus))
 
     async def CreateUpload(self, request: Any, context: Context) -> Any:  # noqa: N802
         ticket = await self._checkpoints.create_upload(

@@ -262,6 +262,27 @@ def test_status_shows_what_is_locked_and_what_unlocks_it(retain, platform: FakeP
     assert "✓ Complete" in retain("status", "r").out
 
 
+def test_what_is_down_is_said_with_since_when(retain, platform: FakePlatform) -> None:
+    platform.system = res.SystemStatus(slots=4, slots_held=3, runs_waiting=2)
+    up = platform.system.components.add(name="database", state=res.COMPONENT_STATE_UP)
+    up.since_time.FromSeconds(1_700_000_000)
+    outcome = retain("system")
+    assert outcome.code == 0
+    assert "3 of 4 worker slots are held, 2 runs wait" in outcome.out
+    down = platform.system.components.add(
+        name="evaluator", state=res.COMPONENT_STATE_DOWN, reason="EVALUATOR_UNAVAILABLE"
+    )
+    down.since_time.FromSeconds(1_700_000_100)
+    outcome = retain("system")
+    assert outcome.code == 1
+    assert "EVALUATOR_UNAVAILABLE" in outcome.out
+    told = retain("system", "--json").json
+    assert [(one["name"], one["state"]) for one in told["components"]] == [
+        ("database", "UP"), ("evaluator", "DOWN"),
+    ]  # fmt: skip
+    assert told["components"][1]["since_time_s"] == 1_700_000_100
+
+
 def test_the_figures_of_a_run_are_drawn_and_told(retain, platform: FakePlatform) -> None:
     scripted_runs.finished(platform, "r")
     loss = res.MetricSeries(name="train_loss_nats", stage="pretrain", stored_points=900)

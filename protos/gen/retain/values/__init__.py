@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_resources import CheckpointState
     from retain.values.orchestrator_checkpoint_service import CollectGarbageRequest
     from retain.values.orchestrator_checkpoint_service import CollectGarbageResponse
+    from retain.values.orchestrator_resources import ComponentState
+    from retain.values.orchestrator_resources import ComponentStatus
     from retain.values.spec import ComputeSpec
     from retain.values.spec import Controller
     from retain.values.evaluator_service import CreateEvaluationRequest
@@ -86,6 +88,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_project_service import GetProjectResponse
     from retain.values.orchestrator_stage_control_service import GetRunKeysRequest
     from retain.values.orchestrator_stage_control_service import GetRunKeysResponse
+    from retain.values.orchestrator_service import GetSystemStatusRequest
+    from retain.values.orchestrator_service import GetSystemStatusResponse
     from retain.values.orchestrator_checkpoint_service import ImportCheckpointRequest
     from retain.values.orchestrator_checkpoint_service import ImportCheckpointResponse
     from retain.values.spec import InterpolationSpec
@@ -164,6 +168,7 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_identity_service import StoreKeys
     from retain.values.orchestrator_service import StreamLogsRequest
     from retain.values.orchestrator_service import StreamLogsResponse
+    from retain.values.orchestrator_resources import SystemStatus
     from retain.values.spec import TokenizerSpec
     from retain.values.spec import TrainTokenizer
     from retain.values.orchestrator_checkpoint_service import UnshareCheckpointRequest
@@ -206,6 +211,8 @@ _HOMES = {
     "CheckpointState": "orchestrator_resources",
     "CollectGarbageRequest": "orchestrator_checkpoint_service",
     "CollectGarbageResponse": "orchestrator_checkpoint_service",
+    "ComponentState": "orchestrator_resources",
+    "ComponentStatus": "orchestrator_resources",
     "ComputeSpec": "spec",
     "Controller": "spec",
     "CreateEvaluationRequest": "evaluator_service",
@@ -263,6 +270,8 @@ _HOMES = {
     "GetProjectResponse": "orchestrator_project_service",
     "GetRunKeysRequest": "orchestrator_stage_control_service",
     "GetRunKeysResponse": "orchestrator_stage_control_service",
+    "GetSystemStatusRequest": "orchestrator_service",
+    "GetSystemStatusResponse": "orchestrator_service",
     "ImportCheckpointRequest": "orchestrator_checkpoint_service",
     "ImportCheckpointResponse": "orchestrator_checkpoint_service",
     "InterpolationSpec": "spec",
@@ -341,6 +350,7 @@ _HOMES = {
     "StoreKeys": "orchestrator_identity_service",
     "StreamLogsRequest": "orchestrator_service",
     "StreamLogsResponse": "orchestrator_service",
+    "SystemStatus": "orchestrator_resources",
     "TokenizerSpec": "spec",
     "TrainTokenizer": "spec",
     "UnshareCheckpointRequest": "orchestrator_checkpoint_service",
@@ -383,6 +393,8 @@ __all__ = [
     "CheckpointState",
     "CollectGarbageRequest",
     "CollectGarbageResponse",
+    "ComponentState",
+    "ComponentStatus",
     "ComputeSpec",
     "Controller",
     "CreateEvaluationRequest",
@@ -440,6 +452,8 @@ __all__ = [
     "GetProjectResponse",
     "GetRunKeysRequest",
     "GetRunKeysResponse",
+    "GetSystemStatusRequest",
+    "GetSystemStatusResponse",
     "ImportCheckpointRequest",
     "ImportCheckpointResponse",
     "InterpolationSpec",
@@ -518,6 +532,7 @@ __all__ = [
     "StoreKeys",
     "StreamLogsRequest",
     "StreamLogsResponse",
+    "SystemStatus",
     "TokenizerSpec",
     "TrainTokenizer",
     "UnshareCheckpointRequest",

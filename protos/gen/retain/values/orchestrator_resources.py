@@ -142,6 +142,21 @@ class Severity(StrEnum):
         return self.name != "UNSPECIFIED"
 
 
+class ComponentState(StrEnum):
+    """Whether a component answers."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    """Refused on input."""
+    UP = "UP"
+    """It answers."""
+    DOWN = "DOWN"
+    """It does not answer, or refuses."""
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
+
 class CheckpointState(derived.CheckpointState, StrEnum):
     """State of a checkpoint in the lineage."""
 
@@ -387,6 +402,40 @@ class MetricSeries:
     """The figure."""
     stored_points: int = 0
     """Points that are kept of it, of which these were chosen."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ComponentStatus:
+    """Something that the orchestrator needs."""
+
+    name: str = ""
+    """Which: database, evaluator, object_store, ray."""
+    state: ComponentState = ComponentState.UNSPECIFIED
+    """Whether it answers."""
+    reason: str = ""
+    """Why not, in UPPER_SNAKE_CASE; the orchestrator's log has the words."""
+    since_time_s: float = 0.0
+    """Since when it has been so, as far as this orchestrator has seen."""
+    check_time_s: float = 0.0
+    """When it was last looked at: within the last 15 s."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SystemStatus:
+    """How an installation stands. It names no run and no project."""
+
+    start_time_s: float = 0.0
+    """When this orchestrator began."""
+    slots: int = 0
+    """Worker slots of the installation."""
+    slots_held: int = 0
+    """Those that runs hold."""
+    runs_waiting: int = 0
+    """Runs that wait in the queue."""
+    unreadable_records: int = 0
+    """Stored runs, decisions and checkpoints that were found and cannot be read."""
+    components: tuple[ComponentStatus, ...] = ()
+    """What is around the orchestrator."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

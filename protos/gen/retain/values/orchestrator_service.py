@@ -10,6 +10,7 @@ from retain.values.orchestrator_resources import PipelinePlan
 from retain.values.orchestrator_resources import PipelineRun
 from retain.values.spec import PipelineSpec
 from retain.values.orchestrator_resources import RunState
+from retain.values.orchestrator_resources import SystemStatus
 
 
 class ApproveAction(StrEnum):
@@ -309,6 +310,19 @@ class ListRunMetricsResponse:
     """The series."""
     next_page_token: str = ""
     """For the next page; empty at the end."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GetSystemStatusRequest:
+    """Request of GetSystemStatus."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GetSystemStatusResponse:
+    """Response of GetSystemStatus."""
+
+    status: SystemStatus = SystemStatus()
+    """How it stands."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

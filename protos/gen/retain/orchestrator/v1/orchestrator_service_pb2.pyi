@@ -246,6 +246,16 @@ class ListRunMetricsResponse(_message.Message):
     next_page_token: str
     def __init__(self, series: _Optional[_Iterable[_Union[_resources_pb2.MetricSeries, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class GetSystemStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetSystemStatusResponse(_message.Message):
+    __slots__ = ("status",)
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    status: _resources_pb2.SystemStatus
+    def __init__(self, status: _Optional[_Union[_resources_pb2.SystemStatus, _Mapping]] = ...) -> None: ...
+
 class CreateUploadRequest(_message.Message):
     __slots__ = ("sha256", "file_name", "bytes", "folder", "project")
     SHA256_FIELD_NUMBER: _ClassVar[int]

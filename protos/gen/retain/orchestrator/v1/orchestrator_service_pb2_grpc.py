@@ -100,6 +100,11 @@ class OrchestratorServiceStub:
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsRequest.SerializeToString,
                 response_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsResponse.FromString,
                 _registered_method=True)
+        self.GetSystemStatus = channel.unary_unary(
+                '/retain.orchestrator.v1.OrchestratorService/GetSystemStatus',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.GetSystemStatusRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.GetSystemStatusResponse.FromString,
+                _registered_method=True)
         self.CreateUpload = channel.unary_unary(
                 '/retain.orchestrator.v1.OrchestratorService/CreateUpload',
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CreateUploadRequest.SerializeToString,
@@ -202,6 +207,13 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSystemStatus(self, request, context):
+        """Says how the installation stands: the queue, and what is around the orchestrator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateUpload(self, request, context):
         """Returns a presigned URL to upload a local data file or a file of a model folder to.
         """
@@ -276,6 +288,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ListRunMetrics,
                     request_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsRequest.FromString,
                     response_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsResponse.SerializeToString,
+            ),
+            'GetSystemStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSystemStatus,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.GetSystemStatusRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.GetSystemStatusResponse.SerializeToString,
             ),
             'CreateUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateUpload,
@@ -635,6 +652,33 @@ class OrchestratorService:
             '/retain.orchestrator.v1.OrchestratorService/ListRunMetrics',
             retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsRequest.SerializeToString,
             retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ListRunMetricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSystemStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.OrchestratorService/GetSystemStatus',
+            retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.GetSystemStatusRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.GetSystemStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

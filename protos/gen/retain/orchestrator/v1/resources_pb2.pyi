@@ -60,6 +60,12 @@ class Severity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SEVERITY_STOP: _ClassVar[Severity]
     SEVERITY_UNRESOLVED: _ClassVar[Severity]
 
+class ComponentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COMPONENT_STATE_UNSPECIFIED: _ClassVar[ComponentState]
+    COMPONENT_STATE_UP: _ClassVar[ComponentState]
+    COMPONENT_STATE_DOWN: _ClassVar[ComponentState]
+
 class CheckpointState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CHECKPOINT_STATE_UNSPECIFIED: _ClassVar[CheckpointState]
@@ -102,6 +108,9 @@ SEVERITY_MINOR: Severity
 SEVERITY_ACTION: Severity
 SEVERITY_STOP: Severity
 SEVERITY_UNRESOLVED: Severity
+COMPONENT_STATE_UNSPECIFIED: ComponentState
+COMPONENT_STATE_UP: ComponentState
+COMPONENT_STATE_DOWN: ComponentState
 CHECKPOINT_STATE_UNSPECIFIED: CheckpointState
 CHECKPOINT_STATE_LIVE: CheckpointState
 CHECKPOINT_STATE_VOID: CheckpointState
@@ -343,6 +352,36 @@ class MetricSeries(_message.Message):
     values: _containers.RepeatedScalarFieldContainer[float]
     stored_points: int
     def __init__(self, name: _Optional[str] = ..., set: _Optional[str] = ..., stage: _Optional[str] = ..., stage_index: _Optional[int] = ..., steps: _Optional[_Iterable[int]] = ..., tokens: _Optional[_Iterable[int]] = ..., unix_seconds: _Optional[_Iterable[float]] = ..., attempts: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., stored_points: _Optional[int] = ...) -> None: ...
+
+class ComponentStatus(_message.Message):
+    __slots__ = ("name", "state", "reason", "since_time", "check_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SINCE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CHECK_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: ComponentState
+    reason: str
+    since_time: _timestamp_pb2.Timestamp
+    check_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[ComponentState, str]] = ..., reason: _Optional[str] = ..., since_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., check_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SystemStatus(_message.Message):
+    __slots__ = ("start_time", "slots", "slots_held", "runs_waiting", "unreadable_records", "components")
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_HELD_FIELD_NUMBER: _ClassVar[int]
+    RUNS_WAITING_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    COMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    start_time: _timestamp_pb2.Timestamp
+    slots: int
+    slots_held: int
+    runs_waiting: int
+    unreadable_records: int
+    components: _containers.RepeatedCompositeFieldContainer[ComponentStatus]
+    def __init__(self, start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., slots: _Optional[int] = ..., slots_held: _Optional[int] = ..., runs_waiting: _Optional[int] = ..., unreadable_records: _Optional[int] = ..., components: _Optional[_Iterable[_Union[ComponentStatus, _Mapping]]] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
     __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain", "message", "interim", "project", "shared_with")
