@@ -107,6 +107,8 @@ TEXTS: Mapping[str, TextLimit] = {
     "project": TextLimit(most=64, kind=Text.NAME),
     "projects": TextLimit(most=64, kind=Text.NAME),
     "subject": TextLimit(most=256, kind=Text.LINE),
+    "ListAuditEventsRequest.action": TextLimit(most=128, kind=Text.LINE),
+    "ListAuditEventsRequest.outcome": TextLimit(most=64, kind=Text.LINE),
     "resource": TextLimit(most=1024, kind=Text.LINE),
     "code": TextLimit(most=256, kind=Text.LINE),
     "token": TextLimit(most=4096, kind=Text.LINE),

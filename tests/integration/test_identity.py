@@ -21,6 +21,7 @@ from retain.values import ProjectQuotas
 from services.common.errors import Refused, Unauthenticated, Unavailable
 from services.common.identity.principal import Role
 from services.evaluator.adapters.callers import AskOrchestrator
+from services.orchestrator.application.audit import AuditFilter
 from services.orchestrator.application.ports import JobRequest, JobState, JobView
 from services.worker.joining import join
 from services.worker.orchestrator_client import ControlClient
@@ -108,6 +109,15 @@ def test_a_named_token_from_its_making_to_its_end(address: str, monkeypatch: pyt
         ("admin", "CreateToken", "ci", "OK"),
     ]
     assert all(e["peer"].startswith("ipv4:127.0.0.1:") for e in events)
+    made = json.loads(retain("audit", "--action", "CreateToken", "--outcome", "OK", "--since", "1h", "--json")[1])
+    assert [e["action"] for e in made] == ["CreateToken"]
+    assert json.loads(retain("audit", "--until", "2026-01-01T00:00Z", "--json")[1]) == []
+    code, _, said = retain("audit", "--action", "MakeToken")
+    assert (code, "expected ApprovePipelineRun, " in said, "RevokeToken" in said) == (2, True, True)
+    assert "expected OK, CANCELLED" in retain("audit", "--outcome", "FINE")[2]
+    code, _, said = retain("audit", "--since", "1h", "--until", "2h")
+    assert (code, "end_time" in said) == (2, True)
+    assert retain("audit", "--since", "yesterday")[0] == 2
     assert retain("tokens", "revoke", "nobody")[0] == 2
     assert retain("tokens", "create", "ci")[0] == 2
 
@@ -191,7 +201,7 @@ async def test_a_run_ends_well_and_everything_that_changed_it_is_in_the_trail(tm
         code, _ = await status_of(stub.CancelPipelineRun(pb.CancelPipelineRunRequest(run_id="no-such-run")))
         assert code is grpc.StatusCode.NOT_FOUND
         auditor = client.platform.orchestrator.auditor
-        page = await auditor.page(subject="", resource="", limit=10, below_number=None)
+        page = await auditor.page(AuditFilter(), limit=10)
         told = [(e.action, e.resource, e.outcome, e.before) for e in page.items]
         assert told == [
             ("CancelPipelineRun", "no-such-run", "NOT_FOUND", ""),

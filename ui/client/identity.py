@@ -56,9 +56,26 @@ class IdentityClient:
         request = identity_service_pb2.RevokeTokenRequest(name=name)
         return to_view(ApiToken, self._call(self._stub.RevokeToken, request).token)
 
-    def audit(self, *, subject: str = "", resource: str = "", limit: int | None = None) -> list[AuditEvent]:
-        """Who did what, newest first. Raises ClientError."""
-        request = identity_service_pb2.ListAuditEventsRequest(subject=subject, resource=resource)
+    def audit(
+        self,
+        *,
+        subject: str = "",
+        resource: str = "",
+        action: str = "",
+        outcome: str = "",
+        since_s: float | None = None,
+        until_s: float | None = None,
+        limit: int | None = None,
+    ) -> list[AuditEvent]:
+        """Who did what, newest first: `action` as in CreatePipelineRun, `outcome` as in OK, from `since_s` on and
+        before `until_s` (Unix seconds). Raises ClientError."""
+        request = identity_service_pb2.ListAuditEventsRequest(
+            subject=subject, resource=resource, action=action, outcome=outcome
+        )
+        if since_s is not None:
+            request.start_time.FromNanoseconds(round(since_s * 1e9))
+        if until_s is not None:
+            request.end_time.FromNanoseconds(round(until_s * 1e9))
         return [to_view(AuditEvent, row) for row in self._pages(self._stub.ListAuditEvents, request, "events", limit)]
 
     def _call(self, method: Any, request: Any) -> Any:

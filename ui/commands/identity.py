@@ -94,6 +94,12 @@ def revoke(name: Annotated[str, typer.Argument(help="Its name.")], json: JsonFla
 def audit(
     subject: Annotated[str, typer.Option("--subject", help="Only what this one did.")] = "",
     resource: Annotated[str, typer.Option("--resource", help="Only what was done to this run, token, ...")] = "",
+    action: Annotated[str, typer.Option("--action", help="Only this call, as in CreatePipelineRun.")] = "",
+    outcome: Annotated[str, typer.Option("--outcome", help="Only what came out so: OK, PERMISSION_DENIED, ...")] = "",
+    since: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help="Only from then on: 12h or 3d ago, or 2026-11-27T09:00.")
+    ] = "",
+    until: Annotated[str, typer.Option("--until", metavar="WHEN", help="Only before then, in the same forms.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
     json: JsonFlag = False,
 ) -> None:
@@ -102,7 +108,15 @@ def audit(
     from rich.text import Text
 
     with connect() as client:
-        events = client.identity.audit(subject=subject, resource=resource, limit=limit)
+        events = client.identity.audit(
+            subject=subject,
+            resource=resource,
+            action=action,
+            outcome=outcome,
+            since_s=_when(since, "--since"),
+            until_s=_when(until, "--until"),
+            limit=limit,
+        )
     if json:
         emit([asdict(event) for event in events])  # as plain data: an event's own `resource` is no view of it
         return
@@ -112,6 +126,19 @@ def audit(
         # As text: names that others chose are not markup, and control characters do nothing to a terminal.
         table.add_row(_shown(event.time_s), *(Text("".join(c if c.isprintable() else "?" for c in t)) for t in texts))
     console().print(table)
+
+
+def _when(text: str, option: str) -> float | None:
+    """Unix seconds of `12h` (so long ago) or of a time in ISO 8601 (local where it names no zone); None for nothing."""
+    from datetime import datetime
+    from time import time
+
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return time() - seconds_of(text, option)
 
 
 def _projects(roles: Sequence[str], projects: Sequence[str]) -> str:

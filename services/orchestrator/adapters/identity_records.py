@@ -9,7 +9,7 @@ from services.common.errors import AlreadyExists
 from services.common.identity.principal import Role
 from services.orchestrator.adapters.records import Records, upsert
 from services.orchestrator.adapters.tables import api_tokens, audit_events, worker_tokens
-from services.orchestrator.application.audit import LONGEST, AuditEvent, AuditRecords
+from services.orchestrator.application.audit import LONGEST, AuditEvent, AuditFilter, AuditRecords
 from services.orchestrator.application.identity import ApiToken, IdentityRecords, WorkerToken
 from services.orchestrator.application.ports import Page
 
@@ -83,12 +83,15 @@ class SqlIdentity(Records, IdentityRecords, AuditRecords):
         with self._begin() as connection:
             connection.execute(audit_events.insert().values(values))
 
-    def list_audit(self, *, subject: str, resource: str, limit: int, below_number: int | None) -> Page[AuditEvent]:
-        query = sa.select(audit_events).order_by(audit_events.c.number.desc())
-        if subject:
-            query = query.where(audit_events.c.subject == subject)
-        if resource:
-            query = query.where(audit_events.c.resource == resource)
+    def list_audit(self, wanted: AuditFilter, *, limit: int, below_number: int | None) -> Page[AuditEvent]:
+        columns, query = audit_events.c, sa.select(audit_events).order_by(audit_events.c.number.desc())
+        for name in ("subject", "resource", "action", "outcome"):
+            if text := getattr(wanted, name):
+                query = query.where(columns[name] == text)
+        if wanted.since_s is not None:
+            query = query.where(columns.time_s >= wanted.since_s)
+        if wanted.until_s is not None:
+            query = query.where(columns.time_s < wanted.until_s)
         if below_number is not None:
             query = query.where(audit_events.c.number < below_number)
         with self._begin() as connection:

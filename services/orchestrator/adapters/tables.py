@@ -149,4 +149,6 @@ audit_events = Table(
     Column("after", String(255), nullable=False),
     Index("audit_events_by_subject", "subject", "number"),
     Index("audit_events_by_resource", "resource", "number"),
+    Index("audit_events_by_action", "action", "number"),
+    Index("audit_events_by_time", "time_s"),
 )

@@ -30,6 +30,18 @@ class AuditEvent:
     number: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class AuditFilter:
+    """Which events: empty texts are all; from `since_s` on and before `until_s` (Unix seconds), None for no end."""
+
+    subject: str = ""
+    resource: str = ""
+    action: str = ""
+    outcome: str = ""
+    since_s: float | None = None
+    until_s: float | None = None
+
+
 class AuditRecords(Protocol):
     """Where events are kept. All methods block and raise Unavailable."""
 
@@ -37,8 +49,8 @@ class AuditRecords(Protocol):
         """Add one."""
         ...
 
-    def list_audit(self, *, subject: str, resource: str, limit: int, below_number: int | None) -> Page[AuditEvent]:
-        """Newest first; empty texts are all."""
+    def list_audit(self, wanted: AuditFilter, *, limit: int, below_number: int | None) -> Page[AuditEvent]:
+        """Newest first."""
         ...
 
 
@@ -65,11 +77,9 @@ class Auditor:
         told = (f"{path}: {value_at(run.spec, path)}" for path in paths if may_change(path))
         return "; ".join([run.status.value, *told])
 
-    async def page(self, *, subject: str, resource: str, limit: int, below_number: int | None) -> Page[AuditEvent]:
+    async def page(self, wanted: AuditFilter, *, limit: int, below_number: int | None = None) -> Page[AuditEvent]:
         """A page of events, newest first."""
-        return await self._run_store.read(
-            self._records.list_audit, subject=subject, resource=resource, limit=limit, below_number=below_number
-        )
+        return await self._run_store.read(self._records.list_audit, wanted, limit=limit, below_number=below_number)
 
     def now_s(self) -> float:
         """Unix seconds."""

@@ -15,6 +15,15 @@ from services.orchestrator.application.audit import AuditEvent, Auditor
 
 AUDITED = frozenset({Permission.WRITE, Permission.EXPORT, Permission.CLEAN, Permission.TOKENS, Permission.PROJECTS})
 _LISTS = "List"  # what only reads
+OUTCOMES = ("OK", *(code.name for code in grpc.StatusCode if code is not grpc.StatusCode.OK))
+
+
+def _is_audited(method: str) -> bool:
+    return METHODS.get(method) in AUDITED and not method.rpartition("/")[2].startswith(_LISTS)
+
+
+# What an event may be of; a redemption of a join code that is refused is told by the identity service itself.
+ACTIONS = tuple(sorted({"JoinRun", *(method.rpartition("/")[2] for method in METHODS if _is_audited(method))}))
 _RESOURCES = ("run_id", "checkpoint_id", "name", "uri", "file_name")
 
 
@@ -29,7 +38,7 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
         action = handler_call_details.method.rpartition("/")[2]
-        if handler is None or METHODS.get(handler_call_details.method) not in AUDITED or action.startswith(_LISTS):
+        if handler is None or not _is_audited(handler_call_details.method):
             return handler
 
         def unary(behaviour: Callable[..., Awaitable[Any]]) -> Any:

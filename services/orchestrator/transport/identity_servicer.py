@@ -1,5 +1,6 @@
 """IdentityService: convert, call, convert."""
 
+import hashlib
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -8,14 +9,16 @@ from retain import mapper
 from retain.orchestrator.v1 import identity_service_pb2 as pb
 from retain.orchestrator.v1 import identity_service_pb2_grpc as pb_grpc
 from retain.values import GetLoginResponse
-from services.common.errors import Unauthenticated
+from retain.values.faults import mismatch
+from services.common.errors import InvalidInput, Unauthenticated, Violation
 from services.common.grpc.paging import number_of, page_of, page_size, token_of
 from services.common.identity.principal import Principal, current_principal
 from services.common.store.store_keys import StoreKeys
-from services.orchestrator.application.audit import AuditEvent, Auditor
+from services.orchestrator.application.audit import AuditEvent, AuditFilter, Auditor
 from services.orchestrator.application.identity import WORKER_IDLE_S, ApiToken, IdentityService
 from services.orchestrator.application.projects.service import ProjectService
 from services.orchestrator.application.storage.store_keys import StoreKeyService
+from services.orchestrator.transport.audit_interceptor import ACTIONS, OUTCOMES
 from services.orchestrator.transport.bounds import check_text
 
 Context = Any
@@ -78,16 +81,40 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
     async def ListAuditEvents(self, request: Any, context: Context) -> Any:  # noqa: N802
         check_text("subject", request.subject, LONGEST_FILTER)
         check_text("resource", request.resource, LONGEST_FILTER)
-        of = f"audit {request.subject} {request.resource}"
+        wanted = _audit_filter(request)
+        of = f"audit {hashlib.sha256(repr(wanted).encode()).hexdigest()[:32]}"  # a token has no room for all of it
         page = await self._auditor.page(
-            subject=request.subject,
-            resource=request.resource,
-            limit=page_size(request.page_size),
-            below_number=number_of(request.page_token, of=of),
+            wanted, limit=page_size(request.page_size), below_number=number_of(request.page_token, of=of)
         )
         return pb.ListAuditEventsResponse(
             events=[_event(event) for event in page.items], next_page_token=token_of(page.next_number, of=of)
         )
+
+
+def _audit_filter(request: Any) -> AuditFilter:
+    """Which events are asked for. Raises InvalidInput for an action or outcome that no event has, and for an empty span
+    of time: nothing would be found, and that would look like an answer."""
+    since_s, until_s = (
+        getattr(request, name).ToNanoseconds() / 1e9 if request.HasField(name) else None
+        for name in ("start_time", "end_time")
+    )
+    faults = [
+        Violation(field=field, description=mismatch(repr(value), ", ".join(known)))
+        for field, value, known in (("action", request.action, ACTIONS), ("outcome", request.outcome, OUTCOMES))
+        if value and value not in known
+    ]
+    if since_s is not None and until_s is not None and since_s >= until_s:
+        faults.append(Violation(field="end_time", description=mismatch(until_s, f"a time after {since_s}")))
+    if faults:
+        raise InvalidInput(faults)
+    return AuditFilter(
+        subject=request.subject,
+        resource=request.resource,
+        action=request.action,
+        outcome=request.outcome,
+        since_s=since_s,
+        until_s=until_s,
+    )
 
 
 def _caller() -> Principal:

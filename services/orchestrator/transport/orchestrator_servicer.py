@@ -148,7 +148,9 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         )
 
     async def ListRunMetrics(self, request: Any, context: Context) -> Any:  # noqa: N802
-        wanted = Wanted(names=tuple(request.names), stage=request.stage, points=points_wanted(request.max_points))
+        wanted = Wanted(
+            names=tuple(dict.fromkeys(request.names)), stage=request.stage, points=points_wanted(request.max_points)
+        )
         of = f"metrics{request.run_id}{','.join(wanted.names)}/{wanted.stage}/{wanted.points}"
         start = number_of(request.page_token, of=of) or 0
         found, more = await self._metrics.series(request.run_id, wanted, start=start, size=page_size(request.page_size))

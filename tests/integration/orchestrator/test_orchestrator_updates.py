@@ -11,6 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from retain.types.v1 import spec_pb2
+from services.orchestrator.application.audit import AuditFilter
 from tests.fakes.platform import demo_spec
 from tests.integration.orchestrator.harness import Client, orchestrator, status_of, without_forgetting
 
@@ -83,7 +84,7 @@ async def test_what_is_fixed_what_is_late_and_what_is_old_is_refused_and_all_of_
         assert (code, "up to 1024 characters" in said) == (grpc.StatusCode.INVALID_ARGUMENT, True)
         code, _ = await status_of(update(client, "no-such-run", asked, "labels.b"))
         assert code is grpc.StatusCode.INVALID_ARGUMENT
-        page = await client.platform.orchestrator.auditor.page(subject="", resource=run.id, limit=20, below_number=None)
+        page = await client.platform.orchestrator.auditor.page(AuditFilter(resource=run.id), limit=20)
         trail = [(e.outcome, e.before, e.after) for e in reversed(page.items) if e.action == "UpdatePipelineRun"]
         assert [outcome for outcome, _, _ in trail] == [
             "INVALID_ARGUMENT", "ABORTED", "OK", "FAILED_PRECONDITION", "INVALID_ARGUMENT",

@@ -210,7 +210,15 @@ class ListAuditEventsRequest:
     subject: str = ""
     """Only those of this subject; empty is all."""
     resource: str = ""
-    """Only those on this resource; empty is all."""
+    """Only those on this resource (a run, a checkpoint, a token, ...); empty is all."""
+    action: str = ""
+    """Only this call, by its name as in CreatePipelineRun; empty is all."""
+    outcome: str = ""
+    """Only those that came out so: `OK`, or a code as in PERMISSION_DENIED; empty is all."""
+    start_time_s: float = 0.0
+    """Only from this moment on; absent is from the beginning."""
+    end_time_s: float = 0.0
+    """Only before this moment; absent is to the end."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

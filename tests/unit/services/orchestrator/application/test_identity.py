@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from services.common.errors import AlreadyExists, InvalidInput, NotFound, Unauthenticated, Unavailable
 from services.common.identity.principal import Kind, Role
 from services.common.identity.tokens import new_token
-from services.orchestrator.application.audit import AuditEvent
+from services.orchestrator.application.audit import AuditEvent, AuditFilter
 from services.orchestrator.application.identity import JOIN_CODE_S, WORKER_IDLE_S, IdentityService
 from tests.unit.services.orchestrator.offline import Offline
 
@@ -145,7 +145,7 @@ async def test_a_second_redemption_fences_the_first_and_is_audited(offline: Offl
     assert await (await restarted(offline)).authenticate(token) is None
     with pytest.raises(Unauthenticated):
         await identity.join("a", 2, code, token, peer=PEER)
-    page = await offline.app.auditor.page(subject="", resource="a", limit=10, below_number=None)
+    page = await offline.app.auditor.page(AuditFilter(resource="a"), limit=10)
     assert [(e.action, e.peer, e.before, e.after) for e in page.items][-1] == ("JoinRun", PEER, "joined", "fenced")
 
 
@@ -211,8 +211,39 @@ async def test_the_audit_trail_is_listed_newest_first_and_by_who_and_what(offlin
                 outcome="OK",
             )
         )
-    first = await offline.app.auditor.page(subject="user0", resource="", limit=2, below_number=None)
+    first = await offline.app.auditor.page(AuditFilter(subject="user0"), limit=2)
     assert [event.time_s for event in first.items] == [4.0, 2.0]
-    rest = await offline.app.auditor.page(subject="user0", resource="", limit=2, below_number=first.next_number)
+    rest = await offline.app.auditor.page(AuditFilter(subject="user0"), limit=2, below_number=first.next_number)
     assert ([event.time_s for event in rest.items], rest.next_number) == ([0.0], None)
     assert len(first.items[0].resource) == 255
+
+
+@pytest.mark.parametrize(
+    ("wanted", "times"),
+    [
+        (AuditFilter(), [4.0, 3.0, 2.0, 1.0, 0.0]),
+        (AuditFilter(action="RetryPipelineRun"), [3.0, 1.0]),
+        (AuditFilter(outcome="NOT_FOUND"), [4.0]),
+        (AuditFilter(since_s=1.0, until_s=3.0), [2.0, 1.0]),
+        (AuditFilter(until_s=1.0), [0.0]),
+        (AuditFilter(resource="run", action="CancelPipelineRun", since_s=1.0, outcome="OK"), [2.0]),
+        (AuditFilter(resource="run", subject="nobody"), []),
+    ],
+)
+async def test_the_audit_trail_is_looked_up_by_call_outcome_and_time(
+    offline: Offline, wanted: AuditFilter, times: list[float]
+) -> None:
+    for number in range(5):
+        await offline.app.auditor.record(
+            AuditEvent(
+                time_s=float(number),
+                subject="ada",
+                kind="user",
+                peer=PEER,
+                action="RetryPipelineRun" if number % 2 else "CancelPipelineRun",
+                resource="run",
+                outcome="NOT_FOUND" if number == 4 else "OK",
+            )
+        )
+    page = await offline.app.auditor.page(wanted, limit=10)
+    assert [event.time_s for event in page.items] == times
