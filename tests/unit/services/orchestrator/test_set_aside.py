@@ -41,7 +41,7 @@ async def ended(offline: Offline, state: PipelineRun) -> PipelineRun:
 
 
 def servicer(offline: Offline) -> OrchestratorServicer:
-    return OrchestratorServicer(offline.app.runs, None, None)  # type: ignore[arg-type]  # neither is asked here
+    return OrchestratorServicer(offline.app.runs, *[None] * 4)  # type: ignore[arg-type]  # nobody asks the others
 
 
 async def listed(offline: Offline) -> dict[str, res.PipelineRun]:

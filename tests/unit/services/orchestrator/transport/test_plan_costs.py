@@ -32,7 +32,7 @@ async def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 async def plan_of(offline: Offline, wanted=None) -> res.PipelinePlan:
-    servicer = OrchestratorServicer(offline.app.runs, None, None)  # type: ignore[arg-type]  # neither is asked here
+    servicer = OrchestratorServicer(offline.app.runs, *[None] * 4)  # type: ignore[arg-type]  # nobody asks the others
     request = pb.ValidatePipelineSpecRequest(spec=to_message(wanted or spec(), spec_pb2.PipelineSpec))
     reply = await servicer.ValidatePipelineSpec(request, None)
     assert not reply.violations
