@@ -6,8 +6,9 @@ Builds the four images, starts the cluster that the shared tools ship, loads the
 `helm test`, forwards the ports of orchestrator, evaluator and store, submits the demo's specification with the `retain`
 command, follows it to its end, prints what it left (decisions, history, checkpoints) and exports the last model. The
 pods share the machine with the cluster, so the demo's stages are cut to half their tokens here unless --tokens-share
-says otherwise. At the end the pods' logs are in `.retain/cluster`, and release, cluster and (if it was started here)
-dockerd are gone, unless --keep. Needs root and the folder of shared tools (beside the checkout, or RETAIN_SHARED).
+says otherwise; with --disturb they have three times as many, so that it still trains when the last pod is replaced. At
+the end the pods' logs are in `.retain/cluster`, and release, cluster and (if it was started here) dockerd are gone,
+unless --keep. Needs root and the folder of shared tools (beside the checkout, or RETAIN_SHARED).
 """
 
 import argparse
@@ -42,6 +43,10 @@ from deploy.cluster import (
 )
 from deploy.cluster_disturbances import Disturbances
 
+SHARE = 0.5
+SHARE_WHILE_DISTURBED = (
+    3.0  # minutes: renewed certificates take two to arrive, and every pod is replaced while it trains
+)
 # A pod that is replaced keeps database and objects only where they are on volumes; the small values have none.
 ON_VOLUMES = ("database.sqlite.persistence.enabled=true", "objectStore.minio.persistence.enabled=true")
 
@@ -139,14 +144,13 @@ def main() -> int:
     """Exit code of the demo's run."""
     parser = argparse.ArgumentParser(prog="python -m deploy.cluster_demo", description=__doc__)
     parser.add_argument("--domain", choices=["code", "math", "science"], default="code")
-    parser.add_argument(
-        "--tokens-share", type=float, default=0.5, metavar="SHARE", help="of the demo's tokens; 1 for all"
-    )
+    parser.add_argument("--tokens-share", type=float, metavar="SHARE", help="of the demo's tokens; 1 for all")
     parser.add_argument("--keep", action="store_true", help="leave release, cluster and dockerd running")
     parser.add_argument("--skip-build", action="store_true", help="take the images as dockerd has them")
     parser.add_argument("--disturb", action="store_true", help="renew certificates and replace pods while it trains")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a value of the chart")
     options = parser.parse_args()
+    share = options.tokens_share or (SHARE_WHILE_DISTURBED if options.disturb else SHARE)
     tools, clock, where = Tools(), Clock(), outside_addresses()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is ended
     with contextlib.ExitStack() as cleanup:
@@ -175,7 +179,7 @@ def main() -> int:
             print(f"orchestrator at {where['orchestrator']}, evaluator at {where['evaluator']}", file=sys.stderr)
             token = secret(tools, "identity", "admin-token")
             disturbed_by = tools if options.disturb else None
-            code = run_demo(options.domain, options.tokens_share, where, token=token, ca=ca, disturbed_by=disturbed_by)
+            code = run_demo(options.domain, share, where, token=token, ca=ca, disturbed_by=disturbed_by)
     print(f"{clock}; exit code {code}")
     return code
 

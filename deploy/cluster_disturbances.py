@@ -19,10 +19,10 @@ UNDER_WAY = ("RUN_STATE_PENDING", "RUN_STATE_RUNNING")
 PODS = {
     "orchestrator": "statefulset",
     "evaluator": "deployment",
-    "ui": "deployment",
     "minio": "statefulset",
     "ray-worker": "deployment",
     "ray-head": "statefulset",
+    "ui": "deployment",
 }
 # Whoever trains there leaves with the pod: each costs one worker group, which resumes. The others cost none.
 COST_A_GROUP = ("ray-worker", "ray-head")
