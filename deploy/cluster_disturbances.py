@@ -51,7 +51,9 @@ class Disturbances:
         return 1 + len(COST_A_GROUP)
 
     def _disturb(self) -> None:
-        for one in (self._renew, *(functools.partial(self._replace, name) for name in PODS)):
+        replaced = [functools.partial(self._replace, name) for name in PODS]
+        each: list[Callable[[], str]] = [self._renew, *replaced]
+        for one in each:
             try:
                 step = self._until_it_trains()
                 self._tell(f"at {step}: {one()}")
