@@ -50,6 +50,7 @@ class FakePlatform(
         self.most_unsettled: int | None = None  # quota of runs that have not ended
         self.violations: list[tuple[str, str]] = []
         self.costs: dict[str, res.BoundaryCost] = {}  # of planned stages, by name
+        self.needs: dict[str, res.StageNeeds] = {}  # of planned stages, by name
         self.warnings: list[str] = []  # of every plan
         self.calls: list[str] = []
         self.unavailable_calls = 0
@@ -127,6 +128,8 @@ class FakePlatform(
                 learning_rate=stage.learning_rate,
             )
         for stage in plan.stages:
+            if stage.name in self.needs:
+                stage.needs.CopyFrom(self.needs[stage.name])
             if stage.name in self.costs:
                 stage.boundary_cost.CopyFrom(self.costs[stage.name])
                 plan.warnings.append(stage.boundary_cost.warning)

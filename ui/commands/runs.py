@@ -66,11 +66,12 @@ def validate(
     if json:
         emit({**plain(plan), "sources": local.sources, **({"unchecked": unchecked} if unchecked else {})})
     elif plan:
+        from ui.render.needs import needs_lines
         from ui.render.projects import queue_lines
         from ui.render.tables import cost_lines, plan_table
 
         console().print(plan_table(plan))
-        for line in (*plan.policy, *cost_lines(plan), *queue_lines(plan.queue)):
+        for line in (*plan.policy, *needs_lines(plan), *cost_lines(plan), *queue_lines(plan.queue)):
             console().print(line, soft_wrap=True, highlight=False, markup=False)
     for warning in plan.warnings if plan else ():
         say(f"warning: {warning}")

@@ -80,19 +80,18 @@ def _left_out(cells: Sequence[CellRow]) -> list[str]:
 
 
 def _cell(figure: Compared, *, percent: bool = False) -> str:
-    lines = ["-" if figure.mean is None else _mean(figure.mean, percent)]
-    if figure.change is not None:
-        lines.append(f"Δ {_mean(figure.change, percent, signed=True)}")
-    return "\n".join(lines)
+    """The mean over its interval, and below them the change: side by side they are too wide for 80 columns."""
+    lines = ["-"] if figure.mean is None else _lines(figure.mean, percent)
+    return "\n".join(lines if figure.change is None else [*lines, *_lines(figure.change, percent, change=True)])
 
 
-def _mean(mean: Mean, percent: bool, *, signed: bool = False) -> str:
+def _lines(mean: Mean, percent: bool, *, change: bool = False) -> list[str]:
     scale, digits = (100, 2) if percent else (1, 4)
-    sign = "+" if signed or percent else ""
-    value = f"{scale * mean.value:{sign}.{digits}f}"
+    sign = "+" if change or percent else ""
+    value = f"{'Δ ' if change else ''}{scale * mean.value:{sign}.{digits}f}"
     if mean.low is None or mean.high is None:
-        return value
-    return f"{value} [{scale * mean.low:{sign}.{digits}f}, {scale * mean.high:{sign}.{digits}f}]"
+        return [value]
+    return [value, f"[{scale * mean.low:{sign}.{digits}f}, {scale * mean.high:{sign}.{digits}f}]"]
 
 
 def _sum(values: Sequence[float | None], times: int) -> float | None:

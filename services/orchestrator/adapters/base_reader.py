@@ -8,7 +8,7 @@ from services.common.places import is_private, local_path
 from services.common.store.object_store import ObjectStore, key_of
 from services.orchestrator.application.ports import BaseReader
 from services.orchestrator.domain.spec.huggingface import context_of
-from services.orchestrator.domain.spec.model_size import parameters_of_config
+from services.orchestrator.domain.spec.model_size import Sizes, sizes_of_config
 
 LARGEST_CONFIG_BYTES = 1_000_000
 
@@ -22,8 +22,8 @@ class ConfigReader(BaseReader):
     def context_of(self, uri: str) -> int | None:
         return context_of(self._config(uri))  # without one validation asks for model.context and says why
 
-    def parameters_of(self, uri: str) -> int | None:
-        return parameters_of_config(self._config(uri))
+    def sizes_of(self, uri: str) -> Sizes | None:
+        return sizes_of_config(self._config(uri))
 
     def _config(self, uri: str) -> Any:
         try:

@@ -11,6 +11,7 @@ from services.orchestrator.domain.metrics.points import Point
 from services.orchestrator.domain.policy.garbage import References
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.run.state import DEFAULT_PROJECT, Checkpoint, PipelineRun, RunState
+from services.orchestrator.domain.spec.model_size import Sizes
 from services.orchestrator.domain.step import Step
 from services.orchestrator.domain.values import Measurement
 
@@ -369,6 +370,6 @@ class BaseReader(Protocol):
         """Longest sequence of the model in tokens, or None when this server cannot read it."""
         ...
 
-    def parameters_of(self, uri: str) -> int | None:
-        """About how many parameters the model has, or None when this server cannot read it."""
+    def sizes_of(self, uri: str) -> Sizes | None:
+        """Sizes of the model, or None when this server cannot read it or they do not say all."""
         ...

@@ -13,6 +13,7 @@ from retain.values import (
     QueueForecast,
     QuotaUse,
     StageKind,
+    StageNeeds,
 )
 from retain.values.faults import mismatch
 from services.common.concurrency.blocking import Blocking
@@ -46,7 +47,8 @@ from services.orchestrator.domain.run.state import Checkpoint, CheckpointState, 
 from services.orchestrator.domain.spec.boundary_cost import boundary_cost
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.locking import missing_base
-from services.orchestrator.domain.spec.model_size import parameters_of_preset
+from services.orchestrator.domain.spec.model_size import Sizes, sizes_of_preset
+from services.orchestrator.domain.spec.needs.stage_needs import needs_of, too_large
 from services.orchestrator.domain.spec.plan import PlannedStage, plan, slots_of
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
 from services.orchestrator.domain.spec.validation.validate import validate
@@ -59,15 +61,21 @@ WATCH_EVERY_S = 30.0  # a watcher whose wake-up was lost looks again after so lo
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A spec that was checked: filled with its plan, or its faults. `locked` says what would unlock it;
-    `parameters`: about how many the model has, 0: that cannot be known yet."""
+    """A spec that was checked: filled with its plan, or its faults. `locked` says what would unlock it; `sizes` of its
+    model, None where they are not known yet; `needs` of each stage."""
 
     spec: PipelineSpec
     stages: tuple[PlannedStage, ...] = ()
     violations: tuple[Violation, ...] = ()
     locked: str | None = None
     base: Checkpoint | None = None
-    parameters: int = 0
+    sizes: Sizes | None = None
+    needs: tuple[StageNeeds, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """About how many the model has; 0: that cannot be known yet."""
+        return self.sizes.parameters if self.sizes else 0
 
 
 class RunService:
@@ -113,9 +121,13 @@ class RunService:
             return Checked(spec=spec, violations=found)
         kind = base.kind if base else (StageKind.PRETRAIN if spec.model.huggingface else None)
         locked = locked or missing_base(spec, base_kind=kind)
-        parameters = await self._parameters(spec, base) or 0
-        filled = fill(spec, base_context=context, parameters=parameters, memory=self.memory)
-        return Checked(spec=filled, stages=plan(filled), locked=locked, base=base, parameters=parameters)
+        sizes = await self._sizes(spec, base)
+        filled = fill(spec, base_context=context, parameters=sizes.parameters if sizes else 0, memory=self.memory)
+        stages = plan(filled)
+        needs = needs_of(filled, stages, sizes, self.memory)
+        return Checked(
+            spec=filled, stages=stages, violations=too_large(needs), locked=locked, base=base, sizes=sizes, needs=needs
+        )
 
     async def costs(self, checked: Checked) -> tuple[BoundaryCost | None, ...]:
         """What the boundaries of each stage will cost, by what the last runs measured."""
@@ -324,12 +336,12 @@ class RunService:
         uri = f"{base.ref.uri}/model" if base else spec.model.huggingface or ""
         return await self._reading(self._bases.context_of, uri)
 
-    async def _parameters(self, spec: PipelineSpec, base: Checkpoint | None) -> int | None:
+    async def _sizes(self, spec: PipelineSpec, base: Checkpoint | None) -> Sizes | None:
         model, train = spec.model, spec.tokenizer.train
         if model.preset:
-            return parameters_of_preset(model.preset, train.vocab_size if train else 0)
+            return sizes_of_preset(model.preset, train.vocab_size if train else 0)
         uri = f"{base.ref.uri}/model" if base else model.huggingface
-        return await self._reading(self._bases.parameters_of, uri) if uri else None
+        return await self._reading(self._bases.sizes_of, uri) if uri else None
 
     def _now_s(self) -> float:
         return self._run_store.clock.now_s()

@@ -126,7 +126,12 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
             return _violations(violations)
         costs = await self._runs.costs(checked)
         plan = present_plan(
-            checked.spec, checked.stages, parameters=checked.parameters, memory=self._runs.memory, costs=costs
+            checked.spec,
+            checked.stages,
+            parameters=checked.parameters,
+            memory=self._runs.memory,
+            costs=costs,
+            needs=checked.needs,
         )
         forecast = await self._runs.forecast(checked, request.project, request.priority)
         plan.queue.CopyFrom(to_message(forecast, resources.QueueForecast))

@@ -11,7 +11,7 @@ from retain import values
 from retain.mapper import to_message
 from retain.orchestrator.v1 import orchestrator_service_pb2 as service
 from retain.orchestrator.v1 import resources_pb2 as resources
-from retain.values import BoundaryCost, Decision, PipelineSpec
+from retain.values import BoundaryCost, Decision, PipelineSpec, StageNeeds
 from services.orchestrator.application.ports import UnreadableRun
 from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.state import Checkpoint, PipelineRun, RunState, StageRun, StageState
@@ -209,14 +209,16 @@ def present_plan(
     parameters: int = 0,
     memory: Memory = UNKNOWN_MEMORY,
     costs: Sequence[BoundaryCost | None] = (),
+    needs: Sequence[StageNeeds] = (),
 ) -> resources.PipelinePlan:
-    """What would be done, and what it would cost."""
-    said = (*warnings(stages), *(cost.warning for cost in costs if cost is not None and cost.warning))
+    """What would be done, what it needs, and what it would cost."""
+    of_needs = (need.warning for need in needs if need.warning)
+    said = (*warnings(stages), *of_needs, *(cost.warning for cost in costs if cost is not None and cost.warning))
     shown = values.PipelinePlan(
         spec=spec,
         stages=tuple(
-            _like(stage, values.PlannedStage, boundary_cost=cost)
-            for stage, cost in zip_longest(stages, costs[: len(stages)])
+            _like(stage, values.PlannedStage, boundary_cost=cost, needs=need)
+            for stage, cost, need in zip_longest(stages, costs[: len(stages)], needs[: len(stages)])
         ),
         parameters=parameters,
         warnings=said,

@@ -82,6 +82,27 @@ def test_validate_says_what_boundaries_will_cost_and_warns(retain, platform: Fak
     assert "warning" not in silent.err
 
 
+def test_validate_says_what_stages_need_and_what_is_not_known(retain, platform: FakePlatform, spec: str) -> None:
+    platform.needs["midtrain"] = res.StageNeeds(
+        memory=res.MemoryEstimate(
+            weights_bytes=500_000_000, activations_bytes=1_500_000_000, total_bytes=2_000_000_000, host_bytes=10**9
+        ),
+        memory_limit_bytes=8_000_000_000,
+        training_flops=1.23e15,
+        store_bytes=10_000_000_000,
+        disk_bytes=3_000_000_000,
+        unknown=["its length: preparing tells"],
+    )
+    outcome = retain("validate", spec)
+    assert (
+        "midtrain needs about 2.0 GB of 8.0 GB of memory and 1.0 GB of main memory on each worker; "
+        "1.23e+15 floating-point operations; up to 10.0 GB of checkpoints in the store; 3.0 GB of a worker's disk"
+    ) in outcome.out
+    assert "  memory: weights 500.0 MB, activations 1.5 GB\n" in outcome.out
+    assert "  not known: its length: preparing tells\n" in outcome.out
+    assert retain("validate", spec, "--json").json["stages"][1]["needs"]["memory"]["total_bytes"] == "2000000000"
+
+
 def test_run_warns_of_dear_boundaries_before_it_begins(retain, platform: FakePlatform, spec: str) -> None:
     platform.costs["midtrain"] = COST
     outcome = retain("run", spec, "-d", "--json")

@@ -65,7 +65,8 @@ def test_a_sweep_runs_to_its_table_and_again_to_the_same(retain, platform: FakeP
     assert outcome.code == 0
     assert "run-1 SUCCEEDED (learning_rate=0.001, seed 0)" in outcome.err
     assert "3 of 3" in outcome.out
-    assert "Δ +0.1000 [+0.1000, +0.1000]" in outcome.out
+    assert "Δ +0.1000" in outcome.out
+    assert "[+0.1000, +0.1000]" in outcome.out
     assert retain("sweep", "run", sweep).out == outcome.out == retain("sweep", "show", "rates").out
     assert len(platform.runs) == 6
     told = retain("sweep", "show", "rates", "--json").json

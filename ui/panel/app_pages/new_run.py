@@ -17,6 +17,7 @@ from ui.panel.shared import (
     show_faults,
 )
 from ui.render import formatting
+from ui.render.needs import needs_lines
 from ui.render.projects import queue_lines
 from ui.render.tables import cost_lines, must_keep
 from ui.spec import templates
@@ -70,7 +71,7 @@ def _plan(plan: Plan) -> None:
     )
     for warning in plan.warnings:
         st.warning(as_text(warning), icon=":material/warning:")
-    for line in (*plan.policy, *cost_lines(plan), *queue_lines(plan.queue)):
+    for line in (*plan.policy, *needs_lines(plan), *cost_lines(plan), *queue_lines(plan.queue)):
         st.caption(as_text(line))
 
 

@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_identity_service import ListTokensRequest
     from retain.values.orchestrator_identity_service import ListTokensResponse
     from retain.values.spec import LoraSpec
+    from retain.values.orchestrator_resources import MemoryEstimate
     from retain.values.orchestrator_resources import MetricSeries
     from retain.values.spec import ModelSpec
     from retain.values.spec import OptimizerSpec
@@ -159,6 +160,7 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_service import SpecViolation
     from retain.values.spec import StageData
     from retain.values.spec import StageKind
+    from retain.values.orchestrator_resources import StageNeeds
     from retain.values.orchestrator_resources import StagePhase
     from retain.values.spec import StageSpec
     from retain.values.orchestrator_resources import StageState
@@ -297,6 +299,7 @@ _HOMES = {
     "ListTokensRequest": "orchestrator_identity_service",
     "ListTokensResponse": "orchestrator_identity_service",
     "LoraSpec": "spec",
+    "MemoryEstimate": "orchestrator_resources",
     "MetricSeries": "orchestrator_resources",
     "ModelSpec": "spec",
     "OptimizerSpec": "spec",
@@ -341,6 +344,7 @@ _HOMES = {
     "SpecViolation": "orchestrator_service",
     "StageData": "spec",
     "StageKind": "spec",
+    "StageNeeds": "orchestrator_resources",
     "StagePhase": "orchestrator_resources",
     "StageSpec": "spec",
     "StageState": "orchestrator_resources",
@@ -479,6 +483,7 @@ __all__ = [
     "ListTokensRequest",
     "ListTokensResponse",
     "LoraSpec",
+    "MemoryEstimate",
     "MetricSeries",
     "ModelSpec",
     "OptimizerSpec",
@@ -523,6 +528,7 @@ __all__ = [
     "SpecViolation",
     "StageData",
     "StageKind",
+    "StageNeeds",
     "StagePhase",
     "StageSpec",
     "StageState",

@@ -505,6 +505,52 @@ class BoundaryCost:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryEstimate:
+    """Memory of one worker at the peak of training, by what it is for."""
+
+    weights_bytes: int = 0
+    """Weights."""
+    gradients_bytes: int = 0
+    """Gradients."""
+    moments_bytes: int = 0
+    """Moments of AdamW."""
+    copies_bytes: int = 0
+    """The copy of weights and moments that is written at a boundary, in main memory."""
+    parent_bytes: int = 0
+    """Weights of the parent, for its word on replayed text and for penalties."""
+    activations_bytes: int = 0
+    """What the backward pass reads, and what is worked with meanwhile."""
+    runtime_bytes: int = 0
+    """The process with its libraries."""
+    total_bytes: int = 0
+    """The peak of the device (main memory on a CPU): less than the sum, where two of these never exist together."""
+    host_bytes: int = 0
+    """Main memory beside a GPU; 0 on a CPU."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StageNeeds:
+    """What a stage needs, as estimated before it begins. What is 0 is not known, and `unknown` says what would tell it."""
+
+    memory: MemoryEstimate | None = None
+    """Memory of one worker at the peak; absent where the size of the model is not known."""
+    memory_limit_bytes: int = 0
+    """Bytes that a worker may use: of its GPUs' memory, or of main memory on a CPU."""
+    training_flops: float = 0.0
+    """Floating-point operations of training it."""
+    store_bytes: int = 0
+    """Bytes of the run's checkpoints in the store while this stage has the most of them."""
+    disk_bytes: int = 0
+    """Bytes of checkpoints on a worker's disk."""
+    unknown: tuple[str, ...] = ()
+    """What is not known, with what would tell it, one sentence each."""
+    warning: str = ""
+    """Set where the memory of a worker may not be enough: what is needed, what there is, and what would make it fit."""
+    too_large: bool = False
+    """Whether it cannot fit: such a spec is refused with the warning."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PlannedStage:
     """One planned stage."""
 
@@ -534,6 +580,8 @@ class PlannedStage:
     """Those of the retention sets that no stage trains on."""
     boundary_cost: BoundaryCost | None = None
     """What its boundaries will cost; absent where that cannot be estimated."""
+    needs: StageNeeds | None = None
+    """What it needs of memory, store and disk, and how much it computes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 BYTES_PER_PARAMETER = 12  # of a checkpoint: weights and both moments of AdamW, in float32
 
 
@@ -23,11 +24,23 @@ class Sizes:
     @property
     def parameters(self) -> int:
         """Weights of embedding, attention, feed-forward and norms; biases, which few models have, are left out."""
-        head_width = self.head_width or self.width // self.heads
-        attention = 2 * self.width * head_width * (self.heads + self.kv_heads)
-        layer = attention + 3 * self.width * self.ffn_width + 2 * self.width
-        embeddings = self.vocabulary * self.width * (1 if self.tied else 2)
-        return embeddings + self.layers * layer + self.width
+        return self.embeddings + self.layers * self.of_layer + self.width
+
+    @property
+    def of_layer(self) -> int:
+        """Weights of one layer."""
+        attention = 2 * self.width * self.width_of_head * (self.heads + self.kv_heads)
+        return attention + 3 * self.width * self.ffn_width + 2 * self.width
+
+    @property
+    def embeddings(self) -> int:
+        """Weights of the embeddings, the output's own among them where it has some."""
+        return self.vocabulary * self.width * (1 if self.tied else 2)
+
+    @property
+    def width_of_head(self) -> int:
+        """Numbers of a head's queries and keys."""
+        return self.head_width or self.width // self.heads
 
 
 # The sizes of model/nn/config.py, which this layer does not import; a test holds the two together.
@@ -42,17 +55,18 @@ PRESET_SIZES: Mapping[str, Sizes] = {
 }
 
 
-def parameters_of_preset(preset: str, vocabulary: int) -> int | None:
-    """Parameters of a preset with a vocabulary of so many tokens (0: its own); None for a name that is not known."""
+def sizes_of_preset(preset: str, vocabulary: int) -> Sizes | None:
+    """Sizes of a preset with a vocabulary of so many tokens (0: its own); None for a name that is not known."""
     sizes = PRESET_SIZES.get(preset)
     if sizes is None or not (vocabulary or sizes.vocabulary):
         return None
-    return replace(sizes, vocabulary=vocabulary or sizes.vocabulary).parameters
+    return replace(sizes, vocabulary=vocabulary or sizes.vocabulary)
 
 
-def parameters_of_config(config: Any) -> int | None:
-    """Parameters of a model by its config.json; None when that does not say what is needed."""
-    if not isinstance(config, dict):
+def sizes_of_config(config: Any) -> Sizes | None:
+    """Sizes of a model by its config.json; None when that does not say what is needed, and for a mixture of experts,
+    which has more weights than these sizes say."""
+    if not isinstance(config, dict) or any(_whole(config, name) for name in _EXPERTS):
         return None
     heads = _whole(config, "num_attention_heads")
     sizes = Sizes(
@@ -66,7 +80,7 @@ def parameters_of_config(config: Any) -> int | None:
         tied=config.get("tie_word_embeddings") is True,
     )
     needed = (sizes.layers, sizes.width, sizes.heads, sizes.ffn_width, sizes.vocabulary)
-    return sizes.parameters if all(needed) else None
+    return sizes if all(needed) else None
 
 
 def _whole(config: Mapping[str, Any], name: str) -> int:

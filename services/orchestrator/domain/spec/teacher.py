@@ -79,17 +79,22 @@ def teacher_of(spec: PipelineSpec, stage: StageSpec, *, parameters: int, memory:
     if not parameters:
         return Teacher(possible=False, why="there is replay; the size of the parent is known once it was read")
     if not room:
-        setting = "RETAIN_GPU_MEMORY_BYTES" if on_gpu else "RETAIN_SLOT_MEMORY_BYTES"
-        return Teacher(possible=False, why=f"there is replay; what a {device} can hold is not known ({setting})")
+        why = f"there is replay; what a {device} can hold is not known ({memory_setting(on_gpu)})"
+        return Teacher(possible=False, why=why)
     needed = parameters * (TRAINING_BYTES + PARENT_BYTES + (0 if on_gpu else COPY_BYTES))
     fits = needed <= PART_OF_MEMORY * room
     said = (
         f"there is replay, and the parent {'fits' if fits else 'does not fit'}: with it training takes "
-        f"{_told(needed)} beside activations and data, of {_told(room)} of a {device}"
+        f"{told_size(needed)} beside activations and data, of {told_size(room)} of a {device}"
     )
     return Teacher(possible=fits, why=said if fits else f"{said}, of which half may be taken")
 
 
-def _told(size_bytes: float) -> str:
+def memory_setting(on_gpu: bool) -> str:
+    """Which setting of the orchestrator tells the memory of a worker."""
+    return "RETAIN_GPU_MEMORY_BYTES" if on_gpu else "RETAIN_SLOT_MEMORY_BYTES"
+
+
+def told_size(size_bytes: float) -> str:
     """A size for people: 38 MB, 2.4 GB."""
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{max(1, round(size_bytes / 1e6))} MB"

@@ -468,7 +468,7 @@ class QuotaUse(_message.Message):
     def __init__(self, quota: _Optional[str] = ..., limit: _Optional[int] = ..., used: _Optional[int] = ..., asked: _Optional[int] = ...) -> None: ...
 
 class PlannedStage(_message.Message):
-    __slots__ = ("name", "kind", "domain", "tokens", "steps", "steps_per_boundary", "boundaries", "retention_sets", "sources", "learning_rate", "base", "never_replayed", "boundary_cost")
+    __slots__ = ("name", "kind", "domain", "tokens", "steps", "steps_per_boundary", "boundaries", "retention_sets", "sources", "learning_rate", "base", "never_replayed", "boundary_cost", "needs")
     class SourcesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -489,6 +489,7 @@ class PlannedStage(_message.Message):
     BASE_FIELD_NUMBER: _ClassVar[int]
     NEVER_REPLAYED_FIELD_NUMBER: _ClassVar[int]
     BOUNDARY_COST_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: _spec_pb2.StageKind
     domain: _spec_pb2.Domain
@@ -502,7 +503,50 @@ class PlannedStage(_message.Message):
     base: str
     never_replayed: _containers.RepeatedScalarFieldContainer[str]
     boundary_cost: BoundaryCost
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., boundaries: _Optional[int] = ..., retention_sets: _Optional[_Iterable[str]] = ..., sources: _Optional[_Mapping[str, str]] = ..., learning_rate: _Optional[float] = ..., base: _Optional[str] = ..., never_replayed: _Optional[_Iterable[str]] = ..., boundary_cost: _Optional[_Union[BoundaryCost, _Mapping]] = ...) -> None: ...
+    needs: StageNeeds
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., boundaries: _Optional[int] = ..., retention_sets: _Optional[_Iterable[str]] = ..., sources: _Optional[_Mapping[str, str]] = ..., learning_rate: _Optional[float] = ..., base: _Optional[str] = ..., never_replayed: _Optional[_Iterable[str]] = ..., boundary_cost: _Optional[_Union[BoundaryCost, _Mapping]] = ..., needs: _Optional[_Union[StageNeeds, _Mapping]] = ...) -> None: ...
+
+class StageNeeds(_message.Message):
+    __slots__ = ("memory", "memory_limit_bytes", "training_flops", "store_bytes", "disk_bytes", "unknown", "warning", "too_large")
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_FLOPS_FIELD_NUMBER: _ClassVar[int]
+    STORE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    WARNING_FIELD_NUMBER: _ClassVar[int]
+    TOO_LARGE_FIELD_NUMBER: _ClassVar[int]
+    memory: MemoryEstimate
+    memory_limit_bytes: int
+    training_flops: float
+    store_bytes: int
+    disk_bytes: int
+    unknown: _containers.RepeatedScalarFieldContainer[str]
+    warning: str
+    too_large: bool
+    def __init__(self, memory: _Optional[_Union[MemoryEstimate, _Mapping]] = ..., memory_limit_bytes: _Optional[int] = ..., training_flops: _Optional[float] = ..., store_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., unknown: _Optional[_Iterable[str]] = ..., warning: _Optional[str] = ..., too_large: _Optional[bool] = ...) -> None: ...
+
+class MemoryEstimate(_message.Message):
+    __slots__ = ("weights_bytes", "gradients_bytes", "moments_bytes", "copies_bytes", "parent_bytes", "activations_bytes", "runtime_bytes", "total_bytes", "host_bytes")
+    WEIGHTS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    GRADIENTS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MOMENTS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    COPIES_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PARENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATIONS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    weights_bytes: int
+    gradients_bytes: int
+    moments_bytes: int
+    copies_bytes: int
+    parent_bytes: int
+    activations_bytes: int
+    runtime_bytes: int
+    total_bytes: int
+    host_bytes: int
+    def __init__(self, weights_bytes: _Optional[int] = ..., gradients_bytes: _Optional[int] = ..., moments_bytes: _Optional[int] = ..., copies_bytes: _Optional[int] = ..., parent_bytes: _Optional[int] = ..., activations_bytes: _Optional[int] = ..., runtime_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., host_bytes: _Optional[int] = ...) -> None: ...
 
 class BoundaryCost(_message.Message):
     __slots__ = ("checkpoint_bytes", "upload_seconds", "evaluation_tokens", "evaluation_seconds", "interval_seconds", "boundary_seconds", "training_seconds", "share", "basis", "warning")

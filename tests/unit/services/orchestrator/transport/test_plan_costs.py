@@ -13,8 +13,10 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import resources_pb2 as res
 from retain.types.v1 import spec_pb2
 from retain.values import ModelSpec
+from services.common.errors import InvalidInput
 from services.orchestrator.adapters.codec import dumps
 from services.orchestrator.domain.run.state import Costs, LastFigures
+from services.orchestrator.domain.spec.teacher import Memory
 from services.orchestrator.transport.orchestrator_servicer import OrchestratorServicer
 from tests.scenarios.builders import prepared
 from tests.unit.services.orchestrator.offline import Offline
@@ -86,3 +88,30 @@ async def test_the_size_of_an_imported_model_is_read_from_its_config(offline: Of
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 2048}')
     unknown = await plan_of(offline, wanted)
     assert (unknown.parameters, unknown.stages[0].HasField("boundary_cost")) == (0, False)
+
+
+async def test_the_plan_says_what_a_stage_needs_and_what_is_not_known(offline: Offline) -> None:
+    offline.app.runs.memory = Memory(slot_bytes=8 * 10**9)
+    needs = [stage.needs for stage in (await plan_of(offline)).stages]
+    assert needs[0].memory.weights_bytes == 4 * PARAMETERS
+    assert needs[0].memory_limit_bytes == 8 * 10**9
+    assert needs[0].training_flops > needs[1].training_flops > 0
+    assert [list(need.unknown) for need in needs[:2]] == [[], []]
+    assert "duration.tokens" in needs[2].unknown[0]  # epochs
+
+
+async def test_what_cannot_fit_is_refused_with_what_would_make_it_fit(offline: Offline) -> None:
+    """By validation and by creation alike; an operator who says nothing of memory refuses nothing."""
+    wanted = spec(model=ModelSpec(preset="1b"))
+    offline.app.runs.memory = Memory(slot_bytes=10**9)
+    servicer = OrchestratorServicer(offline.app.runs, *[None] * 4)  # type: ignore[arg-type]  # nobody asks the others
+    request = pb.ValidatePipelineSpecRequest(spec=to_message(wanted, spec_pb2.PipelineSpec))
+    reply = await servicer.ValidatePipelineSpec(request, None)
+    assert not reply.HasField("plan")
+    assert [fault.field for fault in reply.violations] == ["stages[0]", "stages[1]", "stages[2]"]
+    assert "pretrain needs " in reply.violations[0].description
+    assert "a worker has 1.0 GB; it would fit with compute.cpus_per_worker: " in reply.violations[0].description
+    with pytest.raises(InvalidInput, match="midtrain/code needs"):
+        await offline.app.runs.create(wanted, "", digest="d")
+    offline.app.runs.memory = Memory()
+    assert (await servicer.ValidatePipelineSpec(request, None)).HasField("plan")

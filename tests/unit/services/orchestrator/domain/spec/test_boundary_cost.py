@@ -15,7 +15,7 @@ from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.speeds import measured_speeds
 from services.orchestrator.domain.run.state import Costs, LastFigures, StageRun
 from services.orchestrator.domain.spec.boundary_cost import GAUGE_TOKENS, Speeds, boundary_cost
-from services.orchestrator.domain.spec.model_size import PRESET_SIZES, parameters_of_config, parameters_of_preset
+from services.orchestrator.domain.spec.model_size import PRESET_SIZES, sizes_of_config, sizes_of_preset
 from services.orchestrator.domain.spec.plan import PlannedStage
 from services.orchestrator.transport.present import present_plan, present_stage
 from tests.scenarios.builders import prepared, run
@@ -172,9 +172,9 @@ def test_speeds_are_those_of_the_newest_run_that_measured_them() -> None:
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_sizes_of_presets_are_those_of_the_model(name: str) -> None:
     assert set(PRESET_SIZES) == set(MODELS)
-    assert parameters_of_preset(name, 4096) == preset(name, vocab_size=4096).parameter_count()
+    assert sizes_of_preset(name, 4096).parameters == preset(name, vocab_size=4096).parameter_count()
     if PRESET_SIZES[name].vocabulary:
-        assert parameters_of_preset(name, 0) == preset(name).parameter_count()
+        assert sizes_of_preset(name, 0).parameters == preset(name).parameter_count()
 
 
 def test_sizes_are_read_from_a_config() -> None:
@@ -188,9 +188,9 @@ def test_sizes_are_read_from_a_config() -> None:
         "vocab_size": 49_152,
         "tie_word_embeddings": True,
     }
-    assert parameters_of_config(config) == 134_515_008
+    assert sizes_of_config(config).parameters == 134_515_008
     for broken in (None, [], {}, config | {"hidden_size": "576"}, config | {"num_attention_heads": True}):
-        assert parameters_of_config(broken) is None
+        assert sizes_of_config(broken) is None
 
 
 def stage(**costs: float) -> StageRun:
