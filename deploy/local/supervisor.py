@@ -1,4 +1,8 @@
-"""The supervisor: one process monitor for each program, a record of all of them on disk, and an orderly end."""
+"""The supervisor: one process monitor for each program, a record of all of them on disk, and an orderly end.
+
+Why not supervisord: a supervisor that died and is begun again adopts the programs that still run, by that record, so
+that no training is lost with it; supervisord starts its programs anew.
+"""
 
 import contextlib
 import os

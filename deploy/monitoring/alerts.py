@@ -13,6 +13,8 @@ Prometheus and Grafana fail open: a series that is gone resolves its alert. A de
 
 from dataclasses import dataclass
 
+from retain.values.severity import SUSPICIOUS_BELOW
+from retain.values.thresholds import ACTION, MINOR, STOP
 from services.common import metrics
 
 LAST_SEEN = "6h"
@@ -22,10 +24,10 @@ LAST_SEEN = "6h"
 class Parameters:
     """What an installation may change. Durations in Prometheus' notation; thresholds as ratios."""
 
-    minor: float = 0.05
-    action: float = 0.10
-    stop: float = 0.20
-    suspicious_below: float = -0.50
+    minor: float = MINOR
+    action: float = ACTION
+    stop: float = STOP
+    suspicious_below: float = SUSPICIOUS_BELOW
     minor_for: str = "2m"
     missing_for: str = "5m"
     down_for: str = "2m"

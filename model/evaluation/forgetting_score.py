@@ -23,9 +23,9 @@ _CHUNK_CELLS = 4_000_000  # resamples are drawn in slices of at most so many cou
 class Thresholds(values.Thresholds):
     """The bounds of the severities with their defaults. Raises BadConfig for bounds that do not rise."""
 
-    minor: float = 0.05
-    action: float = 0.10
-    stop: float = 0.20
+    minor: float = values.MINOR
+    action: float = values.ACTION
+    stop: float = values.STOP
 
     def __post_init__(self) -> None:
         if not -1.0 <= self.suspicious_below < 0.0:

@@ -9,6 +9,7 @@ from pathlib import Path
 from model.checkpointing import checkpoint
 from model.data import shards
 from model.data.sources import SAMPLES
+from retain.values import thresholds
 from services.common.store import layout
 from services.orchestrator.domain.spec.validation.checks import SAMPLES as NAMED_SAMPLES
 
@@ -76,7 +77,7 @@ def test_what_bears_no_loss_is_marked_by_one_number() -> None:
     assert found - {"model/evaluation/detector.py"} == {"model/nn/losses.py"}, "the detector speaks of per cent"
 
 
-def names(tree: ast.Module) -> set[str]:
+def names(tree: ast.AST) -> set[str]:
     """Names and attributes that a module speaks of."""
     return {
         node.id if isinstance(node, ast.Name) else node.attr
@@ -160,10 +161,32 @@ def test_a_score_becomes_minor_in_one_place() -> None:
     assert {path for path, tree in sources(*everywhere) if bounded(tree)} == {home}
 
 
+def test_the_bounds_of_the_severities_have_their_defaults_in_one_place() -> None:
+    """The orchestrator fills them into specs, the detector and the alerts begin with them. Those
+    of an experiment's arm are part of its digest, and stay what they were."""
+    bounds = {"minor", "action", "stop"}
+
+    def gives(tree: ast.Module) -> bool:
+        fields = [(node.target, node.value) for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
+        calls = [node.args for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 2]
+        return any(
+            isinstance(value, ast.Constant) and isinstance(value.value, float) and names(target) & bounds
+            for target, value in [*fields, *calls]
+        )
+
+    assert {path for path, tree in sources() if gives(tree)} == {"model/experiments/arms.py"}
+    said = (thresholds.MINOR, thresholds.ACTION, thresholds.STOP)
+    assert said == (0.05, 0.10, 0.20), "README and the guides say these"
+
+
 def test_the_worst_of_scores_is_told_in_one_place() -> None:
     """A score that is no number must not hide behind one, nor one that is not resolved stand before one that is."""
     asking = {path for path, tree in sources(*FOLDERS, "protos/retain") if "badness_of" in called(tree)}
-    assert asking == {"services/orchestrator/domain/policy/gate.py", "ui/render/perplexity_table.py"}
+    assert asking == {
+        "services/orchestrator/domain/policy/gate.py",
+        "ui/render/perplexity_table.py",
+        "ui/sweep/comparison.py",
+    }
 
 
 def test_the_manifest_is_named_once_on_each_side() -> None:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from retain.values import Severity
 from retain.values.severity import SUSPICIOUS_BELOW, Doubt, doubt_of, severity_of, within_floor
 
+# Where nobody says other ones: what the orchestrator fills in, the detector asks by, and alerts fire from.
+MINOR, ACTION, STOP = 0.05, 0.10, 0.20
+
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:

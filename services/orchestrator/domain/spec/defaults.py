@@ -26,6 +26,7 @@ from retain.values import (
     StopOn,
 )
 from retain.values.severity import SUSPICIOUS_BELOW
+from retain.values.thresholds import ACTION, MINOR, STOP
 from services.orchestrator.domain.policy.limits import PROJECTED_CEILING_FACTOR, UNSETTLED_STOP_FACTOR
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
 from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE
@@ -142,14 +143,14 @@ def _fill_schedule(schedule: ScheduleSpec, kind: StageKind) -> ScheduleSpec:
 
 def fill_forgetting(given: ForgettingSpec) -> ForgettingSpec:
     """The rules with every default; filled ones stay as they are."""
-    action = _or(given.action, 0.10)
+    action = _or(given.action, ACTION)
     budget = given.budget if given.mitigate is False else _or(given.budget, action)
     controller = Controller.ANTICIPATE if given.controller is Controller.UNSPECIFIED else given.controller
     return replace(
         given,
-        minor=_or(given.minor, 0.05),
+        minor=_or(given.minor, MINOR),
         action=action,
-        stop=_or(given.stop, 0.20),
+        stop=_or(given.stop, STOP),
         budget=budget,
         settle=_or(given.settle, 0.2),
         confirm=0 if given.confirm is None else given.confirm,
