@@ -22,6 +22,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
+
+from model.checkpointing import checkpoint
+from model.nn.config import preset
+from model.nn.llama import Llama
+from model.nn.lora import add_lora
+from model.training.acceleration import Acceleration
+from model.training.distillation import Distillation
+from model.training.job import Directive, Interruption, Snapshot, StageJob, StepProgress, Verdict
+from model.training.loop import train_stage
+from model.training.lr_schedule import Schedule, ScheduleKind
+from model.training.malloc import keep_freed_memory
+from model.training.optimizer import OptimizerSettings
 from services.orchestrator.domain.spec.model_size import sizes_of_preset
 from services.orchestrator.domain.spec.needs.memory import LORA_RUNTIME_BYTES, memory_of
 from services.orchestrator.domain.spec.needs.shape import Shape
@@ -119,76 +132,67 @@ def main() -> int:
     return 0
 
 
+class Batch:
+    """One batch of random tokens, all of them old text where there is a teacher."""
+
+    def __init__(self, case: Case) -> None:
+        generator = torch.Generator().manual_seed(0)
+        tokens = torch.randint(0, case.vocabulary, (case.rows, case.context + 1), generator=generator)
+        self.inputs_RT, self.targets_RT = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+        self.segments_RT = torch.zeros_like(self.inputs_RT, dtype=torch.int32) if case.packed else None
+        self.source_R = ["general"] * case.rows
+
+
+class Stream:
+    """The same batch again and again."""
+
+    curriculum_level = 0.0
+
+    def __init__(self, case: Case) -> None:
+        self.rows, self.batch = case.rows, Batch(case)
+
+    def next_batch(self) -> Any:
+        return self.batch
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: Any) -> None: ...
+    def set_shares(self, shares: Any) -> None: ...
+    def set_progress(self, fraction: float) -> None: ...
+    def record_losses(self, batch: Any, nats_R: Any) -> None: ...
+
+
+class Ports:
+    """Writes every checkpoint; keeps the time of each step, from the one before it or its boundary."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.last_s = time.perf_counter()
+
+    def beat(self) -> None: ...
+
+    def progress(self, progress: StepProgress) -> None:
+        self.seconds.append(time.perf_counter() - self.last_s)
+        self.last_s = time.perf_counter()
+
+    def interrupted(self) -> Interruption:
+        return Interruption.NONE
+
+    def publish(self, snapshot: Snapshot) -> None:
+        model, moments, state = snapshot.model, snapshot.optimizer, snapshot.state
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint.write(Path(folder) / "c", model=model, tokenizer=None, optimizer=moments, state=state)
+
+    def directive(self, boundary: int) -> Directive:
+        self.last_s = time.perf_counter()
+        return Directive(verdict=Verdict.CONTINUE)
+
+    def leave(self, snapshot: Snapshot | None) -> None: ...
+
+
 def train(case: Case, steps: int) -> dict[str, float]:
     """Trains one shape in this process; its sizes in bytes and its times in seconds."""
-    import torch
-
-    from model.checkpointing import checkpoint
-    from model.nn.config import preset
-    from model.nn.llama import Llama
-    from model.nn.lora import add_lora
-    from model.training.acceleration import Acceleration
-    from model.training.distillation import Distillation
-    from model.training.job import Directive, Interruption, Snapshot, StageJob, StepProgress, Verdict
-    from model.training.loop import train_stage
-    from model.training.lr_schedule import Schedule, ScheduleKind
-    from model.training.malloc import keep_freed_memory
-    from model.training.optimizer import OptimizerSettings
-
-    class Batch:
-        def __init__(self) -> None:
-            generator = torch.Generator().manual_seed(0)
-            tokens = torch.randint(0, case.vocabulary, (case.rows, case.context + 1), generator=generator)
-            self.inputs_RT, self.targets_RT = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
-            self.segments_RT = torch.zeros_like(self.inputs_RT, dtype=torch.int32) if case.packed else None
-            self.source_R = ["general"] * case.rows
-
-    class Stream:
-        rows, curriculum_level, batch = case.rows, 0.0, Batch()
-
-        def next_batch(self) -> Any:
-            return self.batch
-
-        def state(self) -> dict[str, Any]:
-            return {}
-
-        def restore(self, state: Any) -> None: ...
-        def set_shares(self, shares: Any) -> None: ...
-        def set_progress(self, fraction: float) -> None: ...
-        def record_losses(self, batch: Any, nats_R: Any) -> None: ...
-
-    class Ports:
-        """Writes every checkpoint; keeps the time of each step, from the one before it or its boundary."""
-
-        def __init__(self) -> None:
-            self.seconds: list[float] = []
-            self.last_s = time.perf_counter()
-
-        def beat(self) -> None: ...
-
-        def progress(self, progress: StepProgress) -> None:
-            self.seconds.append(time.perf_counter() - self.last_s)
-            self.last_s = time.perf_counter()
-
-        def interrupted(self) -> Interruption:
-            return Interruption.NONE
-
-        def publish(self, snapshot: Snapshot) -> None:
-            with tempfile.TemporaryDirectory() as folder:
-                checkpoint.write(
-                    Path(folder) / "c",
-                    model=snapshot.model,
-                    tokenizer=None,
-                    optimizer=snapshot.optimizer,
-                    state=snapshot.state,
-                )
-
-        def directive(self, boundary: int) -> Directive:
-            self.last_s = time.perf_counter()
-            return Directive(verdict=Verdict.CONTINUE)
-
-        def leave(self, snapshot: Snapshot | None) -> None: ...
-
     torch.set_num_threads(1)
     keep_freed_memory()
     before = _status("VmRSS")
@@ -197,21 +201,19 @@ def train(case: Case, steps: int) -> dict[str, float]:
     teacher = Distillation(Llama(config, seed=1), strength=1.0) if case.teacher else None
     if case.adapters:
         add_lora(model, rank=case.adapters)
-    ports, boundary = Ports(), -(-steps // 2)
-    train_stage(
-        StageJob(
-            model=model,
-            stream=Stream(),
-            schedule=Schedule(kind=ScheduleKind.CONSTANT, total_steps=steps, warmup=0.0),
-            optimizer=OptimizerSettings(learning_rate=1e-4),
-            steps_per_boundary=boundary,
-            micro_rows=case.micro,
-            shares={"general": 1.0} if teacher else {},
-            teacher=teacher,
-            acceleration=Acceleration(activation_checkpointing=case.checkpointing),
-        ),
-        ports,
+    ports = Ports()
+    job = StageJob(
+        model=model,
+        stream=Stream(case),
+        schedule=Schedule(kind=ScheduleKind.CONSTANT, total_steps=steps, warmup=0.0),
+        optimizer=OptimizerSettings(learning_rate=1e-4),
+        steps_per_boundary=-(-steps // 2),
+        micro_rows=case.micro,
+        shares={"general": 1.0} if teacher else {},
+        teacher=teacher,
+        acceleration=Acceleration(activation_checkpointing=case.checkpointing),
     )
+    train_stage(job, ports)
     probe = ports.seconds[1 : 1 + PROBE]
     return {
         "before_bytes": before,

@@ -8,6 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 
@@ -80,12 +81,17 @@ def test_without_a_server_each_page_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_template_fills_the_editor_and_is_validated(platform: FakePlatform) -> None:
+    platform.needs["pretrain"] = res.StageNeeds(
+        memory=res.MemoryEstimate(weights_bytes=4_000_000, total_bytes=600_000_000), unknown=["its length"]
+    )
     at = open_page("new_run")
     at.selectbox(key="template").select("minimal").run()
     assert at.text_area(key="yaml").value.startswith("# The smallest pipeline")
     at.button(key="validate").click().run()
     assert at.success
     assert list(at.dataframe[0].value["Stage"]) == ["pretrain"]
+    assert "pretrain needs about 600.0 MB of memory on each worker" in said(at)
+    assert "not known: its length" in said(at)
 
 
 def test_every_fault_is_listed_by_its_field(platform: FakePlatform) -> None:
