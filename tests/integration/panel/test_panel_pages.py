@@ -91,7 +91,7 @@ def test_a_template_fills_the_editor_and_is_validated(platform: FakePlatform) ->
     assert at.success
     assert list(at.dataframe[0].value["Stage"]) == ["pretrain"]
     assert "pretrain needs about 600.0 MB of memory on each worker" in said(at)
-    assert "not known: its length" in said(at)
+    assert r"not known\: its length" in said(at)  # no Markdown of its own
 
 
 def test_every_fault_is_listed_by_its_field(platform: FakePlatform) -> None:
