@@ -171,6 +171,9 @@ class FakePlatform(
         run = self._run(request.run_id, context)
         for path in request.update_mask.paths:
             part, _, name = path.partition(".")
+            if part not in ("labels", "checkpoints", "forgetting"):
+                fault = ("update_mask.paths[0]", f"got {path!r}; expected one of labels, ...")
+                self._abort(context, code_pb2.INVALID_ARGUMENT, "it is fixed", "INVALID_INPUT", violations=[fault])
             if part == "labels":
                 run.spec.labels.pop(name, None)
                 if name in request.spec.labels:

@@ -158,7 +158,8 @@ class RetainClient:
         tree: dict[str, Any] = {}
         for path, value in changes.items():
             part, _, name = path.partition(".")
-            if value is not None:
+            # Deeper than a field of a part nothing may change: the server says so, whatever the value is.
+            if value is not None and (part == "labels" or "." not in name):
                 tree[part] = {**tree.get(part, {}), name: value} if name else value
         spec, faults = to_message(tree)
         if faults:

@@ -387,6 +387,8 @@ def test_what_may_change_of_a_run_is_changed_by_path(retain, platform: FakePlatf
     assert retain("update", "r", "--set", "forgetting.budget=much").code == 2
     assert "expected path=value" in retain("update", "r", "--set", "forgetting.budget").err
     assert retain("update", "r", "--set", "labels.a=b", "--etag", "stale").code == 1
+    fixed = retain("update", "r", "--set", "stages.0.learning_rate=1e-5")
+    assert (fixed.code, "got 'stages.0.learning_rate'; expected one of labels" in fixed.err) == (2, True)
 
 
 def test_cancel_retry_delete(retain, platform: FakePlatform) -> None:
