@@ -1,8 +1,9 @@
 """The arithmetic of comparisons: what a fixed mix forgets at the same target loss.
 
 Two runs rarely end with the same loss on the target, and the one that learned less has usually forgotten less too. So
-forgetting is compared at *matched target loss*: the points of the fixed mixes that no other one beats in both are
-joined by straight lines, and a run is held against the line at its own target loss.
+forgetting is compared at *matched target loss*: the points of the fixed mixes that neither another one nor the straight
+line between two others beats are joined by straight lines, and a run is held against the line at its own target loss.
+So one more fixed mix can make the frontier better or leave it, and never worse.
 
                 forgetting
                   |   x
@@ -65,9 +66,25 @@ def pareto(points: Sequence[Point]) -> list[Point]:
     return best
 
 
+def frontier_of(points: Sequence[Point]) -> list[Point]:
+    """Those of `pareto` that no straight line between two others passes below: the lower convex hull (Andrew 1979, the
+    monotone chain). Between neighbours the slope rises, so a step of the target costs less and less forgetting."""
+    hull: list[Point] = []
+    for point in pareto(points):
+        while len(hull) > 1 and _slope(hull[-2], point) <= _slope(hull[-2], hull[-1]):
+            hull.pop()
+        hull.append(point)
+    return hull
+
+
+def _slope(left: Point, right: Point) -> float:
+    """Forgotten nats a nat of target loss."""
+    return (right.forgetting_nats - left.forgetting_nats) / (right.target_nats - left.target_nats)
+
+
 def match(run: Point, fixed: Sequence[Point]) -> Matched:
     """The run against the frontier of the fixed mixes at the run's target loss."""
-    line = pareto(fixed)
+    line = frontier_of(fixed)
     if not line or not run.finite or run.target_nats < line[0].target_nats:
         return Matched(reach=Reach.BETTER_TARGET, end=line[0] if line else None)
     if run.target_nats > line[-1].target_nats:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from model.experiments.catalogue import TITLES
-from model.experiments.findings.frontier import pareto
+from model.experiments.findings.frontier import frontier_of
 from model.experiments.findings.results import GENERAL, Finished, Plan, Row, finished, of_group
 
 BANDS = ((0.05, "minor"), (0.10, "action"), (0.20, "stop"))
@@ -47,7 +47,7 @@ def _plane(axes: Any, runs: Sequence[Finished]) -> None:
                 run.label, (run.target(), run.forgetting()), fontsize=6, xytext=(3, 3), textcoords="offset points"
             )
         if group in FRONTIER_GROUPS:
-            line = pareto([run.at() for run in mine])
+            line = frontier_of([run.at() for run in mine])
             axes.plot([p.target_nats for p in line], [p.forgetting_nats for p in line], color=color, linewidth=1)
         else:
             for run in mine:

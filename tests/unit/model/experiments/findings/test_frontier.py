@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from model.experiments.findings.frontier import Point, Reach, match, pareto
+from model.experiments.findings.frontier import Point, Reach, frontier_of, match, pareto
 
 FIXED = [
     Point(target_nats=2.0, forgetting_nats=0.40),
@@ -20,6 +20,21 @@ def at(target: float, forgotten: float) -> Point:
 
 def test_the_frontier_is_what_no_other_point_beats() -> None:
     assert [p.target_nats for p in pareto(FIXED)] == [2.0, 2.2, 2.6]
+
+
+def test_a_point_above_the_line_between_two_others_is_left_out() -> None:
+    """Half-way from (2.0, .40) to (2.2, .20) lies .30: one at .35 is beaten by a mix of the two, one at .25 is not."""
+    assert frontier_of(FIXED) == pareto(FIXED)
+    assert frontier_of([*FIXED, at(2.1, 0.35)]) == frontier_of(FIXED)
+    assert frontier_of([*FIXED, at(2.1, 0.25)])[1] == at(2.1, 0.25)
+
+
+def test_one_more_fixed_mix_never_makes_the_frontier_worse() -> None:
+    """At 2.3 the line is at .175; a mix at (2.4, .19) that loses to it must not raise it."""
+    before = match(at(2.3, 0.1), FIXED).frontier_nats
+    after = match(at(2.3, 0.1), [*FIXED, at(2.4, 0.19)]).frontier_nats
+    assert before == pytest.approx(0.175)
+    assert after == pytest.approx(0.175)
 
 
 @pytest.mark.parametrize(
