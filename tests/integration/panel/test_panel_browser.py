@@ -1,22 +1,16 @@
 """The panel in a real headless Chromium: pages draw, a run is started by clicking, and it moves while one looks."""
 
 import os
-import shutil
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
 from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
+from tests.integration.panel.served import CHROMIUM, FLAGS, served_panel
 from tests.ports import free_port
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 WAIT_MS = 60_000
 
 pytestmark = [
@@ -46,21 +40,9 @@ def panel(platform: FakePlatform, tmp_path) -> Iterator[str]:
         "RETAIN_HOME": str(tmp_path),
     }
     environ.pop("RETAIN_PANEL_BIND", None)
-    process = subprocess.Popen([sys.executable, "-m", "ui.panel"], env=environ, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            opener.open(f"{url}/_stcore/health", timeout=2).close()
-            break
-        except OSError:
-            assert process.poll() is None, "the panel ended"
-            assert time.monotonic() < deadline, "the panel did not answer within 60 s"
-            time.sleep(0.2)
-    yield url
-    process.terminate()
-    process.wait(20)
+    with served_panel(url, environ, within_s=60):
+        yield url
 
 
 def test_a_person_walks_through_the_panel(platform: FakePlatform, panel: str) -> None:

@@ -3,12 +3,8 @@ them and not the panel, and who has to log in again finds what they had typed.""
 
 import asyncio
 import os
-import shutil
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +15,9 @@ from services.common.identity.oidc import LEEWAY_S
 from services.common.identity.oidc_settings import OidcSettings
 from tests.fakes.platform import Platform
 from tests.identity_provider import COMMAND, PANEL, PANEL_SECRET, Provider, provider
+from tests.integration.panel.served import CHROMIUM, FLAGS, served_panel
 from tests.ports import free_port
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 WAIT_MS = 90_000
 TYPED = "name: typed-by-hand"
 
@@ -79,20 +74,8 @@ def panel(people: Provider, platform: Platform, tmp_path: Path) -> Iterator[str]
         "RETAIN_PANEL_CLIENT_ID": PANEL,
         "RETAIN_PANEL_CLIENT_SECRET": PANEL_SECRET,
     }
-    process = subprocess.Popen([sys.executable, "-m", "ui.panel"], env=environ, stdout=subprocess.DEVNULL)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            opener.open(f"{url}/_stcore/health", timeout=2).close()
-            break
-        except OSError:
-            assert process.poll() is None, "the panel ended"
-            assert time.monotonic() < deadline, "the panel did not answer within two minutes"
-            time.sleep(0.2)
-    yield url
-    process.terminate()
-    process.wait(20)
+    with served_panel(url, environ, within_s=120):
+        yield url
 
 
 def test_a_person_logs_in_and_again_when_the_session_has_expired(
