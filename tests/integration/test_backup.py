@@ -1,4 +1,5 @@
-"""A backup, restored into a new database and another store: the run continues there, and every digest is verified."""
+"""A backup, restored into a new database (PostgreSQL) and another store: the run continues there, every digest is
+verified, and what PostgreSQL then holds is saved and restored in its turn."""
 
 import asyncio
 import os
@@ -6,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,13 +16,16 @@ from retain.orchestrator.v1 import resources_pb2 as res
 from services.common.errors import Corrupt, FailedPrecondition
 from services.common.store.minio_store import MinioStore
 from services.orchestrator.adapters.database import connect as connect_database
+from services.orchestrator.adapters.database import open_database
+from services.orchestrator.adapters.tables import metadata
 from services.orchestrator.backup.objects import read_index, save_objects
 from services.orchestrator.backup.rows import restore_rows, save_rows
+from tests.contract import postgres
 from tests.contract.object_store_servers import ACCESS_KEY, SECRET_KEY, Server, minio_server, running, seaweedfs_server
 from tests.contract.test_object_store import connect
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.simulated_training import SimulatedTraining
-from tests.integration.orchestrator.harness import orchestrator, without_forgetting
+from tests.integration.orchestrator.harness import orchestrator, sqlite_url, without_forgetting
 
 pytestmark = pytest.mark.integration
 
@@ -34,11 +39,18 @@ def stores(shared_tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield first, second
 
 
-def backup(*words: str, store: Server, database: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """URL of a PostgreSQL server of its own."""
+    with postgres.server() as url:
+        yield url
+
+
+def backup(*words: str, store: Server, database: str) -> subprocess.CompletedProcess[str]:
     """The command, as an operator calls it."""
     environment = {
         **os.environ,
-        "RETAIN_DATABASE_URL": f"sqlite:///{database}",
+        "RETAIN_DATABASE_URL": database,
         "RETAIN_S3_ENDPOINT": store.endpoint,
         "RETAIN_S3_BUCKET": "retain",
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -48,9 +60,36 @@ def backup(*words: str, store: Server, database: Path) -> subprocess.CompletedPr
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
 
 
-async def test_a_run_continues_in_a_new_installation(tmp_path: Path, stores: tuple[Server, Server]) -> None:
+def rows(url: str) -> dict[str, list[dict[str, Any]]]:
+    """Everything that a database holds, by table, in an order of its own."""
+    engine = open_database(url)
+    with engine.connect() as reading:
+        held = {
+            table.name: sorted((dict(row) for row in reading.execute(sa.select(table)).mappings()), key=repr)
+            for table in metadata.sorted_tables
+        }
+    engine.dispose()
+    return held
+
+
+def rows_after_another_backup(url: str, folder: Path, server: str) -> dict[str, list[dict[str, Any]]]:
+    """What PostgreSQL holds, through a backup into SQLite and through another into PostgreSQL."""
+    for number, target in enumerate((f"sqlite:///{folder / 'third.db'}", postgres.fresh_database(server, "fourth"))):
+        lines = folder / f"{number}.jsonl"
+        assert save_rows(url, lines)["runs"] == 1
+        engine = connect_database(target)
+        restore_rows(engine, lines)
+        engine.dispose()
+        url = target
+    return rows(url)
+
+
+async def test_a_run_continues_in_a_new_installation(
+    tmp_path: Path, stores: tuple[Server, Server], server: str
+) -> None:
     first, second = stores
     before, after, folder = tmp_path / "before", tmp_path / "after", tmp_path / "backup"
+    new = postgres.fresh_database(server, "restored")
     training = SimulatedTraining(steps_per_s=10.0)
     real: MinioStore = connect(first)
     async with orchestrator(before, simulated=training, store=real) as client:
@@ -59,17 +98,17 @@ async def test_a_run_continues_in_a_new_installation(tmp_path: Path, stores: tup
             stage.duration.steps = 40
         run = await client.create(spec)
         await client.until(run.id, lambda seen: seen.status.stages[1].step >= 10, within_s=120)
-        saved = await asyncio.to_thread(backup, "save", str(folder), store=first, database=before / "retain.db")
+        saved = await asyncio.to_thread(backup, "save", str(folder), store=first, database=sqlite_url(before))
         assert saved.returncode == 0, saved.stderr
         assert (await client.get(run.id)).status.state == res.RUN_STATE_RUNNING, "it continues while it is saved"
         made = {one.id: one.ref.manifest_sha256 for one in await client.lineage(run.id)}
     assert SECRET_KEY not in (folder / "database.jsonl").read_text()
-    restored = backup("restore", str(folder), store=second, database=after / "retain.db")
+    restored = backup("restore", str(folder), store=second, database=new)
     assert restored.returncode == 0, restored.stderr
     assert "checkpoints have the SHA-256 that database and manifests say" in restored.stdout
-    again = backup("restore", str(folder), store=second, database=after / "retain.db")
+    again = backup("restore", str(folder), store=second, database=new)
     assert (again.returncode, "DATABASE_NOT_EMPTY" in again.stderr) == (1, True)
-    async with orchestrator(after, simulated=training, store=connect(second)) as client:
+    async with orchestrator(after, database=new, simulated=training, store=connect(second)) as client:
         ended = await client.end(run.id, within_s=120)
         assert ended.status.state == res.RUN_STATE_SUCCEEDED, ended.status
         assert ended.status.submission == 2, "a new worker group: the old one's job is nowhere"
@@ -79,11 +118,12 @@ async def test_a_run_continues_in_a_new_installation(tmp_path: Path, stores: tup
     assert {name: lineage[name] for name in kept if made[name] == lineage[name]}, (
         "what was trained before is still there"
     )
-    verified = backup("verify", store=second, database=after / "retain.db")
+    verified = backup("verify", store=second, database=new)
     assert verified.returncode == 0, verified.stderr
+    assert rows_after_another_backup(new, tmp_path, server) == rows(new)
     last = ended.status.stages[-1].accepted.uri.removeprefix("s3://retain/")
     connect(second).put_bytes(f"{last}/model/config.json", b"{}")
-    changed = backup("verify", store=second, database=after / "retain.db")
+    changed = backup("verify", store=second, database=new)
     assert changed.returncode == 1
     assert "model/config.json has another SHA-256" in changed.stderr
 

@@ -68,10 +68,15 @@ class Client:
         return list((await self.checkpoints.ListCheckpoints(request)).checkpoints)
 
 
+def sqlite_url(folder: Path) -> str:
+    """URL of the database that an orchestrator has in a folder."""
+    return f"sqlite:///{folder / 'retain.db'}"
+
+
 @contextlib.asynccontextmanager
-async def orchestrator(folder: Path, **options: Any) -> AsyncIterator[Client]:
-    """A platform on a database in `folder`, and a client of it."""
-    platform = Platform(f"sqlite:///{folder / 'retain.db'}", **options)
+async def orchestrator(folder: Path, *, database: str | None = None, **options: Any) -> AsyncIterator[Client]:
+    """A platform on the database of that URL, else on one in `folder`, and a client of it."""
+    platform = Platform(database or sqlite_url(folder), **options)
     port = await platform.start()
     async with aio_channel(f"127.0.0.1:{port}") as channel:
         try:
