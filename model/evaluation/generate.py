@@ -20,14 +20,14 @@ from model.nn.config import ModelConfig
 from model.tokenization.chat_template import Message
 from model.tokenization.tokenizer import Tokenizer
 
-# Shapes: B batch (1), T new tokens, S all tokens so far, K key and value heads, D size of a head, V vocabulary.
+# Shapes: B batch, T new tokens, S all tokens so far, K key and value heads, D size of a head, V vocabulary.
 
 
 class KeyValueCache:
-    """Keys and values of all layers, in buffers of `capacity` tokens made once."""
+    """Keys and values of all layers and of `rows` texts, in buffers of `capacity` tokens made once."""
 
-    def __init__(self, config: ModelConfig, capacity: int, *, like: Tensor) -> None:
-        shape = (config.layers, 1, config.kv_heads, capacity, config.head_size)
+    def __init__(self, config: ModelConfig, capacity: int, *, like: Tensor, rows: int = 1) -> None:
+        shape = (config.layers, rows, config.kv_heads, capacity, config.head_size)
         self._keys, self._values = like.new_empty(shape), like.new_empty(shape)
         self._last_layer = config.layers - 1
         self.length = 0  # tokens of which every layer knows keys and values
@@ -40,6 +40,15 @@ class KeyValueCache:
         if layer == self._last_layer:
             self.length = end
         return self._keys[layer, :, :, :end], self._values[layer, :, :, :end]
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows (indices [B]) only, in this order."""
+        self._keys, self._values = (self._kept(buffers, rows) for buffers in (self._keys, self._values))
+
+    def _kept(self, buffers: Tensor, rows: Tensor) -> Tensor:
+        kept = buffers.new_empty(buffers.shape[0], len(rows), *buffers.shape[2:])
+        kept[:, :, :, : self.length] = buffers[:, rows, :, : self.length]
+        return kept
 
 
 def generate(
@@ -91,7 +100,7 @@ def generate_ids(
     never = torch.tensor(sorted(never_ids), dtype=torch.int64)
     parameter = next(model.parameters())
     capacity = min(model.config.context, len(prompt_ids) + max_new_tokens)
-    cache = _empty_cache(model, capacity, parameter)
+    cache = empty_cache(model, capacity=capacity, like=parameter)
     generator = torch.Generator().manual_seed(seed)
     new_ids = list(prompt_ids)
     for _ in range(capacity - len(prompt_ids)):
@@ -106,10 +115,10 @@ def generate_ids(
         new_ids = [token_id]
 
 
-def _empty_cache(model: CausalLM, capacity: int, like: Tensor) -> Any:
+def empty_cache(model: CausalLM, *, capacity: int, like: Tensor, rows: int = 1) -> Any:
     """Our own buffers for our own model; other families bring what they remember by."""
     if isinstance(model.config, ModelConfig):
-        return KeyValueCache(model.config, capacity, like=like)
+        return KeyValueCache(model.config, capacity, like=like, rows=rows)
     return model.new_cache()
 
 

@@ -229,6 +229,10 @@ class FamilyCache:
         """Tokens so far."""
         return int(self.store.get_seq_length())
 
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows (indices [B]) only, in this order."""
+        self.store.reorder_cache(cast(torch.LongTensor, rows))
+
 
 def load(
     config: FamilyConfig,

@@ -75,6 +75,12 @@ class Attention(nn.Module):
     def mix(self, queries_BHTD: Tensor, keys_BKTD: Tensor, values_BKTD: Tensor, mask: Tensor | None) -> Tensor:
         """Attention's weighted sums, through the output matrix."""
         B, _, T, _ = queries_BHTD.shape
+        if T == 1 and mask is None:
+            # A new token sees all: the heads of a group stand where its tokens would, so that keys need no copies.
+            grouped_BKGD = queries_BHTD.view(B, self.kv_heads, -1, self.head_size)
+            mixed_B1E = F.scaled_dot_product_attention(grouped_BKGD, keys_BKTD, values_BKTD).reshape(B, 1, -1)
+            output: Tensor = self.o_proj(mixed_B1E)
+            return output
         mixed_BHTD = F.scaled_dot_product_attention(
             queries_BHTD,
             keys_BKTD,

@@ -242,6 +242,11 @@ class Tokenizer:
         )
         return self._encode_rendered(chat, "messages")[0]
 
+    def encode_rendered(self, text: str) -> list[int]:
+        """Token ids of what a chat template itself wrote: special tokens are found in it. Never for foreign text."""
+        ids: list[int] = self._templated.encode(text, add_special_tokens=False).ids
+        return ids
+
     def _encode_rendered(self, chat: RenderedChat, where: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids and character ranges. Without guards the text is taken whole, exactly as transformers does it. With them,
         each special token of the template is written as a private character that stands for it, with the same rules
