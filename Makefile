@@ -30,8 +30,8 @@ test: .venv/.ready ## All tests: those of the whole stack, which mostly wait, be
 test-unit: .venv/.ready ## The tests that need no server
 	$(BIN)/python -m pytest -m "not integration and not e2e and not slow" tests/unit tests/scenarios
 
-test-families: .venv/.ready ## Every model family in and out, and the table of what each can do
-	RETAIN_FAMILIES=1 $(BIN)/python -m pytest tests/unit/model/families
+test-families: .venv/.ready ## Every model family in and out, through a worker and through the platform, and a table of each
+	RETAIN_FAMILIES=1 $(BIN)/python -m pytest tests/unit/model/families tests/integration/families tests/e2e/test_families.py
 	$(BIN)/python -m model.cli.families
 
 test-chaos: .venv/.ready ## The long storm: faults injected into a running stack

@@ -12,6 +12,8 @@ from ui.client.views import Run
 
 # The long storm is asked for (make test-chaos) and otherwise no part of the suite, so it is not a skip either.
 collect_ignore = [] if os.environ.get("RETAIN_CHAOS") == "1" else ["test_chaos.py"]
+# So are other families than our own Llama (make test-families).
+collect_ignore += [] if os.environ.get("RETAIN_FAMILIES") == "1" else ["test_families.py"]
 
 
 @pytest.fixture(scope="session")

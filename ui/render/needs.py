@@ -31,6 +31,7 @@ def needs_lines(plan: Plan) -> list[str]:
         if need.memory is not None:
             lines.append(f"  memory: {memory_text(need.memory)}")
         lines += [f"  not known: {unknown}" for unknown in need.unknown]
+        lines += [f"  note: {note}" for note in need.notes]
     return lines
 
 

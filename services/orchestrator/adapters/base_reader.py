@@ -7,8 +7,9 @@ from services.common.errors import RetainError
 from services.common.places import is_private, local_path
 from services.common.store.object_store import ObjectStore, key_of
 from services.orchestrator.application.ports import BaseReader
+from services.orchestrator.domain.spec.families.sizes import sizes_of_model
 from services.orchestrator.domain.spec.huggingface import context_of
-from services.orchestrator.domain.spec.model_size import Sizes, sizes_of_config
+from services.orchestrator.domain.spec.model_size import Sizes
 
 LARGEST_CONFIG_BYTES = 1_000_000
 
@@ -23,7 +24,7 @@ class ConfigReader(BaseReader):
         return context_of(self._config(uri))  # without one validation asks for model.context and says why
 
     def sizes_of(self, uri: str) -> Sizes | None:
-        return sizes_of_config(self._config(uri))
+        return sizes_of_model(self._config(uri))
 
     def _config(self, uri: str) -> Any:
         try:

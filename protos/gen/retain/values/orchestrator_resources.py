@@ -548,6 +548,8 @@ class StageNeeds:
     """Set where the memory of a worker may not be enough: what is needed, what there is, and what would make it fit."""
     too_large: bool = False
     """Whether it cannot fit: such a spec is refused with the warning."""
+    notes: tuple[str, ...] = ()
+    """What is done otherwise for a model of this family, one sentence each."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

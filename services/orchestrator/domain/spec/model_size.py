@@ -10,7 +10,8 @@ BYTES_PER_PARAMETER = 12  # of a checkpoint: weights and both moments of AdamW, 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Sizes of a decoder of the Llama family. `vocabulary` 0: that of its tokenizer."""
+    """Sizes of a decoder of the Llama family; `families` has those of others. `vocabulary` 0: that of its
+    tokenizer."""
 
     layers: int
     width: int
@@ -20,6 +21,8 @@ class Sizes:
     vocabulary: int = 0
     head_width: int = 0
     tied: bool = True
+    family: str = ""  # model_type of another family than our own model computes
+    experts: bool = False
 
     @property
     def parameters(self) -> int:
@@ -31,6 +34,33 @@ class Sizes:
         """Weights of one layer."""
         attention = 2 * self.width * self.width_of_head * (self.heads + self.kv_heads)
         return attention + 3 * self.width * self.ffn_width + 2 * self.width
+
+    @property
+    def used_by_a_token(self) -> int:
+        """Weights of all layers that one token passes: of experts only those that it is given to."""
+        return self.layers * self.of_layer
+
+    @property
+    def adapter_ends(self) -> int:
+        """Rows and columns of all matrices that adapters stand beside: the seven of each layer."""
+        query, keys = self.heads * self.width_of_head, self.kv_heads * self.width_of_head
+        ends = 2 * (self.width + query) + 2 * (self.width + keys) + 3 * (self.width + self.ffn_width)
+        return self.layers * ends
+
+    def kept_of_a_token(self, context: int) -> float:
+        """Numbers that a layer of plain modules keeps of a token for the backward pass, in rows of `context` tokens."""
+        query, keys = self.heads * self.width_of_head, self.kv_heads * self.width_of_head
+        return 6 * self.width + 2 * query + 2 * keys + 4 * self.ffn_width + self.heads + 2
+
+    @property
+    def own_kernels(self) -> bool:
+        """Whether our own model computes it, with kernels of its own on a CPU."""
+        return True
+
+    @property
+    def packs(self) -> bool:
+        """Whether rows of several conversations are computed as they are."""
+        return True
 
     @property
     def embeddings(self) -> int:
@@ -66,24 +96,24 @@ def sizes_of_preset(preset: str, vocabulary: int) -> Sizes | None:
 def sizes_of_config(config: Any) -> Sizes | None:
     """Sizes of a model by its config.json; None when that does not say what is needed, and for a mixture of experts,
     which has more weights than these sizes say."""
-    if not isinstance(config, dict) or any(_whole(config, name) for name in _EXPERTS):
+    if not isinstance(config, dict) or any(whole(config, name) for name in _EXPERTS):
         return None
-    heads = _whole(config, "num_attention_heads")
+    heads = whole(config, "num_attention_heads")
     sizes = Sizes(
-        layers=_whole(config, "num_hidden_layers"),
-        width=_whole(config, "hidden_size"),
+        layers=whole(config, "num_hidden_layers"),
+        width=whole(config, "hidden_size"),
         heads=heads,
-        kv_heads=_whole(config, "num_key_value_heads") or heads,
-        ffn_width=_whole(config, "intermediate_size"),
-        vocabulary=_whole(config, "vocab_size"),
-        head_width=_whole(config, "head_dim"),
+        kv_heads=whole(config, "num_key_value_heads") or heads,
+        ffn_width=whole(config, "intermediate_size"),
+        vocabulary=whole(config, "vocab_size"),
+        head_width=whole(config, "head_dim"),
         tied=config.get("tie_word_embeddings") is True,
     )
     needed = (sizes.layers, sizes.width, sizes.heads, sizes.ffn_width, sizes.vocabulary)
     return sizes if all(needed) else None
 
 
-def _whole(config: Mapping[str, Any], name: str) -> int:
+def whole(config: Mapping[str, Any], name: str) -> int:
     """A positive whole number, 0 for anything else."""
     value = config.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

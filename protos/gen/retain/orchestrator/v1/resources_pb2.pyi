@@ -507,7 +507,7 @@ class PlannedStage(_message.Message):
     def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., boundaries: _Optional[int] = ..., retention_sets: _Optional[_Iterable[str]] = ..., sources: _Optional[_Mapping[str, str]] = ..., learning_rate: _Optional[float] = ..., base: _Optional[str] = ..., never_replayed: _Optional[_Iterable[str]] = ..., boundary_cost: _Optional[_Union[BoundaryCost, _Mapping]] = ..., needs: _Optional[_Union[StageNeeds, _Mapping]] = ...) -> None: ...
 
 class StageNeeds(_message.Message):
-    __slots__ = ("memory", "memory_limit_bytes", "training_flops", "store_bytes", "disk_bytes", "unknown", "warning", "too_large")
+    __slots__ = ("memory", "memory_limit_bytes", "training_flops", "store_bytes", "disk_bytes", "unknown", "warning", "too_large", "notes")
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     TRAINING_FLOPS_FIELD_NUMBER: _ClassVar[int]
@@ -516,6 +516,7 @@ class StageNeeds(_message.Message):
     UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     WARNING_FIELD_NUMBER: _ClassVar[int]
     TOO_LARGE_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     memory: MemoryEstimate
     memory_limit_bytes: int
     training_flops: float
@@ -524,7 +525,8 @@ class StageNeeds(_message.Message):
     unknown: _containers.RepeatedScalarFieldContainer[str]
     warning: str
     too_large: bool
-    def __init__(self, memory: _Optional[_Union[MemoryEstimate, _Mapping]] = ..., memory_limit_bytes: _Optional[int] = ..., training_flops: _Optional[float] = ..., store_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., unknown: _Optional[_Iterable[str]] = ..., warning: _Optional[str] = ..., too_large: _Optional[bool] = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, memory: _Optional[_Union[MemoryEstimate, _Mapping]] = ..., memory_limit_bytes: _Optional[int] = ..., training_flops: _Optional[float] = ..., store_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., unknown: _Optional[_Iterable[str]] = ..., warning: _Optional[str] = ..., too_large: _Optional[bool] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MemoryEstimate(_message.Message):
     __slots__ = ("weights_bytes", "gradients_bytes", "moments_bytes", "copies_bytes", "parent_bytes", "activations_bytes", "runtime_bytes", "total_bytes", "host_bytes")

@@ -15,6 +15,7 @@ F inner width, D size of a head, H heads, V vocabulary, T context, L layers:
                   trains, 4 V E (bf16: 2). Attention keeps no matrix of scores (Dao et al. 2022, arXiv:2205.14135). With
                   activation checkpointing (Chen et al. 2016, arXiv:1604.06174) a layer keeps its input, and one layer
                   is whole at a time. The way of counting is that of Korthikanti et al. 2022, arXiv:2205.05198.
+                  Other families than Llama keep other multiples (domain/spec/families), as counted in the same way.
     working       what exists for a moment at the peak: the loss's slices of logits, or the gradients inside one layer
     runtime       the process with its libraries, before it has a model
 
@@ -25,6 +26,7 @@ Rajbhandari et al. 2020, arXiv:1910.02054), with one layer whole at a time.
 """
 
 from retain.values import MemoryEstimate
+from services.orchestrator.domain.spec.model_size import Sizes
 from services.orchestrator.domain.spec.needs.shape import Shape
 
 CHUNK_TOKENS = 256  # of model/nn/losses.py: slices in which the loss makes logits
@@ -95,7 +97,7 @@ def working_bytes(shape: Shape) -> int:
 
 
 def _bytes_a_token(shape: Shape) -> int:
-    """Of one layer, see the module."""
+    """Of one layer, see the module. Another family keeps more or less than Llama, in this part of what Llama keeps."""
     sizes = shape.sizes
     width, inner, heads = sizes.width, sizes.ffn_width, sizes.heads
     query, keys = heads * sizes.width_of_head, sizes.kv_heads * sizes.width_of_head
@@ -107,6 +109,8 @@ def _bytes_a_token(shape: Shape) -> int:
         norms = 4 if shape.adapters else 6  # a norm whose gain does not train keeps less
         kept = 4 * (norms * width + 2 * query + 2 * keys + 4 * inner + heads + 2)
     number = 2 if shape.bf16 else 4
+    if sizes.family:
+        kept = int(kept * sizes.kept_of_a_token(shape.context) / Sizes.kept_of_a_token(sizes, shape.context))
     return kept + (number * shape.context if shape.packed else 0) + 7 * number * shape.adapters
 
 

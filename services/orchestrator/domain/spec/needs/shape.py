@@ -41,7 +41,7 @@ class Shape:
     @property
     def fused(self) -> bool:
         """Whether layers are computed by model/nn/cpu_kernels.py."""
-        return not (self.gpu or self.bf16 or self.compiled or self.adapters)
+        return self.sizes.own_kernels and not (self.gpu or self.bf16 or self.compiled or self.adapters)
 
     @property
     def trained(self) -> int:
@@ -74,7 +74,5 @@ def shape_of(spec: PipelineSpec, stage: StageSpec, sizes: Sizes) -> Shape:
 
 
 def adapter_parameters(sizes: Sizes, rank: int) -> int:
-    """Weights of LoRA's adapters on the seven matrices of each layer: rank * (inputs + outputs) of each."""
-    query, keys = sizes.heads * sizes.width_of_head, sizes.kv_heads * sizes.width_of_head
-    ends = 2 * (sizes.width + query) + 2 * (sizes.width + keys) + 3 * (sizes.width + sizes.ffn_width)
-    return rank * sizes.layers * ends
+    """Weights of LoRA's adapters on the matrices of each layer: rank * (inputs + outputs) of each."""
+    return rank * sizes.adapter_ends

@@ -5,7 +5,7 @@ where it is over it at all. What is not known (the model's sizes, the memory of 
 of a stage that only preparing can tell) is named with what would tell it, and refuses nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from retain.values import MemoryEstimate, PipelineSpec, StageNeeds, StageSpec
 from services.common.errors import Violation
@@ -81,7 +81,18 @@ def _needs(
         unknown=tuple(unknown),
         warning=_warning(plan.name, shape, stage, estimate, limit, memory) if over else "",
         too_large=over and estimate.total_bytes > OWN_ERROR * limit,
+        notes=tuple(_notes(shape)),
     )
+
+
+def _notes(shape: Shape) -> Iterator[str]:
+    """What is done otherwise for the family of the model in this stage."""
+    family = shape.sizes.family
+    if shape.packed and not shape.sizes.packs:
+        why = f"rows of several conversations leak for {family} in transformers"
+        yield f"trained unpacked: {why}, so each conversation is computed in a row of its own, which is slower"
+    if shape.adapters and shape.sizes.experts:
+        yield f"adapters stand beside the attention only: the experts of {family} lie together in one tensor"
 
 
 def _warning(name: str, shape: Shape, stage: StageSpec, estimate: MemoryEstimate, limit: float, memory: Memory) -> str:

@@ -13,7 +13,7 @@ from services.orchestrator.domain.spec.needs.shape import Shape
 def forward_flops(shape: Shape) -> float:
     """Of one token."""
     sizes = shape.sizes
-    products = sizes.layers * sizes.of_layer + sizes.vocabulary * sizes.width
+    products = sizes.used_by_a_token + sizes.vocabulary * sizes.width
     return 2.0 * products + 2.0 * sizes.layers * shape.context * sizes.heads * sizes.width_of_head
 
 
