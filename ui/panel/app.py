@@ -16,9 +16,9 @@ PAGES = [
     ),
     st.Page(
         "app_pages/new_run.py",
-        title="New run",
+        title="New pipeline",
         icon=":material/add_circle:",
-        help="Begin with a template, edit its YAML, let the server check it, and start it.",
+        help="A form beside its YAML, from a template; the server's plan or every fault at its field; start it.",
     ),
     st.Page(
         "app_pages/run.py",

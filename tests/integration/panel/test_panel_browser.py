@@ -67,7 +67,7 @@ def test_a_person_walks_through_the_panel(platform: FakePlatform, panel: str) ->
         page.goto(panel)
         expect(page.get_by_role("heading", name="Training pipeline progress")).to_be_visible(timeout=WAIT_MS)
 
-        page.get_by_role("link", name="New run").click()
+        page.get_by_role("link", name="New pipeline").click()
         expect(page.get_by_label("Specification (YAML)")).to_be_visible(timeout=WAIT_MS)
         page.get_by_role("button", name="Validate").click()
         expect(page.get_by_text("The server accepts it")).to_be_visible(timeout=WAIT_MS)

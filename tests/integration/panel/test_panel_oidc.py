@@ -109,7 +109,7 @@ def test_a_person_logs_in_and_again_when_the_session_has_expired(
         assert cookies["_streamlit_user_tokens"]["httpOnly"]
         assert cookies["_streamlit_user_tokens"]["sameSite"] in ("Lax", "Strict")
 
-        page.get_by_role("link", name="New run").click()
+        page.get_by_role("link", name="New pipeline").click()
         text = page.get_by_label("Specification (YAML)")
         expect(text).to_be_visible()
         time.sleep(max(0.0, logged_in_s + people.lifetime_s + LEEWAY_S + 1 - time.monotonic()))
@@ -130,7 +130,7 @@ def test_a_person_logs_in_and_again_when_the_session_has_expired(
         expect(page.get_by_role("heading", name="Log in")).to_be_visible()
         log_in("vic")
         expect(page.get_by_role("heading", name="Training pipeline progress")).to_be_visible()
-        page.get_by_role("link", name="New run").click()
+        page.get_by_role("link", name="New pipeline").click()
         expect(page.get_by_label("Specification (YAML)")).to_be_visible()
         expect(page.get_by_label("Specification (YAML)")).not_to_have_value(TYPED)
         browser.close()

@@ -1,4 +1,7 @@
-"""A new run: a template, its YAML, the check of the server and of local data with every fault listed, and the start."""
+"""A new pipeline: a form and the YAML beside it, which are two views of one draft; the server's plan or every fault;
+the start."""
+
+import copy
 
 import streamlit as st
 
@@ -6,6 +9,8 @@ from ui.client import ClientError
 from ui.client.views import Plan
 from ui.local.preflight import check_local
 from ui.local.upload import place_local_sources
+from ui.panel.new import draft
+from ui.panel.new.form import form
 from ui.panel.shared import (
     as_text,
     chosen_project,
@@ -21,34 +26,19 @@ from ui.render.needs import needs_lines
 from ui.render.projects import queue_lines
 from ui.render.tables import cost_lines, must_keep
 from ui.spec import templates
-from ui.spec.file import STANDARD_INPUT, parse_yaml
+from ui.spec.file import STANDARD_INPUT
 
 TEMPLATES = {entry.name: entry for entry in templates.templates()}
 
 
-def _fill() -> None:
-    """Another template replaces the text."""
-    st.session_state["yaml"] = TEMPLATES[st.session_state["template"]].text
-    st.session_state.pop("plan", None)
+def _begin() -> None:
+    """Another template replaces the draft."""
+    st.session_state[draft.BEGUN_WITH] = st.session_state["template"]
+    draft.replace(TEMPLATES[st.session_state["template"]].text)
 
 
-st.title("New run")
-st.session_state.setdefault("template", "demo-code")
-st.selectbox(
-    "Template",
-    list(TEMPLATES),
-    key="template",
-    on_change=_fill,
-    format_func=lambda name: f"{name}: {TEMPLATES[name].title}",
-)
-if "yaml" not in st.session_state:
-    _fill()
-project = chosen_project("Project", "new_run_project")
-text = st.text_area("Specification (YAML)", key="yaml", height=460)
-
-with st.container(horizontal=True):
-    check = st.button("Validate", icon=":material/rule:", key="validate")
-    start = st.button("Start", icon=":material/play_arrow:", type="primary", key="start")
+def _typed() -> None:
+    draft.replace(st.session_state["yaml"])
 
 
 def _plan(plan: Plan) -> None:
@@ -75,24 +65,59 @@ def _plan(plan: Plan) -> None:
         st.caption(as_text(line))
 
 
-if check or start:
-    with errors_shown():
-        tree = parse_yaml(text, name="line")
-        refuse_local_paths(tree)
-        local = check_local(tree, STANDARD_INPUT, sent=False)
-        plan, faults = client(project).validate(tree)
-    for line in local.lines():
-        st.caption(as_text(line))
-    faults = local.with_server(faults)
-    if faults:
-        show_faults([(fault.field, fault.description) for fault in faults])
-    elif check and plan is not None:
-        _plan(plan)
-    else:
+st.title("New pipeline")
+if draft.TEXT not in st.session_state:
+    st.session_state["template"] = "demo-code"
+    _begin()
+st.session_state["template"] = st.session_state.get(draft.BEGUN_WITH, "demo-code")
+begin, place = st.columns([2, 1])
+with begin:
+    st.selectbox(
+        "Begin with",
+        list(TEMPLATES),
+        key="template",
+        on_change=_begin,
+        format_func=lambda name: f"{name}: {TEMPLATES[name].title}",
+        help="Replaces the draft below.",
+    )
+with place:
+    project = chosen_project("Project", "new_run_project")
+tree, unreadable = draft.read()
+answer = draft.Checked() if unreadable else draft.checked(tree, project)
+faults = [(fault.field, fault.description) for fault in unreadable or answer.faults]
+
+left, right = st.columns([3, 2], gap="medium")
+with left:
+    if unreadable:
+        st.warning("The YAML cannot be read at the moment. The form shows it as it last could be.")
+    form(tree, faults, answer.plan, disabled=bool(unreadable))
+with right:
+    if st.session_state.get("yaml") != draft.text():
+        st.session_state["yaml"] = draft.text()
+    st.text_area("Specification (YAML)", key="yaml", height=560, on_change=_typed)
+    with st.container(horizontal=True):
+        check = st.button("Validate", icon=":material/rule:", key="validate")
+        start = st.button("Start", icon=":material/play_arrow:", type="primary", key="start")
+    if (check or start) and not unreadable and answer.error is None:
+        with errors_shown():
+            refuse_local_paths(tree)
+            local = check_local(tree, STANDARD_INPUT, sent=False)
+        for line in local.lines():
+            st.caption(as_text(line))
+        faults = [(fault.field, fault.description) for fault in local.with_server(answer.faults)]
+    if answer.error is not None:
+        show_error(answer.error)
+    elif faults:
+        show_faults(faults)
+    elif answer.plan is not None:
+        _plan(answer.plan)
+    if start and not faults and answer.plan is not None:
         try:
-            place_local_sources(client(project), tree, STANDARD_INPUT, send=False)
-            made = client(project).create_run(tree)
+            placed = copy.deepcopy(tree)
+            place_local_sources(client(project), placed, STANDARD_INPUT, send=False)
+            made = client(project).create_run(placed, request_id=draft.request_id(project))
         except ClientError as error:
             show_error(error)
         else:
+            draft.submitted()
             open_run(made.id)

@@ -1,0 +1,103 @@
+"""The form of a new pipeline and its YAML: each shows what the other was given, and an error empties nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from retain.orchestrator.v1 import resources_pb2 as res
+from tests.fakes.orchestrator_service import FakePlatform
+from tests.integration.panel.test_panel_pages import open_page, said
+from ui.spec import templates
+from ui.spec.file import parse_yaml
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
+    fake = FakePlatform()
+    address = fake.start()
+    monkeypatch.setenv("RETAIN_SERVER", address)
+    monkeypatch.setenv("RETAIN_EVALUATOR", address)
+    yield fake
+    st.cache_resource.clear()
+    fake.stop()
+
+
+def yaml_of(at: AppTest) -> str:
+    return str(at.text_area(key="yaml").value)
+
+
+def test_the_form_and_the_yaml_follow_each_other(platform: FakePlatform) -> None:
+    at = open_page("new_run")
+    template = templates.template("demo-code").text
+    assert yaml_of(at) == template, "nothing is written that nobody changed"
+    at.number_input(key="field:stages[1].data.general_share").set_value(0.2).run()
+    assert parse_yaml(yaml_of(at))["stages"][1]["data"]["general_share"] == 0.2
+    assert "# tiny models bear ten times the rate" in yaml_of(at)
+    at.text_area(key="yaml").set_value(yaml_of(at).replace("general_share: 0.2", "general_share: 0.3")).run()
+    assert at.number_input(key="field:stages[1].data.general_share").value == 0.3
+    at.number_input(key="field:stages[1].data.general_share").set_value(None).run()
+    assert "general_share" not in parse_yaml(yaml_of(at))["stages"][1]["data"]
+    at.selectbox(key="either:stages.1.duration").select("steps").run()
+    assert parse_yaml(yaml_of(at))["stages"][1]["duration"] == {"steps": 200000}
+    at.get_by_key("policy").set_value("Learn everything").run()
+    assert parse_yaml(yaml_of(at))["forgetting"]["mitigate"] is False
+    assert not at.exception
+
+
+def test_stages_are_added_and_removed(platform: FakePlatform) -> None:
+    at = open_page("new_run")
+    at.selectbox(key="template").select("minimal").run()
+    at.button(key="add:MIDTRAIN").click().run()
+    at.selectbox(key="field:stages[1].domain").select("SCIENCE").run()
+    at.get_by_key("field:stages[1].domain_options.fields").set_value(["physics"]).run()
+    stage = parse_yaml(yaml_of(at))["stages"][1]
+    assert (stage["domain"], stage["domain_options"]["fields"]) == ("SCIENCE", ["physics"])
+    at.button(key="remove:1").click().run()
+    assert parse_yaml(yaml_of(at)) == parse_yaml(templates.template("minimal").text)
+    assert not at.exception
+
+
+def test_a_fault_stands_at_its_field_and_empties_nothing(platform: FakePlatform) -> None:
+    at = open_page("new_run")
+    platform.violations = [("stages[1].data.general_share", "got 7; expected 0 to 0.9")]
+    at.number_input(key="field:stages[1].data.general_share").set_value(7.0).run()
+    at.button(key="start").click().run()
+    assert any("expected 0 to 0\\.9" in caption.value or "expected 0 to 0.9" in caption.value for caption in at.caption)
+    assert at.number_input(key="field:stages[1].data.general_share").value == 7.0
+    broken = yaml_of(at) + "\nname: [\n"
+    at.text_area(key="yaml").set_value(broken).run()
+    assert (yaml_of(at), "cannot be read" in said(at)) == (broken, True)
+    share = at.number_input(key="field:stages[1].data.general_share")
+    assert (share.value, share.disabled) == (7.0, True)
+    at.switch_page("app_pages/learn.py").run()
+    at.switch_page("app_pages/new_run.py").run()
+    assert yaml_of(at) == broken, "a look at another page empties nothing"
+    assert platform.runs == {}
+
+
+def test_pressing_again_after_a_lost_answer_makes_no_second_run(platform: FakePlatform) -> None:
+    at = open_page("new_run")
+
+    def lose(run: res.PipelineRun) -> None:
+        platform.on_create = None
+        raise RuntimeError("the answer is lost")
+
+    platform.on_create = lose
+    at.button(key="start").click().run()
+    assert at.error
+    assert yaml_of(at)
+    at.button(key="start").click().run()
+    assert list(platform.runs) == ["run-1"]
+    at.switch_page("app_pages/new_run.py").run()
+    at.button(key="start").click().run()
+    assert list(platform.runs) == ["run-1", "run-2"], "what was answered and is pressed again is meant again"
+
+
+def test_the_memory_of_each_stage_stands_beside_the_compute(platform: FakePlatform) -> None:
+    platform.needs["pretrain"] = res.StageNeeds(
+        memory=res.MemoryEstimate(weights_bytes=4_000_000, total_bytes=600_000_000), memory_limit_bytes=1_200_000_000
+    )
+    at = open_page("new_run")
+    assert any("600.0 MB of memory on each worker" in bar.proto.text for bar in at.get("progress"))
