@@ -169,9 +169,9 @@ class Tokenizer:
     def encode_open(self, text: str) -> list[int]:
         """Token ids of a text that continues: with what the post-processor puts in front of a document, without what it
         puts behind."""
-        inner = self.encode(text, add_special_tokens=False)
-        probe = "a" if not inner else text
-        alone, whole = self.encode(probe, add_special_tokens=False), self.encode(probe)
+        inner = list(map(int, self.encode(text, add_special_tokens=False)))  # a child process answers with arrays
+        probe = text if inner else "a"
+        alone, whole = (list(map(int, self.encode(probe, add_special_tokens=added))) for added in (False, True))
         front = next((n for n in range(len(whole) - len(alone) + 1) if whole[n : n + len(alone)] == alone), 0)
         return [*whole[:front], *inner]
 

@@ -19,6 +19,9 @@ def needs_lines(plan: Plan) -> list[str]:
             beside = need.memory.host_bytes
             host = f" and {formatting.file_size(beside)} of main memory" if beside else ""
             said.append(f"{formatting.file_size(need.memory.total_bytes)}{limit} of memory{host} on each worker")
+        if need.sampled_tokens:
+            written, work = formatting.amount(need.sampled_tokens), f"{need.sampling_flops:.3g}"
+            lines.append(f"{stage.name}: its parent writes {written} tokens first, {work} floating-point operations")
         if need.training_flops:
             said.append(f"{need.training_flops:.3g} floating-point operations")
         if (cost := stage.boundary_cost) is not None:

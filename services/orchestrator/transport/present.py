@@ -117,6 +117,7 @@ def present_run(state: PipelineRun) -> resources.PipelineRun:
         prepared=() if prepared is None else (prepared.tokenizer, *{shard.digest: shard for shard in shards}.values()),
         overlap={} if prepared is None else prepared.overlap,
         near_duplicates={} if prepared is None else prepared.near_duplicates,
+        sampled=() if prepared is None else prepared.sampled,
         stages=tuple(present_stage(state, stage) for stage in state.stages),
     )
     run = values.PipelineRun(

@@ -52,6 +52,7 @@ from services.worker.preparation.base_model import Base, take_base
 from services.worker.preparation.data_sources import CappedSource, open_role
 from services.worker.preparation.gauge_sets import gauge_digests, held_gauges, write_gauges
 from services.worker.preparation.prepared_stages import first_sources, prepared_stage, share_of_sets
+from services.worker.preparation.self_replay import SCHEME, SelfTexts, sampled_texts
 from services.worker.reporting.progress import ProgressReporter
 
 T = TypeVar("T")
@@ -67,6 +68,7 @@ class _Texts:
 
     work: control_pb2.PrepareWork
     tokenizer: Tokenizer
+    base: Base | None
     before: HeldOut
     folder: Path
 
@@ -81,6 +83,7 @@ class PrepareRunner:
         self._leaving = leaving or Leaving()
         self._done, self._parts = 0, 1
         self._opened: dict[tuple[Any, ...], Source] = {}
+        self._self_texts = SelfTexts(store, beat=self._alive, progress=self._part_progress)
         self._digests: dict[int, str] = {}
 
     def run(self, work: control_pb2.PrepareWork) -> control_pb2.PreparedData:
@@ -100,7 +103,7 @@ class PrepareRunner:
                 data.base.CopyFrom(base.reference)
             before = HeldOut() if base is None else HeldOut.read(base.folder / checkpoint.MODEL_FOLDER)
             with ApartTokenizer(tokenizer, waiting=self._alive) as bounded:
-                texts = _Texts(work=work, tokenizer=bounded, before=before, folder=folder)
+                texts = _Texts(work=work, tokenizer=bounded, base=base, before=before, folder=folder)
                 records = self._texts(texts)
                 gauges = self._room(lambda: self._gauges(texts))
             for stage in work.stages:
@@ -110,6 +113,7 @@ class PrepareRunner:
                 data.stages.append(made)
             data.overlap.update(share_of_sets(records.values(), "exact"))
             data.near_duplicates.update(share_of_sets(records.values(), "near"))
+            data.sampled.extend(sampled_texts(records))
             return data
 
     def _room(self, part: Callable[[], T]) -> T:
@@ -193,7 +197,10 @@ class PrepareRunner:
 
     def _capped(self, texts: "_Texts", index: int, role: str, uri: str) -> Source:
         """The source of a role in a stage, with the stage's cap; the same one for stages that ask for the same."""
-        source = self._open(texts.work, index, role, uri, texts.folder)
+        if uri.startswith(SCHEME):
+            source: Source = self._self_texts.open(texts.work.spec, index, uri, texts.base, texts.tokenizer)
+        else:
+            source = self._open(texts.work, index, role, uri, texts.folder)
         most = texts.work.spec.stages[index].data.max_tokens
         if not most:
             return source
@@ -230,7 +237,7 @@ class PrepareRunner:
             exam=exam,
             progress=self._part_progress,
         )
-        record = self._put(prepared)
+        record = self._put(prepared) | self._self_texts.of_record(source)
         self._write(f"prepared/recipes/{recipe}.json", record)
         self._cache.keep_shard(prepared.shard, prepared.digest)
         for note in source.notes():

@@ -149,6 +149,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_resources import RunStatus
     from retain.values.evaluator_service import SampleTextRequest
     from retain.values.evaluator_service import SampleTextResponse
+    from retain.values.values import SampledText
+    from retain.values.spec import SamplingSpec
     from retain.values.spec import ScheduleKind
     from retain.values.spec import ScheduleSpec
     from retain.values.values import SetResult
@@ -333,6 +335,8 @@ _HOMES = {
     "RunStatus": "orchestrator_resources",
     "SampleTextRequest": "evaluator_service",
     "SampleTextResponse": "evaluator_service",
+    "SampledText": "values",
+    "SamplingSpec": "spec",
     "ScheduleKind": "spec",
     "ScheduleSpec": "spec",
     "SetResult": "values",
@@ -517,6 +521,8 @@ __all__ = [
     "RunStatus",
     "SampleTextRequest",
     "SampleTextResponse",
+    "SampledText",
+    "SamplingSpec",
     "ScheduleKind",
     "ScheduleSpec",
     "SetResult",

@@ -11,6 +11,7 @@ from retain.values.values import ForgettingScore
 from retain.values.values import Passes
 from retain.values.spec import PipelineSpec
 from retain.values.values import PreparedFolder
+from retain.values.values import SampledText
 from retain.values.values import SetResult
 from retain.values.spec import StageKind
 
@@ -280,6 +281,8 @@ class RunStatus:
     """What the run waits for, for people: disk full at /var/retain; empty while nothing is waited for."""
     near_duplicates: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Share of the evaluation documents of which a near copy stands in the training text, by set."""
+    sampled: tuple[SampledText, ...] = ()
+    """Text that the model wrote which the run starts from, to be replayed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -550,6 +553,10 @@ class StageNeeds:
     """Whether it cannot fit: such a spec is refused with the warning."""
     notes: tuple[str, ...] = ()
     """What is done otherwise for a model of this family, one sentence each."""
+    sampled_tokens: int = 0
+    """Tokens that the parent writes for its replay before the run begins; 0 where it writes none, or an earlier stage's."""
+    sampling_flops: float = 0.0
+    """Floating-point operations of writing them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from retain.values.values import EvalSetRef
 from retain.values.values import Passes
 from retain.values.spec import PipelineSpec
 from retain.values.values import PreparedFolder
+from retain.values.values import SampledText
 from retain.values.orchestrator_resources import StagePhase
 from retain.values.orchestrator_identity_service import StoreKeys
 from retain.values.orchestrator_resources import Verdict
@@ -111,6 +112,8 @@ class StageWork:
     """Steps between boundaries."""
     decision_lag: int = 0
     """Boundaries that a verdict may lag behind."""
+    sampled: tuple[SampledText, ...] = ()
+    """Text among the shards' sources that a model wrote, for the lineage."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -299,6 +302,8 @@ class PreparedData:
     """The imported model as a checkpoint of its own (so that it can be a baseline), when there is one."""
     near_duplicates: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Share of evaluation documents of which a near copy stands in training text, by set."""
+    sampled: tuple[SampledText, ...] = ()
+    """Text that the base wrote."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -189,11 +189,27 @@ class DomainOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplingSpec:
+    """How a model writes the text that is replayed (Marek et al. 2026, arXiv:2605.26097)."""
+
+    tokens: int = 0
+    """Tokens that are written, at least; those of the evaluation sets are among them. Up to 100 million. Default: what
+    the stage replays of general text, from 100 thousand to 1 million.
+    """
+    temperature: float | None = None
+    """What the logits are divided by, above 0 and up to 2. Default 1: what the model itself would say."""
+    top_p: float | None = None
+    """Only the likeliest tokens that together have this probability. Default 1: all."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class StageData:
     """Where a stage's text comes from. Each source is a URI: sample://NAME, a file or folder, s3://..., hf://DATASET."""
 
     general: str = ""
-    """General text. In PRETRAIN the target; in later stages the replay of general text."""
+    """General text. In PRETRAIN the target; in later stages the replay of general text. There it may be `self://bos` or
+    `self://chat`: text that the model which the run starts from writes itself, from BOS or from its chat template.
+    """
     domain: str = ""
     """Text of the domain: the target of MIDTRAIN."""
     chat: str = ""
@@ -208,6 +224,8 @@ class StageData:
     """Names of fields to read, by role, for sources with unusual names: text, or prompt and completion, or (chat)
     messages; and difficulty beside them.
     """
+    sampling: SamplingSpec | None = None
+    """How the text of `general: self://...` is written. Default: as the earlier stage with the same `general`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

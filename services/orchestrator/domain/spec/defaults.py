@@ -31,6 +31,7 @@ from services.orchestrator.domain.policy.limits import PROJECTED_CEILING_FACTOR,
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
 from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE
 from services.orchestrator.domain.spec.presets import PRESETS
+from services.orchestrator.domain.spec.self_replay import sampling_of
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, with_distillation
 
 LEARNING_RATES: Mapping[StageKind, float] = {
@@ -54,7 +55,8 @@ def fill(
         context = min(base_context, LONGEST_DEFAULT_CONTEXT)
     stages: list[StageSpec] = []
     for stage in spec.stages:
-        stages.append(_fill_stage(stage, earlier=tuple(stages), extra=tuple(spec.forgetting.retention)))
+        extra = tuple(spec.forgetting.retention)
+        stages.append(_fill_stage(stage, earlier=tuple(stages), extra=extra, context=context))
     compute = spec.compute
     filled = replace(
         spec,
@@ -95,9 +97,10 @@ def replay_of(stage: StageSpec, *, earlier: tuple[StageSpec, ...], extra: tuple[
     return shares | {name: share for name, share in given.items() if name not in shares}
 
 
-def _fill_stage(stage: StageSpec, *, earlier: tuple[StageSpec, ...], extra: tuple[str, ...]) -> StageSpec:
-    first_general = next((s.data.general for s in earlier if s.data.general), "")
+def _fill_stage(stage: StageSpec, *, earlier: tuple[StageSpec, ...], extra: tuple[str, ...], context: int) -> StageSpec:
+    general = stage.data.general or next((s.data.general for s in earlier if s.data.general), "")
     shares = replay_of(stage, earlier=earlier, extra=extra)
+    sampling = sampling_of(stage, general=general, share=shares.get("general", 0.0), earlier=earlier, context=context)
     general_share = shares.get("general") if stage.kind is StageKind.MIDTRAIN else stage.data.general_share
     options = stage.domain_options
     if stage.name == "midtrain/code" and not options.languages:
@@ -109,9 +112,7 @@ def _fill_stage(stage: StageSpec, *, earlier: tuple[StageSpec, ...], extra: tupl
     adam = stage.optimizer
     return replace(
         stage,
-        data=replace(
-            stage.data, general=stage.data.general or first_general, general_share=general_share, replay=shares
-        ),
+        data=replace(stage.data, general=general, general_share=general_share, replay=shares, sampling=sampling),
         domain_options=options,
         learning_rate=stage.learning_rate or LEARNING_RATES.get(stage.kind, 0.0),
         schedule=_fill_schedule(stage.schedule, stage.kind),

@@ -144,7 +144,7 @@ class PipelineRun(_message.Message):
     def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., status: _Optional[_Union[RunStatus, _Mapping]] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., project: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class RunStatus(_message.Message):
-    __slots__ = ("state", "reason", "message", "stages", "queue_position", "submission", "phase", "prepare_progress", "prepared", "overlap", "waiting_for", "near_duplicates")
+    __slots__ = ("state", "reason", "message", "stages", "queue_position", "submission", "phase", "prepare_progress", "prepared", "overlap", "waiting_for", "near_duplicates", "sampled")
     class OverlapEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +171,7 @@ class RunStatus(_message.Message):
     OVERLAP_FIELD_NUMBER: _ClassVar[int]
     WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
     NEAR_DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLED_FIELD_NUMBER: _ClassVar[int]
     state: RunState
     reason: str
     message: str
@@ -183,7 +184,8 @@ class RunStatus(_message.Message):
     overlap: _containers.ScalarMap[str, float]
     waiting_for: str
     near_duplicates: _containers.ScalarMap[str, float]
-    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageStatus, _Mapping]]] = ..., queue_position: _Optional[int] = ..., submission: _Optional[int] = ..., phase: _Optional[_Union[StagePhase, str]] = ..., prepare_progress: _Optional[float] = ..., prepared: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ..., waiting_for: _Optional[str] = ..., near_duplicates: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    sampled: _containers.RepeatedCompositeFieldContainer[_values_pb2.SampledText]
+    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageStatus, _Mapping]]] = ..., queue_position: _Optional[int] = ..., submission: _Optional[int] = ..., phase: _Optional[_Union[StagePhase, str]] = ..., prepare_progress: _Optional[float] = ..., prepared: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ..., waiting_for: _Optional[str] = ..., near_duplicates: _Optional[_Mapping[str, float]] = ..., sampled: _Optional[_Iterable[_Union[_values_pb2.SampledText, _Mapping]]] = ...) -> None: ...
 
 class StageStatus(_message.Message):
     __slots__ = ("index", "name", "kind", "domain", "state", "attempt", "step", "total_steps", "tokens", "total_tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "shares", "lr_scale", "retries", "forgetting", "worst_set", "scores", "results", "report_scores", "report_results", "accepted", "latest", "checkpoints", "unlocked_by", "curriculum_level", "wall_seconds", "stall_seconds", "wait_seconds", "passes", "time_left_seconds", "boundary_share")
@@ -507,7 +509,7 @@ class PlannedStage(_message.Message):
     def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., boundaries: _Optional[int] = ..., retention_sets: _Optional[_Iterable[str]] = ..., sources: _Optional[_Mapping[str, str]] = ..., learning_rate: _Optional[float] = ..., base: _Optional[str] = ..., never_replayed: _Optional[_Iterable[str]] = ..., boundary_cost: _Optional[_Union[BoundaryCost, _Mapping]] = ..., needs: _Optional[_Union[StageNeeds, _Mapping]] = ...) -> None: ...
 
 class StageNeeds(_message.Message):
-    __slots__ = ("memory", "memory_limit_bytes", "training_flops", "store_bytes", "disk_bytes", "unknown", "warning", "too_large", "notes")
+    __slots__ = ("memory", "memory_limit_bytes", "training_flops", "store_bytes", "disk_bytes", "unknown", "warning", "too_large", "notes", "sampled_tokens", "sampling_flops")
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     TRAINING_FLOPS_FIELD_NUMBER: _ClassVar[int]
@@ -517,6 +519,8 @@ class StageNeeds(_message.Message):
     WARNING_FIELD_NUMBER: _ClassVar[int]
     TOO_LARGE_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FLOPS_FIELD_NUMBER: _ClassVar[int]
     memory: MemoryEstimate
     memory_limit_bytes: int
     training_flops: float
@@ -526,7 +530,9 @@ class StageNeeds(_message.Message):
     warning: str
     too_large: bool
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, memory: _Optional[_Union[MemoryEstimate, _Mapping]] = ..., memory_limit_bytes: _Optional[int] = ..., training_flops: _Optional[float] = ..., store_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., unknown: _Optional[_Iterable[str]] = ..., warning: _Optional[str] = ..., too_large: _Optional[bool] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    sampled_tokens: int
+    sampling_flops: float
+    def __init__(self, memory: _Optional[_Union[MemoryEstimate, _Mapping]] = ..., memory_limit_bytes: _Optional[int] = ..., training_flops: _Optional[float] = ..., store_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., unknown: _Optional[_Iterable[str]] = ..., warning: _Optional[str] = ..., too_large: _Optional[bool] = ..., notes: _Optional[_Iterable[str]] = ..., sampled_tokens: _Optional[int] = ..., sampling_flops: _Optional[float] = ...) -> None: ...
 
 class MemoryEstimate(_message.Message):
     __slots__ = ("weights_bytes", "gradients_bytes", "moments_bytes", "copies_bytes", "parent_bytes", "activations_bytes", "runtime_bytes", "total_bytes", "host_bytes")

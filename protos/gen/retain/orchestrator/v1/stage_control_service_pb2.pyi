@@ -105,7 +105,7 @@ class PrepareStage(_message.Message):
     def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., sources: _Optional[_Mapping[str, str]] = ..., target: _Optional[str] = ..., shares: _Optional[_Mapping[str, float]] = ..., never_replayed: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StageWork(_message.Message):
-    __slots__ = ("attempt", "index", "name", "spec", "output_uri", "parent", "resume", "target", "shards", "tokenizer", "shares", "lr_scale", "total_steps", "steps_per_boundary", "decision_lag")
+    __slots__ = ("attempt", "index", "name", "spec", "output_uri", "parent", "resume", "target", "shards", "tokenizer", "shares", "lr_scale", "total_steps", "steps_per_boundary", "decision_lag", "sampled")
     class SharesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +128,7 @@ class StageWork(_message.Message):
     TOTAL_STEPS_FIELD_NUMBER: _ClassVar[int]
     STEPS_PER_BOUNDARY_FIELD_NUMBER: _ClassVar[int]
     DECISION_LAG_FIELD_NUMBER: _ClassVar[int]
+    SAMPLED_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     index: int
     name: str
@@ -143,7 +144,8 @@ class StageWork(_message.Message):
     total_steps: int
     steps_per_boundary: int
     decision_lag: int
-    def __init__(self, attempt: _Optional[int] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., output_uri: _Optional[str] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., resume: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., target: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., total_steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., decision_lag: _Optional[int] = ...) -> None: ...
+    sampled: _containers.RepeatedCompositeFieldContainer[_values_pb2.SampledText]
+    def __init__(self, attempt: _Optional[int] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., output_uri: _Optional[str] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., resume: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., target: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., total_steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., decision_lag: _Optional[int] = ..., sampled: _Optional[_Iterable[_Union[_values_pb2.SampledText, _Mapping]]] = ...) -> None: ...
 
 class ReportProgressRequest(_message.Message):
     __slots__ = ("run_id", "submission", "attempt", "stage_index", "phase", "step", "tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "curriculum_level", "prepare_progress", "heartbeat", "wait_seconds", "stall_seconds", "upload_failures", "waiting_for", "train_seconds")
@@ -283,7 +285,7 @@ class EndStageResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class PreparedData(_message.Message):
-    __slots__ = ("tokenizer", "stages", "overlap", "parameters", "base", "near_duplicates")
+    __slots__ = ("tokenizer", "stages", "overlap", "parameters", "base", "near_duplicates", "sampled")
     class OverlapEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -304,13 +306,15 @@ class PreparedData(_message.Message):
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
     NEAR_DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLED_FIELD_NUMBER: _ClassVar[int]
     tokenizer: _values_pb2.PreparedFolder
     stages: _containers.RepeatedCompositeFieldContainer[PreparedStage]
     overlap: _containers.ScalarMap[str, float]
     parameters: int
     base: _values_pb2.CheckpointRef
     near_duplicates: _containers.ScalarMap[str, float]
-    def __init__(self, tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PreparedStage, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ..., parameters: _Optional[int] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., near_duplicates: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    sampled: _containers.RepeatedCompositeFieldContainer[_values_pb2.SampledText]
+    def __init__(self, tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[PreparedStage, _Mapping]]] = ..., overlap: _Optional[_Mapping[str, float]] = ..., parameters: _Optional[int] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., near_duplicates: _Optional[_Mapping[str, float]] = ..., sampled: _Optional[_Iterable[_Union[_values_pb2.SampledText, _Mapping]]] = ...) -> None: ...
 
 class PreparedStage(_message.Message):
     __slots__ = ("index", "shards", "sets", "steps", "passes")

@@ -189,7 +189,7 @@ class DomainOptions(_message.Message):
     def __init__(self, languages: _Optional[_Iterable[str]] = ..., difficulty: _Optional[_Iterable[float]] = ..., fields: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StageData(_message.Message):
-    __slots__ = ("general", "domain", "chat", "general_share", "replay", "max_tokens", "fields")
+    __slots__ = ("general", "domain", "chat", "general_share", "replay", "max_tokens", "fields", "sampling")
     class ReplayEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -211,6 +211,7 @@ class StageData(_message.Message):
     REPLAY_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
     general: str
     domain: str
     chat: str
@@ -218,7 +219,18 @@ class StageData(_message.Message):
     replay: _containers.ScalarMap[str, float]
     max_tokens: int
     fields: _containers.ScalarMap[str, str]
-    def __init__(self, general: _Optional[str] = ..., domain: _Optional[str] = ..., chat: _Optional[str] = ..., general_share: _Optional[float] = ..., replay: _Optional[_Mapping[str, float]] = ..., max_tokens: _Optional[int] = ..., fields: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    sampling: SamplingSpec
+    def __init__(self, general: _Optional[str] = ..., domain: _Optional[str] = ..., chat: _Optional[str] = ..., general_share: _Optional[float] = ..., replay: _Optional[_Mapping[str, float]] = ..., max_tokens: _Optional[int] = ..., fields: _Optional[_Mapping[str, str]] = ..., sampling: _Optional[_Union[SamplingSpec, _Mapping]] = ...) -> None: ...
+
+class SamplingSpec(_message.Message):
+    __slots__ = ("tokens", "temperature", "top_p")
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TOP_P_FIELD_NUMBER: _ClassVar[int]
+    tokens: int
+    temperature: float
+    top_p: float
+    def __init__(self, tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ...) -> None: ...
 
 class DurationSpec(_message.Message):
     __slots__ = ("tokens", "epochs", "steps")

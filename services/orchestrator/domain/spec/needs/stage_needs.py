@@ -6,6 +6,7 @@ of a stage that only preparing can tell) is named with what would tell it, and r
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from retain.values import MemoryEstimate, PipelineSpec, StageNeeds, StageSpec
 from services.common.errors import Violation
@@ -13,8 +14,9 @@ from services.orchestrator.domain.spec.model_size import BYTES_PER_PARAMETER, Si
 from services.orchestrator.domain.spec.needs.fitting import fitting
 from services.orchestrator.domain.spec.needs.memory import memory_of
 from services.orchestrator.domain.spec.needs.shape import Shape, adapter_parameters, shape_of
-from services.orchestrator.domain.spec.needs.work import training_flops
+from services.orchestrator.domain.spec.needs.work import sampling_flops, training_flops
 from services.orchestrator.domain.spec.plan import PlannedStage
+from services.orchestrator.domain.spec.self_replay import tokens_written
 from services.orchestrator.domain.spec.teacher import Memory, memory_setting, told_size
 
 OWN_ERROR = 1.15  # of the estimate (tests/benchmarks/bench_plan.py): only what is over it is refused
@@ -33,7 +35,11 @@ def needs_of(
         checkpoint = checkpoint_bytes(stage, sizes)
         fullest = earlier + checkpoint * kept_at_once(plan.boundaries, spec.checkpoints.keep_last)
         earlier += checkpoint * (spec.checkpoints.keep_last + 2)
-        found.append(_needs(spec, plan, stage, sizes, memory, store_bytes=fullest))
+        need = _needs(spec, plan, stage, sizes, memory, store_bytes=fullest)
+        if tokens := tokens_written(spec, plan.index):
+            flops = sampling_flops(shape_of(spec, stage, sizes), tokens)
+            need = replace(need, sampled_tokens=tokens, sampling_flops=flops)
+        found.append(need)
     return tuple(found)
 
 

@@ -17,6 +17,11 @@ def forward_flops(shape: Shape) -> float:
     return 2.0 * products + 2.0 * sizes.layers * shape.context * sizes.heads * sizes.width_of_head
 
 
+def sampling_flops(shape: Shape, tokens: int) -> float:
+    """Of writing so many tokens: a forward pass of each, with what was read before it kept."""
+    return tokens * forward_flops(shape)
+
+
 def training_flops(shape: Shape, tokens: int, *, replayed: float) -> float:
     """Of a stage of so many tokens, of which the share `replayed` is old text."""
     passes = (2.0 if shape.adapters else 3.0) + (1.0 if shape.checkpointing else 0.0)

@@ -7,6 +7,7 @@ from typing import Any
 
 from retain.values.faults import mismatch
 from services.common.errors import Violation
+from services.orchestrator.domain.spec.self_replay import is_self
 from services.orchestrator.domain.spec.validation.hub_uri import faults_of_hub_uri
 from services.orchestrator.domain.spec.validation.limits import COUNTS, MAY_BE_NEGATIVE, NUMBERS
 
@@ -49,8 +50,11 @@ class Faults:
             got = " and ".join(set_ones) if set_ones else "none"
             self.add(field, mismatch(got, f"exactly one of {', '.join(given)}"))
 
-    def source(self, field: str, uri: str) -> None:
-        """URI of a text source. Whether it can be read is known only where it is read."""
+    def source(self, field: str, uri: str, *, may_be_self: bool = False) -> None:
+        """URI of a text source. Whether it can be read is known only where it is read. `may_be_self`: the parent may
+        write it, which is looked at elsewhere."""
+        if may_be_self and is_self(uri):
+            return
         scheme, separator, rest = uri.partition("://")
         if not uri:
             self.add(field, mismatch("none", f"a source: {', '.join(SCHEMES)}"))

@@ -5,6 +5,7 @@ from retain.values.faults import mismatch
 from services.orchestrator.domain.spec.defaults import domains_of
 from services.orchestrator.domain.spec.plan import source_of, target_of
 from services.orchestrator.domain.spec.validation.checks import Faults
+from services.orchestrator.domain.spec.validation.self_replay import check_self_replay
 
 _ORDER = {StageKind.PRETRAIN: 0, StageKind.MIDTRAIN: 1, StageKind.FINETUNE: 2}
 LARGEST_SHARE = 0.9  # of all replay together: a stage must also learn something
@@ -39,6 +40,7 @@ def check_stage(faults: Faults, given: PipelineSpec, filled: PipelineSpec, index
     if not midtrain and stage.domain is not Domain.UNSPECIFIED:
         faults.add(f"{path}.domain", mismatch(stage.domain, "none outside of MIDTRAIN"))
     _check_sources(faults, path, stage)
+    check_self_replay(faults, given, filled, index)
     _check_shares(faults, path, given.stages[index], stage, filled, index)
     _check_options(faults, path, stage)
     _check_duration(faults, path, stage)
@@ -52,10 +54,10 @@ def check_stage(faults: Faults, given: PipelineSpec, filled: PipelineSpec, index
 
 def _check_sources(faults: Faults, path: str, stage: StageSpec) -> None:
     role = {StageKind.PRETRAIN: "general", StageKind.MIDTRAIN: "domain", StageKind.FINETUNE: "chat"}[stage.kind]
-    faults.source(f"{path}.data.{role}", source_of(stage, target_of(stage)))
+    faults.source(f"{path}.data.{role}", source_of(stage, target_of(stage)), may_be_self=role == "general")
     if role != "general":
         # Retention of general text is measured and replayed in every later stage.
-        faults.source(f"{path}.data.general", stage.data.general)
+        faults.source(f"{path}.data.general", stage.data.general, may_be_self=True)
     for other in ("domain", "chat"):
         if other != role and getattr(stage.data, other):
             faults.add(f"{path}.data.{other}", mismatch("a source", f"none outside of {_stage_of(other)}"))

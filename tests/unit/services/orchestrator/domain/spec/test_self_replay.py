@@ -1,0 +1,114 @@
+"""`general: self://...`: what is filled in, what is refused, what the plan says of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from retain.values import DurationSpec, ModelSpec, PipelineSpec, SamplingSpec, StageData, TokenizerSpec
+from services.orchestrator.domain.spec.defaults import fill
+from services.orchestrator.domain.spec.model_size import sizes_of_preset
+from services.orchestrator.domain.spec.needs.stage_needs import needs_of
+from services.orchestrator.domain.spec.plan import plan
+from services.orchestrator.domain.spec.teacher import Memory
+from services.orchestrator.domain.spec.validation.validate import validate
+from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
+
+BOS = StageData(domain="sample://code", general="self://bos")
+ADAPT = replace(MIDTRAIN, data=BOS, duration=DurationSpec(tokens=4_000_000))
+
+
+def adapted(*stages: object, **changes: object) -> PipelineSpec:
+    """A public model that is taught code, then to answer."""
+    model = ModelSpec(huggingface="s3://bucket/model", context=1024)
+    given = {"model": model, "tokenizer": TokenizerSpec(), "stages": stages or (ADAPT, FINETUNE)}
+    return spec(**{**given, **changes})
+
+
+def faults(asked: PipelineSpec) -> dict[str, str]:
+    return {fault.field: fault.description for fault in validate(asked)}
+
+
+def test_defaults_are_filled_in_once_and_later_stages_have_the_same_text() -> None:
+    filled = fill(adapted())
+    assert validate(adapted()) == ()
+    # A tenth of 4 million tokens is replayed.
+    expected = SamplingSpec(tokens=400_000, temperature=1.0, top_p=1.0)
+    assert [stage.data.sampling for stage in filled.stages] == [expected, expected]
+    assert [stage.data.general for stage in filled.stages] == ["self://bos", "self://bos"]
+    assert [one.sources["general"] for one in plan(filled)] == ["self://bos", "self://bos"]
+    assert fill(filled) == filled
+
+
+@pytest.mark.parametrize(
+    ("duration", "tokens"),
+    [
+        (DurationSpec(tokens=100_000), 100_000),  # a tenth would be 10,000
+        (DurationSpec(tokens=10**9), 1_000_000),
+        (DurationSpec(steps=200), 327_680),  # 200 steps of 16 rows of 1,024 tokens, a tenth of them
+        (DurationSpec(epochs=2), 1_000_000),
+    ],
+)
+def test_as_much_is_written_as_is_replayed_within_bounds(duration: DurationSpec, tokens: int) -> None:
+    sampling = fill(adapted(replace(ADAPT, duration=duration))).stages[0].data.sampling
+    assert sampling is not None
+    assert sampling.tokens == tokens
+
+
+def test_real_text_needs_no_settings() -> None:
+    real = replace(MIDTRAIN, data=StageData(domain="sample://code", general="sample://docs"))
+    assert fill(adapted(real)).stages[0].data.sampling is None
+    asked = replace(real, data=replace(real.data, sampling=SamplingSpec(tokens=100_000)))
+    assert faults(adapted(asked)) == {
+        "stages[0].data.sampling": "got settings beside general: sample://docs; expected none without general: "
+        "self://bos or self://chat"
+    }
+
+
+def test_there_must_be_a_parent_that_can_write() -> None:
+    random = adapted(ADAPT, model=ModelSpec(preset="nano"), tokenizer=spec().tokenizer)
+    assert "random weights know nothing" in faults(random)["stages[0].data.general"]
+    behind = adapted(replace(PRETRAIN, data=StageData(general="sample://docs")), ADAPT)
+    assert "behind a PRETRAIN stage" in faults(behind)["stages[1].data.general"]
+    target = adapted(replace(PRETRAIN, data=StageData(general="self://bos")))
+    assert "teaches it nothing new" in faults(target)["stages[0].data.general"]
+    other = adapted(replace(ADAPT, data=replace(BOS, general="self://eos")))
+    assert faults(other) == {"stages[0].data.general": "got 'self://eos'; expected self://bos or self://chat"}
+    domain = adapted(replace(ADAPT, data=StageData(domain="self://bos", general="sample://docs")))
+    assert "stages[0].data.domain" in faults(domain)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "field"),
+    [
+        (SamplingSpec(tokens=49_999), "tokens"),
+        (SamplingSpec(tokens=100_000_001), "tokens"),
+        (SamplingSpec(tokens=-1), "tokens"),
+        (SamplingSpec(temperature=0.0), "temperature"),
+        (SamplingSpec(temperature=2.1), "temperature"),
+        (SamplingSpec(temperature=float("nan")), "temperature"),
+        (SamplingSpec(top_p=0.0), "top_p"),
+        (SamplingSpec(top_p=1.1), "top_p"),
+    ],
+)
+def test_settings_out_of_range_are_refused(sampling: SamplingSpec, field: str) -> None:
+    assert f"stages[0].data.sampling.{field}" in faults(adapted(replace(ADAPT, data=replace(BOS, sampling=sampling))))
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    capped = replace(BOS, max_tokens=60_000, sampling=SamplingSpec(tokens=80_000))
+    assert faults(adapted(replace(ADAPT, data=capped))) == {
+        "stages[0].data.sampling.tokens": "got 80,000 tokens to be written, of which max_tokens lets 60,000 in; "
+        "expected at most max_tokens"
+    }
+    again = replace(FINETUNE, data=replace(FINETUNE.data, general="self://bos", sampling=SamplingSpec(temperature=0.7)))
+    assert "written once, for midtrain/code" in faults(adapted(ADAPT, again))["stages[1].data.sampling"]
+
+
+def test_the_plan_says_how_much_is_written_and_what_it_takes_once() -> None:
+    filled = fill(adapted())
+    sizes = sizes_of_preset("135m", vocabulary=49_152)
+    assert sizes is not None
+    first, second = needs_of(filled, plan(filled), sizes, Memory())
+    assert (first.sampled_tokens, second.sampled_tokens, second.sampling_flops) == (400_000, 0, 0)
+    # Two operations for each weight of a product and token, and attention beside them.
+    assert first.sampling_flops == pytest.approx(2 * 400_000 * sizes.parameters, rel=0.35)
