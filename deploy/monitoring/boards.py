@@ -96,6 +96,7 @@ def forgetting(parameters: Parameters) -> Board:
             about="ln(ppl_now / ppl_baseline): adds up over stages.",
             curves=(Curve(expr=f"{m.FORGETTING_NATS.name}{RUN}", legend=SCORE),),
         ),
+        _probe_chart(),
         Chart(
             title="Loss of every set",
             about="Mean nats a token.",
@@ -104,6 +105,20 @@ def forgetting(parameters: Parameters) -> Board:
     )
     about = "What was learnt, and what it cost."
     return Board(uid="retain-forgetting", title="Retain / Forgetting", about=about, charts=charts)
+
+
+def _probe_chart() -> Chart:
+    """What a fine-tuning lost beside perplexity."""
+    return Chart(
+        title="Probe of the fine-tuning",
+        about="Share of items that the stage's start got right and the result does not, with its 95 % interval.",
+        curves=(
+            Curve(expr=f"{m.PROBE_LOSS.name}{RUN}", legend="{{run}} {{kind}}"),
+            Curve(expr=f"{m.PROBE_LOSS_CI_LOW.name}{RUN}", legend="{{run}} {{kind}} low"),
+            Curve(expr=f"{m.PROBE_LOSS_CI_HIGH.name}{RUN}", legend="{{run}} {{kind}} high"),
+        ),
+        unit="percentunit",
+    )
 
 
 def training() -> Board:

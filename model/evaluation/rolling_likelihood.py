@@ -97,7 +97,7 @@ def _nats_by_document(
         with torch.inference_mode():
             for start in range(0, len(windows), rows):
                 some = windows[start : start + rows]
-                for (number, _, _), found in zip(some, _nats(model, some, device), strict=True):
+                for (number, _, _), found in zip(some, window_nats(model, some, device), strict=True):
                     nats[number] += found
                 if on_tokens is not None:
                     on_tokens(sum(count for _, _, count in some))
@@ -106,8 +106,8 @@ def _nats_by_document(
     return nats
 
 
-def _nats(model: CausalLM, windows: Sequence[tuple[int, list[int], int]], device: torch.device) -> list[float]:
-    """Summed nats of each window's targets that count."""
+def window_nats(model: CausalLM, windows: Sequence[tuple[int, list[int], int]], device: torch.device) -> list[float]:
+    """Summed nats of the last targets of each window (number, tokens, how many count), with no padding seen by them."""
     longest = max(len(tokens) for _, tokens, _ in windows) - 1
     inputs_RT = torch.zeros((len(windows), longest), dtype=torch.int64)
     targets_RT = torch.full((len(windows), longest), NO_LOSS, dtype=torch.int64)

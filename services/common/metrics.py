@@ -55,6 +55,7 @@ class Metric:
 
 
 _SCORE = ("run", "stage", "retention_set")
+_PROBE = ("run", "stage", "kind")
 _SET = ("run", "stage", "set", "role")
 _STAGE = ("run", "stage")
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
@@ -99,6 +100,17 @@ FORGETTING_FLOOR_RATIO = _gauge(
 PERPLEXITY = _gauge("retain_perplexity", _SET, "exp(nats / tokens) of the last checkpoint; role: target or retention.")
 LOSS_NATS = _gauge("retain_loss_nats", _SET, "Mean loss of the last checkpoint in nats a token.")
 BASELINE_PERPLEXITY = _gauge("retain_baseline_perplexity", _SET, "Perplexity that a retention set is compared with.")
+PROBE_ACCURACY = _gauge(
+    "retain_probe_accuracy", _PROBE, "Share of the probe's items that the last checkpoint got right."
+)
+PROBE_BASELINE_ACCURACY = _gauge("retain_probe_baseline_accuracy", _PROBE, "The same of the stage's start.")
+PROBE_LOSS = _gauge(
+    "retain_probe_loss",
+    _PROBE,
+    "Share of the probe's items lost since the stage's start; absent where it knew nothing.",
+)
+PROBE_LOSS_CI_LOW = _gauge("retain_probe_loss_ci_low", _PROBE, "Lower end of the loss's 95 % interval.")
+PROBE_LOSS_CI_HIGH = _gauge("retain_probe_loss_ci_high", _PROBE, "Upper end of the loss's 95 % interval.")
 FORGETTING_SUSPICIOUS = _gauge(
     "retain_forgetting_suspicious",
     _SCORE,
@@ -236,6 +248,11 @@ class EvaluatorMetrics(_Group):
         "perplexity": PERPLEXITY,
         "loss_nats": LOSS_NATS,
         "baseline_perplexity": BASELINE_PERPLEXITY,
+        "probe_accuracy": PROBE_ACCURACY,
+        "probe_baseline_accuracy": PROBE_BASELINE_ACCURACY,
+        "probe_loss": PROBE_LOSS,
+        "probe_loss_ci_low": PROBE_LOSS_CI_LOW,
+        "probe_loss_ci_high": PROBE_LOSS_CI_HIGH,
         "evaluations": EVALUATIONS,
         "evaluation_duration": EVALUATION_DURATION,
         "evaluations_pending": EVALUATIONS_PENDING,

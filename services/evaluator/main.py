@@ -38,9 +38,11 @@ from services.evaluator.adapters.persistence.object_store_repository import (
     StoredFloors,
     StoredMeasurements,
 )
+from services.evaluator.adapters.persistence.probe_repository import StoredProbes
 from services.evaluator.adapters.run_states import OrchestratorRunStates
 from services.evaluator.adapters.settings import Settings
 from services.evaluator.adapters.store_keys import evaluator_keys
+from services.evaluator.application.ask_probe import AskProbe
 from services.evaluator.application.evaluate_checkpoint import EvaluateCheckpoint
 from services.evaluator.application.evaluation_loop import EvaluationLoop
 from services.evaluator.application.evaluation_queue import EvaluationQueue
@@ -91,6 +93,7 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
             results=StoredMeasurements(store, aside),
             floors=StoredFloors(store, aside),
             statistics=Bootstrap(),
+            probe=AskProbe(measurer=torch, prober=torch, answers=StoredProbes(store, aside), statistics=Bootstrap()),
         ),
         evaluations=evaluations,
         history=history,

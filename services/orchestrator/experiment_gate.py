@@ -36,6 +36,7 @@ from retain.values import (
     PreparedData,
     PreparedFolder,
     PreparedStage,
+    ProbeSpec,
     SetResult,
     SetRole,
     SetUse,
@@ -168,6 +169,7 @@ def _new_state(arm: Arm) -> PipelineRun:
             max_retries=rules.max_retries,
             ladder=_constants(arm, "ladder", LadderSpec),
             anticipate=_constants(arm, "anticipate", AnticipateSpec),
+            probe=ProbeSpec(off=True),
             gauges=GaugeSpec(off=True),  # the experiments measure them afterwards (model/experiments/gauges.py)
         ),
         evaluation=EvaluationSpec(every=IntervalSpec(steps=arm.steps_per_boundary), decision_lag=0),

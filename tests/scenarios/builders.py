@@ -2,6 +2,7 @@
 
 import math
 
+from model.evaluation.paired_interval import paired_interval
 from retain.values import (
     BatchSpec,
     CheckpointRef,
@@ -22,6 +23,10 @@ from retain.values import (
     PreparedData,
     PreparedFolder,
     PreparedStage,
+    ProbeKind,
+    ProbeReport,
+    ProbeResult,
+    ProbeSpec,
     SetResult,
     SetRole,
     SetUse,
@@ -48,7 +53,8 @@ def run(header: str = "") -> PipelineRun:
     stop_on = StopOn(given.pop("stop_on", "RAW"))
     points = tuple(float(p) for p in given.pop("points", "").split(",") if p)
     steps, every = int(given.pop("steps", "100")), int(given.pop("every", "10"))
-    chat = bool(int(given.pop("chat", "0")))
+    chat, finetune = bool(int(given.pop("chat", "0"))), bool(int(given.pop("finetune", "0")))
+    probe = ProbeSpec(every=int(given.pop("probe_every", "0")))
     gain, kept = float(given.pop("gain", "0")), int(given.pop("keep", "0"))
     kinds = tuple(GaugeKind(kind.upper()) for kind in given.pop("gauges", "").split(",") if kind)
     rules: dict = {k: int(v) if k in INTEGERS else float(v) for k, v in given.items()}
@@ -64,11 +70,12 @@ def run(header: str = "") -> PipelineRun:
     spec = PipelineSpec(
         name="scenario",
         model=ModelSpec(huggingface=f"{STORE}/uploads/base/model", context=64),
-        stages=(stage, *((_chat(steps),) if chat else ())),
+        stages=(_chat(steps),) if finetune else (stage, *((_chat(steps),) if chat else ())),
         forgetting=ForgettingSpec(
             gauges=GaugeSpec(off=not kinds, kinds=kinds),
             controller=controller,
             stop_on=stop_on,
+            probe=probe,
             interpolation=InterpolationSpec(points=points, least_gain_nats=gain),
             **rules,
         ),
@@ -118,6 +125,16 @@ def score_of(name: str, ratio: float, use: SetUse, low: float | None, unknown: b
         baseline_perplexity=10.0, perplexity=10.0 * (1 + ratio), use=use,
         shown_only=unknown,
     )  # fmt: skip
+
+
+def probe_of(lost: int, items: int) -> ProbeReport:
+    """A probe whose start was right in every item of one kind, and whose model lost some."""
+    low, high = paired_interval(lost, 0, items)
+    row = ProbeResult(
+        kind=ProbeKind.FORMAT, items=items, right=items - lost, baseline_right=items, lost=lost, loss=lost / items,
+        loss_low=low, loss_high=high,
+    )  # fmt: skip
+    return ProbeReport(results=(row,), digest="p")
 
 
 def result_of(name: str, loss: float, role: SetRole, use: SetUse = SetUse.CONTROL) -> SetResult:

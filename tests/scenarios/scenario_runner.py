@@ -43,7 +43,7 @@ from services.orchestrator.domain.run.state import PipelineRun, StagePhase
 from services.orchestrator.domain.spec.gauges import is_gauge
 from services.orchestrator.domain.step import Step, step
 from services.orchestrator.domain.values import Measurement
-from tests.scenarios.builders import BASE, STORE, prepared, result_of, run, score_of
+from tests.scenarios.builders import BASE, STORE, prepared, probe_of, result_of, run, score_of
 from tests.scenarios.ledger import Ledger
 
 
@@ -212,7 +212,7 @@ class ScenarioRunner:
     def _checkpoint(self, words: list[str], at: dict, *, interim: bool = False) -> e.CheckpointReported:
         at_step = int(words[1])
         options = dict(word.split("=") for word in words[2:])
-        name = f"{self.state.id}/midtrain/code/attempt-{at['attempt']}/step-{at_step:09d}"
+        name = f"{self.state.id}/{self.state.stages[0].plan.name}/attempt-{at['attempt']}/step-{at_step:09d}"
         ref = CheckpointRef(
             uri=f"{STORE}/runs/{name}",
             manifest_sha256=options.get("sha", "0") * 64,
@@ -238,6 +238,7 @@ class ScenarioRunner:
         unknown = bool(values.pop("unknown", 0))
         gauges = [name for name in values if is_gauge(name)]
         took_s = values.pop("took", 0.0)
+        probe = probe_of(int(values.pop("lost")), int(values.pop("of", 80))) if "lost" in values else None
         checkpoints = [c for c in self.state.stages[0].branch.checkpoints if c.ref.step == at_step]
         attempt = checkpoints[-1].attempt if checkpoints else self.state.stages[0].attempt.number
         scores = [
@@ -254,7 +255,7 @@ class ScenarioRunner:
             stage_index=0,
             attempt=attempt,
             step=at_step,
-            measurement=Measurement(results=tuple(results), scores=tuple(scores), measure_s=took_s),
+            measurement=Measurement(results=tuple(results), scores=tuple(scores), measure_s=took_s, probe=probe),
             point=point,
             now_s=self.now_s,
         )

@@ -243,6 +243,7 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
     from ui.render.data_facts import data_lines
     from ui.render.follow import outcome_line
     from ui.render.kept import kept_rows
+    from ui.render.probe_table import probe_rows, probe_table
     from ui.render.progress_table import of_run
     from ui.render.severity import Thresholds
     from ui.render.tables import decisions_table, kept_table, progress_table, stages_table
@@ -255,6 +256,9 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
     kept = kept_rows(found.stages, Thresholds.of_spec(found.spec))
     if kept:
         out.print(kept_table(kept))
+    probed = probe_rows(found.stages)
+    if probed:
+        out.print(probe_table(probed))
     for line in data_lines(found.status):
         out.print(line, soft_wrap=True, highlight=False)
     if made:

@@ -12,6 +12,7 @@ from ui.render import formatting
 from ui.render.follow import PHASES
 from ui.render.kept import kept_rows
 from ui.render.perplexity_table import DualRow
+from ui.render.probe_table import probe_rows
 from ui.render.progress_table import TITLES
 from ui.render.severity import MARKS, Thresholds, mark_of
 
@@ -98,6 +99,33 @@ def kept(run: Run, thresholds: Thresholds) -> None:
             alt="Forgetting of every retention set, replayed or never replayed",
         )
         st.caption("A score on a replayed source also says that this source is being learned; the others do not.")
+
+
+def probe(run: Run) -> None:
+    """What the fine-tuning's probe found: small questions that its start answered."""
+    rows = probe_rows(run.stages)
+    if not rows:
+        return
+    with st.container(border=True):
+        st.subheader("Probe")
+        st.dataframe(
+            [
+                {
+                    "Stage": row.stage,
+                    "Items": row.kind,
+                    "Right before": row.before,
+                    "now": row.now,
+                    "Lost": row.lost,
+                    "95 %": row.interval,
+                    "Note": row.note,
+                }
+                for row in rows
+            ],
+            hide_index=True,
+            key="probe",
+            alt="Items of the probe that the stage's start and the model now get right",
+        )
+        st.caption("Only a loss whose whole interval lies at or over forgetting.probe.budget is acted on.")
 
 
 def decisions(made: Sequence[Decision]) -> None:

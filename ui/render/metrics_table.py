@@ -38,6 +38,6 @@ def line(values: Sequence[float], width: int = WIDTH) -> str:
 
 
 def _shown(name: str, value: float) -> str:
-    if name in ("forgetting", "share"):
-        return formatting.percent(value, signed=name == "forgetting")
+    if name in ("forgetting", "share", "probe_accuracy", "probe_loss"):
+        return formatting.percent(value, signed=name in ("forgetting", "probe_loss"))
     return formatting.rate(value) if name == "tokens_per_second" else f"{value:.4g}"

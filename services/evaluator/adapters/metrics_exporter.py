@@ -48,6 +48,7 @@ class PrometheusExporter(Exporter):
                     self._metrics.perplexity.labels(**labels).set(finite_or_infinite(result.perplexity))
                     self._metrics.loss_nats.labels(**labels).set(finite_or_infinite(result.loss_nats))
             self._export_scores(record, where)
+            self._export_probe(record, where)
 
     def _export_scores(self, record: ForgettingRecord, where: dict[str, str]) -> None:
         roles = {
@@ -79,6 +80,17 @@ class PrometheusExporter(Exporter):
                 else:
                     ratio_gauge.labels(**labels).set(end)
                     nats_gauge.labels(**labels).set(math.log1p(end))
+
+    def _export_probe(self, record: ForgettingRecord, where: dict[str, str]) -> None:
+        """What a probe found stays until the next one, or another stage: it is asked at few boundaries."""
+        for row in record.probe.results if record.probe is not None else ():
+            labels = where | {"kind": row.kind.lower()}
+            self._metrics.probe_accuracy.labels(**labels).set(row.right / row.items)
+            self._metrics.probe_baseline_accuracy.labels(**labels).set(row.baseline_right / row.items)
+            if not row.shown_only:
+                self._metrics.probe_loss.labels(**labels).set(row.loss)
+                self._metrics.probe_loss_ci_low.labels(**labels).set(row.loss_low)
+                self._metrics.probe_loss_ci_high.labels(**labels).set(row.loss_high)
 
     def count(self, *, succeeded: bool, duration_s: float) -> None:
         self._metrics.evaluations.labels(outcome="succeeded" if succeeded else "failed").inc()

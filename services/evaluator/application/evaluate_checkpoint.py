@@ -9,6 +9,7 @@ from retain.values import EvalSetRef, EvaluationRequest, ForgettingScore, SetRes
 from services.common.concurrency.heart import beat
 from services.common.errors import RetainError, Unavailable
 from services.common.logging import get_logger
+from services.evaluator.application.ask_probe import AskProbe
 from services.evaluator.application.ports import FloorName, Floors, MeasurementName, Measurements, Measurer, Statistics
 from services.evaluator.domain.request import Model, baseline_of
 from services.evaluator.domain.result import (
@@ -32,6 +33,7 @@ class EvaluateCheckpoint:
     results: Measurements
     floors: Floors
     statistics: Statistics
+    probe: AskProbe | None = None
     clock: Callable[[], float] = time.perf_counter
 
     def run(self, request: EvaluationRequest, *, with_base: bool = False) -> EvaluationResult:
@@ -43,7 +45,8 @@ class EvaluateCheckpoint:
         stopwatch = _Stopwatch(self.clock)
         base = self._base(request, stopwatch) if with_base else None
         results, scores = self._rows(Model.of(request), request.sets, request, stopwatch)
-        return EvaluationResult(results=results, scores=scores, measure_s=stopwatch.seconds, base=base)
+        probe = self.probe.report(request) if self.probe is not None else None
+        return EvaluationResult(results=results, scores=scores, measure_s=stopwatch.seconds, base=base, probe=probe)
 
     def _base(self, request: EvaluationRequest, stopwatch: "_Stopwatch") -> Rows | None:
         """What cannot be measured of the base costs the history a row, and never the verdict that is waited for."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from retain.values import CheckpointRef, Evaluation, EvaluationRequest, EvaluationState
 from services.common.cache.disk_space import full_place, is_disk_full
@@ -155,7 +156,8 @@ class EvaluationLoop:
             said = {"error": str(error) or type(error).__name__, "error_reason": reason}
             damaged = damaged_of(running.request, error)
             return next_version(running, EvaluationState.FAILED, now_s=self.clock(), damaged=damaged, **said), None
-        measured = {"results": result.results, "scores": result.scores, "measure_seconds": result.measure_s}
+        measured: dict[str, Any] = {"results": result.results, "scores": result.scores, "probe": result.probe}
+        measured["measure_seconds"] = result.measure_s
         scores = {f"{score.retention_set}/{score.use.lower()}": score.ratio for score in result.scores}
         log.info("evaluation done", evaluation=running.id, measure_s=round(result.measure_s, 3), scores=scores)
         return next_version(running, EvaluationState.SUCCEEDED, now_s=self.clock(), **measured), result

@@ -1,6 +1,6 @@
 """What the application needs from outside. Every method blocks; the application calls them from threads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from retain.values import (
     EvalSetRef,
     Evaluation,
     ForgettingRecord,
+    ProbeRequest,
     SampleTextRequest,
     WritePointRequest,
     WritePointResponse,
@@ -63,6 +64,20 @@ class Measurer(Protocol):
         ...
 
 
+class Prober(Protocol):
+    """Asks models the items of the probe. Raises what a Measurer raises, FailedPrecondition (PROBE_TOO_SLOW) where it
+    takes too long."""
+
+    def probe_method(self) -> str:
+        """Names the items, how they are judged, and all else but weights, tokenizer and settings that may change an
+        answer."""
+        ...
+
+    def probe(self, model: Model, settings: ProbeRequest, only: Sequence[str] | None) -> Mapping[str, bool]:
+        """Whether the model was right, by id of the item; `only` the ones to ask, None for all that it may know."""
+        ...
+
+
 class InterpolationWriter(Protocol):
     """Exports interpolations. Raises what a Measurer raises."""
 
@@ -73,11 +88,35 @@ class InterpolationWriter(Protocol):
 
 
 class Statistics(Protocol):
-    """The interval of a forgetting ratio."""
+    """The intervals of scores."""
 
     def interval(self, now: Measurement, baseline: Measurement) -> tuple[float, float] | None:
         """95 % interval of the ratio, or None when there are too few units for one."""
         ...
+
+    def paired_interval(self, *, lost: int, gained: int, items: int) -> tuple[float, float]:
+        """95 % interval of (lost - gained) / items, both counted on the same items; items from 1 on."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeName:
+    """What answers were given by: the computed digest of the weights, the settings, the method; `asked` names the items
+    where they were chosen."""
+
+    weights_digest: str
+    answer_tokens: int
+    method: str
+    asked: str = ""
+
+
+class Probes(Protocol):
+    """Answers to the probe by name, kept with the measurements of the same weights. What cannot be read is put
+    aside, and is none."""
+
+    def get(self, name: ProbeName) -> Mapping[str, bool] | None: ...
+
+    def put(self, name: ProbeName, answers: Mapping[str, bool]) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ _POINT = r"-point-[0-9][0-9.e+-]{0,30}"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _DIGITS = "64 hex digits, lower case"
 _LETTERS = "letters, digits, '.', '_', '-'"
+MOST_ANSWER_TOKENS = 1024
 
 
 # Names the arithmetic of interpolation: another way of computing it gives other bits, and must not find the old ones.
@@ -73,6 +74,8 @@ def baseline_of(request: EvaluationRequest, set_name: str) -> Baseline | None:
 
 def same_result(one: EvaluationRequest, other: EvaluationRequest) -> bool:
     """Whether both requests have the same result: the history's first row is beside it."""
+    if one.probe is not None:  # the base is what the probe's answers are compared with
+        return one == other
     return replace(one, base=None) == replace(other, base=None)
 
 
@@ -145,10 +148,26 @@ def request_faults(request: EvaluationRequest) -> list[Violation]:
         found += _baseline_faults(baseline, f"request.baselines[{index}]", retained)
     if request.base is not None:
         found += checkpoint_faults(request.base, "request.base")
+    found += _probe_faults(request)
     if request.run_id and not _NAME.fullmatch(request.run_id):
         found.append(_violation("request.run_id", request.run_id, _LETTERS))
     if request.export_metrics and not (request.run_id and request.stage):
         found.append(_violation("request.run_id", request.run_id or "''", "a run and a stage, to export metrics"))
+    return found
+
+
+def _probe_faults(request: EvaluationRequest) -> list[Violation]:
+    found: list[Violation] = []
+    probe = request.probe
+    if probe is None:
+        return found
+    if request.base is None or request.interpolation is not None:
+        expected = "a base to compare with, and a checkpoint that is no interpolation"
+        found.append(_violation("request.probe", "a probe", expected))
+    if not 1 <= probe.answer_tokens <= MOST_ANSWER_TOKENS:
+        found.append(_violation("request.probe.answer_tokens", probe.answer_tokens, f"1 to {MOST_ANSWER_TOKENS}"))
+    if not (math.isfinite(probe.most_seconds) and probe.most_seconds > 0):
+        found.append(_violation("request.probe.most_seconds", probe.most_seconds, "a finite number above 0"))
     return found
 
 

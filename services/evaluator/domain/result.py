@@ -5,7 +5,15 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retain.values import EvalSetRef, Evaluation, EvaluationState, ForgettingRecord, ForgettingScore, SetResult
+from retain.values import (
+    EvalSetRef,
+    Evaluation,
+    EvaluationState,
+    ForgettingRecord,
+    ForgettingScore,
+    ProbeReport,
+    SetResult,
+)
 from retain.values.faults import mismatch
 from services.common.errors import Corrupt
 
@@ -125,6 +133,7 @@ class EvaluationResult:
     scores: tuple[ForgettingScore, ...]
     measure_s: float
     base: "Rows | None" = None
+    probe: ProbeReport | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +175,7 @@ class HistoryRow:
             train_loss_nats=request.train_loss_nats,
             results=evaluation.results,
             scores=evaluation.scores,
+            probe=evaluation.probe,
             time_s=evaluation.end_time_s if evaluation.end_time_s is not None else time.time(),
         )
         return cls(evaluation_id=evaluation.id, exported=request.export_metrics, record=record)
@@ -180,6 +190,7 @@ class HistoryRow:
             train_loss_nats=0.0,
             results=base.results,
             scores=base.scores,
+            probe=None,
             baseline=True,
         )
         return cls(evaluation_id=base_id(record.stage), exported=False, record=record)

@@ -24,6 +24,7 @@ def request_message(run_id: str, command: Evaluate) -> resources.EvaluationReque
         parent=command.parent if of_interpolation else None,
         train_loss_nats=command.train_loss_nats,
         base=command.base,
+        probe=command.probe,
     )
     return to_message(request, resources.EvaluationRequest)
 
@@ -41,4 +42,9 @@ def evaluation_of(message: resources.Evaluation) -> Evaluation:
 
 def measurement_of(evaluation: Evaluation) -> Measurement:
     """What was measured. A field that the evaluator left out stays 0 and never passes for a score: scores are rows."""
-    return Measurement(results=evaluation.results, scores=evaluation.scores, measure_s=evaluation.measure_seconds)
+    return Measurement(
+        results=evaluation.results,
+        scores=evaluation.scores,
+        measure_s=evaluation.measure_seconds,
+        probe=evaluation.probe,
+    )

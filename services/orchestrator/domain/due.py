@@ -5,6 +5,7 @@ from services.orchestrator.domain.handlers.retention import to_delete
 from services.orchestrator.domain.run.commands import Annotate, Command, Evaluate, Prune, StopJob, SubmitJob
 from services.orchestrator.domain.run.lineage import baselines, parent_of, sets_at
 from services.orchestrator.domain.run.state import Checkpoint, JobStatus, PipelineRun, RunState, StageRun
+from services.orchestrator.domain.spec.probe import probe_at
 
 
 def due(state: PipelineRun) -> tuple[Command, ...]:
@@ -36,6 +37,8 @@ def evaluation_of(state: PipelineRun, stage: StageRun, checkpoint: Checkpoint) -
         name += f"-point-{checkpoint.point:g}"
     if checkpoint.evaluations_failed:
         name += f"-try{checkpoint.evaluations_failed + 1}"
+    base, index = parent_of(state, stage), stage.plan.index
+    probe = probe_at(state.spec, index, boundary=checkpoint.boundary, boundaries=stage.plan.boundaries)
     return Evaluate(
         evaluation_id=name,
         stage_index=stage.plan.index,
@@ -46,7 +49,8 @@ def evaluation_of(state: PipelineRun, stage: StageRun, checkpoint: Checkpoint) -
         baselines=baselines(state, stage),
         train_loss_nats=checkpoint.train_loss_nats,
         point=checkpoint.point,
-        base=parent_of(state, stage),
+        base=base,
+        probe=probe if base is not None else None,
         after_s=checkpoint.evaluation_pause_s,
     )
 

@@ -171,6 +171,7 @@ def present_stage(state: PipelineRun, stage: StageRun) -> values.StageStatus:
         report_scores=stage.last.report_scores,
         results=stage.last.results,
         report_results=stage.last.report_results,
+        probe=stage.last.probe,
         passes=plan.passes,
         accepted=stage.accepted,
         latest=stage.branch.newest.ref if stage.branch.newest is not None else None,

@@ -15,6 +15,7 @@ from ui.client.views import ForgettingRecord, Plan, Run, Stage
 from ui.demo import _report
 from ui.render.kept import kept_rows
 from ui.render.perplexity_table import dual_rows
+from ui.render.probe_table import probe_rows, probe_table
 from ui.render.severity import Thresholds
 from ui.render.tables import kept_table, plan_table
 
@@ -128,3 +129,20 @@ def test_the_demo_tells_unknown_text_from_what_was_forgotten() -> None:
     assert lines[0].startswith("⚠ midtrain/code: forgetting of gauge-narrative on its report set +12.0 %")
     assert lines[1].startswith("✓ midtrain/code: forgetting of general on its report set -30.0 %")
     assert lines[2] == "- midtrain/code: measured, and never known to this model, so nothing to forget: gauge-code"
+
+
+def test_the_probe_is_shown_before_and_now_with_what_decides_nothing() -> None:
+    message = res.StageStatus(name="finetune")
+    message.probe.results.add(
+        kind=values_pb2.PROBE_KIND_JSON, items=40, right=20, baseline_right=30, lost=12, gained=2, loss=0.25,
+        loss_low=0.081, loss_high=0.402,
+    )  # fmt: skip
+    message.probe.results.add(kind=values_pb2.PROBE_KIND_CHOICE, items=80, right=20, baseline_right=21, shown_only=True)
+    rows = probe_rows([convert.to_view(Stage, stage_message()), convert.to_view(Stage, message)])
+    assert (rows[0].kind, rows[0].before, rows[0].now, rows[0].lost) == ("JSON", "30 of 40", "20 of 40", "+25.0 %")
+    text = printed(probe_table(rows))
+    assert "+8.1…+40.2" in text
+    assert "shown only: the start did no better than chance" in text
+    silent = res.StageStatus(name="finetune")
+    silent.probe.not_measured = "more than 900 s"
+    assert probe_rows([convert.to_view(Stage, silent)])[0].note == "not measured: more than 900 s"

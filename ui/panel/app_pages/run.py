@@ -137,6 +137,7 @@ def page(run_id: str, refreshing: bool) -> None:
     run_view.stages(run, thresholds)
     run_view.charts(run, rows, thresholds)
     run_view.kept(run, thresholds)
+    run_view.probe(run)
     run_view.decisions(snapshot.decisions)
     run_view.lineage(snapshot.checkpoints)
     _set_aside(run, snapshot.checkpoints)

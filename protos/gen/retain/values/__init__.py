@@ -131,6 +131,11 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_stage_control_service import PreparedData
     from retain.values.values import PreparedFolder
     from retain.values.orchestrator_stage_control_service import PreparedStage
+    from retain.values.values import ProbeKind
+    from retain.values.values import ProbeReport
+    from retain.values.evaluator_resources import ProbeRequest
+    from retain.values.values import ProbeResult
+    from retain.values.spec import ProbeSpec
     from retain.values.orchestrator_project_service import Project
     from retain.values.orchestrator_project_service import ProjectQuotas
     from retain.values.orchestrator_project_service import ProjectUse
@@ -317,6 +322,11 @@ _HOMES = {
     "PreparedData": "orchestrator_stage_control_service",
     "PreparedFolder": "values",
     "PreparedStage": "orchestrator_stage_control_service",
+    "ProbeKind": "values",
+    "ProbeReport": "values",
+    "ProbeRequest": "evaluator_resources",
+    "ProbeResult": "values",
+    "ProbeSpec": "spec",
     "Project": "orchestrator_project_service",
     "ProjectQuotas": "orchestrator_project_service",
     "ProjectUse": "orchestrator_project_service",
@@ -503,6 +513,11 @@ __all__ = [
     "PreparedData",
     "PreparedFolder",
     "PreparedStage",
+    "ProbeKind",
+    "ProbeReport",
+    "ProbeRequest",
+    "ProbeResult",
+    "ProbeSpec",
     "Project",
     "ProjectQuotas",
     "ProjectUse",

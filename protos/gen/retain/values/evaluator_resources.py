@@ -7,6 +7,7 @@ from retain.values import derived
 from retain.values.values import CheckpointRef
 from retain.values.values import EvalSetRef
 from retain.values.values import ForgettingScore
+from retain.values.values import ProbeReport
 from retain.values.values import SetResult
 
 
@@ -44,6 +45,16 @@ class Baseline:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeRequest:
+    """How the probe is asked. The same settings, weights and items give the same answers."""
+
+    answer_tokens: int = 0
+    """Tokens that an answer may have, 1 to 1024."""
+    most_seconds: float = 0.0
+    """Seconds that asking one model may take."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationRequest:
     """What is asked."""
 
@@ -73,6 +84,8 @@ class EvaluationRequest:
     """The checkpoint that the stage begins at; absent when it begins at random weights. It is measured once, on the control
     sets, as the first row of the stage's history.
     """
+    probe: ProbeRequest | None = None
+    """Ask the probe's items too, of the checkpoint and of `base`, which must be given then."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,6 +122,8 @@ class Evaluation:
     """What it waits for, for people: disk full at /var/retain; empty while nothing is waited for."""
     project: str = ""
     """The project of its run, for callers of some projects; empty for whoever may use all of them."""
+    probe: ProbeReport | None = None
+    """What the probe found, where it was asked for."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,3 +150,5 @@ class ForgettingRecord:
     """Training loss at this point."""
     baseline: bool = False
     """The base before training, where the stage's history begins: step 0, compared with each set's baseline like any row."""
+    probe: ProbeReport | None = None
+    """What the probe found, where it was asked for."""

@@ -11,6 +11,7 @@ from retain.values.values import ForgettingScore
 from retain.values.values import Passes
 from retain.values.spec import PipelineSpec
 from retain.values.values import PreparedFolder
+from retain.values.values import ProbeReport
 from retain.values.values import SampledText
 from retain.values.values import SetResult
 from retain.values.spec import StageKind
@@ -251,6 +252,8 @@ class StageStatus:
     """Seconds to the stage's end at the present pace, boundaries included; absent while no pace is known."""
     boundary_share: float | None = None
     """Share of the stage's time that boundaries took (waiting for uploads and verdicts, stalls); absent before the first."""
+    probe: ProbeReport | None = None
+    """What the probe of a fine-tuning found last; absent before it was asked."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -375,6 +378,8 @@ class Decision:
     """The score is lower than a healthy baseline allows (below `forgetting.suspicious_below`, or below -1, which is
     impossible): the baseline or the set is in doubt.
     """
+    probe: ProbeReport | None = None
+    """What the probe of a fine-tuning found at this boundary, where it was asked."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -385,7 +390,8 @@ class MetricSeries:
 
     name: str = ""
     """Which: train_loss_nats (nats a token), tokens_per_second, learning_rate, curriculum_level, share (of a replay source),
-    perplexity, baseline_perplexity, forgetting (a ratio; > 0 is worse), the last three of a control set at a boundary.
+    perplexity, baseline_perplexity, forgetting (a ratio; > 0 is worse), the last three of a control set at a boundary;
+    probe_accuracy and probe_loss (shares of items; the loss is worse where > 0) of a kind of the probe's items.
     """
     set: str = ""
     """The set or source that it is of; empty where there is none."""

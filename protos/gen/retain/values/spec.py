@@ -428,6 +428,28 @@ class AnticipateSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeSpec:
+    """The probe of a fine-tuning: what its start can do beside predicting text (choose the right answer, follow the asked
+    form, write JSON, end its turn), asked of it and of what comes out. Not perplexity: shares of items, paired.
+    """
+
+    off: bool | None = None
+    """Ask nothing. Default: true for presets without a vocabulary of their own (nano, micro, small), which know nothing that
+    could be lost; false for every other model.
+    """
+    budget: float | None = None
+    """Largest loss of accuracy (share of items, 0 to 1) of one kind, and of all together, that a stage may end with. Only a
+    loss whose 95 % interval lies at or over it counts. Default 0.1.
+    """
+    every: int = 0
+    """Ask at every so many boundaries too, for the record: the stage's end decides. 0, the default: at the end only."""
+    answer_tokens: int = 0
+    """Tokens that an answer may have. Default 40."""
+    most_seconds: float | None = None
+    """Seconds that asking one model may take; after that it is said that it was not measured. Default 900."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ForgettingSpec:
     """Forgetting is (ppl_now - ppl_baseline) / ppl_baseline. Thresholds are inclusive: exactly 0.10 acts."""
 
@@ -473,6 +495,8 @@ class ForgettingSpec:
     """What `stop` is multiplied with for the highest score that a stage may have after `settle`, whatever is projected from
     it. 1 or more. Default 5: stages of the experiments came back within their budget from up to 3.5 times `stop`.
     """
+    probe: ProbeSpec | None = None
+    """FINETUNE: questions of our own that the stage's start answered and the result is to answer still."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

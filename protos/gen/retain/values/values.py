@@ -33,6 +33,27 @@ class SetUse(StrEnum):
     """CONTROL."""
 
 
+class ProbeKind(StrEnum):
+    """What a probe item asks for."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    """Refused on input."""
+    ALL = "ALL"
+    """All kinds together."""
+    CHOICE = "CHOICE"
+    """Multiple choice: the right answer has the least loss a character."""
+    FORMAT = "FORMAT"
+    """The answer has the form that was asked for."""
+    JSON = "JSON"
+    """The answer is a JSON object with the keys that were asked for."""
+    STOP = "STOP"
+    """The answer ends with the end of the turn, within its tokens."""
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointRef(derived.CheckpointRef):
     """Names one checkpoint and the bytes that it must have."""
@@ -115,6 +136,44 @@ class ForgettingScore(derived.ForgettingScore):
     """Bits a byte that the baseline needs for the set: how well it knew the text. Absent where it was not told."""
     shown_only: bool = False
     """Measured and shown, and nothing is decided by it: the baseline did not know this kind of text."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeResult:
+    """One kind of probe items, each asked of the stage's start and of the model now."""
+
+    kind: ProbeKind = ProbeKind.UNSPECIFIED
+    """Which kind."""
+    items: int = 0
+    """Items that both were asked."""
+    right: int = 0
+    """Right now."""
+    baseline_right: int = 0
+    """Right at the start."""
+    lost: int = 0
+    """Right at the start, wrong now."""
+    gained: int = 0
+    """Wrong at the start, right now."""
+    loss: float = 0.0
+    """(lost - gained) / items; > 0 is worse."""
+    loss_low: float = 0.0
+    """Lower end of the 95 % interval of the loss (Tango 1998)."""
+    loss_high: float = 0.0
+    """Upper end of it."""
+    shown_only: bool = False
+    """Measured and shown, and nothing is decided by it: the start did no better than chance."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeReport:
+    """What a probe found."""
+
+    results: tuple[ProbeResult, ...] = ()
+    """A row per kind, and one of all that decide."""
+    not_measured: str = ""
+    """Why nothing was measured, for people; empty where it was."""
+    digest: str = ""
+    """Digest of the items and of how they are judged."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,13 @@
 """Puts off importing torch until something is to be measured: an evaluator that waits should cost little memory."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from retain.values import EvalSetRef, SampleTextRequest, WritePointRequest, WritePointResponse
+from retain.values import EvalSetRef, ProbeRequest, SampleTextRequest, WritePointRequest, WritePointResponse
 from services.common.cache.content_cache import ContentCache
 from services.common.store.object_store import ObjectStore
-from services.evaluator.application.ports import InterpolationWriter, Measurer, Sampler
+from services.evaluator.application.ports import InterpolationWriter, Measurer, Prober, Sampler
 from services.evaluator.domain.request import Model
 from services.evaluator.domain.result import Measurement, NoiseFloor
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.evaluator.adapters.measuring.measurer import TorchMeasurer
 
 
-class LazyTorch(Measurer, Sampler, InterpolationWriter):
+class LazyTorch(Measurer, Prober, Sampler, InterpolationWriter):
     """The torch adapter, made at the first request; later ones find it there."""
 
     def __init__(self, store: ObjectStore, cache: ContentCache, *, threads: int, device: str) -> None:
@@ -44,6 +44,12 @@ class LazyTorch(Measurer, Sampler, InterpolationWriter):
 
     def floor(self, model: Model, ref: EvalSetRef) -> NoiseFloor:
         return self._torch()[0].floor(model, ref)
+
+    def probe_method(self) -> str:
+        return self._torch()[0].probe_method()
+
+    def probe(self, model: Model, settings: ProbeRequest, only: Sequence[str] | None) -> dict[str, bool]:
+        return self._torch()[0].probe(model, settings, only)
 
     def release(self) -> None:
         if self._made is not None:

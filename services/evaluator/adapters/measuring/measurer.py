@@ -10,7 +10,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -21,16 +21,18 @@ from model.errors import BadCheckpoint, NonFinite, RetainModelError
 from model.evaluation.generate import generate
 from model.evaluation.noise_floor import measure_floor
 from model.evaluation.perplexity import HEAD_LOGITS, ROWS_TOKENS, evaluate_set
+from model.evaluation.probe import ask_probe
 from model.nn.causal_lm import CausalLM
 from model.nn.interpolation import interpolate
+from model.probe import probe_digest
 from model.tokenization.tokenizer import Tokenizer
-from retain.values import CheckpointRef, EvalSetRef, SampleTextRequest
+from retain.values import CheckpointRef, EvalSetRef, ProbeRequest, SampleTextRequest
 from services.common.concurrency.heart import beat
 from services.common.errors import FailedPrecondition
 from services.evaluator.adapters.measuring.model_cache import ModelCache
 from services.evaluator.adapters.measuring.verified_files import VerifiedFiles, damaged, read_manifest
 from services.evaluator.adapters.measuring.weights import Weights, claims, load
-from services.evaluator.application.ports import Measurer, Sampler
+from services.evaluator.application.ports import Measurer, Prober, Sampler
 from services.evaluator.domain.request import Model
 from services.evaluator.domain.result import Measurement, NoiseFloor
 
@@ -50,7 +52,7 @@ class _Known:
     shape: str
 
 
-class TorchMeasurer(Measurer, Sampler):
+class TorchMeasurer(Measurer, Prober, Sampler):
     """`threads` is fixed: another number of threads sums in another order, and other last bits would come out."""
 
     def __init__(self, files: VerifiedFiles, *, threads: int, device: str, make_room: Callable[[], object]) -> None:
@@ -145,6 +147,30 @@ class TorchMeasurer(Measurer, Sampler):
             unit_tokens=tuple(unit.tokens for unit in found.units),
             unit_bytes=tuple(unit.bytes for unit in found.units),
         )
+
+    def probe_method(self) -> str:
+        return f"{self._method} probe={probe_digest()}"
+
+    def probe(self, model: Model, settings: ProbeRequest, only: Sequence[str] | None) -> dict[str, bool]:
+        checkpoint = model.checkpoint
+        try:
+            weights = self.weights(model)
+            with self._files.model_folder(checkpoint) as folder:
+                tokenizer = Tokenizer.load(folder)
+            doing = f"asking {checkpoint.uri} the probe"
+            with self._alone():
+                return ask_probe(
+                    weights,
+                    tokenizer,
+                    answer_tokens=settings.answer_tokens,
+                    most_seconds=settings.most_seconds,
+                    only=only,
+                    on_item=lambda: beat(doing),
+                )
+        except NonFinite:
+            return dict.fromkeys(only or (), False)  # weights that are no numbers know nothing any more
+        except RetainModelError as error:
+            raise FailedPrecondition(f"{checkpoint.uri}: {error}", reason=error.reason) from error
 
     def release(self) -> None:
         self._models.clear()

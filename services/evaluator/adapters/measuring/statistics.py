@@ -1,6 +1,8 @@
-"""The interval of a score, by the paired bootstrap of model/evaluation/forgetting_score.py."""
+"""The intervals of scores: of forgetting by the paired bootstrap of model/evaluation/forgetting_score.py, of the probe
+by model/evaluation/paired_interval.py."""
 
 from model.evaluation.forgetting_score import bootstrap_interval
+from model.evaluation.paired_interval import paired_interval
 from services.evaluator.application.ports import Statistics
 from services.evaluator.domain.result import Measurement
 
@@ -13,3 +15,6 @@ class Bootstrap(Statistics):
             return None  # not a pair; the score refuses it by name
         found = bootstrap_interval(now.unit_nats, baseline.unit_nats, now.unit_tokens)
         return None if found is None else (found.low, found.high)
+
+    def paired_interval(self, *, lost: int, gained: int, items: int) -> tuple[float, float]:
+        return paired_interval(lost, gained, items)

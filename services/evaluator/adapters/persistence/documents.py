@@ -15,14 +15,14 @@ kept likewise.
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from retain.values import Evaluation
 from services.common.errors import Corrupt
 from services.common.plain import from_plain, to_plain
 from services.common.versions import Versions, WrittenByNewer
-from services.evaluator.application.ports import FloorName, MeasurementName
+from services.evaluator.application.ports import FloorName, MeasurementName, ProbeName
 from services.evaluator.domain.result import HistoryRow, Measurement, NoiseFloor
 
 T = TypeVar("T")
@@ -65,6 +65,23 @@ def decode_floor(data: bytes, name: FloorName, where: str) -> NoiseFloor:
         return floor
 
     return _decoded(build, data, where, _FLOORS)
+
+
+def encode_probe(answers: Mapping[str, bool], name: ProbeName) -> bytes:
+    """The document of a model's answers to the probe, sealed."""
+    return _sealed(_PROBES, {"name": to_plain(name), "answers": dict(answers)})
+
+
+def decode_probe(data: bytes, name: ProbeName, where: str) -> Mapping[str, bool]:
+    """Raises Corrupt when the document is not one that `encode_probe` wrote for this name."""
+
+    def build(document: Document) -> Mapping[str, bool]:
+        answers: Mapping[str, bool] = _unsealed(document, to_plain(name))["answers"]
+        if not all(isinstance(right, bool) for right in answers.values()):
+            raise ValueError("an answer that is neither right nor wrong")
+        return answers
+
+    return _decoded(build, data, where, _PROBES)
 
 
 def _sealed(versions: Versions, body: Document) -> bytes:
@@ -166,6 +183,7 @@ def _no_seal(document: Document) -> Document:
 _VERSIONS = Versions(current=VERSION, upcasters={1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4})
 _MEASUREMENTS = Versions(current=2, upcasters={1: _no_seal})
 _FLOORS = Versions(current=1, upcasters={})
+_PROBES = Versions(current=1, upcasters={})
 # What reading something else than our own document raises: also too deep a nesting, and numbers without an end.
 _FAULTS = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 

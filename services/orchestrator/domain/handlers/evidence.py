@@ -49,6 +49,7 @@ def with_evidence(stage: StageRun, checkpoint: Checkpoint, outcome: GateOutcome,
         results=results,
         report_scores=measured.scores_of(SetUse.REPORT) if report_results else stage.last.report_scores,
         report_results=report_results or stage.last.report_results,
+        probe=measured.probe or stage.last.probe,
     )
     finite = bool(results) and all(r.finite for r in results) and all(s.finite for s in scores)
     return replace(

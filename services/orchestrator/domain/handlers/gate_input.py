@@ -91,6 +91,7 @@ def gate_input(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, meas
         may_climb=checkpoint.ref.step > stage.gate.adjusted_step,
         replayed=replayed_in(stage),
         gauges=frozenset(score.retention_set for score in measured.scores if is_gauge(score.retention_set)),
+        probe=measured.probe,
     )
 
 

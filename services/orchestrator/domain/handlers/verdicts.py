@@ -248,6 +248,7 @@ def _decision(
         threshold=outcome.threshold,
         worst_set=worst.retention_set if worst else "",
         scores=measured.scores,
+        probe=measured.probe,
         target=resolution.target,
         recommendations=recommendations(
             outcome.severity,

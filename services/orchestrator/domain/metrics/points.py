@@ -19,7 +19,7 @@ from services.orchestrator.domain.values import Measurement
 BUCKETS = 2048
 # Names of the series; those of a set are stored as NAME/SET.
 OF_PROGRESS = ("train_loss_nats", "tokens_per_second", "learning_rate", "curriculum_level", "share")
-OF_BOUNDARIES = ("perplexity", "baseline_perplexity", "forgetting")
+OF_BOUNDARIES = ("perplexity", "baseline_perplexity", "forgetting", "probe_accuracy", "probe_loss")
 NAMES = (*OF_PROGRESS, *OF_BOUNDARIES)
 
 
@@ -68,11 +68,14 @@ def progress_point(stage: StageRun, event: ProgressReported) -> Point:
 
 
 def boundary_point(checkpoint: Checkpoint, measured: Measurement, now_s: float) -> Point:
-    """What was measured at a boundary on the control sets."""
+    """What was measured at a boundary: on the control sets, and by the probe where it was asked."""
     values = {f"perplexity/{result.set.name}": result.perplexity for result in measured.results_of(SetUse.CONTROL)}
     for score in measured.scores_of(SetUse.CONTROL):
         values[f"baseline_perplexity/{score.retention_set}"] = score.baseline_perplexity
         values[f"forgetting/{score.retention_set}"] = score.ratio
+    for row in measured.probe.results if measured.probe is not None else ():
+        values[f"probe_accuracy/{row.kind.lower()}"] = row.right / row.items
+        values[f"probe_loss/{row.kind.lower()}"] = row.loss
     ref = checkpoint.ref
     return Point(attempt=checkpoint.attempt, step=ref.step, tokens=ref.tokens, time_s=now_s, values=values)
 

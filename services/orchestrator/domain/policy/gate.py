@@ -16,9 +16,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from retain.values import ForgettingScore, Severity, Verdict
+from retain.values import ForgettingScore, ProbeReport, Severity, Verdict
 from retain.values.severity import LEAST_RATIO, badness_of
 from services.orchestrator.domain.policy.limits import Limits
+from services.orchestrator.domain.policy.probe import PROBE_NOT_KEPT, read_probe
 
 IMPOSSIBLE_SCORE = "IMPOSSIBLE_SCORE"
 
@@ -29,6 +30,7 @@ class GateInput:
     a score was watched already; `projected` are scores at the stage's end under the present mix, `onward` those under
     the mix from here on, which `stop` may compare; `may_climb` is False for a verdict on a checkpoint at or before an
     adjustment's step; `replayed` are the sets whose text is being trained on, `gauges` those that no stage trains on.
+    `probe` is what a fine-tuning's probe found, where it was asked.
     All ratios; `progress` is the share of the stage that is done, 0 to 1.
     """
 
@@ -43,6 +45,7 @@ class GateInput:
     may_climb: bool = True
     replayed: frozenset[str] = frozenset()
     gauges: frozenset[str] = frozenset()
+    probe: ProbeReport | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,26 @@ def worst_of(scores: Sequence[ForgettingScore]) -> ForgettingScore | None:
 
 
 def apply_gate(at: GateInput, limits: Limits) -> GateOutcome:
-    """What one boundary calls for. What the gauge does not resolve counts as 0: nothing is done about it, and where
+    """What one boundary calls for: by its scores, and at the end of a fine-tuning by its probe too."""
+    outcome = _outcome_on_scores(at, limits)
+    return outcome if at.probe is None else _with_probe(outcome, at.probe, limits, last=at.last)
+
+
+def _with_probe(outcome: GateOutcome, probe: ProbeReport, limits: Limits, *, last: bool) -> GateOutcome:
+    """What the scores call for, with what the probe says; a result that they would accept goes back for a loss that is
+    surely over the probe's budget, or to a person where nothing is to be done about it."""
+    found = read_probe(probe, limits.probe_budget)
+    outcome = replace(outcome, message=f"{outcome.message}; {found.said}")
+    if found.over is None or not last or outcome.verdict is not Verdict.ACCEPT:
+        return outcome
+    verdict = Verdict.ROLL_BACK if limits.mitigate else Verdict.STOP
+    severity = outcome.severity if outcome.severity is Severity.STOP else Severity.ACTION
+    reason = "" if limits.mitigate else PROBE_NOT_KEPT
+    return replace(outcome, verdict=verdict, severity=severity, act_on="", hold_reason=reason)
+
+
+def _outcome_on_scores(at: GateInput, limits: Limits) -> GateOutcome:
+    """What the scores call for. What the gauge does not resolve counts as 0: nothing is done about it, and where
     it is the worst there is no verdict on what was forgotten."""
     outcome = _outcome_resolved(_as_resolved(at), limits)
     given = (*at.scores, *at.report_scores)

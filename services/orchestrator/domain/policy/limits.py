@@ -1,5 +1,6 @@
 """What the gate acts by: the thresholds, and what it makes of them in the course of a stage."""
 
+import math
 from dataclasses import dataclass
 
 from retain.values.severity import Doubt
@@ -14,7 +15,7 @@ PROJECTED_CEILING_FACTOR = 5.0
 @dataclass(frozen=True, kw_only=True)
 class Limits(Thresholds):
     """The thresholds of a stage, and the rest of what its gate goes by: ratios, `settle` is a share of the stage. A
-    budget that nobody set while mitigation is off is infinite."""
+    budget that nobody set while mitigation is off is infinite; `probe_budget` is a share of items."""
 
     budget: float
     settle: float
@@ -23,6 +24,7 @@ class Limits(Thresholds):
     stop_projected: bool = False
     unsettled_stop_factor: float = UNSETTLED_STOP_FACTOR
     projected_ceiling_factor: float = PROJECTED_CEILING_FACTOR
+    probe_budget: float = math.inf
 
     @property
     def unsettled_stop(self) -> float:

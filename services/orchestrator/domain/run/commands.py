@@ -6,7 +6,7 @@ Every command may be carried out twice: the other side knows it by its name (sub
 
 from dataclasses import dataclass
 
-from retain.values import Baseline, CheckpointRef, Decision, EvalSetRef
+from retain.values import Baseline, CheckpointRef, Decision, EvalSetRef, ProbeRequest
 from services.orchestrator.domain.metrics.points import Point
 from services.orchestrator.domain.run.state import Checkpoint
 
@@ -55,7 +55,7 @@ class StopJob:
 class Evaluate:
     """Have a checkpoint measured, and wait for the result. `point`: the one that a written checkpoint lies at, or with
     `parent` the one to be interpolated. `base`: what the stage begins at, the first row of its history; None is
-    random weights."""
+    random weights. `probe`: ask the probe too, of `base` and the checkpoint."""
 
     evaluation_id: str
     stage_index: int
@@ -68,6 +68,7 @@ class Evaluate:
     point: float | None = None
     parent: CheckpointRef | None = None
     base: CheckpointRef | None = None
+    probe: ProbeRequest | None = None
     after_s: float = 0.0
 
     @property

@@ -17,6 +17,7 @@ from retain.values import (
     LinePoint,
     PipelineSpec,
     PreparedData,
+    ProbeReport,
     RunState,
     SetResult,
     Severity,
@@ -233,6 +234,7 @@ class LastFigures:
     results: tuple[SetResult, ...] = ()
     report_scores: tuple[ForgettingScore, ...] = ()
     report_results: tuple[SetResult, ...] = ()
+    probe: ProbeReport | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

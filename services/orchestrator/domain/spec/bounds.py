@@ -17,6 +17,7 @@ from services.orchestrator.domain.policy.anticipation import Anticipation
 from services.orchestrator.domain.policy.ladder import Ladder
 from services.orchestrator.domain.policy.learning_rate import RateShape
 from services.orchestrator.domain.policy.limits import PROJECTED_CEILING_FACTOR, UNSETTLED_STOP_FACTOR, Limits
+from services.orchestrator.domain.spec.probe import probe_budget
 
 Bounds = TypeVar("Bounds", LadderSpec, AnticipateSpec)
 
@@ -66,6 +67,7 @@ def limits_of(rules: ForgettingSpec) -> Limits:
         stop_projected=rules.stop_on is StopOn.PROJECTED,  # specs from before there was a choice meant the raw one
         unsettled_stop_factor=UNSETTLED_STOP_FACTOR if factor is None else factor,
         projected_ceiling_factor=PROJECTED_CEILING_FACTOR if ceiling is None else ceiling,
+        probe_budget=probe_budget(rules),
     )
 
 

@@ -19,6 +19,7 @@ from retain.values import (
     IntervalSpec,
     LadderSpec,
     PipelineSpec,
+    ProbeSpec,
     ScheduleKind,
     ScheduleSpec,
     StageKind,
@@ -31,6 +32,7 @@ from services.orchestrator.domain.policy.limits import PROJECTED_CEILING_FACTOR,
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
 from services.orchestrator.domain.spec.gauges import KINDS, MOST_BITS_PER_BYTE
 from services.orchestrator.domain.spec.presets import PRESETS
+from services.orchestrator.domain.spec.probe import fill_probe
 from services.orchestrator.domain.spec.self_replay import sampling_of
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, with_distillation
 
@@ -62,7 +64,14 @@ def fill(
         spec,
         model=replace(spec.model, context=context),
         stages=tuple(stages),
-        forgetting=fill_forgetting(spec.forgetting),
+        forgetting=replace(
+            fill_forgetting(spec.forgetting),
+            probe=fill_probe(
+                spec.forgetting.probe or ProbeSpec(),
+                model=spec.model,
+                mitigate=spec.forgetting.mitigate is not False,
+            ),
+        ),
         evaluation=_fill_evaluation(spec.evaluation),
         compute=replace(
             compute,

@@ -2,6 +2,7 @@
 
 from retain.values import Controller, PipelineSpec, StageKind, StageSpec, StopOn
 from services.orchestrator.domain.spec.bounds import anticipation_of
+from services.orchestrator.domain.spec.model_size import PRESET_SIZES
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, Teacher, held_otherwise, teacher_of
 
 
@@ -17,7 +18,8 @@ def policy_told(spec: PipelineSpec, *, parameters: int = 0, memory: Memory = UNK
         _distillation(stage, teacher_of(spec, stage, parameters=parameters, memory=memory)) for stage in later
     )
     scarce = (told for stage in later if (told := _scarce(spec, stage)))
-    return (_controller(spec, later), _stop(spec), *distillations, *scarce)
+    probed = (_probe(spec),) if any(stage.kind is StageKind.FINETUNE for stage in later) else ()
+    return (_controller(spec, later), _stop(spec), *distillations, *scarce, *probed)
 
 
 def _controller(spec: PipelineSpec, later: list[StageSpec]) -> str:
@@ -32,6 +34,18 @@ def _stop(spec: PipelineSpec) -> str:
     if spec.forgetting.stop_on is StopOn.PROJECTED:
         return "stop on PROJECTED: a stage goes back for what it will end with, so that an early peak may pass"
     return "stop on RAW: a stage goes back for the score as it stands at any boundary after settling"
+
+
+def _probe(spec: PipelineSpec) -> str:
+    probe = spec.forgetting.probe
+    if probe is None or probe.off is not False:
+        sizes = PRESET_SIZES.get(spec.model.preset or "")
+        small = sizes is not None and not sizes.vocabulary
+        why = "a model this small knows nothing that it could lose" if small else "it is off"
+        return f"no probe in fine-tuning: {why}"
+    when = f"at every {probe.every} boundaries and at the end" if probe.every else "at the end"
+    budget = "measured only" if probe.budget is None else f"a loss surely over {100 * probe.budget:g}% goes back"
+    return f"probe in fine-tuning: choices, forms, JSON and ends of turns, asked {when}; {budget}"
 
 
 def _scarce(spec: PipelineSpec, stage: StageSpec) -> str:

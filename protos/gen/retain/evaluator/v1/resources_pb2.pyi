@@ -25,7 +25,7 @@ EVALUATION_STATE_SUCCEEDED: EvaluationState
 EVALUATION_STATE_FAILED: EvaluationState
 
 class Evaluation(_message.Message):
-    __slots__ = ("id", "request", "state", "results", "scores", "error", "error_reason", "sequence", "create_time", "end_time", "measure_seconds", "damaged", "waiting_for", "project")
+    __slots__ = ("id", "request", "state", "results", "scores", "error", "error_reason", "sequence", "create_time", "end_time", "measure_seconds", "damaged", "waiting_for", "project", "probe")
     ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class Evaluation(_message.Message):
     DAMAGED_FIELD_NUMBER: _ClassVar[int]
     WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
+    PROBE_FIELD_NUMBER: _ClassVar[int]
     id: str
     request: EvaluationRequest
     state: EvaluationState
@@ -54,10 +55,11 @@ class Evaluation(_message.Message):
     damaged: _values_pb2.CheckpointRef
     waiting_for: str
     project: str
-    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[EvaluationRequest, _Mapping]] = ..., state: _Optional[_Union[EvaluationState, str]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., error: _Optional[str] = ..., error_reason: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., measure_seconds: _Optional[float] = ..., damaged: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., waiting_for: _Optional[str] = ..., project: _Optional[str] = ...) -> None: ...
+    probe: _values_pb2.ProbeReport
+    def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[EvaluationRequest, _Mapping]] = ..., state: _Optional[_Union[EvaluationState, str]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., error: _Optional[str] = ..., error_reason: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., measure_seconds: _Optional[float] = ..., damaged: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., waiting_for: _Optional[str] = ..., project: _Optional[str] = ..., probe: _Optional[_Union[_values_pb2.ProbeReport, _Mapping]] = ...) -> None: ...
 
 class EvaluationRequest(_message.Message):
-    __slots__ = ("checkpoint", "sets", "baselines", "run_id", "stage", "step", "attempt", "export_metrics", "interpolation", "parent", "train_loss_nats", "base")
+    __slots__ = ("checkpoint", "sets", "baselines", "run_id", "stage", "step", "attempt", "export_metrics", "interpolation", "parent", "train_loss_nats", "base", "probe")
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     SETS_FIELD_NUMBER: _ClassVar[int]
     BASELINES_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +72,7 @@ class EvaluationRequest(_message.Message):
     PARENT_FIELD_NUMBER: _ClassVar[int]
     TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
+    PROBE_FIELD_NUMBER: _ClassVar[int]
     checkpoint: _values_pb2.CheckpointRef
     sets: _containers.RepeatedCompositeFieldContainer[_values_pb2.EvalSetRef]
     baselines: _containers.RepeatedCompositeFieldContainer[Baseline]
@@ -82,7 +85,16 @@ class EvaluationRequest(_message.Message):
     parent: _values_pb2.CheckpointRef
     train_loss_nats: float
     base: _values_pb2.CheckpointRef
-    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ..., baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., step: _Optional[int] = ..., attempt: _Optional[int] = ..., export_metrics: _Optional[bool] = ..., interpolation: _Optional[float] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., train_loss_nats: _Optional[float] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ...) -> None: ...
+    probe: ProbeRequest
+    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ..., baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., step: _Optional[int] = ..., attempt: _Optional[int] = ..., export_metrics: _Optional[bool] = ..., interpolation: _Optional[float] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., train_loss_nats: _Optional[float] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., probe: _Optional[_Union[ProbeRequest, _Mapping]] = ...) -> None: ...
+
+class ProbeRequest(_message.Message):
+    __slots__ = ("answer_tokens", "most_seconds")
+    ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MOST_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    answer_tokens: int
+    most_seconds: float
+    def __init__(self, answer_tokens: _Optional[int] = ..., most_seconds: _Optional[float] = ...) -> None: ...
 
 class Baseline(_message.Message):
     __slots__ = ("set_name", "checkpoint", "most_bits_per_byte")
@@ -95,7 +107,7 @@ class Baseline(_message.Message):
     def __init__(self, set_name: _Optional[str] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., most_bits_per_byte: _Optional[float] = ...) -> None: ...
 
 class ForgettingRecord(_message.Message):
-    __slots__ = ("run_id", "stage", "attempt", "step", "tokens", "results", "scores", "time", "train_loss_nats", "baseline")
+    __slots__ = ("run_id", "stage", "attempt", "step", "tokens", "results", "scores", "time", "train_loss_nats", "baseline", "probe")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +118,7 @@ class ForgettingRecord(_message.Message):
     TIME_FIELD_NUMBER: _ClassVar[int]
     TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
     BASELINE_FIELD_NUMBER: _ClassVar[int]
+    PROBE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     stage: str
     attempt: int
@@ -116,4 +129,5 @@ class ForgettingRecord(_message.Message):
     time: _timestamp_pb2.Timestamp
     train_loss_nats: float
     baseline: bool
-    def __init__(self, run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., train_loss_nats: _Optional[float] = ..., baseline: _Optional[bool] = ...) -> None: ...
+    probe: _values_pb2.ProbeReport
+    def __init__(self, run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., train_loss_nats: _Optional[float] = ..., baseline: _Optional[bool] = ..., probe: _Optional[_Union[_values_pb2.ProbeReport, _Mapping]] = ...) -> None: ...

@@ -2,7 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -18,12 +18,27 @@ class SetUse(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SET_USE_UNSPECIFIED: _ClassVar[SetUse]
     SET_USE_CONTROL: _ClassVar[SetUse]
     SET_USE_REPORT: _ClassVar[SetUse]
+
+class ProbeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PROBE_KIND_UNSPECIFIED: _ClassVar[ProbeKind]
+    PROBE_KIND_ALL: _ClassVar[ProbeKind]
+    PROBE_KIND_CHOICE: _ClassVar[ProbeKind]
+    PROBE_KIND_FORMAT: _ClassVar[ProbeKind]
+    PROBE_KIND_JSON: _ClassVar[ProbeKind]
+    PROBE_KIND_STOP: _ClassVar[ProbeKind]
 SET_ROLE_UNSPECIFIED: SetRole
 SET_ROLE_TARGET: SetRole
 SET_ROLE_RETENTION: SetRole
 SET_USE_UNSPECIFIED: SetUse
 SET_USE_CONTROL: SetUse
 SET_USE_REPORT: SetUse
+PROBE_KIND_UNSPECIFIED: ProbeKind
+PROBE_KIND_ALL: ProbeKind
+PROBE_KIND_CHOICE: ProbeKind
+PROBE_KIND_FORMAT: ProbeKind
+PROBE_KIND_JSON: ProbeKind
+PROBE_KIND_STOP: ProbeKind
 
 class CheckpointRef(_message.Message):
     __slots__ = ("uri", "manifest_sha256", "weights_digest", "step", "tokens")
@@ -98,6 +113,40 @@ class ForgettingScore(_message.Message):
     baseline_bits_per_byte: float
     shown_only: bool
     def __init__(self, retention_set: _Optional[str] = ..., ratio: _Optional[float] = ..., nats: _Optional[float] = ..., ratio_low: _Optional[float] = ..., ratio_high: _Optional[float] = ..., baseline_perplexity: _Optional[float] = ..., perplexity: _Optional[float] = ..., use: _Optional[_Union[SetUse, str]] = ..., floor_ratio: _Optional[float] = ..., baseline_bits_per_byte: _Optional[float] = ..., shown_only: _Optional[bool] = ...) -> None: ...
+
+class ProbeResult(_message.Message):
+    __slots__ = ("kind", "items", "right", "baseline_right", "lost", "gained", "loss", "loss_low", "loss_high", "shown_only")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_RIGHT_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    GAINED_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_LOW_FIELD_NUMBER: _ClassVar[int]
+    LOSS_HIGH_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_ONLY_FIELD_NUMBER: _ClassVar[int]
+    kind: ProbeKind
+    items: int
+    right: int
+    baseline_right: int
+    lost: int
+    gained: int
+    loss: float
+    loss_low: float
+    loss_high: float
+    shown_only: bool
+    def __init__(self, kind: _Optional[_Union[ProbeKind, str]] = ..., items: _Optional[int] = ..., right: _Optional[int] = ..., baseline_right: _Optional[int] = ..., lost: _Optional[int] = ..., gained: _Optional[int] = ..., loss: _Optional[float] = ..., loss_low: _Optional[float] = ..., loss_high: _Optional[float] = ..., shown_only: _Optional[bool] = ...) -> None: ...
+
+class ProbeReport(_message.Message):
+    __slots__ = ("results", "not_measured", "digest")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    NOT_MEASURED_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ProbeResult]
+    not_measured: str
+    digest: str
+    def __init__(self, results: _Optional[_Iterable[_Union[ProbeResult, _Mapping]]] = ..., not_measured: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class PreparedFolder(_message.Message):
     __slots__ = ("name", "uri", "digest", "tokens", "loss_tokens", "documents", "left_out")

@@ -11,10 +11,13 @@ from services.orchestrator.domain.spec.validation.stage import LARGEST_SHARE
 
 
 def check_policy(faults: Faults, rules: ForgettingSpec) -> None:
-    """Faults of the factors of `stop`, of `ladder` and of `anticipate` of a filled spec."""
+    """Faults of the factors of `stop`, of `probe`, of `ladder` and of `anticipate` of a filled spec."""
     for name in ("unsettled_stop_factor", "projected_ceiling_factor"):
         factor = getattr(rules, name)
         faults.at_least(f"forgetting.{name}", 1.0 if factor is None else factor, 1)
+    for name in ("budget", "most_seconds") if rules.probe is not None else ():
+        value = getattr(rules.probe, name)
+        faults.positive(f"forgetting.probe.{name}", 1.0 if value is None else value)
     _check_ladder(faults, ladder_of(rules))
     _check_anticipation(faults, anticipation_of(rules))
 

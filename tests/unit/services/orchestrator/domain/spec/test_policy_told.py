@@ -18,6 +18,7 @@ def test_by_default_the_share_is_anticipated_and_stop_looks_at_the_end() -> None
     assert [line.split(":")[0] for line in told[2:]] == [
         "midtrain/code does not distil",
         "finetune does not distil",
+        "no probe in fine-tuning",
     ]
 
 
