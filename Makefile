@@ -25,7 +25,7 @@ demo: .venv/.ready ## The whole story in minutes: pre-train, mid-train (DOMAIN=c
 	@$(BIN)/python -m deploy.demo --domain $(DOMAIN)
 
 test: .venv/.ready ## All tests: those of the whole stack, which mostly wait, beside all others
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 test-unit: .venv/.ready ## The tests that need no server
 	$(BIN)/python -m pytest -m "not integration and not e2e and not slow" tests/unit tests/scenarios

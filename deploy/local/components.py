@@ -63,12 +63,12 @@ def program(name: str) -> str:
     return found
 
 
-def endpoints(ports: Mapping[str, int]) -> dict[str, str]:
+def endpoints(ports: Mapping[str, int], listening: Listening) -> dict[str, str]:
     """What clients are told, by name: host:port for gRPC, a URL for everything else."""
     return {
-        "orchestrator": f"{LOOPBACK}:{ports['orchestrator']}",
-        "evaluator": f"{LOOPBACK}:{ports['evaluator']}",
-        "object_store": f"http://{LOOPBACK}:{ports['object_store']}",
+        "orchestrator": listening.reached(ports["orchestrator"]),
+        "evaluator": listening.reached(ports["evaluator"]),
+        "object_store": listening.url(listening.reached(ports["object_store"])),
         "metrics": f"http://{LOOPBACK}:{ports['metrics']}/metrics",
         "evaluator_metrics": f"http://{LOOPBACK}:{ports['evaluator_metrics']}/metrics",
         "panel": f"http://{LOOPBACK}:{ports['panel']}",
@@ -79,9 +79,9 @@ def endpoints(ports: Mapping[str, int]) -> dict[str, str]:
 def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]) -> list[Component]:
     """All programs of the stack in `home` on `ports`; `base_env` is the environment that all of them inherit."""
     secrets = home.credentials()
-    where = endpoints(ports)
     listening = Listening.of(home, base_env)
     listening.make()
+    where = endpoints(ports, listening)
     internal = {name: f"{LOOPBACK}:{ports[f'{name}_internal']}" for name in ("orchestrator", "evaluator")}
     # With certificates services and workers call each other on ports of their own, which loopback alone reaches.
     called = internal if listening.folder else where
@@ -98,6 +98,7 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         "RETAIN_S3_ENDPOINT": where["object_store"],
         "RETAIN_S3_BUCKET": BUCKET,
         "AWS_REGION": "us-east-1",
+        **({"AWS_CA_BUNDLE": str(listening.ca)} if listening.ca else {}),
     }
     # The orchestrator alone has them: evaluator and workers get narrower ones from it, which end.
     store = {**bucket, "AWS_ACCESS_KEY_ID": secrets.access_key, "AWS_SECRET_ACCESS_KEY": secrets.secret_key}
@@ -111,8 +112,10 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
     }
     among = {"RETAIN_SERVER": called["orchestrator"], "RETAIN_EVALUATOR": called["evaluator"]}
     services = {**shared, **among}
+    public = base_env.get("RETAIN_S3_PUBLIC_ENDPOINT") or listening.public_url(ports["object_store"])
     orchestrator = {
         **store,
+        **({"RETAIN_S3_PUBLIC_ENDPOINT": public} if listening.folder else {}),
         **ray,
         "RETAIN_RAY_ADDRESS": where["ray"],
         **listening.settings("orchestrator"),
@@ -143,7 +146,7 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
     }
     return [
-        object_store(home, ports, shared, store),
+        object_store(home, ports, shared, store, listening),
         ray_head(home, ports, {**shared, **among, **bucket, **ray, **listening.settings("worker")}, secrets.ray_token),
         Component(
             name="evaluator",
@@ -206,7 +209,7 @@ def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def object_store(
-    home: Home, ports: Mapping[str, int], env: Mapping[str, str], credentials: Mapping[str, str]
+    home: Home, ports: Mapping[str, int], env: Mapping[str, str], credentials: Mapping[str, str], listening: Listening
 ) -> Component:
     """MinIO when it is on PATH and the data are not SeaweedFS's, else SeaweedFS. The probe makes the bucket."""
     minio = shutil.which("minio")
@@ -214,8 +217,10 @@ def object_store(
     keys = credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"]
     weed_data, minio_data = home.objects / "seaweedfs", home.objects / "minio"
     if minio and not weed_data.exists():
-        command = [minio, "server", str(minio_data), "--address", f"{LOOPBACK}:{ports['object_store']}"]
+        command = [minio, "server", str(minio_data), "--address", listening.bind(ports["object_store"])]
         command += ["--console-address", f"{LOOPBACK}:{ports['store_master']}", "--quiet"]
+        if pair := listening.pair("object_store"):
+            command += ["--certs-dir", str(home.scratch / "minio-certs")]
         env = {
             **env,
             "MINIO_ROOT_USER": keys[0],
@@ -223,16 +228,17 @@ def object_store(
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
         }
-        folder, prepare = minio_data, None
+        folder, prepare = minio_data, lambda: lay_certificates(home.scratch / "minio-certs", pair)
     else:
         command = seaweedfs.command(program("weed"), home, ports, weed_data)
+        if pair := listening.pair("object_store"):
+            command += [f"-s3.ip.bind={listening.host}", f"-s3.cert.file={pair[0]}", f"-s3.key.file={pair[1]}"]
         env = {**env, **seaweedfs.environment(home)}
         folder, prepare = weed_data, lambda: seaweedfs.prepare(home, access_key=keys[0], secret_key=keys[1])
 
     def make_ready() -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        if prepare:
-            prepare()
+        prepare()
 
     return Component(
         name="object_store",
@@ -247,6 +253,14 @@ def object_store(
         prepare=make_ready,
         tidy=lambda: seaweedfs.remove_sockets(ports),
     )
+
+
+def lay_certificates(folder: Path, pair: tuple[Path, Path] | None) -> None:
+    """The certificate and its key under the names by which MinIO looks for them, which read what is renewed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, file in zip(("public.crt", "private.key"), pair or (), strict=False):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(file)
 
 
 def ray_head(home: Home, ports: Mapping[str, int], env: Mapping[str, str], token: str) -> Component:

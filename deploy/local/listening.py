@@ -1,7 +1,8 @@
-"""Where orchestrator and evaluator of the local stack listen: on loopback in plain text, where nobody has to think of
-anything; or, with RETAIN_LISTEN, for other machines too, with certificates of an authority in RETAIN_HOME."""
+"""Where orchestrator, evaluator and object store of the local stack listen: on loopback in plain text, where nobody has
+to think of anything; or, with RETAIN_LISTEN, for other machines too, with certificates of an authority in its home."""
 
 import datetime
+import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from deploy.local.ports import LOOPBACK
 from retain.values.addresses import is_loopback
 
 LISTEN = "RETAIN_LISTEN"
+EVERYWHERE = ("0.0.0.0", "::")
 LIFETIME, RENEWED_BEFORE = datetime.timedelta(days=397), datetime.timedelta(days=120)
 
 
@@ -38,18 +40,37 @@ class Listening:
 
     def bind(self, port: int) -> str:
         """An address to listen on."""
-        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+        return f"{_in_url(self.host)}:{port}"
 
     def make(self) -> None:
         """See that the certificates are there and good for a while. Raises RuntimeError for a damaged authority."""
         if self.folder is None:
             return
-        names = own_names() if self.host in ("0.0.0.0", "::") else [*own_names(), self.host]
-        holders = {"orchestrator": names, "evaluator": names, "worker": []}
+        names = own_names() if self.host in EVERYWHERE else [*own_names(), self.host]
+        holders = {"orchestrator": names, "evaluator": names, "object_store": names, "worker": []}
         try:
             issue.provide(self.folder, holders, lifetime=LIFETIME, left=RENEWED_BEFORE)
         except ValueError as error:
             raise RuntimeError(str(error)) from error
+
+    def reached(self, port: int) -> str:
+        """Address by which this machine itself reaches what listens there."""
+        return f"{_in_url(LOOPBACK if self.host in EVERYWHERE else self.host)}:{port}"
+
+    def url(self, address: str) -> str:
+        """Of a server there that speaks HTTP."""
+        return f"{'https' if self.folder else 'http'}://{address}"
+
+    def public_url(self, port: int) -> str:
+        """The same for other machines, by the address that they most likely know: the one that is listened on, else the
+        first of this machine beyond loopback."""
+        hosts = [_in_url(one) for one in own_names() if _is_address(one)] if self.host in EVERYWHERE else []
+        beyond = [f"{host}:{port}" for host in hosts if not is_loopback(f"{host}:{port}")]
+        return self.url(beyond[0] if beyond else self.reached(port))
+
+    def pair(self, holder: str) -> tuple[Path, Path] | None:
+        """Files of a holder's certificate and its key; None on loopback."""
+        return (self.folder / holder / issue.CERT, self.folder / holder / issue.KEY) if self.folder else None
 
     def settings(self, holder: str) -> dict[str, str]:
         """The files of a holder, as services read them."""
@@ -57,6 +78,17 @@ class Listening:
             return {}
         files = {"CA": issue.CA, "CERT": issue.CERT, "KEY": issue.KEY}
         return {f"RETAIN_TLS_{name}": str(self.folder / holder / file) for name, file in files.items()}
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return not ipaddress.ip_address(name).is_link_local
+    except ValueError:
+        return False
 
 
 def own_names() -> list[str]:

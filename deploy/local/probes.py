@@ -40,7 +40,7 @@ def bucket_ready(endpoint: str, credentials: Mapping[str, str]) -> bool:
         secret_key=credentials["AWS_SECRET_ACCESS_KEY"],
         region=credentials["AWS_REGION"],
         secure=url.scheme == "https",
-        http_client=urllib3.PoolManager(timeout=TIMEOUT_S, retries=False),
+        http_client=urllib3.PoolManager(timeout=TIMEOUT_S, retries=False, ca_certs=credentials.get("AWS_CA_BUNDLE")),
     )
     bucket = credentials["RETAIN_S3_BUCKET"]
     try:

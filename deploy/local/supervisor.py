@@ -81,8 +81,8 @@ class Supervisor:
         held = frozenset(port for name in adopted for port in HOLDS.get(name, ()))
         ports = choose(home.read_ports(), held)
         home.write_ports(ports)
-        ca = Listening.of(home, env).ca
-        self._endpoints = endpoints(ports) | ({"ca": str(ca)} if ca else {})
+        listening = Listening.of(home, env)
+        self._endpoints = endpoints(ports, listening) | ({"ca": str(listening.ca)} if listening.ca else {})
         self._monitors = [
             ProcessMonitor(
                 replace(component, ports=tuple(ports[name] for name in HOLDS.get(component.name, ()))),

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import psutil
@@ -21,7 +22,11 @@ from minio import Minio
 
 from deploy.local.components import BUCKET
 from deploy.local.home import Home
+from deploy.local.listening import Listening, own_names
+from services.common.errors import Unavailable
 from services.common.store.minio_store import MinioStore
+from ui.client.errors import ClientError
+from ui.local.transfer import open_url
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 CONTENT = b"c" * 6_000_000  # more than one part of a multipart upload
@@ -61,8 +66,15 @@ class Store:
         return sorted(f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}" for one in found)
 
 
+class Kind(NamedTuple):
+    """A make of object store, and the PATH on which the launcher finds that one."""
+
+    name: str
+    path: str
+
+
 @pytest.fixture(scope="module", params=["seaweedfs", "minio"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def kind(request: pytest.FixtureRequest) -> Kind:
     path = os.environ["PATH"]
     if request.param == "minio":
         tools = request.getfixturevalue("shared_tools")
@@ -70,10 +82,15 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         path = f"{unpacked}:{path}"
     while request.param == "seaweedfs" and (found := shutil.which("minio", path=path)):
         path = os.pathsep.join(one for one in path.split(os.pathsep) if one != str(Path(found).parent))
-    home = tmp_path_factory.mktemp(request.param)
-    running = Store(home, path)
+    return Kind(request.param, path)
+
+
+@pytest.fixture(scope="module")
+def store(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    home = tmp_path_factory.mktemp(kind.name)
+    running = Store(home, kind.path)
     try:
-        assert (home / "objects" / request.param).is_dir(), "another server than the one under test"
+        assert (home / "objects" / kind.name).is_dir(), "another server than the one under test"
         yield running
     finally:
         running.down()
@@ -191,3 +208,34 @@ def test_no_secret_can_be_read_by_others(store: Store) -> None:
             mode = path.stat().st_mode & 0o077
             inside_private = any(parent.stat().st_mode & 0o077 == 0 for parent in path.parents if parent != Path("/"))
             assert mode == 0 or inside_private, path
+
+
+def test_beyond_loopback_the_store_speaks_tls_alone(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `--listen`: neither plain HTTP nor a caller who does not know the authority; links name the machine."""
+    address = next((one for one in own_names() if one.count(".") == 3 and not one.startswith("127.")), None)
+    if address is None:
+        pytest.skip("required: an IPv4 address beyond loopback")
+    monkeypatch.setenv("RETAIN_LISTEN", address)
+    home = tmp_path / "home"
+    try:
+        told = json.loads(launcher(home, "up", "--json", "--only", "object_store", path=kind.path))
+        assert (home / "objects" / kind.name).is_dir(), "another server than the one under test"
+        port = told["object_store"].rpartition(":")[2]
+        assert answer("GET", f"{address}:{port}", f"/{BUCKET}")[0] in (0, 400)
+        keys = Home(path=home).credentials()
+        options = {"access_key": keys.access_key, "secret_key": keys.secret_key, "patience_s": 1.0}
+        public = Listening.of(Home(path=home), {"RETAIN_LISTEN": address}).public_url(int(port))
+        assert public == f"https://{address}:{port}"
+        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            MinioStore(public, BUCKET, **options).put_bytes("a", b"a")
+        store = MinioStore(public, BUCKET, ca_bundle=told["ca"], **options)
+        store.put_bytes("a", CONTENT)
+        link = urllib.request.Request(store.presign_get("a"))
+        with pytest.raises(ClientError, match="--ca"):
+            open_url(link)
+        with open_url(link, ca=Path(told["ca"])) as reply:
+            assert reply.read() == CONTENT
+    finally:
+        launcher(home, "down", path=kind.path)

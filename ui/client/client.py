@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import grpc
@@ -57,6 +58,11 @@ class RetainClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def tls_ca(self) -> Path | None:
+        """PEM file of who signed the servers' certificates, those of links to the object store among them."""
+        return self.address.tls_ca
 
     def close(self) -> None:
         self._closed.set()

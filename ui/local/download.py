@@ -23,13 +23,19 @@ Progress = Callable[[int], None]
 
 
 def get_file(
-    file: ExportedFile, path: Path, *, progress: Progress = lambda _: None, patience_s: float = PATIENCE_S
+    file: ExportedFile,
+    path: Path,
+    *,
+    progress: Progress = lambda _: None,
+    patience_s: float = PATIENCE_S,
+    ca: Path | None = None,
 ) -> None:
     """GETs a file; it stands at `path` only when its bytes have the size and the hash that were promised.
 
     What came of it lies in `path` + `.part`, and another call resumes after the last byte of that. `progress` is told
-    the bytes of the file that are here, as they come. Raises Unreachable when no byte comes for `patience_s` seconds,
-    and ClientError with the reason URL_REFUSED, OBJECT_STORE, HASH_DIFFERS or DISK.
+    the bytes of the file that are here, as they come. `ca`: as `open_url` has it. Raises Unreachable when
+    no byte comes for `patience_s` seconds, and ClientError with the reason URL_REFUSED, OBJECT_STORE, HASH_DIFFERS or
+    DISK.
     """
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,11 +46,11 @@ def get_file(
             path.unlink()
         partial = partial_of(path)
         from_zero = _size(partial) == 0
-        _fill(file, partial, progress, patience_s)
+        _fill(file, partial, progress, patience_s, ca)
         got = sha256_of(partial)
         if got != file.sha256 and not from_zero:  # what an earlier call left may be the part that is wrong
             partial.unlink()
-            _fill(file, partial, progress, patience_s)
+            _fill(file, partial, progress, patience_s, ca)
             got = sha256_of(partial)
         if got != file.sha256:
             partial.unlink()
@@ -60,7 +66,7 @@ def partial_of(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _fill(file: ExportedFile, partial: Path, progress: Progress, patience_s: float) -> None:
+def _fill(file: ExportedFile, partial: Path, progress: Progress, patience_s: float, ca: Path | None) -> None:
     """Appends what is missing, in as many requests as it takes; ends with all bytes on the disk."""
     if _size(partial) > file.bytes:
         partial.unlink()
@@ -68,7 +74,7 @@ def _fill(file: ExportedFile, partial: Path, progress: Progress, patience_s: flo
     with partial.open("ab") as stream:
         while (there := stream.tell()) < file.bytes:
             try:
-                for count in _append(file, stream, there):
+                for count in _append(file, stream, there, ca):
                     progress(count)
             except Unreachable:
                 if stream.tell() > there:
@@ -82,9 +88,9 @@ def _fill(file: ExportedFile, partial: Path, progress: Progress, patience_s: flo
     progress(file.bytes)
 
 
-def _append(file: ExportedFile, stream: Any, there: int) -> Iterator[int]:
+def _append(file: ExportedFile, stream: Any, there: int, ca: Path | None) -> Iterator[int]:
     """Bytes of the file that are here after each piece of one response. Raises Unreachable where it breaks off."""
-    with _response(file, there) as response:
+    with _response(file, there, ca) as response:
         if there and response.status != http.HTTPStatus.PARTIAL_CONTENT:
             there = 0  # a store that knows no ranges sends it all again
             stream.seek(0)
@@ -102,10 +108,10 @@ def _append(file: ExportedFile, stream: Any, there: int) -> Iterator[int]:
             yield there
 
 
-def _response(file: ExportedFile, there: int) -> Any:
+def _response(file: ExportedFile, there: int, ca: Path | None) -> Any:
     request = urllib.request.Request(file.url, headers={"Range": f"bytes={there}-"} if there else {})
     try:
-        return open_url(request)
+        return open_url(request, ca=ca)
     except ClientError as error:
         answer = error.__cause__
         if not isinstance(answer, urllib.error.HTTPError):

@@ -33,7 +33,10 @@ Progress = Callable[[int, int], None]
 
 
 class ExportPort(Protocol):
-    """The one call of the client that an export needs."""
+    """What of the client an export needs."""
+
+    @property
+    def tls_ca(self) -> Path | None: ...
 
     def export_checkpoint(self, checkpoint_id: str, *, with_training_state: bool = False) -> Export: ...
 
@@ -115,7 +118,7 @@ def _fetch(
         told = functools.partial(_told, progress, done, total)
         while True:
             try:
-                get_file(files[path], place, progress=told)
+                get_file(files[path], place, progress=told, ca=client.tls_ca)
                 break
             except ClientError as error:
                 if error.reason != URL_REFUSED or _bytes_here(place) <= refused_at:

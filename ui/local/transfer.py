@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,7 +19,10 @@ TIMEOUT_S = 60.0
 
 
 class UploadPort(Protocol):
-    """The one call of the client that an upload needs."""
+    """What of the client an upload needs."""
+
+    @property
+    def tls_ca(self) -> Path | None: ...
 
     def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str = "") -> Upload: ...
 
@@ -29,7 +33,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def put_file(url: str, path: Path, headers: Mapping[str, str]) -> None:
+def put_file(url: str, path: Path, headers: Mapping[str, str], *, ca: Path | None = None) -> None:
     """PUTs the file's bytes with the headers that the URL was signed for. Somebody else may have sent the same file in
     the meantime: then it is there."""
     with path.open("rb") as stream:
@@ -37,7 +41,7 @@ def put_file(url: str, path: Path, headers: Mapping[str, str]) -> None:
         sent = {"Content-Length": size, "Content-Type": "application/octet-stream", **headers}
         request = urllib.request.Request(url, data=stream, method="PUT", headers=sent)
         try:
-            with open_url(request):
+            with open_url(request, ca=ca):
                 pass
         except ClientError as error:
             answer = error.__cause__
@@ -45,10 +49,21 @@ def put_file(url: str, path: Path, headers: Mapping[str, str]) -> None:
                 raise
 
 
-def open_url(request: urllib.request.Request) -> Any:
-    """The response. Raises ClientError for a status that is an error (its cause is the HTTPError), else Unreachable."""
-    host = urllib.parse.urlsplit(request.full_url).hostname or ""
-    handlers = [urllib.request.ProxyHandler({})] if host in {"localhost", "::1"} or host.startswith("127.") else []
+def open_url(request: urllib.request.Request, *, ca: Path | None = None) -> Any:
+    """The response. `ca`: PEM file of authorities that are trusted besides the system's.
+
+    Raises ClientError for a status that is an error (its cause is the HTTPError) and for a certificate that nobody
+    signed who is trusted, else Unreachable.
+    """
+    parts = urllib.parse.urlsplit(request.full_url)
+    host = parts.hostname or ""
+    handlers: list[urllib.request.BaseHandler] = []
+    if host in {"localhost", "::1"} or host.startswith("127."):
+        handlers.append(urllib.request.ProxyHandler({}))
+    if parts.scheme == "https" and ca is not None:
+        context = ssl.create_default_context()
+        context.load_verify_locations(cafile=ca)
+        handlers.append(urllib.request.HTTPSHandler(context=context))
     try:
         return urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
@@ -56,6 +71,9 @@ def open_url(request: urllib.request.Request) -> Any:
             f"the object store answered {error.code} {error.reason} to {request.get_method()}", reason="OBJECT_STORE"
         ) from error
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+            said = f"the object store at {host} has a certificate that nobody in RETAIN_TLS_CA (--ca) signed"
+            raise ClientError(said, reason="OBJECT_STORE") from error
         raise Unreachable(f"the object store at {host} does not answer: {error}", reason="OBJECT_STORE") from error
 
 
@@ -113,5 +131,5 @@ def _upload_file(
     target = client.create_upload(sha256=digest, file_name=name, size_bytes=size, folder=folder)
     if target.url:
         say(f"uploading {path} ({size / 1e6:.1f} MB)")
-        put_file(target.url, path, target.headers)
+        put_file(target.url, path, target.headers, ca=client.tls_ca)
     return target.uri

@@ -1,5 +1,6 @@
 """Connections to the object store: where it may be, and how its bytes are sent."""
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,20 @@ def store_address(address: str, field: str) -> Url:
         if part:
             raise refuse(f"{address!r}, with a {name}")
     return url
+
+
+def trusting(ca_bundle: str | None) -> dict[str, Any]:
+    """Settings of a pool that trusts the authorities of a PEM file, the system's without one.
+
+    Raises InvalidInput, which names AWS_CA_BUNDLE, for a file that holds none."""
+    if ca_bundle is None:
+        return {}
+    try:
+        ssl.create_default_context(cafile=ca_bundle)
+    except (OSError, ssl.SSLError) as error:
+        said = mismatch(f"{ca_bundle} ({error})", "a PEM file of certificates")
+        raise InvalidInput([Violation(field="AWS_CA_BUNDLE", description=said)]) from error
+    return {"ca_certs": ca_bundle}
 
 
 def steady_pools(on_bytes: Callable[[], None], **settings: Any) -> urllib3.PoolManager:

@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError
 from services.common.concurrency.heart import beat
 from services.common.errors import InvalidInput, NotFound, Refused, RetainError, StorageFull, Unavailable, Violation
 from services.common.retry import RetryPolicy
-from services.common.store.connection import PIECE_BYTES, steady_pools, store_address
+from services.common.store.connection import PIECE_BYTES, steady_pools, store_address, trusting
 from services.common.store.full import Full, answers_failure, code_of, is_full, says_full
 from services.common.store.object_store import ObjectInfo, SignedPut
 from services.common.store.renewed_keys import RenewedKeys
@@ -98,6 +98,7 @@ class MinioStore:
         timeout_s: float = READ_TIMEOUT_S,
         on_retry: Callable[[], None] | None = None,
         public_endpoint: str | None = None,
+        ca_bundle: str | None = None,
     ) -> None:
         self.bucket, self.endpoint = bucket, endpoint
         self.patience_s = patience_s
@@ -113,6 +114,7 @@ class MinioStore:
             maxsize=16,
             timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s),
             retries=urllib3.Retry(0, redirect=3),
+            **trusting(ca_bundle),
         )
 
         def client_at(address: str, field: str) -> Minio:
@@ -135,8 +137,9 @@ class MinioStore:
         cls, *, patience_s: float = 600.0, on_retry: Callable[[], None] | None = None, keys: RenewedKeys | None = None
     ) -> "MinioStore":
         """Read RETAIN_S3_ENDPOINT, RETAIN_S3_BUCKET, AWS_REGION, RETAIN_STORE_TIMEOUT_S, the seconds after which a
-        server that does not answer is asked again, RETAIN_S3_PUBLIC_ENDPOINT, the address in signed URLs, and, unless
-        there are `keys`, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Raises InvalidInput."""
+        server that does not answer is asked again, RETAIN_S3_PUBLIC_ENDPOINT, the address in signed URLs,
+        AWS_CA_BUNDLE, a PEM file of the authorities that are trusted in place of the system's, and, unless there are
+        `keys`, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Raises InvalidInput."""
         needed = ("RETAIN_S3_ENDPOINT", *(() if keys else OWN_KEYS))
         missing = [name for name in needed if not os.environ.get(name)]
         if missing:
@@ -152,6 +155,7 @@ class MinioStore:
             timeout_s=float(os.environ.get("RETAIN_STORE_TIMEOUT_S") or READ_TIMEOUT_S),
             on_retry=on_retry,
             public_endpoint=os.environ.get("RETAIN_S3_PUBLIC_ENDPOINT") or None,
+            ca_bundle=os.environ.get("AWS_CA_BUNDLE") or None,
         )
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from retain.values.faults import mismatch
 from services.common.errors import FailedPrecondition, InvalidInput, Unavailable, Violation
-from services.common.store.connection import store_address
+from services.common.store.connection import store_address, trusting
 from services.common.store.policies import Policy, text_of
 from services.common.store.store_keys import StoreKeys
 
@@ -29,7 +29,7 @@ class NarrowAccess:
 
     def __init__(
         self, endpoint: str, *, access_key: str, secret_key: str, region: str = "us-east-1",
-        role_arn: str | None = None, lives_s: int = 3600,
+        role_arn: str | None = None, lives_s: int = 3600, ca_bundle: str | None = None,
     ) -> None:  # fmt: skip
         store_address(endpoint, "RETAIN_STS_ENDPOINT")
         if not SHORTEST_S <= lives_s <= LONGEST_S:
@@ -37,11 +37,12 @@ class NarrowAccess:
             raise InvalidInput([Violation(field="RETAIN_STORE_KEYS_S", description=said)])
         self._endpoint, self._region, self._role_arn, self._lives_s = endpoint, region, role_arn, lives_s
         self._access_key, self._secret_key = access_key, secret_key
+        self._trusting = trusting(ca_bundle)
 
     @classmethod
     def from_env(cls) -> "NarrowAccess":
         """Read RETAIN_STS_ENDPOINT (default: RETAIN_S3_ENDPOINT), RETAIN_STS_ROLE, RETAIN_STORE_KEYS_S (default: an
-        hour), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION. Raises InvalidInput."""
+        hour), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_CA_BUNDLE. Raises InvalidInput."""
         said = os.environ.get("RETAIN_STORE_KEYS_S") or "3600"
         return cls(
             os.environ.get("RETAIN_STS_ENDPOINT") or os.environ.get("RETAIN_S3_ENDPOINT", ""),
@@ -50,6 +51,7 @@ class NarrowAccess:
             region=os.environ.get("AWS_REGION") or "us-east-1",
             role_arn=os.environ.get("RETAIN_STS_ROLE") or None,
             lives_s=int(said) if said.isdecimal() else 0,
+            ca_bundle=os.environ.get("AWS_CA_BUNDLE") or None,
         )
 
     def issue(self, policy: Policy, name: str) -> StoreKeys:
@@ -65,7 +67,7 @@ class NarrowAccess:
             region=self._region,
             role_arn=self._role_arn,
             role_session_name=re.sub(r"[^A-Za-z0-9-]", "-", f"retain-{name}")[:64],
-            http_client=urllib3.PoolManager(timeout=TIMEOUT_S, retries=False),
+            http_client=urllib3.PoolManager(timeout=TIMEOUT_S, retries=False, **self._trusting),
         )
         try:
             found = provider.retrieve()

@@ -8,6 +8,7 @@ import pytest
 
 from deploy.local.components import components, endpoints, without_secrets
 from deploy.local.home import AlreadySupervised, Home
+from deploy.local.listening import Listening
 from deploy.local.ports import DEFAULTS, LOOPBACK, choose
 
 
@@ -54,7 +55,7 @@ def test_a_taken_port_is_passed_over_and_the_choice_is_kept() -> None:
 
 def test_every_program_is_told_about_loopback_only(home: Home) -> None:
     ports = {name: 20_000 + n for n, name in enumerate(DEFAULTS)}
-    for address in endpoints(ports).values():
+    for address in endpoints(ports, Listening()).values():
         assert address.removeprefix("http://").startswith("127.0.0.1:")
     for one in components(home, ports, {}):
         assert not any("0.0.0.0" in word for word in one.command)

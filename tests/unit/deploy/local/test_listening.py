@@ -51,6 +51,22 @@ def test_beyond_loopback_services_and_workers_call_each_other_with_certificates(
     assert panel["RETAIN_SERVER"] == f"127.0.0.1:{PORTS['orchestrator']}"
 
 
+def test_beyond_loopback_the_object_store_speaks_tls_and_links_name_the_machine(home: Home) -> None:
+    made = parts(home, RETAIN_LISTEN="198.51.100.7", AWS_CA_BUNDLE="/of/the/caller")
+    store = PORTS["object_store"]
+    for name in ("orchestrator", "evaluator", "ray"):
+        assert made[name].env["RETAIN_S3_ENDPOINT"] == f"https://198.51.100.7:{store}"
+        assert made[name].env["AWS_CA_BUNDLE"] == str(home.path / "tls/clients/ca.crt")
+    assert made["orchestrator"].env["RETAIN_S3_PUBLIC_ENDPOINT"] == f"https://198.51.100.7:{store}"
+    command = " ".join(made["object_store"].command)
+    assert str(home.path / "tls/object_store" / issue.KEY) in command or "--certs-dir" in command
+    elsewhere = parts(home, RETAIN_LISTEN="198.51.100.7", RETAIN_S3_PUBLIC_ENDPOINT="https://models.example:9000")
+    assert elsewhere["orchestrator"].env["RETAIN_S3_PUBLIC_ENDPOINT"] == "https://models.example:9000"
+    everywhere = Listening.of(home, {"RETAIN_LISTEN": "0.0.0.0"}).public_url(9000)
+    assert everywhere.startswith("https://")
+    assert everywhere.endswith(":9000")
+
+
 def test_the_certificates_have_the_names_and_addresses_of_the_machine(home: Home) -> None:
     parts(home, RETAIN_LISTEN="198.51.100.7")
     pem = (home.path / "tls/orchestrator" / issue.CERT).read_bytes()

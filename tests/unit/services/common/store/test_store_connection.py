@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import InvalidInput, Unavailable
-from services.common.store.connection import PIECE_BYTES, store_address
+from services.common.store.connection import PIECE_BYTES, store_address, trusting
 from services.common.store.minio_store import MinioStore
 
 
@@ -44,6 +44,16 @@ def test_addresses_that_are_right() -> None:
         assert store_address(address, "X").host
     with pytest.raises(InvalidInput, match=r"RETAIN_S3_ENDPOINT: .*with a path"):
         MinioStore("http://host:9000/path", "bucket", access_key="a", secret_key="b" * 8)
+
+
+def test_a_file_of_authorities_that_holds_none_is_refused_by_setting(tmp_path: Path) -> None:
+    assert trusting(None) == {}
+    (tmp_path / "not.pem").write_text("no certificate")
+    for name in ("not.pem", "missing.pem"):
+        with pytest.raises(InvalidInput, match=rf"AWS_CA_BUNDLE: .*{name}.* expected a PEM file of certificates"):
+            MinioStore(
+                "https://host:9000", "bucket", access_key="a", secret_key="b" * 8, ca_bundle=str(tmp_path / name)
+            )
 
 
 class Server(http.server.ThreadingHTTPServer):
