@@ -5,12 +5,16 @@
     grid:                         # paths of fields, as for --set, each with the values to try
       stages.1.data.general_share: [0.02, 0.1, 0.3]
       forgetting.controller: [LADDER, ANTICIPATE]
+    arms:                         # instead of a grid or beside it: fields that change together, under a name
+      plain: {stages.1.data.general_share: 0, forgetting.mitigate: false}
+      adapters: {stages.1.lora.rank: 16}
     seeds: [0, 1, 2]              # left out: the specification's own
     at_most: 2                    # runs that have not ended, at one time; left out: 4
 
-Every combination of values is a cell; the first value of each field makes the first cell, which the others are
-compared with. A cell has a run for each seed. What names a run is the sweep, the cell's settings and the seed: so a
-sweep that is asked for again finds the runs that it has, also when values or seeds were added to it.
+Every combination of an arm and values is a cell; the first arm and the first value of each field make the first cell,
+which the others are compared with. A cell has a run for each seed. What names a run is the sweep, the cell's settings
+(of an arm its name) and the seed: so a sweep that is asked for again finds the runs that it has, also when arms, values
+or seeds were added to it.
 """
 
 import copy
@@ -31,8 +35,10 @@ SWEEP_LABEL, SETTINGS_LABEL = "sweep", "sweep-settings"
 AT_MOST = 4
 MOST_RUNS = 1000
 _MOST_SETTINGS_CHARACTERS = 1024  # of a label
-_FIELDS = ("name", "spec", "grid", "seeds", "at_most")
-_OWN = ("seed", "labels")  # fields of the spec that a sweep sets itself
+ARM = "arm"  # among the settings of a cell: the name of its arm
+_FIELDS = ("name", "spec", "grid", "arms", "seeds", "at_most")
+_OWN = ("seed", "labels", ARM)  # fields that a sweep sets itself
+_A_FIELD = "the path of a field other than seed and labels (`seeds` has those)"
 _NAME = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -62,11 +68,13 @@ class Sweep:
     grid: Mapping[str, Sequence[Any]]
     seeds: tuple[int, ...]
     at_most: int = AT_MOST
+    arms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def cells(self) -> list[dict[str, Any]]:
-        """The settings of each cell, the first values first."""
-        return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
+        """The settings of each cell, the first arm and the first values first."""
+        axes = {ARM: list(self.arms), **self.grid} if self.arms else self.grid
+        return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
     def runs(self) -> Iterator[PlannedRun]:
         """Every run; seed by seed, so that the whole table has figures as early as can be. Raises BadInput."""
@@ -77,8 +85,11 @@ class Sweep:
     def planned(self, settings: Mapping[str, Any], seed: int) -> PlannedRun:
         """The run of a cell and a seed. Raises BadInput for a setting that has no place in the specification."""
         tree = copy.deepcopy(self.spec)
+        for path, value in self.arms.get(settings.get(ARM, ""), {}).items():
+            set_field(tree, keys_of(path), copy.deepcopy(value), where=f"arms.{settings[ARM]}")
         for path, value in settings.items():
-            set_field(tree, keys_of(path), copy.deepcopy(value), where="grid")
+            if path != ARM:
+                set_field(tree, keys_of(path), copy.deepcopy(value), where="grid")
         tree["seed"] = seed
         labels = tree.get("labels")
         own = {SWEEP_LABEL: self.name, SETTINGS_LABEL: settings_label(settings)}
@@ -97,6 +108,7 @@ def load_sweep(path: str, changes: Sequence[str] = ()) -> Sweep:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         faults.append(_fault("name", repr(name), "1 to 63 characters of a-z, 0-9 and '-', the first and last no '-'"))
     grid = _grid(tree.get("grid"), faults)
+    arms = _arms(tree.get("arms"), faults)
     at_most = tree.get("at_most", AT_MOST)
     if not _is_whole(at_most) or not 1 <= at_most <= MOST_RUNS:
         faults.append(_fault("at_most", repr(at_most), f"a whole number from 1 to {MOST_RUNS:,}"))
@@ -111,7 +123,13 @@ def load_sweep(path: str, changes: Sequence[str] = ()) -> Sweep:
         apply_override(spec, change)
     own_seed = spec.get("seed") or 0  # a seed that is none is told with the other faults of the specification
     sweep = Sweep(
-        name=str(name), spec=spec, spec_path=spec_path, grid=grid, seeds=seeds or (own_seed,), at_most=at_most
+        name=str(name),
+        spec=spec,
+        spec_path=spec_path,
+        grid=grid,
+        seeds=seeds or (own_seed,),
+        at_most=at_most,
+        arms=arms,
     )
     _check_size(sweep)
     return sweep
@@ -142,10 +160,8 @@ def _grid(given: Any, faults: list[Violation]) -> dict[str, list[Any]]:
     for written, values in given.items():
         keys = keys_of(str(written))
         path, where = ".".join(keys), f"grid.{written}"
-        if not keys or keys[0] in _OWN:
-            faults.append(
-                _fault(where, repr(written), "the path of a field other than seed and labels (`seeds` has those)")
-            )
+        if not _is_field(keys):
+            faults.append(_fault(where, repr(written), _A_FIELD))
         elif path in found:
             faults.append(_fault(where, "the same field twice", "each once"))
         elif not isinstance(values, list) or not values:
@@ -155,6 +171,32 @@ def _grid(given: Any, faults: list[Violation]) -> dict[str, list[Any]]:
         else:
             found[path] = values
     return found
+
+
+def _arms(given: Any, faults: list[Violation]) -> dict[str, dict[str, Any]]:
+    """Values by path, in one way of writing paths, for each name of an arm."""
+    if given is None:
+        return {}
+    if not isinstance(given, dict) or not given:
+        faults.append(_fault("arms", repr(given), "a mapping of names to fields with their values"))
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for name, fields in given.items():
+        where = f"arms.{name}"
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            faults.append(_fault(where, repr(name), "1 to 63 characters of a-z, 0-9 and '-'"))
+        elif not isinstance(fields, dict | None):
+            faults.append(_fault(where, repr(fields), "fields with their values (none: the specification as it is)"))
+        else:
+            paths = {str(written): keys_of(str(written)) for written in fields or {}}
+            wrong = [written for written, keys in paths.items() if not _is_field(keys)]
+            faults += [_fault(f"{where}.{written}", repr(written), _A_FIELD) for written in wrong]
+            found[name] = {".".join(paths[str(written)]): value for written, value in (fields or {}).items()}
+    return found
+
+
+def _is_field(keys: Sequence[str]) -> bool:
+    return bool(keys) and keys[0] not in _OWN
 
 
 def _seeds(given: Any, faults: list[Violation]) -> tuple[int, ...]:
@@ -178,7 +220,7 @@ def _spec(given: str | dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
 
 def _check_size(sweep: Sweep) -> None:
     """Raises BadInput before anything is made of a sweep that is too large."""
-    count = len(sweep.seeds)
+    count = len(sweep.seeds) * max(1, len(sweep.arms))
     for values in sweep.grid.values():
         count *= len(values)
     if count > MOST_RUNS:

@@ -12,13 +12,18 @@ from ui.render import formatting
 from ui.render.tables import narrow, titled
 from ui.sweep.carry_out import CellPlan
 from ui.sweep.comparison import CellRow, Compared, Comparison
+from ui.sweep.file import ARM
 
 AS_IT_IS = "as the spec is"
 UNKNOWN = "not known"
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
-    """`general_share=0.02, controller=LADDER`: the last parts of the paths, as many as tell them apart."""
+    """`general_share=0.02, controller=LADDER`: the last parts of the paths, as many as tell them apart; an arm by its
+    name alone."""
+    if ARM in settings:
+        rest = {path: value for path, value in settings.items() if path != ARM}
+        return ", ".join([str(settings[ARM]), *([settings_text(rest)] if rest else [])])
     paths = {path: path.split(".") for path in settings}
     shown = {}
     for path, parts in paths.items():

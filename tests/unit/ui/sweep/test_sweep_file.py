@@ -66,6 +66,60 @@ def test_a_name_is_of_sweep_settings_and_seed_alone(folder: Path) -> None:
     assert not {run.request_id for run in load_sweep(written(folder, other)).runs()} & set(names)
 
 
+ARMS = """
+name: arms
+spec: base.yaml
+arms:
+  plain: {"stages[1].data.general_share": 0, forgetting.mitigate: false}
+  as-it-is: {}
+grid: {stages.1.learning_rate: [1e-4, 1e-3]}
+"""
+
+
+def test_an_arm_changes_several_fields_together_and_a_grid_stands_beside_it(folder: Path) -> None:
+    sweep = load_sweep(written(folder, ARMS))
+    rate = "stages.1.learning_rate"
+    assert sweep.cells == [{"arm": arm, rate: value} for arm in ("plain", "as-it-is") for value in (1e-4, 1e-3)]
+    plain, _, bare, _ = (run.tree for run in sweep.runs())
+    assert plain["stages"][1] == {
+        "kind": "MIDTRAIN",
+        "domain": "CODE",
+        "data": {"general_share": 0},
+        "learning_rate": 1e-4,
+    }
+    assert plain["forgetting"] == {"mitigate": False}
+    assert bare["stages"][1] == {"kind": "MIDTRAIN", "domain": "CODE", "learning_rate": 1e-4}
+    assert "forgetting" not in bare
+    assert settings_of(plain["labels"][SETTINGS_LABEL]) == {"arm": "plain", rate: 1e-4}
+    more = ARMS.replace("  as-it-is: {}", "  as-it-is: {}\n  lora: {stages.1.lora.rank: 8}")
+    wider = {run.request_id for run in load_sweep(written(folder, more)).runs()}
+    assert {run.request_id for run in sweep.runs()} < wider, "an arm more leaves the names of the others"
+
+
+def test_a_place_that_an_arm_names_wrongly_is_told_with_the_arm(folder: Path) -> None:
+    sweep = load_sweep(written(folder, ARMS.replace("stages[1].data", "stages[5].data")))
+    with pytest.raises(BadInput, match=r"arms.plain stages.5: got '5'; the list has 2 entries"):
+        list(sweep.runs())
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "field", "said"),
+    [
+        ("  as-it-is: {}", "  As It Is: {}", "arms.As It Is", "characters of a-z"),
+        ("  as-it-is: {}", "  as-it-is: [1]", "arms.as-it-is", "fields with their values"),
+        ("forgetting.mitigate", "seed", "arms.plain.seed", "`seeds`"),
+        ("stages.1.learning_rate", "arm", "grid.arm", "`seeds`"),
+    ],
+)
+def test_a_fault_of_an_arm_is_told_by_its_place(folder: Path, was: str, now: str, field: str, said: str) -> None:
+    assert was in ARMS
+    with pytest.raises(BadInput) as caught:
+        load_sweep(written(folder, ARMS.replace(was, now)))
+    (fault,) = caught.value.violations
+    assert fault.field == field
+    assert said in fault.description
+
+
 def test_without_seeds_it_is_the_specs_own_and_a_spec_may_stand_in_the_sweep(folder: Path) -> None:
     sweep = load_sweep(written(folder, "name: one\nspec: base.yaml\n"), ["stages.0.learning_rate=1e-3"])
     (run,) = sweep.runs()
