@@ -6,7 +6,7 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-attacks up down bench experiments cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
+.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-attacks up down bench experiments real-model cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: .venv/.ready ## Measure speed and memory and print tables
 
 experiments: .venv/.ready ## Measure forgetting on real data and write a table and plots (ARGS="--quick --only a,b")
 	@$(BIN)/python -m model.experiments --gate services.orchestrator.experiment_gate:experiment_gate --plots $(ARGS)
+
+real-model: .venv/.ready ## Adapt a real pre-trained model (SmolLM2-135M) on a local stack, in arms; resumes (ARGS="--arm plain --table-only")
+	@$(BIN)/python -m deploy.real_model $(ARGS)
 
 cluster-demo: .venv/.ready ## Install the chart on a real one-node Kubernetes and run the demo pipeline through gRPC (ARGS="--disturb")
 	@$(BIN)/python -m deploy.cluster_demo $(ARGS)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from model.checkpointing.hf import check_vocabulary, load_pretrained
 from model.data.eval_set import EvalSet
 from model.data.measured_texts import measured_documents
 from model.errors import BadConfig, RetainModelError
+from model.evaluation import saved_results
 from model.evaluation.noise_floor import measure_repeats
 from model.evaluation.perplexity import SetResult, evaluate_set
 from model.evaluation.rolling_likelihood import evaluate_rolling
@@ -40,7 +42,10 @@ METHODS: dict[str, str] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 for bad input with the field, what was got and what was expected on standard error."""
     options = _parser().parse_args(arguments)
+    changed: list[saved_results.Change] = []
     try:
+        # Read first: a baseline that is none should not cost a measurement.
+        baseline = saved_results.saved_results(Path(options.against)) if options.against is not None else None
         results = run(
             Path(options.model),
             options.data,
@@ -50,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             device=options.device,
             rolling=_method(options),
         )
+        if options.save is not None:
+            saved_results.save_results(Path(options.save), results)
+        if baseline is not None:
+            changed = saved_results.changes(results, baseline, where=options.against)
         floors = []
         if options.floor:
             folder = Path(options.model)
@@ -61,9 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"written: {write_results(Path(options.output), options, results)}", file=sys.stderr)
     if options.json:
         method = {"name": _method(options), "says": METHODS[_method(options)]}
-        print(json.dumps({"sets": [result.summary() for result in results], "method": method}))
+        against = {"against": [asdict(one) for one in changed]} if baseline is not None else {}
+        print(json.dumps({"sets": [result.summary() for result in results], **against, "method": method}))
     else:
         print(table(results))
+        if changed:
+            print(saved_results.changes_table(changed))
         print(METHODS[_method(options)])
     for line in floors:
         print(line, file=sys.stderr if options.json else sys.stdout)
@@ -194,6 +206,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bare", action="store_true", help="with --rolling: without the tokens the tokenizer adds")
     parser.add_argument("--floor", action="store_true", help="also what the gauge resolves here: repeats in other ways")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--save", metavar="FILE", help="also write the results with their documents, to compare with")
+    parser.add_argument("--against", metavar="FILE", help="results that --save wrote: what was forgotten since, paired")
     parser.add_argument("--output", help="folder for results_{date}.json")
     return parser
 

@@ -125,12 +125,26 @@ def evaluate(
     output: Annotated[
         str | None, typer.Option("--output", metavar="DIR", help="Also write results_{date}.json there.")
     ] = None,
+    save: Annotated[
+        str | None, typer.Option("--save", metavar="FILE", help="Also write the results of each document there.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="FILE", help="What --save wrote of another model: forgetting, in pairs."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Measure a model on files: perplexity and bits per byte. Needs no server for a local folder."""
     require("`retain eval`", "train")
     arguments = [str(_local_model(model)), "--data", *data, *(more or [])]
-    for flag, value in (("--context", context), ("--limit", limit), ("--batch-rows", batch_rows), ("--output", output)):
+    for flag, value in (
+        ("--context", context),
+        ("--limit", limit),
+        ("--batch-rows", batch_rows),
+        ("--output", output),
+        ("--save", save),
+        ("--against", against),
+    ):
         arguments += [flag, str(value)] if value is not None else []
     _child("model.cli.evaluate", arguments + ["--rolling"] * rolling + ["--bare"] * bare + ["--json"] * json)
 

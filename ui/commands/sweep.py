@@ -32,6 +32,9 @@ def run(
         int, typer.Option("--at-most", min=0, max=1000, help="Unfinished runs at a time; 0: as the file has it.")
     ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and what they come to.")] = False,
+    arms: Annotated[
+        list[str] | None, typer.Option("--arm", metavar="NAME", help="Only this arm. May be repeated.")
+    ] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Resume runs of the sweep that FAILED or were CANCELLED before.")
     ] = False,
@@ -48,7 +51,7 @@ def run(
     from ui.sweep.file import load_sweep
     from ui.sweep.tables import cells_table, total_line
 
-    asked = load_sweep(file, changes or [])
+    asked = load_sweep(file, changes or []).of_arms(arms or [])
     at_most = at_most or asked.at_most
     with connect(project=project) as client:
         send = upload or not client.address.is_loopback

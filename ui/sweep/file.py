@@ -22,7 +22,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,14 @@ class Sweep:
         """The settings of each cell, the first arm and the first values first."""
         axes = {ARM: list(self.arms), **self.grid} if self.arms else self.grid
         return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+
+    def of_arms(self, names: Sequence[str]) -> "Sweep":
+        """The sweep with these arms alone, in the order of the file; without names with all. Raises BadInput."""
+        unknown = [name for name in names if name not in self.arms]
+        if unknown:
+            known = ", ".join(self.arms) or "none: this sweep has no arms"
+            raise BadInput([_fault("--arm", ", ".join(map(repr, unknown)), known)])
+        return replace(self, arms={name: arm for name, arm in self.arms.items() if not names or name in names})
 
     def runs(self) -> Iterator[PlannedRun]:
         """Every run; seed by seed, so that the whole table has figures as early as can be. Raises BadInput."""

@@ -96,6 +96,15 @@ def test_an_arm_changes_several_fields_together_and_a_grid_stands_beside_it(fold
     assert {run.request_id for run in sweep.runs()} < wider, "an arm more leaves the names of the others"
 
 
+def test_one_arm_alone_has_the_runs_that_it_has_among_all(folder: Path) -> None:
+    sweep = load_sweep(written(folder, ARMS))
+    alone = [run.request_id for run in sweep.of_arms(["as-it-is"]).runs()]
+    assert alone == [run.request_id for run in sweep.runs()][2:]
+    assert sweep.of_arms([]) == sweep
+    with pytest.raises(BadInput, match=r"--arm: got 'x'; expected plain, as-it-is"):
+        sweep.of_arms(["plain", "x"])
+
+
 def test_a_place_that_an_arm_names_wrongly_is_told_with_the_arm(folder: Path) -> None:
     sweep = load_sweep(written(folder, ARMS.replace("stages[1].data", "stages[5].data")))
     with pytest.raises(BadInput, match=r"arms.plain stages.5: got '5'; the list has 2 entries"):
