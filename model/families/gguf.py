@@ -7,6 +7,7 @@ quantisation, since nothing in it is quantised.
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from model.errors import BadSource
 
 MAGIC = b"GGUF"
+_HOW_OPENED = ("is_local", "local_files_only", "name_or_path")
 
 
 def convert_gguf(file: Path, folder: Path) -> None:
@@ -43,11 +45,19 @@ def convert_gguf(file: Path, folder: Path) -> None:
     try:
         plain.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
+        _forget_where(partial / "tokenizer_config.json")
         partial.chmod(0o755)
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _forget_where(file: Path) -> None:
+    """Drops what says how the tokenizer was opened and nothing of what it is: the same file gives the same folder."""
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    kept = {key: value for key, value in facts.items() if key not in _HOW_OPENED}
+    file.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _check(file: Path, folder: Path) -> None:
