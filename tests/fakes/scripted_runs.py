@@ -153,7 +153,11 @@ def _boundary(platform: FakePlatform, run: res.PipelineRun, stage: res.StageStat
     platform.decisions.setdefault(run.id, []).append(decision)
     platform.records.setdefault(run.id, []).append(record)
     row = res.Checkpoint(
-        id=uri.removeprefix("s3://retain/runs/"), ref=reference, run_id=run.id, stage=stage.name, attempt=stage.attempt
+        id=uri.removeprefix("s3://retain/runs/"),
+        ref=reference,
+        run_id=run.id,
+        stage=stage.name,
+        attempt=decision.attempt,
     )
     row.state, row.kind, row.domain, row.bytes = res.CHECKPOINT_STATE_LIVE, stage.kind, stage.domain, 4_200_000
     row.create_time.GetCurrentTime()

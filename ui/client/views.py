@@ -30,7 +30,7 @@ from retain.values import CreateUploadResponse as Upload
 from retain.values import ExportCheckpointResponse as Export
 from retain.values import StageStatus as Stage
 from retain.values import StreamLogsResponse as LogText
-from ui.client.convert import json_mapping
+from ui.client.convert import json_mapping, stated
 
 __all__ = [
     "BoundaryCost",
@@ -72,6 +72,12 @@ class Told:
 
 class Run(values.PipelineRun, Told):
     """A pipeline run."""
+
+    @property
+    def own_spec(self) -> dict[str, Any]:
+        """Its own specification as a file would state it: every default filled in, and nothing empty."""
+        message: Any = vars(self).get("_told")
+        return {} if message is None else stated(message.spec)
 
     @property
     def name(self) -> str:

@@ -1,10 +1,13 @@
 """Entry of the panel: its pages and what they share."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from ui.panel.login import PAGE, require_login
 
-st.set_page_config(page_title="Retain", page_icon=":material/psychology:", layout="wide")
+# A file of our own: Streamlit takes the picture of an icon's name from a server outside.
+st.set_page_config(page_title="Retain", page_icon=str(Path(__file__).parent / "icon.svg"), layout="wide")
 
 PAGES = [
     st.Page(

@@ -8,44 +8,44 @@ import altair as alt
 import pandas as pd
 
 from ui.client.views import Run
+from ui.panel.axes import NEUTRAL, Axis, Starts, shared_axis, stage_marks, starts
 from ui.render.perplexity_table import DualRow
 from ui.render.severity import MARKS, Thresholds
 
-GENERAL, TARGET = "#1f5fd0", "#c2410c"
+GENERAL, TARGET = "#3b7cf0", "#d9622b"
+SETS = ("general", "its baseline", "target")  # the target: the domain, or chat
+SETS_COLOURS = dict(zip(SETS, (GENERAL, NEUTRAL, TARGET), strict=True))
 VERDICT_MARKS = {"ADJUST": "triangle-up", "ROLL_BACK": "triangle-down", "STOP": "cross", "ACCEPT": "diamond"}
 HEIGHT = 300
 LEAST_NAMED = 0.04  # of the axis: a thinner band has no room for its name
 TOP_SHARE = 1.15  # room over the highest score or the stop threshold
 
 
-def stage_starts(rows: Sequence[DualRow], run: Run) -> tuple[tuple[str, int], ...]:
-    """Where each stage begins on the axis of tokens: the stages stand one after another."""
-    begin, starts = 0, []
-    for stage in run.stages:
-        starts.append((stage.name, begin))
-        begin += stage.total_tokens or max((row.tokens for row in rows if row.stage == stage.name), default=0)
-    return tuple(starts)
+def stage_starts(rows: Sequence[DualRow], run: Run, axis: Axis = Axis.TOKENS) -> Starts:
+    """Where each stage begins on the axis; one whose length is not planned yet is as long as what was measured."""
+    seen: dict[str, int] = {}
+    for row in rows:
+        seen[row.stage] = max(seen.get(row.stage, 0), row.tokens if axis is Axis.TOKENS else row.step)
+    return starts(run, axis, seen=seen)
 
 
 @functools.lru_cache(maxsize=16)
-def draw(
-    rows: tuple[DualRow, ...], begins: tuple[tuple[str, int], ...], thresholds: Thresholds
-) -> tuple[Any | None, Any | None]:
+def draw(rows: tuple[DualRow, ...], begins: Starts, thresholds: Thresholds) -> tuple[Any | None, Any | None]:
     """Both charts, None where there is nothing to draw. Kept, because a live page asks again and again for the same."""
     data = frame(rows, begins)
     if data.empty:
         return None, None
-    return perplexity_chart(data), None if data["forgetting"].isna().all() else forgetting_chart(data, thresholds)
+    axis = begins.axis
+    forgetting = None if data["forgetting"].isna().all() else forgetting_chart(data, thresholds, axis)
+    return perplexity_chart(data, axis), forgetting
 
 
-def frame(rows: Sequence[DualRow], begins: Sequence[tuple[str, int]]) -> pd.DataFrame:
-    """One line per boundary; attempts of a stage overlap on the axis."""
-    starts = dict(begins)
-    return pd.DataFrame(
+def frame(rows: Sequence[DualRow], begins: Starts) -> pd.DataFrame:
+    """One line per boundary; attempts of a stage overlap on the axes of tokens and steps."""
+    data = pd.DataFrame(
         [
             {
-                "stage_start": starts.get(row.stage, 0),
-                "tokens_total": starts.get(row.stage, 0) + row.tokens,
+                "x": begins.place(row.stage, step=row.step, tokens=row.tokens, time_s=row.time_s),
                 "stage": row.stage,
                 "line": f"{row.stage} {row.attempt}",
                 "attempt": row.attempt,
@@ -53,6 +53,7 @@ def frame(rows: Sequence[DualRow], begins: Sequence[tuple[str, int]]) -> pd.Data
                 "target": row.target_perplexity if row.target_set != "general" else None,
                 "target set": row.target_set,
                 "general": row.general_perplexity,
+                "baseline": row.general_baseline,
                 "forgetting": row.forgetting,
                 "low": row.forgetting_low,
                 "high": row.forgetting_high,
@@ -64,34 +65,38 @@ def frame(rows: Sequence[DualRow], begins: Sequence[tuple[str, int]]) -> pd.Data
             for row in rows
         ]
     )
+    return data if data.empty else data.dropna(subset=["x"])
 
 
-def perplexity_chart(data: pd.DataFrame) -> Any:
-    """General and target perplexity on one logarithmic axis, so that equal distances are equal losses."""
-    general = data[["tokens_total", "stage", "line", "attempt", "step"]].assign(
-        perplexity=data["general"], set="general"
-    )
-    target = general.assign(perplexity=data["target"], set="domain or chat (target)")
-    both = pd.concat([general, target]).dropna(subset=["perplexity"])
+def perplexity_chart(data: pd.DataFrame, axis: Axis = Axis.TOKENS) -> Any:
+    """General and target perplexity on one logarithmic axis, so that equal distances are equal losses; dashed: what the
+    general one is compared with."""
+    general = data[["x", "stage", "line", "attempt", "step"]].assign(perplexity=data["general"], set=SETS[0])
+    baseline = general.assign(perplexity=data["baseline"], set=SETS[1])
+    target = general.assign(perplexity=data["target"], set=SETS[2])
+    both = pd.concat([general, baseline, target]).dropna(subset=["perplexity"])
+    shown = [name for name in SETS if name in set(both["set"])]
     colour = alt.Color(
         "set:N",
         title=None,
-        scale=alt.Scale(domain=["general", "domain or chat (target)"], range=[GENERAL, TARGET]),
-        legend=alt.Legend(orient="top"),
+        scale=alt.Scale(domain=shown, range=[SETS_COLOURS[name] for name in shown]),
+        legend=alt.Legend(orient="top", labelLimit=0),
     )
     base = alt.Chart(both).encode(
-        x=_tokens_axis(),
+        x=shared_axis(axis),
         y=alt.Y("perplexity:Q", title="Perplexity", scale=alt.Scale(type="log", nice=False, zero=False, padding=12)),
         color=colour,
     )
-    lines = base.mark_line(strokeWidth=2).encode(detail=["line:N", "set:N"])
-    points = base.mark_point(filled=True, size=36).encode(
+    measured = base.transform_filter(alt.datum.set != SETS[1])
+    compared = base.transform_filter(alt.datum.set == SETS[1]).mark_line(strokeWidth=2, strokeDash=[5, 4])
+    lines = [measured.mark_line(strokeWidth=2).encode(detail=["line:N", "set:N"]), compared.encode(detail="stage:N")]
+    points = measured.mark_point(filled=True, size=36).encode(
         tooltip=["stage:N", "attempt:Q", "step:Q", "set:N", alt.Tooltip("perplexity:Q", format=".4g")]
     )
-    return alt.layer(_stage_rules(data), lines, points).properties(height=HEIGHT)
+    return alt.layer(_stage_rules(data, axis), *lines, points).properties(height=HEIGHT)
 
 
-def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds) -> Any:
+def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds, axis: Axis = Axis.TOKENS) -> Any:
     """The score with its 95 % interval within the bands OK, minor, action, stop; what the gate did is marked. What lies
     within the noise floor has no colour."""
     scored = data.dropna(subset=["forgetting"])
@@ -102,9 +107,9 @@ def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds) -> Any:
     y = alt.Y("forgetting:Q", title="Forgetting", axis=alt.Axis(format="+.0%"), scale=scale)
     layers: list[Any] = [
         *_bands(thresholds, bottom, top, _floor(scored), scale),
-        _stage_rules(data),
+        _stage_rules(data, axis),
     ]
-    base = alt.Chart(scored).encode(x=_tokens_axis())
+    base = alt.Chart(scored).encode(x=shared_axis(axis))
     layers.append(base.mark_errorbar().encode(y=alt.Y("low:Q", scale=scale, title="Forgetting"), y2="high:Q"))
     layers.append(base.mark_line(strokeWidth=2, color=GENERAL).encode(y=y, detail="line:N"))
     tooltip = [
@@ -120,9 +125,11 @@ def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds) -> Any:
     ]
     shape = alt.Shape(
         "verdict:N",
-        title="The gate",
+        title=None,
         scale=alt.Scale(domain=list(VERDICT_MARKS), range=list(VERDICT_MARKS.values())),
-        legend=alt.Legend(orient="top"),
+        legend=alt.Legend(
+            orient="top", symbolFillColor=NEUTRAL, symbolStrokeColor=NEUTRAL, titleColor=NEUTRAL, columns=4
+        ),
     )
     quiet = base.transform_filter(~alt.FieldOneOfPredicate("verdict", list(VERDICT_MARKS)))
     acted = base.transform_filter(alt.FieldOneOfPredicate("verdict", list(VERDICT_MARKS)))
@@ -132,10 +139,6 @@ def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds) -> Any:
         acted.mark_point(filled=True, size=130, opacity=1).encode(y=y, color=colour, shape=shape, tooltip=tooltip)
     )
     return alt.layer(*layers).properties(height=HEIGHT)
-
-
-def _tokens_axis() -> alt.X:
-    return alt.X("tokens_total:Q", title="Tokens trained, stage after stage", axis=alt.Axis(format="~s"))
 
 
 def _floor(scored: pd.DataFrame) -> float:
@@ -172,11 +175,11 @@ def _bands(thresholds: Thresholds, bottom: float, top: float, floor: float, scal
         y2="to:Q",
         color=alt.Color("colour:N", scale=None, legend=None),
     )
-    names = base.mark_text(align="right", baseline="bottom", dx=-4, dy=-2, fontSize=11, opacity=0.9).encode(
+    names = base.mark_text(align="right", baseline="bottom", dx=-4, dy=-2, fontSize=11).encode(
         x=alt.value("width"),
         y=alt.Y("from:Q", scale=scale),
         text="band:N",
-        color=alt.Color("colour:N", scale=None, legend=None),
+        color=alt.value(NEUTRAL),  # the colours of the bands are too light for letters on a light ground
     )
     return [area, names]
 
@@ -189,15 +192,7 @@ def _around_zero(low: float, floor: float, minor: float) -> list[tuple[str, floa
     return [band for band in bands if band[1] < band[2]]
 
 
-def _stage_rules(data: pd.DataFrame) -> Any:
-    """A line and a name where each stage begins."""
-    if data.empty:
-        starts = pd.DataFrame({"stage_start": [], "stage": []})
-    else:
-        starts = data.groupby("stage", sort=False, as_index=False)["stage_start"].min()
-    base = alt.Chart(starts).encode(x="stage_start:Q")
-    rule = base.mark_rule(strokeDash=[3, 3], opacity=0.35)
-    name = base.mark_text(align="left", baseline="top", dx=4, fontSize=11, opacity=0.75).encode(
-        y=alt.value(2), text="stage:N"
-    )
-    return alt.layer(rule, name)
+def _stage_rules(data: pd.DataFrame, axis: Axis) -> Any:
+    """A line and a name where each stage is first measured."""
+    first = data.groupby("stage", sort=False)["x"].min()
+    return stage_marks(tuple((str(stage), float(place)) for stage, place in first.items()), axis)

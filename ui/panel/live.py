@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ui.client.errors import ClientError
-from ui.client.views import Checkpoint, Decision, ForgettingRecord, Run
+from ui.client.views import Checkpoint, Decision, ForgettingRecord, MetricSeries, Run
 
 if TYPE_CHECKING:
     from ui.client.client import RetainClient
 
 FIRST_LOOK_S = 2.0
 IDLE_S = 60.0  # a run that nobody looks at any more is not watched
+FIGURES = ("train_loss_nats", "tokens_per_second", "learning_rate", "share", "curriculum_level")
+POINTS = 300  # of each figure: more than a chart has pixels for beside another
+CHECKPOINTS = 500  # the newest of a run; the page Checkpoints has them all
 MEASURED_EVERY_S = 5.0  # a measurement can be exported a moment after the decision that it led to
 
 
@@ -28,6 +31,7 @@ class Snapshot:
     decisions: tuple[Decision, ...] = field(default_factory=tuple)
     checkpoints: tuple[Checkpoint, ...] = field(default_factory=tuple)
     history: tuple[ForgettingRecord, ...] = field(default_factory=tuple)
+    series: tuple[MetricSeries, ...] = field(default_factory=tuple)
     error: str | None = None
 
 
@@ -82,11 +86,12 @@ class LiveRuns:
                 self._watched.discard(run_id)
 
     def _measure(self, run: Run) -> None:
-        """Decisions and history beside the run; an evaluator that is away costs only the history."""
+        """Decisions, figures and history beside the run; an evaluator that is away costs only the history."""
         changes: dict[str, Any] = {"run": run, "error": None}
         try:
             changes["decisions"] = tuple(self._client.decisions(run.id))
-            changes["checkpoints"] = tuple(self._client.checkpoints(run_id=run.id))
+            changes["checkpoints"] = tuple(self._client.checkpoints(run_id=run.id, limit=CHECKPOINTS))
+            changes["series"] = tuple(self._client.metrics(run.id, names=FIGURES, max_points=POINTS))
             changes["history"] = tuple(self._client.history(run.id))
         except ClientError as error:
             changes["error"] = error.message

@@ -17,6 +17,7 @@ from ui.client.errors import RefusedByServer, Unreachable
 from ui.panel.provider import installed
 
 TOKEN, CALLER, AGAIN, PAGE = "retain_token", "retain_caller", "retain_again", "retain_page"  # of the session
+ROLES = "retain_roles"  # of the session's caller
 PEOPLE, KEPT_S = 64, 3600.0  # whose texts are kept while they log in again, and for how long
 _PARAMETER = "token"
 
@@ -51,7 +52,8 @@ def require_login() -> None:
         return
     try:
         with connect(address()) as client:
-            st.session_state[CALLER] = client.identity.who_am_i().subject
+            caller = client.identity.who_am_i()
+        st.session_state[CALLER], st.session_state[ROLES] = caller.subject, caller.roles
         _log_out_offered()
         _restore()
     except RefusedByServer as error:

@@ -13,10 +13,11 @@ from retain.values.faults import mismatch
 from ui.client import Address, ClientError, connect
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, Violation
+from ui.panel import rights
 from ui.panel.__main__ import bind
 from ui.panel.guard import LOOPBACK
 from ui.panel.live import LiveRuns
-from ui.panel.login import address, ask_again, is_expired
+from ui.panel.login import ROLES, address, ask_again, is_expired
 from ui.spec.file import local_sources
 
 PROJECTS_KEPT_S = 30.0
@@ -94,8 +95,26 @@ def chosen_project(label: str, key: str, *, everything: str = "") -> str:
     return str(st.selectbox(label, options, key=key, format_func=lambda name: name or everything))
 
 
+def choice(label: str, options: dict[str, str], key: str) -> str:
+    """One of a few, by the names in `options`, side by side. The address holds what is chosen: a refresh and a second
+    tab show the same."""
+    if st.session_state.get(key) not in options:
+        asked = st.query_params.get(key, "")
+        st.session_state[key] = asked if asked in options else next(iter(options))
+    chosen = st.segmented_control(
+        label, list(options), format_func=options.__getitem__, key=key, required=True, label_visibility="collapsed"
+    )
+    st.query_params[key] = str(chosen)
+    return str(chosen)
+
+
 def live() -> LiveRuns:
     return _live(address())
+
+
+def may_act() -> bool:
+    """Whether the person of this session may do more than look; buttons of others are not drawn."""
+    return rights.may_act(st.session_state.get(ROLES))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -63,6 +63,11 @@ def ppl(value: float | None) -> str:
 def shares(by_source: Mapping[str, float]) -> str:
     """`general 20 %, code 5 %`."""
     return ", ".join(f"{name} {share * 100:.3g} %" for name, share in sorted(by_source.items())) or "-"
+
+
+def now() -> str:
+    """This moment, as `moment` writes it."""
+    return moment(datetime.now(UTC))
 
 
 def moment(time: datetime | None) -> str:

@@ -13,8 +13,8 @@ BASE = "BASE"  # in place of a verdict: nothing was decided about the base befor
 @dataclass(frozen=True, kw_only=True)
 class DualRow:
     """One boundary. `forgetting` is the worst control score; None where nothing has to be kept yet. `floor`: the noise
-    floor of its gauge, None where it is not known. The first row of a stage is its base before training: step 0, and
-    `verdict` is BASE."""
+    floor of its gauge, None where it is not known; `general_baseline`: what the general perplexity is compared with.
+    The first row of a stage is its base before training: step 0, and `verdict` is BASE. `time_s`: Unix seconds."""
 
     stage: str
     attempt: int
@@ -23,6 +23,8 @@ class DualRow:
     target_set: str
     target_perplexity: float | None
     general_perplexity: float | None
+    general_baseline: float | None
+    time_s: float | None
     forgetting: float | None
     forgetting_low: float | None
     forgetting_high: float | None
@@ -55,6 +57,8 @@ def dual_rows(
                 target_set=target.set.name if target else "",
                 target_perplexity=target.perplexity if target else None,
                 general_perplexity=general.perplexity if general else None,
+                general_baseline=next((s.baseline_perplexity for s in scores if s.retention_set == "general"), None),
+                time_s=record.time_s,
                 forgetting=ratio,
                 forgetting_low=worst.ratio_low if worst else None,
                 forgetting_high=worst.ratio_high if worst else None,

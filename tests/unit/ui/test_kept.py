@@ -99,12 +99,12 @@ def test_the_panel_lists_every_set_of_a_stage() -> None:
         from tests.unit.ui.test_kept import SEED, stage_message
         from ui.client import convert
         from ui.client.views import Stage
-        from ui.panel import run_view
+        from ui.panel.run import parts
 
         class Shown:
             stages = (convert.to_view(Stage, stage_message()),)
 
-        run_view.kept(Shown(), SEED)  # type: ignore[arg-type]
+        parts.kept(Shown(), SEED)  # type: ignore[arg-type]
 
     from streamlit.testing.v1 import AppTest
 

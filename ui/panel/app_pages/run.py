@@ -1,88 +1,54 @@
-"""One run, live: its stages, both perplexities, forgetting in its bands, decisions, and what a person may do."""
+"""One run, live: its stages, both perplexities, forgetting in its bands, decisions, logs, its own specification, and
+what a person may do. The address names the run and what is looked at: a refresh and a second tab show the same."""
 
 import streamlit as st
 
 from ui import answers
 from ui.client import ClientError
-from ui.client.views import Checkpoint, Run
-from ui.panel import run_view
-from ui.panel.shared import as_text, client, errors_shown, live, show_error, state_badge
+from ui.client.views import Run
+from ui.panel.axes import NAMES, Axis
+from ui.panel.live import Snapshot
+from ui.panel.run import actions, log_view, parts
+from ui.panel.shared import as_text, choice, client, errors_shown, live, may_act, show_error, state_badge
 from ui.render import formatting
+from ui.render.data_facts import data_lines
 from ui.render.perplexity_table import dual_rows
 from ui.render.severity import Thresholds
+from ui.spec.file import to_yaml
 
 REFRESH = "1s"  # of a run that continues; one that has ended is drawn once
+CHOICES = 50  # runs to choose from here; the page Pipelines has them all
+VIEWS = {
+    "live": "Live",
+    "checkpoints": "Checkpoints",
+    "logs": "Attempts and logs",
+    "specification": "Specification",
+}
 
 
 def _run_id() -> str | None:
-    """The run of the address or of the last choice; else the newest."""
+    """The run of the address or of the last choice; else the newest. The address says it from then on."""
     asked = st.query_params.get("run") or st.session_state.get("run_id")
     with errors_shown():
-        known = {run.id: run for run in client().list_runs(limit=100)}
+        known = {run.id: run.name for run in client().list_runs(limit=CHOICES)}
     if asked and asked not in known:
-        with errors_shown():
-            known[asked] = client().get_run(asked)
+        try:
+            known[asked] = client().get_run(asked).name
+        except ClientError as error:
+            show_error(error)
     if not known:
         return None
-    names = list(known)
-    return st.selectbox(
+    if asked in known and asked != st.session_state.get("shown_run"):
+        st.session_state["chosen_run"] = asked
+    chosen = st.selectbox(
         "Run",
-        names,
-        index=names.index(asked) if asked in names else 0,
-        format_func=lambda run_id: f"{run_id}  ({known[run_id].name})",
+        list(known),
+        format_func=lambda run_id: f"{run_id}  ({known[run_id]})",
         key="chosen_run",
         label_visibility="collapsed",
     )
-
-
-def _act(run: Run, verb: str, action: str = "") -> None:
-    """Carries out what a person decided on what that person saw (the etag), with the comment as it stands."""
-    record = {"action": action, "comment": st.session_state.get("comment", "")} if action else {}
-    try:
-        getattr(client(), verb)(run.id, etag=run.etag, **record)
-        live().forget(run.id)
-    except ClientError as error:
-        st.session_state["failure"] = error
-
-
-def _buttons(run: Run) -> None:
-    def button(label: str, icon: str, key: str, *arguments: str) -> None:
-        st.button(label, icon=f":material/{icon}:", key=key, on_click=_act, args=(run, *arguments))
-
-    with st.container(horizontal=True):
-        if run.state == "SUSPENDED":
-            hint = "Why, for the record"
-            st.text_input(hint, key="comment", placeholder=hint, label_visibility="collapsed", width=260)
-            button("Accept as it is", "thumb_up", "accept", "approve", "ACCEPT")
-            button("One more retry", "replay", "continue", "approve", "CONTINUE")
-        if not run.is_terminal:
-            button("Cancel", "stop_circle", "cancel", "cancel")
-        if run.state in {"FAILED", "CANCELLED"}:
-            button("Retry", "replay", "retry", "retry")
-
-
-def _void(run: Run) -> None:
-    """Sets the chosen checkpoint aside, with the reason as it stands."""
-    chosen = st.session_state.get("aside")
-    if not chosen:
-        return
-    try:
-        client().void_checkpoint(chosen, reason=st.session_state.get("aside_reason", ""))
-        live().forget(run.id)
-    except ClientError as error:
-        st.session_state["failure"] = error
-
-
-def _set_aside(run: Run, checkpoints: tuple[Checkpoint, ...]) -> None:
-    """What a person may do about a checkpoint that should not be resumed from."""
-    usable = [row.id for row in checkpoints if row.state in {"LIVE", "ACCEPTED"}]
-    if not usable:
-        return
-    with st.expander("Set a checkpoint aside"):
-        st.caption("Nothing resumes from it any more; the newest good one before it takes its place.")
-        st.selectbox("Checkpoint", usable, index=None, key="aside", placeholder="Choose a checkpoint")
-        st.text_input("Why, for the record", key="aside_reason")
-        st.button("Set aside", icon=":material/block:", key="void", on_click=_void, args=(run,))
+    st.session_state["shown_run"] = st.session_state["run_id"] = st.query_params["run"] = chosen
+    return chosen
 
 
 def _ask(run: Run) -> None:
@@ -93,7 +59,7 @@ def _ask(run: Run) -> None:
         asked = [answers.Question(prompt=own)] if own else answers.unseen_questions(pair.chat, fields=pair.fields)
         st.session_state["answers"] = (run.id, answers.ask(client(), pair, asked))
     except ClientError as error:
-        st.session_state["failure"] = error
+        st.session_state[actions.FAILURE] = ("answers", error)
 
 
 def _answers(run: Run) -> None:
@@ -101,20 +67,18 @@ def _answers(run: Run) -> None:
     if not any(stage.kind == "FINETUNE" and stage.accepted for stage in run.stages):
         return
     with st.expander("Answers before and after the fine-tuning"):
+        actions.show_failure("answers")
         st.caption("Questions that no training has seen, or one of your own, put to both models.")
         st.text_input("Your question (empty: unseen ones of the fine-tuning's data)", key="own_question")
         st.button("Ask both models", icon=":material/forum:", key="ask", on_click=_ask, args=(run,))
         asked_of, found = st.session_state.get("answers", ("", []))
         if asked_of == run.id:
-            run_view.answers(found)
+            parts.answers(found)
 
 
-def page(run_id: str, refreshing: bool) -> None:
-    """Everything about the run, from the newest snapshot."""
+def header(run_id: str, refreshing: bool) -> None:
+    """How the run stands, and what may be done about it."""
     snapshot = live().look(run_id)
-    failure = st.session_state.pop("failure", None)
-    if failure is not None:
-        show_error(failure)
     if snapshot.error:
         st.warning(as_text(snapshot.error), icon=":material/cloud_off:")
     run = snapshot.run
@@ -126,23 +90,61 @@ def page(run_id: str, refreshing: bool) -> None:
         st.rerun()  # it has ended, or continues again: the page decides anew how often it looks
     with st.container(horizontal=True, vertical_alignment="center"):
         state_badge(run.state)
-        st.markdown(f"**{run.name}**, created {formatting.moment(run.create_time)}")
+        st.markdown(f"**{as_text(run.name)}**, created {formatting.moment(run.create_time)}")
+        for key, value in sorted(run.spec.labels.items()):
+            st.badge(as_text(f"{key}={value}"), color="gray")
+    if run.state == "PENDING" and run.status.queue_position:
+        st.info(f"Place {run.status.queue_position} in the queue", icon=":material/hourglass_top:")
     if run.status.message or run.status.reason:
         (st.error if run.state == "FAILED" else st.warning)(as_text(run.status.message or run.status.reason))
     if run.status.waiting_for:
         st.info(f"Waits for: {as_text(run.status.waiting_for)}", icon=":material/hourglass_top:")
-    _buttons(run)
+    if may_act():
+        actions.buttons(run)
+
+
+def body(run_id: str, view: str, axis: Axis) -> None:
+    """What of the run is looked at, from the newest snapshot."""
+    snapshot = live().look(run_id)
+    if snapshot.run is None:
+        return
+    match view:
+        case "checkpoints":
+            parts.lineage(snapshot.checkpoints)
+            if may_act():
+                actions.set_aside(snapshot.run, snapshot.checkpoints)
+        case "logs":
+            log_view.attempts_table(snapshot)
+            log_view.log_lines(snapshot.run)
+        case "specification":
+            _specification(snapshot.run)
+        case _:
+            _live(snapshot.run, snapshot, axis)
+
+
+def _live(run: Run, snapshot: Snapshot, axis: Axis) -> None:
     thresholds = Thresholds.of_spec(run.spec)
     rows = dual_rows(snapshot.history, snapshot.decisions, thresholds)
-    run_view.stages(run, thresholds)
-    run_view.charts(run, rows, thresholds)
-    run_view.kept(run, thresholds)
-    run_view.probe(run)
-    run_view.decisions(snapshot.decisions)
-    run_view.lineage(snapshot.checkpoints)
-    _set_aside(run, snapshot.checkpoints)
-    _answers(run)
-    run_view.report(run, thresholds)
+    parts.stages(run, thresholds)
+    parts.charts(run, rows, thresholds, axis)
+    parts.training(run, snapshot, axis)
+    parts.kept(run, thresholds)
+    parts.probe(run)
+    parts.report(run, thresholds)
+    parts.decisions(snapshot.decisions, snapshot.checkpoints)
+    if may_act():
+        _answers(run)
+
+
+def _specification(run: Run) -> None:
+    st.caption("As the server keeps it for this run, with every default filled in: not what a form holds now.")
+    text = to_yaml(run.own_spec)
+    st.download_button("Download", text, f"{run.id}.yaml", icon=":material/download:", on_click="ignore")
+    if may_act():
+        actions.change_form(run)
+    st.code(text, language="yaml")
+    for line in data_lines(run.status):
+        st.caption(as_text(line))
 
 
 st.title("Run")
@@ -150,7 +152,11 @@ chosen = _run_id()
 if chosen is None:
     st.caption("No run yet. Begin one on the page New run.")
 else:
-    st.session_state["run_id"] = chosen
     seen = live().look(chosen).run
     going = seen is None or not seen.is_terminal
-    st.fragment(page, run_every=REFRESH if going else None)(chosen, going)
+    st.fragment(header, run_every=REFRESH if going else None)(chosen, going)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = choice("Look at", VIEWS, "view")
+        axis = choice("Over", NAMES, "axis") if view == "live" else Axis.TOKENS
+    moving = going and view in {"live", "checkpoints"}
+    st.fragment(body, run_every=REFRESH if moving else None)(chosen, view, Axis(axis))

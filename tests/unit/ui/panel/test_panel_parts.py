@@ -9,6 +9,7 @@ from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client.client import RetainClient
 from ui.panel.__main__ import bind
+from ui.panel.axes import Axis, Starts
 from ui.panel.charts import draw, forgetting_chart, frame, perplexity_chart, stage_starts
 from ui.panel.live import LiveRuns, Snapshot
 from ui.render.perplexity_table import dual_rows
@@ -72,9 +73,9 @@ def measured(client: RetainClient, run_id: str):
 def test_stages_stand_one_after_another_on_the_axis(platform: FakePlatform, client: RetainClient) -> None:
     scripted_runs.finished(platform, "r")
     rows, begins = measured(client, "r")
-    assert begins == (("pretrain", 0), ("midtrain/code", 120 * 4096), ("finetune", 240 * 4096))
+    assert begins.by_stage == (("pretrain", 0), ("midtrain/code", 120 * 4096), ("finetune", 240 * 4096))
     data = frame(rows, begins)
-    assert data["tokens_total"].max() == 360 * 4096
+    assert data["x"].max() == 360 * 4096
     assert data["target"].isna().sum() == 6  # in pre-training general is itself the target
 
 
@@ -130,7 +131,7 @@ def test_a_score_without_bounds_still_draws(platform: FakePlatform, client: Reta
 def test_nothing_measured_draws_nothing_and_pre_training_has_no_score(
     platform: FakePlatform, client: RetainClient
 ) -> None:
-    assert draw((), (), SEED) == (None, None)
+    assert draw((), Starts(axis=Axis.TOKENS, by_stage=()), SEED) == (None, None)
     scripted_runs.tell(platform, "r", until="midtrain/code")
     rows, begins = measured(client, "r")
     perplexity, forgetting = draw(tuple(rows), begins, SEED)

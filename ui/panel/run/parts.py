@@ -1,13 +1,18 @@
-"""The parts of a run's page: stages with their progress, charts, decisions, report figures."""
+"""The parts of a run's page: stages with their progress, charts, the timeline of decisions, report figures."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
 from ui.answers import Answer, score, score_line
-from ui.client.views import Checkpoint, Decision, Run
+from ui.client.views import Checkpoint, Decision, Run, Stage
+from ui.panel.axes import Axis
 from ui.panel.charts import draw, stage_starts
-from ui.panel.shared import STATUS_LABELS
+from ui.panel.live import Snapshot
+from ui.panel.run.series import begins
+from ui.panel.run.timeline import Entry, timeline
+from ui.panel.run.training_charts import draw_figures
+from ui.panel.shared import STATUS_LABELS, as_text
 from ui.render import formatting
 from ui.render.follow import PHASES
 from ui.render.kept import kept_rows
@@ -15,6 +20,8 @@ from ui.render.perplexity_table import DualRow
 from ui.render.probe_table import probe_rows
 from ui.render.progress_table import TITLES
 from ui.render.severity import MARKS, Thresholds, mark_of
+
+TOLD = 8  # decisions that are told in words; the table has all
 
 
 def stages(run: Run, thresholds: Thresholds) -> None:
@@ -32,45 +39,69 @@ def stages(run: Run, thresholds: Thresholds) -> None:
             phase = f", {PHASES.get(run.status.phase, '')}" if stage.state == "RUNNING" else ""
             st.progress(min(1.0, done), text=f"step {stage.step:,} of {stage.total_steps or 0:,}{phase}")
             mark = MARKS[thresholds.of_stage(stage)]
-            facts = [
-                ("Loss", f"{stage.train_loss_nats:.3f}" if stage.train_loss_nats else "-"),
-                ("Tokens/s", formatting.rate(stage.tokens_per_second) if stage.tokens_per_second else "-"),
-                ("Time left", "-" if stage.time_left_seconds is None else formatting.duration(stage.time_left_seconds)),
-                (
-                    "Boundaries",
-                    "-"
-                    if stage.boundary_share is None
-                    else f"{formatting.percent(stage.boundary_share, signed=False)} of the time",
-                ),
-                (
-                    "Forgetting",
-                    f"{mark.sign} {formatting.percent(stage.forgetting)} {stage.worst_set}"
-                    if stage.forgetting is not None
-                    else "-",
-                ),
-                ("Replay", formatting.shares(stage.shares)),
-                ("LR factor", f"{stage.lr_scale:g}" if stage.lr_scale else "-"),
-                ("Attempt", f"{stage.attempt} ({stage.retries} rolled back)" if stage.retries else str(stage.attempt)),
-            ]
-            st.caption("  \n".join(f"{label}: **{value}**" for label, value in facts))
+            facts = _facts(run, stage, f"{mark.sign} " if stage.forgetting is not None else "")
+            st.caption("  \n".join(f"{label}: **{value}**" for label, value in facts if value != "-"))
 
 
-def charts(run: Run, rows: Sequence[DualRow], thresholds: Thresholds) -> None:
+def _facts(run: Run, stage: Stage, sign: str) -> list[tuple[str, str]]:
+    """What is known of a stage, and what it is of."""
+    share = stage.boundary_share
+    return [
+        ("Time left", time_left(run, stage)),
+        ("Took", formatting.duration(stage.wall_seconds) if stage.state == "COMPLETE" else "-"),
+        ("Loss", f"{stage.train_loss_nats:.3f}" if stage.train_loss_nats else "-"),
+        ("Tokens/s", formatting.rate(stage.tokens_per_second) if stage.tokens_per_second else "-"),
+        ("Boundaries", "-" if share is None else f"{formatting.percent(share, signed=False)} of the time"),
+        ("Forgetting", f"{sign}{formatting.percent(stage.forgetting)} {as_text(stage.worst_set)}".strip()),
+        ("Replay", as_text(formatting.shares(stage.shares)) if stage.shares else "-"),
+        ("LR factor", f"{stage.lr_scale:g}" if stage.lr_scale else "-"),
+        ("Attempt", f"{stage.attempt} ({stage.retries} rolled back)" if stage.retries else str(stage.attempt)),
+        *([("Curriculum level", str(stage.curriculum_level))] if stage.curriculum_level else []),
+    ]
+
+
+def time_left(run: Run, stage: Stage) -> str:
+    """To the stage's end, boundaries included, by the pace of its steps, which outlives a resume; in words where there
+    is none."""
+    if stage.state != "RUNNING" or run.state != "RUNNING":
+        return "-"
+    if stage.time_left_seconds is None:
+        return "known after the first steps"
+    return formatting.duration(stage.time_left_seconds)
+
+
+def charts(run: Run, rows: Sequence[DualRow], thresholds: Thresholds, axis: Axis) -> None:
     """Both charts, once there is something to draw."""
     left, right = st.columns(2)
-    perplexity, forgetting = draw(tuple(rows), stage_starts(rows, run), thresholds)
+    perplexity, forgetting = draw(tuple(rows), stage_starts(rows, run, axis), thresholds)
     with left, st.container(border=True, height="stretch"):
         st.subheader("Perplexity, general and target")
         if perplexity is None:
             st.caption("The first boundary has not been measured yet.")
         else:
-            st.altair_chart(perplexity, key="perplexity", alt="General and target perplexity over the tokens trained")
+            st.altair_chart(perplexity, key="perplexity", alt="General and target perplexity, with the baseline")
     with right, st.container(border=True, height="stretch"):
         st.subheader("Forgetting")
         if forgetting is None:
-            st.caption("Nothing has to be kept yet: pre-training has no earlier ability to lose.")
+            st.caption("Not measured yet: in pre-training there is no earlier ability to lose.")
         else:
             st.altair_chart(forgetting, key="forgetting", alt="Forgetting in its bands, with the gate's decisions")
+
+
+def training(run: Run, snapshot: Snapshot, axis: Axis) -> None:
+    """Loss, speed, rate, shares and curriculum level as they went."""
+    drawn = draw_figures(snapshot.series, begins(run, snapshot.series, axis))
+    if not drawn:
+        return
+    with st.container(border=True):
+        st.subheader("Training")
+        columns = st.columns(2)
+        for number, (figure, chart) in enumerate(drawn):
+            with columns[number % 2]:
+                st.markdown(f"**{figure.title}**")
+                st.altair_chart(chart, key=f"figure_{figure.name}", alt=figure.title)
+                if figure.left_out:
+                    st.caption(f"{figure.left_out} points are no finite number, and not drawn.")
 
 
 def kept(run: Run, thresholds: Thresholds) -> None:
@@ -128,38 +159,58 @@ def probe(run: Run) -> None:
         st.caption("Only a loss whose whole interval lies at or over forgetting.probe.budget is acted on.")
 
 
-def decisions(made: Sequence[Decision]) -> None:
-    """Every decision with its evidence, newest first."""
+def decisions(made: Sequence[Decision], checkpoints: Sequence[Checkpoint]) -> None:
+    """The newest decisions with their evidence in words, and every one as a table."""
     with st.container(border=True):
         st.subheader("Decisions")
         if not made:
             st.caption("None yet.")
             return
-        st.dataframe(
-            [
-                {
-                    "#": decision.number,
-                    "Stage": f"{decision.stage} ({decision.attempt})",
-                    "Step": decision.step,
-                    "Verdict": f"{mark_of(decision).sign} {decision.verdict.replace('_', ' ').lower()}",
-                    "Forgetting": formatting.percent(decision.forgetting),
-                    "Of": decision.worst_set,
-                    "Threshold": formatting.percent(decision.threshold, signed=False) if decision.threshold else "-",
-                    "Replay": formatting.shares(decision.shares),
-                    "LR x": f"{decision.lr_scale:g}",
-                    "Why": decision.message,
-                    "By": decision.actor,
-                }
-                for decision in reversed(made)
-            ],
-            hide_index=True,
-            key="decisions",
-            column_config={"Why": st.column_config.TextColumn(width="large")},
-            alt="Decisions of the gate, newest first",
-        )
+        for entry in timeline(made, checkpoints)[:TOLD]:
+            _entry(entry)
         if made[-1].recommendations:
             st.markdown("**Recommendations**")
-            st.markdown("\n".join(f"- {line}" for line in made[-1].recommendations))
+            st.markdown("\n".join(f"- {as_text(line)}" for line in made[-1].recommendations))
+        with st.expander(f"All {len(made)} decisions as a table"):
+            _decision_table(made)
+
+
+def _entry(entry: Entry) -> None:
+    """One decision: what, where and when; why; what was measured; what follows."""
+    with st.container(gap="xxsmall"):
+        said = f"**{entry.mark.sign} {as_text(entry.verdict)}** :gray[{as_text(entry.where)}]"
+        st.markdown(f"{said}: {as_text(entry.why)}" if entry.why and entry.why != entry.verdict else said)
+        if entry.evidence:
+            st.caption(as_text(". ".join(entry.evidence) + "."))
+        if entry.follows:
+            st.caption(f"From here on: **{as_text(entry.follows)}**")
+        st.caption(as_text(f"{entry.time}, by {entry.actor}"))
+        st.space("xsmall")
+
+
+def _decision_table(made: Sequence[Decision]) -> None:
+    st.dataframe(
+        [
+            {
+                "#": decision.number,
+                "Stage": f"{decision.stage} ({decision.attempt})",
+                "Step": decision.step,
+                "Verdict": f"{mark_of(decision).sign} {decision.verdict.replace('_', ' ').lower()}",
+                "Forgetting": formatting.percent(decision.forgetting),
+                "Of": decision.worst_set,
+                "Threshold": formatting.percent(decision.threshold, signed=False) if decision.threshold else "-",
+                "Replay": formatting.shares(decision.shares),
+                "LR x": f"{decision.lr_scale:g}",
+                "Why": decision.message,
+                "By": decision.actor,
+            }
+            for decision in reversed(made)
+        ],
+        hide_index=True,
+        key="decisions",
+        column_config={"Why": st.column_config.TextColumn(width="large")},
+        alt="Decisions of the gate, newest first",
+    )
 
 
 def lineage(checkpoints: Sequence[Checkpoint]) -> None:
