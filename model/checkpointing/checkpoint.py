@@ -15,7 +15,7 @@ database), so that whoever can write to the bucket still cannot pass off another
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -88,9 +88,16 @@ class FileEntry:
     sha256: str
 
 
+Sampled = Sequence[Mapping[str, Any]]  # what SampledText of the wire says, as plain data
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What is in a checkpoint. `sha256` is that of manifest.json itself, the checkpoint's name in the lineage."""
+    """What is in a checkpoint. `sha256` is that of manifest.json itself, the checkpoint's name in the lineage.
+
+    `sampled`: text that a model wrote and this one was trained on, each with its digest, the digest of the weights that
+    wrote it, and the settings; in the file only where there is some.
+    """
 
     files: Mapping[str, FileEntry]
     weights_digest: str
@@ -98,6 +105,7 @@ class Manifest:
     spec_digest: str = ""
     step: int = 0
     tokens: int = 0
+    sampled: Sampled = ()
     sha256: str = field(default="", compare=False)
 
     @property
@@ -108,6 +116,8 @@ class Manifest:
     def to_bytes(self) -> bytes:
         """As written to manifest.json; equal content has equal bytes."""
         body = {key: value for key, value in asdict(self).items() if key != "sha256"} | {"format": FORMAT}
+        if not self.sampled:
+            del body["sampled"]
         return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
 
     @classmethod
@@ -120,6 +130,7 @@ class Manifest:
             raw = json.loads(data)
             if raw.pop("format") != FORMAT:
                 raise BadCheckpoint(f"{MANIFEST}: format", "another", FORMAT)
+            raw["sampled"] = tuple(raw.get("sampled", ()))
             raw["files"] = {name: FileEntry(**entry) for name, entry in raw["files"].items()}
             manifest = cls(**{**raw, "sha256": found})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -145,6 +156,7 @@ def write(
     parent: str = "",
     spec_digest: str = "",
     held_out: HeldOut | None = None,
+    sampled: Sampled = (),
     beat: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Write a checkpoint, the manifest last. The folder must not hold one yet. `held_out`: what whoever resumes from it
@@ -163,6 +175,7 @@ def write(
         spec_digest=spec_digest,
         step=state.step,
         tokens=state.tokens,
+        sampled=sampled,
     )
     return _seal(folder, manifest)
 
@@ -177,6 +190,7 @@ def write_imported(
     step: int = 0,
     tokens: int = 0,
     held_out: HeldOut | None = None,
+    sampled: Sampled = (),
     beat: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Weights that were not trained here, as a checkpoint of their own: no optimizer, no trainer state. An imported
@@ -190,6 +204,7 @@ def write_imported(
         spec_digest=spec_digest,
         step=step,
         tokens=tokens,
+        sampled=sampled,
     )
     return _seal(folder, manifest)
 

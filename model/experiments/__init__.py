@@ -13,7 +13,8 @@ missing.
     corpora.py    the text: shards to train on, frozen sets to measure
     stage_run.py  one run, from its plan to its row
     gate.py       what decides at a boundary: nothing (a fixed mix), or a gate that is handed in
-    catalogue.py  the experiments (a) to (i) as lists of arms
+    catalogue.py  the experiments (a) to (l) as lists of arms
+    self_text.py  what the pre-trained model writes itself, for (l)
     pool.py       two processes of one thread side by side, progress with the time left
     law.py        how well laws of the share predict runs that they have not seen
     findings/     what the rows say: forgetting at matched target loss, means and intervals, tables, sentences, plots

@@ -15,6 +15,7 @@ BOUNDARIES = 10  # of every arm: the sets are measured at tenths of a stage
 CONTROLLERS = ("", "LADDER", "ANTICIPATE")
 PENALTIES = ("", "ewc", "l2_sp", "distill")
 STOPS = ("RAW", "PROJECTED")
+REPLAYS = ("real", "self")
 ORDERS = ("random", "easy_to_hard", "hard_to_easy")
 CONSTANTS_OF = ("ladder", "anticipate")  # messages of a spec's `forgetting` whose constants an arm may change
 Constant = float | tuple[float, ...]
@@ -62,6 +63,8 @@ class Arm:
     parent      the stage before, None: the pre-trained model
     measure_line   whether points of the line from the parent to the result are measured at the end
     control_tokens   most tokens of the sets that are measured at every boundary
+    replay      where general text comes from: "real" stories, or the pre-trained model itself ("self"), which writes
+                `written_tokens` of it at a `temperature`
     count_teacher   whether the parent's passes over replayed rows come off the steps too: equal compute instead of
                 equal tokens
     """
@@ -87,10 +90,15 @@ class Arm:
     measure_line: bool = True
     control_tokens: int = 40_000
     count_teacher: bool = False
+    replay: str = "real"
+    temperature: float = 1.0
+    written_tokens: int = 200_000
 
     def __post_init__(self) -> None:
         if self.penalty not in PENALTIES:
             raise BadConfig("penalty", self.penalty, PENALTIES)
+        if self.replay not in REPLAYS:
+            raise BadConfig("replay", self.replay, REPLAYS)
         if self.order not in ORDERS:
             raise BadConfig("order", self.order, ORDERS)
         if self.gate.controller and self.lora_rank:

@@ -1,4 +1,4 @@
-"""The experiments (a) to (k), each as the list of arms that it needs. Arms that two of them share are run once."""
+"""The experiments (a) to (l), each as the list of arms that it needs. Arms that two of them share are run once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from model.experiments.arms import Arm, Constant, GateRules
+from model.experiments.arms import REPLAYS, Arm, Constant, GateRules
 
 SHARES = (0.0, 0.05, 0.10, 0.25, 0.50)
 FRONTIER_SHARES, FRONTIER_RATES = (0.10, 0.25, 0.50), (1e-3, 2e-3)
@@ -78,6 +78,9 @@ HALF_AND_DOUBLE: Mapping[str, tuple[Constant, ...]] = MappingProxyType(
         "anticipate.end_forgetting": (0.061, 0.244),
     }
 )
+
+
+SELF_SHARES = (0.10, 0.25)  # (l)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,6 +307,20 @@ def sensitivity_arms(domain: str, seed: int) -> list[NamedArm]:
     return arms
 
 
+def self_replay_arms(domain: str, seed: int) -> list[NamedArm]:
+    """(l) No replay, real replay and the model's own text at the shares and the rate of (i), with and without the
+    parent's word on the replayed rows."""
+    base = Arm(domain=domain, seed=seed, learning_rate=RATE, **DEFAULTS)
+    arms = [NamedArm(group="none", label="no replay", arm=base, waits=float(seed > 0))]
+    for share in SELF_SHARES:
+        for held, name in (({}, ""), (WITH_TEACHER, ", distillation")):
+            for replay in REPLAYS:
+                arm = replace(base, general_share=share, replay=replay, **held)
+                waits = float(seed > 0) + (0.5 if name and replay == "real" else 0.0)
+                arms.append(NamedArm(group=f"{replay}{name}", label=f"{share:.0%}", arm=arm, waits=waits))
+    return arms
+
+
 EXPERIMENTS: Mapping[str, Callable[[str, int], list[NamedArm]]] = MappingProxyType(
     {
         "a": share_arms,
@@ -317,6 +334,7 @@ EXPERIMENTS: Mapping[str, Callable[[str, int], list[NamedArm]]] = MappingProxyTy
         "i": default_arms,
         "j": scarce_arms,
         "k": sensitivity_arms,
+        "l": self_replay_arms,
     }
 )
 TITLES: Mapping[str, str] = MappingProxyType(
@@ -332,9 +350,10 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "i": "Defaults: controller, distillation, and the score that stop is compared with",
         "j": "Scarce target: a twentieth of the target's tokens over several epochs",
         "k": "Sensitivity: half and double of the controllers' constants",
+        "l": "Replay without old data: the model's own text against real text of the same share",
     }
 )
-ORDER_OF_RUNS = ("a", "b", "i", "j", "k", "d", "c", "g", "e", "f", "h")
+ORDER_OF_RUNS = ("a", "b", "i", "j", "k", "l", "d", "c", "g", "e", "f", "h")
 
 
 def arms_of(experiment: str, domain: str, seeds: int) -> list[NamedArm]:

@@ -23,6 +23,7 @@ from model.experiments.arms import BOUNDARIES, Arm
 from model.experiments.corpora import BASE_MODEL, Corpus, Sizes, open_corpus
 from model.experiments.gate import Gate, GateFactory, gate_of
 from model.experiments.measuring import CONTROL, REPORT, Ruler, as_row, baseline
+from model.experiments.self_text import self_shard
 from model.nn.causal_lm import CausalLM
 from model.nn.interpolation import interpolate
 from model.nn.lora import add_lora
@@ -62,7 +63,10 @@ class Bench:
         documents, sizes, root = arm.documents if name == arm.domain else 0, self.sizes, self.root / "corpora"
         if arm.control_tokens < sizes.control_tokens:
             sizes, root = replace(sizes, control_tokens=arm.control_tokens), root / f"control-{arm.control_tokens}"
-        return open_corpus(name, shared=self.shared, root=root, context=arm.context, documents=documents, sizes=sizes)
+        corpus = open_corpus(name, shared=self.shared, root=root, context=arm.context, documents=documents, sizes=sizes)
+        if name == "general" and arm.replay == "self":  # measured on real text all the same
+            return replace(corpus, shard=self_shard(arm, shared=self.shared, root=self.root))
+        return corpus
 
     def load(self, arm: Arm | None) -> CausalLM:
         """The weights of a finished run, or of the pre-trained model. Raises BadCheckpoint when the run is missing."""

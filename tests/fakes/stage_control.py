@@ -195,6 +195,7 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
             output_uri=f"s3://{self.bucket}/runs/r1/{plan.name}/attempt-{self.attempt}",
             target=plan.target,
             shards=self.prepared.stages[self.stage].shards,
+            sampled=self.prepared.sampled,
             tokenizer=self.prepared.tokenizer,
             shares=shares,
             lr_scale=lr_scale,

@@ -10,6 +10,15 @@ def data_lines(status: RunStatus) -> list[str]:
     if left_out:
         said = ", ".join(f"{folder.left_out:,} documents of {folder.name}" for folder in left_out)
         lines.append(f"left out of training, because they hold text of an evaluation set: {said}")
+    for text in status.sampled:
+        how = f"self://{text.prompts}, temperature {text.temperature:g}"
+        how += f", top_p {text.top_p:g}" if text.top_p < 1 else ""
+        dropped = sum(text.dropped.values())
+        left = f"; {dropped:,} more were dropped (loops, empty, cut off)" if dropped else ""
+        lines.append(
+            f"{text.name}: {text.tokens:,} tokens in {text.documents:,} documents that the base wrote ({how}), "
+            f"{text.digest[:12]}{left}"
+        )
     for found, what in (
         (status.overlap, "stand in training text word for word"),
         (status.near_duplicates, "nearly stand there"),

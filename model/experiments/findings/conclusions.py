@@ -13,6 +13,7 @@ from model.experiments.findings.frontier import Matched, Point, match
 from model.experiments.findings.pairs import paired
 from model.experiments.findings.results import GENERAL, Finished, best_point, by_label, of_group, of_seed, seeds
 from model.experiments.findings.scarce import scarce
+from model.experiments.findings.self_replay import self_replay
 from model.experiments.findings.sensitivity import sensitivity
 from model.experiments.law import compare, seen_in
 from model.experiments.measuring import CONTROL
@@ -273,5 +274,6 @@ _SENTENCES: Mapping[str, Callable[[str, Sequence[Finished]], list[str]]] = Mappi
         "i": _defaults,
         "j": scarce,
         "k": sensitivity,
+        "l": self_replay,
     }
 )

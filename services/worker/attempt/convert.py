@@ -2,7 +2,7 @@
 here all the same is an error (BadConfig by its field), never a second home of that default."""
 
 import hashlib
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -117,6 +117,12 @@ def directive(response: control_pb2.GetDirectiveResponse) -> Directive:
 def spec_digest(spec: spec_pb2.PipelineSpec) -> str:
     """SHA-256 (hex) of the spec, for the manifests."""
     return hashlib.sha256(spec.SerializeToString(deterministic=True)).hexdigest()
+
+
+def sampled(work: control_pb2.StageWork) -> tuple[dict[str, Any], ...]:
+    """Text that a model wrote among the stage's, for the manifests."""
+    names = ("name", "uri", "digest", "parent", "prompts", "temperature", "top_p", "seed", "tokens", "documents")
+    return tuple({name: getattr(text, name) for name in names} for text in work.sampled)
 
 
 def stream_seed(spec: spec_pb2.PipelineSpec, stage_index: int) -> int:

@@ -140,6 +140,7 @@ def _train(
         output_uri=work.output_uri,
         parent_sha256=work.resume.manifest_sha256 or work.parent.manifest_sha256,
         spec_digest=convert.spec_digest(work.spec),
+        sampled=convert.sampled(work),
     )
     publisher = Publisher(
         lineage,

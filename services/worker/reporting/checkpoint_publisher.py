@@ -38,6 +38,7 @@ class Lineage:
     output_uri: str
     parent_sha256: str
     spec_digest: str
+    sampled: checkpoint.Sampled = ()
 
 
 class Publisher:
@@ -109,6 +110,7 @@ class Publisher:
                 parent=self._parent,
                 spec_digest=self._lineage.spec_digest,
                 held_out=self._held_out,
+                sampled=self._lineage.sampled,
                 beat=self._progress.beat,
             )
             uri = f"{self._lineage.output_uri}/step-{snapshot.state.step:09d}"

@@ -66,6 +66,7 @@ class TorchInterpolationWriter(InterpolationWriter):
             step=grown.step,
             tokens=grown.tokens,
             held_out=held_out,
+            sampled=grown.sampled,
         )
 
     def _put(self, made: Path, key: str, manifest: Manifest) -> None:

@@ -4,6 +4,7 @@ from retain.values import PrepareStage, PrepareWork, ReleaseWork, StageWork
 from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.lineage import parent_of
 from services.orchestrator.domain.run.state import PipelineRun, RunState, StageRun
+from services.orchestrator.domain.spec.self_replay import SCHEME
 
 Work = PrepareWork | StageWork | ReleaseWork
 
@@ -48,6 +49,9 @@ def work_of(state: PipelineRun) -> Work:
         total_steps=stage.plan.steps,
         steps_per_boundary=stage.plan.steps_per_boundary,
         decision_lag=decision_delay,
+        sampled=tuple(
+            text for text in state.prepared.sampled if stage.plan.sources.get(text.name) == f"{SCHEME}{text.prompts}"
+        ),
     )
 
 

@@ -115,6 +115,15 @@ def test_manifests_cannot_lead_outside_or_to_a_pickle(name: str) -> None:
         Manifest.from_bytes(manifest.to_bytes())
 
 
+def test_text_that_a_model_wrote_is_in_the_lineage_and_changes_no_manifest_without_any() -> None:
+    plain = Manifest(files={}, weights_digest="w")
+    assert b"sampled" not in plain.to_bytes()
+    told = {"name": "general", "digest": "d", "parent": "p", "prompts": "bos", "temperature": 1.0, "seed": 3}
+    manifest = Manifest(files={}, weights_digest="w", sampled=(told,))
+    assert Manifest.from_bytes(manifest.to_bytes()) == manifest
+    assert Manifest.from_bytes(plain.to_bytes()) == plain
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"not json", b'{"format": 1, "files": {"a": 3}}'])
 def test_broken_manifests_are_refused(data: bytes) -> None:
     with pytest.raises(BadCheckpoint, match=r"manifest\.json"):

@@ -39,6 +39,14 @@ def test_a_field_that_is_added_renames_no_arm_that_has_run() -> None:
     assert arms_of("i", "gsm8k", 1)[0].arm.digest == "d858252dd1739531"
 
 
+def test_real_replay_of_l_is_that_of_i() -> None:
+    """At the same share and rate it is the same arm, which is not run again."""
+    fixed = {named.arm.digest for named in arms_of("i", "gsm8k", 1)}
+    real = [named.arm for named in arms_of("l", "gsm8k", 1) if named.group == "real"]
+    assert {arm.general_share for arm in real} == {0.10, 0.25}
+    assert {arm.digest for arm in real} <= fixed
+
+
 def test_shares_and_sets_follow_the_parent() -> None:
     chat = Arm(domain="chat", seed=0, general_share=0.1, domain_share=0.2, parent=ARM)
     assert chat.shares == {"general": 0.1, "gsm8k": 0.2}
@@ -48,7 +56,7 @@ def test_shares_and_sets_follow_the_parent() -> None:
 def test_all_arms_of_an_experiment_spend_the_same_tokens() -> None:
     for letter in EXPERIMENTS:
         tokens = {named.arm.tokens for named in arms_of(letter, "gsm8k", 2)}
-        steps = {"i": 100, "k": 100}.get(letter, 200)
+        steps = {"i": 100, "k": 100, "l": 100}.get(letter, 200)
         assert tokens == {steps * 16 * 256} or letter in ("h", "j")
 
 
@@ -68,7 +76,7 @@ def test_scarce_arms_see_the_target_as_often_with_replay_as_without(domain: str)
         {"penalty": "l1"}, {"order": "sorted"}, {"domain_share": 0.1},
         {"lora_rank": 8, "gate": GateRules(controller="LADDER")},
         {"late_share": 0.5, "gate": GateRules(controller="LADDER")},
-        {"count_teacher": True}, {"count_teacher": True, "penalty": "ewc", "strength": 0.1},
+        {"replay": "other"}, {"count_teacher": True}, {"count_teacher": True, "penalty": "ewc", "strength": 0.1},
     ],
 )  # fmt: skip
 def test_what_cannot_be_run_is_refused(wrong: dict) -> None:

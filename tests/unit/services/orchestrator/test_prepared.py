@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from retain.values import DurationSpec, Passes
+from retain.values import DurationSpec, Passes, SampledText, StageWork
+from services.orchestrator.domain.handlers.assignment import work_of
 from services.orchestrator.domain.handlers.preparation import on_prepared
 from services.orchestrator.domain.run.events import StageEnded
-from services.orchestrator.domain.run.state import PipelineRun
+from services.orchestrator.domain.run.state import PipelineRun, RunState
 from services.orchestrator.transport.present import present_run
 from tests.scenarios.builders import prepared, run
 
@@ -43,3 +44,17 @@ def test_data_prepared_before_steps_were_counted_still_has_a_length() -> None:
     plan = state.stages[0].plan
     assert plan.steps == -(-2_000 // round(plan.tokens_per_step * (1 - sum(plan.shares.values()))))
     assert not present_run(state).status.stages[0].HasField("passes")
+
+
+def test_a_stage_is_told_of_the_text_that_its_base_wrote_and_the_run_shows_it() -> None:
+    text = SampledText(name="general", digest="d", prompts="bos", temperature=1.0, tokens=5_000)
+    state = taken_over(steps=77, passes=None)
+    assert state.prepared is not None
+    state = replace(state, prepared=replace(state.prepared, sampled=(text,)))
+    stage = state.stages[0]
+    for uri, told in (("self://bos", (text,)), ("self://chat", ()), ("sample://docs", ())):
+        plan = replace(stage.plan, sources={**stage.plan.sources, "general": uri})
+        work = work_of(replace(state, status=RunState.RUNNING, stages=(replace(stage, plan=plan), *state.stages[1:])))
+        assert isinstance(work, StageWork)
+        assert work.sampled == told
+    assert [shown.tokens for shown in present_run(state).status.sampled] == [5_000]

@@ -25,5 +25,17 @@ def test_what_is_known_of_the_data_is_said() -> None:
     ]
 
 
+def test_text_that_the_base_wrote_is_named() -> None:
+    run = resources.PipelineRun()
+    run.status.sampled.add(
+        name="general", prompts="chat", temperature=1, top_p=0.9, tokens=412_000, documents=900,
+        digest="0123456789abcdef", dropped={"loop": 3, "cut off": 20},
+    )  # fmt: skip
+    assert data_lines(to_view(RunStatus, run.status)) == [
+        "general: 412,000 tokens in 900 documents that the base wrote (self://chat, temperature 1, top_p 0.9), "
+        "0123456789ab; 23 more were dropped (loops, empty, cut off)"
+    ]
+
+
 def test_nothing_is_said_before_anything_is_known() -> None:
     assert data_lines(RunStatus()) == []
