@@ -6,12 +6,22 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-attacks up down bench experiments real-model cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
+.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-attacks test-trackers up down bench experiments real-model cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.ready ## Make .venv from the pinned lock file
+set.venv-trackers/.ready: .venv/.ready pyproject.toml
+	@test -x .venv-trackers/bin/python || $(PYTHON) -m venv .venv-trackers
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-trackers/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock '.[mlflow,wandb,tensorboard]'
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+test-trackers: .venv-trackers/.ready ## A run in MLflow, wandb and TensorBoard, read back with each one's own reader
+	RETAIN_TRACKERS=1 .venv-trackers/bin/python -m pytest tests/trackers
+
+up: .venv/.ready ## Make .venv from the pinned lock file
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -119,4 +129,4 @@ sbom: .venv/.ready .venv-audit/.ready ## A bill of materials (CycloneDX) for eac
 	@$(BIN)/python -m deploy.audit bill
 
 clean: ## Remove what the targets made (not the state in .retain)
-	rm -rf .venv .venv-audit .venv-docs build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-audit .venv-trackers .venv-docs build dist .pytest_cache .mypy_cache .ruff_cache
