@@ -25,7 +25,7 @@ from model.data.sources import Source
 from model.document import Document, content_origin
 from model.errors import BadConfig
 from model.self_replay.prompts import Prompts
-from model.self_replay.writing import Writer, Writing, blocks
+from model.self_replay.writing import LONGEST, Writer, Writing, blocks
 from model.tokenization.tokenizer import Tokenizer
 from retain.types.v1 import spec_pb2, values_pb2
 from services.common.logging import get_logger
@@ -33,6 +33,7 @@ from services.common.store.object_store import ObjectStore, s3_uri
 from services.worker.preparation.base_model import Base
 
 SCHEME = "self://"
+PIECES = 2  # of the context, that a document may be long
 log = get_logger(__name__)
 
 
@@ -192,6 +193,8 @@ def writing_of(spec: spec_pb2.PipelineSpec, stage: spec_pb2.StageSpec, uri: str)
         temperature=given.temperature,
         top_p=given.top_p,
         seed=spec.seed,
+        # A longer document is read in pieces anyway, and the rows that are still written wait for the longest.
+        longest=min(LONGEST, PIECES * spec.model.context),
     )
 
 

@@ -194,7 +194,7 @@ class SamplingSpec:
 
     tokens: int = 0
     """Tokens that are written, at least; those of the evaluation sets are among them. Up to 100 million. Default: what
-    the stage replays of general text, from 100 thousand to 1 million.
+    the stage replays of general text, from 20 thousand to 1 million.
     """
     temperature: float | None = None
     """What the logits are divided by, above 0 and up to 2. Default 1: what the model itself would say."""

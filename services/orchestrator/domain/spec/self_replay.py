@@ -10,11 +10,8 @@ from retain.values import PipelineSpec, SamplingSpec, StageKind, StageSpec
 SCHEME = "self://"
 PROMPTS = ("self://bos", "self://chat")
 TEMPERATURE, TOP_P = 1.0, 1.0
-LEAST_TOKENS, MOST_TOKENS = (
-    100_000,
-    1_000_000,
-)  # of the default; less hardly fills a frozen set beside the training part
-LEAST_ASKED, MOST_ASKED = 50_000, 100_000_000
+LEAST_TOKENS, MOST_TOKENS = 20_000, 1_000_000  # of the default; less hardly fills the frozen sets as well
+LEAST_ASKED, MOST_ASKED = 5_000, 100_000_000
 HOTTEST = 2.0
 
 

@@ -42,7 +42,7 @@ def test_defaults_are_filled_in_once_and_later_stages_have_the_same_text() -> No
 @pytest.mark.parametrize(
     ("duration", "tokens"),
     [
-        (DurationSpec(tokens=100_000), 100_000),  # a tenth would be 10,000
+        (DurationSpec(tokens=100_000), 20_000),  # a tenth would be 10,000
         (DurationSpec(tokens=10**9), 1_000_000),
         (DurationSpec(steps=200), 327_680),  # 200 steps of 16 rows of 1,024 tokens, a tenth of them
         (DurationSpec(epochs=2), 1_000_000),
@@ -80,7 +80,7 @@ def test_there_must_be_a_parent_that_can_write() -> None:
 @pytest.mark.parametrize(
     ("sampling", "field"),
     [
-        (SamplingSpec(tokens=49_999), "tokens"),
+        (SamplingSpec(tokens=4_999), "tokens"),
         (SamplingSpec(tokens=100_000_001), "tokens"),
         (SamplingSpec(tokens=-1), "tokens"),
         (SamplingSpec(temperature=0.0), "temperature"),
