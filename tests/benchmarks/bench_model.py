@@ -2,8 +2,10 @@
 
     python -m tests.benchmarks model
     RETAIN_NANOGPT=/path/to/nanoGPT python -m tests.benchmarks.bench_model [--rounds 9] [--threads 2] [--no-allocator]
+    python -m tests.benchmarks.bench_model --size 135m --rows 4 --context 128 --rounds 5 --training-only
 
-Sizes of the `small` preset: 6 layers, width 384, 6 heads, context 256, batch 8, vocabulary 4,096. A step is forward
+Sizes of the `small` preset unless told otherwise: 6 layers, width 384, 6 heads, context 256, batch 8, vocabulary 4,096.
+A step is forward
 pass, backward pass, fused AdamW and fresh gradients, for everybody. All take turns within a round and ratios are
 taken within it, so that a slow minute of the machine hits all of them alike; medians are shown. The share of the peak
 counts 6 operations per weight and token and the products of causal attention, against a matrix product of this
@@ -19,6 +21,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,7 +32,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from model.data.eval_set import EvalSet
 from model.document import Document
 from model.evaluation.perplexity import ROWS_TOKENS, evaluate_set
-from model.nn.config import preset
+from model.nn.config import ModelConfig, preset
 from model.nn.llama import Llama
 from model.tokenization.tokenizer import Tokenizer
 from model.training.acceleration import Acceleration
@@ -68,16 +71,15 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
 
 
-def step_flops(model: Llama) -> float:
+def step_flops(model: Llama, rows: int) -> float:
     """Floating-point operations of forward and backward pass (6 per weight and token, and the attention's products)."""
     c = model.config
-    tokens = ROWS * c.context
+    tokens = rows * c.context
     return 6.0 * model.num_parameters() * tokens + 12.0 * c.layers * c.width * c.context * tokens / 2
 
 
-def transformers_model() -> torch.nn.Module:
+def transformers_model(c: ModelConfig) -> torch.nn.Module:
     """transformers' Llama with the sizes of ours."""
-    c = preset(SIZE)
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=c.vocab_size,
@@ -93,9 +95,8 @@ def transformers_model() -> torch.nn.Module:
     )
 
 
-def nanogpt_model(folder: Path) -> torch.nn.Module:
+def nanogpt_model(folder: Path, c: ModelConfig) -> torch.nn.Module:
     """nanoGPT's GPT with the same sizes; its feed-forward block has two matrices of 4 x width, as many weights."""
-    c = preset(SIZE)
     spec = importlib.util.spec_from_file_location("nanogpt_model", folder / "model.py")
     if spec is None or spec.loader is None or not (folder / "model.py").is_file():
         raise SystemExit(f"no model.py in {folder}")
@@ -130,11 +131,11 @@ def our_step(model: Llama, inputs_BT: torch.Tensor, targets_BT: torch.Tensor) ->
     return step
 
 
-def contestants(ours: Llama, nanogpt: Path | None, compiled: bool) -> dict[str, Step]:
+def contestants(ours: Llama, rows: int, nanogpt: Path | None, compiled: bool) -> dict[str, Step]:
     """Everybody's step, on the same tokens."""
     vocabulary = ours.config.vocab_size
-    inputs_BT, targets_BT = torch.randint(0, vocabulary, (2, ROWS, ours.config.context)).unbind()
-    theirs = transformers_model()
+    inputs_BT, targets_BT = torch.randint(0, vocabulary, (2, rows, ours.config.context)).unbind()
+    theirs = transformers_model(ours.config)
 
     def their_loss() -> torch.Tensor:
         return F.cross_entropy(theirs(inputs_BT).logits.view(-1, vocabulary), targets_BT.view(-1))
@@ -145,7 +146,7 @@ def contestants(ours: Llama, nanogpt: Path | None, compiled: bool) -> dict[str, 
         steps["retain, compiled"] = our_step(model, inputs_BT, targets_BT)
     steps["transformers"] = training_step(theirs, their_loss)
     if nanogpt is not None:
-        gpt = nanogpt_model(nanogpt)
+        gpt = nanogpt_model(nanogpt, ours.config)
         steps["nanoGPT"] = training_step(gpt, lambda: gpt(inputs_BT, targets_BT)[1])
     matrix = torch.randn(PEAK_SIZE, PEAK_SIZE)
     steps["peak"] = lambda: [matrix @ matrix for _ in range(PEAK_PRODUCTS)]
@@ -182,8 +183,7 @@ def evaluation(model: Llama, rounds: int, clock: Clock) -> tuple[int, dict[str, 
     return eval_set.target_tokens, seconds_of(runs, rounds, clock)
 
 
-def main() -> None:
-    """Print the tables."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -191,31 +191,47 @@ def main() -> None:
         "--no-allocator", action="store_true", help="do not keep freed memory (see model/training/malloc.py)"
     )
     parser.add_argument("--compile", action="store_true", help="also our layers under torch.compile (takes a minute)")
+    parser.add_argument("--size", default=SIZE, help="preset of the sizes")
+    parser.add_argument("--rows", type=int, default=ROWS, help="sequences of a step")
+    parser.add_argument("--context", type=int, default=0, help="tokens of a sequence; 0 is the preset's")
+    parser.add_argument("--training-only", action="store_true", help="leave evaluation out")
     parser.add_argument("--cpu-time", action="store_true", help="one thread, and the processor's seconds")
     folder = os.environ.get("RETAIN_NANOGPT")
     parser.add_argument("--nanogpt", type=Path, default=Path(folder) if folder else None, metavar="FOLDER")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Print the tables."""
+    options = _parser().parse_args()
     threads, clock = (1, time.process_time) if options.cpu_time else (options.threads, time.perf_counter)
     torch.set_num_threads(threads)
     kept = not options.no_allocator and keep_freed_memory()
-    model = Llama(preset(SIZE), seed=0)
-    steps = contestants(model, options.nanogpt, options.compile)
+    config = preset(options.size)
+    model = Llama(replace(config, context=options.context or config.context), seed=0)
+    steps = contestants(model, options.rows, options.nanogpt, options.compile)
     runs = seconds_of(steps, options.rounds, clock)
     peak_s = runs.pop("peak")
     peak_flops = PEAK_PRODUCTS * 2 * PEAK_SIZE**3
     gflops = peak_flops / statistics.median(peak_s) / 1e9
+    tokens = options.rows * model.config.context
+    print(f"{options.size}, {options.rows} rows of {model.config.context}")
     print(f"training, {threads} threads, freed memory kept: {kept}; matrix product {gflops:.0f} GFLOP/s")
     print(f"{'':20} {'tokens/s':>9} {'retain is':>10} {'share of peak':>14}")
     for name, values in runs.items():
-        share = statistics.median(step_flops(model) / s * p / peak_flops for s, p in zip(values, peak_s, strict=True))
-        tokens = ROWS * model.config.context / statistics.median(values)
-        print(f"{name:20} {tokens:>9,.0f} {ratio(runs['retain'], values):>9.3f}x {share:>13.0%}")
+        share = statistics.median(
+            step_flops(model, options.rows) / s * p / peak_flops for s, p in zip(values, peak_s, strict=True)
+        )
+        speed = tokens / statistics.median(values)
+        print(f"{name:20} {speed:>9,.0f} {ratio(runs['retain'], values):>9.3f}x {share:>13.0%}")
     print(f"goal: at least {GOAL_TRAINING}x the faster of the others")
     if options.nanogpt is None:
         print("nanoGPT did not take part: RETAIN_NANOGPT names no folder")
     print("\nwhere a step of retain goes")
     for part, share in where_it_goes(steps["retain"]).items():
         print(f"{part:20} {share:>9.1%}")
+    if options.training_only:
+        return
     tokens, evaluated = evaluation(model, max(5, options.rounds // 2), clock)
     print("\nevaluation")
     for name, values in evaluated.items():
