@@ -25,11 +25,12 @@ from ui.local.transfer import upload_files
 from ui.sweep.file import ARM, load_sweep
 
 SWEEP = Path(__file__).with_name("sweep.yaml")
+INTERRUPTED = 130
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when every arm that was asked for has a row; that of the client's error otherwise."""
+    """Exit code 0 when every arm that was asked for has a row, 130 when interrupted, else that of the client's error."""
     options = _parser().parse_args(arguments)
     work = options.out
     published = Path(os.devnull) if options.anew else PUBLISHED
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for said in [f"{one.field}: {one.description}" for one in error.violations] or [f"error: {error.message}"]:
             say(said)
         return error.exit_code
+    except KeyboardInterrupt:
+        say("stopped; a run that began continues while its stack is up, and the same command resumes")
+        return INTERRUPTED
     print(table(list(rows.values())))
     print(f"\n{samples(list(rows.values()))}")
     lacking = [arm for arm in sweep.arms if arm not in rows]

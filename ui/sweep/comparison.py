@@ -8,7 +8,8 @@ Three figures of a stage's end, each a number for one run:
 
 A change is the mean, over seeds, of (this cell - the first cell) with the same seed, with Student's 95 % interval: what
 a seed makes of the order of the data is in both and cancels. Two figures count as a pair only where the digests of the
-sets that they were measured on are equal. A run that handed no model on is counted and never averaged.
+sets that they were measured on are equal. A run that handed no model on is counted and never averaged. Where a cell has
+one run, the interval of its forgetting is the one over documents, paired with those of the baseline.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +27,12 @@ from ui.sweep.file import SETTINGS_LABEL, SWEEP_LABEL, settings_of
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A number, and the digests of the sets that it was measured on."""
+    """A number, the digests of the sets that it was measured on, and of a score its 95 % interval over documents."""
 
     value: float
     sets: tuple[str, ...]
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +158,10 @@ def rows(runs: Sequence[RunFigures]) -> list[CellRow]:
 def _compared(
     cell: Sequence[RunFigures], first: Sequence[RunFigures], figure: Callable[[RunFigures], Figure | None]
 ) -> Compared:
-    mean = mean_of([found.value for run in cell if (found := figure(run)) is not None])
+    found_all = [found for run in cell if (found := figure(run)) is not None]
+    mean = mean_of([found.value for found in found_all])
+    if mean is not None and len(found_all) == 1:  # one seed says nothing of seeds; its documents have an interval
+        mean = replace(mean, low=found_all[0].low, high=found_all[0].high)
     if cell is first:
         return Compared(mean=mean)
     by_seed: Mapping[int, Figure] = {run.seed: found for run in first if (found := figure(run)) is not None}
@@ -175,7 +181,12 @@ def _forgetting(stage: Stage, set_name: str) -> Figure | None:
     if not scores:
         return None
     worst = max(scores, key=lambda score: badness_of(score.ratio, score.floor_ratio))
-    return Figure(value=worst.ratio, sets=tuple(sorted(digests.get(score.retention_set, "") for score in scores)))
+    return Figure(
+        value=worst.ratio,
+        sets=tuple(sorted(digests.get(score.retention_set, "") for score in scores)),
+        low=worst.ratio_low,
+        high=worst.ratio_high,
+    )
 
 
 def _target(results: Sequence[SetResult], use: str) -> SetResult | None:

@@ -68,6 +68,10 @@ def comparison_table(found: Comparison) -> Group:
             _cell(row.target_loss_nats),
         )
     legend = "means over seeds with 95 % intervals (Student's t); Δ: against the first cell, in pairs of one seed"
+    if all(row.accepted <= 1 for row in found.cells):
+        legend = (
+            "forgetting with its 95 % interval over documents, paired with the baseline's; Δ: against the first cell"
+        )
     return Group(table, Text(legend, "dim"), *(Text(line) for line in (*_left_out(found.cells), *found.notes)))
 
 

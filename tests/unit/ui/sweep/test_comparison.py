@@ -86,6 +86,22 @@ def test_forgetting_is_the_worst_that_decides_or_that_of_a_named_set(client, pla
         compare(client, "rates", set_name="other")
 
 
+def test_one_run_has_the_interval_of_its_documents_and_several_that_of_their_seeds(
+    client, platform: FakePlatform
+) -> None:
+    run = ended(platform, 0.001, 0, forgetting=0.2)
+    score = run.status.stages[0].report_scores[0]
+    score.ratio_low, score.ratio_high = 0.15, 0.26
+    platform.put(run)
+    found = compare(client, "rates")
+    mean = found.cells[0].forgetting.mean
+    assert (mean.value, mean.low, mean.high, mean.count) == (pytest.approx(0.2), 0.15, 0.26, 1)
+    assert found.cells[0].gain_nats.mean.low is None
+    ended(platform, 0.001, 1, forgetting=0.4)
+    mean = compare(client, "rates").cells[0].forgetting.mean
+    assert mean.low == pytest.approx(0.3 - 12.706 * 0.1)  # deviation sqrt(.02), over sqrt(2)
+
+
 def test_what_was_measured_on_other_sets_is_no_pair(client, platform: FakePlatform) -> None:
     ended(platform, 0.001, 0)
     ended(platform, 0.001, 1)
