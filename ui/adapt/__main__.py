@@ -30,7 +30,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when every arm that was asked for has a row, 130 when interrupted, else that of the client's error."""
+    """Exit code 0 when every arm that was asked for has a row, 130 after Ctrl-C, else that of the client's error."""
     options = _parser().parse_args(arguments)
     work = options.out
     published = Path(os.devnull) if options.anew else PUBLISHED
