@@ -105,6 +105,7 @@ TEXTS: Mapping[str, TextLimit] = {
     "weights_digest": TextLimit(most=128, kind=Text.LINE),
     "roles": TextLimit(most=64, kind=Text.LINE),
     "project": TextLimit(most=64, kind=Text.NAME),
+    "role": TextLimit(most=128, kind=Text.NAME),
     "projects": TextLimit(most=64, kind=Text.NAME),
     "subject": TextLimit(most=256, kind=Text.LINE),
     "ListAuditEventsRequest.action": TextLimit(most=128, kind=Text.LINE),

@@ -41,6 +41,26 @@ def is_private(path: Path) -> bool:
     )
 
 
+def leads_out(path: Path, roots: Sequence[Path]) -> str | None:
+    """Why a file or folder may not be read: "" when it lies elsewhere itself, the name of a link in it that leads
+    elsewhere; None when it and everything that links in it lead to may be."""
+    if not _may_be_read(path, roots):
+        return ""
+    for folder, folders, files in os.walk(path, followlinks=False):
+        for name in (*folders, *files):
+            found = Path(folder) / name
+            if found.is_symlink() and not _may_be_read(found, roots):
+                return name
+    return None
+
+
+def _may_be_read(path: Path, roots: Sequence[Path]) -> bool:
+    resolved = path.resolve()
+    if roots:
+        return any(resolved.is_relative_to(root) for root in roots)
+    return not is_private(resolved)
+
+
 def allowed_folders(roots: Sequence[Path]) -> str:
     """For people: what would have been right."""
     if roots:

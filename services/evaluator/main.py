@@ -39,8 +39,10 @@ from services.evaluator.adapters.persistence.object_store_repository import (
     StoredMeasurements,
 )
 from services.evaluator.adapters.persistence.probe_repository import StoredProbes
+from services.evaluator.adapters.previewer import SourcePreviewer
 from services.evaluator.adapters.run_states import OrchestratorRunStates
 from services.evaluator.adapters.settings import Settings
+from services.evaluator.adapters.source_rules import AskSourceRules
 from services.evaluator.adapters.store_keys import evaluator_keys
 from services.evaluator.application.ask_probe import AskProbe
 from services.evaluator.application.evaluate_checkpoint import EvaluateCheckpoint
@@ -50,6 +52,7 @@ from services.evaluator.application.export_interpolation import ExportInterpolat
 from services.evaluator.application.live import Live
 from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.metrics_retention import MetricsRetention
+from services.evaluator.application.previews import Previews
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.scoped import ScopedEvaluator
 from services.evaluator.application.service import EvaluatorService
@@ -68,6 +71,7 @@ class Evaluator:
 
     service: EvaluatorService
     sampling: Sampling
+    previews: Previews
     metrics_retention: MetricsRetention
     exporter: PrometheusExporter
     server: GrpcServer
@@ -108,7 +112,9 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
     sampling = Sampling(torch, sampling_thread)
     run_states = OrchestratorRunStates(orchestrator, token=identity.service)
     scoped = ScopedEvaluator(service, sampling, AskOwners(orchestrator, token=identity.service))
-    servicer = EvaluatorServicer(service, scoped, ExportInterpolation(writer=torch, service=service))
+    previews = Previews(AskSourceRules(orchestrator, token=identity.service), SourcePreviewer(store))
+    export = ExportInterpolation(writer=torch, service=service)
+    servicer = EvaluatorServicer(service, scoped, export, previews)
     tls = TlsSettings().server(bind=settings.evaluator_bind, internal_bind=settings.evaluator_internal_bind)
     server = GrpcServer(
         bind=settings.evaluator_bind,
@@ -125,6 +131,7 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
     return Evaluator(
         service=service,
         sampling=sampling,
+        previews=previews,
         metrics_retention=metrics_retention,
         exporter=exporter,
         server=server,
@@ -159,6 +166,7 @@ async def serve(settings: Settings, store: ObjectStore) -> bool:
         await parts.service.leave()
         parts.service.stop()
         parts.sampling.stop()
+        parts.previews.stop()
         metrics_server.shutdown()
         return all([await asyncio.to_thread(thread.ended, LAST_WORDS_S) for thread in parts.threads])
 

@@ -43,6 +43,7 @@ class FakePlatform(
         self.series: dict[str, list[res.MetricSeries]] = {}
         self.records: dict[str, list[evaluator_resources.ForgettingRecord]] = {}
         self.checkpoints: list[res.Checkpoint] = []
+        self.previews: dict[str, evaluator_resources.DataPreview] = {}  # by role
         self.garbage = checkpoint_pb.CollectGarbageResponse()
         self.garbage_asked: list[checkpoint_pb.CollectGarbageRequest] = []
         self.requests: dict[str, str] = {}
@@ -293,6 +294,13 @@ class FakePlatform(
         self._enter(context, "SampleText")
         for piece in (" once", " upon", " a time"):
             yield evaluator_pb.SampleTextResponse(text=piece)
+
+    def PreviewData(self, request, context):
+        self._enter(context, f"PreviewData {request.stage} {request.role} {request.documents}")
+        if request.role not in self.previews:
+            fault = (f"stages[{request.stage}].data.{request.role}", "got none; expected a source")
+            self._abort(context, code_pb2.INVALID_ARGUMENT, "no source", "INVALID_INPUT", violations=[fault])
+        return evaluator_pb.PreviewDataResponse(preview=self.previews[request.role])
 
     # --- helpers
 

@@ -39,6 +39,9 @@ ELSEWHERE = {
     "EvaluatorService.WatchEvaluation": "for people",
     "EvaluatorService.GetForgettingHistory": "for people",
     "EvaluatorService.SampleText": "for people",
+    "EvaluatorService.PreviewData": "for people",
+    "SourceRules.fault_of": "a look for a person, who asks again",
+    "Previewer.preview": "a look for a person, who asks again",
 }
 
 

@@ -32,6 +32,7 @@ NOT_REACHED = {
     Call(EVALUATOR, "WatchEvaluation"): FOR_PEOPLE,
     Call(EVALUATOR, "GetForgettingHistory"): FOR_PEOPLE,
     Call(EVALUATOR, "SampleText"): FOR_PEOPLE,
+    Call(EVALUATOR, "PreviewData"): FOR_PEOPLE,
 }
 CODES = {
     Fault.CALL_LOST: grpc.StatusCode.UNAVAILABLE,

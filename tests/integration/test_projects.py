@@ -27,10 +27,14 @@ from services.common.identity.principal import Role
 from services.common.identity.tokens import FirstOf
 from services.evaluator.adapters.callers import AskOrchestrator
 from services.evaluator.adapters.owners import AskOwners
+from services.evaluator.adapters.previewer import SourcePreviewer
+from services.evaluator.adapters.source_rules import AskSourceRules
 from services.evaluator.application.measuring_thread import MeasuringThread
+from services.evaluator.application.previews import Previews
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.scoped import ScopedEvaluator
 from services.evaluator.transport.servicer import EvaluatorServicer
+from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.platform import demo_spec
 from tests.identity import ADMIN, KNOWN, SERVICE, VIEWER, bearer
 from tests.integration.orchestrator.harness import Client, orchestrator, status_of, without_forgetting
@@ -100,6 +104,7 @@ class Two:
             "sha256": SHA,
             "file_name": "data.jsonl",
             "prompt": "Once",
+            "role": "general",
         }
         for field, value in values.items():
             if field in described.input_type.fields_by_name:
@@ -146,7 +151,8 @@ async def evaluator(two: Client, run_id: str) -> AsyncIterator[str]:
         scoped = ScopedEvaluator(
             service, Sampling(Told(words), MeasuringThread("sample")), AskOwners(sync, token=SERVICE)
         )
-        servicer = EvaluatorServicer(service, scoped, None)  # type: ignore[arg-type]  # nothing is exported here
+        previews = Previews(AskSourceRules(sync, token=SERVICE), SourcePreviewer(FakeObjectStore()))
+        servicer = EvaluatorServicer(service, scoped, None, previews)  # type: ignore[arg-type]  # nothing is exported here
         server = GrpcServer(
             bind="127.0.0.1:0",
             services={
@@ -280,6 +286,24 @@ async def test_a_lineage_crosses_projects_only_where_a_checkpoint_is_shared(tmp_
         assert code is grpc.StatusCode.FAILED_PRECONDITION
         ended_child = await two.client.end(child.id)
         assert ended_child.status.state == resources.RUN_STATE_SUCCEEDED, "what was begun continues"
+
+
+async def test_a_preview_shows_what_a_run_of_the_project_may_read_and_no_more(tmp_path: Path) -> None:
+    async with two_projects(tmp_path) as two:
+        method = "/retain.evaluator.v1.EvaluatorService/PreviewData"
+        request = two.of_a(method)
+        request.spec.stages[0].data.general = "sample://science?documents=20"
+        (found,) = await two.call(method, request, two.tokens["a"])
+        assert (found.preview.kind, len(found.preview.documents)) == ("text", 3)
+        upload = pb.CreateUploadRequest(sha256=SHA, file_name="data.jsonl", bytes=10)
+        of_b = await two.client.runs.CreateUpload(upload, metadata=bearer(two.tokens["b"]))
+        for place in (of_b.uri, "file:///etc/passwd", "s3://retain/runs/x", "s3://elsewhere/x"):
+            request.spec.stages[0].data.general = place
+            code, said = await status_of(two.call(method, request, two.tokens["a"]))
+            assert code is grpc.StatusCode.INVALID_ARGUMENT, said
+            assert "got" in said
+        code, _ = await status_of(two.call(method, two.of_a(method), VIEWER))
+        assert code is grpc.StatusCode.PERMISSION_DENIED, "what a run would read is for whoever may start one"
 
 
 async def test_uploads_and_sources_of_another_project_are_refused(tmp_path: Path) -> None:

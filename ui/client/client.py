@@ -289,6 +289,12 @@ class RetainClient:
         reference = mapper.to_message(checkpoint, values_pb2.CheckpointRef)
         return self.evaluator.sample(reference, prompt, **options)
 
+    def preview_data(self, spec_tree: Any, *, stage: int, role: str, documents: int = 3) -> views.DataPreview:
+        """The beginning of a text of a stage, as a run would read it. Faults elsewhere in the spec do not matter."""
+        spec, _ = to_message(spec_tree)
+        project = self.address.project
+        return self.evaluator.preview_data(spec, stage=stage, role=role, project=project, documents=documents)
+
     # --- how calls are made
 
     def _call(self, method: Callable[..., Response], request: Message, *, deadline_s: float = DEADLINE_S) -> Response:

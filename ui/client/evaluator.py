@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
-from retain.types.v1 import values_pb2
+from retain.types.v1 import spec_pb2, values_pb2
 from ui.client import views
 from ui.client.address import Address
 from ui.client.channel import mapped_errors, open_channel
@@ -12,6 +12,7 @@ from ui.client.credentials import Credentials
 
 DEADLINE_S = 20.0
 SAMPLE_DEADLINE_S = 120.0
+PREVIEW_DEADLINE_S = 90.0
 
 
 class EvaluatorClient:
@@ -66,3 +67,16 @@ class EvaluatorClient:
                 request, timeout=SAMPLE_DEADLINE_S, metadata=self._credentials.metadata()
             ):
                 yield response.text
+
+    def preview_data(
+        self, spec: spec_pb2.PipelineSpec, *, stage: int, role: str, project: str, documents: int
+    ) -> views.DataPreview:
+        """The beginning of a text that the spec names, as a run of the project would read it."""
+        request = service_pb2.PreviewDataRequest(
+            spec=spec, stage=stage, role=role, project=project, documents=documents
+        )
+        with mapped_errors(self._target):
+            response = self._stub.PreviewData(
+                request, timeout=PREVIEW_DEADLINE_S, metadata=self._credentials.metadata()
+            )
+        return to_view(views.DataPreview, response.preview)

@@ -13,6 +13,7 @@ from retain import values
 from retain.values import (
     BoundaryCost,
     CheckpointRef,
+    DataPreview,
     EvalSetRef,
     ExportedFile,
     ForgettingScore,
@@ -36,6 +37,7 @@ __all__ = [
     "BoundaryCost",
     "Checkpoint",
     "CheckpointRef",
+    "DataPreview",
     "Decision",
     "EvalSetRef",
     "Export",

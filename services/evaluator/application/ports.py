@@ -6,11 +6,13 @@ from typing import Protocol
 
 from retain.values import (
     CheckpointRef,
+    DataPreview,
     EvalSetRef,
     Evaluation,
     ForgettingRecord,
     ProbeRequest,
     SampleTextRequest,
+    StageSpec,
     WritePointRequest,
     WritePointResponse,
 )
@@ -270,6 +272,23 @@ class Sampler(Protocol):
 
     def sample(self, order: SampleTextRequest) -> Iterator[str]:
         """Pieces of text. Raises what a Measurer raises."""
+        ...
+
+
+class SourceRules(Protocol):
+    """What a run of a project may read."""
+
+    def fault_of(self, uri: str, project: str) -> str | None:
+        """Why it may not read this ("got ...; expected ..."), or None. Raises NotFound (no project), Unavailable."""
+        ...
+
+
+class Previewer(Protocol):
+    """Reads the beginning of a text."""
+
+    def preview(self, stage: StageSpec, role: str, uri: str, field: str, count: int) -> DataPreview:
+        """`count` documents of the text that `field` of the spec names. Raises InvalidInput for what a run could not
+        read either, Unavailable (the store is away)."""
         ...
 
 

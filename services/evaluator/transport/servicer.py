@@ -8,10 +8,11 @@ from google.protobuf.message import Message
 
 from retain.evaluator.v1 import resources_pb2, service_pb2, service_pb2_grpc
 from retain.mapper import to_message, to_value
-from retain.values import EvaluationRequest, SampleTextRequest, SpecViolation, WritePointRequest
+from retain.values import EvaluationRequest, PreviewDataRequest, SampleTextRequest, SpecViolation, WritePointRequest
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import page_of, page_size
 from services.evaluator.application.export_interpolation import ExportInterpolation
+from services.evaluator.application.previews import Previews
 from services.evaluator.application.scoped import ScopedEvaluator
 from services.evaluator.application.service import EvaluatorService
 
@@ -23,8 +24,10 @@ LARGEST_HISTORY = 1000  # rows of one response
 class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     """One short method per call. Errors pass through to the interceptor."""
 
-    def __init__(self, service: EvaluatorService, scoped: ScopedEvaluator, export: ExportInterpolation) -> None:
-        self._service, self._scoped, self._export = service, scoped, export
+    def __init__(
+        self, service: EvaluatorService, scoped: ScopedEvaluator, export: ExportInterpolation, previews: Previews
+    ) -> None:
+        self._service, self._scoped, self._export, self._previews = service, scoped, export, previews
 
     async def CreateEvaluation(
         self, request: service_pb2.CreateEvaluationRequest, context: Context
@@ -77,6 +80,12 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     ) -> service_pb2.WritePointResponse:
         written = await self._export.run(read(request, WritePointRequest))
         return to_message(written, service_pb2.WritePointResponse)
+
+    async def PreviewData(
+        self, request: service_pb2.PreviewDataRequest, context: Context
+    ) -> service_pb2.PreviewDataResponse:
+        found = await self._previews.preview(read(request, PreviewDataRequest))
+        return service_pb2.PreviewDataResponse(preview=to_message(found, resources_pb2.DataPreview))
 
     async def SampleText(
         self, request: service_pb2.SampleTextRequest, context: Context

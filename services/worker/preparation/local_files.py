@@ -6,11 +6,9 @@ would read what the worker may read and they may not.
 """
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
 
 from model.errors import BadSource
-from services.common.places import SETTING, allowed_folders, is_private, local_path, roots_of
+from services.common.places import SETTING, allowed_folders, leads_out, local_path, roots_of
 
 __all__ = ["SETTING", "check_local", "local_path"]
 
@@ -23,20 +21,7 @@ def check_local(field: str, place: str) -> None:
     path, roots = local_path(place), roots_of(os.environ.get(SETTING))
     if path is None:
         return
-    expected = allowed_folders(roots)
-    if not _may_be_read(path, roots):
-        raise BadSource(field=field, got=place, expected=expected)
-    for folder, folders, files in os.walk(path, followlinks=False):
-        for name in (*folders, *files):
-            found = Path(folder) / name
-            if found.is_symlink() and not _may_be_read(found, roots):
-                raise BadSource(
-                    field=field, got=f"{place}, in which {name} is a link that leads out", expected=expected
-                )
-
-
-def _may_be_read(path: Path, roots: Sequence[Path]) -> bool:
-    resolved = path.resolve()
-    if roots:
-        return any(resolved.is_relative_to(root) for root in roots)
-    return not is_private(resolved)
+    link = leads_out(path, roots)
+    if link is not None:
+        got = f"{place}, in which {link} is a link that leads out" if link else place
+        raise BadSource(field=field, got=got, expected=allowed_folders(roots))

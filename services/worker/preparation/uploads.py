@@ -1,40 +1,13 @@
-"""Whether what came from `uploads/` is what was sent: its place there names its content, and whoever loads looks.
+"""Whether what came from `uploads/` is what was sent, as a fault of data; see services/common/store/uploaded.py."""
 
-    uploads/{sha256 of the file}/{file}
-    uploads/{sha256 over the lines "name sha256" of its files, sorted}/model/{file}
-
-In front of the digest there may be a project's name and a dot. A folder with any other name says nothing of its
-content; the manifest of an imported model does.
-"""
-
-import hashlib
-import re
 from pathlib import Path
 
 from model.errors import BadSource
-
-_FILE = re.compile(r"uploads/(?:[^/.]+\.)?(?P<digest>[0-9a-f]{64})/[^/]+")
-_FOLDER = re.compile(r"uploads/(?:[^/.]+\.)?(?P<digest>[0-9a-f]{64})/model")
+from services.common.store.uploaded import upload_fault
 
 
 def check_upload(uri: str, key: str, place: Path) -> None:
     """`place` is the file or folder that came from `key`. Raises BadSource when it is not what was sent."""
-    pattern, found = (_FILE, _sha256) if place.is_file() else (_FOLDER, _folder_sha256)
-    named = pattern.fullmatch(key)
-    if named is None:
-        return
-    digest = found(place)
-    if digest != named["digest"]:
-        raise BadSource(
-            field=uri, got=f"content with SHA-256 {digest}", expected=f"what was uploaded, {named['digest']}"
-        )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _folder_sha256(folder: Path) -> str:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return hashlib.sha256("\n".join(f"{path.name} {_sha256(path)}" for path in files).encode()).hexdigest()
+    fault = upload_fault(key, place)
+    if fault is not None:
+        raise BadSource(uri, *fault)

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.integration.panel.test_panel_pages import open_page, said
+from tests.unit.ui.test_cli_preview import conversation
 from ui.spec import templates
 from ui.spec.file import parse_yaml
 
@@ -101,3 +102,17 @@ def test_the_memory_of_each_stage_stands_beside_the_compute(platform: FakePlatfo
     )
     at = open_page("new_run")
     assert any("600.0 MB of memory on each worker" in bar.proto.text for bar in at.get("progress"))
+
+
+def test_real_rows_stand_in_the_form_until_it_names_others(platform: FakePlatform) -> None:
+    platform.previews["chat"] = conversation()
+    at = open_page("new_run")
+    at.button(key="preview:2:chat").click().run()
+    assert ":green-background[Hello]" in said(at)
+    assert ":gray-background[" in said(at)
+    assert len(at.get("vega_lite_chart")) == 1
+    at.button(key="preview:1:domain").click().run()
+    assert list(at.dataframe[0].value["Field"]) == ["stages[1].data.domain"], "a text that cannot be read is said"
+    at.text_input(key="field:stages[2].data.chat").set_value("sample://chat").run()
+    assert ":green-background[Hello]" not in said(at)
+    assert not at.exception

@@ -90,7 +90,7 @@ left, right = st.columns([3, 2], gap="medium")
 with left:
     if unreadable:
         st.warning("The YAML cannot be read at the moment. The form shows it as it last could be.")
-    form(tree, faults, answer.plan, disabled=bool(unreadable))
+    form(tree, faults, answer.plan, project, disabled=bool(unreadable))
 with right:
     if st.session_state.get("yaml") != draft.text():
         st.session_state["yaml"] = draft.text()

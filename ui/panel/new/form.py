@@ -6,6 +6,7 @@ import streamlit as st
 
 from ui.client.views import Plan
 from ui.panel.new import draft
+from ui.panel.new.preview import previews
 from ui.panel.new.widgets import Faults, either, grid, one
 from ui.panel.shared import as_text
 from ui.render import formatting
@@ -13,7 +14,7 @@ from ui.render.needs import memory_text
 from ui.spec.form import layout, policy, stages
 
 
-def form(tree: dict[str, Any], faults: Faults, plan: Plan | None, *, disabled: bool) -> None:
+def form(tree: dict[str, Any], faults: Faults, plan: Plan | None, project: str, *, disabled: bool) -> None:
     """All of it. `disabled`: the text cannot be read at the moment, so only it can be changed."""
     with st.container(border=True):
         st.subheader("Model")
@@ -21,7 +22,7 @@ def form(tree: dict[str, Any], faults: Faults, plan: Plan | None, *, disabled: b
         either(layout.MODEL, tree, faults, disabled=disabled)
         grid(layout.model_fields(tree), tree, faults, disabled=disabled)
     for number in layout.stages_of(tree):
-        _stage(number, tree, faults, disabled=disabled)
+        _stage(number, tree, faults, project, disabled=disabled)
     _add_stage(tree, disabled=disabled)
     with st.container(border=True):
         st.subheader("Forgetting")
@@ -38,7 +39,7 @@ def form(tree: dict[str, Any], faults: Faults, plan: Plan | None, *, disabled: b
         _memory(plan)
 
 
-def _stage(number: int, tree: dict[str, Any], faults: Faults, *, disabled: bool) -> None:
+def _stage(number: int, tree: dict[str, Any], faults: Faults, project: str, *, disabled: bool) -> None:
     kind, domain = layout.kind_of(tree, number), layout.domain_of(tree, number)
     title = layout.STAGE_TITLES.get(kind, kind or "A stage without a kind")
     with st.container(border=True):
@@ -54,6 +55,7 @@ def _stage(number: int, tree: dict[str, Any], faults: Faults, *, disabled: bool)
                 args=(stages.without(number),),
             )
         grid(layout.data_fields(tree, number), tree, faults, disabled=disabled)
+        previews(number, tree, project, disabled=disabled)
         either(layout.duration_of(number), tree, faults, disabled=disabled)
         grid(layout.training_fields(tree, number), tree, faults, disabled=disabled)
 

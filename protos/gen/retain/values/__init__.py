@@ -45,11 +45,13 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_service import CreateUploadResponse
     from retain.values.spec import CurriculumSpec
     from retain.values.spec import CurriculumStrategy
+    from retain.values.evaluator_resources import DataPreview
     from retain.values.orchestrator_resources import Decision
     from retain.values.orchestrator_service import DeletePipelineRunRequest
     from retain.values.orchestrator_service import DeletePipelineRunResponse
     from retain.values.evaluator_service import DeleteRunRecordsRequest
     from retain.values.evaluator_service import DeleteRunRecordsResponse
+    from retain.values.evaluator_resources import DifficultyBin
     from retain.values.spec import Domain
     from retain.values.spec import DomainOptions
     from retain.values.spec import DurationSpec
@@ -131,6 +133,10 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_stage_control_service import PreparedData
     from retain.values.values import PreparedFolder
     from retain.values.orchestrator_stage_control_service import PreparedStage
+    from retain.values.evaluator_service import PreviewDataRequest
+    from retain.values.evaluator_service import PreviewDataResponse
+    from retain.values.evaluator_resources import PreviewedDocument
+    from retain.values.evaluator_resources import PreviewedToken
     from retain.values.values import ProbeKind
     from retain.values.values import ProbeReport
     from retain.values.evaluator_resources import ProbeRequest
@@ -236,11 +242,13 @@ _HOMES = {
     "CreateUploadResponse": "orchestrator_service",
     "CurriculumSpec": "spec",
     "CurriculumStrategy": "spec",
+    "DataPreview": "evaluator_resources",
     "Decision": "orchestrator_resources",
     "DeletePipelineRunRequest": "orchestrator_service",
     "DeletePipelineRunResponse": "orchestrator_service",
     "DeleteRunRecordsRequest": "evaluator_service",
     "DeleteRunRecordsResponse": "evaluator_service",
+    "DifficultyBin": "evaluator_resources",
     "Domain": "spec",
     "DomainOptions": "spec",
     "DurationSpec": "spec",
@@ -322,6 +330,10 @@ _HOMES = {
     "PreparedData": "orchestrator_stage_control_service",
     "PreparedFolder": "values",
     "PreparedStage": "orchestrator_stage_control_service",
+    "PreviewDataRequest": "evaluator_service",
+    "PreviewDataResponse": "evaluator_service",
+    "PreviewedDocument": "evaluator_resources",
+    "PreviewedToken": "evaluator_resources",
     "ProbeKind": "values",
     "ProbeReport": "values",
     "ProbeRequest": "evaluator_resources",
@@ -427,11 +439,13 @@ __all__ = [
     "CreateUploadResponse",
     "CurriculumSpec",
     "CurriculumStrategy",
+    "DataPreview",
     "Decision",
     "DeletePipelineRunRequest",
     "DeletePipelineRunResponse",
     "DeleteRunRecordsRequest",
     "DeleteRunRecordsResponse",
+    "DifficultyBin",
     "Domain",
     "DomainOptions",
     "DurationSpec",
@@ -513,6 +527,10 @@ __all__ = [
     "PreparedData",
     "PreparedFolder",
     "PreparedStage",
+    "PreviewDataRequest",
+    "PreviewDataResponse",
+    "PreviewedDocument",
+    "PreviewedToken",
     "ProbeKind",
     "ProbeReport",
     "ProbeRequest",

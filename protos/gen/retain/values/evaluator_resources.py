@@ -152,3 +152,67 @@ class ForgettingRecord:
     """The base before training, where the stage's history begins: step 0, compared with each set's baseline like any row."""
     probe: ProbeReport | None = None
     """What the probe found, where it was asked for."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PreviewedToken:
+    """One token of a preview."""
+
+    text: str = ""
+    """What it reads as; part of a character reads as U+FFFD."""
+    is_target: bool = False
+    """Whether the model learns to say it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PreviewedDocument:
+    """One document of a preview."""
+
+    place: str = ""
+    """File and line, row, or origin."""
+    tokens: tuple[PreviewedToken, ...] = ()
+    """Its beginning, token by token."""
+    token_count: int = 0
+    """Tokens of it."""
+    target_count: int = 0
+    """Those that are targets."""
+    cut: bool = False
+    """Whether only its beginning was encoded; the counts are of that then."""
+    difficulty: float | None = None
+    """1 (easy) to 5 (hard)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DifficultyBin:
+    """A bar of a histogram."""
+
+    low: float = 0.0
+    """Its lower end."""
+    high: float = 0.0
+    """Its upper end."""
+    count: int = 0
+    """Documents in it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataPreview:
+    """The beginning of a text, as a model reads it."""
+
+    kind: str = ""
+    """text or chat."""
+    documents: tuple[PreviewedDocument, ...] = ()
+    """Some of the documents that were read, evenly spread over them."""
+    documents_read: int = 0
+    """Documents that were read."""
+    bytes_read: int = 0
+    """Bytes of text in them."""
+    complete: bool = False
+    """Whether that is all there is."""
+    difficulty: tuple[DifficultyBin, ...] = ()
+    """How hard the documents are that were read: counts over [low, high), the last one closed. Empty where nobody says."""
+    unrated: int = 0
+    """Documents of which nobody says how hard they are."""
+    notes: tuple[str, ...] = ()
+    """What was left out or cut."""
+    tokenizer: str = ""
+    """Which tokenizer cut the tokens, for people."""

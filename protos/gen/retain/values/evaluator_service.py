@@ -3,9 +3,11 @@
 import dataclasses
 
 from retain.values.values import CheckpointRef
+from retain.values.evaluator_resources import DataPreview
 from retain.values.evaluator_resources import Evaluation
 from retain.values.evaluator_resources import EvaluationRequest
 from retain.values.evaluator_resources import ForgettingRecord
+from retain.values.spec import PipelineSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,6 +158,30 @@ class SampleTextResponse:
 
     text: str = ""
     """The next piece of text."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PreviewDataRequest:
+    """Request of PreviewData."""
+
+    spec: PipelineSpec = PipelineSpec()
+    """The spec that names the text. Of the rest of it only what decides how the text is read is looked at."""
+    stage: int = 0
+    """Which stage, counted from 0."""
+    role: str = ""
+    """Which of its texts: general, domain, chat; or the name of a further retention set of the spec."""
+    project: str = ""
+    """The project whose run would read it; empty: the only one that the caller may use, or `default`."""
+    documents: int = 0
+    """So many documents are shown; 0 is 3, more than 10 is 10, negative is INVALID_ARGUMENT."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PreviewDataResponse:
+    """Response of PreviewData."""
+
+    preview: DataPreview = DataPreview()
+    """What was read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

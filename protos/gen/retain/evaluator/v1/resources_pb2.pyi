@@ -131,3 +131,59 @@ class ForgettingRecord(_message.Message):
     baseline: bool
     probe: _values_pb2.ProbeReport
     def __init__(self, run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., tokens: _Optional[int] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., train_loss_nats: _Optional[float] = ..., baseline: _Optional[bool] = ..., probe: _Optional[_Union[_values_pb2.ProbeReport, _Mapping]] = ...) -> None: ...
+
+class DataPreview(_message.Message):
+    __slots__ = ("kind", "documents", "documents_read", "bytes_read", "complete", "difficulty", "unrated", "notes", "tokenizer")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_READ_FIELD_NUMBER: _ClassVar[int]
+    BYTES_READ_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    DIFFICULTY_FIELD_NUMBER: _ClassVar[int]
+    UNRATED_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    TOKENIZER_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    documents: _containers.RepeatedCompositeFieldContainer[PreviewedDocument]
+    documents_read: int
+    bytes_read: int
+    complete: bool
+    difficulty: _containers.RepeatedCompositeFieldContainer[DifficultyBin]
+    unrated: int
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    tokenizer: str
+    def __init__(self, kind: _Optional[str] = ..., documents: _Optional[_Iterable[_Union[PreviewedDocument, _Mapping]]] = ..., documents_read: _Optional[int] = ..., bytes_read: _Optional[int] = ..., complete: _Optional[bool] = ..., difficulty: _Optional[_Iterable[_Union[DifficultyBin, _Mapping]]] = ..., unrated: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ..., tokenizer: _Optional[str] = ...) -> None: ...
+
+class PreviewedDocument(_message.Message):
+    __slots__ = ("place", "tokens", "token_count", "target_count", "cut", "difficulty")
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TARGET_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    DIFFICULTY_FIELD_NUMBER: _ClassVar[int]
+    place: str
+    tokens: _containers.RepeatedCompositeFieldContainer[PreviewedToken]
+    token_count: int
+    target_count: int
+    cut: bool
+    difficulty: float
+    def __init__(self, place: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[PreviewedToken, _Mapping]]] = ..., token_count: _Optional[int] = ..., target_count: _Optional[int] = ..., cut: _Optional[bool] = ..., difficulty: _Optional[float] = ...) -> None: ...
+
+class PreviewedToken(_message.Message):
+    __slots__ = ("text", "is_target")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    IS_TARGET_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    is_target: bool
+    def __init__(self, text: _Optional[str] = ..., is_target: _Optional[bool] = ...) -> None: ...
+
+class DifficultyBin(_message.Message):
+    __slots__ = ("low", "high", "count")
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    low: float
+    high: float
+    count: int
+    def __init__(self, low: _Optional[float] = ..., high: _Optional[float] = ..., count: _Optional[int] = ...) -> None: ...

@@ -23,48 +23,53 @@ _sym_db = _symbol_database.Default()
 
 
 from retain.evaluator.v1 import resources_pb2 as retain_dot_evaluator_dot_v1_dot_resources__pb2
+from retain.types.v1 import spec_pb2 as retain_dot_types_dot_v1_dot_spec__pb2
 from retain.types.v1 import values_pb2 as retain_dot_types_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!retain/evaluator/v1/service.proto\x12\x13retain.evaluator.v1\x1a#retain/evaluator/v1/resources.proto\x1a\x1cretain/types/v1/values.proto\"i\n\x17\x43reateEvaluationRequest\x12\x15\n\revaluation_id\x18\x01 \x01(\t\x12\x37\n\x07request\x18\x02 \x01(\x0b\x32&.retain.evaluator.v1.EvaluationRequest\"O\n\x18\x43reateEvaluationResponse\x12\x33\n\nevaluation\x18\x01 \x01(\x0b\x32\x1f.retain.evaluator.v1.Evaluation\"-\n\x14GetEvaluationRequest\x12\x15\n\revaluation_id\x18\x01 \x01(\t\"L\n\x15GetEvaluationResponse\x12\x33\n\nevaluation\x18\x01 \x01(\x0b\x32\x1f.retain.evaluator.v1.Evaluation\"O\n\x16ListEvaluationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"h\n\x17ListEvaluationsResponse\x12\x34\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32\x1f.retain.evaluator.v1.Evaluation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x16WatchEvaluationRequest\x12\x15\n\revaluation_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"N\n\x17WatchEvaluationResponse\x12\x33\n\nevaluation\x18\x01 \x01(\x0b\x32\x1f.retain.evaluator.v1.Evaluation\"c\n\x1bGetForgettingHistoryRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"o\n\x1cGetForgettingHistoryResponse\x12\x36\n\x07records\x18\x01 \x03(\x0b\x32%.retain.evaluator.v1.ForgettingRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9a\x01\n\x11WritePointRequest\x12\x32\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12.\n\x06parent\x18\x02 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\r\n\x05point\x18\x03 \x01(\x01\x12\x12\n\noutput_uri\x18\x04 \x01(\t\"W\n\x12WritePointResponse\x12\x32\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\"\xaf\x01\n\x11SampleTextRequest\x12\x32\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x16\n\x0emax_new_tokens\x18\x03 \x01(\x05\x12\x13\n\x0btemperature\x18\x04 \x01(\x01\x12\r\n\x05top_k\x18\x05 \x01(\x05\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x0c\n\x04\x63hat\x18\x07 \x01(\x08\"\"\n\x12SampleTextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\")\n\x17\x44\x65leteRunRecordsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteRunRecordsResponse2\xf7\x06\n\x10\x45valuatorService\x12o\n\x10\x43reateEvaluation\x12,.retain.evaluator.v1.CreateEvaluationRequest\x1a-.retain.evaluator.v1.CreateEvaluationResponse\x12\x66\n\rGetEvaluation\x12).retain.evaluator.v1.GetEvaluationRequest\x1a*.retain.evaluator.v1.GetEvaluationResponse\x12l\n\x0fListEvaluations\x12+.retain.evaluator.v1.ListEvaluationsRequest\x1a,.retain.evaluator.v1.ListEvaluationsResponse\x12n\n\x0fWatchEvaluation\x12+.retain.evaluator.v1.WatchEvaluationRequest\x1a,.retain.evaluator.v1.WatchEvaluationResponse0\x01\x12{\n\x14GetForgettingHistory\x12\x30.retain.evaluator.v1.GetForgettingHistoryRequest\x1a\x31.retain.evaluator.v1.GetForgettingHistoryResponse\x12]\n\nWritePoint\x12&.retain.evaluator.v1.WritePointRequest\x1a\'.retain.evaluator.v1.WritePointResponse\x12_\n\nSampleText\x12&.retain.evaluator.v1.SampleTextRequest\x1a\'.retain.evaluator.v1.SampleTextResponse0\x01\x12o\n\x10\x44\x65leteRunRecords\x12,.retain.evaluator.v1.DeleteRunRecordsRequest\x1a-.retain.evaluator.v1.DeleteRunRecordsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!retain/evaluator/v1/service.proto\x12\x13retain.evaluator.v1\x1a#retain/evaluator/v1/resources.proto\x1a\x1aretain/types/v1/spec.proto\x1a\x1cretain/types/v1/values.proto\"i\n\x17\x43reateEvaluationRequest\x12\x15\n\revaluation_id\x18\x01 \x01(\t\x12\x37\n\x07request\x18\x02 \x01(\x0b\x32&.retain.evaluator.v1.EvaluationRequest\"O\n\x18\x43reateEvaluationResponse\x12\x33\n\nevaluation\x18\x01 \x01(\x0b\x32\x1f.retain.evaluator.v1.Evaluation\"-\n\x14GetEvaluationRequest\x12\x15\n\revaluation_id\x18\x01 \x01(\t\"L\n\x15GetEvaluationResponse\x12\x33\n\nevaluation\x18\x01 \x01(\x0b\x32\x1f.retain.evaluator.v1.Evaluation\"O\n\x16ListEvaluationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"h\n\x17ListEvaluationsResponse\x12\x34\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32\x1f.retain.evaluator.v1.Evaluation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x16WatchEvaluationRequest\x12\x15\n\revaluation_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"N\n\x17WatchEvaluationResponse\x12\x33\n\nevaluation\x18\x01 \x01(\x0b\x32\x1f.retain.evaluator.v1.Evaluation\"c\n\x1bGetForgettingHistoryRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"o\n\x1cGetForgettingHistoryResponse\x12\x36\n\x07records\x18\x01 \x03(\x0b\x32%.retain.evaluator.v1.ForgettingRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9a\x01\n\x11WritePointRequest\x12\x32\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12.\n\x06parent\x18\x02 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\r\n\x05point\x18\x03 \x01(\x01\x12\x12\n\noutput_uri\x18\x04 \x01(\t\"W\n\x12WritePointResponse\x12\x32\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\"\xaf\x01\n\x11SampleTextRequest\x12\x32\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1e.retain.types.v1.CheckpointRef\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x16\n\x0emax_new_tokens\x18\x03 \x01(\x05\x12\x13\n\x0btemperature\x18\x04 \x01(\x01\x12\r\n\x05top_k\x18\x05 \x01(\x05\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x0c\n\x04\x63hat\x18\x07 \x01(\x08\"\"\n\x12SampleTextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x82\x01\n\x12PreviewDataRequest\x12+\n\x04spec\x18\x01 \x01(\x0b\x32\x1d.retain.types.v1.PipelineSpec\x12\r\n\x05stage\x18\x02 \x01(\x05\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x11\n\tdocuments\x18\x05 \x01(\x05\"H\n\x13PreviewDataResponse\x12\x31\n\x07preview\x18\x01 \x01(\x0b\x32 .retain.evaluator.v1.DataPreview\")\n\x17\x44\x65leteRunRecordsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteRunRecordsResponse2\xd9\x07\n\x10\x45valuatorService\x12o\n\x10\x43reateEvaluation\x12,.retain.evaluator.v1.CreateEvaluationRequest\x1a-.retain.evaluator.v1.CreateEvaluationResponse\x12\x66\n\rGetEvaluation\x12).retain.evaluator.v1.GetEvaluationRequest\x1a*.retain.evaluator.v1.GetEvaluationResponse\x12l\n\x0fListEvaluations\x12+.retain.evaluator.v1.ListEvaluationsRequest\x1a,.retain.evaluator.v1.ListEvaluationsResponse\x12n\n\x0fWatchEvaluation\x12+.retain.evaluator.v1.WatchEvaluationRequest\x1a,.retain.evaluator.v1.WatchEvaluationResponse0\x01\x12{\n\x14GetForgettingHistory\x12\x30.retain.evaluator.v1.GetForgettingHistoryRequest\x1a\x31.retain.evaluator.v1.GetForgettingHistoryResponse\x12]\n\nWritePoint\x12&.retain.evaluator.v1.WritePointRequest\x1a\'.retain.evaluator.v1.WritePointResponse\x12_\n\nSampleText\x12&.retain.evaluator.v1.SampleTextRequest\x1a\'.retain.evaluator.v1.SampleTextResponse0\x01\x12`\n\x0bPreviewData\x12\'.retain.evaluator.v1.PreviewDataRequest\x1a(.retain.evaluator.v1.PreviewDataResponse\x12o\n\x10\x44\x65leteRunRecords\x12,.retain.evaluator.v1.DeleteRunRecordsRequest\x1a-.retain.evaluator.v1.DeleteRunRecordsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'retain.evaluator.v1.service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEEVALUATIONREQUEST']._serialized_start=125
-  _globals['_CREATEEVALUATIONREQUEST']._serialized_end=230
-  _globals['_CREATEEVALUATIONRESPONSE']._serialized_start=232
-  _globals['_CREATEEVALUATIONRESPONSE']._serialized_end=311
-  _globals['_GETEVALUATIONREQUEST']._serialized_start=313
-  _globals['_GETEVALUATIONREQUEST']._serialized_end=358
-  _globals['_GETEVALUATIONRESPONSE']._serialized_start=360
-  _globals['_GETEVALUATIONRESPONSE']._serialized_end=436
-  _globals['_LISTEVALUATIONSREQUEST']._serialized_start=438
-  _globals['_LISTEVALUATIONSREQUEST']._serialized_end=517
-  _globals['_LISTEVALUATIONSRESPONSE']._serialized_start=519
-  _globals['_LISTEVALUATIONSRESPONSE']._serialized_end=623
-  _globals['_WATCHEVALUATIONREQUEST']._serialized_start=625
-  _globals['_WATCHEVALUATIONREQUEST']._serialized_end=690
-  _globals['_WATCHEVALUATIONRESPONSE']._serialized_start=692
-  _globals['_WATCHEVALUATIONRESPONSE']._serialized_end=770
-  _globals['_GETFORGETTINGHISTORYREQUEST']._serialized_start=772
-  _globals['_GETFORGETTINGHISTORYREQUEST']._serialized_end=871
-  _globals['_GETFORGETTINGHISTORYRESPONSE']._serialized_start=873
-  _globals['_GETFORGETTINGHISTORYRESPONSE']._serialized_end=984
-  _globals['_WRITEPOINTREQUEST']._serialized_start=987
-  _globals['_WRITEPOINTREQUEST']._serialized_end=1141
-  _globals['_WRITEPOINTRESPONSE']._serialized_start=1143
-  _globals['_WRITEPOINTRESPONSE']._serialized_end=1230
-  _globals['_SAMPLETEXTREQUEST']._serialized_start=1233
-  _globals['_SAMPLETEXTREQUEST']._serialized_end=1408
-  _globals['_SAMPLETEXTRESPONSE']._serialized_start=1410
-  _globals['_SAMPLETEXTRESPONSE']._serialized_end=1444
-  _globals['_DELETERUNRECORDSREQUEST']._serialized_start=1446
-  _globals['_DELETERUNRECORDSREQUEST']._serialized_end=1487
-  _globals['_DELETERUNRECORDSRESPONSE']._serialized_start=1489
-  _globals['_DELETERUNRECORDSRESPONSE']._serialized_end=1515
-  _globals['_EVALUATORSERVICE']._serialized_start=1518
-  _globals['_EVALUATORSERVICE']._serialized_end=2405
+  _globals['_CREATEEVALUATIONREQUEST']._serialized_start=153
+  _globals['_CREATEEVALUATIONREQUEST']._serialized_end=258
+  _globals['_CREATEEVALUATIONRESPONSE']._serialized_start=260
+  _globals['_CREATEEVALUATIONRESPONSE']._serialized_end=339
+  _globals['_GETEVALUATIONREQUEST']._serialized_start=341
+  _globals['_GETEVALUATIONREQUEST']._serialized_end=386
+  _globals['_GETEVALUATIONRESPONSE']._serialized_start=388
+  _globals['_GETEVALUATIONRESPONSE']._serialized_end=464
+  _globals['_LISTEVALUATIONSREQUEST']._serialized_start=466
+  _globals['_LISTEVALUATIONSREQUEST']._serialized_end=545
+  _globals['_LISTEVALUATIONSRESPONSE']._serialized_start=547
+  _globals['_LISTEVALUATIONSRESPONSE']._serialized_end=651
+  _globals['_WATCHEVALUATIONREQUEST']._serialized_start=653
+  _globals['_WATCHEVALUATIONREQUEST']._serialized_end=718
+  _globals['_WATCHEVALUATIONRESPONSE']._serialized_start=720
+  _globals['_WATCHEVALUATIONRESPONSE']._serialized_end=798
+  _globals['_GETFORGETTINGHISTORYREQUEST']._serialized_start=800
+  _globals['_GETFORGETTINGHISTORYREQUEST']._serialized_end=899
+  _globals['_GETFORGETTINGHISTORYRESPONSE']._serialized_start=901
+  _globals['_GETFORGETTINGHISTORYRESPONSE']._serialized_end=1012
+  _globals['_WRITEPOINTREQUEST']._serialized_start=1015
+  _globals['_WRITEPOINTREQUEST']._serialized_end=1169
+  _globals['_WRITEPOINTRESPONSE']._serialized_start=1171
+  _globals['_WRITEPOINTRESPONSE']._serialized_end=1258
+  _globals['_SAMPLETEXTREQUEST']._serialized_start=1261
+  _globals['_SAMPLETEXTREQUEST']._serialized_end=1436
+  _globals['_SAMPLETEXTRESPONSE']._serialized_start=1438
+  _globals['_SAMPLETEXTRESPONSE']._serialized_end=1472
+  _globals['_PREVIEWDATAREQUEST']._serialized_start=1475
+  _globals['_PREVIEWDATAREQUEST']._serialized_end=1605
+  _globals['_PREVIEWDATARESPONSE']._serialized_start=1607
+  _globals['_PREVIEWDATARESPONSE']._serialized_end=1679
+  _globals['_DELETERUNRECORDSREQUEST']._serialized_start=1681
+  _globals['_DELETERUNRECORDSREQUEST']._serialized_end=1722
+  _globals['_DELETERUNRECORDSRESPONSE']._serialized_start=1724
+  _globals['_DELETERUNRECORDSRESPONSE']._serialized_end=1750
+  _globals['_EVALUATORSERVICE']._serialized_start=1753
+  _globals['_EVALUATORSERVICE']._serialized_end=2738
 # @@protoc_insertion_point(module_scope)

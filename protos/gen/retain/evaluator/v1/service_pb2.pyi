@@ -1,4 +1,5 @@
 from retain.evaluator.v1 import resources_pb2 as _resources_pb2
+from retain.types.v1 import spec_pb2 as _spec_pb2
 from retain.types.v1 import values_pb2 as _values_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -129,6 +130,26 @@ class SampleTextResponse(_message.Message):
     TEXT_FIELD_NUMBER: _ClassVar[int]
     text: str
     def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class PreviewDataRequest(_message.Message):
+    __slots__ = ("spec", "stage", "role", "project", "documents")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    spec: _spec_pb2.PipelineSpec
+    stage: int
+    role: str
+    project: str
+    documents: int
+    def __init__(self, spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., stage: _Optional[int] = ..., role: _Optional[str] = ..., project: _Optional[str] = ..., documents: _Optional[int] = ...) -> None: ...
+
+class PreviewDataResponse(_message.Message):
+    __slots__ = ("preview",)
+    PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    preview: _resources_pb2.DataPreview
+    def __init__(self, preview: _Optional[_Union[_resources_pb2.DataPreview, _Mapping]] = ...) -> None: ...
 
 class DeleteRunRecordsRequest(_message.Message):
     __slots__ = ("run_id",)

@@ -70,6 +70,11 @@ class EvaluatorServiceStub:
                 request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextRequest.SerializeToString,
                 response_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextResponse.FromString,
                 _registered_method=True)
+        self.PreviewData = channel.unary_unary(
+                '/retain.evaluator.v1.EvaluatorService/PreviewData',
+                request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataRequest.SerializeToString,
+                response_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataResponse.FromString,
+                _registered_method=True)
         self.DeleteRunRecords = channel.unary_unary(
                 '/retain.evaluator.v1.EvaluatorService/DeleteRunRecords',
                 request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.DeleteRunRecordsRequest.SerializeToString,
@@ -132,6 +137,14 @@ class EvaluatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewData(self, request, context):
+        """Reads the beginning of a text that a spec names, as a run of the project would, within bounds, and shows it as a model
+        reads it. Nothing is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteRunRecords(self, request, context):
         """Deletes the evaluations, the history and the series of a run that was deleted. Again is no error.
         """
@@ -176,6 +189,11 @@ def add_EvaluatorServiceServicer_to_server(servicer, server):
                     servicer.SampleText,
                     request_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextRequest.FromString,
                     response_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextResponse.SerializeToString,
+            ),
+            'PreviewData': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewData,
+                    request_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataRequest.FromString,
+                    response_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataResponse.SerializeToString,
             ),
             'DeleteRunRecords': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteRunRecords,
@@ -373,6 +391,33 @@ class EvaluatorService:
             '/retain.evaluator.v1.EvaluatorService/SampleText',
             retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextRequest.SerializeToString,
             retain_dot_evaluator_dot_v1_dot_service__pb2.SampleTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.evaluator.v1.EvaluatorService/PreviewData',
+            retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataRequest.SerializeToString,
+            retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,75 @@
+"""The beginning of a text that a spec names, for whoever may start runs of a project: what such a run may read, and no
+more. The orchestrator says what that is (`SourceRules`), a reader reads it within bounds (`Previewer`)."""
+
+from retain.values import DataPreview, PipelineSpec, PreviewDataRequest, StageKind, StageSpec
+from retain.values.faults import mismatch
+from services.common.concurrency.blocking import Blocking
+from services.common.errors import InvalidInput, NotFound, Violation
+from services.common.identity.principal import DEFAULT_PROJECT, current_principal
+from services.evaluator.application.ports import Previewer, SourceRules
+
+ROLES = ("general", "domain", "chat")
+DEFAULT_DOCUMENTS, MOST_DOCUMENTS = 3, 10
+THREADS, LIMIT_S = 2, 60.0  # the reader ends much sooner; fetching an upload may take its time
+
+
+class Previews:
+    """Reads for two callers at a time; the others wait."""
+
+    def __init__(self, rules: SourceRules, previewer: Previewer) -> None:
+        self._rules, self._previewer = rules, previewer
+        self._blocking = Blocking("preview", threads=THREADS, limit_s=LIMIT_S)
+
+    async def preview(self, request: PreviewDataRequest) -> DataPreview:
+        """Raises InvalidInput with the field at fault; NotFound for a project that the caller may not use."""
+        project = _project_of(request.project)
+        if request.documents < 0:
+            raise _bad("documents", mismatch(request.documents, "0 or more"))
+        stage, uri, field = _asked(request)
+        count = min(request.documents or DEFAULT_DOCUMENTS, MOST_DOCUMENTS)
+        why = await self._blocking(self._rules.fault_of, uri, project)
+        if why is not None:
+            raise _bad(field, why)
+        return await self._blocking(self._previewer.preview, stage, request.role, uri, field, count)
+
+    def stop(self) -> None:
+        """Take no more calls."""
+        self._blocking.close()
+
+
+def _asked(request: PreviewDataRequest) -> tuple[StageSpec, str, str]:
+    """(the stage, the URI, the field that names it). Raises InvalidInput."""
+    spec, role = request.spec, request.role
+    if role not in ROLES:
+        if role in spec.forgetting.retention:
+            return StageSpec(), spec.forgetting.retention[role], f"forgetting.retention[{role}]"
+        raise _bad("role", mismatch(repr(role), ", ".join((*ROLES, *spec.forgetting.retention))))
+    if not 0 <= request.stage < len(spec.stages):
+        raise _bad("stage", mismatch(request.stage, f"a stage of the spec, which has {len(spec.stages)}, from 0"))
+    stage, field = spec.stages[request.stage], f"stages[{request.stage}].data.{role}"
+    uri = getattr(stage.data, role) or (_first_general(spec) if role == "general" else "")
+    if not uri:
+        raise _bad(field, mismatch("none", "a source"))
+    if stage.kind is StageKind.UNSPECIFIED:
+        raise _bad(f"stages[{request.stage}].kind", mismatch("UNSPECIFIED", "PRETRAIN, MIDTRAIN, FINETUNE"))
+    return stage, uri, field
+
+
+def _first_general(spec: PipelineSpec) -> str:
+    return next((stage.data.general for stage in spec.stages if stage.data.general), "")
+
+
+def _project_of(asked: str) -> str:
+    """Raises NotFound for one of others."""
+    caller = current_principal()
+    visible = frozenset[str]() if caller is None else caller.visible_projects
+    if visible is None:
+        return asked or DEFAULT_PROJECT
+    project = asked or (next(iter(visible)) if len(visible) == 1 else DEFAULT_PROJECT)
+    if project not in visible:
+        raise NotFound(f"there is no project {project!r}")
+    return project
+
+
+def _bad(field: str, description: str) -> InvalidInput:
+    return InvalidInput([Violation(field=field, description=description)])
