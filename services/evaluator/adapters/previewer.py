@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from model.data.preview import Preview, preview
+from model.data.looks.preview import Preview, preview
 from model.data.roles import StageText
 from model.errors import RetainModelError
 from retain.values import DataPreview, DifficultyBin, PreviewedDocument, PreviewedToken, StageKind, StageSpec

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.data.preview import histogram
+from model.data.looks.preview import histogram
 from retain.values import Domain, DomainOptions, ForgettingSpec, PipelineSpec, PreviewDataRequest, StageData, StageKind
 from retain.values import StageSpec as Stage
 from services.common.errors import InvalidInput, NotFound
