@@ -288,24 +288,6 @@ async def test_a_lineage_crosses_projects_only_where_a_checkpoint_is_shared(tmp_
         assert ended_child.status.state == resources.RUN_STATE_SUCCEEDED, "what was begun continues"
 
 
-async def test_a_preview_shows_what_a_run_of_the_project_may_read_and_no_more(tmp_path: Path) -> None:
-    async with two_projects(tmp_path) as two:
-        method = "/retain.evaluator.v1.EvaluatorService/PreviewData"
-        request = two.of_a(method)
-        request.spec.stages[0].data.general = "sample://science?documents=20"
-        (found,) = await two.call(method, request, two.tokens["a"])
-        assert (found.preview.kind, len(found.preview.documents)) == ("text", 3)
-        upload = pb.CreateUploadRequest(sha256=SHA, file_name="data.jsonl", bytes=10)
-        of_b = await two.client.runs.CreateUpload(upload, metadata=bearer(two.tokens["b"]))
-        for place in (of_b.uri, "file:///etc/passwd", "s3://retain/runs/x", "s3://elsewhere/x"):
-            request.spec.stages[0].data.general = place
-            code, said = await status_of(two.call(method, request, two.tokens["a"]))
-            assert code is grpc.StatusCode.INVALID_ARGUMENT, said
-            assert "got" in said
-        code, _ = await status_of(two.call(method, two.of_a(method), VIEWER))
-        assert code is grpc.StatusCode.PERMISSION_DENIED, "what a run would read is for whoever may start one"
-
-
 async def test_uploads_and_sources_of_another_project_are_refused(tmp_path: Path) -> None:
     async with two_projects(tmp_path) as two:
 
