@@ -311,12 +311,12 @@ def self_replay_arms(domain: str, seed: int) -> list[NamedArm]:
     """(l) No replay, real replay and the model's own text at the shares and the rate of (i), with and without the
     parent's word on the replayed rows."""
     base = Arm(domain=domain, seed=seed, learning_rate=RATE, **DEFAULTS)
-    arms = [NamedArm(group="none", label="no replay", arm=base, waits=float(seed > 0))]
-    for share in SELF_SHARES:
+    arms = [NamedArm(group="none", label="no replay", arm=base, waits=0.3)]
+    for part, share in enumerate(SELF_SHARES):
         for held, name in (({}, ""), (WITH_TEACHER, ", distillation")):
             for replay in REPLAYS:
                 arm = replace(base, general_share=share, replay=replay, **held)
-                waits = float(seed > 0) + (0.5 if name and replay == "real" else 0.0)
+                waits = 0.4 * part + (0.0 if replay == "self" else 0.2) + (0.1 if name else 0.0)
                 arms.append(NamedArm(group=f"{replay}{name}", label=f"{share:.0%}", arm=arm, waits=waits))
     return arms
 

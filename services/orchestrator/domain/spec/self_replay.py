@@ -12,7 +12,6 @@ PROMPTS = ("self://bos", "self://chat")
 TEMPERATURE, TOP_P = 1.0, 1.0
 LEAST_TOKENS, MOST_TOKENS = 20_000, 1_000_000  # of the default; less hardly fills the frozen sets as well
 LEAST_ASKED, MOST_ASKED = 5_000, 100_000_000
-HOTTEST = 2.0
 
 
 def is_self(uri: str) -> bool:
