@@ -9,6 +9,7 @@ from services.common.identity.principal import DEFAULT_PROJECT, current_principa
 from services.evaluator.application.ports import Previewer, SourceRules
 
 ROLES = ("general", "domain", "chat")
+WRITTEN_LATER = "self://"
 DEFAULT_DOCUMENTS, MOST_DOCUMENTS = 3, 10
 THREADS, LIMIT_S = 2, 60.0  # the reader ends much sooner; fetching an upload may take its time
 
@@ -50,6 +51,8 @@ def _asked(request: PreviewDataRequest) -> tuple[StageSpec, str, str]:
     uri = getattr(stage.data, role) or (_first_general(spec) if role == "general" else "")
     if not uri:
         raise _bad(field, mismatch("none", "a source"))
+    if uri.startswith(WRITTEN_LATER):
+        raise _bad(field, mismatch(uri, "text that is there already: the model writes this while the run is prepared"))
     if stage.kind is StageKind.UNSPECIFIED:
         raise _bad(f"stages[{request.stage}].kind", mismatch("UNSPECIFIED", "PRETRAIN, MIDTRAIN, FINETUNE"))
     return stage, uri, field

@@ -108,6 +108,7 @@ async def test_general_text_that_a_stage_leaves_out_is_that_of_the_first(preview
         (chat_stage("sample://chat"), "chat", {"documents": -1}, "documents"),
         (chat_stage("sample://chat"), "chat", {"number": 1}, "stage"),
         (chat_stage("sample://chat"), "poems", {}, "role"),
+        (Stage(kind=StageKind.FINETUNE, data=StageData(general="self://bos")), "general", {}, "stages[0].data.general"),
         (chat_stage(""), "chat", {}, "stages[0].data.chat"),
         (chat_stage("sample://docs"), "chat", {}, "stages[0].data.chat"),
         (chat_stage("s3://retain/nothing"), "chat", {}, "stages[0].data.chat"),
