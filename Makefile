@@ -6,12 +6,22 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-attacks test-trackers up down bench experiments real-model cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
+.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-attacks test-trackers test-lm-eval up down bench experiments real-model cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-set.venv-trackers/.ready: .venv/.ready pyproject.toml
+set.venv-lm-eval/.ready: .venv/.ready pyproject.toml
+	@test -x .venv-lm-eval/bin/python || $(PYTHON) -m venv .venv-lm-eval
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-lm-eval/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock '.[train,lm-eval]'
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+test-lm-eval: .venv-lm-eval/.ready ## lm-evaluation-harness itself, on local tasks over local data, against our own figures
+	RETAIN_LM_EVAL=1 .venv-lm-eval/bin/python -m pytest tests/lm_eval
+
+.venv-trackers/.ready: .venv/.ready pyproject.toml
 	@test -x .venv-trackers/bin/python || $(PYTHON) -m venv .venv-trackers
 	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-trackers/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
 	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock '.[mlflow,wandb,tensorboard]'
@@ -129,4 +139,4 @@ sbom: .venv/.ready .venv-audit/.ready ## A bill of materials (CycloneDX) for eac
 	@$(BIN)/python -m deploy.audit bill
 
 clean: ## Remove what the targets made (not the state in .retain)
-	rm -rf .venv .venv-audit .venv-trackers .venv-docs build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-audit .venv-trackers .venv-lm-eval .venv-docs build dist .pytest_cache .mypy_cache .ruff_cache

@@ -13,7 +13,21 @@ import typer
 from typer.core import TyperGroup
 
 from ui.client.errors import ClientError
-from ui.commands import garbage, identity, inspect, login, models, preview, projects, runs, stack, sweep, texts, track
+from ui.commands import (
+    benchmarks,
+    garbage,
+    identity,
+    inspect,
+    login,
+    models,
+    preview,
+    projects,
+    runs,
+    stack,
+    sweep,
+    texts,
+    track,
+)
 from ui.commands.output import fail
 
 
@@ -68,7 +82,21 @@ def build() -> typer.Typer:
         else:
             typer.echo(ctx.get_help())
 
-    for family in (runs, preview, track, sweep, inspect, models, garbage, login, identity, projects, texts, stack):
+    for family in (
+        runs,
+        preview,
+        track,
+        sweep,
+        inspect,
+        models,
+        benchmarks,
+        garbage,
+        login,
+        identity,
+        projects,
+        texts,
+        stack,
+    ):
         family.register(app)
     return app
 

@@ -110,6 +110,13 @@ TEXTS: Mapping[str, TextLimit] = {
     "subject": TextLimit(most=256, kind=Text.LINE),
     "ListAuditEventsRequest.action": TextLimit(most=128, kind=Text.LINE),
     "ListAuditEventsRequest.outcome": TextLimit(most=64, kind=Text.LINE),
+    "Benchmark.id": TextLimit(most=128, kind=Text.LINE),
+    "harness": TextLimit(most=128, kind=Text.LINE),
+    "versions": TextLimit(most=256, kind=Text.LINE),
+    "settings": TextLimit(most=1024, kind=Text.LINE),
+    "task": TextLimit(most=256, kind=Text.LINE),
+    "BenchmarkTask.version": TextLimit(most=256, kind=Text.LINE),
+    "metric": TextLimit(most=256, kind=Text.LINE),
     "resource": TextLimit(most=1024, kind=Text.LINE),
     "code": TextLimit(most=256, kind=Text.LINE),
     "token": TextLimit(most=4096, kind=Text.LINE),
@@ -122,7 +129,16 @@ LARGEST_LIST = 4096
 LARGEST_MAP = 1024
 LARGEST_KEY = 256
 
-COUNTS: Mapping[str, int] = {"states": 16, "sets": 64, "baselines": 64, "stages": 32, "paths": 128, "names": 64}
+COUNTS: Mapping[str, int] = {
+    "states": 16,
+    "sets": 64,
+    "baselines": 64,
+    "stages": 32,
+    "paths": 128,
+    "names": 64,
+    "tasks": 512,
+    "metrics": 64,
+}
 # (least, most); a number that is checked where it is used says so.
 NUMBERS: Mapping[str, tuple[float, float]] = {
     "stage_index": (-1, 32),
@@ -144,4 +160,6 @@ NUMBERS: Mapping[str, tuple[float, float]] = {
     "top_k": (-(2**31), 2**31),
     "point": (-1e9, 1e9),
     "interpolation": (-1e9, 1e9),
+    "figure": (-1e300, 1e300),
+    "standard_error": (-1e300, 1e300),
 }

@@ -50,6 +50,7 @@ from services.orchestrator.application.run_store import Clock, RunStore, SystemC
 from services.orchestrator.application.runs import RunService
 from services.orchestrator.application.sources import SourcePolicy
 from services.orchestrator.application.stage_control_service import HOLD_S, StageControlService
+from services.orchestrator.application.storage.benchmarks import BenchmarkService
 from services.orchestrator.application.storage.store_keys import StoreKeyService
 from services.orchestrator.application.watchdog import Watchdog
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
@@ -153,9 +154,10 @@ class Orchestrator:
         keys = StoreKeyService(self.run_store, ports.store.bucket, ports.issue_keys)
         checkpoints = CheckpointService(scoped, ports.store, self.projects)
         logs = LogService(scoped, ports.launcher)
+        benchmarks = BenchmarkService(scoped, ports.store)
         self.collector = Collector(self.run_store, ports.store, ports.evaluator, self.exporter)
         self._garbage = garbage
-        self._closing = (executor, self.runs, checkpoints, logs, self.collector, keys, self.system)
+        self._closing = (executor, self.runs, checkpoints, benchmarks, logs, self.collector, keys, self.system)
         package = "retain.orchestrator.v1"
         self._standby = StandbyInterceptor("this orchestrator waits: another one leads, or it is still starting")
         self.server = GrpcServer(
@@ -171,7 +173,7 @@ class Orchestrator:
                 ),
                 f"{package}.CheckpointService": (
                     checkpoint_grpc.add_CheckpointServiceServicer_to_server,
-                    CheckpointServicer(checkpoints, self.collector, self.projects),
+                    CheckpointServicer(checkpoints, self.collector, self.projects, benchmarks),
                 ),
                 f"{package}.IdentityService": (
                     identity_grpc.add_IdentityServiceServicer_to_server,

@@ -44,6 +44,7 @@ class FakePlatform(
         self.records: dict[str, list[evaluator_resources.ForgettingRecord]] = {}
         self.checkpoints: list[res.Checkpoint] = []
         self.previews: dict[str, evaluator_resources.DataPreview] = {}  # by role
+        self.benchmarks: dict[str, list[res.Benchmark]] = {}  # by checkpoint
         self.garbage = checkpoint_pb.CollectGarbageResponse()
         self.garbage_asked: list[checkpoint_pb.CollectGarbageRequest] = []
         self.requests: dict[str, str] = {}
@@ -253,6 +254,24 @@ class FakePlatform(
         found = self._checkpoint(request.checkpoint_id, context)
         found.state, found.message = res.CHECKPOINT_STATE_DAMAGED, f"set aside by a person: {request.reason}"
         return checkpoint_pb.VoidCheckpointResponse(checkpoint=found)
+
+    def RecordBenchmark(self, request, context):
+        self._enter(context, "RecordBenchmark")
+        found = self._checkpoint(request.checkpoint_id, context)
+        kept = res.Benchmark()
+        kept.CopyFrom(request.benchmark)
+        kept.id, kept.subject = hashlib.sha256(request.benchmark.SerializeToString()).hexdigest()[:32], "ada"
+        kept.checkpoint.CopyFrom(found.ref)
+        rows = self.benchmarks.setdefault(found.id, [])
+        if kept.id not in {one.id for one in rows}:
+            rows.insert(0, kept)
+        return checkpoint_pb.RecordBenchmarkResponse(benchmark=kept)
+
+    def ListBenchmarks(self, request, context):
+        self._enter(context, "ListBenchmarks")
+        found = self._checkpoint(request.checkpoint_id, context)
+        rows, token = _page(self.benchmarks.get(found.id, []), request)
+        return checkpoint_pb.ListBenchmarksResponse(benchmarks=rows, next_page_token=token)
 
     def CollectGarbage(self, request, context):
         self._enter(context, "CollectGarbage")

@@ -18,6 +18,7 @@ from retain.orchestrator.v1 import checkpoint_service_pb2 as checkpoint_pb
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
 from retain.orchestrator.v1 import orchestrator_service_pb2 as orchestrator_pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
+from retain.orchestrator.v1 import resources_pb2
 from retain.types.v1 import values_pb2
 from ui.client import evaluator, identity, projects, views
 from ui.client.address import Address
@@ -271,6 +272,20 @@ class RetainClient:
         response = self._call(self._checkpoints.ExportCheckpoint, request)
         found = to_view(views.Export, response)
         return replace(found, checkpoint=to_view(views.Checkpoint, response.checkpoint))
+
+    def record_benchmark(self, checkpoint_id: str, benchmark: views.Benchmark) -> views.Benchmark:
+        """Keeps what a harness found of a checkpoint; the same again changes nothing."""
+        message = mapper.to_message(benchmark, resources_pb2.Benchmark)
+        request = checkpoint_pb.RecordBenchmarkRequest(checkpoint_id=checkpoint_id, benchmark=message)
+        return to_view(views.Benchmark, self._call(self._checkpoints.RecordBenchmark, request).benchmark)
+
+    def benchmarks(self, checkpoint_id: str) -> list[views.Benchmark]:
+        """What harnesses found of a checkpoint, newest first."""
+        request = checkpoint_pb.ListBenchmarksRequest(checkpoint_id=checkpoint_id)
+        return [
+            to_view(views.Benchmark, one)
+            for one in self._pages(self._checkpoints.ListBenchmarks, request, "benchmarks")
+        ]
 
     def collect_garbage(self, *, dry_run: bool, older_than_s: int = 0) -> views.Garbage:
         """What nothing in the store refers to: listed, or deleted. 0: what is older than a day."""

@@ -11,6 +11,9 @@ from google.protobuf.message import Message
 
 from retain import values
 from retain.values import (
+    Benchmark,
+    BenchmarkMetric,
+    BenchmarkTask,
     BoundaryCost,
     CheckpointRef,
     DataPreview,
@@ -34,6 +37,9 @@ from retain.values import StreamLogsResponse as LogText
 from ui.client.convert import json_mapping, stated
 
 __all__ = [
+    "Benchmark",
+    "BenchmarkMetric",
+    "BenchmarkTask",
     "BoundaryCost",
     "Checkpoint",
     "CheckpointRef",

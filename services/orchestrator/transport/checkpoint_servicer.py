@@ -3,7 +3,7 @@
 from typing import Any
 
 from retain import values
-from retain.mapper import to_message
+from retain.mapper import to_message, to_value
 from retain.orchestrator.v1 import checkpoint_service_pb2 as pb
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as pb_grpc
 from retain.values import (
@@ -12,17 +12,20 @@ from retain.values import (
     GarbageItem,
     GetCheckpointResponse,
     ImportCheckpointResponse,
+    ListBenchmarksResponse,
     ListCheckpointsResponse,
+    RecordBenchmarkResponse,
     ShareCheckpointResponse,
     UnshareCheckpointResponse,
     VoidCheckpointResponse,
 )
 from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
-from services.common.grpc.paging import number_of, page_size, token_of
+from services.common.grpc.paging import number_of, page_of, page_size, token_of
 from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.projects.service import ProjectService
+from services.orchestrator.application.storage.benchmarks import BenchmarkService
 from services.orchestrator.domain.run.state import Checkpoint
 from services.orchestrator.domain.spec.validation.limits import LARGEST_COMMENT
 from services.orchestrator.transport.bounds import check_text
@@ -35,8 +38,15 @@ LARGEST_ANSWER = 10_000  # items in one answer, which has to fit into a message
 class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
     """The lineage, for users."""
 
-    def __init__(self, checkpoints: CheckpointService, collector: Collector, projects: ProjectService) -> None:
+    def __init__(
+        self,
+        checkpoints: CheckpointService,
+        collector: Collector,
+        projects: ProjectService,
+        benchmarks: BenchmarkService,
+    ) -> None:
         self._checkpoints = checkpoints
+        self._benchmarks = benchmarks
         self._collector = collector
         self._projects = projects
 
@@ -89,6 +99,18 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
         checkpoint = await self._projects.share(request.checkpoint_id, request.project, on=False)
         (shown,) = await self._shown(checkpoint)
         return to_message(UnshareCheckpointResponse(checkpoint=shown), pb.UnshareCheckpointResponse)
+
+    async def RecordBenchmark(self, request: Any, context: Context) -> Any:  # noqa: N802
+        given = to_value(request.benchmark, values.Benchmark)
+        kept = await self._benchmarks.record(request.checkpoint_id, given)
+        return to_message(RecordBenchmarkResponse(benchmark=kept), pb.RecordBenchmarkResponse)
+
+    async def ListBenchmarks(self, request: Any, context: Context) -> Any:  # noqa: N802
+        found = await self._benchmarks.all(request.checkpoint_id)
+        size, of = page_size(request.page_size), f"benchmarks{request.checkpoint_id}"
+        page, token = page_of(found, size=size, token=request.page_token, of=of)
+        response = ListBenchmarksResponse(benchmarks=tuple(page), next_page_token=token)
+        return to_message(response, pb.ListBenchmarksResponse)
 
     async def CollectGarbage(self, request: Any, context: Context) -> Any:  # noqa: N802
         if request.older_than_seconds < 0:

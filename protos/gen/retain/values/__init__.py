@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from retain.values.spec import BatchSpec
     from retain.values.orchestrator_stage_control_service import BeginAttemptRequest
     from retain.values.orchestrator_stage_control_service import BeginAttemptResponse
+    from retain.values.orchestrator_resources import Benchmark
+    from retain.values.orchestrator_resources import BenchmarkMetric
+    from retain.values.orchestrator_resources import BenchmarkTask
     from retain.values.orchestrator_resources import BoundaryCost
     from retain.values.orchestrator_service import CancelPipelineRunRequest
     from retain.values.orchestrator_service import CancelPipelineRunResponse
@@ -102,6 +105,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_resources import LinePoint
     from retain.values.orchestrator_identity_service import ListAuditEventsRequest
     from retain.values.orchestrator_identity_service import ListAuditEventsResponse
+    from retain.values.orchestrator_checkpoint_service import ListBenchmarksRequest
+    from retain.values.orchestrator_checkpoint_service import ListBenchmarksResponse
     from retain.values.orchestrator_checkpoint_service import ListCheckpointsRequest
     from retain.values.orchestrator_checkpoint_service import ListCheckpointsResponse
     from retain.values.orchestrator_service import ListDecisionsRequest
@@ -147,6 +152,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_project_service import ProjectUse
     from retain.values.orchestrator_resources import QueueForecast
     from retain.values.orchestrator_resources import QuotaUse
+    from retain.values.orchestrator_checkpoint_service import RecordBenchmarkRequest
+    from retain.values.orchestrator_checkpoint_service import RecordBenchmarkResponse
     from retain.values.orchestrator_stage_control_service import ReleaseWork
     from retain.values.orchestrator_stage_control_service import ReportCheckpointRequest
     from retain.values.orchestrator_stage_control_service import ReportCheckpointResponse
@@ -217,6 +224,9 @@ _HOMES = {
     "BatchSpec": "spec",
     "BeginAttemptRequest": "orchestrator_stage_control_service",
     "BeginAttemptResponse": "orchestrator_stage_control_service",
+    "Benchmark": "orchestrator_resources",
+    "BenchmarkMetric": "orchestrator_resources",
+    "BenchmarkTask": "orchestrator_resources",
     "BoundaryCost": "orchestrator_resources",
     "CancelPipelineRunRequest": "orchestrator_service",
     "CancelPipelineRunResponse": "orchestrator_service",
@@ -299,6 +309,8 @@ _HOMES = {
     "LinePoint": "orchestrator_resources",
     "ListAuditEventsRequest": "orchestrator_identity_service",
     "ListAuditEventsResponse": "orchestrator_identity_service",
+    "ListBenchmarksRequest": "orchestrator_checkpoint_service",
+    "ListBenchmarksResponse": "orchestrator_checkpoint_service",
     "ListCheckpointsRequest": "orchestrator_checkpoint_service",
     "ListCheckpointsResponse": "orchestrator_checkpoint_service",
     "ListDecisionsRequest": "orchestrator_service",
@@ -344,6 +356,8 @@ _HOMES = {
     "ProjectUse": "orchestrator_project_service",
     "QueueForecast": "orchestrator_resources",
     "QuotaUse": "orchestrator_resources",
+    "RecordBenchmarkRequest": "orchestrator_checkpoint_service",
+    "RecordBenchmarkResponse": "orchestrator_checkpoint_service",
     "ReleaseWork": "orchestrator_stage_control_service",
     "ReportCheckpointRequest": "orchestrator_stage_control_service",
     "ReportCheckpointResponse": "orchestrator_stage_control_service",
@@ -414,6 +428,9 @@ __all__ = [
     "BatchSpec",
     "BeginAttemptRequest",
     "BeginAttemptResponse",
+    "Benchmark",
+    "BenchmarkMetric",
+    "BenchmarkTask",
     "BoundaryCost",
     "CancelPipelineRunRequest",
     "CancelPipelineRunResponse",
@@ -496,6 +513,8 @@ __all__ = [
     "LinePoint",
     "ListAuditEventsRequest",
     "ListAuditEventsResponse",
+    "ListBenchmarksRequest",
+    "ListBenchmarksResponse",
     "ListCheckpointsRequest",
     "ListCheckpointsResponse",
     "ListDecisionsRequest",
@@ -541,6 +560,8 @@ __all__ = [
     "ProjectUse",
     "QueueForecast",
     "QuotaUse",
+    "RecordBenchmarkRequest",
+    "RecordBenchmarkResponse",
     "ReleaseWork",
     "ReportCheckpointRequest",
     "ReportCheckpointResponse",

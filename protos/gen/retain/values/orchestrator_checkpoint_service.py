@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from retain.values.orchestrator_resources import Benchmark
 from retain.values.orchestrator_resources import Checkpoint
 
 
@@ -97,6 +98,48 @@ class ExportCheckpointResponse:
     """Its files."""
     expire_time_s: float = 0.0
     """When the URLs end."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordBenchmarkRequest:
+    """Request of RecordBenchmark."""
+
+    checkpoint_id: str = ""
+    """Its id, its s3:// URI, or the first 8 or more digits of its manifest digest."""
+    benchmark: Benchmark = Benchmark()
+    """What was found; id, checkpoint, time and subject are filled in by the server. The digests of the checkpoint are those of
+    what was measured: another manifest than the registered one is refused.
+    """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordBenchmarkResponse:
+    """Response of RecordBenchmark."""
+
+    benchmark: Benchmark = Benchmark()
+    """As it is kept."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ListBenchmarksRequest:
+    """Request of ListBenchmarks."""
+
+    checkpoint_id: str = ""
+    """Its id, its s3:// URI, or the first 8 or more digits of its manifest digest."""
+    page_size: int = 0
+    """At most so many; 0 is 50, more than 500 is 500."""
+    page_token: str = ""
+    """From the last response."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ListBenchmarksResponse:
+    """Response of ListBenchmarks."""
+
+    benchmarks: tuple[Benchmark, ...] = ()
+    """The benchmarks."""
+    next_page_token: str = ""
+    """For the next page; empty at the end."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -488,6 +488,56 @@ class Checkpoint:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchmarkMetric:
+    """One figure of a task."""
+
+    metric: str = ""
+    """Its name with the filter, as the harness has it: acc_norm,none."""
+    figure: float = 0.0
+    """The figure."""
+    standard_error: float | None = None
+    """Its standard error; absent where the harness gives none."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchmarkTask:
+    """One task of a benchmark."""
+
+    task: str = ""
+    """Its name."""
+    version: str = ""
+    """Its version, as the harness says it."""
+    digest: str = ""
+    """SHA-256 (hex) over the hashes of its documents, prompts and targets: equal ones asked the same."""
+    samples: int = 0
+    """Documents that were asked."""
+    metrics: tuple[BenchmarkMetric, ...] = ()
+    """What was found."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """What a benchmark harness found of a checkpoint."""
+
+    id: str = ""
+    """Digest of what it says, without id, time and subject."""
+    checkpoint: CheckpointRef = CheckpointRef()
+    """What was measured."""
+    harness: str = ""
+    """The harness: lm-evaluation-harness."""
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Its version, and those of what it computed with, by package."""
+    settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """How it was asked: limit, shots, type of numbers, device, seeds, by name."""
+    tasks: tuple[BenchmarkTask, ...] = ()
+    """What was found, by task."""
+    create_time_s: float = 0.0
+    """When it was kept."""
+    subject: str = ""
+    """Who kept it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BoundaryCost:
     """What the boundaries of a stage will cost beside its training, as estimated before it begins."""
 

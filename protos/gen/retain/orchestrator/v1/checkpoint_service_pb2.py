@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from retain.orchestrator.v1 import resources_pb2 as retain_dot_orchestrator_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/retain/orchestrator/v1/checkpoint_service.proto\x12\x16retain.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&retain/orchestrator/v1/resources.proto\"`\n\x16ListCheckpointsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\"k\n\x17ListCheckpointsResponse\x12\x37\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\".retain.orchestrator.v1.Checkpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x14GetCheckpointRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\"O\n\x15GetCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\"4\n\x17ImportCheckpointRequest\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"R\n\x18ImportCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\"M\n\x17\x45xportCheckpointRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x1b\n\x13with_training_state\x18\x02 \x01(\x08\"\xb8\x01\n\x18\x45xportCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\x12\x33\n\x05\x66iles\x18\x02 \x03(\x0b\x32$.retain.orchestrator.v1.ExportedFile\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x0c\x45xportedFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\">\n\x15VoidCheckpointRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"P\n\x16VoidCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\"@\n\x16ShareCheckpointRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\"Q\n\x17ShareCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\"B\n\x18UnshareCheckpointRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\"S\n\x19UnshareCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\"D\n\x15\x43ollectGarbageRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x1a\n\x12older_than_seconds\x18\x02 \x01(\x03\"\x90\x01\n\x16\x43ollectGarbageResponse\x12\x32\n\x05items\x18\x01 \x03(\x0b\x32#.retain.orchestrator.v1.GarbageItem\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\r\n\x05notes\x18\x04 \x03(\t\x12\x13\n\x0btotal_items\x18\x05 \x01(\x03\"\x89\x01\n\x0bGarbageItem\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07objects\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t2\xb3\x07\n\x11\x43heckpointService\x12r\n\x0fListCheckpoints\x12..retain.orchestrator.v1.ListCheckpointsRequest\x1a/.retain.orchestrator.v1.ListCheckpointsResponse\x12l\n\rGetCheckpoint\x12,.retain.orchestrator.v1.GetCheckpointRequest\x1a-.retain.orchestrator.v1.GetCheckpointResponse\x12u\n\x10ImportCheckpoint\x12/.retain.orchestrator.v1.ImportCheckpointRequest\x1a\x30.retain.orchestrator.v1.ImportCheckpointResponse\x12u\n\x10\x45xportCheckpoint\x12/.retain.orchestrator.v1.ExportCheckpointRequest\x1a\x30.retain.orchestrator.v1.ExportCheckpointResponse\x12o\n\x0eVoidCheckpoint\x12-.retain.orchestrator.v1.VoidCheckpointRequest\x1a..retain.orchestrator.v1.VoidCheckpointResponse\x12r\n\x0fShareCheckpoint\x12..retain.orchestrator.v1.ShareCheckpointRequest\x1a/.retain.orchestrator.v1.ShareCheckpointResponse\x12x\n\x11UnshareCheckpoint\x12\x30.retain.orchestrator.v1.UnshareCheckpointRequest\x1a\x31.retain.orchestrator.v1.UnshareCheckpointResponse\x12o\n\x0e\x43ollectGarbage\x12-.retain.orchestrator.v1.CollectGarbageRequest\x1a..retain.orchestrator.v1.CollectGarbageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/retain/orchestrator/v1/checkpoint_service.proto\x12\x16retain.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&retain/orchestrator/v1/resources.proto\"`\n\x16ListCheckpointsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\"k\n\x17ListCheckpointsResponse\x12\x37\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\".retain.orchestrator.v1.Checkpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x14GetCheckpointRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\"O\n\x15GetCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\"4\n\x17ImportCheckpointRequest\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"R\n\x18ImportCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\"M\n\x17\x45xportCheckpointRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x1b\n\x13with_training_state\x18\x02 \x01(\x08\"\xb8\x01\n\x18\x45xportCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\x12\x33\n\x05\x66iles\x18\x02 \x03(\x0b\x32$.retain.orchestrator.v1.ExportedFile\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x0c\x45xportedFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\"e\n\x16RecordBenchmarkRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x34\n\tbenchmark\x18\x02 \x01(\x0b\x32!.retain.orchestrator.v1.Benchmark\"O\n\x17RecordBenchmarkResponse\x12\x34\n\tbenchmark\x18\x01 \x01(\x0b\x32!.retain.orchestrator.v1.Benchmark\"U\n\x15ListBenchmarksRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"h\n\x16ListBenchmarksResponse\x12\x35\n\nbenchmarks\x18\x01 \x03(\x0b\x32!.retain.orchestrator.v1.Benchmark\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x15VoidCheckpointRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"P\n\x16VoidCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\"@\n\x16ShareCheckpointRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\"Q\n\x17ShareCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\"B\n\x18UnshareCheckpointRequest\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\"S\n\x19UnshareCheckpointResponse\x12\x36\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".retain.orchestrator.v1.Checkpoint\"D\n\x15\x43ollectGarbageRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x1a\n\x12older_than_seconds\x18\x02 \x01(\x03\"\x90\x01\n\x16\x43ollectGarbageResponse\x12\x32\n\x05items\x18\x01 \x03(\x0b\x32#.retain.orchestrator.v1.GarbageItem\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\r\n\x05notes\x18\x04 \x03(\t\x12\x13\n\x0btotal_items\x18\x05 \x01(\x03\"\x89\x01\n\x0bGarbageItem\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07objects\x18\x03 \x01(\x03\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t2\x98\t\n\x11\x43heckpointService\x12r\n\x0fListCheckpoints\x12..retain.orchestrator.v1.ListCheckpointsRequest\x1a/.retain.orchestrator.v1.ListCheckpointsResponse\x12l\n\rGetCheckpoint\x12,.retain.orchestrator.v1.GetCheckpointRequest\x1a-.retain.orchestrator.v1.GetCheckpointResponse\x12u\n\x10ImportCheckpoint\x12/.retain.orchestrator.v1.ImportCheckpointRequest\x1a\x30.retain.orchestrator.v1.ImportCheckpointResponse\x12u\n\x10\x45xportCheckpoint\x12/.retain.orchestrator.v1.ExportCheckpointRequest\x1a\x30.retain.orchestrator.v1.ExportCheckpointResponse\x12o\n\x0eVoidCheckpoint\x12-.retain.orchestrator.v1.VoidCheckpointRequest\x1a..retain.orchestrator.v1.VoidCheckpointResponse\x12r\n\x0fShareCheckpoint\x12..retain.orchestrator.v1.ShareCheckpointRequest\x1a/.retain.orchestrator.v1.ShareCheckpointResponse\x12x\n\x11UnshareCheckpoint\x12\x30.retain.orchestrator.v1.UnshareCheckpointRequest\x1a\x31.retain.orchestrator.v1.UnshareCheckpointResponse\x12r\n\x0fRecordBenchmark\x12..retain.orchestrator.v1.RecordBenchmarkRequest\x1a/.retain.orchestrator.v1.RecordBenchmarkResponse\x12o\n\x0eListBenchmarks\x12-.retain.orchestrator.v1.ListBenchmarksRequest\x1a..retain.orchestrator.v1.ListBenchmarksResponse\x12o\n\x0e\x43ollectGarbage\x12-.retain.orchestrator.v1.CollectGarbageRequest\x1a..retain.orchestrator.v1.CollectGarbageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,24 +51,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTCHECKPOINTRESPONSE']._serialized_end=885
   _globals['_EXPORTEDFILE']._serialized_start=887
   _globals['_EXPORTEDFILE']._serialized_end=959
-  _globals['_VOIDCHECKPOINTREQUEST']._serialized_start=961
-  _globals['_VOIDCHECKPOINTREQUEST']._serialized_end=1023
-  _globals['_VOIDCHECKPOINTRESPONSE']._serialized_start=1025
-  _globals['_VOIDCHECKPOINTRESPONSE']._serialized_end=1105
-  _globals['_SHARECHECKPOINTREQUEST']._serialized_start=1107
-  _globals['_SHARECHECKPOINTREQUEST']._serialized_end=1171
-  _globals['_SHARECHECKPOINTRESPONSE']._serialized_start=1173
-  _globals['_SHARECHECKPOINTRESPONSE']._serialized_end=1254
-  _globals['_UNSHARECHECKPOINTREQUEST']._serialized_start=1256
-  _globals['_UNSHARECHECKPOINTREQUEST']._serialized_end=1322
-  _globals['_UNSHARECHECKPOINTRESPONSE']._serialized_start=1324
-  _globals['_UNSHARECHECKPOINTRESPONSE']._serialized_end=1407
-  _globals['_COLLECTGARBAGEREQUEST']._serialized_start=1409
-  _globals['_COLLECTGARBAGEREQUEST']._serialized_end=1477
-  _globals['_COLLECTGARBAGERESPONSE']._serialized_start=1480
-  _globals['_COLLECTGARBAGERESPONSE']._serialized_end=1624
-  _globals['_GARBAGEITEM']._serialized_start=1627
-  _globals['_GARBAGEITEM']._serialized_end=1764
-  _globals['_CHECKPOINTSERVICE']._serialized_start=1767
-  _globals['_CHECKPOINTSERVICE']._serialized_end=2714
+  _globals['_RECORDBENCHMARKREQUEST']._serialized_start=961
+  _globals['_RECORDBENCHMARKREQUEST']._serialized_end=1062
+  _globals['_RECORDBENCHMARKRESPONSE']._serialized_start=1064
+  _globals['_RECORDBENCHMARKRESPONSE']._serialized_end=1143
+  _globals['_LISTBENCHMARKSREQUEST']._serialized_start=1145
+  _globals['_LISTBENCHMARKSREQUEST']._serialized_end=1230
+  _globals['_LISTBENCHMARKSRESPONSE']._serialized_start=1232
+  _globals['_LISTBENCHMARKSRESPONSE']._serialized_end=1336
+  _globals['_VOIDCHECKPOINTREQUEST']._serialized_start=1338
+  _globals['_VOIDCHECKPOINTREQUEST']._serialized_end=1400
+  _globals['_VOIDCHECKPOINTRESPONSE']._serialized_start=1402
+  _globals['_VOIDCHECKPOINTRESPONSE']._serialized_end=1482
+  _globals['_SHARECHECKPOINTREQUEST']._serialized_start=1484
+  _globals['_SHARECHECKPOINTREQUEST']._serialized_end=1548
+  _globals['_SHARECHECKPOINTRESPONSE']._serialized_start=1550
+  _globals['_SHARECHECKPOINTRESPONSE']._serialized_end=1631
+  _globals['_UNSHARECHECKPOINTREQUEST']._serialized_start=1633
+  _globals['_UNSHARECHECKPOINTREQUEST']._serialized_end=1699
+  _globals['_UNSHARECHECKPOINTRESPONSE']._serialized_start=1701
+  _globals['_UNSHARECHECKPOINTRESPONSE']._serialized_end=1784
+  _globals['_COLLECTGARBAGEREQUEST']._serialized_start=1786
+  _globals['_COLLECTGARBAGEREQUEST']._serialized_end=1854
+  _globals['_COLLECTGARBAGERESPONSE']._serialized_start=1857
+  _globals['_COLLECTGARBAGERESPONSE']._serialized_end=2001
+  _globals['_GARBAGEITEM']._serialized_start=2004
+  _globals['_GARBAGEITEM']._serialized_end=2141
+  _globals['_CHECKPOINTSERVICE']._serialized_start=2144
+  _globals['_CHECKPOINTSERVICE']._serialized_end=3320
 # @@protoc_insertion_point(module_scope)

@@ -86,6 +86,38 @@ class ExportedFile(_message.Message):
     bytes: int
     def __init__(self, path: _Optional[str] = ..., url: _Optional[str] = ..., sha256: _Optional[str] = ..., bytes: _Optional[int] = ...) -> None: ...
 
+class RecordBenchmarkRequest(_message.Message):
+    __slots__ = ("checkpoint_id", "benchmark")
+    CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]
+    BENCHMARK_FIELD_NUMBER: _ClassVar[int]
+    checkpoint_id: str
+    benchmark: _resources_pb2.Benchmark
+    def __init__(self, checkpoint_id: _Optional[str] = ..., benchmark: _Optional[_Union[_resources_pb2.Benchmark, _Mapping]] = ...) -> None: ...
+
+class RecordBenchmarkResponse(_message.Message):
+    __slots__ = ("benchmark",)
+    BENCHMARK_FIELD_NUMBER: _ClassVar[int]
+    benchmark: _resources_pb2.Benchmark
+    def __init__(self, benchmark: _Optional[_Union[_resources_pb2.Benchmark, _Mapping]] = ...) -> None: ...
+
+class ListBenchmarksRequest(_message.Message):
+    __slots__ = ("checkpoint_id", "page_size", "page_token")
+    CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    checkpoint_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, checkpoint_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListBenchmarksResponse(_message.Message):
+    __slots__ = ("benchmarks", "next_page_token")
+    BENCHMARKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    benchmarks: _containers.RepeatedCompositeFieldContainer[_resources_pb2.Benchmark]
+    next_page_token: str
+    def __init__(self, benchmarks: _Optional[_Iterable[_Union[_resources_pb2.Benchmark, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
 class VoidCheckpointRequest(_message.Message):
     __slots__ = ("checkpoint_id", "reason")
     CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]

@@ -70,6 +70,16 @@ class CheckpointServiceStub:
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointRequest.SerializeToString,
                 response_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointResponse.FromString,
                 _registered_method=True)
+        self.RecordBenchmark = channel.unary_unary(
+                '/retain.orchestrator.v1.CheckpointService/RecordBenchmark',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.RecordBenchmarkRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.RecordBenchmarkResponse.FromString,
+                _registered_method=True)
+        self.ListBenchmarks = channel.unary_unary(
+                '/retain.orchestrator.v1.CheckpointService/ListBenchmarks',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ListBenchmarksRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ListBenchmarksResponse.FromString,
+                _registered_method=True)
         self.CollectGarbage = channel.unary_unary(
                 '/retain.orchestrator.v1.CheckpointService/CollectGarbage',
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.CollectGarbageRequest.SerializeToString,
@@ -131,6 +141,21 @@ class CheckpointServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordBenchmark(self, request, context):
+        """Keeps what a benchmark harness found of a checkpoint, with what it was made of. It is the caller's word: nothing is
+        measured here. The same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBenchmarks(self, request, context):
+        """Lists the benchmarks of a checkpoint, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CollectGarbage(self, request, context):
         """Deletes what nothing refers to: evaluation sets, evaluations, histories, imports, prepared data, tokenizers, uploads,
         and what killed attempts left behind. With `dry_run` it only lists.
@@ -176,6 +201,16 @@ def add_CheckpointServiceServicer_to_server(servicer, server):
                     servicer.UnshareCheckpoint,
                     request_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointRequest.FromString,
                     response_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointResponse.SerializeToString,
+            ),
+            'RecordBenchmark': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordBenchmark,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.RecordBenchmarkRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.RecordBenchmarkResponse.SerializeToString,
+            ),
+            'ListBenchmarks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBenchmarks,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ListBenchmarksRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ListBenchmarksResponse.SerializeToString,
             ),
             'CollectGarbage': grpc.unary_unary_rpc_method_handler(
                     servicer.CollectGarbage,
@@ -373,6 +408,60 @@ class CheckpointService:
             '/retain.orchestrator.v1.CheckpointService/UnshareCheckpoint',
             retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointRequest.SerializeToString,
             retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.UnshareCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordBenchmark(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.CheckpointService/RecordBenchmark',
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.RecordBenchmarkRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.RecordBenchmarkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBenchmarks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.CheckpointService/ListBenchmarks',
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ListBenchmarksRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_checkpoint__service__pb2.ListBenchmarksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -427,6 +427,64 @@ class Checkpoint(_message.Message):
     shared_with: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., message: _Optional[str] = ..., interim: _Optional[bool] = ..., project: _Optional[str] = ..., shared_with: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class Benchmark(_message.Message):
+    __slots__ = ("id", "checkpoint", "harness", "versions", "settings", "tasks", "create_time", "subject")
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    HARNESS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    checkpoint: _values_pb2.CheckpointRef
+    harness: str
+    versions: _containers.ScalarMap[str, str]
+    settings: _containers.ScalarMap[str, str]
+    tasks: _containers.RepeatedCompositeFieldContainer[BenchmarkTask]
+    create_time: _timestamp_pb2.Timestamp
+    subject: str
+    def __init__(self, id: _Optional[str] = ..., checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., harness: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., settings: _Optional[_Mapping[str, str]] = ..., tasks: _Optional[_Iterable[_Union[BenchmarkTask, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., subject: _Optional[str] = ...) -> None: ...
+
+class BenchmarkTask(_message.Message):
+    __slots__ = ("task", "version", "digest", "samples", "metrics")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    task: str
+    version: str
+    digest: str
+    samples: int
+    metrics: _containers.RepeatedCompositeFieldContainer[BenchmarkMetric]
+    def __init__(self, task: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., samples: _Optional[int] = ..., metrics: _Optional[_Iterable[_Union[BenchmarkMetric, _Mapping]]] = ...) -> None: ...
+
+class BenchmarkMetric(_message.Message):
+    __slots__ = ("metric", "figure", "standard_error")
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    FIGURE_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    metric: str
+    figure: float
+    standard_error: float
+    def __init__(self, metric: _Optional[str] = ..., figure: _Optional[float] = ..., standard_error: _Optional[float] = ...) -> None: ...
+
 class PipelinePlan(_message.Message):
     __slots__ = ("spec", "stages", "parameters", "warnings", "policy", "queue")
     SPEC_FIELD_NUMBER: _ClassVar[int]
