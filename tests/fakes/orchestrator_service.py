@@ -40,6 +40,7 @@ class FakePlatform(
         self.runs: dict[str, res.PipelineRun] = {}
         self.decisions: dict[str, list[res.Decision]] = {}
         self.system = res.SystemStatus(slots=2)
+        self.alerts: list[res.RunAlert] = []
         self.series: dict[str, list[res.MetricSeries]] = {}
         self.records: dict[str, list[evaluator_resources.ForgettingRecord]] = {}
         self.checkpoints: list[res.Checkpoint] = []
@@ -229,7 +230,7 @@ class FakePlatform(
 
     def GetSystemStatus(self, request, context):
         self._enter(context, "GetSystemStatus")
-        return pb.GetSystemStatusResponse(status=self.system)
+        return pb.GetSystemStatusResponse(status=self.system, alerts=self.alerts)
 
     def CreateUpload(self, request, context):
         self._enter(context, "CreateUpload")

@@ -219,8 +219,13 @@ class RetainClient:
 
     def system_status(self) -> views.SystemStatus:
         """How the installation stands: the queue, and what is around the orchestrator."""
+        return self.system().status
+
+    def system(self) -> views.System:
+        """The same as `status`, and `alerts`: what is over a threshold or waits for a person in the caller's runs, the
+        gravest first."""
         response = self._call(self._runs.GetSystemStatus, orchestrator_pb.GetSystemStatusRequest())
-        return to_view(views.SystemStatus, response.status)
+        return to_view(views.System, response)
 
     def create_upload(self, *, sha256: str, file_name: str, size_bytes: int, folder: str = "") -> views.Upload:
         """Where to PUT a local file so that the workers can read it."""

@@ -7,7 +7,7 @@ import typer
 
 from ui.client import connect
 from ui.client.errors import EXIT_FAILED
-from ui.commands.output import JsonFlag, RunArgument, console, emit
+from ui.commands.output import JsonFlag, RunArgument, console, emit, plain
 
 
 def status(
@@ -38,17 +38,20 @@ def status(
 
 
 def system(json: JsonFlag = False) -> None:
-    """How the installation stands: the queue, and what does not answer, since when. Exit code 1 when one does not."""
+    """How the installation stands: the queue, what is over a threshold, what does not answer. Exit code 1 for that."""
     with connect() as client:
-        found = client.system_status()
+        told = client.system()
+    found = told.status
     if json:
-        emit(found)
+        emit({**plain(found), "alerts": told.alerts})
     else:
-        from ui.render.system_table import components_table, queue_line
+        from ui.render.system_table import alert_lines, components_table, queue_line
 
         out = console()
         out.print(queue_line(found), highlight=False)
         out.print(components_table(found))
+        for line in alert_lines(told.alerts):
+            out.print(line, soft_wrap=True, highlight=False, markup=False)
     if any(component.state == "DOWN" for component in found.components):
         raise typer.Exit(EXIT_FAILED)
 

@@ -30,6 +30,12 @@ PAGES = [
         help="One run live: both perplexities, forgetting, decisions; cancel, approve, retry.",
     ),
     st.Page(
+        "app_pages/operations.py",
+        title="Operations",
+        icon=":material/dns:",
+        help="Alerts, what answers, workers and the queue; for admins who did what.",
+    ),
+    st.Page(
         "app_pages/learn.py",
         title="Learn",
         icon=":material/school:",

@@ -1,7 +1,10 @@
 """How an installation stands, as a line and a table."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
+from retain.values import RunAlert
 from ui.client.views import SystemStatus, moment
 from ui.render import formatting
 
@@ -20,3 +23,14 @@ def components_table(status: SystemStatus) -> Table:
         answers = "✓ yes" if one.state == "UP" else "✗ no"
         table.add_row(one.name, answers, formatting.moment(moment(one.since_time_s)), one.reason)
     return table
+
+
+def alert_lines(alerts: Sequence[RunAlert]) -> list[str]:
+    """A line for each alert; one that says so where there is none."""
+    if not alerts:
+        return ["no alerts"]
+    return [
+        f"alert: {alert.run_id}{f' {alert.stage}' if alert.stage else ''}: "
+        f"{alert.severity.lower() if alert.severity else alert.kind.lower().replace('_', ' ')}: {alert.message}"
+        for alert in alerts
+    ]

@@ -53,6 +53,7 @@ from services.orchestrator.domain.spec.plan import PlannedStage, plan, slots_of
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory
 from services.orchestrator.domain.spec.validation.validate import validate
 
+MOST_UNSETTLED = 200  # that are looked through for alerts
 RUNS_LOOKED_AT = 20  # for the speeds that a plan's costs rest on
 READ_LIMIT_S = 45.0  # for the config.json of a model that a spec names
 _FIRST_DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -228,6 +229,12 @@ class RunService:
             statuses=statuses,
             project=project,
         )
+
+    async def unsettled(self) -> tuple[PipelineRun, ...]:
+        """The newest runs that the caller may see and that have not ended, as far as they can be read."""
+        states = [state for state in RunState if state and not state.ended]
+        page = await self.page(limit=MOST_UNSETTLED, below_number=None, statuses=states)
+        return tuple(run for run in page.items if isinstance(run, PipelineRun))
 
     async def watch(self, run_id: str, sequence: int) -> AsyncIterator[PipelineRun]:
         """The run now, then after every change, until it has ended. Sequences grow strictly."""

@@ -16,6 +16,7 @@ from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.logs import LogService
+from services.orchestrator.application.observing.alerts import alerts_of
 from services.orchestrator.application.observing.run_metrics import RunMetrics, Wanted, points_wanted
 from services.orchestrator.application.observing.system_status import SystemStatusService
 from services.orchestrator.application.ports import UnreadableRun
@@ -166,7 +167,8 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
 
     async def GetSystemStatus(self, request: Any, context: Context) -> Any:  # noqa: N802
         status = await self._system.status()
-        return pb.GetSystemStatusResponse(status=to_message(status, resources.SystemStatus))
+        alerts = [to_message(one, resources.RunAlert) for one in alerts_of(await self._runs.unsettled())]
+        return pb.GetSystemStatusResponse(status=to_message(status, resources.SystemStatus), alerts=alerts)
 
     async def CreateUpload(self, request: Any, context: Context) -> Any:  # noqa: N802
         ticket = await self._checkpoints.create_upload(

@@ -116,3 +116,9 @@ def test_real_rows_stand_in_the_form_until_it_names_others(platform: FakePlatfor
     at.text_input(key="field:stages[2].data.chat").set_value("sample://chat").run()
     assert ":green-background[Hello]" not in said(at)
     assert not at.exception
+
+
+def test_who_may_only_look_sees_no_button_that_acts(platform: FakePlatform) -> None:
+    keys = {button.key for button in open_page("new_run", retain_roles=("viewer",)).button}
+    assert "validate" in keys
+    assert not [key for key in keys if key == "start" or key.startswith("preview:")]

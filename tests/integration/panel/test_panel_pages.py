@@ -27,7 +27,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePlatform]:
     fake.stop()
 
 
-def open_page(name: str, **state: str) -> AppTest:
+def open_page(name: str, **state: object) -> AppTest:
     at = AppTest.from_file(str(PANEL / "app.py"), default_timeout=30)
     for key, value in state.items():
         at.session_state[key] = value

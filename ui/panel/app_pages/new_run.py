@@ -16,6 +16,7 @@ from ui.panel.shared import (
     chosen_project,
     client,
     errors_shown,
+    may_act,
     open_run,
     refuse_local_paths,
     show_error,
@@ -97,7 +98,7 @@ with right:
     st.text_area("Specification (YAML)", key="yaml", height=560, on_change=_typed)
     with st.container(horizontal=True):
         check = st.button("Validate", icon=":material/rule:", key="validate")
-        start = st.button("Start", icon=":material/play_arrow:", type="primary", key="start")
+        start = may_act() and st.button("Start", icon=":material/play_arrow:", type="primary", key="start")
     if (check or start) and not unreadable and answer.error is None:
         with errors_shown():
             refuse_local_paths(tree)

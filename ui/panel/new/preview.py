@@ -11,7 +11,7 @@ from ui.client import ClientError
 from ui.client.views import DataPreview
 from ui.local.upload import place_local_sources
 from ui.panel.new import draft
-from ui.panel.shared import as_text, client, refuse_local_paths, show_error
+from ui.panel.shared import as_text, client, may_act, refuse_local_paths, show_error
 from ui.render.data_preview import document_line, facts_line, visible
 from ui.spec.file import STANDARD_INPUT
 from ui.spec.form.edit import value_at
@@ -23,9 +23,7 @@ _FOUND = "draft_previews"  # by (stage, role): (what was asked about, the answer
 
 def previews(number: int, tree: dict[str, Any], project: str, *, disabled: bool) -> None:
     """A button for each text of the stage, and what it showed."""
-    roles = _roles(number, tree)
-    if not roles:
-        return
+    roles = _roles(number, tree) if may_act() else []
     with st.container(horizontal=True):
         for role in roles:
             st.button(

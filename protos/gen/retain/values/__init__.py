@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retain.values.orchestrator_resources import AlertKind
     from retain.values.spec import AnticipateSpec
     from retain.values.orchestrator_identity_service import ApiToken
     from retain.values.orchestrator_service import ApproveAction
@@ -163,6 +164,7 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_service import RetryPipelineRunResponse
     from retain.values.orchestrator_identity_service import RevokeTokenRequest
     from retain.values.orchestrator_identity_service import RevokeTokenResponse
+    from retain.values.orchestrator_resources import RunAlert
     from retain.values.orchestrator_resources import RunState
     from retain.values.orchestrator_resources import RunStatus
     from retain.values.evaluator_service import SampleTextRequest
@@ -214,6 +216,7 @@ if TYPE_CHECKING:
     from retain.values.evaluator_service import WritePointResponse
 
 _HOMES = {
+    "AlertKind": "orchestrator_resources",
     "AnticipateSpec": "spec",
     "ApiToken": "orchestrator_identity_service",
     "ApproveAction": "orchestrator_service",
@@ -367,6 +370,7 @@ _HOMES = {
     "RetryPipelineRunResponse": "orchestrator_service",
     "RevokeTokenRequest": "orchestrator_identity_service",
     "RevokeTokenResponse": "orchestrator_identity_service",
+    "RunAlert": "orchestrator_resources",
     "RunState": "orchestrator_resources",
     "RunStatus": "orchestrator_resources",
     "SampleTextRequest": "evaluator_service",
@@ -418,6 +422,7 @@ _HOMES = {
     "WritePointResponse": "evaluator_service",
 }
 __all__ = [
+    "AlertKind",
     "AnticipateSpec",
     "ApiToken",
     "ApproveAction",
@@ -571,6 +576,7 @@ __all__ = [
     "RetryPipelineRunResponse",
     "RevokeTokenRequest",
     "RevokeTokenResponse",
+    "RunAlert",
     "RunState",
     "RunStatus",
     "SampleTextRequest",

@@ -159,6 +159,25 @@ class ComponentState(StrEnum):
         return self.name != "UNSPECIFIED"
 
 
+class AlertKind(StrEnum):
+    """What a run is in alarm about."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    """Refused on input."""
+    FORGETTING = "FORGETTING"
+    """A score of a running stage is at or over one of the run's thresholds, raw and resolved."""
+    NEEDS_PERSON = "NEEDS_PERSON"
+    """The run is SUSPENDED: a person decides."""
+    WAITS = "WAITS"
+    """The run waits for something outside: a disk, a store."""
+    UPLOADS_FAIL = "UPLOADS_FAIL"
+    """Uploads of checkpoints failed in this stage."""
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
+
 class CheckpointState(derived.CheckpointState, StrEnum):
     """State of a checkpoint in the lineage."""
 
@@ -445,6 +464,28 @@ class SystemStatus:
     """Stored runs, decisions and checkpoints that were found and cannot be read."""
     components: tuple[ComponentStatus, ...] = ()
     """What is around the orchestrator."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunAlert:
+    """Something about a run that is not as it should be, now."""
+
+    run_id: str = ""
+    """The run."""
+    stage: str = ""
+    """Its stage; empty where the run as a whole is meant."""
+    kind: AlertKind = AlertKind.UNSPECIFIED
+    """What about."""
+    severity: Severity = Severity.UNSPECIFIED
+    """FORGETTING: how grave the score is, by the run's own thresholds."""
+    retention_set: str = ""
+    """FORGETTING: the retention set."""
+    ratio: float = 0.0
+    """FORGETTING: the score."""
+    threshold: float = 0.0
+    """FORGETTING: the highest threshold that it is at or over."""
+    message: str = ""
+    """The rest for people."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

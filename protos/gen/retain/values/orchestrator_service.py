@@ -9,6 +9,7 @@ from retain.values.orchestrator_resources import MetricSeries
 from retain.values.orchestrator_resources import PipelinePlan
 from retain.values.orchestrator_resources import PipelineRun
 from retain.values.spec import PipelineSpec
+from retain.values.orchestrator_resources import RunAlert
 from retain.values.orchestrator_resources import RunState
 from retain.values.orchestrator_resources import SystemStatus
 
@@ -323,6 +324,8 @@ class GetSystemStatusResponse:
 
     status: SystemStatus = SystemStatus()
     """How it stands."""
+    alerts: tuple[RunAlert, ...] = ()
+    """What is over a threshold at the moment, or waits for a person, in the runs that the caller may see; the gravest first."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -251,10 +251,12 @@ class GetSystemStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetSystemStatusResponse(_message.Message):
-    __slots__ = ("status",)
+    __slots__ = ("status", "alerts")
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
     status: _resources_pb2.SystemStatus
-    def __init__(self, status: _Optional[_Union[_resources_pb2.SystemStatus, _Mapping]] = ...) -> None: ...
+    alerts: _containers.RepeatedCompositeFieldContainer[_resources_pb2.RunAlert]
+    def __init__(self, status: _Optional[_Union[_resources_pb2.SystemStatus, _Mapping]] = ..., alerts: _Optional[_Iterable[_Union[_resources_pb2.RunAlert, _Mapping]]] = ...) -> None: ...
 
 class CreateUploadRequest(_message.Message):
     __slots__ = ("sha256", "file_name", "bytes", "folder", "project")

@@ -66,6 +66,14 @@ class ComponentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     COMPONENT_STATE_UP: _ClassVar[ComponentState]
     COMPONENT_STATE_DOWN: _ClassVar[ComponentState]
 
+class AlertKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ALERT_KIND_UNSPECIFIED: _ClassVar[AlertKind]
+    ALERT_KIND_FORGETTING: _ClassVar[AlertKind]
+    ALERT_KIND_NEEDS_PERSON: _ClassVar[AlertKind]
+    ALERT_KIND_WAITS: _ClassVar[AlertKind]
+    ALERT_KIND_UPLOADS_FAIL: _ClassVar[AlertKind]
+
 class CheckpointState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CHECKPOINT_STATE_UNSPECIFIED: _ClassVar[CheckpointState]
@@ -111,6 +119,11 @@ SEVERITY_UNRESOLVED: Severity
 COMPONENT_STATE_UNSPECIFIED: ComponentState
 COMPONENT_STATE_UP: ComponentState
 COMPONENT_STATE_DOWN: ComponentState
+ALERT_KIND_UNSPECIFIED: AlertKind
+ALERT_KIND_FORGETTING: AlertKind
+ALERT_KIND_NEEDS_PERSON: AlertKind
+ALERT_KIND_WAITS: AlertKind
+ALERT_KIND_UPLOADS_FAIL: AlertKind
 CHECKPOINT_STATE_UNSPECIFIED: CheckpointState
 CHECKPOINT_STATE_LIVE: CheckpointState
 CHECKPOINT_STATE_VOID: CheckpointState
@@ -388,6 +401,26 @@ class SystemStatus(_message.Message):
     unreadable_records: int
     components: _containers.RepeatedCompositeFieldContainer[ComponentStatus]
     def __init__(self, start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., slots: _Optional[int] = ..., slots_held: _Optional[int] = ..., runs_waiting: _Optional[int] = ..., unreadable_records: _Optional[int] = ..., components: _Optional[_Iterable[_Union[ComponentStatus, _Mapping]]] = ...) -> None: ...
+
+class RunAlert(_message.Message):
+    __slots__ = ("run_id", "stage", "kind", "severity", "retention_set", "ratio", "threshold", "message")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_SET_FIELD_NUMBER: _ClassVar[int]
+    RATIO_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    stage: str
+    kind: AlertKind
+    severity: Severity
+    retention_set: str
+    ratio: float
+    threshold: float
+    message: str
+    def __init__(self, run_id: _Optional[str] = ..., stage: _Optional[str] = ..., kind: _Optional[_Union[AlertKind, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., retention_set: _Optional[str] = ..., ratio: _Optional[float] = ..., threshold: _Optional[float] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
     __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain", "message", "interim", "project", "shared_with")

@@ -1,0 +1,126 @@
+"""The installation: alerts, what answers, workers and queue; for admins also who did what."""
+
+import os
+import time
+
+import streamlit as st
+
+from ui.client import ClientError
+from ui.client.views import moment
+from ui.panel import operations
+from ui.panel.login import ROLES
+from ui.panel.shared import client, errors_shown, open_run, show_error
+from ui.render import formatting
+from ui.render.system_table import queue_line
+
+GOING = ("PENDING", "RUNNING", "SUSPENDED")
+OUTCOMES = ("", "OK", "PERMISSION_DENIED", "INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND", "ABORTED")
+PERIODS_S = {"Last hour": 3600, "Last day": 86400, "Last week": 604800, "All": 0}
+MOST_EVENTS = 200
+
+
+@st.fragment(run_every="5s")
+def overview() -> None:
+    """How it stands, read anew every few seconds."""
+    try:
+        told = client().system()
+        runs = client().list_runs(states=GOING)
+    except ClientError as error:
+        show_error(error)
+        return
+    down = [one for one in told.status.components if one.state != "UP"]
+    st.caption(queue_line(told.status))
+    with st.container(border=True):
+        st.subheader("Alerts")
+        rows = operations.alert_rows(told.alerts)
+        if not rows:
+            st.success("No run is over a threshold or waits for a person.", icon=":material/check_circle:")
+        else:
+            _alerts(rows)
+    with st.container(border=True):
+        st.subheader("Services")
+        if down:
+            names = ", ".join(one.name for one in down)
+            st.error(f"{names} {'does' if len(down) == 1 else 'do'} not answer", icon=":material/cloud_off:")
+        st.dataframe(
+            [
+                {
+                    "Service": one.name.replace("_", " "),
+                    "Answers": "✓ yes" if one.state == "UP" else "✗ no",
+                    "Since": formatting.moment(moment(one.since_time_s)),
+                    "Reason": one.reason or "-",
+                }
+                for one in told.status.components
+            ],
+            hide_index=True,
+            key="services",
+            alt="What is around the orchestrator, and whether it answers",
+        )
+    for title, table, empty in (
+        ("Workers", operations.worker_rows(runs), "No worker is at work."),
+        ("Queue", operations.queue_rows(runs), "No run waits for its turn."),
+    ):
+        with st.container(border=True):
+            st.subheader(title)
+            if table:
+                st.dataframe(table, hide_index=True, key=title.lower(), alt=f"{title} of the installation")
+            else:
+                st.caption(empty)
+
+
+def _alerts(rows: list[dict[str, object]]) -> None:
+    event = st.dataframe(
+        rows,
+        hide_index=True,
+        key="alerts",
+        on_select="rerun",
+        selection_mode="single-row",
+        alt="What is over a threshold or waits for a person, the gravest first",
+    )
+    chosen = event.selection.rows
+    if chosen and chosen[0] < len(rows):
+        run_id = str(rows[chosen[0]]["Run"])
+        if st.button(f"Open {run_id}", icon=":material/monitoring:", type="primary", key="open_alert"):
+            open_run(run_id)
+    else:
+        st.caption("Select a row to open its run.")
+
+
+def _audit() -> None:
+    """Who did what, by the server's own filters."""
+    with st.container(border=True):
+        st.subheader("Who did what")
+        first, second = st.columns(2)
+        subject = first.text_input("Who", key="audit_subject", placeholder="everybody")
+        resource = second.text_input("On what", key="audit_resource", placeholder="any run, checkpoint or token")
+        third, fourth = st.columns(2)
+        action = third.text_input("Call", key="audit_action", placeholder="CreatePipelineRun")
+        outcome = fourth.selectbox("Outcome", OUTCOMES, key="audit_outcome", format_func=lambda name: name or "any")
+        period = st.segmented_control("When", list(PERIODS_S), default="Last day", key="audit_period", required=True)
+        since_s = time.time() - PERIODS_S[period] if PERIODS_S[period] else None
+        with errors_shown():
+            events = client().identity.audit(
+                subject=subject.strip(),
+                resource=resource.strip(),
+                action=action.strip(),
+                outcome=outcome,
+                since_s=since_s,
+                limit=MOST_EVENTS,
+            )
+        if events:
+            st.dataframe(operations.audit_rows(events), hide_index=True, key="audit", alt="Who did what, newest first")
+        else:
+            st.caption("Nothing like that.")
+        if len(events) == MOST_EVENTS:
+            st.caption(f"The newest {MOST_EVENTS}; `retain audit` lists them all.")
+
+
+st.title("Operations")
+links = operations.grafana_links(os.environ)
+if links:
+    with st.container(horizontal=True):
+        for title, address in links:
+            st.link_button(f"Grafana: {title}", address, icon=":material/open_in_new:")
+overview()
+if "admin" in (st.session_state.get(ROLES) or ()):
+    _audit()
