@@ -116,7 +116,8 @@ def generate_ids(
 
 
 def empty_cache(model: CausalLM, *, capacity: int, like: Tensor, rows: int = 1) -> Any:
-    """Our own buffers for our own model; other families bring what they remember by."""
+    """Our own buffers for our own model, for `rows` texts of up to `capacity` tokens, on the device and of the type of
+    `like` (a weight, of any shape); other families bring what they remember by."""
     if isinstance(model.config, ModelConfig):
         return KeyValueCache(model.config, capacity, like=like, rows=rows)
     return model.new_cache()

@@ -3,6 +3,7 @@
 from retain.values import Controller, PipelineSpec, StageKind, StageSpec, StopOn
 from services.orchestrator.domain.spec.bounds import anticipation_of
 from services.orchestrator.domain.spec.model_size import PRESET_SIZES
+from services.orchestrator.domain.spec.self_replay import tokens_written
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, Teacher, held_otherwise, teacher_of
 
 
@@ -12,14 +13,29 @@ def policy_told(spec: PipelineSpec, *, parameters: int = 0, memory: Memory = UNK
     later = [stage for stage in spec.stages if stage.kind is not StageKind.PRETRAIN]
     if not later:
         return ()
+    written = tuple(told for index in range(len(spec.stages)) if (told := _written(spec, index)))
     if spec.forgetting.mitigate is False:
-        return ("mitigate is off: forgetting is measured, and nothing is done about it",)
+        return (*written, "mitigate is off: forgetting is measured, and nothing is done about it")
     distillations = (
         _distillation(stage, teacher_of(spec, stage, parameters=parameters, memory=memory)) for stage in later
     )
     scarce = (told for stage in later if (told := _scarce(spec, stage)))
     probed = (_probe(spec),) if any(stage.kind is StageKind.FINETUNE for stage in later) else ()
-    return (_controller(spec, later), _stop(spec), *distillations, *scarce, *probed)
+    return (*written, _controller(spec, later), _stop(spec), *distillations, *scarce, *probed)
+
+
+def _written(spec: PipelineSpec, index: int) -> str:
+    """What the base writes for a stage, before the run's first one."""
+    stage, tokens = spec.stages[index], tokens_written(spec, index)
+    sampling = stage.data.sampling
+    if not tokens or sampling is None:
+        return ""
+    how = f"at temperature {sampling.temperature:g}" + (f", top_p {sampling.top_p:g}" if sampling.top_p != 1 else "")
+    whose = spec.model.huggingface or spec.model.checkpoint
+    return (
+        f"{stage.name} replays what the model writes itself ({stage.data.general}): {tokens:,} tokens of {whose}, "
+        f"{how}, written once while the data is prepared"
+    )
 
 
 def _controller(spec: PipelineSpec, later: list[StageSpec]) -> str:

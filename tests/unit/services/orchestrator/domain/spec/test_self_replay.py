@@ -9,6 +9,7 @@ from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.model_size import sizes_of_preset
 from services.orchestrator.domain.spec.needs.stage_needs import needs_of
 from services.orchestrator.domain.spec.plan import plan
+from services.orchestrator.domain.spec.policy_told import policy_told
 from services.orchestrator.domain.spec.teacher import Memory
 from services.orchestrator.domain.spec.validation.validate import validate
 from tests.unit.services.orchestrator.specs import FINETUNE, MIDTRAIN, PRETRAIN, spec
@@ -108,6 +109,11 @@ def test_the_plan_says_how_much_is_written_and_what_it_takes_once() -> None:
     filled = fill(adapted())
     sizes = sizes_of_preset("135m", vocabulary=49_152)
     assert sizes is not None
+    told = [line for line in policy_told(filled) if "writes itself" in line]
+    assert told == [
+        "midtrain/code replays what the model writes itself (self://bos): 400,000 tokens of s3://bucket/model, at "
+        "temperature 1, written once while the data is prepared"
+    ]
     first, second = needs_of(filled, plan(filled), sizes, Memory())
     assert (first.sampled_tokens, second.sampled_tokens, second.sampling_flops) == (400_000, 0, 0)
     # Two operations for each weight of a product and token, and attention beside them.
