@@ -12,6 +12,7 @@ from ui import guides
 from ui.client.errors import BadInput, ClientError
 from ui.client.views import Checkpoint
 from ui.interrupt import insistent
+from ui.progress import of_house
 from ui.render import progress_table as progress
 from ui.render.follow import follow, outcome_line, view_for
 from ui.render.progress_table import TITLES, ProgressRow
@@ -79,8 +80,7 @@ class Menu:
                 return
 
     def _rows(self) -> list[ProgressRow]:
-        going = self._client.list_runs(states=("PENDING", "RUNNING", "SUSPENDED"))
-        return progress.of_house(self._client.checkpoints(), going)
+        return of_house(self._client)[0]
 
     def _stage(self, kind: str, rows: list[ProgressRow]) -> None:
         own = [row for row in rows if row.kind == kind]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -23,7 +24,14 @@ from services.common.errors import (
 from services.orchestrator.adapters.database import connect, executor
 from services.orchestrator.adapters.persistence.projects import SqlProjects
 from services.orchestrator.adapters.repository import SqlRepository
-from services.orchestrator.application.ports import NewRun, RunUnreadable, UnreadableRun, Upload, Waiting
+from services.orchestrator.application.ports import (
+    CheckpointFilter,
+    NewRun,
+    RunUnreadable,
+    UnreadableRun,
+    Upload,
+    Waiting,
+)
 from services.orchestrator.application.projects.project import Project
 from services.orchestrator.domain.metrics.points import Point
 from services.orchestrator.domain.run.commands import RecordCheckpoint, RecordDecision, RecordPoint
@@ -207,8 +215,30 @@ def test_a_checkpoint_is_found_by_id_uri_or_the_first_digits_of_its_manifest(rep
     repository.put_checkpoint(replace(two, id="copy", ref=replace(two.ref, uri="s3://x/y")))
     with pytest.raises(InvalidInput, match="copy"):
         repository.find_checkpoint("12345679")
-    page = repository.list_checkpoints(run_id="run-1", limit=2)
+    page = repository.list_checkpoints(wanted=CheckpointFilter(run_id="run-1"), limit=2)
     assert [c.id for c in page.items] == ["copy", two.id]
+
+
+def test_checkpoints_are_chosen_by_stage_and_state_and_counted(repository: SqlRepository) -> None:
+    base, coded = checkpoint("run-1", 1), checkpoint("run-1", 2)
+    coded = replace(coded, id=coded.id.replace("pretrain", "midtrain/code"), status=CheckpointState.ACCEPTED)
+    maths = replace(checkpoint("run-2", 3), id="run-2/midtrain/math/attempt-1/step-000000003")
+    brought = replace(checkpoint("", 4), id="imported/abc", run_id="", status=CheckpointState.ACCEPTED)
+    for one in (base, coded, maths, brought):
+        repository.put_checkpoint(one)
+
+    def found(limit: int = 9, **fields: Any) -> tuple[list[str], int | None]:
+        page = repository.list_checkpoints(limit=limit, wanted=CheckpointFilter(**fields))
+        return [one.id for one in page.items], page.total
+
+    assert found() == ([brought.id, maths.id, coded.id, base.id], 4)
+    assert found(stage="midtrain") == ([maths.id, coded.id], 2)
+    assert found(stage="midtrain", limit=1) == ([maths.id], 2)
+    assert found(stage="midtrain/code") == ([coded.id], 1)
+    assert found(stage="imported") == ([brought.id], 1)
+    assert found(stage="train") == ([], 0)
+    assert found(statuses=(CheckpointState.ACCEPTED,)) == ([brought.id, coded.id], 2)
+    assert found(run_id="run-1", statuses=(CheckpointState.LIVE,)) == ([base.id], 1)
 
 
 def delete(repository: SqlRepository, run_id: str, sequence: int = 1, uris: tuple[str, ...] = ()) -> None:

@@ -243,8 +243,15 @@ class FakePlatform(
 
     def ListCheckpoints(self, request, context):
         self._enter(context, "ListCheckpoints")
-        rows, token = _page([c for c in self.checkpoints if request.run_id in {"", c.run_id}], request)
-        return checkpoint_pb.ListCheckpointsResponse(checkpoints=rows, next_page_token=token)
+        found = [
+            c
+            for c in self.checkpoints
+            if request.run_id in {"", c.run_id}
+            and (not request.states or c.state in request.states)
+            and (not request.stage or (f"/{request.stage}/" in c.id) or (request.stage == "imported" and not c.run_id))
+        ]
+        rows, token = _page(found, request)
+        return checkpoint_pb.ListCheckpointsResponse(checkpoints=rows, next_page_token=token, total_size=len(found))
 
     def GetCheckpoint(self, request, context):
         self._enter(context, "GetCheckpoint")

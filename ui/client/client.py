@@ -26,6 +26,7 @@ from ui.client.channel import mapped_errors, open_channel, to_client_error
 from ui.client.convert import to_view
 from ui.client.credentials import Credentials
 from ui.client.errors import BadInput, ClientError, Unreachable, Violation
+from ui.client.pages import Page, matches
 from ui.client.spec import to_message
 
 DEADLINE_S = 20.0
@@ -33,6 +34,7 @@ GARBAGE_DEADLINE_S = 1800.0  # the whole store is listed, and what is deleted go
 STREAM_DEADLINE_S = 300.0  # a stream is opened anew after so long, so that a half-dead connection is noticed
 PATIENCE_S = 120.0  # how long a stream keeps looking for a server that went away
 PAGE_SIZE = 500
+LOOKED_AT = 5000  # runs that one search goes through before it says how far it came
 Response = TypeVar("Response", bound=Message)
 
 
@@ -111,6 +113,25 @@ class RetainClient:
         wanted = [f"RUN_STATE_{state}" for state in states]
         request = orchestrator_pb.ListPipelineRunsRequest(states=wanted, project=project)
         return [to_view(views.Run, run) for run in self._pages(self._runs.ListPipelineRuns, request, "runs", limit)]
+
+    def runs_page(
+        self, *, states: tuple[str, ...] = (), project: str = "", words: str = "", size: int = 50, token: str = ""
+    ) -> Page[views.Run]:
+        """A part of the runs, newest first, from the token of the part before. With `words` (see `pages.matches`) those
+        that have them, `size` or a few more: the server's pages are gone through until there are so many, or LOOKED_AT
+        runs were looked at; the next token looks further."""
+        wanted, searched = [f"RUN_STATE_{state}" for state in states], words.split()
+        request = orchestrator_pb.ListPipelineRunsRequest(states=wanted, project=project, page_token=token)
+        request.page_size = PAGE_SIZE if searched else size
+        found: list[views.Run] = []
+        looked_at = 0
+        while True:
+            response = self._call(self._runs.ListPipelineRuns, request)
+            found += [to_view(views.Run, run) for run in response.runs if matches(run, searched)]
+            looked_at += len(response.runs)
+            request.page_token = response.next_page_token
+            if not request.page_token or len(found) >= size or looked_at >= LOOKED_AT or not searched:
+                return Page(rows=tuple(found), next_token=request.page_token, looked_at=looked_at)
 
     def watch(self, run_id: str, *, sequence: int = 0, timeout_s: float | None = None) -> Iterator[views.Run]:
         """The run with every change, until it has ended or, with `timeout_s`, so many seconds are over. Reconnects with
@@ -241,6 +262,30 @@ class RetainClient:
         request = checkpoint_pb.ListCheckpointsRequest(run_id=run_id, project=project)
         rows = self._pages(self._checkpoints.ListCheckpoints, request, "checkpoints", limit)
         return [to_view(views.Checkpoint, row) for row in rows]
+
+    def checkpoints_page(
+        self,
+        *,
+        run_id: str = "",
+        project: str = "",
+        stage: str = "",
+        states: tuple[str, ...] = (),
+        size: int = 50,
+        token: str = "",
+    ) -> Page[views.Checkpoint]:
+        """A part of the lineage, newest first, with the number of all that there are. `stage` is a kind (midtrain) or a
+        name (midtrain/code) of stages, or `imported`."""
+        request = checkpoint_pb.ListCheckpointsRequest(
+            run_id=run_id,
+            project=project,
+            stage=stage,
+            states=[f"CHECKPOINT_STATE_{state}" for state in states],
+            page_size=size,
+            page_token=token,
+        )
+        response = self._call(self._checkpoints.ListCheckpoints, request)
+        rows = tuple(to_view(views.Checkpoint, row) for row in response.checkpoints)
+        return Page(rows=rows, next_token=response.next_page_token, total=response.total_size, looked_at=len(rows))
 
     def checkpoint(self, checkpoint_id: str) -> views.Checkpoint:
         """One checkpoint, by its id, its s3:// URI, or 8 or more digits of its manifest digest."""

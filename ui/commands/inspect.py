@@ -17,16 +17,16 @@ def status(
     json: JsonFlag = False,
 ) -> None:
     """The pipeline progress table: what is complete, running, ready or locked, and what unlocks it."""
-    from ui.render import progress_table as progress
+    from ui.progress import of_house
+    from ui.render.progress_table import of_run
     from ui.render.tables import progress_table
 
     with connect() as client:
         if run_id:
             runs = [client.get_run(run_id)]
-            rows = progress.of_run(runs[0])
+            rows = of_run(runs[0])
         else:
-            runs = client.list_runs(states=("PENDING", "RUNNING", "SUSPENDED"))
-            rows = progress.of_house(client.checkpoints(), runs)
+            rows, runs = of_house(client)
     waiting = {run.id: run.status.waiting_for for run in runs if run.status.waiting_for}
     if json:
         emit({"stages": rows, "waiting": waiting})

@@ -13,14 +13,18 @@ from retain.values.faults import mismatch
 from ui.client import Address, ClientError, connect
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, Violation
+from ui.client.views import Run
 from ui.panel import rights
 from ui.panel.__main__ import bind
 from ui.panel.guard import LOOPBACK
 from ui.panel.live import LiveRuns
 from ui.panel.login import ROLES, address, ask_again, is_expired
+from ui.progress import of_house
+from ui.render.progress_table import ProgressRow
 from ui.spec.file import local_sources
 
 PROJECTS_KEPT_S = 30.0
+HOUSE_KEPT_S = 4.0  # tabs of one person look at one answer
 SESSIONS = 64  # people whose clients are kept; each has those of its own token
 STATE_BADGES = {
     "PENDING": ("blue", ":material/hourglass_top:"),
@@ -106,6 +110,53 @@ def choice(label: str, options: dict[str, str], key: str) -> str:
     )
     st.query_params[key] = str(chosen)
     return str(chosen)
+
+
+def addressed_text(label: str, key: str, placeholder: str = "") -> str:
+    """A text to search with, which the address holds too."""
+    if key not in st.session_state:
+        st.session_state[key] = st.query_params.get(key, "")
+    text = str(st.text_input(label, key=key, placeholder=placeholder, type="search")).strip()
+    if text:
+        st.query_params[key] = text
+    else:
+        st.query_params.pop(key, None)
+    return text
+
+
+def pager(name: str, token: str, following: str) -> None:
+    """Buttons to the parts of a long list. The address holds where one is (`from`); the way back is the session's, and
+    after a refresh it begins at the newest."""
+    way: list[str] = st.session_state.get(f"{name}_pages", [])
+
+    def go(to: str, before: list[str]) -> None:
+        st.session_state[f"{name}_pages"] = before
+        if to:
+            st.query_params["from"] = to
+        else:
+            st.query_params.pop("from", None)
+
+    if not token and not following:
+        return
+    with st.container(horizontal=True):
+        if token:
+            st.button("Newest", icon=":material/first_page:", key=f"{name}_first", on_click=go, args=("", []))
+        if way:
+            back = (way[-1], way[:-1])
+            st.button("Newer", icon=":material/chevron_left:", key=f"{name}_newer", on_click=go, args=back)
+        if following:
+            on = (following, [*way, token])
+            st.button("Older", icon=":material/chevron_right:", key=f"{name}_older", on_click=go, args=on)
+
+
+@st.cache_resource(max_entries=SESSIONS, ttl=HOUSE_KEPT_S, show_spinner=False)
+def _house(address: Address, project: str) -> tuple[list[ProgressRow], list[Run]]:
+    return of_house(_client(address), project=project)
+
+
+def house(project: str) -> tuple[list[ProgressRow], list[Run]]:
+    """The progress table of everything (of a project), and the runs that continue. Raises ClientError."""
+    return _house(address(), project)
 
 
 def live() -> LiveRuns:

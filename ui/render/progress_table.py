@@ -7,7 +7,8 @@ says what would unlock it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ui.client.views import Checkpoint, Run
+from ui.client.views import Checkpoint, Run, Stage
+from ui.render import formatting
 
 TITLES = {"PRETRAIN": "Pre-Training", "MIDTRAIN": "Mid-Training", "FINETUNE": "Fine-Tuning"}
 UNLOCKS = {
@@ -18,7 +19,8 @@ UNLOCKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressRow:
-    """One row. `status` is COMPLETE, RUNNING, SUSPENDED, FAILED, READY, LOCKED; `latest` None without a checkpoint."""
+    """One row. `status` is COMPLETE, RUNNING, SUSPENDED, FAILED, READY, LOCKED; `latest` None without a checkpoint;
+    `detail`: how far what runs has come."""
 
     kind: str
     domain: str
@@ -26,6 +28,7 @@ class ProgressRow:
     latest: str | None
     status: str
     unlocked_by: str = ""
+    detail: str = ""
 
     @property
     def title(self) -> str:
@@ -42,37 +45,62 @@ def of_run(run: Run) -> list[ProgressRow]:
             latest=stage.latest.short_name if stage.latest else None,
             status=stage.state,
             unlocked_by=stage.unlocked_by if stage.state == "LOCKED" else "",
+            detail=_detail([(run, stage)]),
         )
         for stage in run.stages
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class StageCount:
+    """What there is of one kind of stage: checkpoints that count, the newest of them, and whether one is accepted."""
+
+    kind: str
+    domain: str
+    usable: int
+    latest: str | None
+    accepted: bool
+
+
 def of_house(checkpoints: Sequence[Checkpoint], runs: Sequence[Run]) -> list[ProgressRow]:
     """The table over everything there is: checkpoints come newest first, runs that continue count as RUNNING."""
-    counted = [checkpoint for checkpoint in checkpoints if checkpoint.state in {"LIVE", "ACCEPTED"}]
-    accepted = {checkpoint.kind for checkpoint in counted if checkpoint.state == "ACCEPTED"}
-    # An imported model counts as a pre-trained one: it is a base, whatever it was trained on.
+    counted = [checkpoint for checkpoint in checkpoints if checkpoint.state.usable]
+    counts = []
+    for kind, domain in dict.fromkeys((str(one.kind), str(one.domain or "")) for one in counted):
+        own = [one for one in counted if (one.kind, one.domain or "") == (kind, domain)]
+        accepted = any(one.state == "ACCEPTED" for one in own)
+        counts.append(StageCount(kind=kind, domain=domain, usable=len(own), latest=own[0].id, accepted=accepted))
+    return of_counts(counts, runs, imported=any(not one.run_id for one in counted))
+
+
+def of_counts(counts: Sequence[StageCount], runs: Sequence[Run], *, imported: bool) -> list[ProgressRow]:
+    """The table over everything there is. `imported`: whether there is a model that no run made. It counts as a
+    pre-trained one: it is a base, whatever it was trained on."""
+    accepted = {count.kind for count in counts if count.accepted}
     unlocked = {
         "PRETRAIN": True,
-        "MIDTRAIN": "PRETRAIN" in accepted or any(not checkpoint.run_id for checkpoint in counted),
-        "FINETUNE": bool(accepted & {"PRETRAIN", "MIDTRAIN"}) or any(not checkpoint.run_id for checkpoint in counted),
+        "MIDTRAIN": "PRETRAIN" in accepted or imported,
+        "FINETUNE": bool(accepted & {"PRETRAIN", "MIDTRAIN"}) or imported,
     }
-    busy = {
-        (str(stage.kind), stage.domain or ""): str(stage.state)
+    known = {(count.kind, count.domain): count for count in counts}
+    busy = [
+        (run, stage)
         for run in runs
         if not run.is_terminal
         for stage in run.stages
-    }
+        if stage.state in {"RUNNING", "SUSPENDED"}
+    ]
     rows = []
     for kind in TITLES:
-        domains = sorted(
-            {c.domain or "" for c in counted if c.kind == kind} | {domain for k, domain in busy if k == kind}
-        ) or [""]
-        for domain in domains:
-            own = [c for c in counted if (c.kind, c.domain or "") == (kind, domain)]
-            if busy.get((kind, domain)) in {"RUNNING", "SUSPENDED"}:
-                status = busy[kind, domain]
-            elif any(c.state == "ACCEPTED" for c in own):
+        domains = {domain for of, domain in known if of == kind}
+        domains |= {str(stage.domain or "") for run in runs for stage in run.stages if stage.kind == kind}
+        for domain in sorted(domains) or [""]:
+            count = known.get((kind, domain))
+            own = [(run, stage) for run, stage in busy if (stage.kind, stage.domain or "") == (kind, domain)]
+            if own:
+                states = {str(stage.state) for _, stage in own}
+                status = "RUNNING" if "RUNNING" in states else "SUSPENDED"
+            elif count is not None and count.accepted:
                 status = "COMPLETE"
             else:
                 status = "READY" if unlocked[kind] else "LOCKED"
@@ -80,10 +108,23 @@ def of_house(checkpoints: Sequence[Checkpoint], runs: Sequence[Run]) -> list[Pro
                 ProgressRow(
                     kind=kind,
                     domain=domain,
-                    checkpoints=len(own),
-                    latest=own[0].id if own else None,
+                    checkpoints=count.usable if count else 0,
+                    latest=count.latest if count else None,
                     status=status,
                     unlocked_by=UNLOCKS[kind] if status == "LOCKED" else "",
+                    detail=_detail(own),
                 )
             )
     return rows
+
+
+def _detail(busy: Sequence[tuple[Run, Stage]]) -> str:
+    """How far the runs in a stage are, and how long the one that is nearest to its end will still take."""
+    moving = [stage for _, stage in busy if stage.state == "RUNNING"]
+    if not moving:
+        return ""
+    furthest = max(moving, key=lambda stage: stage.step / stage.total_steps if stage.total_steps else 0.0)
+    done = formatting.percent(furthest.step / furthest.total_steps, signed=False) if furthest.total_steps else "begun"
+    left = furthest.time_left_seconds
+    said = done if left is None else f"{done}, {formatting.duration(left)} left"
+    return said if len(moving) == 1 else f"{len(moving)} runs, the furthest {said}"

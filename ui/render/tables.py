@@ -51,7 +51,9 @@ def narrow(table: Table, *, may_break: Sequence[str] = ()) -> Table:
 def status_text(row: ProgressRow) -> Text:
     """`✓ Complete`, or `⊗ Needs a base model: ...`."""
     words_, style = STATUS.get(row.status, (row.status or "-", "default"))
-    return Text(f"⊗ Needs {row.unlocked_by}" if row.status == "LOCKED" and row.unlocked_by else words_, style=style)
+    if row.status == "LOCKED" and row.unlocked_by:
+        words_ = f"⊗ Needs {row.unlocked_by}"
+    return Text(f"{words_}, {row.detail}" if row.detail else words_, style=style)
 
 
 def progress_table(rows: Sequence[ProgressRow], *, title: str = "Training Pipeline Progress") -> Table:

@@ -18,7 +18,7 @@ from services.common.errors import Corrupt, InvalidInput, NotFound, Unavailable,
 from services.common.logging import get_logger
 from services.orchestrator.adapters import codec
 from services.orchestrator.adapters.tables import checkpoints, decisions, facts, garbage, shares, uploads
-from services.orchestrator.application.ports import Page, Projects, Upload
+from services.orchestrator.application.ports import EVERY, CheckpointFilter, Page, Projects, Upload
 from services.orchestrator.domain.policy.garbage import References, names_in
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointState
 
@@ -65,19 +65,31 @@ class Records:
         return None if row is None else self._decision(run_id, number, row.body)
 
     def list_checkpoints(
-        self, *, run_id: str = "", limit: int, below_number: int | None = None, projects: Projects = None
+        self,
+        *,
+        limit: int,
+        wanted: CheckpointFilter = EVERY,
+        below_number: int | None = None,
+        projects: Projects = None,
     ) -> Page[Checkpoint]:
-        query = sa.select(checkpoints).order_by(checkpoints.c.number.desc())
-        if projects is not None:
-            query = query.where(_within(projects))
-        if run_id:
-            query = query.where(checkpoints.c.run_id == run_id)
+        conditions = [] if projects is None else [_within(projects)]
+        if wanted.run_id:
+            conditions.append(checkpoints.c.run_id == wanted.run_id)
+        if wanted.stage == "imported":
+            conditions.append(checkpoints.c.run_id == "")
+        elif wanted.stage:  # an id is run/stage/attempt-N/step-N, and a stage is a kind or a kind/domain
+            conditions.append(checkpoints.c.id.contains(f"/{wanted.stage}/", autoescape=True))
+        if wanted.statuses:
+            conditions.append(checkpoints.c.status.in_([status.value for status in wanted.statuses]))
+        query = sa.select(checkpoints).where(*conditions).order_by(checkpoints.c.number.desc())
         if below_number is not None:
             query = query.where(checkpoints.c.number < below_number)
         with self._begin() as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
+            total = connection.execute(sa.select(sa.func.count()).select_from(checkpoints).where(*conditions)).scalar()
         items = tuple(self._checkpoint(row) for row in rows[:limit])
-        return Page(items=items, next_number=rows[limit - 1].number if len(rows) > limit else None)
+        more = rows[limit - 1].number if len(rows) > limit else None
+        return Page(items=items, next_number=more, total=total)
 
     def find_checkpoint(self, key: str, *, projects: Projects = None) -> Checkpoint:
         """See the port. Raises NotFound, and InvalidInput for a digest's beginning that several have."""

@@ -13,7 +13,7 @@ from services.common.concurrency.blocking import Blocking
 from services.common.errors import Corrupt, FailedPrecondition, InvalidInput, NotFound, Violation
 from services.common.store.layout import MANIFEST
 from services.common.store.object_store import ObjectStore, key_of, s3_uri
-from services.orchestrator.application.ports import Page, Upload
+from services.orchestrator.application.ports import CheckpointFilter, Page, Upload
 from services.orchestrator.application.projects.scope import ScopedRunStore, chosen_project
 from services.orchestrator.application.projects.service import ProjectService
 from services.orchestrator.application.sources import UPLOADS, upload_folder
@@ -52,11 +52,13 @@ class CheckpointService:
         """Give up the threads."""
         self._files.close()
 
-    async def page(self, *, run_id: str, limit: int, below_number: int | None, project: str = "") -> Page[Checkpoint]:
+    async def page(
+        self, wanted: CheckpointFilter, *, limit: int, below_number: int | None, project: str = ""
+    ) -> Page[Checkpoint]:
         """Checkpoints, newest first."""
         repository = self._run_store.repository
         return await self._run_store.read(
-            repository.list_checkpoints, run_id=run_id, limit=limit, below_number=below_number, project=project
+            repository.list_checkpoints, wanted=wanted, limit=limit, below_number=below_number, project=project
         )
 
     async def get(self, key: str) -> Checkpoint:

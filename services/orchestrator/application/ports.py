@@ -10,7 +10,7 @@ from services.common.errors import Corrupt
 from services.orchestrator.domain.metrics.points import Point
 from services.orchestrator.domain.policy.garbage import References
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
-from services.orchestrator.domain.run.state import DEFAULT_PROJECT, Checkpoint, PipelineRun, RunState
+from services.orchestrator.domain.run.state import DEFAULT_PROJECT, Checkpoint, CheckpointState, PipelineRun, RunState
 from services.orchestrator.domain.spec.model_size import Sizes
 from services.orchestrator.domain.step import Step
 from services.orchestrator.domain.values import Measurement
@@ -66,10 +66,23 @@ class RunUnreadable(Corrupt):
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[Item]):
-    """A part of a list. `next_number` continues it; None at its end."""
+    """A part of a list. `next_number` continues it; None at its end. `total`: on all parts, where it is counted."""
 
     items: tuple[Item, ...]
     next_number: int | None
+    total: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointFilter:
+    """Which checkpoints; empty is all. `stage`: the kind or the name of a stage, or `imported`."""
+
+    run_id: str = ""
+    stage: str = ""
+    statuses: tuple[CheckpointState, ...] = ()
+
+
+EVERY = CheckpointFilter()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,9 +183,14 @@ class Repository(Protocol):
         ...
 
     def list_checkpoints(
-        self, *, run_id: str = "", limit: int, below_number: int | None = None, projects: Projects = None
+        self,
+        *,
+        limit: int,
+        wanted: CheckpointFilter = EVERY,
+        below_number: int | None = None,
+        projects: Projects = None,
     ) -> Page[Checkpoint]:
-        """Checkpoints of these projects or shared with them, newest first."""
+        """Checkpoints of these projects or shared with them, newest first, and how many there are."""
         ...
 
     def find_checkpoint(self, key: str, *, projects: Projects = None) -> Checkpoint:

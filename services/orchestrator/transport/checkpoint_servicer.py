@@ -1,13 +1,17 @@
 """CheckpointService: convert, call, convert."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from retain import values
-from retain.mapper import to_message, to_value
+from retain.mapper import enum_value, to_message, to_value
 from retain.orchestrator.v1 import checkpoint_service_pb2 as pb
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as pb_grpc
+from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.values import (
+    CheckpointState,
     CollectGarbageResponse,
+    Domain,
     ExportCheckpointResponse,
     GarbageItem,
     GetCheckpointResponse,
@@ -16,6 +20,7 @@ from retain.values import (
     ListCheckpointsResponse,
     RecordBenchmarkResponse,
     ShareCheckpointResponse,
+    StageKind,
     UnshareCheckpointResponse,
     VoidCheckpointResponse,
 )
@@ -24,6 +29,7 @@ from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_of, page_size, token_of
 from services.orchestrator.application.checkpoint_service import CheckpointService
 from services.orchestrator.application.collector import Collector
+from services.orchestrator.application.ports import CheckpointFilter
 from services.orchestrator.application.projects.service import ProjectService
 from services.orchestrator.application.storage.benchmarks import BenchmarkService
 from services.orchestrator.domain.run.state import Checkpoint
@@ -55,15 +61,20 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
         return tuple(present_checkpoint(one, shared.get(one.id, ())) for one in checkpoints)
 
     async def ListCheckpoints(self, request: Any, context: Context) -> Any:  # noqa: N802
-        of = f"checkpoints{request.run_id} {request.project}"
+        wanted = CheckpointFilter(
+            run_id=request.run_id, stage=_stage(request.stage), statuses=_statuses(request.states)
+        )
+        of = f"checkpoints{request.run_id} {request.project} {wanted.stage} {','.join(sorted(wanted.statuses))}"
         page = await self._checkpoints.page(
-            run_id=request.run_id,
+            wanted,
             limit=page_size(request.page_size),
             below_number=number_of(request.page_token, of=of),
             project=request.project,
         )
         shown = await self._shown(*page.items)
-        response = ListCheckpointsResponse(checkpoints=shown, next_page_token=token_of(page.next_number, of=of))
+        response = ListCheckpointsResponse(
+            checkpoints=shown, next_page_token=token_of(page.next_number, of=of), total_size=page.total or 0
+        )
         return to_message(response, pb.ListCheckpointsResponse)
 
     async def GetCheckpoint(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -138,3 +149,26 @@ class CheckpointServicer(pb_grpc.CheckpointServiceServicer):
             total_items=len(collected.items),
         )
         return to_message(response, pb.CollectGarbageResponse)
+
+
+def _stage(name: str) -> str:
+    """A kind of stages, the name of one, or `imported`; empty is all. Raises InvalidInput."""
+    kinds = [kind.lower() for kind in StageKind if kind is not StageKind.UNSPECIFIED]
+    domains = [f"midtrain/{domain.lower()}" for domain in Domain if domain is not Domain.UNSPECIFIED]
+    known = [*kinds, *domains, "imported"]
+    if name and name not in known:
+        raise InvalidInput([Violation(field="stage", description=mismatch(repr(name[:100]), ", ".join(known)))])
+    return name
+
+
+def _statuses(numbers: Sequence[int]) -> tuple[CheckpointState, ...]:
+    """Raises InvalidInput for a number that is no state."""
+    found = []
+    for index, number in enumerate(numbers):
+        status = enum_value(number, CheckpointState, resources.CheckpointState.DESCRIPTOR)
+        if status is None or status is CheckpointState.UNSPECIFIED:
+            known = ", ".join(one for one in CheckpointState if one is not CheckpointState.UNSPECIFIED)
+            said = mismatch(status or number, known)
+            raise InvalidInput([Violation(field=f"states[{index}]", description=said)])
+        found.append(status)
+    return tuple(found)

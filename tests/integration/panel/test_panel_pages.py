@@ -70,7 +70,35 @@ def test_the_pipelines_page_shows_progress_and_runs(platform: FakePlatform) -> N
     assert list(stages["Stage"]) == ["Pre-Training", "Mid-Training (code)", "Fine-Tuning"]
     assert list(stages["Status"]) == ["✓ Complete", "‖ Waits for a person", "✓ Complete"]
     assert list(runs["Run"]) == ["held", "done"]
-    assert "held" in at.warning[0].value
+    assert "Needs a person" in said(at)
+    assert "midtrain/code forgot 24.0 % of general after 2 retries" in said(at)
+
+
+def test_runs_are_paged_filtered_and_searched_and_the_address_says_how(platform: FakePlatform) -> None:
+    for number in range(120):
+        run = scripted_runs.new_run(platform, f"run-{number:03d}")
+        run.spec.labels["seed"] = str(number % 40)
+    run.status.state = res.RUN_STATE_FAILED
+    at = open_page("pipelines")
+
+    def listed() -> list[str]:
+        return list(table_with(at, "Run")["Run"])
+
+    assert (listed()[0], listed()[-1], len(listed())) == ("run-119", "run-070", 50)
+    at.button(key="runs_older").click().run()
+    at.button(key="runs_older").click().run()
+    assert (listed()[0], listed()[-1]) == ("run-019", "run-000")
+    assert "no older ones" in said(at)
+    at.button(key="runs_newer").click().run()
+    assert listed()[0] == "run-069"
+    assert at.query_params["from"] == "50"
+    at.text_input(key="search").set_value("seed=39").run()
+    assert listed() == ["run-119", "run-079", "run-039"]
+    assert "3 runs among 120 that were looked through" in said(at)
+    at.multiselect(key="states").set_value(["FAILED"]).run()
+    assert listed() == ["run-119"]
+    assert (at.query_params["search"], at.query_params["state"]) == ("seed=39", "FAILED")
+    assert not at.exception
 
 
 def test_what_is_locked_says_what_it_needs(platform: FakePlatform) -> None:

@@ -1,33 +1,50 @@
-"""The pipelines: the progress table over everything there is, and the runs."""
+"""The pipelines: what needs a person, the progress table over everything there is, and the runs, page by page."""
 
-from collections.abc import Sequence
+import time
 
 import streamlit as st
 
 from ui.client import ClientError
-from ui.client.views import Run
-from ui.panel.shared import STATUS_LABELS, chosen_project, client, open_run, show_error
-from ui.render import formatting
-from ui.render import progress_table as progress
-from ui.render.tables import current_stage
+from ui.panel.pipelines.rows import attention, found_line, run_row
+from ui.panel.shared import (
+    STATUS_LABELS,
+    addressed_text,
+    as_text,
+    chosen_project,
+    client,
+    house,
+    open_run,
+    pager,
+    show_error,
+)
 
-SHOWN_RUNS = 100
-GOING = ("PENDING", "RUNNING", "SUSPENDED")
-
-st.title("Pipelines")
-project = chosen_project("Project", "shown_project", everything="All projects")
+PAGE_ROWS = 50
+NEEDING = 20  # runs that are named on top; the states below find the others
+STATES = ("PENDING", "RUNNING", "SUSPENDED", "SUCCEEDED", "FAILED", "CANCELLED")
 
 
-@st.fragment(run_every="3s")
-def overview() -> None:
-    """The two tables, read anew every few seconds."""
+@st.fragment(run_every="5s")
+def overview(project: str) -> None:
+    """What needs a person, and the progress table: read anew every few seconds."""
     try:
-        runs = client().list_runs(limit=SHOWN_RUNS, project=project)
-        going = client().list_runs(states=GOING, project=project)
-        rows = progress.of_house(client().checkpoints(project=project), going)
+        rows, going = house(project)
+        waiting = client().list_runs(states=("SUSPENDED",), limit=NEEDING, project=project)
+        failed = client().list_runs(states=("FAILED",), limit=NEEDING, project=project)
     except ClientError as error:
         show_error(error)
         return
+    needing = attention(waiting, failed, going, time.time())
+    if needing:
+        with st.container(border=True):
+            st.subheader("Needs a person")
+            for one in needing[:NEEDING]:
+                with st.container(horizontal=True, vertical_alignment="center"):
+                    st.page_link(
+                        "app_pages/run.py",
+                        label=f"{one.sign} {as_text(one.run_id)}",
+                        query_params={"run": one.run_id},
+                    )
+                    st.markdown(f"**{as_text(one.name)}**: {as_text(one.why)}")
     with st.container(border=True):
         st.subheader("Training pipeline progress")
         st.dataframe(
@@ -36,7 +53,7 @@ def overview() -> None:
                     "Stage": row.title,
                     "Checkpoints": row.checkpoints,
                     "Latest": row.latest or "-",
-                    "Status": STATUS_LABELS.get(row.status, row.status),
+                    "Status": STATUS_LABELS.get(row.status, row.status) + (f" {row.detail}" if row.detail else ""),
                     "Needs": row.unlocked_by,
                 }
                 for row in rows
@@ -45,55 +62,64 @@ def overview() -> None:
             key="progress",
             alt="Progress of the stages: checkpoints, the latest, and what is complete, ready or locked",
         )
-    waiting = [run for run in runs if run.state == "SUSPENDED"]
-    if waiting:
-        st.warning(
-            f"{'A run waits' if len(waiting) == 1 else 'Runs wait'} for a person: {', '.join(r.id for r in waiting)}",
-            icon=":material/front_hand:",
+
+
+@st.fragment(run_every="5s")
+def listed(project: str, states: tuple[str, ...], words: str) -> None:
+    """One page of the runs: the one that the address names."""
+    token = st.query_params.get("from", "")
+    try:
+        page = client().runs_page(states=states, project=project, words=words, size=PAGE_ROWS, token=token)
+    except ClientError as error:
+        show_error(error)
+        return
+    runs = page.rows
+    if not runs and not page.next_token:
+        chosen = bool(states or words or token or project)
+        st.caption("No run is like that." if chosen else "No run yet. Begin one on the page New pipeline.")
+    if runs:
+        event = st.dataframe(
+            [run_row(run) for run in runs],
+            hide_index=True,
+            key="runs",
+            on_select="rerun",
+            selection_mode="multi-row",
+            column_config={
+                "Progress": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0),
+                "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss"),
+            },
+            alt="Pipeline runs, newest first",
         )
-    with st.container(border=True):
-        st.subheader("Runs")
-        if not runs:
-            st.caption("No run yet. Begin one on the page New run.")
-            return
-        _runs(runs)
+        chosen_ids = [runs[row].id for row in event.selection.rows if row < len(runs)]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if len(chosen_ids) == 1 and st.button(
+                f"Open {chosen_ids[0]}", icon=":material/monitoring:", type="primary", key="open"
+            ):
+                open_run(chosen_ids[0])
+            elif not chosen_ids:
+                st.caption("Select a row to open its run.")
+    more = bool(page.next_token)
+    st.caption(found_line(len(runs), page.looked_at, searched=bool(words), more=more))
+    pager("runs", token, page.next_token)
 
 
-def _runs(runs: Sequence[Run]) -> None:
-    table = []
-    for run in runs:
-        stage = current_stage(run)
-        table.append(
-            {
-                "Run": run.id,
-                "Name": run.name,
-                "Project": run.project,
-                "State": run.state.capitalize(),
-                "Stage": stage.name if stage else "-",
-                "Progress": stage.step / stage.total_steps if stage and stage.total_steps else 0.0,
-                "Forgetting": formatting.percent(stage.forgetting if stage else None),
-                "Created": run.create_time,
-            }
-        )
-    event = st.dataframe(
-        table,
-        hide_index=True,
-        key="runs",
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config={
-            "Progress": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0),
-            "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss"),
-        },
-        alt="Pipeline runs, newest first",
-    )
-    chosen = event.selection.rows
-    if chosen and chosen[0] < len(runs):
-        st.session_state["run_id"] = runs[chosen[0]].id
-        if st.button(f"Open {runs[chosen[0]].id}", icon=":material/monitoring:", type="primary", key="open"):
-            open_run(runs[chosen[0]].id)
-    else:
-        st.caption("Select a row to open its run.")
-
-
-overview()
+st.title("Pipelines")
+project = chosen_project("Project", "shown_project", everything="All projects")
+overview(project)
+with st.container(border=True):
+    st.subheader("Runs")
+    left, right = st.columns([1, 1])
+    with left:
+        words = addressed_text("Search", "search", "Part of an id or name, or label=value")
+    with right:
+        asked = [state for state in st.query_params.get_all("state") if state in STATES]
+        if "states" not in st.session_state:
+            st.session_state["states"] = asked
+        states = st.multiselect("State", STATES, key="states", format_func=str.capitalize, placeholder="Any state")
+        st.query_params["state"] = states
+    filters = (project, tuple(states), words)
+    if st.session_state.setdefault("runs_filters", filters) != filters:
+        st.session_state["runs_filters"] = filters  # another question begins at its first page
+        st.query_params.pop("from", None)
+        st.session_state.pop("runs_pages", None)
+    listed(project, tuple(states), words)

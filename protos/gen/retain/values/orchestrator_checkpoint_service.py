@@ -4,6 +4,7 @@ import dataclasses
 
 from retain.values.orchestrator_resources import Benchmark
 from retain.values.orchestrator_resources import Checkpoint
+from retain.values.orchestrator_resources import CheckpointState
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,12 @@ class ListCheckpointsRequest:
     """From the last response."""
     project: str = ""
     """Only those of this project; empty is all that the caller may see."""
+    stage: str = ""
+    """Only those of stages of this kind (pretrain, midtrain, finetune) or name (midtrain/code); `imported` is those that no
+    run made; empty is all.
+    """
+    states: tuple[CheckpointState, ...] = ()
+    """Only those in these states; empty is all."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +35,8 @@ class ListCheckpointsResponse:
     """The checkpoints."""
     next_page_token: str = ""
     """For the next page; empty at the end."""
+    total_size: int = 0
+    """How many there are on all pages."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

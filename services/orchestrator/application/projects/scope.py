@@ -14,6 +14,8 @@ from retain.values.faults import mismatch
 from services.common.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from services.common.identity.principal import DEFAULT_PROJECT, current_principal
 from services.orchestrator.application.ports import (
+    EVERY,
+    CheckpointFilter,
     NewRun,
     Page,
     Projects,
@@ -135,10 +137,10 @@ class ScopedRepository:
         return self._all.list_points(run_id)
 
     def list_checkpoints(
-        self, *, run_id: str = "", limit: int, below_number: int | None = None, project: str = ""
+        self, *, limit: int, wanted: CheckpointFilter = EVERY, below_number: int | None = None, project: str = ""
     ) -> Page[Checkpoint]:
         return self._all.list_checkpoints(
-            run_id=run_id, limit=limit, below_number=below_number, projects=self._of(project)
+            wanted=wanted, limit=limit, below_number=below_number, projects=self._of(project)
         )
 
     def find_checkpoint(self, key: str) -> Checkpoint:
