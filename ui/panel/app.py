@@ -30,6 +30,12 @@ PAGES = [
         help="One run live: both perplexities, forgetting, decisions; cancel, approve, retry.",
     ),
     st.Page(
+        "app_pages/try_it.py",
+        title="Try it",
+        icon=":material/forum:",
+        help="One prompt to two checkpoints side by side, and what became of general text.",
+    ),
+    st.Page(
         "app_pages/operations.py",
         title="Operations",
         icon=":material/dns:",

@@ -1,8 +1,9 @@
-"""The guides, the same that `retain learn` prints."""
+"""The guides, the same that `retain learn` prints, with pieces to try and questions at the end."""
 
 import streamlit as st
 
 from ui import guides
+from ui.panel.learn.pieces import pieces_of
 from ui.render.progress_table import TITLES
 from ui.spec.single_stage import LESSONS
 
@@ -20,5 +21,13 @@ if text == INDEX:
     st.caption("What somebody who knows PyTorch and gRPC, but not Retain, would question first.")
     records = {entry.title: entry for entry in RECORDS}
     text = records[st.selectbox("Decision", list(records), key="decision")]
+body, questions = guides.with_questions(text)
 with st.container(border=True):
-    st.markdown(text.text.partition("\n")[2])
+    st.markdown(body.partition("\n")[2])
+pieces_of(text.name)
+if questions:
+    with st.container(border=True):
+        st.subheader("Three questions")
+        for question in questions:
+            with st.expander(question.text):
+                st.markdown(question.answer)

@@ -150,7 +150,7 @@ def _specification(run: Run) -> None:
 st.title("Run")
 chosen = _run_id()
 if chosen is None:
-    st.caption("No run yet. Begin one on the page New run.")
+    st.caption("No run yet. Begin one on the page New pipeline.")
 else:
     seen = live().look(chosen).run
     going = seen is None or not seen.is_terminal

@@ -1,0 +1,1 @@
+"""The live pieces of the page Learn."""
