@@ -108,8 +108,8 @@ def _from_hf(raw: Mapping[str, Any], path: str, notes: list[str] | None) -> Mode
     if "auto_map" in raw:
         raise BadCheckpoint(f"{path}: auto_map", raw["auto_map"], "a config without auto_map (no foreign code is run)")
     family = raw.get("model_type")
-    if family not in CLASSES:
-        raise UnsupportedArchitecture(f"{path}: model_type", family, [*CLASSES, *FAMILIES])
+    if not isinstance(family, str) or family not in CLASSES:
+        raise UnsupportedArchitecture(f"{path}: model_type", str(family)[:80], [*CLASSES, *FAMILIES])
     architectures = raw.get("architectures") or [CLASSES[family]]
     if architectures != [CLASSES[family]]:
         raise UnsupportedArchitecture(f"{path}: architectures", architectures, [CLASSES[family]])

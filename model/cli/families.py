@@ -1,19 +1,20 @@
 """The command behind `python -m model.cli.families`: what each family can do here, tried on a tiny random model.
 
-A model is written by transformers, opened by Retain, compared, packed, adapted, written by Retain and opened by
-transformers again. Exit code 1 where a family fails.
+A model is written by transformers, opened by Retain, compared, packed, adapted, held in pieces by two processes,
+written by Retain and opened by transformers again. Exit code 1 where a family fails.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
 from model.checkpointing.hf import load_pretrained, save_pretrained
+from model.cli.families_group import differences_in_pieces
 from model.errors import RetainModelError
 from model.families.config import from_hf
 from model.families.names import FAMILIES
@@ -24,8 +25,8 @@ from model.nn.lora import add_lora, merged_copy
 from retain.values.faults import mismatch
 
 TOLERANCE = 1e-5  # of the largest logit, in float32
-ROW = "{:<12} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9}  {}"
-HEAD = ROW.format("family", "weights", "logits", "packing", "segments", "LoRA", "written", "")
+ROW = "{:<12} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9} {:>9}  {}"
+HEAD = ROW.format("family", "weights", "logits", "packing", "segments", "LoRA", "pieces", "written", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,9 @@ class Trial:
     """What came of one family: largest differences of logits, as parts of the largest one; none may be over TOLERANCE.
 
     logits: to transformers' own. packs: whether rows are computed packed; segments: packed or not, to each row alone.
-    lora: of merged adapters to adapters. written: transformers on what Retain wrote, to what it was. fault: why nothing
-    more could be tried.
+    lora: of merged adapters to adapters. pieces: of gradients of a model in pieces to those of a whole one, as parts of
+    the largest; None where that was not tried. written: transformers on what Retain wrote, to what it was. fault: why
+    nothing more could be tried.
     """
 
     name: str
@@ -43,19 +45,24 @@ class Trial:
     packs: bool = False
     segments: float = 0.0
     lora: float = 0.0
+    pieces: float | None = None
     written: float = 0.0
     fault: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether all of it worked."""
-        return not self.fault and max(self.logits, self.segments, self.lora, self.written) <= TOLERANCE
+        return (
+            not self.fault and max(self.logits, self.segments, self.lora, self.pieces or 0.0, self.written) <= TOLERANCE
+        )
 
     def line(self) -> str:
         """One line for people."""
         if self.fault:
             return f"{self.name:<12} refused: {self.fault}"
-        figures = (f"{one:.0e}" for one in (self.segments, self.lora, self.written))
+        figures = (
+            "-" if one is None else f"{one:.0e}" for one in (self.segments, self.lora, self.pieces, self.written)
+        )
         packing = "packed" if self.packs else "unpacked"
         said = "" if self.passed else "FAILED"
         return ROW.format(self.name, self.weights, f"{self.logits:.0e}", packing, *figures, said).rstrip()
@@ -119,11 +126,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(mismatch(", ".join(unknown), ", ".join(FAMILIES)))
     print(HEAD.rstrip(), flush=True)
     failed = False
-    for name in chosen:
-        with TemporaryDirectory() as folder:
-            found = try_family(name, Path(folder))
-        failed = failed or not found.passed
-        print(found.line(), flush=True)
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        found = [try_family(name, folder / name) for name in chosen]
+        works = [trial.name for trial in found if not trial.fault]
+        pieces = differences_in_pieces([folder / name / "theirs" for name in works], folder) if works else {}
+        for trial in found:
+            together = pieces.get(str(folder / trial.name / "theirs"))
+            if isinstance(together, str):
+                trial = replace(trial, fault=f"in pieces: {together}")
+            else:
+                trial = replace(trial, pieces=together)
+            failed = failed or not trial.passed
+            print(trial.line(), flush=True)
     return int(failed)
 
 

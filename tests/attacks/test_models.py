@@ -1,4 +1,5 @@
-"""Rows 21 to 29: model folders and checkpoints from outside, on our own reader."""
+"""Rows 21 to 29: model folders and checkpoints from outside, on our own reader; on folders of other families
+in tests/integration/families/test_attacks.py."""
 
 import json
 import pickle
@@ -162,6 +163,7 @@ def test_row_28_code_in_configs(attack: Attack, good: Path) -> None:
     keys: list[dict[str, Any]] = [
         {"auto_map": {"AutoModel": "evil.Model"}},
         {"architectures": ["EvilForCausalLM"], "model_type": "evil"},
+        {"model_type": ["llama"]},
         {"quantization_config": {"quant_method": "evil"}},
     ]
     for changes in keys:

@@ -90,6 +90,8 @@ def faults_of_config(config: Any) -> Iterator[tuple[str, str]]:
         others = f"{len(FAMILY_ARCHITECTURES)} others (`retain learn families`)"
         expected = f"{', '.join(OWN_ARCHITECTURES)} and {others}"
         yield "config.json.architectures", mismatch(_short(architectures), f"one of {expected}")
+    if not isinstance(config.get("model_type", ""), str):
+        yield "config.json.model_type", mismatch(_short(config["model_type"]), "the name of a family, as a text")
     own = not known or architectures in [[name] for name in OWN_ARCHITECTURES]
     for name in _POSITIVE if own else _POSITIVE[:-1]:
         name = name if own or name in config else _OTHER_NAMES.get(name, name)
