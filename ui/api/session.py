@@ -11,6 +11,7 @@ from ui.client.client import RetainClient
 from ui.client.errors import BadInput, ClientError, Unreachable
 from ui.client.views import Checkpoint, Decision, ForgettingRecord, LogText, MetricSeries, Plan, Run
 from ui.local.export import write_export
+from ui.local.model_card import model_card
 from ui.updates import Update, updates
 
 if TYPE_CHECKING:
@@ -261,6 +262,8 @@ class Session:
     ) -> Path:
         """Writes a checkpoint into a new or empty folder, as Hugging Face tools open it; returns the model's folder.
 
+        README.md is its model card.
+
         Every file is checked against the SHA-256 of the manifest. The folder appears whole or not at all; after an
         interruption the same call resumes with the bytes that are here, and a second process waits for the first.
         With `training_state` the model stands in `checkpoint-{step}` below `folder`, with optimizer and
@@ -269,7 +272,13 @@ class Session:
         """
         name = checkpoint.ref.uri if isinstance(checkpoint, Checkpoint) else checkpoint
         _, target = write_export(
-            self.client, name, Path(folder), with_training_state=training_state, say=say, progress=progress
+            self.client,
+            name,
+            Path(folder),
+            with_training_state=training_state,
+            card=lambda row: model_card(self.client, row),
+            say=say,
+            progress=progress,
         )
         return target
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,16 @@ from ui.extras import require
 
 if TYPE_CHECKING:
     from retain.values import Checkpoint
+
+GGUF_FILE = "model-f32.gguf"
+
+
+class Format(StrEnum):
+    """How a checkpoint is written."""
+
+    HF = "hf"
+    GGUF = "gguf"
+
 
 ModelArgument = Annotated[
     str,
@@ -45,17 +56,59 @@ def export(
     training_state: Annotated[
         bool, typer.Option("--training-state", help="Into DIR/checkpoint-STEP, with optimizer and trainer_state.json.")
     ] = False,
+    form: Annotated[
+        Format, typer.Option("--format", help="hf: a Hugging Face folder; gguf: one file for llama.cpp, in float32.")
+    ] = Format.HF,
+    licence: Annotated[
+        str, typer.Option("--license", metavar="ID", help="Of the model, for its card: such as apache-2.0.")
+    ] = "",
     json: JsonFlag = False,
 ) -> None:
-    """Write a checkpoint as a Hugging Face folder; every file is checked against its hash."""
+    """Write a checkpoint as a Hugging Face folder, or as GGUF; with a model card. Every file is checked by its hash."""
     from ui.local.export import write_export
+    from ui.local.model_card import model_card
 
+    if form is Format.GGUF:
+        _export_gguf(checkpoint, folder, training_state=training_state, licence=licence, json=json)
+        return
     with connect() as client:
-        made, target = write_export(client, checkpoint, folder, with_training_state=training_state, say=say)
+        made, target = write_export(
+            client,
+            checkpoint,
+            folder,
+            with_training_state=training_state,
+            card=lambda row: model_card(client, row, licence=licence),
+            say=say,
+        )
     if json:
         emit({**_named(made.checkpoint), "path": str(target), "files": [file.path for file in made.files]})
     else:
         console().print(str(target), soft_wrap=True, highlight=False, markup=False)
+
+
+def _export_gguf(checkpoint: str, folder: Path, *, training_state: bool, licence: str, json: bool) -> None:
+    """Into a new or empty folder: the model as one file, beside its card."""
+    from retain.values.faults import mismatch
+    from ui.client.errors import BadInput, Violation
+    from ui.local.export import arriving, cached_model
+    from ui.local.model_card import NAME, model_card
+
+    if training_state:
+        said = mismatch("--training-state", "none with --format gguf, which has no place for it")
+        raise BadInput([Violation(field="--format", description=said)])
+    require("`retain export --format gguf`", "gguf")
+    with connect() as client:
+        row = client.checkpoint(checkpoint)
+        card = model_card(client, row, licence=licence, library="gguf")
+        with arriving(folder, say) as fresh:
+            model = cached_model(client, row.ref, home_folder() / "cache" / "models", say=say)
+            _child("model.cli.gguf_export", [str(model), str(fresh / GGUF_FILE), f"--name={row.id}"])
+            (fresh / NAME).write_text(card, encoding="utf-8")
+    path = folder / GGUF_FILE
+    if json:
+        emit({**_named(row), "path": str(path), "files": [GGUF_FILE, NAME]})
+    else:
+        console().print(str(path), soft_wrap=True, highlight=False, markup=False)
 
 
 def void(

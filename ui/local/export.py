@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from retain.values import Checkpoint
 from retain.values.faults import mismatch
 from ui.client.errors import BadInput, ClientError, Violation
 from ui.client.views import CheckpointRef, Export, ExportedFile
 from ui.local.download import URL_REFUSED, get_file, partial_of
+from ui.local.model_card import BEGINS as OUR_CARD
+from ui.local.model_card import NAME as CARD
 from ui.local.transfer import sha256_of
 from ui.render import formatting
 
@@ -47,6 +50,7 @@ def write_export(
     folder: Path,
     *,
     with_training_state: bool = False,
+    card: Callable[[Checkpoint], str] | None = None,
     say: Say = lambda _: None,
     progress: Progress = lambda _here, _all: None,
 ) -> tuple[Export, Path]:
@@ -55,7 +59,8 @@ def write_export(
     The folder itself becomes the Hugging Face model. With the training state the model stands in `checkpoint-{step}`
     below it, beside `trainer_state.json` and the optimizer, as the Hugging Face Trainer lays it out. A folder that is
     made anew appears whole; into one that is there already and empty the files move at the end, `config.json` last.
-    After an interruption the same call resumes with the bytes that are here. `progress` is told (bytes that are here,
+    After an interruption the same call resumes with the bytes that are here. `card` makes the text of README.md, the
+    model card; without one there is none. `progress` is told (bytes that are here,
     bytes in all). Raises BadInput for a folder that holds something else, and what `get_file` raises.
     """
     folder = folder.expanduser().resolve()
@@ -76,6 +81,8 @@ def write_export(
         for entry in [entry for entry in fresh.rglob("*") if entry.is_file()]:
             if entry.relative_to(fresh).as_posix() not in names.values():  # of an export with more in it
                 entry.unlink()
+        if card is not None:
+            (fresh / CARD).write_text(card(export.checkpoint), encoding="utf-8")
         if target.is_dir():
             for entry in sorted(fresh.iterdir(), key=lambda entry: (entry.name == _LAST, entry.name)):
                 entry.rename(target / entry.name)
@@ -155,6 +162,8 @@ def _take_back(export: Export, names: Mapping[str, str], target: Path, fresh: Pa
             moved.rename(place)
             if moved.parent != target and not any(moved.parent.iterdir()):
                 moved.parent.rmdir()
+    if (target / CARD).is_file() and (target / CARD).read_text(encoding="utf-8", errors="replace").startswith(OUR_CARD):
+        (target / CARD).unlink()  # it is made anew
 
 
 def _name(file: ExportedFile) -> str:
@@ -173,6 +182,29 @@ def _must_be_free(folder: Path) -> None:
     if any(not entry.name.endswith(_STAGING) for entry in held) or (folder.exists() and not folder.is_dir()):
         said = mismatch(f"{folder}, which is not empty", "a new or empty folder")
         raise BadInput([Violation(field="DIR", description=said)])
+
+
+@contextmanager
+def arriving(folder: Path, say: Say) -> Iterator[Path]:
+    """A folder beside or in a new or empty one, whose files are in their place when all of them are made; nothing
+    stays of it otherwise. Raises BadInput for a folder that holds something."""
+    folder = folder.expanduser().resolve()
+    _must_be_free(folder)
+    with _staging(folder, say) as staging:
+        _must_be_free(folder)
+        try:
+            for old in list(staging.iterdir()):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+            fresh = staging / "made"
+            fresh.mkdir()
+            yield fresh
+            if folder.is_dir():
+                for entry in sorted(fresh.iterdir()):
+                    entry.rename(folder / entry.name)
+            else:
+                fresh.rename(folder)
+        finally:
+            shutil.rmtree(staging)
 
 
 @contextmanager
