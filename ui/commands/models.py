@@ -66,8 +66,9 @@ def export(
 ) -> None:
     """Write a checkpoint as a Hugging Face folder, or as GGUF; with a model card. Every file is checked by its hash."""
     from ui.local.export import write_export
-    from ui.local.model_card import model_card
+    from ui.local.model_card import check_licence, model_card
 
+    check_licence(licence)
     if form is Format.GGUF:
         _export_gguf(checkpoint, folder, training_state=training_state, licence=licence, json=json)
         return

@@ -56,15 +56,20 @@ class _Facts:
 
 
 def model_card(client: CardPort, checkpoint: Checkpoint, *, licence: str = "", library: str = "transformers") -> str:
-    """The card's text. `licence`: an identifier of the hub, such as apache-2.0; empty is unknown. Raises BadInput for a
-    licence that is none, and what the client's calls raise."""
-    if licence and not _LICENCE.fullmatch(licence):
-        said = mismatch(licence[:MOST_LICENCE], "an identifier such as apache-2.0")
-        raise BadInput([Violation(field="--license", description=said)])
+    """The card's text. `licence`: an identifier of the hub, such as apache-2.0; empty is unknown. Raises what
+    `check_licence` and the client's calls raise."""
+    check_licence(licence)
     facts = _facts(client, checkpoint)
     parts = [_front_matter(facts, licence, library), _title(facts, licence), _lineage(facts), _stages(facts)]
     parts += [_data(facts), _figures(facts), _decisions(facts), _how(facts)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def check_licence(licence: str) -> None:
+    """Raises BadInput for what is no identifier of a licence."""
+    if licence and not _LICENCE.fullmatch(licence):
+        said = mismatch(licence[:MOST_LICENCE], "an identifier such as apache-2.0")
+        raise BadInput([Violation(field="--license", description=said)])
 
 
 # --- what is known

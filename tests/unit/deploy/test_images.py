@@ -36,6 +36,12 @@ def test_the_control_panel_s_image_can_look_at_data() -> None:
     assert not found - required("core.in", "ui.in") - by_itself - installer
 
 
+def test_transformers_is_in_the_image_of_evaluator_and_workers_alone() -> None:
+    """Which code may import it, import-linter holds (pyproject.toml)."""
+    assert "transformers" in required("training.in")
+    assert "transformers" not in required("core.in", "ui.in")
+
+
 def imported(*folders: str) -> dict[str, str]:
     """Top-level names of other people's modules that the files import, also late, with a file that does."""
     found: dict[str, str] = {}

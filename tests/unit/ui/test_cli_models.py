@@ -22,6 +22,26 @@ def test_checkpoints_export_import(retain, platform: FakePlatform, tmp_path: Pat
     assert retain("import", str(tmp_path / "absent")).code == 2
 
 
+def test_export_as_gguf_beside_its_card(retain, platform: FakePlatform, shared_data: Path, tmp_path: Path) -> None:
+    """The real model of the tests, by the real child; nothing is left where it is refused."""
+    run = scripted_runs.finished(platform, "r")
+    row = retain("checkpoints", "r", "--json").json[0]["checkpoint"]
+    for file in (shared_data / "models" / "stories260K-hf").iterdir():
+        platform.store.objects[f"/runs/{row}/model/{file.name}"] = file.read_bytes()
+    made = retain("export", row, str(tmp_path / "out"), "--format", "gguf", "--license", "mit", "--json").json
+    assert made["files"] == ["model-f32.gguf", "README.md"]
+    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["README.md", "model-f32.gguf"]
+    assert (tmp_path / "out" / "model-f32.gguf").read_bytes()[:4] == b"GGUF"
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert 'library_name: "gguf"' in card
+    assert 'license: "mit"' in card
+    assert run.spec.name in card
+    assert retain("export", row, str(tmp_path / "out"), "--format", "gguf").code == 2
+    assert retain("export", row, str(tmp_path / "other"), "--format", "gguf", "--training-state").code == 2
+    assert retain("export", row, str(tmp_path / "other"), "--license", "a b").code == 2
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name not in ("home", "out")] == []
+
+
 def test_import_looks_at_the_folder_first(retain, platform: FakePlatform, shared_data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
