@@ -105,7 +105,7 @@ def test_the_chart_names_the_version_of_the_package() -> None:
 
 
 def test_dev_brings_every_other_extra_but_that_of_the_site() -> None:
-    others = {"data", "server", "train", "panel", "login", "notebook"}
+    others = {"data", "server", "train", "panel", "login", "gguf", "notebook"}
     assert set(PROJECT["optional-dependencies"]) == {*others, "dev", "docs"}
     assert names(*others) <= names("dev")
 
