@@ -1,4 +1,4 @@
-"""The command behind `python -m model.cli.gguf_export` (and `retain export --format gguf`): a model folder as a GGUF file."""
+"""`python -m model.cli.gguf_export FOLDER FILE` (and `retain export --format gguf`): a model folder as a GGUF file."""
 
 import argparse
 import sys

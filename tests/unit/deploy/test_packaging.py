@@ -106,7 +106,8 @@ def test_the_chart_names_the_version_of_the_package() -> None:
 
 def test_dev_brings_every_other_extra_but_that_of_the_site() -> None:
     others = {"data", "server", "train", "panel", "login", "gguf", "notebook"}
-    assert set(PROJECT["optional-dependencies"]) == {*others, "dev", "docs"}
+    tried_by_targets_of_their_own = {"mlflow", "wandb", "tensorboard", "lm-eval"}
+    assert set(PROJECT["optional-dependencies"]) == {*others, *tried_by_targets_of_their_own, "dev", "docs"}
     assert names(*others) <= names("dev")
 
 
