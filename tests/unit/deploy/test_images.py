@@ -94,10 +94,10 @@ def brought_by(packages: set[str]) -> set[str]:
             ),
             (),
         ),
-        # Trackers are an installation's own choice.
-        (("core.in", "training.in"), ("services", "model"), ("mlflow", "wandb", "tensorboard")),
+        # A user's own choice, as trackers are.
+        (("core.in", "training.in"), ("services", "model"), ("lm_eval",)),
         # A container has no keyring; the command keeps a login in a file there.
-        (("core.in", "ui.in"), ("ui",), ("keyring",)),
+        (("core.in", "ui.in"), ("ui",), ("keyring", "mlflow", "wandb", "tensorboard")),
     ],
     ids=["orchestrator", "evaluator and ray", "ui"],
 )

@@ -20,6 +20,9 @@ SITE = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "deploy/site/requirements.t
 PINNED = {
     canonicalize_name(name): version for name, version in {**SITE, **LOCKED}.items()
 }  # the guides' site has its own
+# Programs of others that a user may have: each is tried in an environment of its own (`make test-trackers`, `make
+# test-lm-eval`), since not all of them go beside the packages of the lock file. The code names a missing extra.
+OF_OTHERS = {"mlflow", "wandb", "tensorboard", "lm-eval"}
 HEAVY = {"torch", "ray", "transformers", "numpy", "pyarrow", "pandas", "streamlit", "tokenizers", "datasets", "minio"}
 
 
@@ -37,7 +40,7 @@ def names(*extras: str) -> set[str]:
     return {canonicalize_name(need.name) for need in requirements(*extras)}
 
 
-@pytest.mark.parametrize("extra", ["", *PROJECT["optional-dependencies"]])
+@pytest.mark.parametrize("extra", ["", *sorted(set(PROJECT["optional-dependencies"]) - OF_OTHERS)])
 def test_the_lock_file_pins_what_the_project_asks_for(extra: str) -> None:
     wrong = [
         f"{need} and the lock file's {PINNED.get(canonicalize_name(need.name))}"
@@ -65,7 +68,8 @@ def test_a_bare_installation_has_what_the_client_and_the_command_import() -> Non
     code = [str(path.relative_to(ROOT)) for path in (ROOT / "ui").rglob("*.py") if "panel" not in path.parts]
     assert len(code) > 30
     found = imported("protos/gen/retain", *code)
-    optional = {"pandas", "authlib", "keyring", "requests"}  # of `notebook` and `login`, which say so where they lack
+    # Of `notebook`, `login` and the trackers, which say so where they lack.
+    optional = {"pandas", "authlib", "keyring", "requests"} | OF_OTHERS
     brought = brought_by(names())
     distributions = {"google": "protobuf", "grpc": "grpcio", "grpc_status": "grpcio-status", "ruamel": "ruamel-yaml"}
     missing = {
@@ -104,10 +108,9 @@ def test_the_chart_names_the_version_of_the_package() -> None:
     assert retain.__version__ == chart[chart.index("appVersion:") + 1] == TAG
 
 
-def test_dev_brings_every_other_extra_but_that_of_the_site() -> None:
+def test_dev_brings_every_other_extra_but_those_with_an_environment_of_their_own() -> None:
     others = {"data", "server", "train", "panel", "login", "gguf", "notebook"}
-    tried_by_targets_of_their_own = {"mlflow", "wandb", "tensorboard", "lm-eval"}
-    assert set(PROJECT["optional-dependencies"]) == {*others, *tried_by_targets_of_their_own, "dev", "docs"}
+    assert set(PROJECT["optional-dependencies"]) == {*others, *OF_OTHERS, "dev", "docs"}
     assert names(*others) <= names("dev")
 
 
@@ -115,7 +118,7 @@ def test_every_file_that_is_read_at_run_time_is_package_data() -> None:
     """Files beside the code, by their suffixes; what only the repository needs is named here."""
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     taken = set(patterns["*"]) | {"*.py"}
-    only_here = {"Dockerfile", "*.in", "*.example", "*.jsonl.gz", ".gitignore", "deploy/site/*"}
+    only_here = {"Dockerfile", "*.whl", "*.in", "*.example", "*.jsonl.gz", ".gitignore", "deploy/site/*"}
     left = []
     for folder in ("deploy", "model", "services", "ui"):
         for path in (ROOT / folder).rglob("*"):
