@@ -11,27 +11,7 @@ export RAY_DISABLE_USAGE_STATS := 1
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-set.venv-lm-eval/.ready: .venv/.ready pyproject.toml
-	@test -x .venv-lm-eval/bin/python || $(PYTHON) -m venv .venv-lm-eval
-	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-lm-eval/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
-	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock '.[train,lm-eval]'
-	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	@touch $@
-
-test-lm-eval: .venv-lm-eval/.ready ## lm-evaluation-harness itself, on local tasks over local data, against our own figures
-	RETAIN_LM_EVAL=1 .venv-lm-eval/bin/python -m pytest tests/lm_eval
-
-.venv-trackers/.ready: .venv/.ready pyproject.toml
-	@test -x .venv-trackers/bin/python || $(PYTHON) -m venv .venv-trackers
-	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-trackers/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
-	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock '.[mlflow,wandb,tensorboard]'
-	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	@touch $@
-
-test-trackers: .venv-trackers/.ready ## A run in MLflow, wandb and TensorBoard, read back with each one's own reader
-	RETAIN_TRACKERS=1 .venv-trackers/bin/python -m pytest tests/trackers
-
-up: .venv/.ready ## Make .venv from the pinned lock file
+setup: .venv/.ready ## Make .venv from the pinned lock file
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -65,6 +45,27 @@ test-faults: .venv/.ready ## Every call over every port with every kind of fault
 
 test-attacks: .venv/.ready ## Every attack of the matrix on a running stack, while a second user works on it
 	RETAIN_ATTACKS=1 $(BIN)/python -m pytest tests/attacks
+
+.venv-lm-eval/.ready: .venv/.ready pyproject.toml
+	@test -x .venv-lm-eval/bin/python || $(PYTHON) -m venv .venv-lm-eval
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-lm-eval/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock '.[train,lm-eval]'
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+test-lm-eval: .venv-lm-eval/.ready ## lm-evaluation-harness itself, on local tasks over local data, against our own figures
+	RETAIN_LM_EVAL=1 .venv-lm-eval/bin/python -m pytest tests/lm_eval
+
+.venv-trackers/.ready: .venv/.ready pyproject.toml
+	@test -x .venv-trackers/bin/python || $(PYTHON) -m venv .venv-trackers
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-trackers/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
+	@grep -v '^cachetools==' requirements.lock > .venv-trackers/constraints.txt # mlflow-skinny 3.17 needs cachetools below 8
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-trackers/constraints.txt '.[mlflow,wandb,tensorboard]'
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+test-trackers: .venv-trackers/.ready ## A run in MLflow, wandb and TensorBoard, read back with each one's own reader
+	RETAIN_TRACKERS=1 .venv-trackers/bin/python -m pytest tests/trackers
 
 up: .venv/.ready ## Start the local stack (state in RETAIN_HOME, default .retain)
 	@$(BIN)/retain up

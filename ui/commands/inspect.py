@@ -18,6 +18,7 @@ def status(
 ) -> None:
     """The pipeline progress table: what is complete, running, ready or locked, and what unlocks it."""
     from ui.progress import of_house
+    from ui.render.probe_table import probe_rows, probe_table
     from ui.render.progress_table import of_run
     from ui.render.tables import progress_table
 
@@ -33,6 +34,9 @@ def status(
         return
     out = console()
     out.print(progress_table(rows))
+    probed = probe_rows(runs[0].stages) if run_id else []
+    if probed:
+        out.print(probe_table(probed))
     for waiting_run, why in waiting.items():
         out.print(f"{waiting_run} waits for: {why}", soft_wrap=True, highlight=False, markup=False)
 

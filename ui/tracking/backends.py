@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from retain.values.faults import mismatch
-from ui.client.errors import BadInput, Violation
+from ui.client.errors import BadInput, MissingExtra, Violation
 from ui.extras import require
 from ui.tracking.port import Facts, Identity, Point, Tracker, TrackerAway
 from ui.tracking.wandb_file import offline_rows
@@ -256,4 +256,8 @@ def tracker_at(target: str) -> Tracker:
         expected = "mlflow:URI[#EXPERIMENT], wandb:PROJECT or tensorboard:DIR"
         raise BadInput([Violation(field="--to", description=mismatch(repr(target), expected))])
     require(f"retain track --to {name}:", name)
-    return _BACKENDS[name](place)
+    try:
+        return _BACKENDS[name](place)
+    except ImportError as error:  # code that runs without being installed tells `require` nothing
+        said = f"retain track --to {name}: {error}; `pip install 'retain[{name}]'` brings it"
+        raise MissingExtra(said, reason="MISSING_EXTRA") from error

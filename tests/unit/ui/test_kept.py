@@ -8,7 +8,7 @@ from rich.console import Console
 
 from retain.evaluator.v1 import resources_pb2 as evaluator_resources
 from retain.orchestrator.v1 import resources_pb2 as res
-from retain.types.v1 import values_pb2
+from retain.types.v1 import spec_pb2, values_pb2
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client import convert
 from ui.client.views import ForgettingRecord, Plan, Run, Stage
@@ -146,3 +146,14 @@ def test_the_probe_is_shown_before_and_now_with_what_decides_nothing() -> None:
     silent = res.StageStatus(name="finetune")
     silent.probe.not_measured = "more than 900 s"
     assert probe_rows([convert.to_view(Stage, silent)])[0].note == "not measured: more than 900 s"
+
+
+def test_status_and_show_of_a_run_print_its_probe(retain, platform: FakePlatform) -> None:
+    run = res.PipelineRun(id="r1")
+    run.status.state = res.RUN_STATE_RUNNING
+    run.spec.forgetting.minor, run.spec.forgetting.action, run.spec.forgetting.stop = 0.05, 0.1, 0.2
+    stage = run.status.stages.add(name="finetune", state=res.STAGE_STATE_RUNNING, kind=spec_pb2.STAGE_KIND_FINETUNE)
+    stage.probe.results.add(kind=values_pb2.PROBE_KIND_STOP, items=80, right=70, baseline_right=80, lost=10, loss=0.125)
+    platform.put(run)
+    for verb in ("status", "show"):
+        assert "end of turn" in retain(verb, "r1").out, verb

@@ -289,7 +289,7 @@ class ListRunMetricsRequest:
     """The run."""
     names: tuple[str, ...] = ()
     """Only series of these names: train_loss_nats, tokens_per_second, learning_rate, curriculum_level, share, perplexity,
-    baseline_perplexity, forgetting; empty is all.
+    baseline_perplexity, forgetting, probe_accuracy, probe_loss; empty is all.
     """
     stage: str = ""
     """Only of this stage, by its name; empty is all."""

@@ -158,15 +158,14 @@ class TorchMeasurer(Measurer, Prober, Sampler):
             with self._files.model_folder(checkpoint) as folder:
                 tokenizer = Tokenizer.load(folder)
             doing = f"asking {checkpoint.uri} the probe"
-            with self._alone():
-                return ask_probe(
-                    weights,
-                    tokenizer,
-                    answer_tokens=settings.answer_tokens,
-                    most_seconds=settings.most_seconds,
-                    only=only,
-                    on_item=lambda: beat(doing),
-                )
+            return ask_probe(
+                weights,
+                tokenizer,
+                answer_tokens=settings.answer_tokens,
+                most_seconds=settings.most_seconds,
+                only=only,
+                on_item=lambda: beat(doing),
+            )
         except NonFinite:
             return dict.fromkeys(only or (), False)  # weights that are no numbers know nothing any more
         except RetainModelError as error:

@@ -1,1 +1,1 @@
-"""What of the object store others than the orchestrator get, and for how long."""
+"""What of the object store others than the orchestrator get, for how long, and what is kept there for them."""

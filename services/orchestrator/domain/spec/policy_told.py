@@ -14,13 +14,13 @@ def policy_told(spec: PipelineSpec, *, parameters: int = 0, memory: Memory = UNK
     if not later:
         return ()
     written = tuple(told for index in range(len(spec.stages)) if (told := _written(spec, index)))
+    probed = (_probe(spec),) if any(stage.kind is StageKind.FINETUNE for stage in later) else ()
     if spec.forgetting.mitigate is False:
-        return (*written, "mitigate is off: forgetting is measured, and nothing is done about it")
+        return (*written, "mitigate is off: forgetting is measured, and nothing is done about it", *probed)
     distillations = (
         _distillation(stage, teacher_of(spec, stage, parameters=parameters, memory=memory)) for stage in later
     )
     scarce = (told for stage in later if (told := _scarce(spec, stage)))
-    probed = (_probe(spec),) if any(stage.kind is StageKind.FINETUNE for stage in later) else ()
     return (*written, _controller(spec, later), _stop(spec), *distillations, *scarce, *probed)
 
 

@@ -1,5 +1,6 @@
 """Following a run into a tracker: everything once, through faults of either side, from where another one stopped."""
 
+import sys
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.fakes.tracked_run import AT_THE_END, RUN, put_run
 from ui.client.client import RetainClient
-from ui.client.errors import BadInput, Unreachable
+from ui.client.errors import BadInput, MissingExtra, Unreachable
 from ui.tracking.backends import tracker_at
 from ui.tracking.follow import Follower
 from ui.tracking.port import Facts, Identity, Point, Tracker, TrackerAway
@@ -131,6 +132,13 @@ def test_a_platform_that_is_away_is_waited_for(platform: FakePlatform, client: R
 def test_another_target_is_refused_with_what_is_allowed(target: str) -> None:
     with pytest.raises(BadInput, match=r"mlflow:URI\[#EXPERIMENT\], wandb:PROJECT or tensorboard:DIR"):
         tracker_at(target)
+
+
+def test_a_package_that_is_not_there_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.extras.missing_packages", lambda *extras: [])
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'retain\[wandb\]'"):
+        tracker_at("wandb:project")
 
 
 def test_the_command_says_which_extra_is_missing(platform: FakePlatform, retain: Callable, monkeypatch) -> None:
