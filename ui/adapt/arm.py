@@ -25,21 +25,27 @@ PROMPTS = (
     "Write two sentences about the sea.",
     "What is the capital of France?",
 )
+_TELLS = ("SUCCEEDED", "SUSPENDED")  # a run that failed or was cancelled says nothing of its arm
 Say = Callable[[str], None]
 
 
 def run_arm(client: RetainClient, sweep: Sweep, name: str, work: Path, say: Say) -> Row:
-    """Submits the run of an arm, or finds it, waits until it has settled, and measures what came of it."""
+    """Submits the run of an arm, or finds it, waits until it has settled, and measures what came of it. One that failed
+    or was cancelled before is resumed. Raises ClientError where it does so again."""
     alone = sweep.of_arms([name])
     (asked,) = alone.runs()
     recipe = recipe_of(asked)  # before local paths are made absolute
     submitter = Submitter(client=client, sweep=alone, send=not client.address.is_loopback, say=say)
     submitter.look()
     seen: list[Run] = []
-    for _, run in submitter.run_all(at_most=1):
+    for _, run in submitter.run_all(at_most=1, retry=True):
         say(f"{name}: {run.id} {run.state} {run.status.message}".rstrip())
         seen.append(run)
-    return _row(client, client.get_run(seen[-1].id), name, recipe, work, say)
+    run = client.get_run(seen[-1].id)
+    if run.state not in _TELLS:
+        said = f"{run.id} of the arm {name} is {run.state}: {run.status.message}; the same command resumes it"
+        raise ClientError(said, reason="RUN_NOT_DONE")
+    return _row(client, run, name, recipe, work, say)
 
 
 def before(client: RetainClient, ref: CheckpointRef, model: Path, work: Path, say: Say) -> Row:
