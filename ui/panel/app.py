@@ -30,6 +30,18 @@ PAGES = [
         help="One run live: both perplexities, forgetting, decisions; cancel, approve, retry.",
     ),
     st.Page(
+        "app_pages/checkpoints.py",
+        title="Checkpoints",
+        icon=":material/inventory_2:",
+        help="Checkpoints by stage and domain: figures, lineage, two side by side, files to take out.",
+    ),
+    st.Page(
+        "app_pages/compare.py",
+        title="Compare runs",
+        icon=":material/compare_arrows:",
+        help="Runs on one chart, the settings that differ, forgetting against gain.",
+    ),
+    st.Page(
         "app_pages/try_it.py",
         title="Try it",
         icon=":material/forum:",

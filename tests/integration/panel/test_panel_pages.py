@@ -250,6 +250,44 @@ def test_retention_is_changed_and_a_refusal_leaves_what_was_typed(platform: Fake
     assert platform.runs["r"].spec.checkpoints.keep_last == 7
 
 
+def test_checkpoints_are_chosen_by_stage_and_one_is_looked_at(platform: FakePlatform) -> None:
+    scripted_runs.finished(platform, "r")
+    rows = {row.id: row for row in platform.checkpoints}
+    at = open_page("checkpoints")
+    assert len(table_with(at, "Checkpoint")) == 18
+    at.get_by_key("stage").set_value("midtrain/code").run()
+    assert len(table_with(at, "Checkpoint")) == 6
+    assert "6 of 6, newest first" in said(at)
+    first, second = "r/midtrain/code/attempt-1/step-000000020", "r/midtrain/code/attempt-2/step-000000120"
+    rows[second].parent = rows[first].ref.manifest_sha256
+    at.query_params["checkpoint"] = first
+    at.run()
+    assert not at.exception
+    assert dict(table_with(at, "Perplexity").values) == {"code": "90", "general": "51.5"}
+    at.query_params["checkpoint"] = [first, second]
+    at.run()
+    both = {row[0]: list(row[1:]) for row in table_with(at, "ln(B / A)").values}
+    assert both["general"] == ["51.5", "52", "+0.0097"]  # ln(52 / 51.5)
+    assert "Both are of one specification." in said(at)
+    at.button[-1].click().run()
+    assert [text.value for text in at.text] == ["Once upon a time once upon a time"] * 2
+
+
+def test_runs_are_compared_by_settings_figures_and_gain(platform: FakePlatform) -> None:
+    for name in ("one", "two"):
+        scripted_runs.finished(platform, name)
+    platform.runs["two"].spec.stages[1].learning_rate = 1e-5
+    at = open_page("pipelines")
+    at.switch_page("app_pages/compare.py")
+    at.query_params["runs"] = "one,two"
+    at.run()
+    assert not at.exception
+    assert list(table_with(at, "Setting")["Setting"]) == ["stages.1.learning_rate"]
+    gains = table_with(at, "Gain (nats a token)")
+    assert list(gains["Gain (nats a token)"]) == [0.1892, 0.1892]  # ln(29 / 24): the chat's perplexity as it is told
+    assert "counted from its first boundary" in said(at)
+
+
 def test_the_guides_are_there(platform: FakePlatform) -> None:
     at = open_page("learn")
     assert "Production language models are not trained once" in said(at)

@@ -96,8 +96,12 @@ def listed(project: str, states: tuple[str, ...], words: str) -> None:
                 f"Open {chosen_ids[0]}", icon=":material/monitoring:", type="primary", key="open"
             ):
                 open_run(chosen_ids[0])
+            elif len(chosen_ids) > 1 and st.button(
+                f"Compare {len(chosen_ids)} runs", icon=":material/compare_arrows:", type="primary", key="compare"
+            ):
+                st.switch_page("app_pages/compare.py", query_params={"runs": ",".join(chosen_ids)})
             elif not chosen_ids:
-                st.caption("Select a row to open its run.")
+                st.caption("Select a row to open its run, several to compare them.")
     more = bool(page.next_token)
     st.caption(found_line(len(runs), page.looked_at, searched=bool(words), more=more))
     pager("runs", token, page.next_token)

@@ -185,6 +185,13 @@ def _entry(entry: Entry) -> None:
         if entry.follows:
             st.caption(f"From here on: **{as_text(entry.follows)}**")
         st.caption(as_text(f"{entry.time}, by {entry.actor}"))
+        if entry.checkpoint:
+            st.page_link(
+                "app_pages/checkpoints.py",
+                label="Its checkpoint",
+                icon=":material/inventory_2:",
+                query_params={"checkpoint": entry.checkpoint},
+            )
         st.space("xsmall")
 
 
