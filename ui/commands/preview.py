@@ -25,7 +25,7 @@ def preview(
 ) -> None:
     """Real rows of a stage's data as the model reads them: tokens, which of them are learned, and how hard they are."""
     from ui.local.upload import place_local_sources
-    from ui.render.data_preview import first_roles, preview_lines
+    from ui.render.data.preview import first_roles, preview_lines
     from ui.spec.file import load_spec
     from ui.spec.form.edit import value_at
 

@@ -240,7 +240,7 @@ def show(run_id: RunArgument, json: JsonFlag = False) -> None:
             return
         made = client.decisions(run_id)
     from ui.render import formatting
-    from ui.render.data_facts import data_lines
+    from ui.render.data.facts import data_lines
     from ui.render.follow import outcome_line
     from ui.render.kept import kept_rows
     from ui.render.probe_table import probe_rows, probe_table

@@ -11,7 +11,7 @@ from ui.panel.live import Snapshot
 from ui.panel.run import actions, log_view, parts
 from ui.panel.shared import as_text, choice, client, errors_shown, live, may_act, show_error, state_badge
 from ui.render import formatting
-from ui.render.data_facts import data_lines
+from ui.render.data.facts import data_lines
 from ui.render.perplexity_table import dual_rows
 from ui.render.severity import Thresholds
 from ui.spec.file import to_yaml

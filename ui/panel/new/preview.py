@@ -12,7 +12,7 @@ from ui.client.views import DataPreview
 from ui.local.upload import place_local_sources
 from ui.panel.new import draft
 from ui.panel.shared import as_text, client, may_act, refuse_local_paths, show_error
-from ui.render.data_preview import document_line, facts_line, visible
+from ui.render.data.preview import document_line, facts_line, visible
 from ui.spec.file import STANDARD_INPUT
 from ui.spec.form.edit import value_at
 from ui.spec.form.layout import kind_of, stages_of

@@ -4,7 +4,7 @@ from retain.orchestrator.v1 import resources_pb2 as resources
 from retain.types.v1 import values_pb2
 from ui.client.convert import to_view
 from ui.client.views import RunStatus
-from ui.render.data_facts import data_lines
+from ui.render.data.facts import data_lines
 
 
 def test_what_is_known_of_the_data_is_said() -> None:
