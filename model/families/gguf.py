@@ -70,4 +70,4 @@ def _check(file: Path, folder: Path) -> None:
     if folder.exists():
         raise BadSource(str(folder), "a folder that is there", "a new folder")
     if importlib.util.find_spec("gguf") is None:
-        raise BadSource("gguf", "no such package", "the package that reads GGUF files (pip install gguf)")
+        raise BadSource("gguf", "no such package", "the package that reads GGUF files (pip install 'retain[gguf]')")

