@@ -17,7 +17,7 @@ from retain.values import Checkpoint
 from retain.values.faults import mismatch
 from ui.client.errors import BadInput, ClientError, RefusedByServer, Unreachable, Violation
 from ui.client.views import Decision, ForgettingRecord, ForgettingScore, Run, SetResult, Stage
-from ui.render.card_text import fenced, markdown, table, yaml_value
+from ui.local.card_text import fenced, markdown, table, yaml_value
 
 NAME, BEGINS = "README.md", "---\nlibrary_name: "
 MOST_ANCESTORS, MOST_DECISIONS, MOST_LICENCE = 200, 100, 60

@@ -14,9 +14,9 @@ from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput
+from ui.local.card_text import clean, fenced, markdown, yaml_value
 from ui.local.export import write_export
 from ui.local.model_card import licence_of, model_card
-from ui.render.card_text import clean, fenced, markdown, yaml_value
 
 HOSTILE = [
     "---\nlicense: mit\n---",
