@@ -83,7 +83,7 @@ def test_a_family_goes_through_the_whole_platform(
 ) -> None:
     folder = write_family(name, tmp_path / "model", tokenizer=shared_data / "models" / "stories260K-hf")
     imported = client.import_checkpoint(upload_files(client, upload_names(folder)), name=f"tiny {name}")
-    run = client.create_run(spec_on(imported.ref.uri, name))
+    run = client.create_run(spec_on(imported.ref.uri, name.replace("_", "-")))
     until(client, run.id, lambda run: newest_checkpoint(run) >= (0, EVERY_STEPS), "a first checkpoint")
     kill_a_worker(stack)
     run = until_ended(client, run.id)
