@@ -7,9 +7,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from retain.orchestrator.v1 import resources_pb2 as res
+from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.integration.panel.test_panel_pages import open_page, said
 from tests.unit.ui.test_cli_preview import conversation
+from ui.client.spec import to_message
 from ui.spec import templates
 from ui.spec.file import parse_yaml
 
@@ -122,3 +124,20 @@ def test_who_may_only_look_sees_no_button_that_acts(platform: FakePlatform) -> N
     keys = {button.key for button in open_page("new_run", retain_roles=("viewer",)).button}
     assert "validate" in keys
     assert not [key for key in keys if key == "start" or key.startswith("preview:")]
+
+
+def test_a_run_is_cloned_as_the_server_keeps_it_and_one_that_is_gone_empties_nothing(platform: FakePlatform) -> None:
+    scripted_runs.finished(platform, "done")
+    at = open_page("new_run")
+    at.selectbox(key="template").select("run/done").run()
+    copied = parse_yaml(yaml_of(at))
+    assert to_message(copied) == (platform.runs["done"].spec, [])
+    assert at.number_input(key="field:forgetting.stop").value == 0.2
+    del platform.runs["done"]
+    at.selectbox(key="template").select("minimal").run()
+    before = yaml_of(at)
+    at.query_params["clone"] = "done"
+    at.run()
+    assert "there is no run done" in at.error[0].value
+    assert yaml_of(at) == before
+    assert not at.exception

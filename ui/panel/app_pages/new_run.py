@@ -27,15 +27,39 @@ from ui.render.needs import needs_lines
 from ui.render.projects import queue_lines
 from ui.render.tables import cost_lines, must_keep
 from ui.spec import templates
-from ui.spec.file import STANDARD_INPUT
+from ui.spec.file import STANDARD_INPUT, to_yaml
 
+RUN, CLONABLE = "run/", 20  # what begins with a run is named so in the choice
 TEMPLATES = {entry.name: entry for entry in templates.templates()}
 
 
-def _begin() -> None:
-    """Another template replaces the draft."""
-    st.session_state[draft.BEGUN_WITH] = st.session_state["template"]
-    draft.replace(TEMPLATES[st.session_state["template"]].text)
+def _origins() -> dict[str, str]:
+    """What a draft can begin with, and how it is shown: the templates, and the newest runs."""
+    found = {name: f"{name}: {entry.title}" for name, entry in TEMPLATES.items()}
+    try:
+        for run in client().list_runs(limit=CLONABLE):
+            found[f"{RUN}{run.id}"] = f"a copy of {run.id} ({run.name}, {run.state.lower()})"
+    except ClientError:
+        return found  # what keeps the server from answering is said below
+    return found
+
+
+def _begin(origin: str = "") -> None:
+    """Another template or a run's own specification, as the server keeps it, replaces the draft."""
+    origin = origin or st.session_state["template"]
+    try:
+        text = _copied(origin.removeprefix(RUN)) if origin.startswith(RUN) else TEMPLATES[origin].text
+    except ClientError as error:
+        st.session_state["begin_failure"] = error  # the draft stays as it is
+        return
+    st.session_state[draft.BEGUN_WITH] = origin
+    draft.replace(text)
+
+
+def _copied(run_id: str) -> str:
+    """Raises ClientError."""
+    told = f"# The specification of run {run_id}, with every default that was filled in.\n"
+    return told + to_yaml(client().get_run(run_id).own_spec)
 
 
 def _typed() -> None:
@@ -68,19 +92,24 @@ def _plan(plan: Plan) -> None:
 
 st.title("New pipeline")
 if draft.TEXT not in st.session_state:
-    st.session_state["template"] = "demo-code"
-    _begin()
-st.session_state["template"] = st.session_state.get(draft.BEGUN_WITH, "demo-code")
+    _begin("demo-code")
+if "clone" in st.query_params:
+    _begin(f"{RUN}{st.query_params.pop('clone')}")
+origins = _origins()
+begun_with = st.session_state.get(draft.BEGUN_WITH, "demo-code")
+st.session_state["template"] = begun_with
 begin, place = st.columns([2, 1])
 with begin:
     st.selectbox(
         "Begin with",
-        list(TEMPLATES),
+        list(origins) if begun_with in origins else [*origins, begun_with],
         key="template",
         on_change=_begin,
-        format_func=lambda name: f"{name}: {TEMPLATES[name].title}",
-        help="Replaces the draft below.",
+        format_func=lambda name: origins.get(name, name),
+        help="Replaces the draft below. A copy of a run is what the server keeps of it, not what a form showed.",
     )
+if "begin_failure" in st.session_state:
+    show_error(st.session_state.pop("begin_failure"))
 with place:
     project = chosen_project("Project", "new_run_project")
 tree, unreadable = draft.read()
