@@ -100,7 +100,7 @@ def preview(
         difficulty=histogram(rated),
         unrated=len(read) - len(rated),
         notes=tuple(source.notes()),
-        tokenizer=f"a vocabulary of {VOCABULARY:,} trained on these documents; the run's own cuts a little differently",
+        tokenizer=f"a vocabulary of up to {VOCABULARY:,} trained on these documents; the run's own differs a little",
     )
 
 

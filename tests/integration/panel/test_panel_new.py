@@ -13,7 +13,7 @@ from tests.integration.panel.test_panel_pages import open_page, said
 from tests.unit.ui.test_cli_preview import conversation
 from ui.client.spec import to_message
 from ui.spec import templates
-from ui.spec.file import parse_yaml
+from ui.spec.file import parse_yaml, to_yaml
 
 
 @pytest.fixture
@@ -140,4 +140,19 @@ def test_a_run_is_cloned_as_the_server_keeps_it_and_one_that_is_gone_empties_not
     at.run()
     assert "there is no run done" in at.error[0].value
     assert yaml_of(at) == before
+    assert not at.exception
+
+
+def test_the_schedules_are_those_of_the_plan(platform: FakePlatform) -> None:
+    at = open_page("new_run")
+    assert not list(at.toggle), "this plan says no shape, so none is drawn"
+    at.selectbox(key="field:stages[1].schedule.kind").select("WSD").run()
+    for name, value in (("warmup", 0.1), ("decay", 0.2)):
+        at.number_input(key=f"field:stages[1].schedule.{name}").set_value(value).run()
+    tree = parse_yaml(yaml_of(at))
+    tree["stages"][1]["schedule"]["floor"] = 0.0
+    tree["stages"][1]["curriculum"] = {"strategy": "STAGED", "levels": 3}
+    at.text_area(key="yaml").set_value(to_yaml(tree)).run()
+    at.toggle(key="schedules:1").set_value(True).run()
+    assert len(at.get("vega_lite_chart")) == 2
     assert not at.exception

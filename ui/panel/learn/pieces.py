@@ -36,7 +36,7 @@ def _rates() -> None:
     floor = third.slider("Rate at the end, share of the peak", 0.0, 1.0, 0.1, key="learn_floor")
     found = figure("rates", kind, str(warmup), str(floor))
     factors = found["factors"]
-    _line({"rate": factors}, [n / len(factors) for n in range(len(factors))], "Part of the stage", "Share of the peak")
+    line({"rate": factors}, [n / len(factors) for n in range(len(factors))], "Part of the stage", "Share of the peak")
     st.caption(f"On the average {found['mean']:.0%} of the peak. Forgetting is worst while the rate is high.")
 
 
@@ -47,10 +47,10 @@ def _curriculum() -> None:
     found = figure("curriculum", strategy, str(levels))
     if strategy == "STAGED":
         lengths = ", ".join(f"{length:.0%}" for length in found["lengths"])
-        _line({"level": found["level"]}, found["progress"], "Part of the stage", "Level", interpolate="step-after")
+        line({"level": found["level"]}, found["progress"], "Part of the stage", "Level", interpolate="step-after")
         st.caption(f"The levels take {lengths} of the stage: what is hard needs the longest.")
     else:
-        _line({"open": found["open"]}, found["progress"], "Part of the stage", "Part of the data that is open")
+        line({"open": found["open"]}, found["progress"], "Part of the stage", "Part of the data that is open")
         told = {"RANDOM": "The control: everything from the first step on."}
         st.caption(told.get(strategy, "The easiest first, and ever more of the rest."))
 
@@ -62,7 +62,7 @@ def _mixture() -> None:
                            key="learn_row_tokens")  # fmt: skip
     found = figure("mixture", str(share), str(tokens))
     rows = list(range(1, len(found["diffused"]) + 1))
-    _line({"error diffusion": found["diffused"], "lots by rows": found["drawn"]}, rows, "Rows", "Share of the tokens")
+    line({"error diffusion": found["diffused"], "lots by rows": found["drawn"]}, rows, "Rows", "Share of the tokens")
     st.caption(
         f"Asked for {share:.0%}. After {len(rows)} rows error diffusion, which training uses, has met "
         f"{found['diffused'][-1]:.1%}; lots, drawn by rows as most loaders do, {found['drawn'][-1]:.1%}."
@@ -81,7 +81,7 @@ def _calculator() -> None:
         st.caption(as_text(line))
 
 
-def _line(
+def line(
     series: Mapping[str, list[float]], x: Sequence[float], across: str, up: str, interpolate: str = "linear"
 ) -> None:
     rows = [

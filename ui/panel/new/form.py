@@ -7,6 +7,7 @@ import streamlit as st
 from ui.client.views import Plan
 from ui.panel.new import draft
 from ui.panel.new.preview import previews
+from ui.panel.new.schedules import schedules
 from ui.panel.new.widgets import Faults, either, grid, one
 from ui.panel.shared import as_text
 from ui.render import formatting
@@ -22,7 +23,7 @@ def form(tree: dict[str, Any], faults: Faults, plan: Plan | None, project: str, 
         either(layout.MODEL, tree, faults, disabled=disabled)
         grid(layout.model_fields(tree), tree, faults, disabled=disabled)
     for number in layout.stages_of(tree):
-        _stage(number, tree, faults, project, disabled=disabled)
+        _stage(number, tree, faults, plan, project, disabled=disabled)
     _add_stage(tree, disabled=disabled)
     with st.container(border=True):
         st.subheader("Forgetting")
@@ -39,7 +40,9 @@ def form(tree: dict[str, Any], faults: Faults, plan: Plan | None, project: str, 
         _memory(plan)
 
 
-def _stage(number: int, tree: dict[str, Any], faults: Faults, project: str, *, disabled: bool) -> None:
+def _stage(
+    number: int, tree: dict[str, Any], faults: Faults, plan: Plan | None, project: str, *, disabled: bool
+) -> None:
     kind, domain = layout.kind_of(tree, number), layout.domain_of(tree, number)
     title = layout.STAGE_TITLES.get(kind, kind or "A stage without a kind")
     with st.container(border=True):
@@ -58,6 +61,7 @@ def _stage(number: int, tree: dict[str, Any], faults: Faults, project: str, *, d
         previews(number, tree, project, disabled=disabled)
         either(layout.duration_of(number), tree, faults, disabled=disabled)
         grid(layout.training_fields(tree, number), tree, faults, disabled=disabled)
+        schedules(number, plan)
 
 
 def _add_stage(tree: dict[str, Any], *, disabled: bool) -> None:
