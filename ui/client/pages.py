@@ -20,9 +20,9 @@ class Page(Generic[Row]):
 
 def matches(run: Any, words: Sequence[str]) -> bool:
     """Whether a run (a message) has every word: `key=value` is a label, each other word a part of its id, its name or
-    the value of a label, upper or lower case alike."""
+    the key or value of a label, upper or lower case alike."""
     labels = run.spec.labels
-    texts = [run.id.casefold(), run.spec.name.casefold(), *(value.casefold() for value in labels.values())]
+    texts = [text.casefold() for text in (run.id, run.spec.name, *labels, *labels.values())]
     for word in words:
         key, equals, value = word.partition("=")
         if equals and labels.get(key) == value:

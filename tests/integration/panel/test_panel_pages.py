@@ -286,6 +286,7 @@ def test_runs_are_compared_by_settings_figures_and_gain(platform: FakePlatform) 
     gains = table_with(at, "Gain (nats a token)")
     assert list(gains["Gain (nats a token)"]) == [0.1892, 0.1892]  # ln(29 / 24): the chat's perplexity as it is told
     assert "counted from its first boundary" in said(at)
+    assert "`None`" not in said(at)  # what Streamlit writes of an expression that stands alone
 
 
 def test_the_guides_are_there(platform: FakePlatform) -> None:

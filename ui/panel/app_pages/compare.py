@@ -24,8 +24,10 @@ def _chosen() -> list[Run]:
     with errors_shown():
         known = {run.id: run for run in client().list_runs(limit=CHOICES)}
     for name in asked:
+        if name in known:
+            continue
         try:
-            known.setdefault(name, client().get_run(name)) if name not in known else None
+            known[name] = client().get_run(name)
         except ClientError as error:
             show_error(error)
     if "compared" not in st.session_state:

@@ -55,7 +55,15 @@ def test_a_run_is_a_row_with_what_it_has_done_and_has_left() -> None:
 
 @pytest.mark.parametrize(
     ("words", "found"),
-    [("", True), ("CODE r-1", True), ("owner=ada", True), ("owner=ad", False), ("ada", True), ("bob", False)],
+    [
+        ("", True),
+        ("CODE r-1", True),
+        ("owner=ada", True),
+        ("bob", False),
+        ("owner=ad", False),
+        ("ada", True),
+        ("Owner", True),
+    ],
 )
 def test_words_are_looked_for_in_id_name_and_labels(words: str, found: bool) -> None:
     message = res.PipelineRun(id="r-17", spec=scripted_runs.spec())
