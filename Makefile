@@ -59,8 +59,7 @@ test-lm-eval: .venv-lm-eval/.ready ## lm-evaluation-harness itself, on local tas
 .venv-trackers/.ready: .venv/.ready pyproject.toml
 	@test -x .venv-trackers/bin/python || $(PYTHON) -m venv .venv-trackers
 	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-trackers/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
-	@grep -v '^cachetools==' requirements.lock > .venv-trackers/constraints.txt # mlflow-skinny 3.17 needs cachetools below 8
-	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-trackers/constraints.txt '.[mlflow,wandb,tensorboard]'
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check '.[mlflow,wandb,tensorboard]' # not pinned: mlflow-skinny needs an older cachetools than the lock has
 	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
