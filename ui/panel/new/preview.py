@@ -101,7 +101,8 @@ def _histogram(found: DataPreview) -> Any:
         .encode(
             x=alt.X("from:Q", title="Difficulty, 1 (easy) to 5 (hard)", scale=alt.Scale(domain=[1, 5])),
             x2="to:Q",
-            y=alt.Y("documents:Q", title="Documents"),
+            y=alt.Y("documents:Q", title="Documents", scale=alt.Scale(zero=True)),
+            y2=alt.datum(0),  # with both ends of x given, a bar would else be a line at its height
             tooltip=["from", "to", "documents"],
         )
         .properties(height=160)
