@@ -102,18 +102,22 @@ FIGURES: dict[str, Callable[..., dict[str, Any]]] = {"rates": rates, "curriculum
 
 def main(arguments: Sequence[str]) -> int:
     """Exit code 2 for a question that is none, with what is wrong on standard error."""
-    name, *rest = arguments or ("",)
     try:
-        if name not in FIGURES:
-            raise BadConfig("figure", name, ", ".join(FIGURES))
-        most = FIGURES[name].__code__.co_argcount
-        if not 1 <= len(rest) <= most:
-            raise BadConfig(name, f"{len(rest)} arguments", f"1 to {most}")
-        print(json.dumps(FIGURES[name](*rest)))
+        print(json.dumps(answer(*(arguments or ("",)))))
     except RetainModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     return 0
+
+
+def answer(name: str, *rest: str) -> dict[str, Any]:
+    """The figure of that name for these arguments. Raises BadConfig."""
+    if name not in FIGURES:
+        raise BadConfig("figure", name, ", ".join(FIGURES))
+    most = FIGURES[name].__code__.co_argcount
+    if not 1 <= len(rest) <= most:
+        raise BadConfig(name, f"{len(rest)} arguments", f"1 to {most}")
+    return FIGURES[name](*rest)
 
 
 if __name__ == "__main__":

@@ -121,8 +121,8 @@ def _task(name: str, row: Mapping[str, Any], found: Mapping[str, Any]) -> dict[s
         if not filtered or not math.isfinite(value):  # of the row itself, not a metric; or no number
             continue
         error = row.get(f"{metric}_stderr,{filtered}")
-        known = isinstance(error, int | float) and math.isfinite(error)
-        metrics.append({"metric": key, "figure": float(value), "standard_error": float(error) if known else None})
+        known = float(error) if isinstance(error, int | float) and math.isfinite(error) else None
+        metrics.append({"metric": key, "figure": float(value), "standard_error": known})
     samples = found["samples"].get(name, [])
     hashes = [[one.get(part, "") for part in ("doc_hash", "prompt_hash", "target_hash")] for one in samples]
     return {

@@ -55,14 +55,15 @@ class MlflowTracker(Tracker):
             rows = (row for key in keys for row in self._client.get_metric_history(self._id, key))
             return {(row.key, row.step, row.timestamp) for row in rows}
 
-        return self._tried(read)
+        found: set[Identity] = self._tried(read)
+        return found
 
     def log(self, points: Iterable[Point]) -> None:
         from mlflow.entities import Metric
 
         rows = (Metric(key, point.value, ms, step) for point in points for key, step, ms in (point.identity,))
         while batch := list(islice(rows, _BATCH)):
-            self._tried(lambda batch=batch: self._client.log_batch(self._id, metrics=batch))
+            self._tried(self._client.log_batch, self._id, metrics=batch)
 
     def describe(self, facts: Facts) -> None:
         """A parameter cannot change in MLflow: what changes of a spec while a run trains becomes a tag."""
@@ -80,15 +81,15 @@ class MlflowTracker(Tracker):
         said = [RunTag(key, text) for key, text in cut.items() if known.tags.get(key) != text]
         for start in range(0, max(len(new), len(said)), 100):
             part = {"params": new[start : start + 100], "tags": said[start : start + 100]}
-            self._tried(lambda part=part: self._client.log_batch(self._id, **part))
+            self._tried(self._client.log_batch, self._id, **part)
 
     def close(self, *, succeeded: bool | None) -> None:
         if succeeded is not None:
             self._tried(lambda: self._client.set_terminated(self._id, "FINISHED" if succeeded else "FAILED"))
 
-    def _tried(self, call: Callable[[], Any]) -> Any:
+    def _tried(self, call: Callable[..., Any], *given: Any, **named: Any) -> Any:
         try:
-            return call()
+            return call(*given, **named)
         except self._faults as error:
             raise TrackerAway(f"MLflow at {self._place or 'its default place'}: {error}") from error
 
@@ -143,7 +144,7 @@ class WandbTracker(Tracker):
     def log(self, points: Iterable[Point]) -> None:
         for (step, time_s), same in groupby(points, key=lambda point: (point.step, point.time_s)):
             row = {point.key: point.value for point in same}
-            self._tried(lambda row=row, step=step, time_s=time_s: self._run.log(row | {"step": step, "time_s": time_s}))
+            self._tried(self._run.log, row | {"step": step, "time_s": time_s})
 
     def describe(self, facts: Facts) -> None:
         def say() -> None:
@@ -157,9 +158,9 @@ class WandbTracker(Tracker):
     def close(self, *, succeeded: bool | None) -> None:
         self._tried(lambda: self._run.finish(exit_code=0 if succeeded is not False else 1))
 
-    def _tried(self, call: Callable[[], Any]) -> Any:
+    def _tried(self, call: Callable[..., Any], *given: Any, **named: Any) -> Any:
         try:
-            return call()
+            return call(*given, **named)
         except (self._wandb.Error, OSError) as error:
             raise TrackerAway(f"Weights & Biases: {error}") from error
 
@@ -203,7 +204,7 @@ class TensorboardTracker(Tracker):
         for point in points:
             event = self._events.Event(wall_time=point.time_s, step=point.step)
             event.summary.value.add(tag=point.key, simple_value=point.value)
-            self._tried(lambda event=event: self._writer.add_event(event))
+            self._tried(self._writer.add_event, event)
         self._tried(self._writer.flush)
 
     def describe(self, facts: Facts) -> None:
@@ -222,16 +223,16 @@ class TensorboardTracker(Tracker):
                 value.tensor.dtype = 7  # DT_STRING
                 value.tensor.tensor_shape.dim.add(size=1)
                 value.tensor.string_val.append(text.encode())
-                self._tried(lambda event=event: self._writer.add_event(event))
+                self._tried(self._writer.add_event, event)
                 self._texts[tag] = text
         self._tried(self._writer.flush)
 
     def close(self, *, succeeded: bool | None) -> None:
         self._tried(self._writer.close)
 
-    def _tried(self, call: Callable[[], Any]) -> Any:
+    def _tried(self, call: Callable[..., Any], *given: Any, **named: Any) -> Any:
         try:
-            return call()
+            return call(*given, **named)
         except OSError as error:
             raise TrackerAway(f"TensorBoard in {self._folder}: {error}") from error
 

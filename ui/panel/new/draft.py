@@ -49,10 +49,11 @@ def read() -> tuple[dict[str, Any], tuple[Violation, ...]]:
     """The tree of the text. Of a text that cannot be read: the last one that could be, and why not."""
     try:
         tree = parse_yaml(text(), name="line")
-        if tree is not None and not isinstance(tree, dict):
-            raise BadInput([Violation(field="line:1", description="expected a mapping with name, model, stages")])
     except BadInput as error:
         return st.session_state.get(_TREE, {}), error.violations
+    if tree is not None and not isinstance(tree, dict):
+        said = Violation(field="line:1", description="expected a mapping with name, model, stages")
+        return st.session_state.get(_TREE, {}), (said,)
     st.session_state[_TREE] = tree or {}
     return tree or {}, ()
 
