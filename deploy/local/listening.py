@@ -2,7 +2,6 @@
 to think of anything; or, with RETAIN_LISTEN, for other machines too, with certificates of an authority in its home."""
 
 import datetime
-import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,7 +63,8 @@ class Listening:
     def public_url(self, port: int) -> str:
         """The same for other machines, by the address that they most likely know: the one that is listened on, else the
         first of this machine beyond loopback."""
-        hosts = [_in_url(one) for one in own_names() if _is_address(one)] if self.host in EVERYWHERE else []
+        found = own_addresses() if self.host in EVERYWHERE else []
+        hosts = [_in_url(one) for one in found if "%" not in one]
         beyond = [f"{host}:{port}" for host in hosts if not is_loopback(f"{host}:{port}")]
         return self.url(beyond[0] if beyond else self.reached(port))
 
@@ -84,19 +84,16 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _is_address(name: str) -> bool:
-    try:
-        return not ipaddress.ip_address(name).is_link_local
-    except ValueError:
-        return False
-
-
 def own_names() -> list[str]:
     """Names and addresses of this machine."""
-    found = [
+    return list(dict.fromkeys(["localhost", socket.gethostname(), *(one.partition("%")[0] for one in own_addresses())]))
+
+
+def own_addresses() -> list[str]:
+    """Addresses of this machine; one that is good on its own link alone names that behind a %."""
+    return [
         address.address
         for addresses in psutil.net_if_addrs().values()
         for address in addresses
         if address.family in (socket.AF_INET, socket.AF_INET6)
     ]
-    return list(dict.fromkeys(["localhost", socket.gethostname(), *(one.partition("%")[0] for one in found)]))

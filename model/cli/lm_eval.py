@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from retain.values.faults import mismatch
+
 BAD_INPUT = 2
 _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_UPDATE_DOWNLOAD_COUNTS_OFF")
 _VERSIONED = ("lm_eval", "transformers", "datasets", "torch")
@@ -64,7 +66,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     manager = TaskManager(include_path=options.include_path, include_defaults=not options.only_included)
     unknown = [name for name in tasks if name not in manager.all_tasks]
     if unknown or not tasks:
-        raise UnknownTask(f"--tasks: got {unknown or 'none'}; expected names of the harness or of --include-path")
+        said = mismatch(", ".join(unknown) or "none", "names of the harness or of --include-path")
+        raise UnknownTask(f"--tasks: {said}")
     model = HFLM(
         pretrained=str(options.model),
         device=options.device,

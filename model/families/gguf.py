@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from model.errors import BadSource
+from model.tokenization.tokenizer_files import TOKENIZER_CONFIG_FILE
 
 MAGIC = b"GGUF"
 _HOW_OPENED = ("is_local", "local_files_only", "name_or_path")
@@ -45,7 +46,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
     try:
         plain.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-        _forget_where(partial / "tokenizer_config.json")
+        _forget_where(partial / TOKENIZER_CONFIG_FILE)
         partial.chmod(0o755)
         partial.rename(folder)
     except BaseException:

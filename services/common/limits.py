@@ -115,6 +115,7 @@ TEXTS: Mapping[str, TextLimit] = {
     "versions": TextLimit(most=256, kind=Text.LINE),
     "settings": TextLimit(most=1024, kind=Text.LINE),
     "task": TextLimit(most=256, kind=Text.LINE),
+    "SampledText.prompts": TextLimit(most=64, kind=Text.LINE),
     "BenchmarkTask.version": TextLimit(most=256, kind=Text.LINE),
     "metric": TextLimit(most=256, kind=Text.LINE),
     "resource": TextLimit(most=1024, kind=Text.LINE),

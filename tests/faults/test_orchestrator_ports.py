@@ -82,7 +82,7 @@ def test_a_fault_of_one_call_changes_nothing(call: Call, fault: Fault, tmp_path:
 def test_a_group_that_hangs_is_stopped_whatever_happens_to_the_call(fault: Fault, tmp_path: Path) -> None:
     injector = Injector(f"{PORTS}.JobLauncher", "stop", fault)
     # It may be caught before its first sign of work, when the limit of a start holds.
-    stage = Stage(tmp_path, injector, timing=replace(TIMING, stall_timeout_s=1.0, start_timeout_s=4.0))
+    stage = Stage(tmp_path, injector, timing=replace(TIMING, stall_timeout_s=2.0, start_timeout_s=8.0))
 
     async def hang_once() -> None:
         for _ in range(2_000):

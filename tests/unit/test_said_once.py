@@ -9,9 +9,11 @@ from pathlib import Path
 from model.checkpointing import checkpoint
 from model.data import shards
 from model.data.sources import SAMPLES
+from model.nn.config import PRESETS
 from retain.values import thresholds
 from services.common.store import layout
 from services.orchestrator.domain.spec.validation.checks import SAMPLES as NAMED_SAMPLES
+from ui.spec.form.layout import PRESETS as OFFERED
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("services", "model", "ui", "deploy")
@@ -107,7 +109,7 @@ def test_the_shape_of_the_rate_is_written_twice_because_the_domain_knows_no_torc
 
 
 def test_presets_are_written_where_they_are_made_and_in_the_domain() -> None:
-    """The domain and the command import no torch core. The unit tests of the spec hold the two lists equal."""
+    """The domain, the command and the panel import no torch core. The lists are held equal."""
 
     def lists_presets(tree: ast.Module) -> bool:
         words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
@@ -116,8 +118,10 @@ def test_presets_are_written_where_they_are_made_and_in_the_domain() -> None:
     found = {path for path, tree in sources() if lists_presets(tree)}
     assert "model/nn/config.py" in found
     assert {path for path in found if not path.startswith("services/orchestrator/domain/spec/")} == {
-        "model/nn/config.py"
+        "model/nn/config.py",
+        "ui/spec/form/layout.py",
     }
+    assert list(OFFERED) == list(PRESETS)
 
 
 def test_file_names_of_a_tokenizer_are_written_once() -> None:

@@ -106,7 +106,7 @@ def _faults_of_many(kind: str, field: Any, value: Any, here: str, strict: bool) 
         for key, item in value.items():
             if len(str(key)) > limits.LARGEST_KEY or fault_of_text(str(key), Text.LINE):
                 yield Violation(field=here, description=mismatch(f"the key {shown(str(key))}", "a short name"))
-            elif of.message_type is None and (fault := _fault_of(kind, of, item)):
+            elif of.message_type is None and (fault := _fault_of(kind, of, item, name=field.name)):
                 yield Violation(field=f"{here}[{shown(str(key))}]", description=fault)
     else:
         for index, item in enumerate(value):
@@ -116,17 +116,17 @@ def _faults_of_many(kind: str, field: Any, value: Any, here: str, strict: bool) 
                 yield Violation(field=f"{here}[{index}]", description=fault)
 
 
-def _fault_of(kind: str, field: Any, value: Any) -> str | None:
+def _fault_of(kind: str, field: Any, value: Any, *, name: str = "") -> str | None:
+    """`name` of the limit where it is not the field's own: what a map holds has that of the map."""
+    name = name or field.name
     if isinstance(value, str):
-        line = limits.TEXTS.get(f"{kind}.{field.name}") or limits.TEXTS[field.name]
+        line = limits.TEXTS.get(f"{kind}.{name}") or limits.TEXTS[name]
         if line.kind is not Text.TOLD and len(value) > line.most:
             return mismatch(shown(value), f"up to {line.most:,} characters")
         return fault_of_text(value, line.kind)
     if isinstance(value, bool | bytes) or field.enum_type is not None:
         return None  # a number of an enum that is not known is its converter's to refuse, which names the others
-    low, high = (
-        limits.NUMBERS.get(f"{kind}.{field.name}") or limits.NUMBERS.get(field.name) or (0, limits.LARGEST_NUMBER)
-    )
+    low, high = limits.NUMBERS.get(f"{kind}.{name}") or limits.NUMBERS.get(name) or (0, limits.LARGEST_NUMBER)
     if not math.isfinite(value) or not low <= value <= high:
         return mismatch(repr(value), f"a finite number from {low:g} to {high:g}")
     return None

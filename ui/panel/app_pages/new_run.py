@@ -126,7 +126,7 @@ with right:
         st.session_state["yaml"] = draft.text()
     st.text_area("Specification (YAML)", key="yaml", height=560, on_change=_typed)
     with st.container(horizontal=True):
-        check = st.button("Validate", icon=":material/rule:", key="validate")
+        check = st.button("Validate", icon=":material/rule:", key="validate", on_click=draft.ask_again)
         start = may_act() and st.button("Start", icon=":material/play_arrow:", type="primary", key="start")
     if (check or start) and not unreadable and answer.error is None:
         with errors_shown():

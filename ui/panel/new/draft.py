@@ -70,6 +70,11 @@ def checked(tree: dict[str, Any], project: str) -> Checked:
     return found
 
 
+def ask_again() -> None:
+    """The next `checked` asks the server, also about a text that it has answered."""
+    st.session_state.pop(_CHECKED, None)
+
+
 def _ask(tree: dict[str, Any], project: str) -> Checked:
     try:
         plan, faults = client(project).validate(tree)

@@ -7,8 +7,8 @@ not resolve, and what is only shown, raises nothing.
 from collections.abc import Iterable, Iterator
 
 from retain.values import AlertKind, ForgettingScore, ForgettingSpec, RunAlert, RunState, Severity, StageState
-from retain.values.severity import severity_of, within_floor
-from retain.values.thresholds import ACTION, MINOR, STOP
+from retain.values.severity import within_floor
+from retain.values.thresholds import ACTION, MINOR, STOP, Thresholds
 from services.orchestrator.domain.run.state import PipelineRun, StageRun
 
 UPLOAD_FAILURES = 3  # from so many on they are told; one or two are retried unseen
@@ -45,13 +45,12 @@ def _of_stage(run: PipelineRun, stage: StageRun) -> Iterator[RunAlert]:
 def _of_score(run: PipelineRun, stage: StageRun, score: ForgettingScore, rules: ForgettingSpec) -> RunAlert | None:
     if score.shown_only or within_floor(score.ratio, score.floor_ratio):
         return None
-    thresholds = {
-        Severity.MINOR: MINOR if rules.minor is None else rules.minor,
-        Severity.ACTION: ACTION if rules.action is None else rules.action,
-        Severity.STOP: STOP if rules.stop is None else rules.stop,
-    }
-    minor, action, stop = thresholds.values()
-    severity = Severity(severity_of(score.ratio, minor=minor, action=action, stop=stop))
+    thresholds = Thresholds(
+        minor=MINOR if rules.minor is None else rules.minor,
+        action=ACTION if rules.action is None else rules.action,
+        stop=STOP if rules.stop is None else rules.stop,
+    )
+    severity = thresholds.severity(score.ratio)
     if severity is Severity.OK:
         return None
     return RunAlert(
@@ -61,6 +60,6 @@ def _of_score(run: PipelineRun, stage: StageRun, score: ForgettingScore, rules: 
         severity=severity,
         retention_set=score.retention_set,
         ratio=score.ratio,
-        threshold=thresholds[severity],
+        threshold={Severity.MINOR: thresholds.minor, Severity.ACTION: thresholds.action}.get(severity, thresholds.stop),
         message=f"perplexity on {score.retention_set} is {score.ratio:+.1%} from its baseline",
     )

@@ -308,7 +308,7 @@ async def test_it_is_collected_on_a_schedule_through_failures(
 async def test_the_call_says_what_why_and_how_much(offline: Offline) -> None:
     await run_on(offline)
     old(offline, f"evalsets/{A}/meta.json", f"evalsets/{A}/tokens.bin")
-    servicer = CheckpointServicer(None, offline.app.collector, offline.app.projects)  # type: ignore[arg-type]  # no checkpoint service
+    servicer = CheckpointServicer(None, offline.app.collector, offline.app.projects, None)  # type: ignore[arg-type]  # no checkpoint service
     reply = await servicer.CollectGarbage(pb.CollectGarbageRequest(dry_run=True), None)
     (item,) = reply.items
     assert (item.uri, item.kind, item.objects, item.bytes) == (f"s3://retain/evalsets/{A}", "evaluation_set", 2, 20)
