@@ -19,6 +19,7 @@ from tests.identity_provider import provider
 FULL = os.environ.get("RETAIN_ATTACKS") == "1"
 LINES = pytest.StashKey[list[Line]]()
 BESIDES = pytest.StashKey[list[str]]()
+SPANS = pytest.StashKey[list[tuple[int, float, float]]]()
 ATTACK = pytest.StashKey[Attack]()
 
 
@@ -54,7 +55,7 @@ def second_user(request: pytest.FixtureRequest) -> Iterator[SecondUser | None]:
     user = SecondUser(request.getfixturevalue("installation"))
     user.begin()
     yield user
-    figures = user.end()
+    figures = user.end(request.config.stash.get(SPANS, []))
     request.config.stash[BESIDES] = figures
 
 
@@ -82,14 +83,16 @@ def victim(installation: Installation, second_user: SecondUser | None) -> Iterat
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    began = time.perf_counter()
+    began = time.monotonic()
     outcome = yield
     made = item.stash.get(ATTACK, None)
     if made is None:
         return
     if outcome.excinfo is None and not made.tried:
         outcome.force_exception(AssertionError("the test says nothing of how the attack was refused"))
-    ms = 1000 * (time.perf_counter() - began)
+    ended = time.monotonic()
+    item.config.stash.setdefault(SPANS, []).append((made.number, began, ended))
+    ms = 1000 * (ended - began)
     how = "; ".join(made.how) if outcome.excinfo is None else str(outcome.excinfo[1]).splitlines()[0]
     line = Line(number=made.number, refused=outcome.excinfo is None, how=how, tried=made.tried, ms=ms)
     item.config.stash.setdefault(LINES, []).append(line)

@@ -208,7 +208,7 @@ class SecondUser:
         self._caller = self._alone.enter_context(installation.caller(token))
         self._listing = [sys.executable, "-m", "tests.attacks.second_user", installation.orchestrator]
         self._env = {**os.environ, "RETAIN_TOKEN": token}
-        self._ms: list[float] = []
+        self._calls: list[tuple[float, float]] = []  # when it began, in seconds of CLOCK_MONOTONIC; milliseconds
         self._before: list[float] = []
         self._failed: list[str] = []
         self.run_id = ""
@@ -225,14 +225,17 @@ class SecondUser:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         time.sleep(8)
-        self._before, self._ms = self._ms, []
+        self._before, self._calls = [ms for _, ms in self._calls], []
 
     def run(self) -> Any:
         """The run as it stands."""
         return self._caller.runs.GetPipelineRun(pb.GetPipelineRunRequest(run_id=self.run_id), timeout=CALL_S).run
 
-    def end(self) -> list[str]:
-        """What it came to, for the table. Fails where somebody else noticed the attacks."""
+    def end(self, spans: list[tuple[int, float, float]]) -> list[str]:
+        """What it came to, for the table. Fails where somebody else noticed the attacks.
+
+        spans: row, begin and end of each attack, in seconds of CLOCK_MONOTONIC.
+        """
         step = max(stage.step for stage in self.run().status.stages)
         time.sleep(3)
         now = self.run()
@@ -242,12 +245,13 @@ class SecondUser:
         assert self._lister.wait(CALL_S) == 0
         moved = max(stage.step for stage in now.status.stages) - step
         self._caller.runs.CancelPipelineRun(pb.CancelPipelineRunRequest(run_id=self.run_id), timeout=CALL_S)
-        before, during = percentile(self._before, 0.99), percentile(self._ms, 0.99)
+        before, during = percentile(self._before, 0.99), percentile([ms for _, ms in self._calls], 0.99)
         said = [
             f"the second user's run: {resources.RunState.Name(now.status.state)}, step {step + moved}, submission "
             f"{now.status.submission}",
-            f"the second user's List p99: {during:.1f} ms during the attacks ({len(self._ms)} calls), "
+            f"the second user's List p99: {during:.1f} ms during the attacks ({len(self._calls)} calls), "
             f"{before:.1f} ms before ({len(self._before)} calls): {during / before:.1f} times",
+            f"its slowest List by row: {slowest(self._calls, spans)}",
         ]
         self._alone.close()
         assert now.status.state == resources.RUN_STATE_RUNNING, said
@@ -265,13 +269,22 @@ class SecondUser:
     def _read(self) -> None:
         assert self._lister.stdout is not None
         for line in self._lister.stdout:
-            ms, _, failed = line.strip().partition(" ")
-            self._ms.append(float(ms))
-            if failed:
-                self._failed.append(failed)
+            began, ms, *failed = line.strip().split(" ", 2)
+            self._calls.append((float(began), float(ms)))
+            self._failed += failed
 
 
 def percentile(values: list[float], share: float) -> float:
     """The smallest value that so large a share does not pass."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def slowest(calls: list[tuple[float, float]], spans: list[tuple[int, float, float]], most: int = 8) -> str:
+    """The rows in which the slowest calls began: row, slowest of its calls in milliseconds."""
+    rows: dict[int, float] = {}
+    for began, ms in calls:
+        row = next((number for number, begin, end in spans if begin <= began <= end), 0)
+        rows[row] = max(rows.get(row, 0.0), ms)
+    worst = sorted(rows.items(), key=lambda one: -one[1])[:most]
+    return ", ".join(f"{f'row {row}' if row else 'between rows'} {ms:.0f} ms" for row, ms in worst)

@@ -3,7 +3,8 @@ wait for what they prepare.
 
     RETAIN_TOKEN=... python -m tests.attacks.second_user ADDRESS
 
-One line a call: milliseconds, and the code where it failed. Ends when its standard input does.
+One line a call: when it began (in seconds of CLOCK_MONOTONIC, which all processes share), milliseconds, and the code
+where it failed. Ends when its standard input does.
 """
 
 import os
@@ -26,12 +27,12 @@ def main(address: str) -> None:
         runs = runs_grpc.OrchestratorServiceStub(channel)
         grpc.channel_ready_future(channel).result(CALL_S)
         while not select.select([sys.stdin], [], [], EVERY_S)[0]:
-            began, failed = time.perf_counter(), ""
+            began, failed = time.monotonic(), ""
             try:
                 runs.ListPipelineRuns(pb.ListPipelineRunsRequest(page_size=50), timeout=CALL_S, metadata=metadata)
             except grpc.RpcError as error:
                 failed = f"{error.code()}: {error.details()}"
-            print(1000 * (time.perf_counter() - began), failed, flush=True)
+            print(began, 1000 * (time.monotonic() - began), failed, flush=True)
 
 
 if __name__ == "__main__":

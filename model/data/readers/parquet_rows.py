@@ -1,28 +1,35 @@
-"""Rows of parquet, in batches that are small in bytes, not only in rows: a row may be a book."""
+"""Rows of parquet, in batches that are small in bytes, not only in rows: a row may be a book.
+
+Four bytes may say that a text of 100 MB comes again, so a file that unfolds into more than MOST_REPEATED_RATIO times
+its size is refused, once MOST_UNSUSPECTED_BYTES have come out of it. Rows that share a long text (the same instructions
+before each conversation) come to some hundreds, which is why the ratio of a packed text is not the one here.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from model.data.readers.json_rows import Row
 from model.data.readers.listing import unreadable
-from model.data.readers.opened import Pulse, no_pulse
+from model.data.readers.opened import MOST_UNSUSPECTED_BYTES, Pulse, no_pulse
 from model.errors import BadSource
 
 # Few rows at a time: a page may say with four bytes that a text of a megabyte comes again.
 _BATCH_BYTES, _MOST_ROWS = 4 << 20, 64
+MOST_REPEATED_RATIO = 5_000
 
 
 def parquet_rows(path: Path, pulse: Pulse = no_pulse) -> Iterator[Row]:
     """(place, row) of a parquet file. Raises BadSource for anything that parquet cannot read."""
     try:
-        with open(path, "rb"):
-            pass  # pyarrow's own message of a file that may not be read does not say so
+        with open(path, "rb") as opened:  # pyarrow's own message of a file that may not be read does not say so
+            packed = opened.seek(0, io.SEEK_END)
     except OSError as error:
         raise unreadable(path, error) from None
-    index = 0
+    index = unfolded = 0
     try:
         import pyarrow.parquet as pq
 
@@ -34,7 +41,12 @@ def parquet_rows(path: Path, pulse: Pulse = no_pulse) -> Iterator[Row]:
                 pulse(batch.nbytes)
                 step = max(1, _BATCH_BYTES // _row_bytes(batch))
                 for begin in range(0, len(batch), step):
-                    for row in batch.slice(begin, step).to_pylist():
+                    piece = batch.slice(begin, step)
+                    unfolded += _unfolded_bytes(piece)
+                    if unfolded > MOST_UNSUSPECTED_BYTES and unfolded > MOST_REPEATED_RATIO * packed:
+                        got = f"rows of more than {MOST_REPEATED_RATIO:,} times as many bytes as the file has"
+                        raise BadSource(field=str(path), got=got, expected="texts that do not repeat each other")
+                    for row in piece.to_pylist():
                         yield f"{path} row {index}", {name: without_fill(value) for name, value in row.items()}
                         index += 1
     except MemoryError:
@@ -54,6 +66,14 @@ def without_fill(value: Any) -> Any:
     if isinstance(value, list):
         return [without_fill(item) for item in value]
     return value
+
+
+def _unfolded_bytes(batch: Any) -> int:
+    """Bytes of a batch in which each row has its own text. Raises MemoryError where that is more than there is."""
+    result: int = sum(
+        (column.dictionary_decode() if hasattr(column, "dictionary") else column).nbytes for column in batch.columns
+    )
+    return result
 
 
 def _row_bytes(batch: Any) -> int:

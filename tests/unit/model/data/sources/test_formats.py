@@ -1,11 +1,13 @@
 """JSON made to hurt, csv of all dialects, Parquet of all types, fields by name."""
 
+import base64
 import codecs
 import csv
 import gzip
 import io
 import json
 import os
+import random
 import tracemalloc
 from datetime import datetime
 from decimal import Decimal
@@ -182,7 +184,9 @@ def test_parquet_of_every_type(tmp_path, column, said):
 
 
 def test_parquet_that_repeats_a_long_text_stays_small_in_memory(tmp_path):
-    column = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array(["words " * 150_000]))
+    """As where the same instructions stand before each conversation; the text itself hardly shrinks."""
+    text = base64.b64encode(random.Random(0).randbytes(675_000)).decode()
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array([text]))
     pq.write_table(pa.table({"text": column}), tmp_path / "d.parquet")
     assert (tmp_path / "d.parquet").stat().st_size < 1 << 20
     tracemalloc.start()
@@ -191,6 +195,18 @@ def test_parquet_that_repeats_a_long_text_stays_small_in_memory(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 50 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_parquet_that_unfolds_without_end_is_refused(tmp_path):
+    """One text of 900 kB that packs to nothing, again and again: after 64 MiB, long before all of it."""
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array(["words " * 150_000]))
+    pq.write_table(pa.table({"text": column}), tmp_path / "d.parquet", compression="zstd")
+    read = 0
+    with pytest.raises(BadSource, match="5,000 times as many bytes as the file has") as caught:
+        for document in FileSource(tmp_path / "d.parquet"):
+            read += len(document.text)
+    assert caught.value.field == str(tmp_path / "d.parquet")
+    assert (64 << 20) - (4 << 20) < read <= 64 << 20  # 4 MiB at a time
 
 
 def test_a_parquet_file_that_ends_in_the_middle_is_named(tmp_path):
