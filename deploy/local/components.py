@@ -134,11 +134,14 @@ def components(home: Home, ports: Mapping[str, int], base_env: Mapping[str, str]
         "RETAIN_EVALUATOR_BIND": listening.bind(ports["evaluator"]),
         "RETAIN_METRICS_BIND": f"{LOOPBACK}:{ports['evaluator_metrics']}",
     }
+    panel_secrets = {name: value for name, value in base_env.items() if name.startswith(PANEL_SECRETS)}
+    if not any(name.startswith("RETAIN_PANEL_COOKIE_SECRET") for name in panel_secrets):
+        panel_secrets["RETAIN_PANEL_COOKIE_SECRET_FILE"] = str(home.panel_cookie_file)
     panel = {
         "RETAIN_SERVER": where["orchestrator"],
         "RETAIN_EVALUATOR": where["evaluator"],
         **({"RETAIN_TLS_CA": str(listening.ca)} if listening.ca else {}),
-        **{name: value for name, value in base_env.items() if name.startswith(PANEL_SECRETS)},
+        **panel_secrets,
         "RETAIN_PANEL_BIND": f"{LOOPBACK}:{ports['panel']}",
         "STREAMLIT_SERVER_ADDRESS": LOOPBACK,
         "STREAMLIT_SERVER_PORT": str(ports["panel"]),

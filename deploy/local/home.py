@@ -81,6 +81,11 @@ class Home:
         return self.path / USER_TOKEN_FILE
 
     @property
+    def panel_cookie_file(self) -> Path:
+        """What the panel's cookies are encrypted with: another start of it knows who was logged in."""
+        return self.path / "panel_cookie_secret"
+
+    @property
     def scratch(self) -> Path:
         """A short path for sockets (a Unix socket's path has at most 107 bytes), one for each home and user."""
         digest = hashlib.sha256(str(self.path).encode()).hexdigest()[:10]
@@ -128,9 +133,9 @@ class Home:
         token = self._text("ray_token").strip()
         if not token:
             raise Damaged(f"{self.ray_token_file} is damaged: empty; remove it and start again")
-        for name in (USER_TOKEN_FILE, SERVICE_TOKEN_FILE):
+        for file in (self.path / USER_TOKEN_FILE, self.path / SERVICE_TOKEN_FILE, self.panel_cookie_file):
             try:
-                read_or_make(self.path / name)
+                read_or_make(file)
             except RetainError as error:
                 raise Damaged(error.message) from error
         return Credentials(access_key=stored["access_key"], secret_key=stored["secret_key"], ray_token=token)

@@ -313,20 +313,11 @@ def test_the_panel_asks_for_a_token_and_has_none_of_its_own(address: str) -> Non
     assert "Log in" in [title.value for title in opened().title], "another session is another person"
 
 
-def test_the_link_of_a_local_stack_logs_in_and_leaves_the_address(address: str) -> None:
-    at = AppTest.from_file(str(PANEL / "app.py"), default_timeout=60)
-    at.query_params["token"] = ADMIN
-    at.run()
-    assert not at.exception
-    assert "Log in" not in [title.value for title in at.title]
-    assert "token" not in at.query_params
-
-
 def test_an_expired_session_asks_again_and_keeps_what_was_typed(address: str) -> None:
     with RetainClient(Address.from_env()) as admin:
         _, secret = admin.identity.create_token("person", roles=("operator",))
         at = AppTest.from_file(str(PANEL / "app.py"), default_timeout=60)
-        at.query_params["token"] = secret
+        at.session_state["retain_token"] = secret
         at.run()
         at.switch_page("app_pages/new_run.py").run()
         typed = "name: typed-by-hand\n"
@@ -345,7 +336,7 @@ def test_the_panel_shows_projects_and_submits_to_the_chosen_one(address: str) ->
         admin.projects.create("vision", quotas=ProjectQuotas())
         _, secret = admin.identity.create_token("person", roles=("operator",), projects=("default", "vision"))
         at = AppTest.from_file(str(PANEL / "app.py"), default_timeout=60)
-        at.query_params["token"] = secret
+        at.session_state["retain_token"] = secret
         at.run()
         assert at.selectbox(key="shown_project").options == ["All projects", "default", "vision"]
         at.switch_page("app_pages/new_run.py").run()

@@ -62,7 +62,7 @@ class PanelClient:
             client_id=client_id,
             client_secret=secret,
             # Another one at each start logs everybody out then.
-            cookie_secret=_secret(environ, "RETAIN_PANEL_COOKIE_SECRET") or secrets.token_hex(32),
+            cookie_secret=cookie_secret(environ) or secrets.token_hex(32),
             scopes=environ.get("RETAIN_PANEL_SCOPES") or SCOPES,
             sends=environ.get("RETAIN_OIDC_TOKEN") or "id",
         )
@@ -105,6 +105,11 @@ def install(client: PanelClient | None) -> None:
 def installed() -> PanelClient | None:
     """The provider's client, where there is one."""
     return _installed
+
+
+def cookie_secret(environ: Mapping[str, str]) -> str:
+    """What the panel's cookies are signed and encrypted with; empty where nobody said. Raises BadInput."""
+    return _secret(environ, "RETAIN_PANEL_COOKIE_SECRET")
 
 
 def _secret(environ: Mapping[str, str], name: str) -> str:

@@ -7,8 +7,12 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from ui.panel.guard import Guard, hosts_of, speaks_tls
-from ui.panel.provider import PanelClient, install
+from ui.panel.provider import PanelClient, cookie_secret, install
+from ui.panel.session import cookie
 
 install(PanelClient.from_env(os.environ))
+cookies = cookie.Cookies(cookie_secret(os.environ))
+cookie.install(cookies)
 guard = Middleware(Guard, hosts=hosts_of(os.environ), secure=speaks_tls(os.environ))
-app = st.App(str(Path(__file__).parent / "app.py"), middleware=[guard])
+remember = Middleware(cookie.Remember, cookies=cookies)
+app = st.App(str(Path(__file__).parent / "app.py"), middleware=[guard, remember])

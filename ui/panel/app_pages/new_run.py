@@ -66,6 +66,20 @@ def _typed() -> None:
     draft.replace(st.session_state["yaml"])
 
 
+def _editor() -> str:
+    return str(st.text_area("Specification (YAML)", key="yaml", height=560, on_change=_typed) or "")
+
+
+def _first() -> None:
+    """The draft of a session that has none: what the page of a session before still shows, which outlives a restart of
+    the panel too; else what that session knew; else a template."""
+    if shown := _editor():
+        draft.replace(shown)
+    elif not draft.recalled():
+        _begin("demo-code")
+    st.rerun()
+
+
 def _plan(plan: Plan) -> None:
     st.success("The server accepts it. This is what it would do:", icon=":material/check_circle:")
     st.dataframe(
@@ -92,7 +106,7 @@ def _plan(plan: Plan) -> None:
 
 st.title("New pipeline")
 if draft.TEXT not in st.session_state:
-    _begin("demo-code")
+    _first()
 if "clone" in st.query_params:
     _begin(f"{RUN}{st.query_params.pop('clone')}")
 origins = _origins()
@@ -124,7 +138,7 @@ with left:
 with right:
     if st.session_state.get("yaml") != draft.text():
         st.session_state["yaml"] = draft.text()
-    st.text_area("Specification (YAML)", key="yaml", height=560, on_change=_typed)
+    _editor()
     with st.container(horizontal=True):
         check = st.button("Validate", icon=":material/rule:", key="validate", on_click=draft.ask_again)
         start = may_act() and st.button("Start", icon=":material/play_arrow:", type="primary", key="start")

@@ -8,7 +8,7 @@ import streamlit as st
 from ui.client import ClientError
 from ui.client.views import moment
 from ui.panel import operations
-from ui.panel.login import ROLES
+from ui.panel.login import ROLES, log_out_of_token
 from ui.panel.shared import client, errors_shown, open_run, show_error
 from ui.render import formatting
 from ui.render.system_table import queue_line
@@ -124,3 +124,4 @@ if links:
 overview()
 if "admin" in (st.session_state.get(ROLES) or ()):
     _audit()
+log_out_of_token()

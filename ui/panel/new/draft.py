@@ -1,6 +1,7 @@
 """The draft of a session: its text, which is the truth, and the request that it would be submitted as.
 
-The text is kept under a name that belongs to no widget, so neither an error nor a look at another page empties it.
+The text is kept under a name that belongs to no widget, so neither an error nor a look at another page empties it, and
+beside the session, which ends with its page.
 """
 
 import uuid
@@ -13,6 +14,7 @@ import streamlit as st
 from ui.client import ClientError
 from ui.client.errors import BadInput, Violation
 from ui.client.views import Plan
+from ui.panel.new import kept
 from ui.panel.shared import client
 from ui.spec.file import parse_yaml
 from ui.spec.form.edit import Path, edited
@@ -38,6 +40,21 @@ def text() -> str:
 def replace(new: str) -> None:
     """Another text takes its place."""
     st.session_state[TEXT] = new
+    _keep()
+
+
+def recalled() -> bool:
+    """Whether a session without a draft has one now: that of this person's session before, with its request."""
+    found = kept.mine()
+    st.session_state.update(found)
+    return TEXT in found
+
+
+def _keep() -> None:
+    said = {name: st.session_state.get(name) for name in (TEXT, BEGUN_WITH, _REQUEST)}
+    mine = kept.mine()
+    mine.clear()
+    mine.update({name: value for name, value in said.items() if value is not None})
 
 
 def change(changes: Sequence[tuple[Path, Any]]) -> None:
@@ -89,9 +106,11 @@ def request_id(project: str) -> str:
     known = st.session_state.get(_REQUEST)
     if known is None or known[:2] != (text(), project):
         known = st.session_state[_REQUEST] = (text(), project, str(uuid.uuid4()))
+        _keep()
     return str(known[2])
 
 
 def submitted() -> None:
     """The request was answered: the same text again is a new one."""
     st.session_state.pop(_REQUEST, None)
+    _keep()
