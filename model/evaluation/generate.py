@@ -51,6 +51,11 @@ class KeyValueCache:
         return kept
 
 
+def prompt_ids(tokenizer: Tokenizer, prompt: str | Sequence[Message]) -> list[int]:
+    """Token ids of a text to continue, or of a conversation to answer, by the chat template. Raises BadConfig."""
+    return tokenizer.encode_open(prompt) if isinstance(prompt, str) else tokenizer.encode_prompt(prompt)
+
+
 def generate(
     model: CausalLM,
     tokenizer: Tokenizer,
@@ -66,7 +71,28 @@ def generate(
     no token for (an embedding is often wider than its vocabulary) are never drawn. The same arguments give the same
     text. Raises BadConfig for settings out of range or a prompt that leaves no room, NonFinite for NaN logits.
     """
-    ids = tokenizer.encode_open(prompt) if isinstance(prompt, str) else tokenizer.encode_prompt(prompt)
+    return generate_from(
+        model,
+        tokenizer,
+        prompt_ids(tokenizer, prompt),
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+    )
+
+
+def generate_from(
+    model: CausalLM,
+    tokenizer: Tokenizer,
+    ids: Sequence[int],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    seed: int,
+) -> Iterator[str]:
+    """The same from the token ids of a prompt, for whoever wants to know how many these are."""
     step = tokenizer.decode_stream(ids)
     for token_id in generate_ids(
         model,

@@ -89,6 +89,7 @@ TEXTS: Mapping[str, TextLimit] = {
     "message": _TOLD,
     "waiting_for": _TOLD,
     "prompt": TextLimit(most=65_536, kind=Text.PROSE),
+    "content": TextLimit(most=65_536, kind=Text.PROSE),
     "uri": _PLACE,
     "output_uri": _PLACE,
     "parent": _PLACE,
@@ -139,6 +140,7 @@ COUNTS: Mapping[str, int] = {
     "names": 64,
     "tasks": 512,
     "metrics": 64,
+    "turns": 256,
 }
 # (least, most); a number that is checked where it is used says so.
 NUMBERS: Mapping[str, tuple[float, float]] = {

@@ -12,6 +12,7 @@ from retain.values import (
     ForgettingRecord,
     ProbeRequest,
     SampleTextRequest,
+    SampleTextResponse,
     StageSpec,
     WritePointRequest,
     WritePointResponse,
@@ -270,8 +271,8 @@ class RunStates(Protocol):
 class Sampler(Protocol):
     """Generates text."""
 
-    def sample(self, order: SampleTextRequest) -> Iterator[str]:
-        """Pieces of text. Raises what a Measurer raises."""
+    def sample(self, order: SampleTextRequest) -> Iterator[SampleTextResponse]:
+        """First the numbers of the prompt, then pieces of text. Raises what a Measurer raises."""
         ...
 
 

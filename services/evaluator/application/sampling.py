@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
-from retain.values import SampleTextRequest
+from retain.values import SampleTextRequest, SampleTextResponse
 from retain.values.faults import mismatch
 from services.common.concurrency.heart import beat
 from services.common.errors import InvalidInput, Violation
@@ -15,6 +15,7 @@ from services.evaluator.domain.request import checkpoint_faults
 
 log = get_logger(__name__)
 DEFAULT_TOKENS, MOST_TOKENS = 64, 1024
+ROLES = ("system", "user", "assistant")
 
 
 class Sampling:
@@ -23,13 +24,14 @@ class Sampling:
     def __init__(self, sampler: Sampler, thread: MeasuringThread) -> None:
         self._sampler, self._thread = sampler, thread
 
-    async def sample(self, order: SampleTextRequest) -> AsyncIterator[str]:
-        """Pieces of text. `max_new_tokens` 0 is 64, over 1024 is 1024; `top_k` 0 is all. Raises InvalidInput."""
+    async def sample(self, order: SampleTextRequest) -> AsyncIterator[SampleTextResponse]:
+        """The numbers of the prompt, then pieces of text. `max_new_tokens` 0 is 64, over 1024 is 1024; `top_k` 0 is all. Raises InvalidInput."""
         violations = checkpoint_faults(order.checkpoint, "checkpoint")
         for field in ("max_new_tokens", "temperature", "top_k"):
             if not getattr(order, field) >= 0:
                 description = mismatch(getattr(order, field), "0 or more")
                 violations.append(Violation(field=field, description=description))
+        violations += _turn_faults(order)
         if violations:
             raise InvalidInput(violations)
         tokens = min(order.max_new_tokens or DEFAULT_TOKENS, MOST_TOKENS)
@@ -41,8 +43,8 @@ class Sampling:
         """Gives up what is being generated."""
         self._thread.stop()
 
-    async def _from_thread(self, pieces: Iterator[str]) -> AsyncIterator[str]:
-        loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+    async def _from_thread(self, pieces: Iterator[SampleTextResponse]) -> AsyncIterator[SampleTextResponse]:
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue[SampleTextResponse | None]()
 
         def run() -> None:
             for piece in pieces:
@@ -62,3 +64,14 @@ class Sampling:
             await work  # raises what the sampler raised
         finally:
             work.cancel()
+
+
+def _turn_faults(order: SampleTextRequest) -> list[Violation]:
+    """A conversation is a template's to put together: without `chat` there is none that could."""
+    if order.turns and not order.chat:
+        return [Violation(field="turns", description=mismatch(f"{len(order.turns)} without chat", "none, or chat"))]
+    return [
+        Violation(field=f"turns[{number}].role", description=mismatch(repr(turn.role), ", ".join(ROLES)))
+        for number, turn in enumerate(order.turns)
+        if turn.role not in ROLES
+    ]

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from retain.values import Evaluation, ForgettingRecord, SampleTextRequest
+from retain.values import Evaluation, ForgettingRecord, SampleTextRequest, SampleTextResponse
 from services.common.errors import NotFound
 from services.common.identity.principal import DEFAULT_PROJECT, current_principal
 from services.evaluator.application.ports import EvaluationKey, Owners
@@ -47,7 +47,7 @@ class ScopedEvaluator:
             raise NotFound(f"there is no run {run!r}")
         return await self._service.history(run, stage)
 
-    async def sample(self, request: SampleTextRequest) -> AsyncIterator[str]:
+    async def sample(self, request: SampleTextRequest) -> AsyncIterator[SampleTextResponse]:
         """Raises NotFound for a checkpoint of others that is not shared."""
         projects = _projects()
         if projects is not None:

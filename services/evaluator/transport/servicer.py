@@ -92,7 +92,7 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     ) -> AsyncIterator[service_pb2.SampleTextResponse]:
         pieces = self._scoped.sample(read(request, SampleTextRequest))
         async for piece in pieces:
-            yield service_pb2.SampleTextResponse(text=piece)
+            yield to_message(piece, service_pb2.SampleTextResponse)
 
 
 def read(message: Message, cls: type[V], path: str = "") -> V:

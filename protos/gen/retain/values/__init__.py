@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_resources import BoundaryCost
     from retain.values.orchestrator_service import CancelPipelineRunRequest
     from retain.values.orchestrator_service import CancelPipelineRunResponse
+    from retain.values.evaluator_service import ChatTurn
     from retain.values.orchestrator_resources import Checkpoint
     from retain.values.values import CheckpointRef
     from retain.values.spec import CheckpointSpec
@@ -233,6 +234,7 @@ _HOMES = {
     "BoundaryCost": "orchestrator_resources",
     "CancelPipelineRunRequest": "orchestrator_service",
     "CancelPipelineRunResponse": "orchestrator_service",
+    "ChatTurn": "evaluator_service",
     "Checkpoint": "orchestrator_resources",
     "CheckpointRef": "values",
     "CheckpointSpec": "spec",
@@ -439,6 +441,7 @@ __all__ = [
     "BoundaryCost",
     "CancelPipelineRunRequest",
     "CancelPipelineRunResponse",
+    "ChatTurn",
     "Checkpoint",
     "CheckpointRef",
     "CheckpointSpec",

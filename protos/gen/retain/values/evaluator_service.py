@@ -133,6 +133,16 @@ class WritePointResponse:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ChatTurn:
+    """One turn of a conversation."""
+
+    role: str = ""
+    """Who speaks: system, user or assistant."""
+    content: str = ""
+    """What is said."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SampleTextRequest:
     """Request of SampleText."""
 
@@ -150,6 +160,10 @@ class SampleTextRequest:
     """Seed of the choice."""
     chat: bool = False
     """Put the prompt into the model's chat template as a user's turn."""
+    turns: tuple[ChatTurn, ...] = ()
+    """With `chat`: what was said before the prompt, oldest first. The template puts all of it together; what does not fit
+    into the model's context is refused with both numbers, nothing is left out silently.
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,7 +171,11 @@ class SampleTextResponse:
     """Response of SampleText."""
 
     text: str = ""
-    """The next piece of text."""
+    """The next piece of text; empty in the first response, which has the numbers."""
+    prompt_tokens: int = 0
+    """In the first response: tokens of the prompt, with the template and all turns; else 0."""
+    context: int = 0
+    """In the first response: tokens that the model can hold, prompt and answer together; else 0."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from retain.values import EvalSetRef, ProbeRequest, SampleTextRequest, WritePointRequest, WritePointResponse
+from retain.values import EvalSetRef, ProbeRequest, SampleTextRequest, SampleTextResponse, WritePointRequest, WritePointResponse
 from services.common.cache.content_cache import ContentCache
 from services.common.store.object_store import ObjectStore
 from services.evaluator.application.ports import InterpolationWriter, Measurer, Prober, Sampler
@@ -61,7 +61,7 @@ class LazyTorch(Measurer, Prober, Sampler, InterpolationWriter):
     def write(self, order: WritePointRequest) -> WritePointResponse:
         return self._torch()[1].write(order)
 
-    def sample(self, order: SampleTextRequest) -> Iterator[str]:
+    def sample(self, order: SampleTextRequest) -> Iterator[SampleTextResponse]:
         return self._torch()[0].sample(order)
 
     def _torch(self) -> "tuple[TorchMeasurer, TorchInterpolationWriter]":

@@ -18,7 +18,7 @@ import torch
 
 from model.data.eval_set import EvalSet
 from model.errors import BadCheckpoint, NonFinite, RetainModelError
-from model.evaluation.generate import generate
+from model.evaluation.generate import generate_from, prompt_ids
 from model.evaluation.noise_floor import measure_floor
 from model.evaluation.perplexity import HEAD_LOGITS, ROWS_TOKENS, evaluate_set
 from model.evaluation.probe import ask_probe
@@ -26,7 +26,7 @@ from model.nn.causal_lm import CausalLM
 from model.nn.interpolation import interpolate
 from model.probe import probe_digest
 from model.tokenization.tokenizer import Tokenizer
-from retain.values import CheckpointRef, EvalSetRef, ProbeRequest, SampleTextRequest
+from retain.values import CheckpointRef, EvalSetRef, ProbeRequest, SampleTextRequest, SampleTextResponse
 from services.common.concurrency.heart import beat
 from services.common.errors import FailedPrecondition
 from services.evaluator.adapters.measuring.model_cache import ModelCache
@@ -177,17 +177,20 @@ class TorchMeasurer(Measurer, Prober, Sampler):
     def make_room(self) -> None:
         self._make_room()
 
-    def sample(self, order: SampleTextRequest) -> Iterator[str]:
+    def sample(self, order: SampleTextRequest) -> Iterator[SampleTextResponse]:
         checkpoint = order.checkpoint
         try:
             model = self.weights(Model(checkpoint=checkpoint))
             with self._files.model_folder(checkpoint) as folder:
                 tokenizer = Tokenizer.load(folder)
-            turns = [{"role": "user", "content": order.prompt}]
-            pieces = generate(
+            turns = [{"role": turn.role, "content": turn.content} for turn in order.turns]
+            turns.append({"role": "user", "content": order.prompt})
+            ids = prompt_ids(tokenizer, turns if order.chat else order.prompt)
+            yield SampleTextResponse(prompt_tokens=len(ids), context=model.config.context)
+            pieces = generate_from(
                 model,
                 tokenizer,
-                turns if order.chat else order.prompt,
+                ids,
                 max_new_tokens=order.max_new_tokens,
                 temperature=order.temperature,
                 top_k=order.top_k or None,
@@ -198,7 +201,7 @@ class TorchMeasurer(Measurer, Prober, Sampler):
                     piece = next(pieces, None)
                 if piece is None:
                     return
-                yield piece
+                yield SampleTextResponse(text=piece)
         except RetainModelError as error:
             raise FailedPrecondition(f"{checkpoint.uri}: {error}", reason=error.reason) from error
 

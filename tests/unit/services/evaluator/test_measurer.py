@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from model.nn.llama import Llama
-from retain.values import CheckpointRef, SampleTextRequest
-from services.common.errors import CheckpointDamaged, StorageFull, Unavailable
+from retain.values import ChatTurn, CheckpointRef, SampleTextRequest
+from services.common.errors import CheckpointDamaged, FailedPrecondition, StorageFull, Unavailable
 from services.evaluator.domain.request import Model
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.model.data_helpers import byte_tokenizer
@@ -37,7 +37,27 @@ def test_a_text_is_never_of_ids_that_the_tokenizer_lacks(here: TorchHarness) -> 
         wide.lm_head.weight[tokens:, 0::2], wide.lm_head.weight[tokens:, 1::2] = 9.0, -9.0
     order = SampleTextRequest(checkpoint=here.put("wide", wide), prompt="Once", max_new_tokens=20, seed=1)
     pieces = here.measurer.sample(order)
-    assert len("".join(pieces)) >= 5
+    assert len("".join(piece.text for piece in pieces)) >= 5
+
+
+def test_a_conversation_is_put_together_by_the_models_own_template(here: TorchHarness) -> None:
+    """As many tokens as transformers makes of it; one that does not fit is refused with both numbers."""
+    from transformers import AutoTokenizer
+
+    said = [("user", "Hi"), ("assistant", "ab"), ("user", "ba")]
+    talk = [{"role": role, "content": content} for role, content in said]
+    roomy = Llama(replace(tiny_model(0).config, context=200))
+    ref = here.put("chatty", roomy)
+    theirs = AutoTokenizer.from_pretrained(here.root / "made" / "chatty" / "model")
+    count = len(theirs.apply_chat_template(talk, add_generation_prompt=True)["input_ids"])
+    turns = tuple(ChatTurn(role=role, content=content) for role, content in said[:2])
+    order = SampleTextRequest(checkpoint=ref, prompt="ba", chat=True, turns=turns, max_new_tokens=2)
+    first, *rest = here.measurer.sample(order)
+    assert (first.prompt_tokens, first.context, first.text) == (count, 200, "")
+    assert all(piece.prompt_tokens == 0 for piece in rest)
+    long = replace(order, turns=turns * 40)
+    with pytest.raises(FailedPrecondition, match=r"tokens; expected 1 to 199 \(the model's context is 200\)"):
+        list(here.measurer.sample(long))
 
 
 def test_many_threads_sample_and_measure_on_a_cache_that_holds_one_model(tmp_path: Path):
@@ -50,7 +70,7 @@ def test_many_threads_sample_and_measure_on_a_cache_that_holds_one_model(tmp_pat
 
     def sampled(ref: CheckpointRef) -> str:
         pieces = here.measurer.sample(SampleTextRequest(checkpoint=ref, prompt="Once", max_new_tokens=3))
-        return "".join(pieces)
+        return "".join(piece.text for piece in pieces)
 
     texts = [sampled(ref) for ref in refs]
 

@@ -108,7 +108,7 @@ class WritePointResponse(_message.Message):
     def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class SampleTextRequest(_message.Message):
-    __slots__ = ("checkpoint", "prompt", "max_new_tokens", "temperature", "top_k", "seed", "chat")
+    __slots__ = ("checkpoint", "prompt", "max_new_tokens", "temperature", "top_k", "seed", "chat", "turns")
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     MAX_NEW_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +116,7 @@ class SampleTextRequest(_message.Message):
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
+    TURNS_FIELD_NUMBER: _ClassVar[int]
     checkpoint: _values_pb2.CheckpointRef
     prompt: str
     max_new_tokens: int
@@ -123,13 +124,26 @@ class SampleTextRequest(_message.Message):
     top_k: int
     seed: int
     chat: bool
-    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., prompt: _Optional[str] = ..., max_new_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., chat: _Optional[bool] = ...) -> None: ...
+    turns: _containers.RepeatedCompositeFieldContainer[ChatTurn]
+    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., prompt: _Optional[str] = ..., max_new_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., chat: _Optional[bool] = ..., turns: _Optional[_Iterable[_Union[ChatTurn, _Mapping]]] = ...) -> None: ...
+
+class ChatTurn(_message.Message):
+    __slots__ = ("role", "content")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    content: str
+    def __init__(self, role: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
 
 class SampleTextResponse(_message.Message):
-    __slots__ = ("text",)
+    __slots__ = ("text", "prompt_tokens", "context")
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     text: str
-    def __init__(self, text: _Optional[str] = ...) -> None: ...
+    prompt_tokens: int
+    context: int
+    def __init__(self, text: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., context: _Optional[int] = ...) -> None: ...
 
 class PreviewDataRequest(_message.Message):
     __slots__ = ("spec", "stage", "role", "project", "documents")

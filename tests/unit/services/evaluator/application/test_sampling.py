@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from retain.values import SampleTextRequest
+from retain.values import ChatTurn, SampleTextRequest, SampleTextResponse
 from services.common.errors import CheckpointDamaged, InvalidInput
 from services.evaluator.application.measuring_thread import MeasuringThread, NoProgress
 from services.evaluator.application.ports import Sampler
@@ -20,9 +20,9 @@ class Told(Sampler):
     def __init__(self, *pieces: Callable[[], Iterator[str]]) -> None:
         self.pieces, self.asked = list(pieces), []
 
-    def sample(self, order: SampleTextRequest) -> Iterator[str]:
+    def sample(self, order: SampleTextRequest) -> Iterator[SampleTextResponse]:
         self.asked.append(order)
-        return self.pieces.pop(0)()
+        return (SampleTextResponse(text=piece) for piece in self.pieces.pop(0)())
 
 
 def order(prompt: str, **how) -> SampleTextRequest:
@@ -31,7 +31,7 @@ def order(prompt: str, **how) -> SampleTextRequest:
 
 async def text_of(sampling: Sampling, **how) -> str:
     async with asyncio.timeout(10):
-        return "".join([piece async for piece in sampling.sample(order("Once", **how))])
+        return "".join([piece.text async for piece in sampling.sample(order("Once", **how))])
 
 
 def words() -> Iterator[str]:
@@ -72,7 +72,7 @@ async def test_who_goes_away_stops_the_text_and_frees_the_turn():
 
     sampling = Sampling(Told(endless, words), thread)
     pieces = sampling.sample(order("x"))
-    assert await anext(pieces) == "la "
+    assert (await anext(pieces)).text == "la "
     await pieces.aclose()
     assert await text_of(sampling) == " upon a time"
     assert await asyncio.to_thread(thread.ended, 10), "the endless one ended by itself"
@@ -86,7 +86,7 @@ async def test_a_fault_in_the_middle_comes_after_the_pieces_before_it():
 
     sampling = Sampling(Told(damaged), MeasuringThread("sample"))
     pieces = sampling.sample(order("x"))
-    assert await anext(pieces) == " upon"
+    assert (await anext(pieces)).text == " upon"
     with pytest.raises(CheckpointDamaged, match="cut"):
         await anext(pieces)
 
@@ -96,3 +96,12 @@ async def test_every_fault_of_a_request_is_named():
     with pytest.raises(InvalidInput) as caught:
         await text_of(sampling, max_new_tokens=-1, temperature=float("nan"), top_k=-2)
     assert [v.field for v in caught.value.violations] == ["max_new_tokens", "temperature", "top_k"]
+
+
+async def test_turns_are_a_conversation_of_known_speakers():
+    sampling = Sampling(Told(), MeasuringThread("sample"))
+    turns = (ChatTurn(role="user", content="Hi"), ChatTurn(role="robot", content="beep"))
+    for chat, fields in ((True, ["turns[1].role"]), (False, ["turns"])):
+        with pytest.raises(InvalidInput) as caught:
+            await text_of(sampling, turns=turns, chat=chat)
+        assert [v.field for v in caught.value.violations] == fields
