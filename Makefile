@@ -6,7 +6,7 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-families test-attacks test-trackers test-lm-eval up down bench experiments real-model cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
+.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-families test-attacks test-trackers test-lm-eval up down pictures bench experiments real-model cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ up: .venv/.ready ## Start the local stack (state in RETAIN_HOME, default .retain
 
 down: .venv/.ready ## Stop the local stack
 	@$(BIN)/retain down
+
+pictures: .venv/.ready ## Pictures of every page of the panel that runs, both themes, two widths (ARGS="--run ID"): build/pictures
+	@$(BIN)/python -m deploy.site.pictures $(ARGS)
 
 bench: .venv/.ready ## Measure speed and memory and print tables
 	@$(BIN)/python -m tests.benchmarks

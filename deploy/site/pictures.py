@@ -1,7 +1,7 @@
-"""Pictures of every page of a running panel, in both themes and at two widths: `python -m deploy.site.pictures`.
+"""Pictures of every page of a running panel, in both themes and at two widths: `make pictures`.
 
-They show what the panel shows now, so they are made anew and not committed: `build/pictures/{page}-{width}-{theme}.png`.
-It takes Chromium on this machine; nothing is downloaded.
+They show what the panel shows now, so they are made anew and not committed: `{page}-{width}-{theme}.png` in
+build/pictures. It takes Chromium on this machine; nothing is downloaded.
 """
 
 import argparse

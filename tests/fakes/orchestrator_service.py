@@ -45,6 +45,8 @@ class FakePlatform(
         self.records: dict[str, list[evaluator_resources.ForgettingRecord]] = {}
         self.checkpoints: list[res.Checkpoint] = []
         self.previews: dict[str, evaluator_resources.DataPreview] = {}  # by role
+        self.asked_texts: list[evaluator_pb.SampleTextRequest] = []
+        self.chat_fault = ""  # of a model without a chat template
         self.benchmarks: dict[str, list[res.Benchmark]] = {}  # by checkpoint
         self.garbage = checkpoint_pb.CollectGarbageResponse()
         self.garbage_asked: list[checkpoint_pb.CollectGarbageRequest] = []
@@ -319,6 +321,11 @@ class FakePlatform(
 
     def SampleText(self, request, context):
         self._enter(context, "SampleText")
+        self.asked_texts.append(request)
+        if self.chat_fault and request.chat:
+            self._abort(context, code_pb2.FAILED_PRECONDITION, self.chat_fault, "BAD_CONFIG")
+        words = sum(len(text.split()) for text in (request.prompt, *(turn.content for turn in request.turns)))
+        yield evaluator_pb.SampleTextResponse(prompt_tokens=words, context=10)
         for piece in (" once", " upon", " a time"):
             yield evaluator_pb.SampleTextResponse(text=piece)
 

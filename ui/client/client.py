@@ -351,6 +351,12 @@ class RetainClient:
 
     def sample(self, checkpoint: views.CheckpointRef, prompt: str, **options: Any) -> Iterator[str]:
         """Text that continues the prompt, piece by piece; options as in `EvaluatorClient.sample`."""
+        return (piece.text for piece in self.sample_pieces(checkpoint, prompt, **options) if piece.text)
+
+    def sample_pieces(
+        self, checkpoint: views.CheckpointRef, prompt: str, **options: Any
+    ) -> Iterator[views.SampledPiece]:
+        """The same with the numbers of the prompt in the first piece."""
         reference = mapper.to_message(checkpoint, values_pb2.CheckpointRef)
         return self.evaluator.sample(reference, prompt, **options)
 

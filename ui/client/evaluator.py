@@ -1,6 +1,6 @@
 """The calls to the evaluator: the measured history, and text from a checkpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
 from retain.types.v1 import spec_pb2, values_pb2
@@ -51,8 +51,11 @@ class EvaluatorClient:
         top_k: int = 0,
         seed: int = 0,
         chat: bool = False,
-    ) -> Iterator[str]:
-        """Text that continues the prompt. Temperature 0 takes the likeliest token each time."""
+        turns: Sequence[tuple[str, str]] = (),
+    ) -> Iterator[views.SampledPiece]:
+        """Text that continues the prompt, behind a first piece with the numbers of the prompt. Temperature 0 takes the
+        likeliest token each time; `turns` are (role, text) of what was said before, for `chat`. Whoever closes the
+        iterator ends the writing on the server too."""
         request = service_pb2.SampleTextRequest(
             checkpoint=checkpoint,
             prompt=prompt,
@@ -61,12 +64,15 @@ class EvaluatorClient:
             top_k=top_k,
             seed=seed,
             chat=chat,
+            turns=[service_pb2.ChatTurn(role=role, content=content) for role, content in turns],
         )
         with mapped_errors(self._target):
-            for response in self._stub.SampleText(
-                request, timeout=SAMPLE_DEADLINE_S, metadata=self._credentials.metadata()
-            ):
-                yield response.text
+            call = self._stub.SampleText(request, timeout=SAMPLE_DEADLINE_S, metadata=self._credentials.metadata())
+            try:
+                for response in call:
+                    yield to_view(views.SampledPiece, response)
+            finally:
+                call.cancel()
 
     def preview_data(
         self, spec: spec_pb2.PipelineSpec, *, stage: int, role: str, project: str, documents: int

@@ -33,6 +33,7 @@ from retain.values import CollectGarbageResponse as Garbage
 from retain.values import CreateUploadResponse as Upload
 from retain.values import ExportCheckpointResponse as Export
 from retain.values import GetSystemStatusResponse as System
+from retain.values import SampleTextResponse as SampledPiece
 from retain.values import StageStatus as Stage
 from retain.values import StreamLogsResponse as LogText
 from ui.client.convert import json_mapping, stated
@@ -61,6 +62,7 @@ __all__ = [
     "PreparedFolder",
     "Run",
     "RunStatus",
+    "SampledPiece",
     "SetResult",
     "Stage",
     "System",

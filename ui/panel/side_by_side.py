@@ -15,10 +15,14 @@ def usable(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
 
 
 def first_pair(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, Checkpoint]:
-    """What is compared first: the newest accepted one after the oldest of its run, which it came from."""
-    after = checkpoints[0]
-    line = [one for one in checkpoints if one.run_id == after.run_id and one.state == "ACCEPTED"]
-    return (line or [after])[-1], after
+    """What is compared first: the newest accepted one that another of its run came before, after the oldest of these;
+    else the newest twice."""
+    lines: dict[str, list[Checkpoint]] = {}
+    for one in checkpoints:
+        if one.state == "ACCEPTED" and one.run_id:
+            lines.setdefault(one.run_id, []).append(one)
+    line = next((line for line in lines.values() if len(line) > 1), checkpoints[:1])
+    return line[-1], line[0]
 
 
 def beginnings(found: DataPreview) -> list[str]:

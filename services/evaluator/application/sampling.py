@@ -25,7 +25,8 @@ class Sampling:
         self._sampler, self._thread = sampler, thread
 
     async def sample(self, order: SampleTextRequest) -> AsyncIterator[SampleTextResponse]:
-        """The numbers of the prompt, then pieces of text. `max_new_tokens` 0 is 64, over 1024 is 1024; `top_k` 0 is all. Raises InvalidInput."""
+        """The numbers of the prompt, then pieces of text. `max_new_tokens` 0 is 64, over 1024 is 1024; `top_k` 0 is
+        all. Raises InvalidInput."""
         violations = checkpoint_faults(order.checkpoint, "checkpoint")
         for field in ("max_new_tokens", "temperature", "top_k"):
             if not getattr(order, field) >= 0:

@@ -3,9 +3,11 @@
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from deploy.site.pictures import Shot, take
 from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.integration.panel.served import CHROMIUM, FLAGS, served_panel
@@ -45,7 +47,7 @@ def panel(platform: FakePlatform, tmp_path) -> Iterator[str]:
         yield url
 
 
-def test_a_person_walks_through_the_panel(platform: FakePlatform, panel: str) -> None:
+def test_a_person_walks_through_the_panel(platform: FakePlatform, panel: str, tmp_path: Path) -> None:
     from playwright.sync_api import expect, sync_playwright
 
     scripted_runs.finished(platform, "run-finished")
@@ -88,3 +90,10 @@ def test_a_person_walks_through_the_panel(platform: FakePlatform, panel: str) ->
         browser.close()
     assert submitted == ["demo-code"]
     assert errors == []
+    assert CHROMIUM is not None
+    made = take(panel, [Shot(name="operations", path="operations")], tmp_path, CHROMIUM)
+    names = [f"operations-{width}-{theme}.png" for width in (1280, 390) for theme in ("light", "dark")]
+    pictures = [path.read_bytes() for path in made]
+    assert [path.name for path in sorted(tmp_path.glob("*.png"))] == sorted(names)
+    assert [int.from_bytes(png[16:20]) for png in pictures] == [1280, 1280, 390, 390]  # the width in PNG's header
+    assert len(set(pictures)) == 4

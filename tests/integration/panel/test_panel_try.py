@@ -5,13 +5,16 @@ from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.integration.panel.test_panel_new import platform  # noqa: F401  (a fixture)
 from tests.integration.panel.test_panel_pages import open_page, said
+from ui.client.convert import to_view
+from ui.client.views import Checkpoint
 from ui.panel import side_by_side
+from ui.panel.conversation import Answer, Exchange, turns
 
 
 def test_both_models_are_asked_the_same(platform: FakePlatform) -> None:  # noqa: F811
     scripted_runs.finished(platform, "done")
     at = open_page("try_it")
-    first, second = at.selectbox(key="try_first").value, at.selectbox(key="try_second").value
+    first, second = at.selectbox(key="try_a").value, at.selectbox(key="try_b").value
     assert "pretrain" in first, "the one that the run began with"
     assert "finetune" in second
     at.button(key="try_ask").click().run()
@@ -19,8 +22,67 @@ def test_both_models_are_asked_the_same(platform: FakePlatform) -> None:  # noqa
     at.text_area(key="try_prompt").set_value("Once").run()
     at.button(key="try_ask").click().run()
     assert platform.calls.count("SampleText") == 2
-    assert [one.value for one in at.markdown].count("once upon a time") == 2
+    assert [one.value for one in at.markdown].count("**A:**  once upon a time") == 1
+    assert [one.value for one in at.markdown].count("**B:**  once upon a time") == 1
+    assert at.query_params["b"] == second
     assert not at.exception
+
+
+def test_a_conversation_goes_on_and_each_model_hears_its_own_words(platform: FakePlatform) -> None:  # noqa: F811
+    scripted_runs.finished(platform, "done")
+    at = open_page("try_it")
+    at.get_by_key("try_mode").set_value("Chat").run()
+    at.chat_input[0].set_value("Who are you?").run()
+    at.chat_input[0].set_value("And I?").run()
+    asked = platform.asked_texts[-1]
+    assert [(turn.role, turn.content) for turn in asked.turns] == [
+        ("user", "Who are you?"), ("assistant", " once upon a time"),
+    ]  # fmt: skip
+    assert (asked.prompt, asked.chat) == ("And I?", True)
+    assert said(at).count("9 of 10 tokens were read: the context is nearly full") == 2
+    at.text_area(key="try_edited:2").set_value("And we?")
+    next(button for button in at.button if button.label == "Ask both again").click().run()
+    assert platform.asked_texts[-1].prompt == "And we?"
+    assert len(platform.asked_texts[-1].turns) == 2, "the turn that was edited is gone"
+    assert "And I?" not in said(at)
+    assert platform.calls.count("SampleText") == 6
+    at.selectbox(key="try_a").select(at.selectbox(key="try_b").value).run()
+    assert "Who are you" not in said(at), "another pair has a conversation of its own"
+    at.selectbox(key="try_a").select("done/pretrain/attempt-1/step-000000120").run()
+    assert "Who are you" in said(at)
+    at.button(key="try_clear").click().run()
+    assert "Who are you" not in said(at)
+    assert not at.exception
+
+
+def test_a_model_without_a_chat_template_is_told_and_its_turn_is_left_out(platform: FakePlatform) -> None:  # noqa: F811
+    scripted_runs.finished(platform, "done")
+    platform.chat_fault = "got none; expected a tokenizer with a chat template"
+    at = open_page("try_it")
+    at.get_by_key("try_mode").set_value("Chat").run()
+    at.chat_input[0].set_value("Hi").run()
+    assert said(at).count("a tokenizer with a chat template") == 2
+    platform.chat_fault = ""
+    at.chat_input[0].set_value("Hello").run()
+    assert not platform.asked_texts[-1].turns
+    assert not at.exception
+
+
+def test_what_was_stopped_stays_and_what_no_server_takes_back_is_left_out() -> None:
+    half, never = Answer(text="On\x00ce\u202e", prompt_tokens=3, context=100), Answer()
+    exchange = Exchange(prompt="Hi", answers=(half, never))
+    assert half.told == "3 of 100 tokens were read; stopped"
+    assert turns([exchange], 0) == [("user", "Hi"), ("assistant", "Once")]
+    assert turns([exchange], 1) == []
+
+
+def test_the_first_pair_is_of_a_run_that_has_two() -> None:
+    runs = FakePlatform()
+    scripted_runs.finished(runs, "done")
+    scripted_runs.suspended(runs, "held")
+    rows = side_by_side.usable([to_view(Checkpoint, row) for row in runs.checkpoints])
+    first, second = side_by_side.first_pair(rows)
+    assert (first.id, second.id) == ("done/pretrain/attempt-1/step-000000120", "done/finetune/attempt-1/step-000000120")
 
 
 def test_general_text_becomes_prompts(platform: FakePlatform) -> None:  # noqa: F811

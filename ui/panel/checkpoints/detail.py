@@ -59,6 +59,11 @@ def one(row: Checkpoint, others: tuple[Checkpoint, ...]) -> None:
         chain = ancestors(row, _find)
         st.graphviz_chart(graph(chain, children(row, others)), alt="Where the checkpoint comes from")
         if may_act() and row.state.usable:
+            asked = {"b": row.id} | ({"a": chain[1].id} if len(chain) > 1 and chain[1].state.usable else {})
+            st.page_link(
+                "app_pages/try_it.py", label="Try it beside its parent" if "a" in asked else "Try it",
+                icon=":material/forum:", query_params=asked,
+            )  # fmt: skip
             _files(row)
 
 

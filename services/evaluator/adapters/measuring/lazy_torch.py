@@ -4,7 +4,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from retain.values import EvalSetRef, ProbeRequest, SampleTextRequest, SampleTextResponse, WritePointRequest, WritePointResponse
+from retain.values import (
+    EvalSetRef,
+    ProbeRequest,
+    SampleTextRequest,
+    SampleTextResponse,
+    WritePointRequest,
+    WritePointResponse,
+)
 from services.common.cache.content_cache import ContentCache
 from services.common.store.object_store import ObjectStore
 from services.evaluator.application.ports import InterpolationWriter, Measurer, Prober, Sampler
