@@ -171,7 +171,8 @@ def main() -> int:
         cleanup.callback(keep_logs, tools)
         with clock.step("install and helm test"):
             lasting = ON_VOLUMES if options.disturb else ()
-            install(tools, [f"objectStore.publicEndpoint=http://{where['minio']}", *lasting, *options.set])
+            store = (f"objectStore.publicEndpoint=https://{where['minio']}", "objectStore.minio.tls=true")
+            install(tools, [*store, *lasting, *options.set])
         ca = LOGS / "ca.crt"
         LOGS.mkdir(parents=True, exist_ok=True)
         ca.write_text(secret(tools, "orchestrator-tls", "ca.crt"))

@@ -170,7 +170,7 @@ affinity:
 {{- $labels := include "retain.labels" (list . "tls") | fromYaml }}
 {{- $wanted := list }}
 {{- if and .Values.tls.enabled (not .Values.tls.certManager.enabled) }}
-{{- range $holder := list "orchestrator" "evaluator" "worker" }}
+{{- range $holder := include "retain.tls.holders" . | fromJsonArray }}
 {{- if not (index $root.Values.tls.existingSecrets $holder) }}
 {{- $server := ne $holder "worker" }}
 {{- $names := $server | ternary (include "retain.tls.names" (list $root $holder) | fromJsonArray) list }}
@@ -184,6 +184,27 @@ affinity:
 {{- end }}
 {{- end }}
 {{- $wanted | toJson }}
+{{- end }}
+
+{{/*
+"true" where the bundled store speaks TLS: where certificates are made for it. Not by itself beside certificates of yours
+alone, or where something of yours stands before it (publicEndpoint), as values of before have it: there objectStore.minio.tls
+decides.
+*/}}
+{{- define "retain.storeTls" -}}
+{{- $minio := .Values.objectStore.minio -}}
+{{- $given := .Values.tls.existingSecrets -}}
+{{- $bundled := and .Values.tls.enabled $minio.enabled (not .Values.objectStore.externalEndpoint) -}}
+{{- $made := or .Values.tls.certManager.enabled (and .Values.bootstrap.enabled (not (or $given.orchestrator $given.evaluator $given.worker))) -}}
+{{- if not $bundled }}false
+{{- else if kindIs "bool" $minio.tls }}{{ $minio.tls }}
+{{- else if .Values.objectStore.publicEndpoint }}false
+{{- else if or $given.minio $made }}true{{ else }}false{{ end -}}
+{{- end }}
+
+{{/* Who holds a certificate, as JSON: those whose holder is called have names of hosts in it. */}}
+{{- define "retain.tls.holders" -}}
+{{- concat (list "orchestrator" "evaluator" "worker") (eq (include "retain.storeTls" .) "true" | ternary (list "minio") list) | toJson }}
 {{- end }}
 
 {{- define "retain.raySecret" -}}
@@ -227,7 +248,7 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 {{- .Values.objectStore.externalEndpoint }}
 {{- else if .Values.objectStore.minio.enabled }}
-{{- printf "http://%s-minio:9000" (include "retain.fullname" .) }}
+{{- printf "%s://%s-minio:9000" (eq (include "retain.storeTls" .) "true" | ternary "https" "http") (include "retain.fullname" .) }}
 {{- else }}
 {{- fail "objectStore: set externalEndpoint (http://host:port) or minio.enabled=true" }}
 {{- end }}
@@ -374,6 +395,25 @@ httpGet: {path: {{ . }}, port: metrics}
   value: {{ .Values.objectStore.bucket | quote }}
 - name: AWS_REGION
   value: {{ .Values.objectStore.region | quote }}
+{{- if eq (include "retain.storeTls" .) "true" }}
+- {name: AWS_CA_BUNDLE, value: /store-tls/ca.crt}
+{{- end }}
+{{- end }}
+
+{{/* Whom to trust for the bundled store, where it speaks TLS. */}}
+{{- define "retain.mount.storeCa" -}}
+{{- if eq (include "retain.storeTls" .) "true" }}
+- {name: store-tls, mountPath: /store-tls, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "retain.volume.storeCa" -}}
+{{- if eq (include "retain.storeTls" .) "true" }}
+- name: store-tls
+  secret:
+    secretName: {{ include "retain.tlsSecret" (list . "minio") }}
+    items: [{key: ca.crt, path: ca.crt}]
+{{- end }}
 {{- end }}
 
 {{/* "true" where the store makes narrower keys (STS), which end; the bundled MinIO does. */}}
