@@ -94,6 +94,9 @@ def server(url: str, settings: Mapping[str, str] | None = None) -> Iterator[tupl
     env = {
         **os.environ,
         "RETAIN_DATABASE_URL": url,
+        # The crowd of clients is many people with one token.
+        "RETAIN_CALLS_PER_S": "100000",
+        "RETAIN_CALLS_BURST": "100000",
         "RETAIN_ADMIN_TOKEN": ADMIN,
         "RETAIN_SERVICE_TOKEN": SERVICE,
         "RETAIN_BIND": f"127.0.0.1:{port}",
