@@ -98,7 +98,7 @@ class Disturbances:
     def _shown(self) -> dict[str, str]:
         """The certificates that a new connection is shown; empty where nobody answers."""
         found = {}
-        for name in ("orchestrator", "evaluator"):
+        for name in ("orchestrator", "evaluator", "minio"):
             host, _, port = self.where[name].rpartition(":")
             try:
                 found[name] = ssl.get_server_certificate((host, int(port)), timeout=5)
