@@ -12,9 +12,6 @@ DECISIONS = "decisions"  # folder of the decision records in GUIDES, and their f
 
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?://)([^)#]*/)?([^)#/]+)\.md(?:#[^)]*)?\)")
 
-_QUESTIONS = "\n## Three questions\n"
-_QUESTION = re.compile(r"\*\*([^*]+)\*\*\n\n> (.+(?:\n> .+)*)")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -41,24 +38,6 @@ def decisions() -> list[Entry]:
 def guide(name: str) -> Entry:
     """A guide or a decision record. Raises BadInput with the names that there are."""
     return named([*guides(), *decisions()], name, "TOPIC")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """One of a guide's questions, with its answer."""
-
-    text: str
-    answer: str
-
-
-def with_questions(entry: Entry) -> tuple[str, tuple[Question, ...]]:
-    """The text of a guide without the questions at its end, and these."""
-    body, _, asked = entry.text.partition(_QUESTIONS)
-    found = [
-        Question(text=" ".join(text.split()), answer=" ".join(answer.replace("\n> ", "\n").split()))
-        for text, answer in _QUESTION.findall(asked)
-    ]
-    return body.rstrip() + "\n", tuple(found)
 
 
 def entries_of(folder: Path, pattern: str) -> list[Entry]:

@@ -1,13 +1,17 @@
 """Verbs that hand out text: init, schema, learn; and the interactive menu."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from retain.values.faults import mismatch
 from ui import guides
 from ui.client import BadInput, Violation
 from ui.commands.output import JsonFlag, console, emit, say
+from ui.questions import questions
+from ui.render.quiz import quiz_lines, take_quiz
 from ui.spec import templates
 
 
@@ -62,9 +66,16 @@ def learn(
     topic: Annotated[
         str | None, typer.Argument(metavar="[TOPIC]", help="Name of a guide or decision; without it they are listed.")
     ] = None,
+    quiz: Annotated[
+        bool, typer.Option("--quiz", help="Three questions about it; where nobody can answer they are printed.")
+    ] = False,
+    answers: Annotated[bool, typer.Option("--answers", help="With --quiz: print them with the answers.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Read the guides: why three stages, hands on mid-training, forgetting; and why Retain is as it is."""
+    if (quiz or answers) and (topic is None or not quiz):
+        expected = "a topic, as in `retain learn pipeline --quiz --answers`"
+        raise BadInput([Violation(field="--quiz", description=mismatch("no topic" if quiz else "--answers", expected))])
     if topic is None:
         entries = [*guides.guides(), *guides.decisions()]
         if json:
@@ -74,12 +85,30 @@ def learn(
             console().print(f"{entry.name:14} {entry.title}", highlight=False, soft_wrap=True)
         return
     entry = guides.guide(topic)
+    if quiz:
+        _quiz(entry.name, answers=answers, json=json)
+        return
     if json:
         emit({"name": entry.name, "title": entry.title, "markdown": entry.text})
         return
     from rich.markdown import Markdown
 
     console().print(Markdown(entry.text))
+    if questions(entry.name):
+        say(f"Three questions about it: `retain learn {topic} --quiz`")
+
+
+def _quiz(topic: str, *, answers: bool, json: bool) -> None:
+    """Asks where somebody can answer, else prints."""
+    asked = questions(topic)
+    if json:
+        emit({"name": topic, "questions": asked})
+    elif answers or not sys.stdin.isatty():
+        typer.echo("\n".join(quiz_lines(asked, answers=answers)))
+    else:
+        from rich.prompt import Prompt
+
+        take_quiz(asked, lambda text, letters: Prompt.ask(text, choices=letters), typer.echo)
 
 
 def menu(json: JsonFlag = False) -> None:

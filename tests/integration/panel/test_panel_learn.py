@@ -1,12 +1,10 @@
 """The live pieces of the guides, and their questions."""
 
-import pytest
-
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.integration.panel.test_panel_new import platform  # noqa: F401  (a fixture)
 from tests.integration.panel.test_panel_pages import open_page, said
-from ui import guides
 from ui.panel.learn.figures import score_told
+from ui.questions import questions
 
 
 def test_pieces_follow_what_is_set_and_an_impossible_setting_is_said(platform: FakePlatform) -> None:  # noqa: F811
@@ -14,7 +12,7 @@ def test_pieces_follow_what_is_set_and_an_impossible_setting_is_said(platform: F
     at.selectbox(key="learn_shape").select("CONSTANT").run()
     at.slider(key="learn_warmup").set_value(0.0).run()
     assert "On the average 100% of the peak" in said(at)
-    at.get_by_key("guide").set_value("Catastrophic forgetting").run()
+    at.selectbox(key="guide").select("Catastrophic forgetting").run()
     assert r"Forgetting **\+10.0%**" in said(at)
     assert "Moderate forgetting detected" in said(at)
     at.number_input(key="learn_now").set_value(49.0).run()
@@ -22,18 +20,23 @@ def test_pieces_follow_what_is_set_and_an_impossible_setting_is_said(platform: F
     assert not at.exception
 
 
-@pytest.mark.parametrize("name", ["pipeline", "midtraining", "forgetting"])
-def test_a_guide_ends_with_three_questions_which_the_terminal_shows_too(name: str) -> None:
-    guide = guides.guide(name)
-    body, questions = guides.with_questions(guide)
-    assert len(questions) == 3
-    assert all(question.text.endswith("?") and question.answer for question in questions)
-    assert "Three questions" not in body
-    assert questions[0].text in guide.text
-
-
-def test_questions_of_a_guide_without_any_are_none() -> None:
-    assert guides.with_questions(guides.Entry(name="x", title="X", text="# X\n\nText\n")) == ("# X\n\nText\n", ())
+def test_an_answer_is_told_at_once_and_stays(platform: FakePlatform) -> None:  # noqa: F811
+    first, *others = questions("pipeline")
+    wrong = next(choice for choice in first.choices if not choice.right)
+    at = open_page("learn")
+    assert not [*at.success, *at.warning], "nothing is told before one chooses"
+    at.radio(key="learn_question:pipeline:0").set_value(wrong.text).run()
+    assert at.warning[0].value == f"No. {wrong.why}"
+    at.radio(key="learn_question:pipeline:0").set_value(first.answer.text).run()
+    assert at.success[0].value == f"Right. {first.answer.why}"
+    at.selectbox(key="guide").select("Catastrophic forgetting").run()
+    assert not at.success
+    at.selectbox(key="guide").select("The three-stage pipeline").run()
+    assert at.success[0].value == f"Right. {first.answer.why}", "kept while another guide was read"
+    for number, question in enumerate(others, 1):
+        at.radio(key=f"learn_question:pipeline:{number}").set_value(question.answer.text).run()
+    assert "3 of 3 right" in said(at)
+    assert not at.exception
 
 
 def test_a_score_is_told_by_its_severity_and_one_too_good_is_doubted() -> None:

@@ -292,13 +292,13 @@ def test_runs_are_compared_by_settings_figures_and_gain(platform: FakePlatform) 
 def test_the_guides_are_there(platform: FakePlatform) -> None:
     at = open_page("learn")
     assert "Production language models are not trained once" in said(at)
-    at.get_by_key("guide").set_value("Catastrophic forgetting").run()
+    at.selectbox(key="guide").select("Catastrophic forgetting").run()
     assert "perplexity of the baseline" in said(at)
 
 
 def test_decision_records_are_there(platform: FakePlatform) -> None:
     at = open_page("learn")
-    at.get_by_key("guide").set_value("Ten decisions, and why").run()
+    at.selectbox(key="guide").select("Ten decisions, and why").run()
     assert "A process that was taken for dead" in said(at)
     at.get_by_key("decision").set_value("3. A pure step, and a loop that looks").run()
     assert "has a gap there" in said(at)

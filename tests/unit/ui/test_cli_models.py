@@ -117,6 +117,13 @@ def test_schema_env_and_learn(retain) -> None:
     assert {"pipeline", "midtraining", "forgetting"} <= {row["name"] for row in retain("learn", "--json").json}
     assert "Catastrophic forgetting" in retain("learn", "forgetting").out
     assert retain("learn", "nothing").code == 2
+    assert "retain learn forgetting --quiz" in retain("learn", "forgetting").err
+    printed = retain("learn", "forgetting", "--quiz")
+    assert "   c) It acts" in printed.out
+    assert "Thresholds are inclusive" not in printed.out
+    assert "wrong: Thresholds are inclusive" in retain("learn", "forgetting", "--quiz", "--answers").out
+    assert len(retain("learn", "adapt", "--quiz", "--json").json["questions"]) == 3
+    assert retain("learn", "--quiz").code == retain("learn", "adapt", "--answers").code == 2
 
 
 def test_decision_records_are_listed_after_the_guides_and_read_by_their_numbers(retain) -> None:

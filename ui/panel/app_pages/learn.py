@@ -4,6 +4,7 @@ import streamlit as st
 
 from ui import guides
 from ui.panel.learn.pieces import pieces_of
+from ui.panel.learn.quiz import quiz
 from ui.render.progress_table import TITLES
 from ui.spec.single_stage import LESSONS
 
@@ -15,19 +16,13 @@ for column, (kind, lesson) in zip(st.columns(len(LESSONS)), LESSONS.items(), str
     with column, st.container(border=True, height="stretch"):
         st.markdown(f"**{TITLES[kind]}**")
         st.caption(lesson)
-title = st.segmented_control("Guide", list(GUIDES), default=next(iter(GUIDES)), key="guide", required=True)
+title = st.selectbox("Guide", list(GUIDES), key="guide")
 text = GUIDES[title]
 if text == INDEX:
     st.caption("What somebody who knows PyTorch and gRPC, but not Retain, would question first.")
     records = {entry.title: entry for entry in RECORDS}
     text = records[st.selectbox("Decision", list(records), key="decision")]
-body, questions = guides.with_questions(text)
 with st.container(border=True):
-    st.markdown(body.partition("\n")[2])
+    st.markdown(text.text.partition("\n")[2])
 pieces_of(text.name)
-if questions:
-    with st.container(border=True):
-        st.subheader("Three questions")
-        for question in questions:
-            with st.expander(question.text):
-                st.markdown(question.answer)
+quiz(text.name)
