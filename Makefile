@@ -6,7 +6,7 @@ DOMAIN ?= code
 export RAY_DISABLE_USAGE_STATS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-families test-attacks test-trackers test-lm-eval up down pictures bench experiments real-model cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
+.PHONY: help setup demo test test-unit test-long test-chaos test-faults test-families test-attacks test-trackers test-lm-eval test-ui up down pictures bench experiments real-model cluster-demo wheel try-wheel protos monitoring lint format docs lock audit sbom clean
 
 help: ## Print every target with its comment
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-long: .venv/.ready ## Whole runs that are repeated under one more circumsta
 
 test-faults: .venv/.ready ## Every call over every port with every kind of fault
 	RETAIN_FAULTS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/faults
+
+test-ui: .venv/.ready ## The panel in a real browser on the whole stack: what people do, faults, looks (needs Chromium and npm)
+	RETAIN_UI=1 $(BIN)/python -m pytest tests/ui
 
 test-attacks: .venv/.ready ## Every attack of the matrix on a running stack, while a second user works on it
 	RETAIN_ATTACKS=1 $(BIN)/python -m pytest tests/attacks

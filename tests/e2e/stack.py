@@ -39,6 +39,7 @@ class Stack:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)  # settings besides those of `up`
+    programs: str = PROGRAMS
     endpoints: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -73,7 +74,7 @@ class Stack:
             "OMP_NUM_THREADS": "1",
             **self.env,
         }
-        self.endpoints = json.loads(self._launch("up", "--json", "--only", PROGRAMS, env=env))
+        self.endpoints = json.loads(self._launch("up", "--json", "--only", self.programs, env=env))
 
     def down(self) -> None:
         """Stop it."""

@@ -9,6 +9,11 @@ from ui.panel.login import PAGE, require_login
 # A file of our own: Streamlit takes the picture of an icon's name from a server outside.
 st.set_page_config(page_title="Retain", page_icon=str(Path(__file__).parent / "icon.svg"), layout="wide")
 
+# Streamlit writes the chosen one of a few in the primary colour, which is too dark for letters on the dark theme: it is
+# also the ground of white ones.
+CHOSEN = '[data-testid="stButtonGroup"] button[data-selected="true"] p { color: light-dark(#1f5fd0, #a8c7fa); }'
+st.html(f"<style>{CHOSEN}</style>")
+
 PAGES = [
     st.Page(
         "app_pages/pipelines.py",

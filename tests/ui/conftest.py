@@ -1,0 +1,74 @@
+"""One stack and one browser for all tests here; each test is a person with a browser profile of their own."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.stack import Stack
+from tests.integration.panel.served import CHROMIUM
+from tests.ui.place import PROGRAMS, SESSION_S, Light, OnStack, Place
+from ui.client.client import RetainClient
+
+# `make test-ui` runs everything on the whole stack; RETAIN_UI=light does on fakes what they can, to try out a case.
+ON = os.environ.get("RETAIN_UI", "")
+collect_ignore = [] if ON else ["test_faults.py", "test_lasting.py", "test_looks.py", "test_names.py", "test_runs.py"]
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("ui")
+    if ON != "1":
+        light = Light(folder=folder)
+        try:
+            light.up()
+            yield light
+        finally:
+            light.down()
+        return
+    stack = Stack(folder=folder, programs=PROGRAMS, env={"STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL": str(SESSION_S)})
+    try:
+        stack.up()
+        yield OnStack(stack=stack)
+    finally:
+        stack.down()
+        assert stack.left_behind() == []
+
+
+@pytest.fixture(scope="session")
+def client(place: Place) -> Iterator[RetainClient]:
+    with RetainClient(place.address) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("required: chromium is not installed (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    from tests.ui.visitor import FLAGS
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitor(place: Place, browser: Any) -> Iterator[Callable[..., Any]]:
+    """Makes people; what their browsers complained about fails the test at its end."""
+    from tests.ui.visitor import Visitor
+
+    made: list[Visitor] = []
+
+    def make(**look: Any) -> Visitor:
+        made.append(Visitor.of(browser, place.url, place.address.token, **look))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    assert [complaint for one in made for complaint in one.complaints] == []
+    assert set().union(*(one.foreign for one in made)) == set(), "asked of somebody else than the panel"

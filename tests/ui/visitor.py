@@ -1,0 +1,132 @@
+"""A person's browser: pages of the panel, watched for errors and for what they ask of whom."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Response, expect
+
+from tests.ui.allowed import AWAY, CONSOLE
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+WAIT_MS = 60_000  # for what a page draws: a busy machine takes its time
+WIDE, NARROW = (1280, 900), (390, 844)
+STANDS = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+LOCAL = ("data:", "blob:", "about:")  # not asked of anybody
+
+
+@dataclass
+class Visitor:
+    """One browser profile. `complaints`: all that the console and the network said against its pages."""
+
+    context: BrowserContext
+    url: str
+    token: str
+    complaints: list[str] = field(default_factory=list)
+    foreign: set[str] = field(default_factory=set)
+    expected_away: bool = False
+
+    @classmethod
+    def of(cls, browser: Browser, url: str, token: str, *, size: tuple[int, int] = WIDE, theme: Any = "light"):
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme)
+        context.set_default_timeout(WAIT_MS)
+        expect.set_options(timeout=WAIT_MS)
+        return cls(context=context, url=url, token=token)
+
+    def page(self) -> Page:
+        """Another tab."""
+        page = self.context.new_page()
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+        page.on("response", self._answered)
+        page.on("request", lambda request: self._asked(request.url))
+        page.on("websocket", lambda socket: self._asked(socket.url))
+        return page
+
+    def logged_in(self, path: str = "", **query: str) -> Page:
+        """A tab of somebody who came by the link that the stack prints."""
+        page = self.page()
+        self.go(page, path, token=self.token, **query)
+        return page
+
+    def go(self, page: Page, path: str = "", **query: str) -> None:
+        """To an address of the panel."""
+        page.goto(f"{self.url}/{path}" + (f"?{urlencode(query)}" if query else ""))
+        self.stands(page)
+
+    @staticmethod
+    def stands(page: Page) -> None:
+        """Wait until the page's script has run to its end, and again should that have led to another run."""
+        for _ in range(2):
+            page.wait_for_function(STANDS, timeout=WAIT_MS)
+            page.wait_for_timeout(250)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Inside the block its server is not there, and pages may say so."""
+        self.expected_away = True
+        yield
+        self.expected_away = False
+
+    def shows_no_fault(self, page: Page) -> None:
+        """Neither Streamlit's picture of an exception nor anything that was complained about so far."""
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+        assert self.complaints == []
+        assert self.foreign == set(), "asked of somebody else than the panel"
+
+    def close(self) -> None:
+        self.context.close()
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type != "error":
+            return
+        self._complain(f"{message.text} {message.location.get('url', '')}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400:
+            self._complain(f"{response.status} {response.request.method} {response.url}")
+
+    def _complain(self, text: str) -> None:
+        lists = (*CONSOLE, *(AWAY if self.expected_away else ()))
+        # The console's own words for a refused request have the status first and the address last, as ours have.
+        plain = text.replace("Failed to load resource: the server responded with a status of ", "")
+        if not any(one.covers(plain) for one in lists):
+            self.complaints.append(text)
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith(LOCAL) and urlsplit(url).netloc != urlsplit(self.url).netloc:
+            self.foreign.add(url)
+
+
+def written(page: Page, label: str, text: str) -> None:
+    """Types into a field and leaves it, as a person would."""
+    box = page.get_by_label(label, exact=True)
+    box.fill(text)
+    box.press("Control+Enter" if box.evaluate("e => e.tagName") == "TEXTAREA" else "Enter")
+    Visitor.stands(page)
+
+
+def until(page: Page, found: Locator, within_s: float, what: str) -> None:
+    """Wait for what a run comes to; nothing is clicked meanwhile."""
+    deadline = time.monotonic() + within_s
+    while not found.first.is_visible():
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}; the page says {seen(page)}"
+        page.wait_for_timeout(200)
+
+
+def seen(page: Page) -> str:
+    """The page's text, for a failure's message."""
+    return json.dumps(page.locator("[data-testid=stMain]").inner_text()[:1500])
