@@ -6,16 +6,17 @@ nothing is cut, dropped or added here. Rows (jsonl, parquet, csv) are read as fo
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from model.child_process.process import Waiting
 from model.data.readers.formats import TEXT, format_of
-from model.data.readers.opened import byte_chunks
 from model.data.sources import open_source
+from model.data.sources.apart import ApartSource
 from model.data.sources.files import FileSource
-from model.document import Document, content_origin
+from model.data.sources.whole_text import WholeTextSource
+from model.document import Document
 from model.errors import BadSource
 
 
@@ -35,17 +36,29 @@ def _documents(uri: str) -> Iterator[Document]:
         return
     for file in source.files:
         if format_of(file) == TEXT:
-            yield _whole(file)
+            yield from WholeTextSource(file)
         else:
             yield from FileSource(file)
 
 
-def _whole(path: Path) -> Document:
-    data = b"".join(byte_chunks(path)).removeprefix(codecs.BOM_UTF8)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        got = f"byte 0x{data[error.start]:02x} at offset {error.start}, which is not UTF-8"
-        raise BadSource(f"{path}:{line}", got, "UTF-8 text") from None
-    return Document(text=text, origin=content_origin(text, "text"), meta={"file": path.name})
+def measured_apart(
+    path: Path, name: str, *, limit: int | None, most_bytes: int, waiting: Waiting | None = None
+) -> list[Document]:
+    """The same of one file of somebody else, read by a child within bounds: up to `most_bytes` of text. `name` stands
+    in messages for the path. Raises BadSource."""
+    options: dict[str, int | None]
+    if format_of(path) == TEXT:
+        form, options = "WholeTextSource", {"limit_bytes": most_bytes}
+    else:
+        form, options = "FileSource", {"limit_documents": limit}
+    source = ApartSource(form, path=str(path), uri=name, options=options, waiting=waiting)
+    documents, size = [], 0
+    for document in source:
+        size += len(document.plain_text().encode("utf-8", "surrogatepass"))
+        if size > most_bytes:
+            expected = f"up to {most_bytes:,}; the first documents of it can be asked for"
+            raise BadSource(name, f"more than {most_bytes:,} bytes of text", expected)
+        documents.append(document)
+    if not size:
+        raise BadSource(name, "no text", "at least one document with text")
+    return documents

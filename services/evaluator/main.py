@@ -32,6 +32,7 @@ from services.evaluator.adapters.measuring.statistics import Bootstrap
 from services.evaluator.adapters.metrics_exporter import PrometheusExporter
 from services.evaluator.adapters.owners import AskOwners
 from services.evaluator.adapters.persistence.aside import Aside
+from services.evaluator.adapters.persistence.file_repository import StoredFileResults
 from services.evaluator.adapters.persistence.history_repository import StoredHistory, StoredShownRuns
 from services.evaluator.adapters.persistence.object_store_repository import (
     StoredEvaluations,
@@ -49,6 +50,7 @@ from services.evaluator.application.evaluate_checkpoint import EvaluateCheckpoin
 from services.evaluator.application.evaluation_loop import EvaluationLoop
 from services.evaluator.application.evaluation_queue import EvaluationQueue
 from services.evaluator.application.export_interpolation import ExportInterpolation
+from services.evaluator.application.file_evaluations import FileEvaluations
 from services.evaluator.application.live import Live
 from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.metrics_retention import MetricsRetention
@@ -72,6 +74,7 @@ class Evaluator:
     service: EvaluatorService
     sampling: Sampling
     previews: Previews
+    files: FileEvaluations
     metrics_retention: MetricsRetention
     exporter: PrometheusExporter
     server: GrpcServer
@@ -87,8 +90,8 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
     torch = LazyTorch(store, cache, threads=settings.evaluator_threads, device=settings.evaluator_device)
     aside = Aside(store, on_unreadable=exporter.unreadable)
     evaluations, history, shown = StoredEvaluations(store, aside), StoredHistory(store, aside), StoredShownRuns(store)
-    measuring, sampling_thread = (
-        MeasuringThread(name, limit_s=settings.evaluator_progress_limit_s) for name in ("measure", "sample")
+    measuring, sampling_thread, files_thread = (
+        MeasuringThread(name, limit_s=settings.evaluator_progress_limit_s) for name in ("measure", "sample", "file")
     )
     calls = Blocking("store", threads=STORE_THREADS, limit_s=STORE_LIMIT_S)
     loop = EvaluationLoop(
@@ -111,8 +114,16 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
     service = EvaluatorService(loop)
     sampling = Sampling(torch, sampling_thread)
     run_states = OrchestratorRunStates(orchestrator, token=identity.service)
-    scoped = ScopedEvaluator(service, sampling, AskOwners(orchestrator, token=identity.service))
-    previews = Previews(AskSourceRules(orchestrator, token=identity.service), SourcePreviewer(store))
+    rules = AskSourceRules(orchestrator, token=identity.service)
+    files = FileEvaluations(
+        rules=rules,
+        measurer=torch,
+        results=StoredFileResults(store, aside),
+        statistics=Bootstrap(),
+        thread=files_thread,
+    )
+    scoped = ScopedEvaluator(service, sampling, AskOwners(orchestrator, token=identity.service), files)
+    previews = Previews(rules, SourcePreviewer(store))
     export = ExportInterpolation(writer=torch, service=service)
     servicer = EvaluatorServicer(service, scoped, export, previews)
     tls = TlsSettings().server(bind=settings.evaluator_bind, internal_bind=settings.evaluator_internal_bind)
@@ -132,11 +143,12 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
         service=service,
         sampling=sampling,
         previews=previews,
+        files=files,
         metrics_retention=metrics_retention,
         exporter=exporter,
         server=server,
         registry=registry,
-        threads=(measuring, sampling_thread),
+        threads=(measuring, sampling_thread, files_thread),
     )
 
 
@@ -167,6 +179,7 @@ async def serve(settings: Settings, store: ObjectStore) -> bool:
         parts.service.stop()
         parts.sampling.stop()
         parts.previews.stop()
+        parts.files.stop()
         metrics_server.shutdown()
         return all([await asyncio.to_thread(thread.ended, LAST_WORDS_S) for thread in parts.threads])
 

@@ -14,8 +14,6 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from retain.evaluator.v1 import resources_pb2 as evaluator_resources
-from retain.evaluator.v1 import service_pb2 as evaluator_pb
 from retain.evaluator.v1 import service_pb2_grpc as evaluator_grpc
 from retain.orchestrator.v1 import checkpoint_service_pb2 as checkpoint_pb
 from retain.orchestrator.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
@@ -23,6 +21,7 @@ from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
 from retain.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
 from retain.orchestrator.v1 import resources_pb2 as res
 from retain.types.v1 import spec_pb2
+from tests.fakes.answers.evaluator import EvaluatorAnswers
 from tests.fakes.http_store import FakeStore
 
 TERMINAL = {res.RUN_STATE_SUCCEEDED, res.RUN_STATE_FAILED, res.RUN_STATE_CANCELLED}
@@ -31,22 +30,19 @@ TERMINAL = {res.RUN_STATE_SUCCEEDED, res.RUN_STATE_FAILED, res.RUN_STATE_CANCELL
 class FakePlatform(
     orchestrator_grpc.OrchestratorServiceServicer,
     checkpoint_grpc.CheckpointServiceServicer,
-    evaluator_grpc.EvaluatorServiceServicer,
+    EvaluatorAnswers,
 ):
     """All user-facing services on one port. Tests reach into its attributes to prepare and to look."""
 
     def __init__(self, *, token: str | None = None) -> None:
+        EvaluatorAnswers.__init__(self)
         self.token = token
         self.runs: dict[str, res.PipelineRun] = {}
         self.decisions: dict[str, list[res.Decision]] = {}
         self.system = res.SystemStatus(slots=2)
         self.alerts: list[res.RunAlert] = []
         self.series: dict[str, list[res.MetricSeries]] = {}
-        self.records: dict[str, list[evaluator_resources.ForgettingRecord]] = {}
         self.checkpoints: list[res.Checkpoint] = []
-        self.previews: dict[str, evaluator_resources.DataPreview] = {}  # by role
-        self.asked_texts: list[evaluator_pb.SampleTextRequest] = []
-        self.chat_fault = ""  # of a model without a chat template
         self.benchmarks: dict[str, list[res.Benchmark]] = {}  # by checkpoint
         self.garbage = checkpoint_pb.CollectGarbageResponse()
         self.garbage_asked: list[checkpoint_pb.CollectGarbageRequest] = []
@@ -311,30 +307,6 @@ class FakePlatform(
                     path=path, url=self.store.url + key, sha256=hashlib.sha256(body).hexdigest(), bytes=len(body)
                 )
         return response
-
-    # --- EvaluatorService
-
-    def GetForgettingHistory(self, request, context):
-        self._enter(context, "GetForgettingHistory")
-        records = [r for r in self.records.get(request.run_id, []) if request.stage in {"", r.stage}]
-        return evaluator_pb.GetForgettingHistoryResponse(records=records)
-
-    def SampleText(self, request, context):
-        self._enter(context, "SampleText")
-        self.asked_texts.append(request)
-        if self.chat_fault and request.chat:
-            self._abort(context, code_pb2.FAILED_PRECONDITION, self.chat_fault, "BAD_CONFIG")
-        words = sum(len(text.split()) for text in (request.prompt, *(turn.content for turn in request.turns)))
-        yield evaluator_pb.SampleTextResponse(prompt_tokens=words, context=10)
-        for piece in (" once", " upon", " a time"):
-            yield evaluator_pb.SampleTextResponse(text=piece)
-
-    def PreviewData(self, request, context):
-        self._enter(context, f"PreviewData {request.stage} {request.role} {request.documents}")
-        if request.role not in self.previews:
-            fault = (f"stages[{request.stage}].data.{request.role}", "got none; expected a source")
-            self._abort(context, code_pb2.INVALID_ARGUMENT, "no source", "INVALID_INPUT", violations=[fault])
-        return evaluator_pb.PreviewDataResponse(preview=self.previews[request.role])
 
     # --- helpers
 

@@ -40,8 +40,14 @@ ELSEWHERE = {
     "EvaluatorService.GetForgettingHistory": "for people",
     "EvaluatorService.SampleText": "for people",
     "EvaluatorService.PreviewData": "for people",
+    "EvaluatorService.EvaluateFile": "for people",
     "SourceRules.fault_of": "a look for a person, who asks again",
     "Previewer.preview": "a look for a person, who asks again",
+    "FileMeasurer.identify": "a file of a person, who asks again",
+    "FileMeasurer.file_method": "a file of a person, who asks again",
+    "FileMeasurer.measure_file": "a file of a person, who asks again",
+    "FileResults.get": "a file of a person, who asks again",
+    "FileResults.put": "tests/unit/services/evaluator/application/test_file_evaluations.py",
 }
 
 

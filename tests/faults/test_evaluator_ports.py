@@ -31,6 +31,16 @@ NOT_REACHED = {
     Call(f"{PORTS}.Sampler", "sample"): "one call, one stream: a fault is the caller's; test_sampling.py",
     Call(f"{PORTS}.SourceRules", "fault_of"): "one call, one answer: a fault is the caller's; test_previews.py",
     Call(f"{PORTS}.Previewer", "preview"): "one call, one answer: a fault is the caller's; test_previews.py",
+    **{
+        Call(f"{PORTS}.{port}", call): "one call, one stream: a fault is the caller's; test_file_evaluations.py"
+        for port, call in (
+            ("FileMeasurer", "identify"),
+            ("FileMeasurer", "file_method"),
+            ("FileMeasurer", "measure_file"),
+            ("FileResults", "get"),
+            ("FileResults", "put"),
+        )
+    },
     Call(f"{PORTS}.Evaluations", "leave"): "called at an end in good order; test_working.py",
     Call(f"{PORTS}.Measurer", "make_room"): "called when a disk is full only; test_working.py",
     Call(f"{PORTS}.Measurer", "release"): "called after a minute without work; below",

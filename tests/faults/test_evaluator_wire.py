@@ -33,6 +33,7 @@ NOT_REACHED = {
     Call(EVALUATOR, "GetForgettingHistory"): FOR_PEOPLE,
     Call(EVALUATOR, "SampleText"): FOR_PEOPLE,
     Call(EVALUATOR, "PreviewData"): FOR_PEOPLE,
+    Call(EVALUATOR, "EvaluateFile"): FOR_PEOPLE,
 }
 CODES = {
     Fault.CALL_LOST: grpc.StatusCode.UNAVAILABLE,

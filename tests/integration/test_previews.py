@@ -29,3 +29,24 @@ async def test_a_preview_shows_what_a_run_of_the_project_may_read_and_no_more(tm
             assert "got" in said
         code, _ = await status_of(two.call(method, two.of_a(method), VIEWER))
         assert code is grpc.StatusCode.PERMISSION_DENIED, "what a run would read is for whoever may start one"
+
+
+async def test_a_file_of_the_project_is_measured_and_no_other(tmp_path: Path) -> None:
+    async with two_projects(tmp_path) as two:
+        method = "/retain.evaluator.v1.EvaluatorService/EvaluateFile"
+        upload = pb.CreateUploadRequest(sha256=SHA, file_name="data.jsonl", bytes=10)
+        of_a, of_b = [
+            await two.client.runs.CreateUpload(upload, metadata=bearer(two.tokens[who])) for who in ("a", "b")
+        ]
+        request = two.of_a(method)
+        request.uri = of_a.uri
+        *_, last = await two.call(method, request, two.tokens["a"])
+        assert last.evaluation.result.perplexity == pytest.approx(2.0)
+        request.uri = of_b.uri
+        code, said = await status_of(two.call(method, request, two.tokens["a"]))
+        assert (code, "what project a uploaded" in said) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+        request.project = "b"  # one's own file, on a checkpoint of others
+        code, said = await status_of(two.call(method, request, two.tokens["b"]))
+        assert (code, "no checkpoint" in said) == (grpc.StatusCode.NOT_FOUND, True)
+        code, _ = await status_of(two.call(method, two.of_a(method), VIEWER))
+        assert code is grpc.StatusCode.PERMISSION_DENIED

@@ -38,6 +38,7 @@ from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.platform import demo_spec
 from tests.identity import ADMIN, KNOWN, SERVICE, VIEWER, bearer
 from tests.integration.orchestrator.harness import Client, orchestrator, status_of, without_forgetting
+from tests.unit.services.evaluator.application.test_file_evaluations import Here
 from tests.unit.services.evaluator.application.test_sampling import Told, words
 from tests.unit.services.evaluator.builders import request as evaluation_request
 from tests.unit.services.evaluator.harness import FakeMeasurer, Harness, ended
@@ -111,7 +112,9 @@ class Two:
                 setattr(request, field, value)
         if "spec" in described.input_type.fields_by_name:
             request.spec.CopyFrom(demo_spec())
-        if name == "SampleText":
+        if name == "EvaluateFile":
+            request.uri = f"s3://retain/uploads/{'b' * 64}/data.txt"
+        if name in ("SampleText", "EvaluateFile"):
             request.checkpoint.CopyFrom(self.checkpoint.ref)
         return request
 
@@ -148,10 +151,11 @@ async def evaluator(two: Client, run_id: str) -> AsyncIterator[str]:
     async with harness.serving() as service:
         await service.create("of-a", evaluation_request(run=run_id))
         await ended(service, "of-a")
-        scoped = ScopedEvaluator(
-            service, Sampling(Told(words), MeasuringThread("sample")), AskOwners(sync, token=SERVICE)
-        )
-        previews = Previews(AskSourceRules(sync, token=SERVICE), SourcePreviewer(FakeObjectStore()))
+        rules = AskSourceRules(sync, token=SERVICE)
+        files = Here(rules=rules).files
+        sampling = Sampling(Told(words), MeasuringThread("sample"))
+        scoped = ScopedEvaluator(service, sampling, AskOwners(sync, token=SERVICE), files)
+        previews = Previews(rules, SourcePreviewer(FakeObjectStore()))
         servicer = EvaluatorServicer(service, scoped, None, previews)  # type: ignore[arg-type]  # nothing is exported here
         server = GrpcServer(
             bind="127.0.0.1:0",

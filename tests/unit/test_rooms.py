@@ -21,6 +21,7 @@ LONG_FUNCTIONS = {  # November 2026
     "model/tokenization/chat_template.py:render_chat": "its signature and its docstring are 20 of its lines",
     "services/evaluator/main.py:build": "a list: what is made of what, in the order of need",
     "services/orchestrator/app.py:__init__": "a list: what is made of what, in the order of need",
+    "ui/commands/models.py:evaluate": "its options are 45 of its lines",
     "tests/attacks/test_identity.py:test_row_30_another_projects_checkpoint": "one row of the table of attacks",
     "tests/benchmarks/bench_evaluation.py:main": "one table, measured from top to bottom",
     "tests/fakes/scripted_runs.py:_boundary": "a list: the fields of four messages",

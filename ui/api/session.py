@@ -9,9 +9,11 @@ from ui.api import frames
 from ui.api.specs import SpecLike, prepared, read
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, ClientError, Unreachable
-from ui.client.views import Checkpoint, Decision, ForgettingRecord, LogText, MetricSeries, Plan, Run
+from ui.client.views import Checkpoint, Decision, FileResult, ForgettingRecord, LogText, MetricSeries, Plan, Run
+from ui.local.evaluate import wait_for
 from ui.local.export import write_export
 from ui.local.model_card import model_card
+from ui.local.transfer import upload
 from ui.updates import Update, updates
 
 if TYPE_CHECKING:
@@ -281,6 +283,28 @@ class Session:
             progress=progress,
         )
         return target
+
+    def evaluate(
+        self,
+        checkpoint: CheckpointLike,
+        file: str | Path,
+        *,
+        context: int = 0,
+        documents: int = 0,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> FileResult:
+        """Uploads a file and has the server measure a checkpoint on it: perplexity, bits per byte, their interval.
+
+        `file`: text (one document), or rows (jsonl, csv, parquet), of which `documents` takes the first so many;
+        `context`: tokens in a window (0: the model's). `progress` is told (tokens done, tokens in all). What is asked
+        twice is measured once. Raises BadInput for a file that cannot be measured.
+        """
+        found = checkpoint if isinstance(checkpoint, Checkpoint) else self.checkpoint(checkpoint)
+        uri = upload(self.client, Path(file))
+        return wait_for(
+            self.client.evaluate_file(found.ref, uri, context=context, documents=documents),
+            lambda one: progress(one.tokens_done, one.tokens),
+        )
 
     def sample(self, checkpoint: CheckpointLike, prompt: str, **options: Any) -> str:
         """Text that continues the prompt; `max_new_tokens`, `temperature`, `top_k`, `seed`, `chat` as `options`."""

@@ -360,6 +360,27 @@ class RetainClient:
         reference = mapper.to_message(checkpoint, values_pb2.CheckpointRef)
         return self.evaluator.sample(reference, prompt, **options)
 
+    def evaluate_file(
+        self,
+        checkpoint: views.CheckpointRef,
+        uri: str,
+        *,
+        context: int = 0,
+        documents: int = 0,
+        patience_s: float | None = None,
+    ) -> Iterator[views.FileEvaluation]:
+        """How far the measuring of a file is that was uploaded to the project of the address (`ui.local.transfer`); the
+        last one has the result. The same question again follows the same measuring, or has the kept result at once."""
+        reference = mapper.to_message(checkpoint, values_pb2.CheckpointRef)
+        return self.evaluator.evaluate_file(
+            reference,
+            uri,
+            project=self.address.project,
+            context=context,
+            documents=documents,
+            patience_s=self._patience_s if patience_s is None else patience_s,
+        )
+
     def preview_data(self, spec_tree: Any, *, stage: int, role: str, documents: int = 3) -> views.DataPreview:
         """The beginning of a text of a stage, as a run would read it. Faults elsewhere in the spec do not matter."""
         spec, _ = to_message(spec_tree)

@@ -1,5 +1,6 @@
-"""The calls to the evaluator: the measured history, and text from a checkpoint."""
+"""The calls to the evaluator: the measured history, files that are measured, and text from a checkpoint."""
 
+import time
 from collections.abc import Iterator, Sequence
 
 from retain.evaluator.v1 import service_pb2, service_pb2_grpc
@@ -9,10 +10,13 @@ from ui.client.address import Address
 from ui.client.channel import mapped_errors, open_channel
 from ui.client.convert import to_view
 from ui.client.credentials import Credentials
+from ui.client.errors import Unreachable
 
 DEADLINE_S = 20.0
 SAMPLE_DEADLINE_S = 120.0
 PREVIEW_DEADLINE_S = 90.0
+STREAM_DEADLINE_S = 300.0  # a stream is opened anew after so long, so that a half-dead connection is noticed
+ASK_AGAIN_S = 0.5
 
 
 class EvaluatorClient:
@@ -73,6 +77,39 @@ class EvaluatorClient:
                     yield to_view(views.SampledPiece, response)
             finally:
                 call.cancel()
+
+    def evaluate_file(
+        self,
+        checkpoint: values_pb2.CheckpointRef,
+        uri: str,
+        *,
+        project: str,
+        context: int = 0,
+        documents: int = 0,
+        patience_s: float,
+    ) -> Iterator[views.FileEvaluation]:
+        """How far the measuring of an uploaded file is; the last one has the result. Where the server goes away it is
+        asked again: the question is the same. Raises Unreachable after `patience_s` without an answer."""
+        request = service_pb2.EvaluateFileRequest(
+            checkpoint=checkpoint, uri=uri, project=project, context=context, documents=documents
+        )
+        heard_s = time.monotonic()
+        while True:
+            try:
+                with mapped_errors(self._target):
+                    for response in self._stub.EvaluateFile(
+                        request, timeout=STREAM_DEADLINE_S, metadata=self._credentials.metadata()
+                    ):
+                        heard_s = time.monotonic()
+                        found = to_view(views.FileEvaluation, response.evaluation)
+                        yield found
+                        if found.result is not None:
+                            return
+            except Unreachable as error:
+                # A stream that only lasted its time was heard of late.
+                if error.reason != "DEADLINE_EXCEEDED" and time.monotonic() - heard_s > patience_s:
+                    raise
+                time.sleep(ASK_AGAIN_S)
 
     def preview_data(
         self, spec: spec_pb2.PipelineSpec, *, stage: int, role: str, project: str, documents: int

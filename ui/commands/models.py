@@ -186,9 +186,20 @@ def evaluate(
         str | None,
         typer.Option("--against", metavar="FILE", help="What --save wrote of another model: forgetting, in pairs."),
     ] = None,
+    on_server: Annotated[
+        bool, typer.Option("--on-server", help="Upload the files, and let the server measure: needs no torch here.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Measure a model on files: perplexity and bits per byte. Needs no server for a local folder."""
+    if on_server:
+        from ui.commands.eval_on_server import evaluate_on_server
+
+        here = {"--batch-rows": batch_rows, "--output": output, "--save": save, "--against": against}
+        refused = {name: value is not None for name, value in here.items()} | {"--rolling": rolling, "--bare": bare}
+        files = [*data, *(more or [])]
+        evaluate_on_server(model, files, context=context or 0, documents=limit or 0, refused=refused, json=json)
+        return
     require("`retain eval`", "train")
     arguments = [str(_local_model(model)), "--data", *data, *(more or [])]
     for flag, value in (

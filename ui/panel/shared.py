@@ -86,6 +86,11 @@ def _projects(address: Address) -> list[str]:
     return [project.name for project in _client(address).projects.all()]
 
 
+def my_projects() -> list[str]:
+    """The projects that the person may use. Raises ClientError."""
+    return _projects(address())
+
+
 def chosen_project(label: str, key: str, *, everything: str = "") -> str:
     """The project that was chosen; nothing is asked of somebody who has one. `everything` stands first where it is
     given, and is chosen as an empty name."""

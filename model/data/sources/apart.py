@@ -26,8 +26,8 @@ HUB_MEMORY_BYTES, HUB_PATIENCE_S = 3 << 30, 300.0  # the library of the hub is l
 
 
 class ApartSource(Source):
-    """A file, a folder (`form` FileSource) or a data set of the hub (HuggingFaceSource). Raises BadSource at once when
-    it cannot be read.
+    """A file, a folder (`form` FileSource), one text whole (WholeTextSource) or a data set of the hub
+    (HuggingFaceSource). Raises BadSource at once when it cannot be opened.
 
     path: where it lies; on_fault: called with every fault of a file or a row instead of raising the first one;
     waiting: called some times a second while the child is waited for; it may raise, to end the reading.

@@ -19,6 +19,7 @@ from model.child_process.child import SIGN_S, Parent, plain, serve
 from model.data.sources.base import Source
 from model.data.sources.files import FileSource
 from model.data.sources.remote import HuggingFaceSource
+from model.data.sources.whole_text import WholeTextSource
 from model.document import Document
 from model.errors import BadSource
 
@@ -58,6 +59,9 @@ class Reader:
             on_fault = self._fault if asked["faults"] else None
             if asked["form"] == "HuggingFaceSource":
                 source = HuggingFaceSource(asked["uri"], options=asked["options"], pulse=self._pulse)
+            elif asked["form"] == "WholeTextSource":
+                path, name = Path(asked["path"]), asked["uri"]
+                source = WholeTextSource(path, uri=name, options=asked["options"], pulse=self._pulse)
             else:
                 path = Path(asked["path"])
                 options = asked["options"]

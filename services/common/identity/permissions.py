@@ -77,7 +77,7 @@ METHODS: Mapping[str, Permission] = {
     **_of(_EVALUATOR, Permission.READ, "GetEvaluation", "ListEvaluations", "WatchEvaluation", "GetForgettingHistory"),
     **_of(_EVALUATOR, Permission.EVALUATE, "CreateEvaluation", "WritePoint", "DeleteRunRecords"),
     **_of(_EVALUATOR, Permission.SAMPLE, "SampleText"),
-    **_of(_EVALUATOR, Permission.WRITE, "PreviewData"),  # it reads what a run would read
+    **_of(_EVALUATOR, Permission.WRITE, "PreviewData", "EvaluateFile"),  # they read what a run would
     **_of("grpc.health.v1.Health", Permission.PUBLIC, "Check", "Watch", "List"),
     # It tells what there is to attack; whoever may read may ask.
     **_of("grpc.reflection.v1alpha.ServerReflection", Permission.READ, "ServerReflectionInfo"),

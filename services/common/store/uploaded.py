@@ -27,6 +27,12 @@ def upload_fault(key: str, place: Path) -> tuple[str, str] | None:
     return f"content with SHA-256 {digest}", f"what was uploaded, {named['digest']}"
 
 
+def uploaded_file(key: str) -> tuple[str, str] | None:
+    """(SHA-256, name) of the file that was uploaded to `key`; None for a key of anything else."""
+    named = _FILE.fullmatch(key)
+    return (named["digest"], key.rpartition("/")[2]) if named is not None else None
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from model.data.looks.preview import Preview, preview
@@ -9,13 +10,11 @@ from model.data.roles import StageText
 from model.errors import RetainModelError
 from retain.values import DataPreview, DifficultyBin, PreviewedDocument, PreviewedToken, StageKind, StageSpec
 from retain.values.faults import mismatch
-from services.common.errors import InvalidInput, NotFound, Violation
+from services.common.errors import InvalidInput, Violation
 from services.common.places import SETTING, allowed_folders, leads_out, local_path, roots_of
-from services.common.store.object_store import ObjectStore, inside, parse_s3_uri
-from services.common.store.uploaded import upload_fault
+from services.common.store.object_store import ObjectStore
+from services.evaluator.adapters.fetched import fetched
 from services.evaluator.application.ports import Previewer
-
-LARGEST_FETCH_BYTES, MOST_OBJECTS = 64_000_000, 64
 
 
 class SourcePreviewer(Previewer):
@@ -29,7 +28,7 @@ class SourcePreviewer(Previewer):
         said = stage_text(stage, role, uri)
         name = said.domain if role == "domain" and said.domain else role
         with tempfile.TemporaryDirectory(prefix="retain-preview-") as folder:
-            fetch = lambda place, into: self._fetch(place, into, field)  # noqa: E731
+            fetch = partial(fetched, self._store, field=field)
             try:
                 found = preview(said, name, uri, count=count, fetch=fetch, cache=Path(folder))
             except RetainModelError as error:
@@ -37,39 +36,6 @@ class SourcePreviewer(Previewer):
             except OSError as error:
                 raise _bad(field, mismatch(error.strerror or type(error).__name__, "what may be read")) from error
         return _told(found)
-
-    def _fetch(self, uri: str, folder: Path, field: str) -> Path:
-        """The object, or all objects under a prefix, where they are few and small enough for a look."""
-        bucket, key = parse_s3_uri(uri)
-        if bucket != self._store.bucket:
-            raise _bad(field, mismatch(f"the bucket {bucket}", f"the bucket {self._store.bucket}"))
-        single = self._store.stat(key)
-        objects = [single] if single is not None else []
-        if single is None:
-            for found in self._store.list(f"{key.rstrip('/')}/"):
-                objects.append(found)
-                if len(objects) > MOST_OBJECTS:
-                    break
-        size = sum(one.size_bytes for one in objects)
-        if not objects:
-            raise _bad(field, mismatch("no object there", "an object or a prefix in the store"))
-        if size > LARGEST_FETCH_BYTES or len(objects) > MOST_OBJECTS:
-            got = f"{size:,} bytes in {len(objects)} objects"
-            expected = f"up to {LARGEST_FETCH_BYTES:,} bytes in up to {MOST_OBJECTS} for a preview; a run takes more"
-            raise _bad(field, mismatch(got, expected))
-        try:
-            for one in objects:
-                name = one.key.rsplit("/", 1)[-1] if single is not None else one.key[len(key.rstrip("/")) + 1 :]
-                path = inside(folder, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._store.get_file(one.key, path)
-        except NotFound as error:
-            raise _bad(field, mismatch(str(error), "an object or a prefix in the store")) from error
-        place = inside(folder, key.rsplit("/", 1)[-1]) if single is not None else folder
-        fault = upload_fault(key, place)
-        if fault is not None:
-            raise _bad(field, mismatch(*fault))
-        return place
 
 
 def stage_text(stage: StageSpec, role: str, uri: str) -> StageText:

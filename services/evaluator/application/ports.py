@@ -1,6 +1,6 @@
 """What the application needs from outside. Every method blocks; the application calls them from threads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from retain.values import (
     DataPreview,
     EvalSetRef,
     Evaluation,
+    FileResult,
     ForgettingRecord,
     ProbeRequest,
     SampleTextRequest,
@@ -303,3 +304,61 @@ class Owners(Protocol):
     def of_checkpoint(self, ref: CheckpointRef) -> frozenset[str]:
         """The projects that may use a checkpoint; none for one that nobody registered."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOrder:
+    """An uploaded file to be measured: where it is, the digest and the name that its place says, and how."""
+
+    uri: str
+    sha256: str
+    file_name: str
+    context: int | None = None
+    documents: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileMeasured:
+    """What a model scored on a file, in windows of `context` tokens."""
+
+    measurement: Measurement
+    documents: int
+    context: int
+
+
+class FileMeasurer(Protocol):
+    """Measures models on uploaded files. Raises what a Measurer raises, and InvalidInput (field `uri`, `context`) for a
+    file that cannot be measured."""
+
+    def identify(self, model: Model) -> str:
+        """Digest of the weights, computed from the weights themselves."""
+        ...
+
+    def file_method(self) -> str:
+        """Names all but weights, file and order that changes a measurement."""
+        ...
+
+    def measure_file(self, model: Model, order: FileOrder, progress: Callable[[int, int], None]) -> FileMeasured:
+        """`progress` is called with (tokens done, tokens of the file)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileName:
+    """What a file was measured with: the computed digest of the weights, the file's own, how it is read, the method."""
+
+    weights_digest: str
+    sha256: str
+    read_as: str
+    context: int
+    documents: int
+    method: str
+
+
+class FileResults(Protocol):
+    """Results of files by name, kept with the measurements of the same weights. What cannot be read is put aside, and
+    is none."""
+
+    def get(self, name: FileName) -> FileResult | None: ...
+
+    def put(self, name: FileName, result: FileResult) -> None: ...

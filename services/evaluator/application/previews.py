@@ -4,9 +4,9 @@ more. The orchestrator says what that is (`SourceRules`), a reader reads it with
 from retain.values import DataPreview, PipelineSpec, PreviewDataRequest, StageKind, StageSpec
 from retain.values.faults import mismatch
 from services.common.concurrency.blocking import Blocking
-from services.common.errors import InvalidInput, NotFound, Violation
-from services.common.identity.principal import DEFAULT_PROJECT, current_principal
+from services.common.errors import InvalidInput, Violation
 from services.evaluator.application.ports import Previewer, SourceRules
+from services.evaluator.application.scoped import chosen_project
 
 ROLES = ("general", "domain", "chat")
 WRITTEN_LATER = "self://"
@@ -23,7 +23,7 @@ class Previews:
 
     async def preview(self, request: PreviewDataRequest) -> DataPreview:
         """Raises InvalidInput with the field at fault; NotFound for a project that the caller may not use."""
-        project = _project_of(request.project)
+        project = chosen_project(request.project)
         if request.documents < 0:
             raise _bad("documents", mismatch(request.documents, "0 or more"))
         stage, uri, field = _asked(request)
@@ -60,18 +60,6 @@ def _asked(request: PreviewDataRequest) -> tuple[StageSpec, str, str]:
 
 def _first_general(spec: PipelineSpec) -> str:
     return next((stage.data.general for stage in spec.stages if stage.data.general), "")
-
-
-def _project_of(asked: str) -> str:
-    """Raises NotFound for one of others."""
-    caller = current_principal()
-    visible = frozenset[str]() if caller is None else caller.visible_projects
-    if visible is None:
-        return asked or DEFAULT_PROJECT
-    project = asked or (next(iter(visible)) if len(visible) == 1 else DEFAULT_PROJECT)
-    if project not in visible:
-        raise NotFound(f"there is no project {project!r}")
-    return project
 
 
 def _bad(field: str, description: str) -> InvalidInput:

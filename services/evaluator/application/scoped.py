@@ -8,19 +8,28 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from retain.values import Evaluation, ForgettingRecord, SampleTextRequest, SampleTextResponse
+from retain.values import (
+    CheckpointRef,
+    EvaluateFileRequest,
+    Evaluation,
+    FileEvaluation,
+    ForgettingRecord,
+    SampleTextRequest,
+    SampleTextResponse,
+)
 from services.common.errors import NotFound
 from services.common.identity.principal import DEFAULT_PROJECT, current_principal
+from services.evaluator.application.file_evaluations import FileEvaluations
 from services.evaluator.application.ports import EvaluationKey, Owners
 from services.evaluator.application.sampling import Sampling
 from services.evaluator.application.service import EvaluatorService
 
 
 class ScopedEvaluator:
-    """What people may do. Each method as in EvaluatorService and Sampling."""
+    """What people may do. Each method as in EvaluatorService, Sampling and FileEvaluations."""
 
-    def __init__(self, service: EvaluatorService, sampling: Sampling, owners: Owners) -> None:
-        self._service, self._sampling, self._owners = service, sampling, owners
+    def __init__(self, service: EvaluatorService, sampling: Sampling, owners: Owners, files: FileEvaluations) -> None:
+        self._service, self._sampling, self._owners, self._files = service, sampling, owners, files
 
     async def get(self, evaluation_id: str) -> Evaluation:
         return await self._shown(await self._service.get(evaluation_id))
@@ -47,15 +56,26 @@ class ScopedEvaluator:
             raise NotFound(f"there is no run {run!r}")
         return await self._service.history(run, stage)
 
+    async def evaluate_file(self, request: EvaluateFileRequest) -> AsyncIterator[FileEvaluation]:
+        """Raises NotFound for a project or a checkpoint of others."""
+        project = chosen_project(request.project)
+        await self._check_checkpoint(request.checkpoint)
+        async for progress in self._files.evaluate(request, project):
+            yield progress
+
     async def sample(self, request: SampleTextRequest) -> AsyncIterator[SampleTextResponse]:
         """Raises NotFound for a checkpoint of others that is not shared."""
-        projects = _projects()
-        if projects is not None:
-            allowed = await asyncio.to_thread(self._owners.of_checkpoint, request.checkpoint)
-            if not allowed & projects:
-                raise NotFound(f"there is no checkpoint {request.checkpoint.uri!r}")
+        await self._check_checkpoint(request.checkpoint)
         async for piece in self._sampling.sample(request):
             yield piece
+
+    async def _check_checkpoint(self, ref: CheckpointRef) -> None:
+        projects = _projects()
+        if projects is None:
+            return
+        allowed = await asyncio.to_thread(self._owners.of_checkpoint, ref)
+        if not allowed & projects:
+            raise NotFound(f"there is no checkpoint {ref.uri!r}")
 
     async def _shown(self, evaluation: Evaluation) -> Evaluation:
         """With its project. Raises NotFound, in the words for one that never was. Of whoever sees everything nothing is
@@ -81,3 +101,15 @@ def _projects() -> frozenset[str] | None:
     """The projects whose things the caller may see; None for all, nothing outside of calls."""
     caller = current_principal()
     return frozenset() if caller is None else caller.visible_projects
+
+
+def chosen_project(asked: str) -> str:
+    """The project that a call is about: the one asked for, the only one of the caller, or `default`. Raises NotFound
+    for one of others."""
+    visible = _projects()
+    if visible is None:
+        return asked or DEFAULT_PROJECT
+    project = asked or (next(iter(visible)) if len(visible) == 1 else DEFAULT_PROJECT)
+    if project not in visible:
+        raise NotFound(f"there is no project {project!r}")
+    return project

@@ -8,7 +8,14 @@ from google.protobuf.message import Message
 
 from retain.evaluator.v1 import resources_pb2, service_pb2, service_pb2_grpc
 from retain.mapper import to_message, to_value
-from retain.values import EvaluationRequest, PreviewDataRequest, SampleTextRequest, SpecViolation, WritePointRequest
+from retain.values import (
+    EvaluateFileRequest,
+    EvaluationRequest,
+    PreviewDataRequest,
+    SampleTextRequest,
+    SpecViolation,
+    WritePointRequest,
+)
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import page_of, page_size
 from services.evaluator.application.export_interpolation import ExportInterpolation
@@ -86,6 +93,12 @@ class EvaluatorServicer(service_pb2_grpc.EvaluatorServiceServicer):
     ) -> service_pb2.PreviewDataResponse:
         found = await self._previews.preview(read(request, PreviewDataRequest))
         return service_pb2.PreviewDataResponse(preview=to_message(found, resources_pb2.DataPreview))
+
+    async def EvaluateFile(
+        self, request: service_pb2.EvaluateFileRequest, context: Context
+    ) -> AsyncIterator[service_pb2.EvaluateFileResponse]:
+        async for progress in self._scoped.evaluate_file(read(request, EvaluateFileRequest)):
+            yield service_pb2.EvaluateFileResponse(evaluation=to_message(progress, resources_pb2.FileEvaluation))
 
     async def SampleText(
         self, request: service_pb2.SampleTextRequest, context: Context

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import torch
@@ -29,6 +31,7 @@ from tests.identity import channel as channel_to
 from tests.ports import free_ports
 
 START_TIMEOUT_S = 60.0
+T = TypeVar("T")
 
 
 def store_of(server: Server) -> MinioStore:
@@ -78,6 +81,18 @@ def noisy(model: Llama, *, scale: float, seed: int = 0) -> Llama:
     return copy.eval()
 
 
+def asked_again(call: Callable[[], T], *, within_s: float = 40.0) -> T:
+    """What a call returns that is made again while a server is away, which has only just been started."""
+    end_s = time.monotonic() + within_s
+    while True:
+        try:
+            return call()
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > end_s:
+                raise
+            time.sleep(0.2)
+
+
 @dataclass
 class EvaluatorProcess:
     """The service as its own process. `restart` keeps the ports."""
@@ -91,9 +106,9 @@ class EvaluatorProcess:
     process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def on(cls, endpoint: str, home: Path) -> "EvaluatorProcess":
+    def on(cls, endpoint: str, home: Path, **how: str) -> "EvaluatorProcess":
         port, metrics_port = free_ports(2)
-        return cls(endpoint=endpoint, home=home, port=port, metrics_port=metrics_port)
+        return cls(endpoint=endpoint, home=home, port=port, metrics_port=metrics_port, **how)
 
     def start(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)

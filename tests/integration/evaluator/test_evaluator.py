@@ -1,5 +1,7 @@
 """The evaluator as its own process, with a real object store, a real pre-trained model and real text."""
 
+import contextlib
+import hashlib
 import json
 import math
 from types import SimpleNamespace
@@ -9,12 +11,16 @@ import pytest
 
 from model.checkpointing.checkpoint import Manifest
 from model.data.eval_set import EvalSet
+from model.document import Document
 from model.evaluation.perplexity import evaluate_set
 from retain.evaluator.v1 import resources_pb2, service_pb2
 from retain.types.v1 import values_pb2
+from services.common.store.object_store import s3_uri
 from tests.contract.object_store_servers import running, seaweedfs_server
+from tests.fakes.orchestrator_service import FakePlatform
 from tests.identity import ADMIN
 from tests.integration.evaluator import harness
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.integration
 SUCCEEDED, FAILED = resources_pb2.EVALUATION_STATE_SUCCEEDED, resources_pb2.EVALUATION_STATE_FAILED
@@ -39,7 +45,9 @@ def here(tmp_path_factory, shared_data):
         here.gold = harness.put_set(store, "general", texts, tokenizer, folder / "gold", context=512)
         here.small = harness.put_set(store, "general", texts[:60], tokenizer, folder / "small")
         here.few = harness.put_set(store, "few", texts[:10], tokenizer, folder / "few")
-        here.evaluator = harness.EvaluatorProcess.on(server.endpoint, folder / "home")
+        (here.orchestrator_port,) = free_ports(1)  # nobody is there but for a test that says so
+        orchestrator = f"127.0.0.1:{here.orchestrator_port}"
+        here.evaluator = harness.EvaluatorProcess.on(server.endpoint, folder / "home", server=orchestrator)
         here.evaluator.start()
         try:
             yield here
@@ -266,6 +274,34 @@ def test_text_streams_from_a_checkpoint(here):
     assert len(pieces) > 5
     assert "there was a little girl" in "".join(pieces)  # greedy: what this model always says
     assert pieces == again
+
+
+def test_a_file_of_ones_own_has_the_figure_of_the_torch_core_and_is_measured_once(here, shared_data):
+    rows = (shared_data / "general" / "tinystories.val.jsonl").read_text().splitlines()[:60]
+    content = "\n".join(rows).encode()
+    key = f"uploads/{hashlib.sha256(content).hexdigest()}/mine.jsonl"
+    here.store.put_bytes(key, content)
+    request = service_pb2.EvaluateFileRequest(checkpoint=here.base, uri=s3_uri(here.store, key), context=256)
+    platform = FakePlatform()  # an orchestrator that lets everything be read
+    platform.start(here.orchestrator_port)
+    with contextlib.ExitStack() as stack:
+        stack.callback(platform.stop)
+        stub = stack.enter_context(here.evaluator.stub(token=ADMIN))
+        told = harness.asked_again(lambda: [reply.evaluation for reply in stub.EvaluateFile(request, timeout=60)])
+        again = [reply.evaluation for reply in stub.EvaluateFile(request, timeout=60)]
+        request.uri = s3_uri(here.store, f"uploads/{'0' * 64}/gone.jsonl")
+        with pytest.raises(grpc.RpcError) as caught:
+            list(stub.EvaluateFile(request, timeout=60))
+    documents = [Document(text=json.loads(row)["text"], origin=row) for row in rows]
+    expected = evaluate_set(here.model, EvalSet.build("mine", documents, here.tokenizer, 256))
+    found = told[-1].result
+    assert told[0].state != resources_pb2.EVALUATION_STATE_SUCCEEDED, "progress before the result"
+    assert found.nats == pytest.approx(expected.nats, rel=1e-6)
+    assert (found.tokens, found.bytes, found.documents) == (expected.tokens, expected.bytes, 60)
+    assert found.perplexity_low < found.perplexity < found.perplexity_high
+    assert (again[-1].result.kept, again[-1].result.nats) == (True, found.nats)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "no object there" in caught.value.details()
 
 
 def test_every_fault_of_a_question_is_named(here):

@@ -9,6 +9,7 @@ from ui.client.errors import RefusedByServer
 from ui.client.views import Checkpoint, ForgettingRecord
 from ui.panel.checkpoints.figures import measured, side_by_side
 from ui.panel.checkpoints.lineage import ancestors, children, graph
+from ui.panel.checkpoints.own_file import own_file
 from ui.panel.compare.settings import differing
 from ui.panel.shared import as_text, client, may_act, show_error
 from ui.render import formatting
@@ -64,6 +65,7 @@ def one(row: Checkpoint, others: tuple[Checkpoint, ...]) -> None:
                 "app_pages/try_it.py", label="Try it beside its parent" if "a" in asked else "Try it",
                 icon=":material/forum:", query_params=asked,
             )  # fmt: skip
+            own_file(row, [(name, value) for name, _, value, _ in found])
             _files(row)
 
 

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_stage_control_service import EndStageRequest
     from retain.values.orchestrator_stage_control_service import EndStageResponse
     from retain.values.values import EvalSetRef
+    from retain.values.evaluator_service import EvaluateFileRequest
+    from retain.values.evaluator_service import EvaluateFileResponse
     from retain.values.evaluator_resources import Evaluation
     from retain.values.evaluator_resources import EvaluationRequest
     from retain.values.spec import EvaluationSpec
@@ -71,6 +73,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_checkpoint_service import ExportCheckpointRequest
     from retain.values.orchestrator_checkpoint_service import ExportCheckpointResponse
     from retain.values.orchestrator_checkpoint_service import ExportedFile
+    from retain.values.evaluator_resources import FileEvaluation
+    from retain.values.evaluator_resources import FileResult
     from retain.values.evaluator_resources import ForgettingRecord
     from retain.values.values import ForgettingScore
     from retain.values.spec import ForgettingSpec
@@ -271,6 +275,8 @@ _HOMES = {
     "EndStageRequest": "orchestrator_stage_control_service",
     "EndStageResponse": "orchestrator_stage_control_service",
     "EvalSetRef": "values",
+    "EvaluateFileRequest": "evaluator_service",
+    "EvaluateFileResponse": "evaluator_service",
     "Evaluation": "evaluator_resources",
     "EvaluationRequest": "evaluator_resources",
     "EvaluationSpec": "spec",
@@ -278,6 +284,8 @@ _HOMES = {
     "ExportCheckpointRequest": "orchestrator_checkpoint_service",
     "ExportCheckpointResponse": "orchestrator_checkpoint_service",
     "ExportedFile": "orchestrator_checkpoint_service",
+    "FileEvaluation": "evaluator_resources",
+    "FileResult": "evaluator_resources",
     "ForgettingRecord": "evaluator_resources",
     "ForgettingScore": "values",
     "ForgettingSpec": "spec",
@@ -478,6 +486,8 @@ __all__ = [
     "EndStageRequest",
     "EndStageResponse",
     "EvalSetRef",
+    "EvaluateFileRequest",
+    "EvaluateFileResponse",
     "Evaluation",
     "EvaluationRequest",
     "EvaluationSpec",
@@ -485,6 +495,8 @@ __all__ = [
     "ExportCheckpointRequest",
     "ExportCheckpointResponse",
     "ExportedFile",
+    "FileEvaluation",
+    "FileResult",
     "ForgettingRecord",
     "ForgettingScore",
     "ForgettingSpec",

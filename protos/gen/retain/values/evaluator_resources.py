@@ -216,3 +216,55 @@ class DataPreview:
     """What was left out or cut."""
     tokenizer: str = ""
     """Which tokenizer cut the tokens, for people."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileResult:
+    """What a checkpoint scores on a file."""
+
+    file_name: str = ""
+    """Name of the file."""
+    sha256: str = ""
+    """SHA-256 (hex) of its content."""
+    documents: int = 0
+    """Documents measured."""
+    tokens: int = 0
+    """Target tokens."""
+    bytes: int = 0
+    """UTF-8 bytes of their text."""
+    nats: float = 0.0
+    """Summed negative log likelihood in nats."""
+    loss_nats: float = 0.0
+    """Mean loss in nats a token."""
+    perplexity: float = 0.0
+    """exp(loss_nats)."""
+    perplexity_low: float | None = None
+    """Lower end of the 95 % interval of the perplexity, by a bootstrap over the units; absent with under 50 units."""
+    perplexity_high: float | None = None
+    """Upper end of it."""
+    bits_per_byte: float = 0.0
+    """Nats in bits over bytes."""
+    units: int = 0
+    """Documents, or 2048-token segments of longer ones: the unit of the statistics."""
+    context: int = 0
+    """Tokens in a window."""
+    measure_seconds: float = 0.0
+    """Seconds of measuring."""
+    kept: bool = False
+    """Whether it was measured before and kept."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileEvaluation:
+    """A checkpoint that is measured on an uploaded file."""
+
+    state: EvaluationState = EvaluationState.UNSPECIFIED
+    """PENDING while others are measured, RUNNING, or SUCCEEDED with a result. A failure is the error of the call."""
+    ahead: int = 0
+    """Files that are measured before it."""
+    tokens_done: int = 0
+    """Tokens measured."""
+    tokens: int = 0
+    """Tokens of the file; 0 while it is read."""
+    result: FileResult | None = None
+    """What was found, once there is something."""

@@ -6,6 +6,7 @@ from retain.values.values import CheckpointRef
 from retain.values.evaluator_resources import DataPreview
 from retain.values.evaluator_resources import Evaluation
 from retain.values.evaluator_resources import EvaluationRequest
+from retain.values.evaluator_resources import FileEvaluation
 from retain.values.evaluator_resources import ForgettingRecord
 from retain.values.spec import PipelineSpec
 
@@ -200,6 +201,32 @@ class PreviewDataResponse:
 
     preview: DataPreview = DataPreview()
     """What was read."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateFileRequest:
+    """Request of EvaluateFile."""
+
+    checkpoint: CheckpointRef = CheckpointRef()
+    """The model."""
+    uri: str = ""
+    """s3:// URI of the file, as CreateUpload gave it: text, or rows (jsonl, csv, parquet) as a run would read them. A text
+    file is one document.
+    """
+    project: str = ""
+    """The project that the file belongs to; empty: the only one that the caller may use, or `default`."""
+    context: int = 0
+    """Tokens in a window; 0 is the model's context, more than that is INVALID_ARGUMENT."""
+    documents: int = 0
+    """Only the first so many documents; 0 is all."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateFileResponse:
+    """Response of EvaluateFile."""
+
+    evaluation: FileEvaluation = FileEvaluation()
+    """How far it is."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import torch
@@ -30,6 +29,7 @@ from retain.values import CheckpointRef, EvalSetRef, ProbeRequest, SampleTextReq
 from services.common.concurrency.heart import beat
 from services.common.errors import FailedPrecondition
 from services.evaluator.adapters.measuring.model_cache import ModelCache
+from services.evaluator.adapters.measuring.turns import Turns
 from services.evaluator.adapters.measuring.verified_files import VerifiedFiles, damaged, read_manifest
 from services.evaluator.adapters.measuring.weights import Weights, claims, load
 from services.evaluator.application.ports import Measurer, Prober, Sampler
@@ -60,7 +60,7 @@ class TorchMeasurer(Measurer, Prober, Sampler):
         self._files, self._device, self._make_room = files, torch.device(device), make_room
         self._models: ModelCache[Weights] = ModelCache(MODELS_IN_MEMORY)
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()  # by manifest and claim
-        self._one_pass = threading.Lock()  # held by whoever changes the number of threads, and by whoever samples
+        self.turns = Turns()  # whoever changes the number of threads is alone
         self._sets: OrderedDict[str, str] = OrderedDict()  # digest of a set -> computed, over its units too
         self._lock = threading.Lock()
         facts = {
@@ -95,22 +95,12 @@ class TorchMeasurer(Measurer, Prober, Sampler):
                 self._files.eval_set(ref),
                 device=self._device,
                 cores=len(os.sched_getaffinity(0)),
-                alone=self._alone,
+                alone=self.turns.alone,
                 on_tokens=lambda _: beat(doing),
             )
         except RetainModelError as error:
             raise FailedPrecondition(f"noise floor of {ref.name}: {error}", reason=error.reason) from error
         return NoiseFloor(nats=found.nats, repeats=found.repeats, tokens=found.tokens)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Nobody else computes meanwhile: the number of threads belongs to the process, and decides the last bits."""
-        while not self._one_pass.acquire(timeout=1.0):
-            beat()
-        try:
-            yield
-        finally:
-            self._one_pass.release()
 
     def identify(self, model: Model) -> str:
         return model.digest([self._identified(end) for end in model.ends])
@@ -197,7 +187,7 @@ class TorchMeasurer(Measurer, Prober, Sampler):
                 seed=order.seed,
             )
             while True:
-                with self._alone():
+                with self.turns.together():
                     piece = next(pieces, None)
                 if piece is None:
                     return

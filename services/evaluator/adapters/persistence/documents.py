@@ -18,11 +18,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from retain.values import Evaluation
+from retain.values import Evaluation, FileResult
 from services.common.errors import Corrupt
 from services.common.plain import from_plain, to_plain
 from services.common.versions import Versions, WrittenByNewer
-from services.evaluator.application.ports import FloorName, MeasurementName, ProbeName
+from services.evaluator.application.ports import FileName, FloorName, MeasurementName, ProbeName
 from services.evaluator.domain.result import HistoryRow, Measurement, NoiseFloor
 
 T = TypeVar("T")
@@ -82,6 +82,20 @@ def decode_probe(data: bytes, name: ProbeName, where: str) -> Mapping[str, bool]
         return answers
 
     return _decoded(build, data, where, _PROBES)
+
+
+def encode_file_result(value: FileResult, name: FileName) -> bytes:
+    """The document of a checkpoint's result on an uploaded file, sealed."""
+    return _sealed(_FILE_RESULTS, {"name": to_plain(name), "result": to_plain(value)})
+
+
+def decode_file_result(data: bytes, name: FileName, where: str) -> FileResult:
+    """Raises Corrupt when the document is not one that `encode_file_result` wrote for this name."""
+
+    def build(document: Document) -> FileResult:
+        return from_plain(FileResult, _unsealed(document, to_plain(name))["result"])
+
+    return _decoded(build, data, where, _FILE_RESULTS)
 
 
 def _sealed(versions: Versions, body: Document) -> bytes:
@@ -184,6 +198,7 @@ _VERSIONS = Versions(current=VERSION, upcasters={1: _from_1, 2: _from_2, 3: _fro
 _MEASUREMENTS = Versions(current=2, upcasters={1: _no_seal})
 _FLOORS = Versions(current=1, upcasters={})
 _PROBES = Versions(current=1, upcasters={})
+_FILE_RESULTS = Versions(current=1, upcasters={})
 # What reading something else than our own document raises: also too deep a nesting, and numbers without an end.
 _FAULTS = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 

@@ -187,3 +187,51 @@ class DifficultyBin(_message.Message):
     high: float
     count: int
     def __init__(self, low: _Optional[float] = ..., high: _Optional[float] = ..., count: _Optional[int] = ...) -> None: ...
+
+class FileEvaluation(_message.Message):
+    __slots__ = ("state", "ahead", "tokens_done", "tokens", "result")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_DONE_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    state: EvaluationState
+    ahead: int
+    tokens_done: int
+    tokens: int
+    result: FileResult
+    def __init__(self, state: _Optional[_Union[EvaluationState, str]] = ..., ahead: _Optional[int] = ..., tokens_done: _Optional[int] = ..., tokens: _Optional[int] = ..., result: _Optional[_Union[FileResult, _Mapping]] = ...) -> None: ...
+
+class FileResult(_message.Message):
+    __slots__ = ("file_name", "sha256", "documents", "tokens", "bytes", "nats", "loss_nats", "perplexity", "perplexity_low", "perplexity_high", "bits_per_byte", "units", "context", "measure_seconds", "kept")
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    NATS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    PERPLEXITY_FIELD_NUMBER: _ClassVar[int]
+    PERPLEXITY_LOW_FIELD_NUMBER: _ClassVar[int]
+    PERPLEXITY_HIGH_FIELD_NUMBER: _ClassVar[int]
+    BITS_PER_BYTE_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    file_name: str
+    sha256: str
+    documents: int
+    tokens: int
+    bytes: int
+    nats: float
+    loss_nats: float
+    perplexity: float
+    perplexity_low: float
+    perplexity_high: float
+    bits_per_byte: float
+    units: int
+    context: int
+    measure_seconds: float
+    kept: bool
+    def __init__(self, file_name: _Optional[str] = ..., sha256: _Optional[str] = ..., documents: _Optional[int] = ..., tokens: _Optional[int] = ..., bytes: _Optional[int] = ..., nats: _Optional[float] = ..., loss_nats: _Optional[float] = ..., perplexity: _Optional[float] = ..., perplexity_low: _Optional[float] = ..., perplexity_high: _Optional[float] = ..., bits_per_byte: _Optional[float] = ..., units: _Optional[int] = ..., context: _Optional[int] = ..., measure_seconds: _Optional[float] = ..., kept: _Optional[bool] = ...) -> None: ...

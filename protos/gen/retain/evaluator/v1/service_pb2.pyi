@@ -165,6 +165,26 @@ class PreviewDataResponse(_message.Message):
     preview: _resources_pb2.DataPreview
     def __init__(self, preview: _Optional[_Union[_resources_pb2.DataPreview, _Mapping]] = ...) -> None: ...
 
+class EvaluateFileRequest(_message.Message):
+    __slots__ = ("checkpoint", "uri", "project", "context", "documents")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    URI_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: _values_pb2.CheckpointRef
+    uri: str
+    project: str
+    context: int
+    documents: int
+    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., uri: _Optional[str] = ..., project: _Optional[str] = ..., context: _Optional[int] = ..., documents: _Optional[int] = ...) -> None: ...
+
+class EvaluateFileResponse(_message.Message):
+    __slots__ = ("evaluation",)
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    evaluation: _resources_pb2.FileEvaluation
+    def __init__(self, evaluation: _Optional[_Union[_resources_pb2.FileEvaluation, _Mapping]] = ...) -> None: ...
+
 class DeleteRunRecordsRequest(_message.Message):
     __slots__ = ("run_id",)
     RUN_ID_FIELD_NUMBER: _ClassVar[int]

@@ -75,6 +75,11 @@ class EvaluatorServiceStub:
                 request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataRequest.SerializeToString,
                 response_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataResponse.FromString,
                 _registered_method=True)
+        self.EvaluateFile = channel.unary_stream(
+                '/retain.evaluator.v1.EvaluatorService/EvaluateFile',
+                request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.EvaluateFileRequest.SerializeToString,
+                response_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.EvaluateFileResponse.FromString,
+                _registered_method=True)
         self.DeleteRunRecords = channel.unary_unary(
                 '/retain.evaluator.v1.EvaluatorService/DeleteRunRecords',
                 request_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.DeleteRunRecordsRequest.SerializeToString,
@@ -145,6 +150,15 @@ class EvaluatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EvaluateFile(self, request, context):
+        """Measures a checkpoint on a file that was uploaded, and tells how far it is; the last answer has the result. The
+        question is its own name: the same checkpoint, content and options are measured once and kept, and whoever leaves may
+        ask again, also after a restart. It goes on while nobody listens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteRunRecords(self, request, context):
         """Deletes the evaluations, the history and the series of a run that was deleted. Again is no error.
         """
@@ -194,6 +208,11 @@ def add_EvaluatorServiceServicer_to_server(servicer, server):
                     servicer.PreviewData,
                     request_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataRequest.FromString,
                     response_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataResponse.SerializeToString,
+            ),
+            'EvaluateFile': grpc.unary_stream_rpc_method_handler(
+                    servicer.EvaluateFile,
+                    request_deserializer=retain_dot_evaluator_dot_v1_dot_service__pb2.EvaluateFileRequest.FromString,
+                    response_serializer=retain_dot_evaluator_dot_v1_dot_service__pb2.EvaluateFileResponse.SerializeToString,
             ),
             'DeleteRunRecords': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteRunRecords,
@@ -418,6 +437,33 @@ class EvaluatorService:
             '/retain.evaluator.v1.EvaluatorService/PreviewData',
             retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataRequest.SerializeToString,
             retain_dot_evaluator_dot_v1_dot_service__pb2.PreviewDataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluateFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/retain.evaluator.v1.EvaluatorService/EvaluateFile',
+            retain_dot_evaluator_dot_v1_dot_service__pb2.EvaluateFileRequest.SerializeToString,
+            retain_dot_evaluator_dot_v1_dot_service__pb2.EvaluateFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

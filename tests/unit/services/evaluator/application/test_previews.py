@@ -11,7 +11,7 @@ from retain.values import Domain, DomainOptions, ForgettingSpec, PipelineSpec, P
 from retain.values import StageSpec as Stage
 from services.common.errors import InvalidInput, NotFound
 from services.common.identity.principal import Kind, Principal, Role, set_current_principal
-from services.evaluator.adapters import previewer
+from services.evaluator.adapters import fetched
 from services.evaluator.adapters.previewer import SourcePreviewer
 from services.evaluator.application.ports import SourceRules
 from services.evaluator.application.previews import Previews
@@ -139,7 +139,7 @@ async def test_a_link_that_leads_out_and_another_content_are_refused(previews, s
 
 
 async def test_more_than_a_look_needs_is_not_fetched(previews, store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(previewer, "LARGEST_FETCH_BYTES", 10)
+    monkeypatch.setattr(fetched, "LARGEST_FETCH_BYTES", 10)
     with pytest.raises(InvalidInput, match="up to 10 bytes"):
         await previews.preview(asked(chat_stage(uploaded(store, b"{}" * 20)), "chat"))
     assert not [call for call in store.calls if call[0] == "get_file"]
