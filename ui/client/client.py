@@ -361,25 +361,14 @@ class RetainClient:
         return self.evaluator.sample(reference, prompt, **options)
 
     def evaluate_file(
-        self,
-        checkpoint: views.CheckpointRef,
-        uri: str,
-        *,
-        context: int = 0,
-        documents: int = 0,
-        patience_s: float | None = None,
+        self, checkpoint: views.CheckpointRef, uri: str, *, patience_s: float | None = None, **options: int
     ) -> Iterator[views.FileEvaluation]:
         """How far the measuring of a file is that was uploaded to the project of the address (`ui.local.transfer`); the
-        last one has the result. The same question again follows the same measuring, or has the kept result at once."""
-        reference = mapper.to_message(checkpoint, values_pb2.CheckpointRef)
-        return self.evaluator.evaluate_file(
-            reference,
-            uri,
-            project=self.address.project,
-            context=context,
-            documents=documents,
-            patience_s=self._patience_s if patience_s is None else patience_s,
-        )
+        last one has the result. The same question again follows the same measuring, or has the kept result at once.
+        `context` and `documents` as in `EvaluatorClient.evaluate_file`."""
+        reference, project = mapper.to_message(checkpoint, values_pb2.CheckpointRef), self.address.project
+        patience_s = self._patience_s if patience_s is None else patience_s
+        return self.evaluator.evaluate_file(reference, uri, project=project, patience_s=patience_s, **options)
 
     def preview_data(self, spec_tree: Any, *, stage: int, role: str, documents: int = 3) -> views.DataPreview:
         """The beginning of a text of a stage, as a run would read it. Faults elsewhere in the spec do not matter."""

@@ -89,7 +89,8 @@ class EvaluatorClient:
         patience_s: float,
     ) -> Iterator[views.FileEvaluation]:
         """How far the measuring of an uploaded file is; the last one has the result. Where the server goes away it is
-        asked again: the question is the same. Raises Unreachable after `patience_s` without an answer."""
+        asked again: the question is the same. `context`: tokens in a window (0: the model's); `documents`: only the
+        first so many (0: all). Raises Unreachable after `patience_s` without an answer."""
         request = service_pb2.EvaluateFileRequest(
             checkpoint=checkpoint, uri=uri, project=project, context=context, documents=documents
         )
