@@ -3,6 +3,7 @@
     python -m model.cli.figures rates KIND [WARMUP FLOOR DECAY]     the learning rate over a stage, shares of its peak
     python -m model.cli.figures curriculum STRATEGY [LEVELS]        what of the data is open as a stage goes on
     python -m model.cli.figures mixture SHARE [ROW_TOKENS]          how a replay share is met row by row, beside lots
+    python -m model.cli.figures interpolation POINT                 a stored pair at a point between parent and result
 
 It imports no torch: the panel asks it for every figure that it draws.
 """
@@ -13,6 +14,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from model.dataloader.curriculum import CurriculumSpec, Strategy, stage_fractions
@@ -23,6 +25,7 @@ from model.training.lr_schedule import Schedule, ScheduleKind
 STEPS, ROWS, BAD_INPUT = 100, 200, 2
 TARGET_ROW_TOKENS = 256
 SEED = 0
+LINE = Path(__file__).parents[1] / "experiments" / "line.json"
 
 
 def rates(kind: str, warmup: str = "0.05", floor: str = "0.0", decay: str = "0.2") -> dict[str, Any]:
@@ -69,6 +72,21 @@ def mixture(share: str, row_tokens: str = "256") -> dict[str, Any]:
     return {"share": wanted["replay"], "diffused": _met(diffuse, tokens), "drawn": _met(draw, tokens)}
 
 
+def interpolation(point: str) -> dict[str, Any]:
+    """What `python -m model.experiments.line` stored: `weights` of each model, all `points`, and `at`, the one nearest
+    to `point` (0: the parent, 1: the result). Nothing is made up between them. Raises BadConfig."""
+    wanted = _number("point", point)
+    if not 0 <= wanted <= 1:
+        raise BadConfig("point", point, "0 (the parent) to 1 (the result)")
+    stored = json.loads(LINE.read_text(encoding="utf-8"))
+    points = stored["points"]
+    return {
+        "weights": stored["weights"],
+        "points": points,
+        "at": min(points, key=lambda one: abs(one["point"] - wanted)),
+    }
+
+
 def _met(choose: Callable[[], str], tokens: dict[str, int]) -> list[float]:
     seen, found = {"target": 0, "replay": 0}, []
     for _ in range(ROWS):
@@ -97,7 +115,12 @@ def _whole(field: str, said: str) -> int:
     return int(said)
 
 
-FIGURES: dict[str, Callable[..., dict[str, Any]]] = {"rates": rates, "curriculum": curriculum, "mixture": mixture}
+FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
+    "rates": rates,
+    "curriculum": curriculum,
+    "mixture": mixture,
+    "interpolation": interpolation,
+}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ missing.
     catalogue.py  the experiments (a) to (l) as lists of arms
     self_text.py  what the pre-trained model writes itself, for (l)
     pool.py       two processes of one thread side by side, progress with the time left
+    line.py       one line from a parent to its result, measured finely, for the guides
     law.py        how well laws of the share predict runs that they have not seen
     findings/     what the rows say: forgetting at matched target loss, means and intervals, tables, sentences, plots
 

@@ -8,7 +8,7 @@ arm is played again with fewer steps, the schedule in proportion, if its model w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -132,9 +132,9 @@ class _Ports:
         return given
 
 
-def run_arm(arm: Arm, bench: Bench) -> dict[str, Any]:
+def run_arm(arm: Arm, bench: Bench, *, points: Sequence[float] = POINTS) -> dict[str, Any]:
     """Play an arm and save its weights. The row has the arm, its outcome, the history of the control sets, and for
-    each point of the line to the parent (1: the result itself) both kinds of sets."""
+    each of `points` of the line to the parent (and 1, the result itself) both kinds of sets."""
     started = time.perf_counter()
     parent = bench.load(arm.parent)
     corpora = {name: bench.corpus(name, arm) for name in {arm.domain, *arm.retention_sets}}
@@ -154,10 +154,10 @@ def run_arm(arm: Arm, bench: Bench) -> dict[str, Any]:
             break
         steps = max(BOUNDARIES, steps * arm.tokens // spent)
     result = ports.snapshots[max(ports.snapshots)].model if ports.snapshots else None
-    points = []
+    measured = []
     if result is not None and ports.final:
-        line = reversed(POINTS) if arm.measure_line else ()
-        points = [ports.final[-1], *(_at(point, parent, result, ruler) for point in line)]
+        line = reversed(points) if arm.measure_line else ()
+        measured = [ports.final[-1], *(_at(point, parent, result, ruler) for point in line)]
         save_pretrained(result, bench.models / arm.digest)
     return {
         "digest": arm.digest,
@@ -167,7 +167,7 @@ def run_arm(arm: Arm, bench: Bench) -> dict[str, Any]:
         "steps": steps,
         "tokens": spent,
         "history": ports.history,
-        "points": points,
+        "points": measured,
         "decisions": gate.decisions,
         "seconds": round(time.perf_counter() - started, 1),
     }

@@ -1,5 +1,6 @@
 """The live pieces of the guides, and their questions."""
 
+from model.cli.figures import interpolation
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.integration.panel.test_panel_new import platform  # noqa: F401  (a fixture)
 from tests.integration.panel.test_panel_pages import open_page, said
@@ -15,6 +16,13 @@ def test_pieces_follow_what_is_set_and_an_impossible_setting_is_said(platform: F
     at.selectbox(key="guide").select("Catastrophic forgetting").run()
     assert r"Forgetting **\+10.0%**" in said(at)
     assert "Moderate forgetting detected" in said(at)
+    at.select_slider(key="learn_point").set_value(0.0).run()
+    shown = {one.label: one.value for one in at.metric}
+    assert shown["Forgetting"] == "+0.0%", "at 0 lies the parent itself"
+    at.select_slider(key="learn_point").set_value(1.0).run()
+    ends = interpolation("1")["at"]
+    assert next(one for one in at.metric if one.label.startswith("Domain")).value == f"{ends['domain_perplexity']:.2f}"
+    assert "Here 100% of what was learned" in said(at)
     at.number_input(key="learn_now").set_value(49.0).run()
     assert "No significant forgetting" in said(at)
     assert not at.exception

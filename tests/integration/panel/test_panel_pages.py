@@ -264,6 +264,14 @@ def test_checkpoints_are_chosen_by_stage_and_one_is_looked_at(platform: FakePlat
     at.run()
     assert not at.exception
     assert dict(table_with(at, "Perplexity").values) == {"code": "90", "general": "51.5"}
+    decision = platform.decisions["r"][7]
+    for point, ratio, loss in ((1.0, 0.04, 4.1), (0.0, None, 5.0)):
+        made = decision.points.add(point=point, worst_set="general" if ratio else "", target_loss_nats=loss)
+        if ratio:
+            made.forgetting = ratio
+    at.query_params["checkpoint"] = f"r/{decision.stage}/attempt-{decision.attempt}/step-{decision.step:09d}"
+    at.run()
+    assert table_with(at, "Worst set").values.tolist() == [[0.0, "-", "-", "148"], [1.0, "+4.0 %", "general", "60.3"]]
     at.query_params["checkpoint"] = [first, second]
     at.run()
     both = {row[0]: list(row[1:]) for row in table_with(at, "ln(B / A)").values}

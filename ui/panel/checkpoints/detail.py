@@ -1,13 +1,16 @@
 """One checkpoint: how it stands, what it measures, where it comes from, its files; and two of them side by side."""
 
 import itertools
+import math
+from collections.abc import Sequence
 
 import streamlit as st
 
+from retain.values import LinePoint
 from ui.client import ClientError
 from ui.client.errors import RefusedByServer
 from ui.client.views import Checkpoint, ForgettingRecord
-from ui.panel.checkpoints.figures import measured, side_by_side
+from ui.panel.checkpoints.figures import line_points, measured, side_by_side
 from ui.panel.checkpoints.lineage import ancestors, children, graph
 from ui.panel.checkpoints.own_file import own_file
 from ui.panel.compare.settings import differing
@@ -57,6 +60,9 @@ def one(row: Checkpoint, others: tuple[Checkpoint, ...]) -> None:
             )
         else:
             st.caption("It was not measured.")
+        points = line_points(row, client().decisions(row.run_id)) if row.run_id else ()
+        if points:
+            _between(points)
         chain = ancestors(row, _find)
         st.graphviz_chart(graph(chain, children(row, others)), alt="Where the checkpoint comes from")
         if may_act() and row.state.usable:
@@ -67,6 +73,26 @@ def one(row: Checkpoint, others: tuple[Checkpoint, ...]) -> None:
             )  # fmt: skip
             own_file(row, [(name, value) for name, _, value, _ in found])
             _files(row)
+
+
+def _between(points: Sequence[LinePoint]) -> None:
+    """What the platform measured between a stage's parent and its result."""
+    st.markdown("**Between the parent (0) and the result (1)**")
+    st.dataframe(
+        [
+            {
+                "Point": one.point,
+                "Forgetting": formatting.percent(one.forgetting),
+                "Worst set": one.worst_set or "-",
+                "Target, perplexity": formatting.ppl(math.exp(one.target_loss_nats)),
+            }
+            for one in points
+        ],
+        hide_index=True,
+        key="between",
+        alt="Forgetting and perplexity of the target at points between parent and result",
+    )
+    st.caption("Measured at the stage's end, to take the one that learned most within the budget.")
 
 
 def _files(row: Checkpoint) -> None:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from ui.client.views import Checkpoint, ForgettingRecord
+from retain.values import LinePoint
+from ui.client.views import Checkpoint, Decision, ForgettingRecord
 
 
 def measured(row: Checkpoint, history: Sequence[ForgettingRecord]) -> ForgettingRecord | None:
@@ -14,6 +15,15 @@ def measured(row: Checkpoint, history: Sequence[ForgettingRecord]) -> Forgetting
         if (record.stage, record.attempt, record.step) == (row.stage, row.attempt, row.ref.step) and not record.baseline
     ]
     return found[-1] if found else None
+
+
+def line_points(row: Checkpoint, decisions: Sequence[Decision]) -> tuple[LinePoint, ...]:
+    """The points between its stage's parent and result that a decision of its attempt was made on; none where nothing
+    was interpolated. The newest decision counts."""
+    found = [
+        one.points for one in decisions if (one.stage, one.attempt) == (row.stage, row.attempt) and len(one.points) > 0
+    ]
+    return tuple(sorted(found[-1], key=lambda point: point.point)) if found else ()
 
 
 def perplexities(record: ForgettingRecord | None) -> dict[str, float]:

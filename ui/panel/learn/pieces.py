@@ -9,13 +9,16 @@ import pandas as pd
 import streamlit as st
 
 from ui.client import ClientError
-from ui.panel.learn.figures import figure, score_told
+from ui.panel.axes import NEUTRAL
+from ui.panel.learn.figures import DEFAULT_THRESHOLDS, figure, score_told
 from ui.panel.shared import as_text, show_error
 from ui.render.severity import MARKS
 from ui.spec.form.layout import SCHEDULES, STRATEGIES
 
 COLOURS = ["#1f5fd0", "#c2410c"]
 HEIGHT = 240
+STEPS = [tenth / 10 for tenth in range(11)]  # the points that are stored
+LINES = {"general text": "general_perplexity", "domain": "domain_perplexity"}
 
 
 def pieces_of(guide: str) -> None:
@@ -81,9 +84,46 @@ def _calculator() -> None:
         st.caption(as_text(line))
 
 
+def _interpolation() -> None:
+    point = st.select_slider(
+        "Weights between the parent (0) and the result (1)",
+        STEPS,
+        value=1.0,
+        key="learn_point",
+        format_func="{:g}".format,
+    )
+    found = figure("interpolation", str(point))
+    points, at = found["points"], found["at"]
+    mark = MARKS[DEFAULT_THRESHOLDS.severity(at["forgetting"])]
+    first, second, third = st.columns(3)
+    first.metric("General text, perplexity", f"{at['general_perplexity']:.2f}")
+    second.metric("Domain, perplexity", f"{at['domain_perplexity']:.2f}")
+    third.metric("Forgetting", f"{at['forgetting']:+.1%}", mark.word, delta_color="off", delta_arrow="off")
+    line(
+        {name: [one[key] for one in points] for name, key in LINES.items()},
+        [one["point"] for one in points], "Point between the parent (0) and the result (1)", "Perplexity",
+        marked=at["point"], log=True,
+    )  # fmt: skip
+    learned = (points[0]["domain_perplexity"], at["domain_perplexity"], points[-1]["domain_perplexity"])
+    kept = math.log(learned[0] / learned[1]) / math.log(learned[0] / learned[2])
+    st.caption(
+        f"Here {kept:.0%} of what was learned (in nats) is there. Each dot was measured, on a model of stories with "
+        f"{found['weights']:,} weights and the same one with arithmetic learned on top, a tenth of it replay: "
+        "`python -m model.experiments.line` trains and measures both anew."
+    )
+
+
 def line(
-    series: Mapping[str, list[float]], x: Sequence[float], across: str, up: str, interpolate: str = "linear"
+    series: Mapping[str, list[float]],
+    x: Sequence[float],
+    across: str,
+    up: str,
+    *,
+    interpolate: str = "linear",
+    marked: float | None = None,
+    log: bool = False,
 ) -> None:
+    """Draws series over `x`; `marked` is a place on it, `log` makes equal ratios equally high and dots the points."""
     rows = [
         {"x": place, "y": value, "what": name}
         for name, values in series.items()
@@ -92,20 +132,28 @@ def line(
     legend: Any = alt.Legend(orient="top", title=None) if len(series) > 1 else None
     chart = (
         alt.Chart(pd.DataFrame(rows))
-        .mark_line(strokeWidth=2, interpolate=interpolate)  # type: ignore[arg-type]
+        .mark_line(strokeWidth=2, interpolate=interpolate, point=log)  # type: ignore[arg-type]
         .encode(
             x=alt.X("x:Q", title=across),
-            y=alt.Y("y:Q", title=up, scale=alt.Scale(zero=True)),
+            y=alt.Y(
+                "y:Q", title=up, scale=alt.Scale(type="log", nice=False, padding=8) if log else alt.Scale(zero=True)
+            ),
             color=alt.Color("what:N", scale=alt.Scale(domain=list(series), range=COLOURS), legend=legend),
             tooltip=["x:Q", alt.Tooltip("y:Q", format=".4g"), "what:N"],
         )
         .properties(height=HEIGHT)
     )
+    if marked is not None:
+        rule = alt.Chart(pd.DataFrame([{"x": marked}])).mark_rule(strokeWidth=2, strokeDash=[4, 4], color=NEUTRAL)
+        chart = chart + rule.encode(x="x:Q")
     st.altair_chart(chart)
 
 
 PIECES: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "pipeline": {"the learning rate over a stage": _rates},
     "midtraining": {"a share of replay, row by row": _mixture, "a curriculum's schedule": _curriculum},
-    "forgetting": {"a score and what to do about it": _calculator},
+    "forgetting": {
+        "a score and what to do about it": _calculator,
+        "a model between its parent and itself": _interpolation,
+    },
 }

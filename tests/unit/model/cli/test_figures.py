@@ -36,7 +36,8 @@ def test_error_diffusion_meets_a_share_of_tokens_where_lots_by_rows_do_not() -> 
 @pytest.mark.parametrize(
     "asked",
     [[], ["none"], ["rates"], ["rates", "UP"], ["rates", "WSD", "x"], ["rates", "WSD", "0.9", "0", "0.9"],
-     ["mixture", "1.5"], ["mixture", "nan"], ["mixture", "0.1", "0"], ["curriculum", "STAGED", "1e9"]],
+     ["mixture", "1.5"], ["interpolation", "2"],
+     ["interpolation", "nan"], ["mixture", "nan"], ["mixture", "0.1", "0"], ["curriculum", "STAGED", "1e9"]],
 )  # fmt: skip
 def test_what_is_no_question_is_bad_input(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(asked) == 2
