@@ -16,6 +16,7 @@ GENERAL, TARGET = "#3b7cf0", "#d9622b"
 SETS = ("general", "its baseline", "target")  # the target: the domain, or chat
 SETS_COLOURS = dict(zip(SETS, (GENERAL, NEUTRAL, TARGET), strict=True))
 VERDICT_MARKS = {"ADJUST": "triangle-up", "ROLL_BACK": "triangle-down", "STOP": "cross", "ACCEPT": "diamond"}
+WORDS = "datum.label == 'ROLL_BACK' ? 'roll back' : lower(datum.label)"  # as the decisions below have them
 HEIGHT = 300
 LEAST_NAMED = 0.04  # of the axis: a thinner band has no room for its name
 TOP_SHARE = 1.15  # room over the highest score or the stop threshold
@@ -128,7 +129,12 @@ def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds, axis: Axis = Ax
         title=None,
         scale=alt.Scale(domain=list(VERDICT_MARKS), range=list(VERDICT_MARKS.values())),
         legend=alt.Legend(
-            orient="top", symbolFillColor=NEUTRAL, symbolStrokeColor=NEUTRAL, titleColor=NEUTRAL, columns=4
+            orient="top",
+            labelExpr=WORDS,
+            symbolFillColor=NEUTRAL,
+            symbolStrokeColor=NEUTRAL,
+            titleColor=NEUTRAL,
+            columns=4,
         ),
     )
     quiet = base.transform_filter(~alt.FieldOneOfPredicate("verdict", list(VERDICT_MARKS)))
@@ -148,7 +154,8 @@ def _floor(scored: pd.DataFrame) -> float:
 
 
 def _bands(thresholds: Thresholds, bottom: float, top: float, floor: float, scale: alt.Scale) -> list[Any]:
-    """The severities as areas behind the line, each named at its right edge where it is high enough for its name."""
+    """The severities as areas behind the line, each named at its left edge, where no score stands yet, if there is
+    room for a name."""
     doubtful = max(bottom, thresholds.suspicious_below)
     resolved = min(floor, thresholds.minor)
     bounds = [
@@ -175,8 +182,8 @@ def _bands(thresholds: Thresholds, bottom: float, top: float, floor: float, scal
         y2="to:Q",
         color=alt.Color("colour:N", scale=None, legend=None),
     )
-    names = base.mark_text(align="right", baseline="bottom", dx=-4, dy=-2, fontSize=11).encode(
-        x=alt.value("width"),
+    names = base.mark_text(align="left", baseline="bottom", dx=4, dy=-2, fontSize=11).encode(
+        x=alt.value(0),
         y=alt.Y("from:Q", scale=scale),
         text="band:N",
         color=alt.value(NEUTRAL),  # the colours of the bands are too light for letters on a light ground

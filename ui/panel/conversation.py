@@ -34,11 +34,11 @@ class Answer:
     def told(self) -> str:
         """How it stands beside its model's context, in words."""
         if not self.context:
-            return ""
-        said = f"{self.prompt_tokens:,} of {self.context:,} tokens were read"
+            return "" if self.is_whole or self.fault else "Stopped before it began."
+        said = f"The prompt takes {self.prompt_tokens:,} of the {self.context:,} tokens of its context"
         if self.prompt_tokens >= NEARLY_FULL * self.context:
-            said += ": the context is nearly full, clear the conversation soon"
-        return said if self.is_whole or self.fault else f"{said}; stopped"
+            said += ", which is nearly full: clear the conversation soon"
+        return f"{said}." if self.is_whole or self.fault else f"{said}. Stopped."
 
 
 @dataclass(kw_only=True)

@@ -271,7 +271,10 @@ def test_checkpoints_are_chosen_by_stage_and_one_is_looked_at(platform: FakePlat
             made.forgetting = ratio
     at.query_params["checkpoint"] = f"r/{decision.stage}/attempt-{decision.attempt}/step-{decision.step:09d}"
     at.run()
-    assert table_with(at, "Worst set").values.tolist() == [[0.0, "-", "-", "148"], [1.0, "+4.0 %", "general", "60.3"]]
+    assert table_with(at, "Worst set").values.tolist() == [
+        [0.0, "-", "-", "148.4"],
+        [1.0, "+4.0 %", "general", "60.34"],
+    ]
     at.query_params["checkpoint"] = [first, second]
     at.run()
     both = {row[0]: list(row[1:]) for row in table_with(at, "ln(B / A)").values}

@@ -39,7 +39,7 @@ def test_a_conversation_goes_on_and_each_model_hears_its_own_words(platform: Fak
         ("user", "Who are you?"), ("assistant", " once upon a time"),
     ]  # fmt: skip
     assert (asked.prompt, asked.chat) == ("And I?", True)
-    assert said(at).count("9 of 10 tokens were read: the context is nearly full") == 2
+    assert said(at).count("takes 9 of the 10 tokens of its context, which is nearly full") == 2
     at.text_area(key="try_edited:2").set_value("And we?")
     next(button for button in at.button if button.label == "Ask both again").click().run()
     assert platform.asked_texts[-1].prompt == "And we?"
@@ -71,7 +71,8 @@ def test_a_model_without_a_chat_template_is_told_and_its_turn_is_left_out(platfo
 def test_what_was_stopped_stays_and_what_no_server_takes_back_is_left_out() -> None:
     half, never = Answer(text="On\x00ce\u202e", prompt_tokens=3, context=100), Answer()
     exchange = Exchange(prompt="Hi", answers=(half, never))
-    assert half.told == "3 of 100 tokens were read; stopped"
+    assert half.told == "The prompt takes 3 of the 100 tokens of its context. Stopped."
+    assert never.told == "Stopped before it began."
     assert turns([exchange], 0) == [("user", "Hi"), ("assistant", "Once")]
     assert turns([exchange], 1) == []
 

@@ -52,7 +52,7 @@ def _lines(runs: list[Run]) -> None:
         series = {run.id: client().metrics(run.id, names=(figure,), max_points=POINTS) for run in runs}
         points = rows(runs, series, axis)
         if not points:
-            st.caption("None of these runs has been measured so far.")
+            st.caption(f"{TITLES[figure]}: none of these runs has any yet. It comes with the first boundary.")
             return
         chart = lines(points, [run.id for run in runs], axis, TITLES[figure], FORMATS[figure])
         st.altair_chart(chart, key="compared_lines", alt=f"{TITLES[figure]} of the runs")

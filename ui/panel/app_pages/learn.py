@@ -9,15 +9,17 @@ from ui.render.progress_table import TITLES
 from ui.spec.single_stage import LESSONS
 
 INDEX, *RECORDS = guides.decisions()
+OVERVIEW = "pipeline"  # the guide that the three stages stand over
 GUIDES = {entry.title: entry for entry in [*guides.guides(), INDEX]}
 
 st.title("Learn")
-for column, (kind, lesson) in zip(st.columns(len(LESSONS)), LESSONS.items(), strict=True):
-    with column, st.container(border=True, height="stretch"):
-        st.markdown(f"**{TITLES[kind]}**")
-        st.caption(lesson)
 title = st.selectbox("Guide", list(GUIDES), key="guide")
 text = GUIDES[title]
+if text.name == OVERVIEW:
+    for column, (kind, lesson) in zip(st.columns(len(LESSONS)), LESSONS.items(), strict=True):
+        with column, st.container(border=True, height="stretch"):
+            st.markdown(f"**{TITLES[kind]}**")
+            st.caption(lesson)
 if text == INDEX:
     st.caption("What somebody who knows PyTorch and gRPC, but not Retain, would question first.")
     records = {entry.title: entry for entry in RECORDS}

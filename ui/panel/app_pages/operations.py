@@ -2,9 +2,11 @@
 
 import os
 import time
+from collections.abc import Sequence
 
 import streamlit as st
 
+from retain.values import ComponentStatus
 from ui.client import ClientError
 from ui.client.views import moment
 from ui.panel import operations
@@ -42,20 +44,10 @@ def overview() -> None:
         if down:
             names = ", ".join(one.name for one in down)
             st.error(f"{names} {'does' if len(down) == 1 else 'do'} not answer", icon=":material/cloud_off:")
-        st.dataframe(
-            [
-                {
-                    "Service": one.name.replace("_", " "),
-                    "Answers": "✓ yes" if one.state == "UP" else "✗ no",
-                    "Since": formatting.moment(moment(one.since_time_s)),
-                    "Reason": one.reason or "-",
-                }
-                for one in told.status.components
-            ],
-            hide_index=True,
-            key="services",
-            alt="What is around the orchestrator, and whether it answers",
-        )
+        if told.status.components:
+            _services(told.status.components)
+        else:
+            st.caption("The orchestrator answers. It has not looked at the others yet; that takes some seconds.")
     for title, table, empty in (
         ("Workers", operations.worker_rows(runs), "No worker is at work."),
         ("Queue", operations.queue_rows(runs), "No run waits for its turn."),
@@ -66,6 +58,23 @@ def overview() -> None:
                 st.dataframe(table, hide_index=True, key=title.lower(), alt=f"{title} of the installation")
             else:
                 st.caption(empty)
+
+
+def _services(components: Sequence[ComponentStatus]) -> None:
+    st.dataframe(
+        [
+            {
+                "Service": one.name.replace("_", " "),
+                "Answers": "✓ yes" if one.state == "UP" else "✗ no",
+                "Since": formatting.moment(moment(one.since_time_s)),
+                "Reason": one.reason or "-",
+            }
+            for one in components
+        ],
+        hide_index=True,
+        key="services",
+        alt="What is around the orchestrator, and whether it answers",
+    )
 
 
 def _alerts(rows: list[dict[str, object]]) -> None:

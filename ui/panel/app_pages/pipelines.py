@@ -51,10 +51,10 @@ def overview(project: str) -> None:
             [
                 {
                     "Stage": row.title,
+                    "Status": STATUS_LABELS.get(row.status, row.status) + (f" {row.detail}" if row.detail else ""),
                     "Checkpoints": row.checkpoints,
                     "Latest": row.latest or "-",
-                    "Status": STATUS_LABELS.get(row.status, row.status) + (f" {row.detail}" if row.detail else ""),
-                    "Needs": row.unlocked_by,
+                    "Needs": row.unlocked_by or "-",
                 }
                 for row in rows
             ],
@@ -85,7 +85,7 @@ def listed(project: str, states: tuple[str, ...], words: str) -> None:
             on_select="rerun",
             selection_mode="multi-row",
             column_config={
-                "Progress": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0),
+                "Progress": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100),
                 "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss"),
             },
             alt="Pipeline runs, newest first",

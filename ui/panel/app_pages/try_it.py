@@ -71,7 +71,10 @@ def _asked(asked: Exchange, pair: Pair, before: list[Exchange]) -> None:
 
 
 def _answer(side: int, answer: Answer) -> None:
-    st.markdown(f"**{SIDES[side]}:** {side_by_side.shown(answer.text)}")
+    if answer.text or answer.is_whole:
+        st.markdown(f"**{SIDES[side]}:** {side_by_side.shown(answer.text)}")
+    else:
+        st.markdown(f"**{SIDES[side]}:**")
     if answer.fault is not None:
         show_error(answer.fault)
     if told := answer.told:
@@ -87,7 +90,7 @@ def _show(one: Exchange) -> None:
 
 def _question(prompt: str) -> None:
     if how == CHAT:
-        st.chat_message("user").markdown(side_by_side.shown(prompt))
+        st.chat_message("user", avatar=":material/person:").markdown(side_by_side.shown(prompt))
     else:
         st.caption(as_text(f"Continued: {prompt[:200]}"))
 

@@ -56,7 +56,9 @@ def scatter(points: Sequence[Point], best: Sequence[Point], runs: Sequence[str])
     def values(chosen: Sequence[Point]) -> Any:
         return alt.Data(values=[vars(one) for one in chosen])
 
-    x = alt.X("gain:Q", title="Gain on the target (nats a token)", scale=alt.Scale(zero=False, padding=20))
+    x = alt.X("gain:Q", title="Gain on the target (nats a token)", axis=alt.Axis(format=".3~g"),
+        scale=alt.Scale(zero=False, padding=20),
+    )  # fmt: skip
     y = alt.Y("forgetting:Q", title="Forgetting", axis=alt.Axis(format="+.0%"), scale=alt.Scale(padding=16))
     line = (
         alt.Chart(values(best)).mark_line(color=NEUTRAL, strokeDash=[5, 4], interpolate="step-before").encode(x=x, y=y)

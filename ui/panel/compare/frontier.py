@@ -46,6 +46,7 @@ def frontier(points: Sequence[Point]) -> list[Point]:
     By gain."""
     best: list[Point] = []
     for one in sorted(points, key=lambda one: (-one.gain, one.forgetting)):
-        if not best or one.forgetting < best[-1].forgetting:
+        is_equal = bool(best) and (one.gain, one.forgetting) == (best[-1].gain, best[-1].forgetting)
+        if not best or one.forgetting < best[-1].forgetting or is_equal:
             best.append(one)
     return best[::-1]

@@ -18,7 +18,7 @@ from ui.spec.form.layout import SCHEDULES, STRATEGIES
 COLOURS = ["#1f5fd0", "#c2410c"]
 HEIGHT = 240
 STEPS = [tenth / 10 for tenth in range(11)]  # the points that are stored
-LINES = {"general text": "general_perplexity", "domain": "domain_perplexity"}
+LINES = {"domain_perplexity": "Perplexity, domain", "general_perplexity": "Perplexity, general text"}
 
 
 def pieces_of(guide: str) -> None:
@@ -96,14 +96,13 @@ def _interpolation() -> None:
     points, at = found["points"], found["at"]
     mark = MARKS[DEFAULT_THRESHOLDS.severity(at["forgetting"])]
     first, second, third = st.columns(3)
-    first.metric("General text, perplexity", f"{at['general_perplexity']:.2f}")
-    second.metric("Domain, perplexity", f"{at['domain_perplexity']:.2f}")
+    first.metric("Perplexity, domain", f"{at['domain_perplexity']:.2f}")
+    second.metric("Perplexity, general text", f"{at['general_perplexity']:.2f}")
     third.metric("Forgetting", f"{at['forgetting']:+.1%}", mark.word, delta_color="off", delta_arrow="off")
-    line(
-        {name: [one[key] for one in points] for name, key in LINES.items()},
-        [one["point"] for one in points], "Point between the parent (0) and the result (1)", "Perplexity",
-        marked=at["point"], log=True,
-    )  # fmt: skip
+    places, across = [one["point"] for one in points], "Point between the parent (0) and the result (1)"
+    for column, (key, up) in zip(st.columns(2), LINES.items(), strict=True):
+        with column:
+            line({up: [one[key] for one in points]}, places, across, up, marked=at["point"], log=True)
     learned = (points[0]["domain_perplexity"], at["domain_perplexity"], points[-1]["domain_perplexity"])
     kept = math.log(learned[0] / learned[1]) / math.log(learned[0] / learned[2])
     st.caption(

@@ -45,7 +45,7 @@ def run_row(run: Run) -> dict[str, Any]:
         "Name": run.name,
         "State": run.state.capitalize() + place,
         "Stage": stage.name if stage else "-",
-        "Progress": progress(run),
+        "Progress": 100 * progress(run),  # in per cent
         "Time left": "-" if left is None else formatting.duration(left),
         "Forgetting": _forgetting(run),
         "Labels": ", ".join(f"{key}={value}" for key, value in sorted(run.spec.labels.items())),

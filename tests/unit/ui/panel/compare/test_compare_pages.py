@@ -56,6 +56,7 @@ def test_the_frontier_is_what_no_other_run_beats() -> None:
     points = [at("low", 0.1, 0.01), at("mid", 0.3, 0.05), at("beaten", 0.2, 0.06), at("high", 0.5, 0.2)]
     assert [one.run_id for one in frontier(points)] == ["low", "mid", "high"]
     assert [one.run_id for one in frontier([*points, at("best", 0.6, 0.0)])] == ["best"]
+    assert [one.run_id for one in frontier([*points, at("twin", 0.5, 0.2)])] == ["low", "mid", "twin", "high"]
     assert frontier([]) == []
 
 

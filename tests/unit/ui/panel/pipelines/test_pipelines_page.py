@@ -46,7 +46,7 @@ def test_a_run_is_a_row_with_what_it_has_done_and_has_left() -> None:
     second = message.status.stages.add(name="midtrain/code", state=res.STAGE_STATE_RUNNING, tokens=500)
     second.total_tokens, second.time_left_seconds, second.forgetting, second.worst_set = 3000, 125.0, 0.12, "general"
     row = run_row(to_view(Run, message))
-    assert (row["Stage"], row["Progress"], row["Time left"]) == ("midtrain/code", 0.375, "2 min 05 s")
+    assert (row["Stage"], row["Progress"], row["Time left"]) == ("midtrain/code", 37.5, "2 min 05 s")
     assert (row["Forgetting"], row["Labels"]) == ("⚠ +12.0 %", "seed=1")
     first.total_tokens = 0  # epochs: not known before its data is prepared
     assert progress(to_view(Run, message)) == 0.5
