@@ -18,7 +18,7 @@ from retain.values.faults import mismatch
 
 SEEDS = 3
 DOMAINS = ("gsm8k", "scitldr", "code")
-ON_EVERY_DOMAIN = ("a", "b", "i", "j", "l")  # the others run on the first domain unless --domains is given
+ON_EVERY_DOMAIN = ("a", "b", "i", "j", "l", "m", "n")  # the others run on the first domain unless --domains is given
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 

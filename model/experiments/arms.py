@@ -12,7 +12,7 @@ from model.errors import BadConfig
 
 ROWS_VERSION = 1  # part of every digest: raise it when a run would come out differently
 BOUNDARIES = 10  # of every arm: the sets are measured at tenths of a stage
-CONTROLLERS = ("", "LADDER", "ANTICIPATE")
+CONTROLLERS = ("", "LADDER", "ANTICIPATE", "OP_MIX")
 PENALTIES = ("", "ewc", "l2_sp", "distill")
 STOPS = ("RAW", "PROJECTED")
 REPLAYS = ("real", "self")
@@ -25,7 +25,8 @@ Constant = float | tuple[float, ...]
 class GateRules:
     """Who decides at the boundaries (empty: nobody, the mix is fixed), by which thresholds on the ratio, and which
     score `stop` is compared with. `constants`: those of the controller that are not at their default, by their name
-    below `forgetting` in a spec ("ladder.rungs", "anticipate.aim")."""
+    below `forgetting` in a spec ("ladder.rungs", "anticipate.aim"). `mitigate` false: what is chosen before the stage
+    stays, and nothing is done at its boundaries."""
 
     controller: str = ""
     budget: float = 0.10
@@ -35,6 +36,7 @@ class GateRules:
     max_retries: int = 4
     stop_on: str = "RAW"
     constants: tuple[tuple[str, Constant], ...] = ()
+    mitigate: bool = True
 
     def __post_init__(self) -> None:
         for name, _ in self.constants:
@@ -67,6 +69,7 @@ class Arm:
                 `written_tokens` of it at a `temperature`
     count_teacher   whether the parent's passes over replayed rows come off the steps too: equal compute instead of
                 equal tokens
+    point_kinds whether points of the other kinds (FAPM, the own path) are measured at the end beside the line
     """
 
     domain: str
@@ -93,6 +96,7 @@ class Arm:
     replay: str = "real"
     temperature: float = 1.0
     written_tokens: int = 200_000
+    point_kinds: bool = False
 
     def __post_init__(self) -> None:
         if self.penalty not in PENALTIES:
@@ -153,6 +157,17 @@ class Arm:
         held = [(name, _as_tuple(value)) for name, value in rules.pop("constants", ())]
         gate = GateRules(**rules, constants=tuple(held))
         return cls(**given, gate=gate, parent=None if parent is None else cls.from_dict(parent))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedArm:
+    """An arm with the words that a table has for it. `waits`: how many further seeds of other arms run before it, where
+    what it answers is asked last."""
+
+    group: str
+    label: str
+    arm: Arm
+    waits: float = 0.0
 
 
 def _as_tuple(value: Any) -> Constant:

@@ -1,13 +1,14 @@
-"""The experiments (a) to (l), each as the list of arms that it needs. Arms that two of them share are run once."""
+"""The experiments, each as the list of arms that it needs. Arms that two of them share are run once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from model.experiments.arms import REPLAYS, Arm, Constant, GateRules
+from model.experiments.arms import REPLAYS, Arm, Constant, GateRules, NamedArm
+from model.experiments.choice.arms import point_kind_arms, share_choice_arms
 
 SHARES = (0.0, 0.05, 0.10, 0.25, 0.50)
 FRONTIER_SHARES, FRONTIER_RATES = (0.10, 0.25, 0.50), (1e-3, 2e-3)
@@ -81,17 +82,6 @@ HALF_AND_DOUBLE: Mapping[str, tuple[Constant, ...]] = MappingProxyType(
 
 
 SELF_SHARES = (0.10, 0.25)  # (l)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NamedArm:
-    """An arm with the words that a table has for it. `waits`: how many further seeds of other arms run before it, where
-    what it answers is asked last."""
-
-    group: str
-    label: str
-    arm: Arm
-    waits: float = 0.0
 
 
 def share_arms(domain: str, seed: int) -> list[NamedArm]:
@@ -335,6 +325,8 @@ EXPERIMENTS: Mapping[str, Callable[[str, int], list[NamedArm]]] = MappingProxyTy
         "j": scarce_arms,
         "k": sensitivity_arms,
         "l": self_replay_arms,
+        "m": lambda domain, seed: share_choice_arms(default_arms(domain, seed)),
+        "n": lambda domain, seed: point_kind_arms(default_arms(domain, seed)),
     }
 )
 TITLES: Mapping[str, str] = MappingProxyType(
@@ -351,9 +343,11 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "j": "Scarce target: a twentieth of the target's tokens over several epochs",
         "k": "Sensitivity: half and double of the controllers' constants",
         "l": "Replay without old data: the model's own text against real text of the same share",
+        "m": "Choice of the share before the stage: OP_MIX beside ANTICIPATE and the fixed mixes",
+        "n": "After the fact: points of the line, of FAPM and of the own path, as many of each",
     }
 )
-ORDER_OF_RUNS = ("a", "b", "i", "j", "k", "l", "d", "c", "g", "e", "f", "h")
+ORDER_OF_RUNS = ("a", "b", "i", "m", "n", "j", "k", "l", "d", "c", "g", "e", "f", "h")
 
 
 def arms_of(experiment: str, domain: str, seeds: int) -> list[NamedArm]:

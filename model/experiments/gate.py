@@ -19,11 +19,34 @@ from model.training.job import Directive, Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Where an attempt begins: a boundary whose snapshot was kept (0: the parent), and the mix from there on."""
+    """Where an attempt begins: a boundary whose snapshot was kept (0: the parent), and the mix from there on. `trial`:
+    what is to be tried before that, and told with `Gate.tried`."""
 
     boundary: int
     shares: Mapping[str, float]
     lr_scale: float
+    trial: Trial | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Mixes to try before a stage: steps of each of two short runs, their peak rate, the rank of the adapters, and the
+    shares of old text to simulate."""
+
+    steps: int
+    learning_rate: float
+    rank: int
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """A mix that was simulated and measured on control sets: nats a token of the target, and by which each retention
+    set is worse than before the stage."""
+
+    share: float
+    target_nats: float
+    forgetting_nats: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +74,10 @@ class Gate(Protocol):
 
     def begin(self) -> Start | None:
         """The next attempt, or None: the stage is over."""
+        ...
+
+    def tried(self, mixes: Sequence[Tried], tokens: int) -> Start:
+        """The start again, with the mix that is chosen by a trial."""
         ...
 
     def judge(self, boundary: int, step: int, train_loss_nats: float, sets: Sequence[Measured]) -> Directive:
@@ -88,6 +115,10 @@ class FixedMix:
             return None
         self.outcome = "ACCEPTED"
         return Start(boundary=0, shares=self.arm.shares, lr_scale=1.0)
+
+    def tried(self, mixes: Sequence[Tried], tokens: int) -> Start:
+        """Raises BadConfig: it asks for no trial."""
+        raise BadConfig("trial of mixes", "an arm whose mix is fixed", "a gate that asked for one")
 
     def judge(self, boundary: int, step: int, train_loss_nats: float, sets: Sequence[Measured]) -> Directive:
         if step >= self.arm.steps:

@@ -24,8 +24,7 @@ from typing import Any
 from model.data.eval_set import EvalSet
 from model.evaluation.forgetting_score import bootstrap_interval
 from model.evaluation.perplexity import SetResult, evaluate_set
-from model.experiments.arms import Arm
-from model.experiments.catalogue import NamedArm
+from model.experiments.arms import Arm, NamedArm
 from model.experiments.corpora import load_tokenizer
 from model.experiments.findings.results import Finished, Plan, Row, finished
 from model.experiments.findings.tables import Report

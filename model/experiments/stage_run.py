@@ -20,6 +20,8 @@ from model.dataloader.batch_stream import BatchStream
 from model.dataloader.curriculum import CurriculumSpec, Strategy
 from model.errors import BadCheckpoint, NonFinite
 from model.experiments.arms import BOUNDARIES, Arm
+from model.experiments.choice.points import measure_kinds
+from model.experiments.choice.trial import try_mixes
 from model.experiments.corpora import BASE_MODEL, Corpus, Sizes, open_corpus
 from model.experiments.gate import Gate, GateFactory, gate_of
 from model.experiments.measuring import CONTROL, REPORT, Ruler, as_row, baseline
@@ -39,6 +41,7 @@ POINTS = (0.6, 0.8, 0.9, 0.95)  # of the line from parent (0) to result (1) that
 MEASURED_WITHOUT_GATE = (1, 2, 5)  # boundaries; the last one is always measured
 FORWARD_PART = 1 / 3  # of a training step's work that a forward pass is: 2 of 6 operations a weight and token
 LIKELY_SHARE = 0.35  # of replay under a gate: what a first play assumes of the parent's work, put right afterwards
+TRIAL_PART = 0.2  # of a stage that a trial of mixes costs: what a first play assumes, put right afterwards
 PLAYS = 3  # most attempts at fitting a gated arm into its tokens
 LORA_ALPHA_PER_RANK = 2
 
@@ -89,6 +92,7 @@ class _Ports:
     history: list[dict[str, Any]] = field(default_factory=list)
     final: list[dict[str, Any]] = field(default_factory=list)
     spent_steps: int = 0
+    trial_tokens: int = 0
     replayed_steps: float = 0.0  # sum of the replay shares of all steps
     at: StepProgress | None = None
 
@@ -141,6 +145,8 @@ def run_arm(arm: Arm, bench: Bench, *, points: Sequence[float] = POINTS) -> dict
     ruler = _ruler(arm, bench, parent, corpora)
     extra_tokens = FISHER_ROWS * arm.context if arm.penalty == "ewc" else 0
     steps = arm.steps - -(-extra_tokens // (arm.rows * arm.context))
+    if arm.gate.controller == "OP_MIX":
+        steps = int(steps / (1 + TRIAL_PART))
     if arm.count_teacher:
         likely = max(arm.general_share, LIKELY_SHARE if arm.gate.controller else 0.0)
         steps = int(steps / (1 + FORWARD_PART * likely))
@@ -149,7 +155,7 @@ def run_arm(arm: Arm, bench: Bench, *, points: Sequence[float] = POINTS) -> dict
         gate = gate_of(played, bench.factory)
         ports = _play(played, gate, bench, ruler, corpora)
         teacher_tokens = round(FORWARD_PART * ports.replayed_steps * arm.rows * arm.context) if arm.count_teacher else 0
-        spent = extra_tokens + ports.spent_steps * arm.rows * arm.context + teacher_tokens
+        spent = extra_tokens + ports.trial_tokens + ports.spent_steps * arm.rows * arm.context + teacher_tokens
         if spent <= arm.tokens or gate.outcome != "ACCEPTED":
             break
         steps = max(BOUNDARIES, steps * arm.tokens // spent)
@@ -158,6 +164,8 @@ def run_arm(arm: Arm, bench: Bench, *, points: Sequence[float] = POINTS) -> dict
     if result is not None and ports.final:
         line = reversed(points) if arm.measure_line else ()
         measured = [ports.final[-1], *(_at(point, parent, result, ruler) for point in line)]
+        if arm.point_kinds:
+            measured += measure_kinds(parent, ports.snapshots, arm, ruler)
         save_pretrained(result, bench.models / arm.digest)
     return {
         "digest": arm.digest,
@@ -178,6 +186,10 @@ def _play(arm: Arm, gate: Gate, bench: Bench, ruler: Ruler, corpora: dict[str, C
     gated = bool(arm.gate.controller)
     ports = _Ports(gate=gate, ruler=ruler, last_step=arm.steps, every_boundary=gated, on_steps=bench.on_steps)
     while (start := gate.begin()) is not None:
+        if start.trial is not None:
+            mixes, tokens = try_mixes(start.trial, arm, lambda: bench.load(arm.parent), ruler, corpora)
+            ports.trial_tokens += tokens
+            start = gate.tried(mixes, tokens)
         kept = ports.snapshots.get(start.boundary)
         ports.snapshots = {at: one for at, one in ports.snapshots.items() if at <= start.boundary}
         model = _model_at(arm, bench, kept)

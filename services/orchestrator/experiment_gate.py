@@ -9,12 +9,12 @@ compares the controllers that the platform runs, their settling, rollbacks and r
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from model.errors import BadConfig
 from model.experiments.arms import Arm
-from model.experiments.gate import Measured, Start
+from model.experiments.gate import Measured, Start, Trial, Tried
 from model.training.job import Directive, Verdict
 from retain.values import (
     AnticipateSpec,
@@ -31,6 +31,7 @@ from retain.values import (
     GaugeSpec,
     IntervalSpec,
     LadderSpec,
+    MixPoint,
     ModelSpec,
     PipelineSpec,
     PreparedData,
@@ -86,8 +87,26 @@ class ExperimentGate:
         work = work_of(self._state)
         if not isinstance(work, StageWork):
             return None
+        return self._start(work)
+
+    def tried(self, mixes: Sequence[Tried], tokens: int) -> Start:
+        """Hand in what a trial measured, and begin with the share that is chosen by it."""
+        points = tuple(
+            MixPoint(share=one.share, target_loss_nats=one.target_nats, forgetting_nats=one.forgetting_nats)
+            for one in mixes
+        )
+        at: Mapping[str, Any] = {"submission": self._state.submission, "attempt": self._state.stages[0].attempt.number}
+        self._send(e.MixTried(points=points, tokens=tokens, stage_index=0, now_s=self._tick(), **at))
+        work = work_of(self._state)
+        assert isinstance(work, StageWork), "the stage has begun"
+        return self._start(work)
+
+    def _start(self, work: StageWork) -> Start:
+        given, trial = work.mix_trial, None
+        if given is not None:
+            trial = Trial(steps=given.steps, learning_rate=given.learning_rate, rank=given.rank, shares=given.shares)
         boundary = self._state.stages[0].attempt.resume_boundary
-        return Start(boundary=boundary, shares=dict(work.shares), lr_scale=work.lr_scale)
+        return Start(boundary=boundary, shares=dict(work.shares), lr_scale=work.lr_scale, trial=trial)
 
     def judge(self, boundary: int, step: int, train_loss_nats: float, sets: Sequence[Measured]) -> Directive:
         """Register the checkpoint, hand in its evaluation, and give the directive that follows."""
@@ -161,12 +180,13 @@ def _new_state(arm: Arm) -> PipelineRun:
         stages=(planned,),
         forgetting=ForgettingSpec(
             controller=Controller(rules.controller),
-            budget=rules.budget,
+            budget=rules.budget if rules.mitigate else None,
             action=rules.action,
             stop=rules.stop,
             stop_on=StopOn(rules.stop_on),
             settle=rules.settle,
             max_retries=rules.max_retries,
+            mitigate=rules.mitigate,
             ladder=_constants(arm, "ladder", LadderSpec),
             anticipate=_constants(arm, "anticipate", AnticipateSpec),
             probe=ProbeSpec(off=True),
@@ -262,4 +282,5 @@ def _plain(decision: Decision) -> dict[str, Any]:
         "shares": dict(decision.shares),
         "lr_scale": decision.lr_scale,
         "message": decision.message,
+        **({"mixes": [asdict(mix) for mix in decision.mixes]} if decision.mixes else {}),
     }

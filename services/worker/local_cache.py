@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from model.checkpointing import checkpoint
+from model.data.eval_set import EvalSet
 from model.data.shards import TokenShard
 from model.errors import RetainModelError
 from model.tokenization.tokenizer import Tokenizer
@@ -82,6 +83,17 @@ class LocalCache:
                 raise Corrupt(f"the tokenizer at {folder.uri} has {said}; it is to be {folder.digest}")
 
         return Tokenizer.load(self._prepared("tokenizers", folder, verify))
+
+    def eval_set(self, ref: values_pb2.EvalSetRef) -> EvalSet:
+        """A frozen set, its digest computed again. Raises DamagedData."""
+
+        def verify(place: Path) -> None:
+            found = EvalSet.open(place).digest
+            if found != ref.digest:
+                raise Corrupt(f"the set at {ref.uri} has the digest {found}; it is to be {ref.digest}")
+
+        folder = values_pb2.PreparedFolder(name=ref.name, uri=ref.uri, digest=ref.digest)
+        return EvalSet.open(self._prepared("sets", folder, verify))
 
     def checkpoint(self, ref: values_pb2.CheckpointRef) -> Path:
         """The folder of a checkpoint, every hash verified against the manifest and the manifest against the

@@ -118,6 +118,13 @@ class ControlClient:
         """Register a checkpoint; it exists from the return on."""
         self._call("ReportCheckpoint", self._stub.ReportCheckpoint, self._ours(request), CALL_TIMEOUT_S)
 
+    def report_mix_trial(self, request: control_pb2.ReportMixTrialRequest) -> control_pb2.ReportMixTrialResponse:
+        """Tell what a trial of mixes measured; the shares that were chosen by it, the same whenever it is told."""
+        answer: control_pb2.ReportMixTrialResponse = self._call(
+            "ReportMixTrial", self._stub.ReportMixTrial, self._ours(request), CALL_TIMEOUT_S
+        )
+        return answer
+
     def get_directive(self, request: control_pb2.GetDirectiveRequest) -> control_pb2.GetDirectiveResponse:
         """Wait for the directive of a boundary, for as long as it takes."""
         request = self._ours(request)

@@ -58,6 +58,9 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
         self.checkpoints: dict[int, list[pb.ReportCheckpointRequest]] = defaultdict(list)
         self.resume: dict[int, values_pb2.CheckpointRef] = {}
         self.mix: dict[int, tuple[dict[str, float], float]] = {}
+        self.trials: dict[int, pb.MixTrialWork] = {}
+        self.tried: list[pb.ReportMixTrialRequest] = []
+        self.chosen: dict[str, float] = {}
         self.ended: list[pb.EndStageRequest] = []
         self.damaged: list[values_pb2.CheckpointRef] = []
         self.progress: list[pb.ReportProgressRequest] = []
@@ -123,6 +126,14 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
             return pb.GetRunKeysResponse(keys=store_keys(self.issue_keys()))
 
         return self._do("GetRunKeys", request, context, answer, fence=False)
+
+    def ReportMixTrial(self, request: pb.ReportMixTrialRequest, context: Any) -> pb.ReportMixTrialResponse:
+        def report() -> pb.ReportMixTrialResponse:
+            self.tried.append(request)
+            self.trials.pop(request.stage_index, None)
+            return pb.ReportMixTrialResponse(shares=self.chosen, message="scripted")
+
+        return self._do("ReportMixTrial", request, context, report)
 
     def GetDirective(self, request: pb.GetDirectiveRequest, context: Any) -> pb.GetDirectiveResponse:
         def answer() -> pb.GetDirectiveResponse:
@@ -206,6 +217,10 @@ class FakeStageControl(pb_grpc.StageControlServiceServicer):
         parent = self._parent(self.stage)
         if parent is not None:
             work.parent.CopyFrom(parent)
+        if self.stage in self.trials:
+            work.mix_trial.CopyFrom(self.trials[self.stage])
+            kept = [s for s in self.prepared.stages[self.stage].sets if s.use == values_pb2.SET_USE_CONTROL]
+            work.mix_trial.sets.extend(s for s in kept if s.name in (plan.target, *plan.shares))
         if self.stage in self.resume:
             work.resume.CopyFrom(self.resume[self.stage])
         return pb.BeginAttemptResponse(stage=work)

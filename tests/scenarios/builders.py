@@ -20,6 +20,7 @@ from retain.values import (
     IntervalSpec,
     ModelSpec,
     PipelineSpec,
+    PointKind,
     PreparedData,
     PreparedFolder,
     PreparedStage,
@@ -52,6 +53,7 @@ def run(header: str = "") -> PipelineRun:
     controller = Controller(given.pop("controller", "LADDER"))
     stop_on = StopOn(given.pop("stop_on", "RAW"))
     points = tuple(float(p) for p in given.pop("points", "").split(",") if p)
+    point_kinds = tuple(PointKind(kind) for kind in given.pop("kinds", "").split(",") if kind)
     steps, every = int(given.pop("steps", "100")), int(given.pop("every", "10"))
     chat, finetune = bool(int(given.pop("chat", "0"))), bool(int(given.pop("finetune", "0")))
     probe = ProbeSpec(every=int(given.pop("probe_every", "0")))
@@ -76,7 +78,7 @@ def run(header: str = "") -> PipelineRun:
             controller=controller,
             stop_on=stop_on,
             probe=probe,
-            interpolation=InterpolationSpec(points=points, least_gain_nats=gain),
+            interpolation=InterpolationSpec(points=points, kinds=point_kinds, least_gain_nats=gain),
             **rules,
         ),
         evaluation=EvaluationSpec(every=IntervalSpec(steps=every), decision_lag=lag),

@@ -16,7 +16,7 @@ G; without it for the present ones.
 import math
 from dataclasses import dataclass, field, replace
 
-from retain.values import ApproveAction, CheckpointRef, PrepareWork, ReleaseWork, SetRole, SetUse
+from retain.values import ApproveAction, CheckpointRef, PointKind, PrepareWork, ReleaseWork, SetRole, SetUse
 from services.common.errors import RetainError
 from services.orchestrator.domain.due import due, evaluation_of
 from services.orchestrator.domain.handlers.assignment import work_of
@@ -301,9 +301,9 @@ def _ordered(action: Record | Command) -> str:
             changed = f" {_mix(Mix(shares=decision.shares, lr_scale=decision.lr_scale))}"
             return f"{decision.verdict}{to}" + (changed if decision.verdict in ("ADJUST", "ROLL_BACK") else "")
         case Evaluate() if action.of_interpolation:
-            return f"measure {action.point:g}"
+            return f"measure {_kind(action.kind)}{action.point:g}"
         case WritePoint():
-            return f"write {action.point:g}"
+            return f"write {_kind(action.kind)}{action.point:g}"
         case Evaluate() if action.point is not None:
             return f"evaluate {action.point:g}"
         case Evaluate():
@@ -317,6 +317,10 @@ def _ordered(action: Record | Command) -> str:
         case Annotate():
             return ""
     return ""
+
+
+def _kind(kind: PointKind) -> str:
+    return "" if kind is PointKind.SEGMENT else f"{kind} "
 
 
 def _work(state: PipelineRun) -> str:

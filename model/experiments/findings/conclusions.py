@@ -9,6 +9,7 @@ from itertools import pairwise
 from types import MappingProxyType
 
 from model.experiments.catalogue import RATE, UNTUNED_SHARE, WITH_AND_WITHOUT
+from model.experiments.findings.choices import chosen_shares, point_kinds
 from model.experiments.findings.frontier import Matched, Point, match
 from model.experiments.findings.pairs import paired
 from model.experiments.findings.results import GENERAL, Finished, best_point, by_label, of_group, of_seed, seeds
@@ -93,6 +94,11 @@ def _defaults(domain: str, runs: Sequence[Finished]) -> list[str]:
         sentences = _loops(domain, [*of_group(runs, "fixed"), *loops])
         said += [f"{'equal compute' if group != 'loop' else 'equal tokens'}: {sentence}" for sentence in sentences]
     return said + paired(of_group(runs, "loop"))
+
+
+def _choices(domain: str, runs: Sequence[Finished]) -> list[str]:
+    """The loops against the frontier of the fixed mixes, then the shares that the trials chose."""
+    return _loops(domain, runs) + chosen_shares(runs)
 
 
 def _without_loop(label: str, mixes: Sequence[Finished], runs: Sequence[Finished]) -> str:
@@ -275,5 +281,7 @@ _SENTENCES: Mapping[str, Callable[[str, Sequence[Finished]], list[str]]] = Mappi
         "j": scarce,
         "k": sensitivity,
         "l": self_replay,
+        "m": _choices,
+        "n": point_kinds,
     }
 )

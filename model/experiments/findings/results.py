@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model.experiments.arms import Arm
-from model.experiments.catalogue import NamedArm
+from model.experiments.arms import Arm, NamedArm
 from model.experiments.findings.frontier import Point
 from model.experiments.measuring import CONTROL, REPORT
 
@@ -33,7 +32,7 @@ class Finished:
 
     def sets(self, use: str = REPORT, point: float = 1.0) -> Mapping[str, Mapping[str, float]] | None:
         """The sets of one use at a point of the line; None when the run never came to its end."""
-        found = [entry for entry in self.row["points"] if entry["point"] == point]
+        found = [entry for entry in self.row["points"] if entry["point"] == point and "kind" not in entry]
         return found[0][use] if found else None
 
     def target(self, use: str = REPORT, point: float = 1.0) -> float:
@@ -70,7 +69,12 @@ class Finished:
     @property
     def points(self) -> list[float]:
         """Points of the line that were measured."""
-        return [entry["point"] for entry in self.row["points"]]
+        return [entry["point"] for entry in self.row["points"] if "kind" not in entry]
+
+    def of_kind(self, kind: str) -> list[Row]:
+        """The measured points of one kind (model/experiments/choice/points.py), by falling distance to the parent."""
+        found = [entry for entry in self.row["points"] if entry.get("kind") == kind]
+        return sorted(found, key=lambda entry: -entry["point"])
 
     def history_ratios(self, name: str = GENERAL) -> list[tuple[float, float]]:
         """(part of the steps, ratio on the control set) of every boundary that was measured, over all attempts."""

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from model.experiments.catalogue import TITLES, NamedArm
+from model.experiments.arms import NamedArm
+from model.experiments.catalogue import TITLES
 from model.experiments.findings.conclusions import conclude
 from model.experiments.findings.pairs import distillation_at_the_frontier
 from model.experiments.findings.results import GENERAL, Finished, Plan, Row, by_label, finished

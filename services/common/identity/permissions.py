@@ -67,6 +67,7 @@ METHODS: Mapping[str, Permission] = {
     **_of(_CHECKPOINTS, Permission.CLEAN, "CollectGarbage"),
     **_of(_STAGES, Permission.TRAIN, "BeginAttempt", "GetRunKeys"),
     **_of(_STAGES, Permission.TRAIN, "ReportProgress", "ReportCheckpoint", "GetDirective", "EndStage"),
+    **_of(_STAGES, Permission.TRAIN, "ReportMixTrial"),
     **_of(_PROJECTS, Permission.READ, "GetProject", "ListProjects"),
     **_of(_PROJECTS, Permission.PROJECTS, "CreateProject", "UpdateProject"),
     **_of(_IDENTITY, Permission.WHO_AM_I, "WhoAmI"),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from retain.values import Baseline, CheckpointRef, EvalSetRef, EvaluationRequest, SetRole, WritePointRequest
+from retain.values import Baseline, CheckpointRef, EvalSetRef, EvaluationRequest, PointKind, SetRole, WritePointRequest
 from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 
@@ -25,25 +25,30 @@ MOST_ANSWER_TOKENS = 1024
 
 # Names the arithmetic of interpolation: another way of computing it gives other bits, and must not find the old ones.
 INTERPOLATION_ARITHMETIC = "line of two weights, from the nearer end"
+FAPM_ARITHMETIC = "change pruned by FAPM, whole elements of each matrix"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """The weights to measure: a checkpoint or, with `parent`, the interpolation of both (weight 0: `parent`, 1: the
-    checkpoint)."""
+    checkpoint), or with `fapm` the parent with the share `weight` of the change's elements."""
 
     checkpoint: CheckpointRef
     parent: CheckpointRef | None = None
     weight: float = 1.0
+    fapm: bool = False
 
     @classmethod
     def of(cls, request: EvaluationRequest | WritePointRequest) -> "Model":
         """The weights that a request is about."""
         if isinstance(request, WritePointRequest):
-            return cls(checkpoint=request.checkpoint, parent=request.parent, weight=request.point)
+            weight = request.point if request.weight is None else request.weight
+            return cls(checkpoint=request.checkpoint, parent=request.parent, weight=weight, fapm=_is_fapm(request))
         if request.interpolation is None:
             return cls(checkpoint=request.checkpoint)
-        return cls(checkpoint=request.checkpoint, parent=request.parent, weight=request.interpolation)
+        return cls(
+            checkpoint=request.checkpoint, parent=request.parent, weight=request.interpolation, fapm=_is_fapm(request)
+        )
 
     @property
     def ends(self) -> tuple[CheckpointRef, ...]:
@@ -58,7 +63,12 @@ class Model:
         if len(computed) == 1:
             return computed[0]
         parent, result = computed
-        return hashlib.sha256(f"{INTERPOLATION_ARITHMETIC} {parent} {result} {self.weight!r}".encode()).hexdigest()
+        arithmetic = FAPM_ARITHMETIC if self.fapm else INTERPOLATION_ARITHMETIC
+        return hashlib.sha256(f"{arithmetic} {parent} {result} {self.weight!r}".encode()).hexdigest()
+
+
+def _is_fapm(request: EvaluationRequest | WritePointRequest) -> bool:
+    return request.kind is PointKind.FAPM
 
 
 def checkpoints_of(request: EvaluationRequest) -> tuple[CheckpointRef, ...]:
@@ -104,6 +114,8 @@ def check_export(order: WritePointRequest) -> None:
     found = checkpoint_faults(order.checkpoint, "checkpoint") + checkpoint_faults(order.parent, "parent")
     if not 0.0 < order.point < 1.0:
         found.append(_violation("point", order.point, "a number between 0 and 1"))
+    if order.weight is not None and not 0.0 < order.weight < 1.0:
+        found.append(_violation("weight", order.weight, "a number between 0 and 1, or nothing"))
     if not _STEP.fullmatch(order.checkpoint.uri):
         expected = "s3://BUCKET/runs/RUN/STAGE/attempt-N/step-NNNNNNNNN: points lie beside a stage's result"
         found.append(_violation("checkpoint.uri", order.checkpoint.uri, expected))
@@ -137,6 +149,8 @@ def request_faults(request: EvaluationRequest) -> list[Violation]:
     if request.interpolation is not None and not 0.0 <= request.interpolation <= 1.0:
         expected = "0 (the parent) to 1 (the checkpoint)"
         found.append(_violation("request.interpolation", request.interpolation, expected))
+    if request.kind is not None and request.interpolation is None:
+        found.append(_violation("request.kind", str(request.kind), "none without `interpolation`"))
     if not request.sets:
         found.append(_violation("request.sets", "none", "at least one set"))
     for index, ref in enumerate(request.sets):

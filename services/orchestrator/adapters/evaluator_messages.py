@@ -10,7 +10,7 @@ from services.orchestrator.domain.values import Measurement
 
 def request_message(run_id: str, command: Evaluate) -> resources.EvaluationRequest:
     """One request, with everything the evaluator needs for metrics and history."""
-    of_interpolation = command.parent is not None and command.point is not None
+    of_interpolation = command.of_interpolation and command.weight is not None
     request = EvaluationRequest(
         checkpoint=command.checkpoint,
         sets=command.sets,
@@ -20,7 +20,8 @@ def request_message(run_id: str, command: Evaluate) -> resources.EvaluationReque
         step=command.checkpoint.step,
         attempt=command.attempt,
         export_metrics=not of_interpolation,  # a point that may never be anybody's model raises no alert and ends none
-        interpolation=command.point if of_interpolation else None,
+        interpolation=command.weight if of_interpolation else None,
+        kind=command.kind if of_interpolation else None,
         parent=command.parent if of_interpolation else None,
         train_loss_nats=command.train_loss_nats,
         base=command.base,
@@ -31,7 +32,14 @@ def request_message(run_id: str, command: Evaluate) -> resources.EvaluationReque
 
 def order_message(order: WritePoint) -> service_pb2.WritePointRequest:
     """An order to write a point of a line."""
-    request = WritePointRequest(checkpoint=order.result, parent=order.parent, point=order.point, output_uri=order.uri)
+    request = WritePointRequest(
+        checkpoint=order.result,
+        parent=order.parent,
+        point=order.point,
+        output_uri=order.uri,
+        kind=order.kind,
+        weight=order.weight,
+    )
     return to_message(request, service_pb2.WritePointRequest)
 
 

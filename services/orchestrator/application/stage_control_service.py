@@ -1,6 +1,6 @@
 """What workers do: ask for work, tell how far they are, register checkpoints, ask for verdicts, end attempts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,6 +18,7 @@ from services.orchestrator.domain.run.directives import directive_at
 from services.orchestrator.domain.run.events import (
     AttemptAsked,
     CheckpointReported,
+    MixTried,
     ProgressReported,
     StageEnded,
     WorkerEvent,
@@ -62,6 +63,13 @@ class StageControlService(Observer):
         self._watchdog.called(run_id, event.submission)
         self._on_upload(run_id, state.stages[event.stage_index].plan.name, event)
         return state
+
+    async def report_mix_trial(self, run_id: str, event: MixTried) -> tuple[Mapping[str, float], str]:
+        """Choose a stage's shares by a trial, once; the shares that the stage begins with, and why."""
+        state = await self._apply(run_id, replace(event, now_s=self._now_s()))
+        self._watchdog.called(run_id, event.submission)
+        stage = fence.stage_of(state, event.stage_index)
+        return stage.branch.start_mix.shares, stage.trial.message if stage.trial else ""
 
     async def directive(
         self, run_id: str, *, submission: int, attempt: int, stage_index: int, boundary: int

@@ -14,6 +14,7 @@ from services.orchestrator.domain.handlers.checkpoints import (
     on_evaluation_failed,
     on_evaluation_finished,
 )
+from services.orchestrator.domain.handlers.choices.mix_trial import on_mix_tried
 from services.orchestrator.domain.handlers.damage import on_voided
 from services.orchestrator.domain.handlers.interpolation import on_point_written
 from services.orchestrator.domain.handlers.jobs import on_job_ended, on_job_submitted, on_workers_hung
@@ -25,6 +26,7 @@ from services.orchestrator.domain.handlers.lifecycle import (
     on_updated,
 )
 from services.orchestrator.domain.handlers.retention import begin_pruning
+from services.orchestrator.domain.handlers.verdicts import decide_ready
 from services.orchestrator.domain.handlers.workers import on_attempt_asked, on_progress, on_stage_ended
 from services.orchestrator.domain.run import events as e
 from services.orchestrator.domain.run.commands import Command, Record, RecordCheckpoint, name_of
@@ -83,6 +85,16 @@ def _no_longer_asked(state: PipelineRun) -> PipelineRun:
     return state if still == state.evaluations_wait else replace(state, evaluations_wait=still)
 
 
+def _on_voided(state: PipelineRun, event: e.CheckpointVoided) -> Outcome:
+    """A stage's end may have waited for a point that was to be made of it: it is left out now."""
+    state, records = on_voided(state, event)
+    stage = state.current
+    if stage is None:
+        return state, records
+    state, more = decide_ready(state, stage.plan.index, event.now_s)
+    return state, (*records, *more)
+
+
 def _on_annotated(state: PipelineRun, event: e.DecisionAnnotated) -> Outcome:
     return replace(state, annotated=max(state.annotated, event.number)), ()
 
@@ -114,11 +126,12 @@ _HANDLERS: dict[type[e.Event], Callable[[PipelineRun, Any], Outcome]] = {
     e.AttemptAsked: on_attempt_asked,
     e.ProgressReported: on_progress,
     e.CheckpointReported: on_checkpoint,
+    e.MixTried: on_mix_tried,
     e.StageEnded: on_stage_ended,
     e.EvaluationFinished: on_evaluation_finished,
     e.EvaluationFailed: on_evaluation_failed,
     e.EvaluationWaits: _on_evaluation_waits,
-    e.CheckpointVoided: on_voided,
+    e.CheckpointVoided: _on_voided,
     e.PointWritten: on_point_written,
     e.JobSubmitted: on_job_submitted,
     e.JobEnded: on_job_ended,

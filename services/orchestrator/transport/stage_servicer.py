@@ -11,6 +11,7 @@ from retain.values import (
     CheckpointRef,
     EndOutcome,
     GetDirectiveResponse,
+    MixPoint,
     PreparedData,
     PrepareWork,
     ReleaseWork,
@@ -22,7 +23,7 @@ from services.common.errors import InvalidInput, Violation
 from services.orchestrator.application.stage_control_service import StageControlService
 from services.orchestrator.application.storage.store_keys import StoreKeyService
 from services.orchestrator.domain.handlers.assignment import Work
-from services.orchestrator.domain.run.events import CheckpointReported, ProgressReported, StageEnded
+from services.orchestrator.domain.run.events import CheckpointReported, MixTried, ProgressReported, StageEnded
 from services.orchestrator.domain.run.state import StagePhase
 from services.orchestrator.domain.spec.validation.limits import LARGEST_COMMENT, LARGEST_REQUEST_ID
 from services.orchestrator.transport.bounds import check_text
@@ -86,6 +87,19 @@ class StageControlServicer(pb_grpc.StageControlServiceServicer):
         )
         await self._stages.report_checkpoint(request.run_id, event)
         return pb.ReportCheckpointResponse()
+
+    async def ReportMixTrial(self, request: Any, context: Context) -> Any:  # noqa: N802
+        event = MixTried(
+            now_s=0.0,
+            submission=request.submission,
+            attempt=request.attempt,
+            stage_index=request.stage_index,
+            points=tuple(to_value(point, MixPoint) for point in request.points),
+            tokens=request.tokens,
+            seconds=request.seconds,
+        )
+        shares, message = await self._stages.report_mix_trial(request.run_id, event)
+        return pb.ReportMixTrialResponse(shares=shares, message=message)
 
     async def GetDirective(self, request: Any, context: Context) -> Any:  # noqa: N802
         directive = await self._stages.directive(

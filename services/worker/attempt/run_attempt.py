@@ -15,6 +15,7 @@ from services.common.store.object_store import ObjectStore
 from services.worker.attempt import convert
 from services.worker.attempt.build_job import load
 from services.worker.attempt.damage import DamagedCheckpoint
+from services.worker.attempt.mix_trial import with_chosen_shares
 from services.worker.attempt.stage_ports import NoPorts, ServicePorts
 from services.worker.leaving import ToldToLeave
 from services.worker.local_cache import LocalCache
@@ -59,6 +60,13 @@ def _attempt(
 ) -> StageOutcome | None:
     log = get_logger().bind(attempt=work.attempt, stage=work.name)
     try:
+        work = with_chosen_shares(
+            work,
+            cache,
+            group,
+            control=rank_zero.control if rank_zero else None,
+            progress=rank_zero.progress if rank_zero else None,
+        )
         job, tokenizer = group.run_on_all(lambda: _load(work, cache))
         log.info("loaded", step=job.resume.step if job.resume else 0, total_steps=job.total_steps)
         outcome = _train(work, job, tokenizer, store=store, cache=cache, group=group, rank_zero=rank_zero)

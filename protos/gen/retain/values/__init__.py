@@ -130,7 +130,10 @@ if TYPE_CHECKING:
     from retain.values.spec import LoraSpec
     from retain.values.orchestrator_resources import MemoryEstimate
     from retain.values.orchestrator_resources import MetricSeries
+    from retain.values.orchestrator_resources import MixPoint
+    from retain.values.orchestrator_stage_control_service import MixTrialWork
     from retain.values.spec import ModelSpec
+    from retain.values.spec import OpMixSpec
     from retain.values.spec import OptimizerSpec
     from retain.values.values import Passes
     from retain.values.spec import PenaltySpec
@@ -138,6 +141,7 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_resources import PipelineRun
     from retain.values.spec import PipelineSpec
     from retain.values.orchestrator_resources import PlannedStage
+    from retain.values.values import PointKind
     from retain.values.spec import Precision
     from retain.values.orchestrator_stage_control_service import PrepareStage
     from retain.values.orchestrator_stage_control_service import PrepareWork
@@ -163,6 +167,8 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_stage_control_service import ReleaseWork
     from retain.values.orchestrator_stage_control_service import ReportCheckpointRequest
     from retain.values.orchestrator_stage_control_service import ReportCheckpointResponse
+    from retain.values.orchestrator_stage_control_service import ReportMixTrialRequest
+    from retain.values.orchestrator_stage_control_service import ReportMixTrialResponse
     from retain.values.orchestrator_stage_control_service import ReportProgressRequest
     from retain.values.orchestrator_stage_control_service import ReportProgressResponse
     from retain.values.orchestrator_service import RetryPipelineRunRequest
@@ -341,7 +347,10 @@ _HOMES = {
     "LoraSpec": "spec",
     "MemoryEstimate": "orchestrator_resources",
     "MetricSeries": "orchestrator_resources",
+    "MixPoint": "orchestrator_resources",
+    "MixTrialWork": "orchestrator_stage_control_service",
     "ModelSpec": "spec",
+    "OpMixSpec": "spec",
     "OptimizerSpec": "spec",
     "Passes": "values",
     "PenaltySpec": "spec",
@@ -349,6 +358,7 @@ _HOMES = {
     "PipelineRun": "orchestrator_resources",
     "PipelineSpec": "spec",
     "PlannedStage": "orchestrator_resources",
+    "PointKind": "values",
     "Precision": "spec",
     "PrepareStage": "orchestrator_stage_control_service",
     "PrepareWork": "orchestrator_stage_control_service",
@@ -374,6 +384,8 @@ _HOMES = {
     "ReleaseWork": "orchestrator_stage_control_service",
     "ReportCheckpointRequest": "orchestrator_stage_control_service",
     "ReportCheckpointResponse": "orchestrator_stage_control_service",
+    "ReportMixTrialRequest": "orchestrator_stage_control_service",
+    "ReportMixTrialResponse": "orchestrator_stage_control_service",
     "ReportProgressRequest": "orchestrator_stage_control_service",
     "ReportProgressResponse": "orchestrator_stage_control_service",
     "RetryPipelineRunRequest": "orchestrator_service",
@@ -552,7 +564,10 @@ __all__ = [
     "LoraSpec",
     "MemoryEstimate",
     "MetricSeries",
+    "MixPoint",
+    "MixTrialWork",
     "ModelSpec",
+    "OpMixSpec",
     "OptimizerSpec",
     "Passes",
     "PenaltySpec",
@@ -560,6 +575,7 @@ __all__ = [
     "PipelineRun",
     "PipelineSpec",
     "PlannedStage",
+    "PointKind",
     "Precision",
     "PrepareStage",
     "PrepareWork",
@@ -585,6 +601,8 @@ __all__ = [
     "ReleaseWork",
     "ReportCheckpointRequest",
     "ReportCheckpointResponse",
+    "ReportMixTrialRequest",
+    "ReportMixTrialResponse",
     "ReportProgressRequest",
     "ReportProgressResponse",
     "RetryPipelineRunRequest",

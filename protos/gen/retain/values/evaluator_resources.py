@@ -7,6 +7,7 @@ from retain.values import derived
 from retain.values.values import CheckpointRef
 from retain.values.values import EvalSetRef
 from retain.values.values import ForgettingScore
+from retain.values.values import PointKind
 from retain.values.values import ProbeReport
 from retain.values.values import SetResult
 
@@ -86,6 +87,10 @@ class EvaluationRequest:
     """
     probe: ProbeRequest | None = None
     """Ask the probe's items too, of the checkpoint and of `base`, which must be given then."""
+    kind: PointKind | None = None
+    """With `interpolation`: FAPM keeps that share of the change's elements; else the line (of PATH `parent` is the earlier
+    checkpoint).
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from retain.values.evaluator_resources import EvaluationRequest
 from retain.values.evaluator_resources import FileEvaluation
 from retain.values.evaluator_resources import ForgettingRecord
 from retain.values.spec import PipelineSpec
+from retain.values.values import PointKind
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,10 @@ class WritePointRequest:
     """Where on the line, between 0 and 1."""
     output_uri: str = ""
     """s3:// URI of the folder to write, without a slash at the end: {URI of the result}-point-{number}, and nothing else."""
+    kind: PointKind = PointKind.UNSPECIFIED
+    """What lies at the point: FAPM, or a point of the line."""
+    weight: float | None = None
+    """Weight of `checkpoint` in the line; absent: `point`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

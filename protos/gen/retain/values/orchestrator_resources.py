@@ -10,6 +10,7 @@ from retain.values.spec import Domain
 from retain.values.values import ForgettingScore
 from retain.values.values import Passes
 from retain.values.spec import PipelineSpec
+from retain.values.values import PointKind
 from retain.values.values import PreparedFolder
 from retain.values.values import ProbeReport
 from retain.values.values import SampledText
@@ -345,6 +346,20 @@ class LinePoint:
     """The retention set of that score."""
     target_loss_nats: float = 0.0
     """Loss on the target in nats a token."""
+    kind: PointKind = PointKind.UNSPECIFIED
+    """What lies there."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MixPoint:
+    """A mix that was simulated before a stage, measured on control sets."""
+
+    share: float = 0.0
+    """Share of old text, in all."""
+    target_loss_nats: float = 0.0
+    """Loss on the target in nats a token."""
+    forgetting_nats: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Of each replayed set, nats a token by which it is worse than before the stage."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -399,6 +414,8 @@ class Decision:
     """
     probe: ProbeReport | None = None
     """What the probe of a fine-tuning found at this boundary, where it was asked."""
+    mixes: tuple[MixPoint, ...] = ()
+    """What a trial of mixes measured, where the share was chosen by it before the stage."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -526,6 +543,12 @@ class Checkpoint:
     """The project that it belongs to."""
     shared_with: tuple[str, ...] = ()
     """Other projects that may look at it, take it out and build on it."""
+    point: float | None = None
+    """Where it lies between `other_end` (0) and the result `parent` (1), if it was not trained but made of the two."""
+    point_kind: PointKind = PointKind.UNSPECIFIED
+    """What lies at that point."""
+    other_end: str = ""
+    """Manifest digest of the other end: the stage's parent, or an earlier checkpoint of its own path."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from retain.values.values import CheckpointRef
 from retain.values.values import EvalSetRef
+from retain.values.orchestrator_resources import MixPoint
 from retain.values.values import Passes
 from retain.values.spec import PipelineSpec
 from retain.values.values import PreparedFolder
@@ -79,6 +80,22 @@ class PrepareWork:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class MixTrialWork:
+    """What is to be tried before a stage."""
+
+    steps: int = 0
+    """Steps of each of the two runs."""
+    learning_rate: float = 0.0
+    """Their peak learning rate."""
+    rank: int = 0
+    """Rank of the adapters."""
+    shares: tuple[float, ...] = ()
+    """Shares of old text to measure."""
+    sets: tuple[EvalSetRef, ...] = ()
+    """Control sets of the target and of what is replayed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class StageWork:
     """Train a stage."""
 
@@ -114,6 +131,8 @@ class StageWork:
     """Boundaries that a verdict may lag behind."""
     sampled: tuple[SampledText, ...] = ()
     """Text among the shards' sources that a model wrote, for the lineage."""
+    mix_trial: MixTrialWork | None = None
+    """Try mixes before training begins, and report them; absent: the shares are chosen."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,6 +171,36 @@ class GetRunKeysResponse:
 
     keys: StoreKeys = StoreKeys()
     """The keys."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportMixTrialRequest:
+    """Request of ReportMixTrial."""
+
+    run_id: str = ""
+    """The run."""
+    submission: int = 0
+    """Number of the worker group."""
+    attempt: int = 0
+    """The attempt."""
+    stage_index: int = 0
+    """Place of the stage."""
+    points: tuple[MixPoint, ...] = ()
+    """What was measured."""
+    tokens: int = 0
+    """Tokens that the two runs read."""
+    seconds: float = 0.0
+    """Seconds that all of it took."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportMixTrialResponse:
+    """Response of ReportMixTrial."""
+
+    shares: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Share of each replay source from here on."""
+    message: str = ""
+    """What was chosen, for people."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from retain.values import derived
+from retain.values.values import PointKind
 
 
 class StageKind(StrEnum):
@@ -88,6 +89,8 @@ class Controller(StrEnum):
     """Acts when a threshold is crossed."""
     ANTICIPATE = "ANTICIPATE"
     """Predicts the forgetting at the stage's end and chooses the smallest share that keeps the budget."""
+    OP_MIX = "OP_MIX"
+    """Chooses the share before the stage begins, from two short runs with adapters (`op_mix`), then does as ANTICIPATE."""
 
     def __bool__(self) -> bool:
         """False for UNSPECIFIED alone."""
@@ -352,10 +355,12 @@ class InterpolationSpec:
     """Interpolation with the parent (Wortsman et al. 2022)."""
 
     points: tuple[float, ...] = ()
-    """Points of the line between parent (0) and result (1) to measure at a stage's end, each above 0 and below 1; empty
+    """Points between parent (0) and result (1) to measure at a stage's end, each above 0 and below 1, none twice; empty
     is off. The one with the least loss on the target that keeps the budget on the control sets is taken; the result
     takes part.
     """
+    kinds: tuple[PointKind, ...] = ()
+    """Of which kind each point is: as many as points, or none, then all are SEGMENT."""
     least_gain_nats: float = 0.0
     """Least gain on the target over the parent, in nats a token, that counts as a success. Default 0."""
 
@@ -450,6 +455,23 @@ class ProbeSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class OpMixSpec:
+    """The trial of mixes before a stage (OP-Mix, arXiv:2605.15220): two short runs with low-rank adapters from the stage's
+    parent, on the target and on old text; every mix is simulated between them. A stage that replays nothing, or begins at
+    random weights, tries nothing; a model that adapters cannot be put beside is refused.
+    """
+
+    tokens: int | None = None
+    """Tokens of each of the two runs. Default: a tenth of the stage's."""
+    rank: int | None = None
+    """Rank of the adapters. Default 8."""
+    rate_factor: float | None = None
+    """Peak learning rate of the two runs over that of the stage: adapters take more. Default 5."""
+    shares: tuple[float, ...] = ()
+    """Shares of old text, in all, that are simulated and measured, rising from 0 to 1. Default 0, 0.1, 0.25, 0.5."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ForgettingSpec:
     """Forgetting is (ppl_now - ppl_baseline) / ppl_baseline. Thresholds are inclusive: exactly 0.10 acts."""
 
@@ -497,6 +519,8 @@ class ForgettingSpec:
     """
     probe: ProbeSpec | None = None
     """FINETUNE: questions of our own that the stage's start answered and the result is to answer still."""
+    op_mix: OpMixSpec = OpMixSpec()
+    """What the controller OP_MIX tries before a stage."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

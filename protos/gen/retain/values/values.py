@@ -54,6 +54,19 @@ class ProbeKind(StrEnum):
         return self.name != "UNSPECIFIED"
 
 
+class PointKind(StrEnum):
+    """What lies at a point of an interpolation."""
+
+    SEGMENT = "SEGMENT"
+    """All weights that far from the parent (0) to the result (1)."""
+    FAPM = "FAPM"
+    """The parent with that share of the elements of the change to the result, chosen by FAPM (arXiv:2509.08255)."""
+    PATH = "PATH"
+    """The mean of the result and the stage's own checkpoint that far into the stage."""
+    UNSPECIFIED = "SEGMENT"
+    """SEGMENT."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointRef(derived.CheckpointRef):
     """Names one checkpoint and the bytes that it must have."""

@@ -22,7 +22,7 @@ from model.evaluation.noise_floor import measure_floor
 from model.evaluation.perplexity import HEAD_LOGITS, ROWS_TOKENS, evaluate_set
 from model.evaluation.probe import ask_probe
 from model.nn.causal_lm import CausalLM
-from model.nn.interpolation import interpolate
+from model.nn.interpolation import interpolate, prune_task_vector
 from model.probe import probe_digest
 from model.tokenization.tokenizer import Tokenizer
 from retain.values import CheckpointRef, EvalSetRef, ProbeRequest, SampleTextRequest, SampleTextResponse
@@ -201,6 +201,8 @@ class TorchMeasurer(Measurer, Prober, Sampler):
         if len(ends) == 1:
             return ends[0]
         beat(f"interpolating {model.checkpoint.uri}")
+        if model.fapm:
+            return prune_task_vector(ends[0], ends[1], model.weight)
         return interpolate(ends[0], ends[1], model.weight)
 
     def _identified(self, ref: CheckpointRef) -> str:

@@ -1,6 +1,7 @@
 """What a worker group that asks is told to do: derived from the state, so that a repeated question has one answer."""
 
 from retain.values import PrepareStage, PrepareWork, ReleaseWork, StageWork
+from services.orchestrator.domain.handlers.choices.mix_trial import trial_work
 from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.lineage import parent_of
 from services.orchestrator.domain.run.state import PipelineRun, RunState, StageRun
@@ -52,6 +53,7 @@ def work_of(state: PipelineRun) -> Work:
         sampled=tuple(
             text for text in state.prepared.sampled if stage.plan.sources.get(text.name) == f"{SCHEME}{text.prompts}"
         ),
+        mix_trial=trial_work(state, stage),
     )
 
 

@@ -7,7 +7,7 @@ from services.common.errors import AlreadyExists, FailedPrecondition, InvalidInp
 from services.orchestrator.domain.due import evaluation_of
 from services.orchestrator.domain.handlers.completion import LEAVE_AFTER_STOP_S, end_run
 from services.orchestrator.domain.handlers.damage import EVALUATOR, set_aside
-from services.orchestrator.domain.handlers.interpolation import interpolation_commands
+from services.orchestrator.domain.handlers.interpolation import interpolation_commands, kind_at
 from services.orchestrator.domain.handlers.verdicts import decide_ready, restated
 from services.orchestrator.domain.policy.interpolation import interpolation_point
 from services.orchestrator.domain.run import fence
@@ -171,7 +171,7 @@ def on_evaluation_finished(state: PipelineRun, event: EvaluationFinished) -> Out
         return state, ()
     if event.of_interpolation and event.point is not None:
         known = stage.known_interpolation
-        points = (*known.points, interpolation_point(event.point, event.measurement))
+        points = (*known.points, interpolation_point(event.point, event.measurement, kind_at(state, event.point)))
         stage = replace(stage, interpolation=replace(known, points=points))
         return decide_ready(state.with_stage(stage), event.stage_index, event.now_s)
     if event.measurement.measure_s > 0:  # what came from the store says nothing about speed
@@ -195,7 +195,9 @@ def on_evaluation_failed(state: PipelineRun, event: EvaluationFailed) -> Outcome
     if checkpoint is None:
         return state, ()
     if event.damaged is not None:
-        return set_aside(state, event.damaged, actor=EVALUATOR, message=event.message, now_s=event.now_s)
+        state, records = set_aside(state, event.damaged, actor=EVALUATOR, message=event.message, now_s=event.now_s)
+        state, more = decide_ready(state, event.stage_index, event.now_s)  # a point that is left out is not waited for
+        return state, (*records, *more)
     what, passes = checkpoint.id, event.reason in PASSING_REASONS
     if event.of_interpolation:
         what = f"the point {event.point:g} before {what}"

@@ -98,7 +98,8 @@ def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[Sta
     if checkpoint.point is not None or checkpoint.boundary <= branch.decided_boundary:
         # A point is written again from its two ends; a verdict that was made stands.
         last = replace(stage.last, checkpoint_count=max((c.boundary for c in rest), default=0))
-        return replace(stage, branch=replace(branch, checkpoints=rest), last=last), records
+        stage = replace(stage, branch=replace(branch, checkpoints=rest), last=last)
+        return (stage if checkpoint.point is not None else _chosen_anew(stage)), records
     kept = tuple(c for c in rest if c.boundary < checkpoint.boundary)
     lost = [c for c in rest if c.boundary > checkpoint.boundary]
     if branch.interim is not None and branch.interim.boundary >= checkpoint.boundary:
@@ -114,6 +115,20 @@ def _without(stage: StageRun, checkpoint: Checkpoint, message: str) -> tuple[Sta
         last=replace(stage.last, checkpoint_count=checkpoint.boundary - 1),
     )
     return stage, (*records, *(RecordCheckpoint(checkpoint=c) for c in void))
+
+
+def _chosen_anew(stage: StageRun) -> StageRun:
+    """An own checkpoint is gone, and the point that was chosen at the stage's end, but is not written yet, may have
+    been made of it: the result is measured and decided on once more (the evaluator knows the answers)."""
+    known, written = stage.known_interpolation, any(c.point is not None for c in stage.branch.checkpoints)
+    if known.chosen is None or written:
+        return stage
+    again = tuple(
+        replace(c, severity=None, forgetting=None, measurement=None) if c.boundary == stage.plan.boundaries else c
+        for c in stage.branch.checkpoints
+    )
+    branch = replace(stage.branch, checkpoints=again)
+    return replace(stage, branch=branch, interpolation=stage.without_interpolation)
 
 
 def _lost_base(state: PipelineRun, base: CheckpointRef, actor: str, message: str, now_s: float) -> Outcome:

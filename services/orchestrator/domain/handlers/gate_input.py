@@ -27,7 +27,7 @@ def controller_of(spec: PipelineSpec, stage: StageRun) -> StageController:
     rate = rate_shape_of(spec.stages[stage.plan.index].schedule)
     law, passes = anticipation_of(rules), stage.plan.passes
     return StageController(
-        anticipates=rules.controller is Controller.ANTICIPATE,
+        anticipates=rules.controller in (Controller.ANTICIPATE, Controller.OP_MIX),
         target_scarce=passes is not None and passes.median >= law.scarce_passes,
         limits=limits,
         ladder=ladder_of(rules),

@@ -7,6 +7,10 @@ asks for it (`forgetting.interpolation.points`), the last checkpoint of a stage 
     result measured -> every point measured on the control sets -> INTERPOLATE: one is chosen -> it is written
         -> measured like any checkpoint, on the report sets too -> ACCEPT, or what the gate asks for
 
+A point need not lie on that line (`interpolation.kinds`): of FAPM the parent has that share of the change's elements,
+of PATH the other end is an own checkpoint that far into the stage, and the point the mean of both. Each point costs one
+measurement, whatever its kind. What was taken is in the written checkpoint's row: the point, its kind and both ends.
+
 The result itself (1) takes part; the parent (0) is measured only for its loss on the target, and never chosen. Every
 choice is made on control sets; the report set only says yes or no to the one that was chosen.
 
@@ -18,8 +22,8 @@ written without it.
 
 from dataclasses import replace
 
-from retain.values import SetUse
-from services.orchestrator.domain.policy.interpolation import PARENT
+from retain.values import CheckpointRef, PointKind, SetUse
+from services.orchestrator.domain.policy.interpolation import PARENT, kinds_of, line_weight, path_boundary
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import Evaluate, Record, RecordCheckpoint, WritePoint
 from services.orchestrator.domain.run.events import PointWritten
@@ -40,7 +44,22 @@ def unmeasured(state: PipelineRun, stage: StageRun) -> tuple[float, ...]:
     """Points that have not been measured yet, from the parent on."""
     known = {found.point for found in stage.known_interpolation.points}
     asked = {PARENT, *state.spec.forgetting.interpolation.points}
-    return tuple(point for point in sorted(asked) if point not in known)
+    return tuple(p for p in sorted(asked) if p not in known and other_end(state, stage, p) is not None)
+
+
+def kind_at(state: PipelineRun, point: float) -> PointKind:
+    """What lies at a point; the parent and the result are ends of the line."""
+    return kinds_of(state.spec.forgetting.interpolation).get(point, PointKind.SEGMENT)
+
+
+def other_end(state: PipelineRun, stage: StageRun, point: float) -> CheckpointRef | None:
+    """What a point is made of beside the result: the parent, or of PATH an own checkpoint. None where that is gone (one
+    that was set aside): the point is left out then."""
+    if kind_at(state, point) is not PointKind.PATH:
+        return parent_of(state, stage)
+    boundary = path_boundary(point, stage.plan.boundaries)
+    own = stage.branch.at_boundary(boundary) if boundary is not None else None
+    return own.ref if own is not None else None
 
 
 def interpolation_commands(state: PipelineRun, stage: StageRun) -> tuple[Evaluate | WritePoint, ...]:
@@ -50,7 +69,9 @@ def interpolation_commands(state: PipelineRun, stage: StageRun) -> tuple[Evaluat
     if result is None or parent is None or stage.gate.held_rollback is not None:
         return ()
     tried = f"-try{known.failed + 1}" if known.failed else ""
-    if known.chosen is not None and stage.branch.newest == result:
+    chosen_end = other_end(state, stage, known.chosen) if known.chosen is not None else None
+    if known.chosen is not None and chosen_end is not None and stage.branch.newest == result:
+        kind = kind_at(state, known.chosen)
         written = f"-point-{known.chosen:g}"
         write = WritePoint(
             order_id=f"{result.id}{written}{tried}",
@@ -58,8 +79,10 @@ def interpolation_commands(state: PipelineRun, stage: StageRun) -> tuple[Evaluat
             stage_index=stage.plan.index,
             attempt=result.attempt,
             point=known.chosen,
+            kind=kind,
+            weight=line_weight(known.chosen, kind),
             result=result.ref,
-            parent=parent,
+            parent=chosen_end,
             uri=f"{result.ref.uri}{written}",
             after_s=known.pause_s,
         )
@@ -78,7 +101,9 @@ def interpolation_commands(state: PipelineRun, stage: StageRun) -> tuple[Evaluat
             baselines=baselines(state, stage),
             train_loss_nats=result.train_loss_nats,
             point=point,
-            parent=parent,
+            kind=kind_at(state, point),
+            weight=line_weight(point, kind_at(state, point)),
+            parent=other_end(state, stage, point),
             after_s=known.pause_s,
         )
         for point in unmeasured(state, stage)
@@ -93,6 +118,7 @@ def on_point_written(state: PipelineRun, event: PointWritten) -> tuple[PipelineR
     stage = fence.stage_of(state, event.stage_index)
     result = stage.branch.at_boundary(stage.plan.boundaries)
     asked = {(q.point, q.attempt) for q in interpolation_commands(state, stage)}
+    other = other_end(state, stage, event.point)
     if result is None or stage.known_interpolation.chosen != event.point or (event.point, event.attempt) not in asked:
         return state, ()
     written = replace(
@@ -111,6 +137,8 @@ def on_point_written(state: PipelineRun, event: PointWritten) -> tuple[PipelineR
         evaluation_pause_s=0.0,
         created_s=event.now_s,
         point=event.point,
+        point_kind=kind_at(state, event.point),
+        other_end=other.manifest_sha256 if other is not None else "",
     )
     stage = replace(
         stage,

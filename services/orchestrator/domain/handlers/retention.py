@@ -2,8 +2,8 @@
 
 Kept are, of each stage: the newest `keep_last`, the best, the accepted one, the last good one (a rollback's target),
 one good one of each power of two of boundaries (a rollback that goes at most half as far into the stage finds one),
-and whatever an evaluation waits for, a rollback was decided to go to, or a worker may be loading. An interim checkpoint
-is kept until the next boundary's takes its place.
+what a point of the path is to be made of, and whatever an evaluation waits for, a rollback was decided to go to, or a
+worker may be loading. An interim checkpoint is kept until the next boundary's takes its place.
 
 Two phases: what is not kept is PRUNING in the stored state first, where no rule chooses it any more; its files are
 deleted afterwards. So a deletion under way, or its record that is late, never meets a rollback to the same checkpoint.
@@ -12,6 +12,7 @@ deleted afterwards. So a deletion under way, or its record that is late, never m
 import math
 from dataclasses import replace
 
+from services.orchestrator.domain.policy.interpolation import path_boundaries
 from services.orchestrator.domain.run.commands import Record, RecordCheckpoint
 from services.orchestrator.domain.run.state import Checkpoint, CheckpointState, PipelineRun, StageRun, StageState
 
@@ -27,7 +28,8 @@ def begin_pruning(state: PipelineRun) -> tuple[PipelineRun, tuple[Record, ...]]:
             stage = replace(stage, branch=branch)
             state = state.with_stage(stage)
             records.append(RecordCheckpoint(checkpoint=given_up))
-        kept = kept_ids(stage, state.spec.checkpoints.keep_last)
+        ends = path_boundaries(state.spec.forgetting.interpolation, stage.plan.boundaries)
+        kept = kept_ids(stage, state.spec.checkpoints.keep_last, path_ends=ends)
         pruned = tuple(
             replace(c, status=CheckpointState.PRUNING, measurement=None)
             for c in stage.branch.checkpoints
@@ -46,8 +48,8 @@ def to_delete(state: PipelineRun) -> tuple[Checkpoint, ...]:
     return tuple(c for stage in state.stages for c in (*stage.branch.voided, *stage.branch.pruning))
 
 
-def kept_ids(stage: StageRun, keep_last: int) -> frozenset[str]:
-    """Ids of the checkpoints of one stage that stay."""
+def kept_ids(stage: StageRun, keep_last: int, *, path_ends: frozenset[int] = frozenset()) -> frozenset[str]:
+    """Ids of the checkpoints of one stage that stay; those at the boundaries `path_ends` until its end."""
     kept = {c.id for c in stage.branch.checkpoints[-keep_last:]}
     kept |= {c.id for c in stage.branch.checkpoints if c.severity is None or not c.status.usable}
     good = [c for c in stage.branch.checkpoints if c.good]
@@ -59,6 +61,7 @@ def kept_ids(stage: StageRun, keep_last: int) -> frozenset[str]:
     else:
         kept |= {c.id for c in way_back(good)}
         targets = {r.boundary for r in (stage.branch.pending_rollback, stage.gate.held_rollback) if r is not None}
+        targets |= path_ends
         kept |= {c.id for c in stage.branch.checkpoints if c.boundary in targets}
     if stage.attempt.resume is not None:
         kept |= {c.id for c in stage.branch.checkpoints if c.ref.uri == stage.attempt.resume.uri}

@@ -2,18 +2,41 @@
 why and the way."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from retain.values import LinePoint, SetRole, SetUse
+from retain.values import InterpolationSpec, LinePoint, PointKind, SetRole, SetUse
 from retain.values.severity import LEAST_RATIO
 from services.orchestrator.domain.policy.gate import worst_of
 from services.orchestrator.domain.policy.limits import Limits
 from services.orchestrator.domain.values import Measurement
 
 PARENT, RESULT = 0.0, 1.0
+MIDDLE = 0.5  # of a point of the own path: the mean of its two ends
 
 
-def interpolation_point(point: float, measured: Measurement) -> LinePoint:
+def kinds_of(given: InterpolationSpec) -> Mapping[float, PointKind]:
+    """What lies at each point that a spec asks for."""
+    kinds = given.kinds or (PointKind.SEGMENT,) * len(given.points)
+    return dict(zip(given.points, kinds, strict=True))
+
+
+def path_boundary(point: float, boundaries: int) -> int | None:
+    """The boundary of the own checkpoint that a point of the path is made with, before the last; None: none."""
+    return max(1, min(boundaries - 1, round(point * boundaries))) if boundaries > 1 else None
+
+
+def path_boundaries(given: InterpolationSpec, boundaries: int) -> frozenset[int]:
+    """Those of all points of the path that a spec asks for."""
+    asked = (path_boundary(point, boundaries) for point, kind in kinds_of(given).items() if kind is PointKind.PATH)
+    return frozenset(boundary for boundary in asked if boundary is not None)
+
+
+def line_weight(point: float, kind: PointKind) -> float:
+    """Weight of the result against the other end; of FAPM the share of the change that is kept."""
+    return MIDDLE if kind is PointKind.PATH else point
+
+
+def interpolation_point(point: float, measured: Measurement, kind: PointKind = PointKind.SEGMENT) -> LinePoint:
     """What was measured at a point, as far as the gauge resolves it. Whatever is missing is NaN, and a point with a NaN
     is never chosen."""
     worst = worst_of(measured.deciding(SetUse.CONTROL))
@@ -23,6 +46,7 @@ def interpolation_point(point: float, measured: Measurement) -> LinePoint:
         forgetting=worst.resolved_ratio if worst is not None and point != PARENT else None,
         worst_set=worst.retention_set if worst is not None and point != PARENT else "",
         target_loss_nats=targets[0] if targets else math.nan,
+        kind=kind,
     )
 
 
@@ -57,9 +81,14 @@ def describe(points: Sequence[LinePoint], chosen: LinePoint | None) -> str:
     """What was measured and taken, in words, for people."""
     parent = next((p.target_loss_nats for p in points if p.point == PARENT), math.nan)
     rows = [
-        f"{p.point:g}: {p.worst_set} {p.forgetting:+.2%}, target {p.target_loss_nats - parent:+.4f} nats"
+        f"{named(p)}: {p.worst_set} {p.forgetting:+.2%}, target {p.target_loss_nats - parent:+.4f} nats"
         for p in points
         if p.forgetting is not None
     ]
-    said = "none keeps the budget and gains enough" if chosen is None else f"{chosen.point:g} is taken"
+    said = "none keeps the budget and gains enough" if chosen is None else f"{named(chosen)} is taken"
     return f"interpolated from the parent (0) to the result (1) {said}; {'; '.join(rows)}"
+
+
+def named(point: LinePoint) -> str:
+    """A point as people are told of it; those of the line by their number alone."""
+    return f"{point.point:g}" if point.kind is PointKind.SEGMENT else f"{point.kind} {point.point:g}"

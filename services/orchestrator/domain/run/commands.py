@@ -6,7 +6,7 @@ Every command may be carried out twice: the other side knows it by its name (sub
 
 from dataclasses import dataclass
 
-from retain.values import Baseline, CheckpointRef, Decision, EvalSetRef, ProbeRequest
+from retain.values import Baseline, CheckpointRef, Decision, EvalSetRef, PointKind, ProbeRequest
 from services.orchestrator.domain.metrics.points import Point
 from services.orchestrator.domain.run.state import Checkpoint
 
@@ -54,8 +54,9 @@ class StopJob:
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Have a checkpoint measured, and wait for the result. `point`: the one that a written checkpoint lies at, or with
-    `parent` the one to be interpolated. `base`: what the stage begins at, the first row of its history; None is
-    random weights. `probe`: ask the probe too, of `base` and the checkpoint."""
+    `parent` the one to be made of both, of which kind, with which weight of the checkpoint against `parent`. `base`:
+    what the stage begins at, the first row of its history; None is random weights. `probe`: ask the probe too, of
+    `base` and the checkpoint."""
 
     evaluation_id: str
     stage_index: int
@@ -66,6 +67,8 @@ class Evaluate:
     baselines: tuple[Baseline, ...]
     train_loss_nats: float
     point: float | None = None
+    kind: PointKind = PointKind.SEGMENT
+    weight: float | None = None
     parent: CheckpointRef | None = None
     base: CheckpointRef | None = None
     probe: ProbeRequest | None = None
@@ -80,7 +83,8 @@ class Evaluate:
 @dataclass(frozen=True, kw_only=True)
 class WritePoint:
     """Have an interpolation from `parent` to `result` written to `uri` as a checkpoint. `order_id` names this try,
-    `checkpoint_id` what is written: the same bytes whenever it is tried."""
+    `checkpoint_id` what is written: the same bytes whenever it is tried. `weight` of the result in the
+    line; None: `point`."""
 
     order_id: str
     checkpoint_id: str
@@ -90,6 +94,8 @@ class WritePoint:
     result: CheckpointRef
     parent: CheckpointRef
     uri: str
+    kind: PointKind = PointKind.SEGMENT
+    weight: float | None = None
     after_s: float = 0.0
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from retain.values import ApproveAction, CheckpointRef, PipelineSpec, PreparedData
+from retain.values import ApproveAction, CheckpointRef, MixPoint, PipelineSpec, PreparedData
 from services.orchestrator.domain.run.state import StagePhase
 from services.orchestrator.domain.run.tries import MAX_EVALUATION_TRIES, MAX_RESTARTS
 from services.orchestrator.domain.values import Measurement
@@ -106,6 +106,15 @@ class CheckpointReported(WorkerEvent):
     upload_s: float = 0.0
     stall_s: float = 0.0
     interim: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixTried(WorkerEvent):
+    """What a trial of mixes measured before the stage began, and what it cost."""
+
+    points: tuple[MixPoint, ...]
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,9 @@ from retain.values import (
     Domain,
     ForgettingScore,
     LinePoint,
+    MixPoint,
     PipelineSpec,
+    PointKind,
     PreparedData,
     ProbeReport,
     RunState,
@@ -37,7 +39,8 @@ DEFAULT_PROJECT = "default"  # of everything that was stored before there were p
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A registered checkpoint. `severity` is None until the gate has decided on it; `measurement` waits for that.
-    `point`: where it lies between parent (0) and result (1); None for one that was trained. `effective_shares`: of
+    `point`: where it lies between parent (0) and result (1), with its kind and the manifest of the end other than the
+    result; None for one that was trained. `effective_shares`: of
     replay, for each set (domain/policy/anticipation.py). `evaluation_tries` failed since a person last resumed the run,
     `evaluations_failed` in all (a name is never used twice); `evaluation_pause_s` before the next. `interim`: taken
     between two boundaries because the workers were told to leave. `message`: why it was set aside. `project`: that of
@@ -65,6 +68,8 @@ class Checkpoint:
     evaluation_pause_s: float = 0.0
     created_s: float = 0.0
     point: float | None = None
+    point_kind: PointKind = PointKind.SEGMENT
+    other_end: str = ""
     effective_shares: Mapping[str, float] = field(default_factory=dict)
     interim: bool = False
     message: str = ""
@@ -256,9 +261,19 @@ class Costs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MixTrial:
+    """The trial of mixes that a stage's shares were chosen by, what it cost, and the choice in words."""
+
+    points: tuple[MixPoint, ...]
+    tokens: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageRun:
     """How one stage stands, by concern. `accepted` is its result; `interpolation` is None before a point between its
-    parent and its result was measured."""
+    parent and its result was measured, `trial` before mixes were tried."""
 
     plan: PlannedStage
     status: StageState = StageState.LOCKED
@@ -266,6 +281,7 @@ class StageRun:
     branch: Branch = field(default_factory=Branch)
     gate: GateMemory = field(default_factory=GateMemory)
     interpolation: Interpolation | None = None
+    trial: MixTrial | None = None
     last: LastFigures = field(default_factory=LastFigures)
     costs: Costs = field(default_factory=Costs)
     accepted: CheckpointRef | None = None

@@ -3,6 +3,8 @@
 from retain.values import Controller, PipelineSpec, StageKind, StageSpec, StopOn
 from services.orchestrator.domain.spec.bounds import anticipation_of
 from services.orchestrator.domain.spec.model_size import PRESET_SIZES
+from services.orchestrator.domain.spec.op_mix import op_mix_of, trial_steps, tries_mixes
+from services.orchestrator.domain.spec.plan import PlannedStage, plan
 from services.orchestrator.domain.spec.self_replay import tokens_written
 from services.orchestrator.domain.spec.teacher import UNKNOWN_MEMORY, Memory, Teacher, held_otherwise, teacher_of
 
@@ -39,11 +41,33 @@ def _written(spec: PipelineSpec, index: int) -> str:
 
 
 def _controller(spec: PipelineSpec, later: list[StageSpec]) -> str:
-    if spec.forgetting.controller is not Controller.ANTICIPATE:
+    if spec.forgetting.controller is Controller.LADDER:
         return "controller LADDER: more replay once a threshold is crossed, then a lower rate"
+    if spec.forgetting.controller is Controller.OP_MIX:
+        return _op_mix(spec)
     if not any(share > 0 for stage in later for share in stage.data.replay.values()):
         return "controller ANTICIPATE: nothing is replayed yet; a share is chosen once something is forgotten"
     return "controller ANTICIPATE: there is replay, so the smallest share that keeps the budget is chosen beforehand"
+
+
+def _op_mix(spec: PipelineSpec) -> str:
+    trials = [stage for stage in plan(spec) if tries_mixes(spec, stage)]
+    if not trials:
+        return "controller OP_MIX: nothing is replayed, so no mix is tried; it does as ANTICIPATE"
+    settings = op_mix_of(spec.forgetting)
+    costs = ", ".join(f"{stage.name} {_trial_tokens(spec, stage)}" for stage in trials)
+    return (
+        f"controller OP_MIX: before a stage two short runs with adapters of rank {settings.rank} try "
+        f"{len(settings.shares)} mixes, and the share that keeps the budget and learns most is taken; then as "
+        f"ANTICIPATE. It costs tokens besides the stage's: {costs}"
+    )
+
+
+def _trial_tokens(spec: PipelineSpec, stage: PlannedStage) -> str:
+    if not stage.steps and op_mix_of(spec.forgetting).tokens is None:
+        return "a fifth of it"
+    steps = trial_steps(spec.forgetting, tokens_per_step=stage.tokens_per_step, steps=stage.steps)
+    return f"{2 * steps * stage.tokens_per_step:,}"
 
 
 def _stop(spec: PipelineSpec) -> str:
@@ -67,7 +91,7 @@ def _probe(spec: PipelineSpec) -> str:
 def _scarce(spec: PipelineSpec, stage: StageSpec) -> str:
     """Where the spec itself says how often the target is passed over; a length in tokens is known after preparing."""
     epochs, law = stage.duration.epochs, anticipation_of(spec.forgetting)
-    if epochs is None or epochs < law.scarce_passes or spec.forgetting.controller is not Controller.ANTICIPATE:
+    if epochs is None or epochs < law.scarce_passes or spec.forgetting.controller is Controller.LADDER:
         return ""
     why = "replay has helped targets of which there was little, so a share may rise and does not fall"
     return f"{stage.name} passes over its target {epochs:g} times: {why}"

@@ -56,7 +56,7 @@ def test_shares_and_sets_follow_the_parent() -> None:
 def test_all_arms_of_an_experiment_spend_the_same_tokens() -> None:
     for letter in EXPERIMENTS:
         tokens = {named.arm.tokens for named in arms_of(letter, "gsm8k", 2)}
-        steps = {"i": 100, "k": 100, "l": 100}.get(letter, 200)
+        steps = {"i": 100, "k": 100, "l": 100, "m": 100, "n": 100}.get(letter, 200)
         assert tokens == {steps * 16 * 256} or letter in ("h", "j")
 
 

@@ -208,6 +208,6 @@ def _some(hint: Any, chance: random.Random) -> Any:
     return {
         bool: chance.random() < 0.5,
         int: chance.randint(1, 2**31 - 1),
-        float: chance.randint(1, 2**41) / 1024,  # a time too: whole nanoseconds
+        float: chance.randint(1, 2**40) / 512,  # a time too: whole nanoseconds
         str: f"text {chance.randint(0, 9)}",
     }[hint]

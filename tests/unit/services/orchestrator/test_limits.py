@@ -62,6 +62,7 @@ NUMERIC = [
         "stages.domain_options.difficulty",
         "forgetting.interpolation.points",
         "forgetting.ladder.rungs",
+        "forgetting.op_mix.shares",
         "stages.data.replay",
     )
 ]

@@ -59,7 +59,7 @@ class Evaluation(_message.Message):
     def __init__(self, id: _Optional[str] = ..., request: _Optional[_Union[EvaluationRequest, _Mapping]] = ..., state: _Optional[_Union[EvaluationState, str]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., error: _Optional[str] = ..., error_reason: _Optional[str] = ..., sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., measure_seconds: _Optional[float] = ..., damaged: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., waiting_for: _Optional[str] = ..., project: _Optional[str] = ..., probe: _Optional[_Union[_values_pb2.ProbeReport, _Mapping]] = ...) -> None: ...
 
 class EvaluationRequest(_message.Message):
-    __slots__ = ("checkpoint", "sets", "baselines", "run_id", "stage", "step", "attempt", "export_metrics", "interpolation", "parent", "train_loss_nats", "base", "probe")
+    __slots__ = ("checkpoint", "sets", "baselines", "run_id", "stage", "step", "attempt", "export_metrics", "interpolation", "parent", "train_loss_nats", "base", "probe", "kind")
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     SETS_FIELD_NUMBER: _ClassVar[int]
     BASELINES_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class EvaluationRequest(_message.Message):
     TRAIN_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     checkpoint: _values_pb2.CheckpointRef
     sets: _containers.RepeatedCompositeFieldContainer[_values_pb2.EvalSetRef]
     baselines: _containers.RepeatedCompositeFieldContainer[Baseline]
@@ -86,7 +87,8 @@ class EvaluationRequest(_message.Message):
     train_loss_nats: float
     base: _values_pb2.CheckpointRef
     probe: ProbeRequest
-    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ..., baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., step: _Optional[int] = ..., attempt: _Optional[int] = ..., export_metrics: _Optional[bool] = ..., interpolation: _Optional[float] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., train_loss_nats: _Optional[float] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., probe: _Optional[_Union[ProbeRequest, _Mapping]] = ...) -> None: ...
+    kind: _values_pb2.PointKind
+    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ..., baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., step: _Optional[int] = ..., attempt: _Optional[int] = ..., export_metrics: _Optional[bool] = ..., interpolation: _Optional[float] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., train_loss_nats: _Optional[float] = ..., base: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., probe: _Optional[_Union[ProbeRequest, _Mapping]] = ..., kind: _Optional[_Union[_values_pb2.PointKind, str]] = ...) -> None: ...
 
 class ProbeRequest(_message.Message):
     __slots__ = ("answer_tokens", "most_seconds")

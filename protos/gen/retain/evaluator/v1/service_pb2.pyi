@@ -88,16 +88,20 @@ class GetForgettingHistoryResponse(_message.Message):
     def __init__(self, records: _Optional[_Iterable[_Union[_resources_pb2.ForgettingRecord, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class WritePointRequest(_message.Message):
-    __slots__ = ("checkpoint", "parent", "point", "output_uri")
+    __slots__ = ("checkpoint", "parent", "point", "output_uri", "kind", "weight")
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     POINT_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_URI_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
     checkpoint: _values_pb2.CheckpointRef
     parent: _values_pb2.CheckpointRef
     point: float
     output_uri: str
-    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., point: _Optional[float] = ..., output_uri: _Optional[str] = ...) -> None: ...
+    kind: _values_pb2.PointKind
+    weight: float
+    def __init__(self, checkpoint: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., point: _Optional[float] = ..., output_uri: _Optional[str] = ..., kind: _Optional[_Union[_values_pb2.PointKind, str]] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class WritePointResponse(_message.Message):
     __slots__ = ("checkpoint", "bytes")

@@ -280,7 +280,7 @@ class StageStatus(_message.Message):
     def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., state: _Optional[_Union[StageState, str]] = ..., attempt: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., learning_rate: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., retries: _Optional[int] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., report_scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., report_results: _Optional[_Iterable[_Union[_values_pb2.SetResult, _Mapping]]] = ..., accepted: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., latest: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., checkpoints: _Optional[int] = ..., unlocked_by: _Optional[str] = ..., curriculum_level: _Optional[int] = ..., wall_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., wait_seconds: _Optional[float] = ..., passes: _Optional[_Union[_values_pb2.Passes, _Mapping]] = ..., time_left_seconds: _Optional[float] = ..., boundary_share: _Optional[float] = ..., probe: _Optional[_Union[_values_pb2.ProbeReport, _Mapping]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("run_id", "number", "stage", "attempt", "boundary", "step", "verdict", "severity", "forgetting", "projected", "threshold", "worst_set", "scores", "shares", "lr_scale", "target", "message", "time", "actor", "recommendations", "points", "suspicious", "probe")
+    __slots__ = ("run_id", "number", "stage", "attempt", "boundary", "step", "verdict", "severity", "forgetting", "projected", "threshold", "worst_set", "scores", "shares", "lr_scale", "target", "message", "time", "actor", "recommendations", "points", "suspicious", "probe", "mixes")
     class SharesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -311,6 +311,7 @@ class Decision(_message.Message):
     POINTS_FIELD_NUMBER: _ClassVar[int]
     SUSPICIOUS_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
+    MIXES_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     number: int
     stage: str
@@ -334,19 +335,39 @@ class Decision(_message.Message):
     points: _containers.RepeatedCompositeFieldContainer[LinePoint]
     suspicious: bool
     probe: _values_pb2.ProbeReport
-    def __init__(self, run_id: _Optional[str] = ..., number: _Optional[int] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., boundary: _Optional[int] = ..., step: _Optional[int] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., forgetting: _Optional[float] = ..., projected: _Optional[float] = ..., threshold: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., target: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., recommendations: _Optional[_Iterable[str]] = ..., points: _Optional[_Iterable[_Union[LinePoint, _Mapping]]] = ..., suspicious: _Optional[bool] = ..., probe: _Optional[_Union[_values_pb2.ProbeReport, _Mapping]] = ...) -> None: ...
+    mixes: _containers.RepeatedCompositeFieldContainer[MixPoint]
+    def __init__(self, run_id: _Optional[str] = ..., number: _Optional[int] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., boundary: _Optional[int] = ..., step: _Optional[int] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., forgetting: _Optional[float] = ..., projected: _Optional[float] = ..., threshold: _Optional[float] = ..., worst_set: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[_values_pb2.ForgettingScore, _Mapping]]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., target: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., recommendations: _Optional[_Iterable[str]] = ..., points: _Optional[_Iterable[_Union[LinePoint, _Mapping]]] = ..., suspicious: _Optional[bool] = ..., probe: _Optional[_Union[_values_pb2.ProbeReport, _Mapping]] = ..., mixes: _Optional[_Iterable[_Union[MixPoint, _Mapping]]] = ...) -> None: ...
+
+class MixPoint(_message.Message):
+    __slots__ = ("share", "target_loss_nats", "forgetting_nats")
+    class ForgettingNatsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    FORGETTING_NATS_FIELD_NUMBER: _ClassVar[int]
+    share: float
+    target_loss_nats: float
+    forgetting_nats: _containers.ScalarMap[str, float]
+    def __init__(self, share: _Optional[float] = ..., target_loss_nats: _Optional[float] = ..., forgetting_nats: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class LinePoint(_message.Message):
-    __slots__ = ("point", "forgetting", "worst_set", "target_loss_nats")
+    __slots__ = ("point", "forgetting", "worst_set", "target_loss_nats", "kind")
     POINT_FIELD_NUMBER: _ClassVar[int]
     FORGETTING_FIELD_NUMBER: _ClassVar[int]
     WORST_SET_FIELD_NUMBER: _ClassVar[int]
     TARGET_LOSS_NATS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     point: float
     forgetting: float
     worst_set: str
     target_loss_nats: float
-    def __init__(self, point: _Optional[float] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., target_loss_nats: _Optional[float] = ...) -> None: ...
+    kind: _values_pb2.PointKind
+    def __init__(self, point: _Optional[float] = ..., forgetting: _Optional[float] = ..., worst_set: _Optional[str] = ..., target_loss_nats: _Optional[float] = ..., kind: _Optional[_Union[_values_pb2.PointKind, str]] = ...) -> None: ...
 
 class MetricSeries(_message.Message):
     __slots__ = ("name", "set", "stage", "stage_index", "steps", "tokens", "unix_seconds", "attempts", "values", "stored_points")
@@ -423,7 +444,7 @@ class RunAlert(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., stage: _Optional[str] = ..., kind: _Optional[_Union[AlertKind, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., retention_set: _Optional[str] = ..., ratio: _Optional[float] = ..., threshold: _Optional[float] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
-    __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain", "message", "interim", "project", "shared_with")
+    __slots__ = ("id", "ref", "run_id", "stage", "attempt", "parent", "state", "bytes", "train_loss_nats", "forgetting", "create_time", "kind", "domain", "message", "interim", "project", "shared_with", "point", "point_kind", "other_end")
     ID_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -441,6 +462,9 @@ class Checkpoint(_message.Message):
     INTERIM_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     SHARED_WITH_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    POINT_KIND_FIELD_NUMBER: _ClassVar[int]
+    OTHER_END_FIELD_NUMBER: _ClassVar[int]
     id: str
     ref: _values_pb2.CheckpointRef
     run_id: str
@@ -458,7 +482,10 @@ class Checkpoint(_message.Message):
     interim: bool
     project: str
     shared_with: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., message: _Optional[str] = ..., interim: _Optional[bool] = ..., project: _Optional[str] = ..., shared_with: _Optional[_Iterable[str]] = ...) -> None: ...
+    point: float
+    point_kind: _values_pb2.PointKind
+    other_end: str
+    def __init__(self, id: _Optional[str] = ..., ref: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., run_id: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., parent: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., bytes: _Optional[int] = ..., train_loss_nats: _Optional[float] = ..., forgetting: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[_spec_pb2.StageKind, str]] = ..., domain: _Optional[_Union[_spec_pb2.Domain, str]] = ..., message: _Optional[str] = ..., interim: _Optional[bool] = ..., project: _Optional[str] = ..., shared_with: _Optional[_Iterable[str]] = ..., point: _Optional[float] = ..., point_kind: _Optional[_Union[_values_pb2.PointKind, str]] = ..., other_end: _Optional[str] = ...) -> None: ...
 
 class Benchmark(_message.Message):
     __slots__ = ("id", "checkpoint", "harness", "versions", "settings", "tasks", "create_time", "subject")

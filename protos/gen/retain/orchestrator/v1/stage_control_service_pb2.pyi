@@ -105,7 +105,7 @@ class PrepareStage(_message.Message):
     def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., sources: _Optional[_Mapping[str, str]] = ..., target: _Optional[str] = ..., shares: _Optional[_Mapping[str, float]] = ..., never_replayed: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StageWork(_message.Message):
-    __slots__ = ("attempt", "index", "name", "spec", "output_uri", "parent", "resume", "target", "shards", "tokenizer", "shares", "lr_scale", "total_steps", "steps_per_boundary", "decision_lag", "sampled")
+    __slots__ = ("attempt", "index", "name", "spec", "output_uri", "parent", "resume", "target", "shards", "tokenizer", "shares", "lr_scale", "total_steps", "steps_per_boundary", "decision_lag", "sampled", "mix_trial")
     class SharesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +129,7 @@ class StageWork(_message.Message):
     STEPS_PER_BOUNDARY_FIELD_NUMBER: _ClassVar[int]
     DECISION_LAG_FIELD_NUMBER: _ClassVar[int]
     SAMPLED_FIELD_NUMBER: _ClassVar[int]
+    MIX_TRIAL_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     index: int
     name: str
@@ -145,7 +146,55 @@ class StageWork(_message.Message):
     steps_per_boundary: int
     decision_lag: int
     sampled: _containers.RepeatedCompositeFieldContainer[_values_pb2.SampledText]
-    def __init__(self, attempt: _Optional[int] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., output_uri: _Optional[str] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., resume: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., target: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., total_steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., decision_lag: _Optional[int] = ..., sampled: _Optional[_Iterable[_Union[_values_pb2.SampledText, _Mapping]]] = ...) -> None: ...
+    mix_trial: MixTrialWork
+    def __init__(self, attempt: _Optional[int] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., output_uri: _Optional[str] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., resume: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., target: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., total_steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., decision_lag: _Optional[int] = ..., sampled: _Optional[_Iterable[_Union[_values_pb2.SampledText, _Mapping]]] = ..., mix_trial: _Optional[_Union[MixTrialWork, _Mapping]] = ...) -> None: ...
+
+class MixTrialWork(_message.Message):
+    __slots__ = ("steps", "learning_rate", "rank", "shares", "sets")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
+    steps: int
+    learning_rate: float
+    rank: int
+    shares: _containers.RepeatedScalarFieldContainer[float]
+    sets: _containers.RepeatedCompositeFieldContainer[_values_pb2.EvalSetRef]
+    def __init__(self, steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., rank: _Optional[int] = ..., shares: _Optional[_Iterable[float]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ...) -> None: ...
+
+class ReportMixTrialRequest(_message.Message):
+    __slots__ = ("run_id", "submission", "attempt", "stage_index", "points", "tokens", "seconds")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    submission: int
+    attempt: int
+    stage_index: int
+    points: _containers.RepeatedCompositeFieldContainer[_resources_pb2.MixPoint]
+    tokens: int
+    seconds: float
+    def __init__(self, run_id: _Optional[str] = ..., submission: _Optional[int] = ..., attempt: _Optional[int] = ..., stage_index: _Optional[int] = ..., points: _Optional[_Iterable[_Union[_resources_pb2.MixPoint, _Mapping]]] = ..., tokens: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class ReportMixTrialResponse(_message.Message):
+    __slots__ = ("shares", "message")
+    class SharesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    shares: _containers.ScalarMap[str, float]
+    message: str
+    def __init__(self, shares: _Optional[_Mapping[str, float]] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ReportProgressRequest(_message.Message):
     __slots__ = ("run_id", "submission", "attempt", "stage_index", "phase", "step", "tokens", "train_loss_nats", "learning_rate", "tokens_per_second", "curriculum_level", "prepare_progress", "heartbeat", "wait_seconds", "stall_seconds", "upload_failures", "waiting_for", "train_seconds")

@@ -56,6 +56,11 @@ class StageControlServiceStub:
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportCheckpointRequest.SerializeToString,
                 response_deserializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportCheckpointResponse.FromString,
                 _registered_method=True)
+        self.ReportMixTrial = channel.unary_unary(
+                '/retain.orchestrator.v1.StageControlService/ReportMixTrial',
+                request_serializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportMixTrialRequest.SerializeToString,
+                response_deserializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportMixTrialResponse.FromString,
+                _registered_method=True)
         self.GetDirective = channel.unary_unary(
                 '/retain.orchestrator.v1.StageControlService/GetDirective',
                 request_serializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.GetDirectiveRequest.SerializeToString,
@@ -101,6 +106,13 @@ class StageControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportMixTrial(self, request, context):
+        """Tells what a trial of mixes measured, before the stage; the share that is chosen by it returns. Again is the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetDirective(self, request, context):
         """Asks for the verdict on a boundary. Held open for some seconds; `pending` means: ask again.
         """
@@ -137,6 +149,11 @@ def add_StageControlServiceServicer_to_server(servicer, server):
                     servicer.ReportCheckpoint,
                     request_deserializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportCheckpointRequest.FromString,
                     response_serializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportCheckpointResponse.SerializeToString,
+            ),
+            'ReportMixTrial': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportMixTrial,
+                    request_deserializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportMixTrialRequest.FromString,
+                    response_serializer=retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportMixTrialResponse.SerializeToString,
             ),
             'GetDirective': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDirective,
@@ -259,6 +276,33 @@ class StageControlService:
             '/retain.orchestrator.v1.StageControlService/ReportCheckpoint',
             retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportCheckpointRequest.SerializeToString,
             retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportMixTrial(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retain.orchestrator.v1.StageControlService/ReportMixTrial',
+            retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportMixTrialRequest.SerializeToString,
+            retain_dot_orchestrator_dot_v1_dot_stage__control__service__pb2.ReportMixTrialResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,3 +1,4 @@
+from retain.types.v1 import values_pb2 as _values_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -42,6 +43,7 @@ class Controller(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTROLLER_UNSPECIFIED: _ClassVar[Controller]
     CONTROLLER_LADDER: _ClassVar[Controller]
     CONTROLLER_ANTICIPATE: _ClassVar[Controller]
+    CONTROLLER_OP_MIX: _ClassVar[Controller]
 
 class StopOn(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -83,6 +85,7 @@ CURRICULUM_STRATEGY_RANDOM: CurriculumStrategy
 CONTROLLER_UNSPECIFIED: Controller
 CONTROLLER_LADDER: Controller
 CONTROLLER_ANTICIPATE: Controller
+CONTROLLER_OP_MIX: Controller
 STOP_ON_UNSPECIFIED: StopOn
 STOP_ON_RAW: StopOn
 STOP_ON_PROJECTED: StopOn
@@ -303,7 +306,7 @@ class PenaltySpec(_message.Message):
     def __init__(self, ewc: _Optional[float] = ..., l2_sp: _Optional[float] = ..., distill: _Optional[float] = ...) -> None: ...
 
 class ForgettingSpec(_message.Message):
-    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on", "gauges", "unsettled_stop_factor", "ladder", "anticipate", "projected_ceiling_factor", "probe")
+    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on", "gauges", "unsettled_stop_factor", "ladder", "anticipate", "projected_ceiling_factor", "probe", "op_mix")
     class RetentionEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -330,6 +333,7 @@ class ForgettingSpec(_message.Message):
     ANTICIPATE_FIELD_NUMBER: _ClassVar[int]
     PROJECTED_CEILING_FACTOR_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
+    OP_MIX_FIELD_NUMBER: _ClassVar[int]
     minor: float
     action: float
     stop: float
@@ -349,7 +353,8 @@ class ForgettingSpec(_message.Message):
     anticipate: AnticipateSpec
     projected_ceiling_factor: float
     probe: ProbeSpec
-    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ..., gauges: _Optional[_Union[GaugeSpec, _Mapping]] = ..., unsettled_stop_factor: _Optional[float] = ..., ladder: _Optional[_Union[LadderSpec, _Mapping]] = ..., anticipate: _Optional[_Union[AnticipateSpec, _Mapping]] = ..., projected_ceiling_factor: _Optional[float] = ..., probe: _Optional[_Union[ProbeSpec, _Mapping]] = ...) -> None: ...
+    op_mix: OpMixSpec
+    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ..., gauges: _Optional[_Union[GaugeSpec, _Mapping]] = ..., unsettled_stop_factor: _Optional[float] = ..., ladder: _Optional[_Union[LadderSpec, _Mapping]] = ..., anticipate: _Optional[_Union[AnticipateSpec, _Mapping]] = ..., projected_ceiling_factor: _Optional[float] = ..., probe: _Optional[_Union[ProbeSpec, _Mapping]] = ..., op_mix: _Optional[_Union[OpMixSpec, _Mapping]] = ...) -> None: ...
 
 class ProbeSpec(_message.Message):
     __slots__ = ("off", "budget", "every", "answer_tokens", "most_seconds")
@@ -364,6 +369,18 @@ class ProbeSpec(_message.Message):
     answer_tokens: int
     most_seconds: float
     def __init__(self, off: _Optional[bool] = ..., budget: _Optional[float] = ..., every: _Optional[int] = ..., answer_tokens: _Optional[int] = ..., most_seconds: _Optional[float] = ...) -> None: ...
+
+class OpMixSpec(_message.Message):
+    __slots__ = ("tokens", "rank", "rate_factor", "shares")
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    RATE_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    tokens: int
+    rank: int
+    rate_factor: float
+    shares: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, tokens: _Optional[int] = ..., rank: _Optional[int] = ..., rate_factor: _Optional[float] = ..., shares: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class GaugeSpec(_message.Message):
     __slots__ = ("off", "kinds", "most_bits_per_byte")
@@ -416,12 +433,14 @@ class AnticipateSpec(_message.Message):
     def __init__(self, aim: _Optional[float] = ..., share_offset: _Optional[float] = ..., smallest_share: _Optional[float] = ..., largest_share: _Optional[float] = ..., share_step: _Optional[float] = ..., least_raise: _Optional[float] = ..., least_relief: _Optional[float] = ..., relief_felt: _Optional[float] = ..., boundaries_used: _Optional[int] = ..., lag: _Optional[float] = ..., early_forgetting: _Optional[float] = ..., end_forgetting: _Optional[float] = ..., scarce_passes: _Optional[float] = ...) -> None: ...
 
 class InterpolationSpec(_message.Message):
-    __slots__ = ("points", "least_gain_nats")
+    __slots__ = ("points", "kinds", "least_gain_nats")
     POINTS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
     LEAST_GAIN_NATS_FIELD_NUMBER: _ClassVar[int]
     points: _containers.RepeatedScalarFieldContainer[float]
+    kinds: _containers.RepeatedScalarFieldContainer[_values_pb2.PointKind]
     least_gain_nats: float
-    def __init__(self, points: _Optional[_Iterable[float]] = ..., least_gain_nats: _Optional[float] = ...) -> None: ...
+    def __init__(self, points: _Optional[_Iterable[float]] = ..., kinds: _Optional[_Iterable[_Union[_values_pb2.PointKind, str]]] = ..., least_gain_nats: _Optional[float] = ...) -> None: ...
 
 class EvaluationSpec(_message.Message):
     __slots__ = ("every", "tokens_per_set", "decision_lag")

@@ -27,6 +27,13 @@ class ProbeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PROBE_KIND_FORMAT: _ClassVar[ProbeKind]
     PROBE_KIND_JSON: _ClassVar[ProbeKind]
     PROBE_KIND_STOP: _ClassVar[ProbeKind]
+
+class PointKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POINT_KIND_UNSPECIFIED: _ClassVar[PointKind]
+    POINT_KIND_SEGMENT: _ClassVar[PointKind]
+    POINT_KIND_FAPM: _ClassVar[PointKind]
+    POINT_KIND_PATH: _ClassVar[PointKind]
 SET_ROLE_UNSPECIFIED: SetRole
 SET_ROLE_TARGET: SetRole
 SET_ROLE_RETENTION: SetRole
@@ -39,6 +46,10 @@ PROBE_KIND_CHOICE: ProbeKind
 PROBE_KIND_FORMAT: ProbeKind
 PROBE_KIND_JSON: ProbeKind
 PROBE_KIND_STOP: ProbeKind
+POINT_KIND_UNSPECIFIED: PointKind
+POINT_KIND_SEGMENT: PointKind
+POINT_KIND_FAPM: PointKind
+POINT_KIND_PATH: PointKind
 
 class CheckpointRef(_message.Message):
     __slots__ = ("uri", "manifest_sha256", "weights_digest", "step", "tokens")

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from retain.values import MemoryEstimate, PipelineSpec, StageNeeds, StageSpec
 from services.common.errors import Violation
+from services.orchestrator.domain.policy.interpolation import path_boundaries
 from services.orchestrator.domain.spec.model_size import BYTES_PER_PARAMETER, Sizes
 from services.orchestrator.domain.spec.needs.fitting import fitting
 from services.orchestrator.domain.spec.needs.memory import memory_of
@@ -33,7 +34,10 @@ def needs_of(
     found, earlier = [], 0
     for plan, stage in zip(stages, spec.stages, strict=True):
         checkpoint = checkpoint_bytes(stage, sizes)
-        fullest = earlier + checkpoint * kept_at_once(plan.boundaries, spec.checkpoints.keep_last)
+        fullest = earlier + checkpoint * kept_at_once(
+            plan.boundaries,
+            spec.checkpoints.keep_last + len(path_boundaries(spec.forgetting.interpolation, plan.boundaries)),
+        )
         earlier += checkpoint * (spec.checkpoints.keep_last + 2)
         need = _needs(spec, plan, stage, sizes, memory, store_bytes=fullest)
         if tokens := tokens_written(spec, plan.index):

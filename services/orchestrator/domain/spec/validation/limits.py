@@ -71,6 +71,10 @@ NUMBERS: Mapping[str, float] = {
     "forgetting.anticipate.end_forgetting": 1000,
     "forgetting.anticipate.scarce_passes": 10**9,
     "forgetting.interpolation.points": 1,
+    "forgetting.op_mix.tokens": 10**13,
+    "forgetting.op_mix.rank": 4096,
+    "forgetting.op_mix.rate_factor": 1000,
+    "forgetting.op_mix.shares": 1,
     "forgetting.interpolation.least_gain_nats": 1000,
     "forgetting.probe.budget": 1,
     "forgetting.probe.every": 10**6,
@@ -101,6 +105,8 @@ COUNTS: Mapping[str, int] = {
     "forgetting.retention": 16,
     "forgetting.gauges.kinds": 16,
     "forgetting.interpolation.points": 64,
+    "forgetting.interpolation.kinds": 64,
+    "forgetting.op_mix.shares": 16,
     "forgetting.ladder.rungs": 16,
 }
 

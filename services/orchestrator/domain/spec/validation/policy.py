@@ -2,10 +2,11 @@
 
 from itertools import pairwise
 
-from retain.values import ForgettingSpec
+from retain.values import ForgettingSpec, InterpolationSpec
 from services.orchestrator.domain.policy.anticipation import Anticipation
 from services.orchestrator.domain.policy.ladder import Ladder
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of
+from services.orchestrator.domain.spec.op_mix import op_mix_of
 from services.orchestrator.domain.spec.validation.checks import Faults
 from services.orchestrator.domain.spec.validation.stage import LARGEST_SHARE
 
@@ -20,6 +21,7 @@ def check_policy(faults: Faults, rules: ForgettingSpec) -> None:
         faults.positive(f"forgetting.probe.{name}", 1.0 if value is None else value)
     _check_ladder(faults, ladder_of(rules))
     _check_anticipation(faults, anticipation_of(rules))
+    _check_op_mix(faults, rules)
 
 
 def _check_ladder(faults: Faults, ladder: Ladder) -> None:
@@ -45,3 +47,28 @@ def _check_anticipation(faults: Faults, law: Anticipation) -> None:
     expected = f"a share above smallest_share ({law.smallest_share:g}) and up to {LARGEST_SHARE:g}"
     faults.expect(within, f"{at}.largest_share", law.largest_share, expected)
     faults.at_least(f"{at}.boundaries_used", law.boundaries_used, 1)
+
+
+def check_interpolation(faults: Faults, given: InterpolationSpec) -> None:
+    """Faults of the points that are to be measured at a stage's end."""
+    at = "forgetting.interpolation"
+    for index, point in enumerate(given.points):
+        inside = 0 < point < 1 and point not in given.points[:index]
+        faults.expect(inside, f"{at}.points[{index}]", point, "a number between 0 and 1, none twice")
+    if given.kinds:
+        fits = len(given.kinds) == len(given.points)
+        faults.expect(
+            fits, f"{at}.kinds", f"{len(given.kinds)} kinds", f"as many as points ({len(given.points)}), or none"
+        )
+    faults.at_least(f"{at}.least_gain_nats", given.least_gain_nats, 0)
+
+
+def _check_op_mix(faults: Faults, rules: ForgettingSpec) -> None:
+    at, given = "forgetting.op_mix", op_mix_of(rules)
+    if given.tokens is not None:
+        faults.at_least(f"{at}.tokens", given.tokens, 1)
+    faults.at_least(f"{at}.rank", given.rank, 1)
+    faults.positive(f"{at}.rate_factor", given.rate_factor)
+    fine = len(given.shares) > 1 and all(0 <= share <= 1 for share in given.shares)
+    rising = all(low < high for low, high in pairwise(given.shares))
+    faults.expect(fine and rising, f"{at}.shares", list(given.shares), "two or more shares from 0 to 1, rising")

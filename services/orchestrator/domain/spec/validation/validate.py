@@ -11,7 +11,7 @@ from services.orchestrator.domain.spec.plan import slots_of
 from services.orchestrator.domain.spec.presets import PRESETS
 from services.orchestrator.domain.spec.validation.checks import Faults
 from services.orchestrator.domain.spec.validation.limits import COUNTS, LARGEST_TOKENS
-from services.orchestrator.domain.spec.validation.policy import check_policy
+from services.orchestrator.domain.spec.validation.policy import check_interpolation, check_policy
 from services.orchestrator.domain.spec.validation.stage import check_order, check_stage
 
 _NAME = re.compile(r"[a-z0-9-]{1,63}")
@@ -104,9 +104,7 @@ def _check_forgetting(faults: Faults, rules: ForgettingSpec) -> None:
     floor = rules.suspicious_below if rules.suspicious_below is not None else -1.0
     faults.expect(-1 <= floor < 0, "forgetting.suspicious_below", floor, "-1 up to, not including, 0")
     check_policy(faults, rules)
-    for index, point in enumerate(rules.interpolation.points):
-        faults.expect(0 < point < 1, f"forgetting.interpolation.points[{index}]", point, "a number between 0 and 1")
-    faults.at_least("forgetting.interpolation.least_gain_nats", rules.interpolation.least_gain_nats, 0)
+    check_interpolation(faults, rules.interpolation)
     for name, uri in rules.retention.items():
         path = f"forgetting.retention[{name}]"
         fine = _SET_NAME.fullmatch(name) is not None and name not in RESERVED_SETS and not name.startswith(PREFIX)

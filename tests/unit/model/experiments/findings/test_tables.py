@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from model.experiments.__main__ import main
-from model.experiments.arms import Arm
-from model.experiments.catalogue import FORCED_RATE, NamedArm, alarm_arms, arms_of, default_arms, loop_arms, share_arms
+from model.experiments.arms import Arm, NamedArm
+from model.experiments.catalogue import FORCED_RATE, alarm_arms, arms_of, default_arms, loop_arms, share_arms
 from model.experiments.findings.tables import report
 from tests.unit.model.experiments.tiny import finished_row, write_row
 

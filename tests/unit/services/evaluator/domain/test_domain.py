@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from retain.values import CheckpointRef, Evaluation, EvaluationState, SetRole, SetUse
+from retain.values import CheckpointRef, Evaluation, EvaluationState, PointKind, SetRole, SetUse
 from services.common.errors import Corrupt, InvalidInput
 from services.evaluator.domain.request import Model, check, checkpoint_faults
 from services.evaluator.domain.result import next_version, score
@@ -55,6 +55,15 @@ def test_the_ends_of_an_interpolation_are_the_checkpoints_and_points_between_hav
     again = Model.of(request(weight=0.25))
     assert again.digest([end.weights_digest for end in again.ends]) == digests[1]
     assert again.digest([digest("other"), digest("now")]) != digests[1]
+
+
+def test_the_same_share_of_the_line_and_of_fapm_are_other_weights_and_a_kind_alone_is_refused():
+    line, pruned = request(weight=0.25), replace(request(weight=0.25), kind=PointKind.FAPM)
+    ends = [digest("base"), digest("now")]
+    assert Model.of(pruned).digest(ends) != Model.of(line).digest(ends)
+    assert Model.of(replace(line, kind=PointKind.PATH)).digest(ends) == Model.of(line).digest(ends)
+    with pytest.raises(InvalidInput, match=r"request\.kind"):
+        check("one", replace(request(), kind=PointKind.FAPM))
 
 
 @pytest.mark.parametrize("missing", ["interpolation", "parent"])

@@ -1,0 +1,1 @@
+"""What is chosen by what was tried, before a stage trains."""
