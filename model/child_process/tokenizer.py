@@ -7,6 +7,7 @@ each becomes a BadSource that names the text or the conversation, and the next o
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,16 @@ class ApartTokenizer(Tokenizer):
         self._folder = tempfile.TemporaryDirectory(prefix="retain-tokenizer-")
         tokenizer.save(Path(self._folder.name))
         self._child: Apart | None = None
+
+    @classmethod
+    def opened(cls, folder: Path, *, place: str, waiting: Waiting | None = None) -> ApartTokenizer:
+        """The tokenizer of a folder of anybody, whose files this process never reads: it can encode and decode, and
+        nothing else. `place` is how errors call it; the child tells them at the first text."""
+        made = cls.__new__(cls)
+        made._waiting, made._patience_s, made._place, made._child = waiting, None, place, None
+        made._folder = tempfile.TemporaryDirectory(prefix="retain-tokenizer-")
+        shutil.copytree(folder, made._folder.name, dirs_exist_ok=True)
+        return made
 
     def __enter__(self) -> ApartTokenizer:
         return self

@@ -122,8 +122,9 @@ def build(settings: Settings, store: ObjectStore, orchestrator: grpc.Channel, id
         statistics=Bootstrap(),
         thread=files_thread,
     )
-    scoped = ScopedEvaluator(service, sampling, AskOwners(orchestrator, token=identity.service), files)
-    previews = Previews(rules, SourcePreviewer(store))
+    owners = AskOwners(orchestrator, token=identity.service)
+    scoped = ScopedEvaluator(service, sampling, owners, files)
+    previews = Previews(rules, SourcePreviewer(store), owners)
     export = ExportInterpolation(writer=torch, service=service)
     servicer = EvaluatorServicer(service, scoped, export, previews)
     tls = TlsSettings().server(bind=settings.evaluator_bind, internal_bind=settings.evaluator_internal_bind)

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "EvaluatorService.PreviewData": "for people",
     "EvaluatorService.EvaluateFile": "for people",
     "SourceRules.fault_of": "a look for a person, who asks again",
+    "SourceRules.model_fault": "a look for a person, who asks again",
     "Previewer.preview": "a look for a person, who asks again",
     "FileMeasurer.identify": "a file of a person, who asks again",
     "FileMeasurer.file_method": "a file of a person, who asks again",

@@ -30,6 +30,7 @@ NOT_REACHED = {
     ): "one call, one answer: a fault is the caller's; test_point_writer.py",
     Call(f"{PORTS}.Sampler", "sample"): "one call, one stream: a fault is the caller's; test_sampling.py",
     Call(f"{PORTS}.SourceRules", "fault_of"): "one call, one answer: a fault is the caller's; test_previews.py",
+    Call(f"{PORTS}.SourceRules", "model_fault"): "one call, one answer: a fault is the caller's; test_previews.py",
     Call(f"{PORTS}.Previewer", "preview"): "one call, one answer: a fault is the caller's; test_previews.py",
     **{
         Call(f"{PORTS}.{port}", call): "one call, one stream: a fault is the caller's; test_file_evaluations.py"

@@ -27,6 +27,15 @@ async def test_a_preview_shows_what_a_run_of_the_project_may_read_and_no_more(tm
             code, said = await status_of(two.call(method, request, two.tokens["a"]))
             assert code is grpc.StatusCode.INVALID_ARGUMENT, said
             assert "got" in said
+        request.spec.stages[0].data.general = "sample://science?documents=20"
+        request.spec.ClearField("tokenizer")
+        model = request.spec.model
+        for model.huggingface in (of_b.uri, "file:///etc", "s3://elsewhere/x"):
+            code, said = await status_of(two.call(method, request, two.tokens["a"]))
+            assert (code, "model.huggingface" in said) == (grpc.StatusCode.INVALID_ARGUMENT, True), said
+        model.checkpoint = "s3://retain/runs/nobodys/pretrain/attempt-1/step-000000010"
+        code, said = await status_of(two.call(method, request, two.tokens["a"]))
+        assert (code, "of the project a" in said) == (grpc.StatusCode.INVALID_ARGUMENT, True), said
         code, _ = await status_of(two.call(method, two.of_a(method), VIEWER))
         assert code is grpc.StatusCode.PERMISSION_DENIED, "what a run would read is for whoever may start one"
 

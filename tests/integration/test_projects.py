@@ -155,7 +155,7 @@ async def evaluator(two: Client, run_id: str) -> AsyncIterator[str]:
         files = Here(rules=rules).files
         sampling = Sampling(Told(words), MeasuringThread("sample"))
         scoped = ScopedEvaluator(service, sampling, AskOwners(sync, token=SERVICE), files)
-        previews = Previews(rules, SourcePreviewer(FakeObjectStore()))
+        previews = Previews(rules, SourcePreviewer(FakeObjectStore()), AskOwners(sync, token=SERVICE))
         servicer = EvaluatorServicer(service, scoped, None, previews)  # type: ignore[arg-type]  # nothing is exported here
         server = GrpcServer(
             bind="127.0.0.1:0",

@@ -2,8 +2,9 @@
 how hard the documents are.
 
 What is read is bounded in documents, bytes and seconds, foreign data and foreign rows are read by the child of
-`model.data.sources.apart` as they are when a run is prepared, and nothing is written. No tokenizer is there before a
-run is prepared, so one is trained on what was read; it cuts about as the run's own will.
+`model.data.sources.apart` as they are when a run is prepared, and nothing is written. Where the run begins with a model
+that has a tokenizer, that one cuts, in a child too. Else none is there before a run is prepared, so one is trained on
+what was read; it cuts about as the run's own will.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ VOCABULARY = 2_048  # of the tokenizer that is trained on the sample
 LONGEST_CHARACTERS = 20_000  # of a text that is encoded
 SHOWN_TOKENS = 240  # of each document
 BINS = 8
+TRAINED = f"a vocabulary of up to {VOCABULARY:,} trained on these documents; the run's own differs a little"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,14 @@ class Preview:
     tokenizer: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnTokenizer:
+    """The tokenizer of the model that a run begins with: a folder with its files, and how their place is called."""
+
+    folder: Path
+    place: str
+
+
 def preview(
     said: StageText,
     role: str,
@@ -66,11 +76,13 @@ def preview(
     count: int,
     fetch: Fetch | None = None,
     cache: Path | None = None,
+    own: OwnTokenizer | None = None,
     read_s: float = READ_S,
     show_s: float = SHOW_S,
 ) -> Preview:
     """Reads the source of a role for `read_s` seconds and shows `count` of its documents, which may take `show_s` more.
-    Raises BadSource for what a run could not read either, with the place, and for a source that shows nothing in time.
+    `own` cuts them, or a tokenizer that is trained on them. Raises BadSource and what opening `own` raises for what a
+    run could not read either, with the place, and for a source that shows nothing in time.
     """
     clock = Faults(limit_s=read_s)
     options = role_options(said, role, uri) or None
@@ -84,10 +96,8 @@ def preview(
             raise BadSource(uri, "no document", "at least one")
         texts = [document.plain_text() for document in read]
         clock = Faults(limit_s=show_s)
-        tokenizer = train_apart(texts, VOCABULARY, waiting=clock.in_time)
         chosen = [read[len(read) * n // min(count, len(read))] for n in range(min(count, len(read)))]
-        with ApartTokenizer(tokenizer, waiting=clock.in_time) as apart:
-            shown = tuple(_shown(document, apart, tokenizer) for document in chosen)
+        shown = _all_shown(chosen, texts, own, clock)
     except Enough as error:
         raise BadSource(uri, f"nothing to show within {read_s + show_s:g} s", "a source that answers sooner") from error
     rated = [document.difficulty for document in read if document.difficulty is not None]
@@ -100,7 +110,7 @@ def preview(
         difficulty=histogram(rated),
         unrated=len(read) - len(rated),
         notes=tuple(source.notes()),
-        tokenizer=f"a vocabulary of up to {VOCABULARY:,} trained on these documents; the run's own differs a little",
+        tokenizer=f"the model's own, of {own.place}" if own else TRAINED,
     )
 
 
@@ -128,8 +138,20 @@ def _read(documents: object, clock: Faults) -> tuple[list[Document], bool]:
     return read, True
 
 
+def _all_shown(
+    chosen: Sequence[Document], texts: Sequence[str], own: OwnTokenizer | None, clock: Faults
+) -> tuple[PreviewedDocument, ...]:
+    if own is not None:
+        with ApartTokenizer.opened(own.folder, place=own.place, waiting=clock.in_time) as apart:
+            return tuple(_shown(document, apart, apart) for document in chosen)
+    tokenizer = train_apart(texts, VOCABULARY, waiting=clock.in_time)
+    with ApartTokenizer(tokenizer, waiting=clock.in_time) as apart:
+        return tuple(_shown(document, apart, tokenizer) for document in chosen)
+
+
 def _shown(document: Document, apart: Tokenizer, tokenizer: Tokenizer) -> PreviewedDocument:
-    """`apart` encodes, within its bounds; `tokenizer`, which is of our own making, tells what single tokens read as."""
+    """`apart` encodes, within its bounds; `tokenizer` tells what single tokens read as: one of our own making, or
+    `apart` again."""
     cut = False
     if document.text is None:
         ids, mask = apart.encode_document(document)

@@ -2,18 +2,20 @@
 
 import os
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from model.data.looks.preview import Preview, preview
+from model.data.looks.preview import OwnTokenizer, Preview, preview
 from model.data.roles import StageText
 from model.errors import RetainModelError
-from retain.values import DataPreview, DifficultyBin, PreviewedDocument, PreviewedToken, StageKind, StageSpec
+from retain.values import DataPreview, DifficultyBin, ModelSpec, PreviewedDocument, PreviewedToken, StageKind, StageSpec
 from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.places import SETTING, allowed_folders, leads_out, local_path, roots_of
 from services.common.store.object_store import ObjectStore
 from services.evaluator.adapters.fetched import fetched
+from services.evaluator.adapters.own_tokenizer import bring_tokenizer, place_of_model
 from services.evaluator.application.ports import Previewer
 
 
@@ -23,19 +25,26 @@ class SourcePreviewer(Previewer):
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    def preview(self, stage: StageSpec, role: str, uri: str, field: str, count: int) -> DataPreview:
+    def preview(self, stage: StageSpec, role: str, uri: str, field: str, count: int, model: ModelSpec) -> DataPreview:
         _check_local(uri, field)
+        place = place_of_model(model)
+        if place:
+            _check_local(place, "model.huggingface")
         said = stage_text(stage, role, uri)
         name = said.domain if role == "domain" and said.domain else role
         with tempfile.TemporaryDirectory(prefix="retain-preview-") as folder:
             fetch = partial(fetched, self._store, field=field)
+            own, cache = Path(folder) / "tokenizer", Path(folder) / "data"
+            own.mkdir()
+            lacking = bring_tokenizer(self._store, place, own) if place else None
+            known = OwnTokenizer(folder=own, place=place) if place and lacking is None else None
             try:
-                found = preview(said, name, uri, count=count, fetch=fetch, cache=Path(folder))
+                found = preview(said, name, uri, count=count, fetch=fetch, cache=cache, own=known)
             except RetainModelError as error:
                 raise _bad(field, f"{error.field}: {error.description}") from error
             except OSError as error:
                 raise _bad(field, mismatch(error.strerror or type(error).__name__, "what may be read")) from error
-        return _told(found)
+        return _told(found if lacking is None else replace(found, tokenizer=f"{found.tokenizer} ({lacking})"))
 
 
 def stage_text(stage: StageSpec, role: str, uri: str) -> StageText:

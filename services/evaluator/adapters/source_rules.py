@@ -11,7 +11,6 @@ from services.common.grpc.status import error_of
 from services.evaluator.application.ports import SourceRules
 
 CALL_TIMEOUT_S = 10.0
-_FIELD = "stages[0].data.general"
 
 
 class AskSourceRules(SourceRules):
@@ -29,9 +28,19 @@ class AskSourceRules(SourceRules):
         stage = spec.stages.add(kind=spec_pb2.STAGE_KIND_PRETRAIN)
         stage.data.general = uri
         stage.duration.steps = 1
+        return self._fault(spec, project, "stages[0].data.general")
+
+    def model_fault(self, place: str, project: str) -> str | None:
+        # Without a stage nothing of the model is opened, and with a context nobody needs to look for it.
+        spec = spec_pb2.PipelineSpec(name="preview")
+        spec.model.huggingface, spec.model.context = place, 128
+        return self._fault(spec, project, "model.huggingface")
+
+    def _fault(self, spec: spec_pb2.PipelineSpec, project: str, field: str) -> str | None:
+        """What is said of the field or of what is below it."""
         request = pb.ValidatePipelineSpecRequest(spec=spec, project=project)
         try:
             answer = self._validate(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
         except grpc.RpcError as error:
             raise error_of(error, server="orchestrator") from error
-        return next((fault.description for fault in answer.violations if fault.field.startswith(_FIELD)), None)
+        return next((fault.description for fault in answer.violations if fault.field.startswith(field)), None)

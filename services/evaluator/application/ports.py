@@ -11,6 +11,7 @@ from retain.values import (
     Evaluation,
     FileResult,
     ForgettingRecord,
+    ModelSpec,
     ProbeRequest,
     SampleTextRequest,
     SampleTextResponse,
@@ -284,13 +285,18 @@ class SourceRules(Protocol):
         """Why it may not read this ("got ...; expected ..."), or None. Raises NotFound (no project), Unavailable."""
         ...
 
+    def model_fault(self, place: str, project: str) -> str | None:
+        """The same of a folder with a model."""
+        ...
+
 
 class Previewer(Protocol):
     """Reads the beginning of a text."""
 
-    def preview(self, stage: StageSpec, role: str, uri: str, field: str, count: int) -> DataPreview:
-        """`count` documents of the text that `field` of the spec names. Raises InvalidInput for what a run could not
-        read either, Unavailable (the store is away)."""
+    def preview(self, stage: StageSpec, role: str, uri: str, field: str, count: int, model: ModelSpec) -> DataPreview:
+        """`count` documents of the text that `field` of the spec names, cut by the tokenizer of `model`; where that has
+        none yet (random weights), by one that is trained on the text. Raises InvalidInput for what a run could not read
+        either, Unavailable (the store is away)."""
         ...
 
 

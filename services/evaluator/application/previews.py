@@ -1,11 +1,11 @@
 """The beginning of a text that a spec names, for whoever may start runs of a project: what such a run may read, and no
 more. The orchestrator says what that is (`SourceRules`), a reader reads it within bounds (`Previewer`)."""
 
-from retain.values import DataPreview, PipelineSpec, PreviewDataRequest, StageKind, StageSpec
+from retain.values import CheckpointRef, DataPreview, ModelSpec, PipelineSpec, PreviewDataRequest, StageKind, StageSpec
 from retain.values.faults import mismatch
 from services.common.concurrency.blocking import Blocking
 from services.common.errors import InvalidInput, Violation
-from services.evaluator.application.ports import Previewer, SourceRules
+from services.evaluator.application.ports import Owners, Previewer, SourceRules
 from services.evaluator.application.scoped import chosen_project
 
 ROLES = ("general", "domain", "chat")
@@ -17,8 +17,8 @@ THREADS, LIMIT_S = 2, 60.0  # the reader ends much sooner; fetching an upload ma
 class Previews:
     """Reads for two callers at a time; the others wait."""
 
-    def __init__(self, rules: SourceRules, previewer: Previewer) -> None:
-        self._rules, self._previewer = rules, previewer
+    def __init__(self, rules: SourceRules, previewer: Previewer, owners: Owners) -> None:
+        self._rules, self._previewer, self._owners = rules, previewer, owners
         self._blocking = Blocking("preview", threads=THREADS, limit_s=LIMIT_S)
 
     async def preview(self, request: PreviewDataRequest) -> DataPreview:
@@ -31,7 +31,21 @@ class Previews:
         why = await self._blocking(self._rules.fault_of, uri, project)
         if why is not None:
             raise _bad(field, why)
-        return await self._blocking(self._previewer.preview, stage, request.role, uri, field, count)
+        model = await self._blocking(self._model, request.spec, project)
+        return await self._blocking(self._previewer.preview, stage, request.role, uri, field, count, model)
+
+    def _model(self, spec: PipelineSpec, project: str) -> ModelSpec:
+        """The model whose tokenizer the run will have; random weights where the run trains one. Raises InvalidInput for
+        a model that a run of the project may not build on."""
+        model = spec.model
+        if spec.tokenizer.train is not None:
+            return ModelSpec()
+        if model.checkpoint and project not in self._owners.of_checkpoint(CheckpointRef(uri=model.checkpoint)):
+            expected = f"a checkpoint of the project {project}, or one that is shared with it"
+            raise _bad("model.checkpoint", mismatch(repr(model.checkpoint), expected))
+        if model.huggingface and (why := self._rules.model_fault(model.huggingface, project)) is not None:
+            raise _bad("model.huggingface", why)
+        return model
 
     def stop(self) -> None:
         """Take no more calls."""

@@ -57,7 +57,8 @@ def _question(number: int, tree: dict[str, Any]) -> str:
     stage = value_at(tree, ("stages", number))
     stage = stage if isinstance(stage, dict) else {}
     first = [value_at(tree, ("stages", n, "data", "general")) for n in stages_of(tree)]
-    return repr(({key: stage.get(key) for key in ("kind", "domain", "domain_options", "data")}, first))
+    whose = [tree.get(key) for key in ("model", "tokenizer")]  # whose tokenizer it is
+    return repr(({key: stage.get(key) for key in ("kind", "domain", "domain_options", "data")}, first, whose))
 
 
 def _look(number: int, role: str, project: str) -> None:

@@ -7,15 +7,28 @@ from pathlib import Path
 import pytest
 
 from model.data.looks.preview import histogram
-from retain.values import Domain, DomainOptions, ForgettingSpec, PipelineSpec, PreviewDataRequest, StageData, StageKind
+from retain.values import (
+    CheckpointRef,
+    Domain,
+    DomainOptions,
+    ForgettingSpec,
+    ModelSpec,
+    PipelineSpec,
+    PreviewDataRequest,
+    StageData,
+    StageKind,
+    TokenizerSpec,
+    TrainTokenizer,
+)
 from retain.values import StageSpec as Stage
 from services.common.errors import InvalidInput, NotFound
 from services.common.identity.principal import Kind, Principal, Role, set_current_principal
 from services.evaluator.adapters import fetched
 from services.evaluator.adapters.previewer import SourcePreviewer
-from services.evaluator.application.ports import SourceRules
+from services.evaluator.application.ports import Owners, SourceRules
 from services.evaluator.application.previews import Previews
 from tests.fakes.object_store import FakeObjectStore
+from tests.unit.model.data_helpers import byte_tokenizer
 
 CHAT = [
     {"messages": [{"role": "user", "content": f"Say {n}"}, {"role": "assistant", "content": f"word{n} it is"}]}
@@ -33,6 +46,16 @@ class Rules(SourceRules):
         self.asked.append((uri, project))
         return "got a secret; expected none" if "secret" in uri else None
 
+    def model_fault(self, place: str, project: str) -> str | None:
+        return self.fault_of(place, project)
+
+
+class Whose(Owners):
+    """Every checkpoint is of the project `default`, but those of the run `theirs`."""
+
+    def of_checkpoint(self, ref: CheckpointRef) -> frozenset[str]:
+        return frozenset({"theirs" if "/theirs/" in ref.uri else "default"})
+
 
 @pytest.fixture
 def store() -> FakeObjectStore:
@@ -47,7 +70,7 @@ def rules() -> Rules:
 @pytest.fixture
 def previews(store: FakeObjectStore, rules: Rules) -> Previews:
     set_current_principal(Principal(subject="a", kind=Kind.USER, roles=frozenset({Role.OPERATOR})))
-    return Previews(rules, SourcePreviewer(store))
+    return Previews(rules, SourcePreviewer(store), Whose())
 
 
 def asked(stage: Stage, role: str, number: int = 0, **how) -> PreviewDataRequest:
@@ -155,3 +178,53 @@ def test_a_histogram_counts_each_end() -> None:
     bars = histogram([1.0, 1.49, 1.5, 5.0, 4.5])
     assert [(low, count) for low, _, count in bars if count] == [(1.0, 2), (1.5, 1), (4.5, 2)]
     assert bars[-1][1] == 5.0
+
+
+def put_tokenizer(store: FakeObjectStore, folder: Path, prefix: str) -> None:
+    """The model's own tokenizer, which no training on the sample would give: single bytes."""
+    byte_tokenizer().save(folder)
+    for path in folder.iterdir():
+        store.put_bytes(f"{prefix}/{path.name}", path.read_bytes())
+
+
+def of_model(model: ModelSpec, **how) -> PreviewDataRequest:
+    stage = chat_stage("sample://chat?documents=4")
+    return PreviewDataRequest(spec=PipelineSpec(stages=(stage,), model=model, **how), role="chat", documents=1)
+
+
+async def test_the_models_own_tokenizer_cuts_where_the_run_begins_with_a_model(previews, store, tmp_path: Path) -> None:
+    put_tokenizer(store, tmp_path, "runs/r/pretrain/attempt-1/step-000000010/model")
+    uri = f"s3://{store.bucket}/runs/r/pretrain/attempt-1/step-000000010"
+    found = await previews.preview(of_model(ModelSpec(checkpoint=uri)))
+    assert found.tokenizer == f"the model's own, of {uri}/model"
+    (shown,) = found.documents
+    said = [token.text for token in shown.tokens if token.is_target]
+    assert {len(text) for text in said if not text.startswith("<|")} == {1}, "one byte, one token"
+    trained = await previews.preview(of_model(ModelSpec(preset="nano")))
+    assert trained.documents[0].token_count < shown.token_count
+    anew = TokenizerSpec(train=TrainTokenizer(vocab_size=1024))
+    assert (await previews.preview(of_model(ModelSpec(checkpoint=uri), tokenizer=anew))) == trained
+    put_tokenizer(store, tmp_path, "uploads/m/model")
+    imported = await previews.preview(of_model(ModelSpec(huggingface=f"s3://{store.bucket}/uploads/m/model")))
+    assert imported.documents == found.documents
+
+
+async def test_a_model_without_a_tokenizer_there_is_told_and_one_of_others_is_refused(previews, store) -> None:
+    nothing = await previews.preview(of_model(ModelSpec(huggingface=f"s3://{store.bucket}/uploads/none/model")))
+    assert nothing.tokenizer.startswith("a vocabulary of up to 2,048")
+    assert "no tokenizer.json was found there from here" in nothing.tokenizer
+    theirs = f"s3://{store.bucket}/runs/theirs/pretrain/attempt-1/step-000000010"
+    for model, field in (
+        (ModelSpec(checkpoint=theirs), "model.checkpoint"),
+        (ModelSpec(huggingface="s3://retain/uploads/secret/model"), "model.huggingface"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            await previews.preview(of_model(model))
+        assert [fault.field for fault in caught.value.violations] == [field]
+
+
+async def test_a_tokenizer_made_to_hurt_ends_its_child_and_not_the_evaluator(previews, store, tmp_path: Path) -> None:
+    put_tokenizer(store, tmp_path, "uploads/bad/model")
+    store.put_bytes("uploads/bad/model/tokenizer.json", b'{"model": {"type": "BPE"')
+    with pytest.raises(InvalidInput, match=r"tokenizer\.json"):
+        await previews.preview(of_model(ModelSpec(huggingface=f"s3://{store.bucket}/uploads/bad/model")))
