@@ -156,3 +156,26 @@ def test_the_schedules_are_those_of_the_plan(platform: FakePlatform) -> None:
     at.toggle(key="schedules:1").set_value(True).run()
     assert len(at.get("vega_lite_chart")) == 2
     assert not at.exception
+
+
+def test_a_browser_that_is_behind_changes_nothing_back(platform: FakePlatform, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = open_page("new_run")
+    share = "field:stages[1].data.general_share"
+    was = yaml_of(at)
+    other = was.replace("general_share: 0.05", "general_share: 0.3")
+    # The text is pasted; with it, and with the press that follows, comes the form as it was drawn for the text before.
+    at.text_area(key="yaml").set_value(other).run()
+    at.number_input(key=share).set_value(0.05)
+    at.button(key="validate").click().run()
+    assert (yaml_of(at), at.number_input(key=share).value) == (other, 0.3)
+    # What a person changes in the meantime counts, and the text that the browser still shows takes nothing of it back.
+    at.number_input(key=share).set_value(0.25).run()
+    at.text_area(key="yaml").set_value(other).run()
+    assert parse_yaml(yaml_of(at))["stages"][1]["data"]["general_share"] == 0.25
+    # Once the browser had the time to show it, the value before is as good as any other.
+    monkeypatch.setattr("ui.panel.new.echoes.GRACE_S", 0.0)
+    at.number_input(key=share).set_value(0.05).run()
+    at.text_area(key="yaml").set_value(other).run()
+    at.number_input(key=share).set_value(0.05).run()
+    assert parse_yaml(yaml_of(at))["stages"][1]["data"]["general_share"] == 0.05
+    assert not at.exception

@@ -9,7 +9,7 @@ from ui.client import ClientError
 from ui.client.views import Plan
 from ui.local.preflight import check_local
 from ui.local.upload import place_local_sources
-from ui.panel.new import draft
+from ui.panel.new import draft, echoes
 from ui.panel.new.form import form
 from ui.panel.shared import (
     as_text,
@@ -63,7 +63,8 @@ def _copied(run_id: str) -> str:
 
 
 def _typed() -> None:
-    draft.replace(st.session_state["yaml"])
+    if not echoes.is_echo("yaml"):
+        draft.replace(st.session_state["yaml"])
 
 
 def _editor() -> str:
@@ -136,8 +137,7 @@ with left:
         st.warning("The YAML cannot be read at the moment. The form shows it as it last could be.")
     form(tree, faults, answer.plan, project, disabled=bool(unreadable))
 with right:
-    if st.session_state.get("yaml") != draft.text():
-        st.session_state["yaml"] = draft.text()
+    echoes.tell("yaml", draft.text(), "")
     _editor()
     with st.container(horizontal=True):
         check = st.button("Validate", icon=":material/rule:", key="validate", on_click=draft.ask_again)
@@ -165,3 +165,4 @@ with right:
         else:
             draft.submitted()
             open_run(made.id)
+echoes.drawn()

@@ -14,7 +14,7 @@ import streamlit as st
 from ui.client import ClientError
 from ui.client.errors import BadInput, Violation
 from ui.client.views import Plan
-from ui.panel.new import kept
+from ui.panel.new import echoes, kept
 from ui.panel.shared import client
 from ui.spec.file import parse_yaml
 from ui.spec.form.edit import Path, edited
@@ -40,6 +40,7 @@ def text() -> str:
 def replace(new: str) -> None:
     """Another text takes its place."""
     st.session_state[TEXT] = new
+    echoes.changed()
     _keep()
 
 

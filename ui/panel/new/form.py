@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from ui.client.views import Plan
-from ui.panel.new import draft
+from ui.panel.new import draft, echoes
 from ui.panel.new.preview import previews
 from ui.panel.new.schedules import schedules
 from ui.panel.new.widgets import Faults, either, grid, one
@@ -84,15 +84,14 @@ def _add(kind: str) -> None:
 def _policy(tree: dict[str, Any], *, disabled: bool) -> None:
     stands = policy.position_of(tree)
     options = (*policy.POSITIONS, policy.CUSTOM) if stands == policy.CUSTOM else policy.POSITIONS
-    if st.session_state.get("policy") != stands:
-        st.session_state["policy"] = stands
+    echoes.tell("policy", stands, options[0])
     st.select_slider("What matters more", options, key="policy", on_change=_set_policy, disabled=disabled)
     st.caption(as_text(policy.told(stands)).replace("\\`", "`"))
 
 
 def _set_policy() -> None:
     chosen = st.session_state["policy"]
-    if chosen != policy.CUSTOM:
+    if chosen != policy.CUSTOM and not echoes.is_echo("policy"):
         draft.change(policy.changes_to(chosen))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from ui.panel.new import draft
+from ui.panel.new import draft, echoes
 from ui.panel.shared import as_text
 from ui.spec.form.alternatives import Alternatives
 from ui.spec.form.fields import Field, Kind, Odd, faults_at, one_line, read, write
@@ -38,7 +38,7 @@ def one(field: Field, tree: Any, faults: Faults, *, disabled: bool) -> None:
 def either(alternatives: Alternatives, tree: Any, faults: Faults, *, disabled: bool) -> None:
     """Which of the alternatives, and its value."""
     chosen, key = alternatives.chosen(tree), f"either:{'.'.join(map(str, alternatives.holder))}"
-    _say(key, chosen)
+    echoes.tell(key, chosen)
     labels = {name: alternatives.field(name).label for name in alternatives.names}
     left, right = st.columns(COLUMNS)
     with left:
@@ -65,7 +65,8 @@ def either(alternatives: Alternatives, tree: Any, faults: Faults, *, disabled: b
 
 def _widget(field: Field, value: Any, disabled: bool) -> None:
     key = f"field:{field.name}"
-    _say(key, value if value is not None else _EMPTY.get(field.kind, field.ends if field.kind is Kind.RANGE else None))
+    empty = _EMPTY.get(field.kind, field.ends if field.kind is Kind.RANGE else None)
+    echoes.tell(key, value if value is not None else empty, empty)
     common: dict[str, Any] = {
         "key": key,
         "help": field.help or None,
@@ -73,23 +74,23 @@ def _widget(field: Field, value: Any, disabled: bool) -> None:
         "on_change": _write,
         "args": (field, key),
     }
-    empty = f"default: {field.default}" if field.default else None
+    hint = f"default: {field.default}" if field.default else None
     match field.kind:
         case Kind.TEXT:
-            st.text_input(field.label, value=None, placeholder=empty, **common)
+            st.text_input(field.label, value=None, placeholder=hint, **common)
         case Kind.WHOLE:
-            st.number_input(field.label, value=None, placeholder=empty, step=1, format="%d", **common)
+            st.number_input(field.label, value=None, placeholder=hint, step=1, format="%d", **common)
         case Kind.NUMBER:
-            st.number_input(field.label, value=None, placeholder=empty, step=_step(value), format="%g", **common)
+            st.number_input(field.label, value=None, placeholder=hint, step=_step(value), format="%g", **common)
         case Kind.CHOICE:
-            st.selectbox(field.label, field.options, index=None, placeholder=empty or "Choose one", **common)
+            st.selectbox(field.label, field.options, index=None, placeholder=hint or "Choose one", **common)
         case Kind.SWITCH:
             st.selectbox(
-                field.label, (True, False), index=None, placeholder=empty, format_func=_YES_NO.__getitem__, **common
+                field.label, (True, False), index=None, placeholder=hint, format_func=_YES_NO.__getitem__, **common
             )
         case Kind.MANY:
             options = (*field.options, *(one for one in value or () if one not in field.options))
-            st.multiselect(field.label, options, placeholder=empty, accept_new_options=True, **common)
+            st.multiselect(field.label, options, placeholder=hint, accept_new_options=True, **common)
         case Kind.RANGE:
             low, high = field.ends
             st.slider(field.label, min_value=low, max_value=high, step=0.5, **common)
@@ -107,13 +108,9 @@ def _small_step(value: float | None) -> float:
     return float(f"1e{exponent - 1}")
 
 
-def _say(key: str, value: Any) -> None:
-    """The widget shows this; set only where it does not, so that what is being typed is left alone."""
-    if key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
-
-
 def _write(field: Field, key: str) -> None:
+    if echoes.is_echo(key):
+        return
     value = st.session_state[key]
     if field.kind is Kind.RANGE and tuple(value) == field.ends:
         value = None
@@ -121,5 +118,5 @@ def _write(field: Field, key: str) -> None:
 
 
 def _choose(alternatives: Alternatives, key: str) -> None:
-    if st.session_state[key] is not None:
+    if st.session_state[key] is not None and not echoes.is_echo(key):
         draft.change(alternatives.choose(st.session_state[key], draft.read()[0]))
