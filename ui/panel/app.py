@@ -18,7 +18,9 @@ TABLES = """@media (max-width: 640px) {
   [data-testid="stMarkdownContainer"] table { font-size: 0.8rem; }
   [data-testid="stMarkdownContainer"] :is(th, td) { padding: 0.2rem 0.3rem; overflow-wrap: anywhere; hyphens: auto; }
 }"""
-st.html(f"<style>{CHOSEN} {TABLES}</style>")
+GROUPS = '@media (max-width: 640px) { [data-testid="stButtonGroup"] div { flex-wrap: wrap; row-gap: 0.25rem; } }'
+YAML = ".st-key-yaml textarea { font-family: monospace; font-size: 0.85rem; }"
+st.html(f"<style>{CHOSEN} {TABLES} {GROUPS} {YAML}</style>")
 
 PAGES = [
     st.Page(

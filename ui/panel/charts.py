@@ -47,6 +47,7 @@ def frame(rows: Sequence[DualRow], begins: Starts) -> pd.DataFrame:
         [
             {
                 "x": begins.place(row.stage, step=row.step, tokens=row.tokens, time_s=row.time_s),
+                "begin": begins.place(row.stage, step=0, tokens=0, time_s=row.time_s),
                 "stage": row.stage,
                 "line": f"{row.stage} {row.attempt}",
                 "attempt": row.attempt,
@@ -134,7 +135,7 @@ def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds, axis: Axis = Ax
             symbolFillColor=NEUTRAL,
             symbolStrokeColor=NEUTRAL,
             titleColor=NEUTRAL,
-            columns=4,
+            columns=2,
         ),
     )
     quiet = base.transform_filter(~alt.FieldOneOfPredicate("verdict", list(VERDICT_MARKS)))
@@ -200,6 +201,6 @@ def _around_zero(low: float, floor: float, minor: float) -> list[tuple[str, floa
 
 
 def _stage_rules(data: pd.DataFrame, axis: Axis) -> Any:
-    """A line and a name where each stage is first measured."""
-    first = data.groupby("stage", sort=False)["x"].min()
+    """A line and a name where each stage begins; on the axis of time, where it is first measured."""
+    first = data.groupby("stage", sort=False)["begin"].min()
     return stage_marks(tuple((str(stage), float(place)) for stage, place in first.items()), axis)

@@ -164,6 +164,12 @@ def house(project: str) -> tuple[list[ProgressRow], list[Run]]:
     return _house(address(), project)
 
 
+def nothing_yet(said: str) -> None:
+    """Where there is nothing: why, and the way to where something begins."""
+    st.caption(said)
+    st.page_link("app_pages/new_run.py", label="New pipeline", icon=":material/add_circle:")
+
+
 def live() -> LiveRuns:
     return _live(address())
 

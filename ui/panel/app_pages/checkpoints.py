@@ -6,7 +6,7 @@ import streamlit as st
 from ui.client import ClientError
 from ui.client.views import Checkpoint
 from ui.panel.checkpoints import detail
-from ui.panel.shared import choice, chosen_project, client, errors_shown, pager, show_error
+from ui.panel.shared import choice, chosen_project, client, errors_shown, nothing_yet, pager, show_error
 from ui.render import formatting
 
 PAGE_ROWS = 50
@@ -74,7 +74,10 @@ if rows:
     st.caption(f"{len(rows)} of {page.total:,}, newest first. Select one to look at it, two to compare them.")
 else:
     chosen = []
-    st.caption("No checkpoint is like that.")
+    if (stage, state) == ("all", "usable"):
+        nothing_yet("No checkpoint yet. A run makes some; `retain import DIR` brings a model of elsewhere.")
+    else:
+        st.caption("No checkpoint is like that. Choose another stage or state above.")
 pager("checkpoints", token, page.next_token)
 if not chosen:
     asked = [_named(name) for name in st.query_params.get_all("checkpoint")[:2]]

@@ -8,7 +8,7 @@ from ui.panel.axes import NAMES, Axis
 from ui.panel.compare.charts import lines, rows, scatter
 from ui.panel.compare.frontier import frontier, point
 from ui.panel.compare.settings import differing
-from ui.panel.shared import choice, client, errors_shown, show_error
+from ui.panel.shared import choice, client, errors_shown, nothing_yet, show_error
 from ui.render import formatting
 from ui.render.perplexity_table import dual_rows
 from ui.render.severity import Thresholds
@@ -41,6 +41,10 @@ def _chosen() -> list[Run]:
         placeholder="Choose two to eight runs",
     )
     st.query_params["runs"] = ",".join(names)
+    if len(known) < 2:
+        nothing_yet("There are no two runs yet that could be compared.")
+    elif len(names) < 2:
+        st.caption("Choose two runs or more, here or on the page Pipelines.")
     return [known[name] for name in names]
 
 
@@ -111,9 +115,7 @@ def _scatter(runs: list[Run]) -> None:
 
 st.title("Compare runs")
 compared = _chosen()
-if len(compared) < 2:
-    st.caption("Choose two runs or more, here or on the page Pipelines.")
-else:
+if len(compared) > 1:
     with errors_shown():
         _lines(compared)
         _settings(compared)

@@ -13,6 +13,7 @@ from ui.panel.shared import (
     chosen_project,
     client,
     house,
+    nothing_yet,
     open_run,
     pager,
     show_error,
@@ -76,7 +77,10 @@ def listed(project: str, states: tuple[str, ...], words: str) -> None:
     runs = page.rows
     if not runs and not page.next_token:
         chosen = bool(states or words or token or project)
-        st.caption("No run is like that." if chosen else "No run yet. Begin one on the page New pipeline.")
+        if chosen:
+            st.caption("No run is like that. Take a state or a word of the search away.")
+        else:
+            nothing_yet("No run yet.")
     if runs:
         event = st.dataframe(
             [run_row(run) for run in runs],
@@ -103,7 +107,8 @@ def listed(project: str, states: tuple[str, ...], words: str) -> None:
             elif not chosen_ids:
                 st.caption("Select a row to open its run, several to compare them.")
     more = bool(page.next_token)
-    st.caption(found_line(len(runs), page.looked_at, searched=bool(words), more=more))
+    if runs or words:
+        st.caption(found_line(len(runs), page.looked_at, searched=bool(words), more=more))
     pager("runs", token, page.next_token)
 
 

@@ -9,7 +9,7 @@ from ui.client.views import Run
 from ui.panel.axes import NAMES, Axis
 from ui.panel.live import Snapshot
 from ui.panel.run import actions, log_view, parts
-from ui.panel.shared import as_text, choice, client, errors_shown, live, may_act, show_error, state_badge
+from ui.panel.shared import as_text, choice, client, errors_shown, live, may_act, nothing_yet, show_error, state_badge
 from ui.render import formatting
 from ui.render.data.facts import data_lines
 from ui.render.perplexity_table import dual_rows
@@ -150,7 +150,7 @@ def _specification(run: Run) -> None:
 st.title("Run")
 chosen = _run_id()
 if chosen is None:
-    st.caption("No run yet. Begin one on the page New pipeline.")
+    nothing_yet("No run yet. Begin one, and it is shown here live.")
 else:
     seen = live().look(chosen).run
     going = seen is None or not seen.is_terminal

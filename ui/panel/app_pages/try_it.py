@@ -9,7 +9,7 @@ from ui.client import ClientError
 from ui.client.views import Checkpoint, SampledPiece
 from ui.panel import side_by_side
 from ui.panel.conversation import KEPT, SIDES, Answer, Exchange, turns
-from ui.panel.shared import as_text, chosen_project, client, errors_shown, may_act, show_error
+from ui.panel.shared import as_text, chosen_project, client, errors_shown, may_act, nothing_yet, show_error
 
 NEW_TOKENS, LISTED = 64, 200
 CHAT, COMPLETE = "Chat", "Complete"
@@ -175,7 +175,7 @@ with errors_shown():
 if not may_act():
     st.info("To ask a model takes the role operator. Whoever runs the installation gives it.", icon=":material/lock:")
 elif not usable:
-    st.caption("No checkpoint yet. A run makes some (page New pipeline); `retain import DIR` brings one.")
+    nothing_yet("No checkpoint yet. A run makes some; `retain import DIR` brings a model of elsewhere.")
 else:
     pair = _models()
     how = str(st.segmented_control("How", [COMPLETE, CHAT], default=COMPLETE, key="try_mode", required=True))

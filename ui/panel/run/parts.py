@@ -164,21 +164,22 @@ def decisions(made: Sequence[Decision], checkpoints: Sequence[Checkpoint]) -> No
     with st.container(border=True):
         st.subheader("Decisions")
         if not made:
-            st.caption("None yet.")
+            st.caption("None yet: the gate decides at each boundary, once it is measured.")
             return
         for entry in timeline(made, checkpoints)[:TOLD]:
             _entry(entry)
         if made[-1].recommendations:
             st.markdown("**Recommendations**")
             st.markdown("\n".join(f"- {as_text(line)}" for line in made[-1].recommendations))
-        with st.expander(f"All {len(made)} decisions as a table"):
+        with st.expander("Every decision as a table" if len(made) == 1 else f"All {len(made)} decisions as a table"):
             _decision_table(made)
 
 
 def _entry(entry: Entry) -> None:
     """One decision: what, where and when; why; what was measured; what follows."""
     with st.container(gap="xxsmall"):
-        said = f"**{entry.mark.sign} {as_text(entry.verdict)}** :gray[{as_text(entry.where)}]"
+        sign = f"{entry.mark.sign} " if entry.evidence else ""  # where nothing was scored there is none
+        said = f"**{sign}{as_text(entry.verdict)}** :gray[{as_text(entry.where)}]"
         st.markdown(f"{said}: {as_text(entry.why)}" if entry.why and entry.why != entry.verdict else said)
         if entry.evidence:
             st.caption(as_text(". ".join(entry.evidence) + "."))

@@ -76,6 +76,7 @@ def test_stages_stand_one_after_another_on_the_axis(platform: FakePlatform, clie
     assert begins.by_stage == (("pretrain", 0), ("midtrain/code", 120 * 4096), ("finetune", 240 * 4096))
     data = frame(rows, begins)
     assert data["x"].max() == 360 * 4096
+    assert tuple(data.groupby("stage", sort=False)["begin"].min().items()) == begins.by_stage, "marked where they begin"
     assert data["target"].isna().sum() == 6  # in pre-training general is itself the target
 
 
