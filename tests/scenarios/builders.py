@@ -28,6 +28,7 @@ from retain.values import (
     ProbeReport,
     ProbeResult,
     ProbeSpec,
+    ReplayFor,
     SetResult,
     SetRole,
     SetUse,
@@ -52,6 +53,7 @@ def run(header: str = "") -> PipelineRun:
     lag, share = int(given.pop("lag", "0")), given.pop("share", "0.1")
     controller = Controller(given.pop("controller", "LADDER"))
     stop_on = StopOn(given.pop("stop_on", "RAW"))
+    replay_for = ReplayFor(given.pop("replay_for", "ALL"))
     points = tuple(float(p) for p in given.pop("points", "").split(",") if p)
     point_kinds = tuple(PointKind(kind) for kind in given.pop("kinds", "").split(",") if kind)
     steps, every = int(given.pop("steps", "100")), int(given.pop("every", "10"))
@@ -77,6 +79,7 @@ def run(header: str = "") -> PipelineRun:
             gauges=GaugeSpec(off=not kinds, kinds=kinds),
             controller=controller,
             stop_on=stop_on,
+            replay_for=replay_for,
             probe=probe,
             interpolation=InterpolationSpec(points=points, kinds=point_kinds, least_gain_nats=gain),
             **rules,

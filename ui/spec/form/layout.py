@@ -105,8 +105,9 @@ GATE = (
     _choice(
         ("forgetting", "controller"),
         "Controller",
-        "ANTICIPATE chooses the smallest share that keeps the budget; LADDER acts when a threshold is crossed.",
-        ("LADDER", "ANTICIPATE"),
+        "ANTICIPATE chooses the smallest share that keeps the budget; LADDER acts when a threshold is crossed; OP_MIX "
+        "tries mixes before a stage, then does as ANTICIPATE.",
+        ("LADDER", "ANTICIPATE", "OP_MIX"),
         "CONTROLLER_",
         "ANTICIPATE",
     ),

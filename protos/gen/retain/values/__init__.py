@@ -165,6 +165,7 @@ if TYPE_CHECKING:
     from retain.values.orchestrator_checkpoint_service import RecordBenchmarkRequest
     from retain.values.orchestrator_checkpoint_service import RecordBenchmarkResponse
     from retain.values.orchestrator_stage_control_service import ReleaseWork
+    from retain.values.spec import ReplayFor
     from retain.values.orchestrator_stage_control_service import ReportCheckpointRequest
     from retain.values.orchestrator_stage_control_service import ReportCheckpointResponse
     from retain.values.orchestrator_stage_control_service import ReportMixTrialRequest
@@ -382,6 +383,7 @@ _HOMES = {
     "RecordBenchmarkRequest": "orchestrator_checkpoint_service",
     "RecordBenchmarkResponse": "orchestrator_checkpoint_service",
     "ReleaseWork": "orchestrator_stage_control_service",
+    "ReplayFor": "spec",
     "ReportCheckpointRequest": "orchestrator_stage_control_service",
     "ReportCheckpointResponse": "orchestrator_stage_control_service",
     "ReportMixTrialRequest": "orchestrator_stage_control_service",
@@ -599,6 +601,7 @@ __all__ = [
     "RecordBenchmarkRequest",
     "RecordBenchmarkResponse",
     "ReleaseWork",
+    "ReplayFor",
     "ReportCheckpointRequest",
     "ReportCheckpointResponse",
     "ReportMixTrialRequest",

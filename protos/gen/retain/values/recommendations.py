@@ -49,7 +49,7 @@ def recommendations(
 def _remedies(never_replayed: bool, *, share: str) -> tuple[str, ...]:
     slower = "→ LOWER learning rate by 50% (e.g., 1e-5 → 5e-6)"
     if never_replayed:
-        return (f"{slower}: text of this kind is not replayed, and more replay protects what it replays",)
+        return (f"{slower}: text of this kind is not replayed, and replay protects what is like what it replays",)
     return f"→ INCREASE general data mix ratio (e.g., 10% → {share})", slower
 
 

@@ -115,6 +115,23 @@ class StopOn(StrEnum):
         return self.name != "UNSPECIFIED"
 
 
+class ReplayFor(StrEnum):
+    """For which sets the controllers that anticipate choose replay shares."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    """ALL in a new run."""
+    REPLAYED = "REPLAYED"
+    """Each share for the set that is held out from what it replays, and for no other."""
+    ALL = "ALL"
+    """The share of general text for the sets too that no stage replays (gauges): the one that needs most decides. What more
+    replay does for these is not credited beforehand: `action` and `stop` wait for it to be measured.
+    """
+
+    def __bool__(self) -> bool:
+        """False for UNSPECIFIED alone."""
+        return self.name != "UNSPECIFIED"
+
+
 class GaugeKind(StrEnum):
     """A kind of general text that comes with Retain and is never trained on."""
 
@@ -521,6 +538,8 @@ class ForgettingSpec:
     """FINETUNE: questions of our own that the stage's start answered and the result is to answer still."""
     op_mix: OpMixSpec = OpMixSpec()
     """What the controller OP_MIX tries before a stage."""
+    replay_for: ReplayFor = ReplayFor.UNSPECIFIED
+    """For which sets a controller that anticipates chooses shares."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

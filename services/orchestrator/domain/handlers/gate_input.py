@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from retain.values import Controller, PipelineSpec, SetUse
+from retain.values import Controller, PipelineSpec, ReplayFor, SetUse
 from services.orchestrator.domain.handlers.evidence import not_finite
 from services.orchestrator.domain.policy.anticipation import (
     Observed,
@@ -11,6 +11,7 @@ from services.orchestrator.domain.policy.anticipation import (
     project,
     project_onward,
     update_estimate,
+    update_guarded,
 )
 from services.orchestrator.domain.policy.gate import GateInput
 from services.orchestrator.domain.policy.projection import Horizon, append_score
@@ -18,6 +19,7 @@ from services.orchestrator.domain.run.directives import mix_from
 from services.orchestrator.domain.run.state import Checkpoint, StageRun
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of, limits_of, rate_shape_of
 from services.orchestrator.domain.spec.gauges import is_gauge
+from services.orchestrator.domain.spec.plan import GENERAL
 from services.orchestrator.domain.values import Measurement
 
 
@@ -26,9 +28,13 @@ def controller_of(spec: PipelineSpec, stage: StageRun) -> StageController:
     rules, limits = spec.forgetting, limits_of(spec.forgetting)
     rate = rate_shape_of(spec.stages[stage.plan.index].schedule)
     law, passes = anticipation_of(rules), stage.plan.passes
+    # Specs that were stored before there was a choice keep the former rule.
+    guarding = rules.replay_for is ReplayFor.ALL and GENERAL in stage.plan.shares
     return StageController(
         anticipates=rules.controller in (Controller.ANTICIPATE, Controller.OP_MIX),
         target_scarce=passes is not None and passes.median >= law.scarce_passes,
+        guard=GENERAL if guarding else "",
+        guarded=frozenset(stage.plan.never_replayed) if guarding else frozenset(),
         limits=limits,
         ladder=ladder_of(rules),
         law=law,
@@ -53,12 +59,12 @@ def with_effective_shares(spec: PipelineSpec, stage: StageRun, checkpoint: Check
 def with_scores(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> StageRun:
     """The stage with what one boundary says about how its scores fall, and about c of each retention set."""
     scores, step = measured.scores_of(SetUse.CONTROL), checkpoint.ref.step
+    controller, shares = controller_of(spec, stage), checkpoint.effective_shares
     remembered = replace(
         stage.gate,
         recent=append_score(stage.gate.recent, step, scores, adjusted_step=stage.gate.adjusted_step),
-        constants=update_estimate(
-            controller_of(spec, stage), stage.gate.constants, scores, checkpoint.effective_shares, step=step
-        ),
+        constants=update_estimate(controller, stage.gate.constants, scores, shares, step=step),
+        guarded=update_guarded(controller, stage.gate.guarded, measured.deciding(SetUse.CONTROL), shares, step=step),
     )
     return replace(stage, gate=remembered)
 
@@ -73,6 +79,7 @@ def observed(stage: StageRun, checkpoint: Checkpoint, measured: Measurement) -> 
         constants=stage.gate.constants,
         recent=stage.gate.recent,
         scores=measured.scores_of(SetUse.CONTROL),
+        guarded=stage.gate.guarded,
     )
 
 

@@ -183,7 +183,9 @@ def _turn_back(spec: PipelineSpec, stage: StageRun, checkpoint: Checkpoint, outc
         rollback, changed = choose_rollback(
             stage, checkpoint, outcome.act_on, decision_delay=decision_delay, ladder=ladder
         )
-        mix, changed = with_anticipated_shares(controller_of(spec, stage), stage.gate.constants, rollback.mix, changed)
+        mix, changed = with_anticipated_shares(
+            controller_of(spec, stage), stage.gate.constants, stage.gate.guarded, rollback.mix, changed
+        )
         rollback = replace(rollback, mix=mix)
     allowed = allowed_retries(spec, stage)
     if outcome.verdict is Verdict.ROLL_BACK and stage.gate.retries < allowed:

@@ -19,11 +19,17 @@ about how long forgetting takes to its peak. So a raised share is not credited b
 still high after it does not raise c, and late in a stage, where hardly any rate is left, more is asked for. What is not
 needed is given back in the first half only: on a real run a share that was lowered at two thirds let the score rise
 again, from 7 % to 14 %, with too little rate left to return.
+
+Sets that no stage replays (gauges) have no share of their own. Replay of general text protects what is like it too
+(a first look: a tenth of replayed stories kept other stories, for a quarter of what half the learning rate took from
+the target), so its share is chosen for them as well, by the same law with a c of their own, and the set that needs
+most decides. How much one kind of text does for another nobody knows beforehand: so a higher share is chosen for them
+and not credited to them, and what `action` and `stop` compare of them is what their own scores say.
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from retain.values import ForgettingScore, Verdict
 from services.orchestrator.domain.policy.gate import GateOutcome
@@ -75,10 +81,13 @@ class Anticipation:
 @dataclass(frozen=True, kw_only=True)
 class StageController:
     """Who chooses the mix of a stage, and within what: fixed before the stage begins. `target_scarce`: the stage passes
-    over its target so often that replay is no price for it."""
+    over its target so often that replay is no price for it. `guard`: the replayed set whose share is chosen for those
+    that nothing replays too (`guarded`); empty: there is none, or that was not asked for."""
 
     anticipates: bool
     target_scarce: bool
+    guard: str = ""
+    guarded: frozenset[str] = frozenset()
     limits: Limits
     ladder: Ladder
     law: Anticipation
@@ -99,7 +108,7 @@ class StageController:
 class Observed:
     """What is known at one boundary: the step of its checkpoint, the mix that is trained and the step from which it is,
     the effective shares, the estimates of c (nats) and the last scores under the present rung, with those of this
-    boundary."""
+    boundary. `guarded`: the estimates of c by the guard's share, of sets that nothing replays."""
 
     step: int
     mix: Mix
@@ -108,6 +117,7 @@ class Observed:
     constants: Mapping[str, tuple[float, ...]]
     recent: tuple[Scored, ...]
     scores: tuple[ForgettingScore, ...]
+    guarded: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def effective_shares(
@@ -139,6 +149,21 @@ def update_estimate(
         c = nats_at_end * (shares.get(score.retention_set, 0.0) + law.share_offset)
         updated[score.retention_set] = (*updated.get(score.retention_set, ()), c)[-law.boundaries_used :]
     return updated
+
+
+def update_guarded(
+    controller: StageController,
+    constants: Mapping[str, tuple[float, ...]],
+    deciding: Iterable[ForgettingScore],
+    shares: Mapping[str, float],
+    *,
+    step: int,
+) -> Mapping[str, tuple[float, ...]]:
+    """As `update_estimate`, of the sets that nothing replays, by the effective share of what guards them; `deciding`:
+    the scores without those that are shown only."""
+    scores = [score for score in deciding if score.retention_set in controller.guarded]
+    by_guard = dict.fromkeys(controller.guarded, shares.get(controller.guard, 0.0))
+    return update_estimate(controller, constants, scores, by_guard, step=step) if controller.guard else constants
 
 
 def project(controller: StageController, at: Observed) -> dict[str, float]:
@@ -188,16 +213,17 @@ def next_mix(controller: StageController, at: Observed, outcome: GateOutcome) ->
     asked = outcome.verdict in (Verdict.CONTINUE, Verdict.ADJUST) and not outcome.keeps_mix
     if asked and at.constants and _may_change(controller, at):
         mix = _smallest_shares(controller, at)
-        helps = mix.shares.get(outcome.act_on, 0.0) > at.mix.shares.get(outcome.act_on, 0.0)
+        raised = controller.guard if outcome.act_on in controller.guarded else outcome.act_on
+        helps = mix.shares.get(raised, 0.0) > at.mix.shares.get(raised, 0.0)
         if mix != at.mix and (outcome.verdict is Verdict.CONTINUE or helps):
             changes = [
-                f"{name} share {at.mix.shares[name]:g} -> {share:g} (c = {estimate(at.constants, name):.4f} nats)"
+                f"{name} share {at.mix.shares[name]:g} -> {share:g} ({_why(controller, at, name)})"
                 for name, share in mix.shares.items()
                 if share != at.mix.shares[name]
             ]
             return mix, "anticipated: " + ", ".join(changes)
     if outcome.verdict is not Verdict.ADJUST:
-        return at.mix, ""
+        return at.mix, _held(controller, at) if asked and _may_change(controller, at) else ""
     mix, changed = climb(at.mix, outcome.act_on, controller.ladder)
     if mix.lr_scale != at.mix.lr_scale and score_decrease(at.recent, outcome.act_on) > 0:
         return at.mix, "it falls: the learning rate that it recovers with is left alone"
@@ -205,14 +231,19 @@ def next_mix(controller: StageController, at: Observed, outcome: GateOutcome) ->
 
 
 def with_anticipated_shares(
-    controller: StageController, constants: Mapping[str, tuple[float, ...]], mix: Mix, changed: str
+    controller: StageController,
+    constants: Mapping[str, tuple[float, ...]],
+    guarded: Mapping[str, tuple[float, ...]],
+    mix: Mix,
+    changed: str,
 ) -> tuple[Mix, str]:
     """The mix to begin again with, where the law finds its rung too low with the share that the law asks for; and what
     changed (`changed` is what did so far), for people."""
     if not controller.anticipates:
         return mix, changed
     law = controller.law
-    asked = {name: law.percent(controller.share_at_end(c)) for name in mix.shares if (c := estimate(constants, name))}
+    needs = {name: _most_needed(controller, constants, guarded, name) for name in mix.shares}
+    asked = {name: law.percent(controller.share_at_end(c)) for name, (c, _) in needs.items() if c}
     shares = {name: max(share, asked.get(name, share)) for name, share in mix.shares.items()}
     if shares == mix.shares or sum(shares.values()) > controller.ladder.largest_replay:
         return mix, changed
@@ -221,12 +252,12 @@ def with_anticipated_shares(
 
 
 def _smallest_shares(controller: StageController, at: Observed) -> Mix:
-    """Each set's smallest share that keeps the budget, in whole percent; unchanged where the change would be noise, and
-    never lowered where the target is scarce."""
+    """Each set's smallest share that keeps the budget, of what it guards too, in whole percent; unchanged where the
+    change would be noise, and never lowered where the target is scarce."""
     law, weight = controller.law, controller.weight(at.step, controller.horizon.steps)
     shares = dict(at.mix.shares)
     for name, now in at.mix.shares.items():
-        c = estimate(at.constants, name)
+        c, _ = _most_needed(controller, at.constants, at.guarded, name)
         if c is None or weight <= 0:
             continue
         before = at.effective_shares.get(name, now)
@@ -236,6 +267,34 @@ def _smallest_shares(controller: StageController, at: Observed) -> Mix:
             shares[name] = smallest
     fits = sum(shares.values()) <= controller.ladder.largest_replay
     return replace(at.mix, shares=shares) if fits else at.mix
+
+
+def _most_needed(
+    controller: StageController,
+    constants: Mapping[str, tuple[float, ...]],
+    guarded: Mapping[str, tuple[float, ...]],
+    name: str,
+) -> tuple[float | None, str]:
+    """The largest estimate of c among a replayed set and those that its share is chosen for, and whose it is; of equal
+    ones its own."""
+    found = [(estimate(constants, name), name)]
+    if name == controller.guard:
+        found += [(estimate(guarded, one), one) for one in sorted(guarded)]
+    known = [(c, whose) for c, whose in found if c is not None]
+    return max(known, key=lambda one: one[0]) if known else (None, name)
+
+
+def _why(controller: StageController, at: Observed, name: str) -> str:
+    c, whose = _most_needed(controller, at.constants, at.guarded, name)
+    return f"c = {c:.4f} nats" + (f" of {whose}" if whose != name else "")
+
+
+def _held(controller: StageController, at: Observed) -> str:
+    """For whom a share stays that its own set does not need, for people; empty where none does."""
+    name, alone = controller.guard, _smallest_shares(controller, replace(at, guarded={}))
+    if alone.shares.get(name, 0.0) >= at.mix.shares.get(name, 0.0):
+        return ""
+    return f"{name} share stays at {at.mix.shares[name]:g} ({_why(controller, at, name)})"
 
 
 def _may_change(controller: StageController, at: Observed) -> bool:

@@ -193,8 +193,9 @@ class GateMemory:
     """What the gate and the controllers remember from one boundary to the next. The mix was changed last at
     `adjusted_step`; a score that spans a threshold was let pass `watched` times; `retries` rollbacks were made, to
     `rollback_steps`, and a person granted `extra_retries`; `held_rollback` waits for a person. `recent` are the last
-    boundaries under the present rung, `constants` the last estimates of c of each set (nats). `finite`: every loss and
-    score of the last control sets was a finite number, and there was one."""
+    boundaries under the present rung, `constants` the last estimates of c of each set (nats), `guarded` those of sets
+    that nothing replays, by the share of general text. `finite`: every loss and score of the last control sets was a
+    finite number, and there was one."""
 
     adjusted_step: int = -1
     watched: int = 0
@@ -204,6 +205,7 @@ class GateMemory:
     held_rollback: Rollback | None = None
     recent: tuple[Scored, ...] = ()
     constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    guarded: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     finite: bool = False
 
 

@@ -2,7 +2,8 @@
 
 A retention set that is held out from a replayed source also says how well that source is being learned: its score can
 fall while the model forgets everything else. Gauge sets are the other column. They have no share in the mix, so that
-the ladder cannot raise one: what helps them is the learning rate, and what makes the model say what it said before.
+the ladder cannot raise one: what helps them is the learning rate, what makes the model say what it said before, and
+replay of text that is like them (`replay_for`, domain/policy/anticipation.py).
 
 What was never known cannot be forgotten. A gauge whose baseline needs more than `most_bits_per_byte` is measured and
 shown, and decides nothing: a model that has read only stories gets a perplexity of thousands on code, which rises and

@@ -8,6 +8,8 @@ from retain.values import ComputeSpec, Domain, IntervalSpec, Passes, PipelineSpe
 from services.orchestrator.domain.spec.defaults import domains_of
 from services.orchestrator.domain.spec.gauges import gauge_names, warnings_of
 
+GENERAL = "general"  # role of the text that a model is taught first
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedStage:
@@ -90,13 +92,13 @@ def _plan_stage(spec: PipelineSpec, index: int) -> PlannedStage:
 def target_of(stage: StageSpec) -> str:
     """Role of the text that a stage is to learn."""
     if stage.kind is StageKind.PRETRAIN:
-        return "general"
+        return GENERAL
     return "chat" if stage.kind is StageKind.FINETUNE else stage.domain.lower()
 
 
 def source_of(stage: StageSpec, target: str) -> str:
     """URI of the text that a stage is to learn."""
-    if target == "general":
+    if target == GENERAL:
         return stage.data.general
     return stage.data.chat if target == "chat" else stage.data.domain
 

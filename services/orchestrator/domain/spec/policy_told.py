@@ -1,7 +1,8 @@
 """What a plan says of the policy: who decides, by which score, with which help, and why."""
 
-from retain.values import Controller, PipelineSpec, StageKind, StageSpec, StopOn
+from retain.values import Controller, PipelineSpec, ReplayFor, StageKind, StageSpec, StopOn
 from services.orchestrator.domain.spec.bounds import anticipation_of
+from services.orchestrator.domain.spec.gauges import gauge_names
 from services.orchestrator.domain.spec.model_size import PRESET_SIZES
 from services.orchestrator.domain.spec.op_mix import op_mix_of, trial_steps, tries_mixes
 from services.orchestrator.domain.spec.plan import PlannedStage, plan
@@ -47,7 +48,11 @@ def _controller(spec: PipelineSpec, later: list[StageSpec]) -> str:
         return _op_mix(spec)
     if not any(share > 0 for stage in later for share in stage.data.replay.values()):
         return "controller ANTICIPATE: nothing is replayed yet; a share is chosen once something is forgotten"
-    return "controller ANTICIPATE: there is replay, so the smallest share that keeps the budget is chosen beforehand"
+    anticipates = (
+        "controller ANTICIPATE: there is replay, so the smallest share that keeps the budget is chosen beforehand"
+    )
+    guards = spec.forgetting.replay_for is ReplayFor.ALL and gauge_names(spec.forgetting)
+    return f"{anticipates}, that of general text for the gauges too" if guards else anticipates
 
 
 def _op_mix(spec: PipelineSpec) -> str:

@@ -51,6 +51,12 @@ class StopOn(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STOP_ON_RAW: _ClassVar[StopOn]
     STOP_ON_PROJECTED: _ClassVar[StopOn]
 
+class ReplayFor(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REPLAY_FOR_UNSPECIFIED: _ClassVar[ReplayFor]
+    REPLAY_FOR_REPLAYED: _ClassVar[ReplayFor]
+    REPLAY_FOR_ALL: _ClassVar[ReplayFor]
+
 class GaugeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     GAUGE_KIND_UNSPECIFIED: _ClassVar[GaugeKind]
@@ -89,6 +95,9 @@ CONTROLLER_OP_MIX: Controller
 STOP_ON_UNSPECIFIED: StopOn
 STOP_ON_RAW: StopOn
 STOP_ON_PROJECTED: StopOn
+REPLAY_FOR_UNSPECIFIED: ReplayFor
+REPLAY_FOR_REPLAYED: ReplayFor
+REPLAY_FOR_ALL: ReplayFor
 GAUGE_KIND_UNSPECIFIED: GaugeKind
 GAUGE_KIND_ENCYCLOPAEDIC: GaugeKind
 GAUGE_KIND_NARRATIVE: GaugeKind
@@ -306,7 +315,7 @@ class PenaltySpec(_message.Message):
     def __init__(self, ewc: _Optional[float] = ..., l2_sp: _Optional[float] = ..., distill: _Optional[float] = ...) -> None: ...
 
 class ForgettingSpec(_message.Message):
-    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on", "gauges", "unsettled_stop_factor", "ladder", "anticipate", "projected_ceiling_factor", "probe", "op_mix")
+    __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on", "gauges", "unsettled_stop_factor", "ladder", "anticipate", "projected_ceiling_factor", "probe", "op_mix", "replay_for")
     class RetentionEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -334,6 +343,7 @@ class ForgettingSpec(_message.Message):
     PROJECTED_CEILING_FACTOR_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
     OP_MIX_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FOR_FIELD_NUMBER: _ClassVar[int]
     minor: float
     action: float
     stop: float
@@ -354,7 +364,8 @@ class ForgettingSpec(_message.Message):
     projected_ceiling_factor: float
     probe: ProbeSpec
     op_mix: OpMixSpec
-    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ..., gauges: _Optional[_Union[GaugeSpec, _Mapping]] = ..., unsettled_stop_factor: _Optional[float] = ..., ladder: _Optional[_Union[LadderSpec, _Mapping]] = ..., anticipate: _Optional[_Union[AnticipateSpec, _Mapping]] = ..., projected_ceiling_factor: _Optional[float] = ..., probe: _Optional[_Union[ProbeSpec, _Mapping]] = ..., op_mix: _Optional[_Union[OpMixSpec, _Mapping]] = ...) -> None: ...
+    replay_for: ReplayFor
+    def __init__(self, minor: _Optional[float] = ..., action: _Optional[float] = ..., stop: _Optional[float] = ..., budget: _Optional[float] = ..., settle: _Optional[float] = ..., confirm: _Optional[int] = ..., mitigate: _Optional[bool] = ..., max_retries: _Optional[int] = ..., controller: _Optional[_Union[Controller, str]] = ..., interpolation: _Optional[_Union[InterpolationSpec, _Mapping]] = ..., retention: _Optional[_Mapping[str, str]] = ..., suspicious_below: _Optional[float] = ..., stop_on: _Optional[_Union[StopOn, str]] = ..., gauges: _Optional[_Union[GaugeSpec, _Mapping]] = ..., unsettled_stop_factor: _Optional[float] = ..., ladder: _Optional[_Union[LadderSpec, _Mapping]] = ..., anticipate: _Optional[_Union[AnticipateSpec, _Mapping]] = ..., projected_ceiling_factor: _Optional[float] = ..., probe: _Optional[_Union[ProbeSpec, _Mapping]] = ..., op_mix: _Optional[_Union[OpMixSpec, _Mapping]] = ..., replay_for: _Optional[_Union[ReplayFor, str]] = ...) -> None: ...
 
 class ProbeSpec(_message.Message):
     __slots__ = ("off", "budget", "every", "answer_tokens", "most_seconds")
