@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from retain.values import LinePoint
+from retain.values import LinePoint, PointKind
 from ui.client import ClientError
 from ui.client.errors import RefusedByServer
 from ui.client.views import Checkpoint, ForgettingRecord
@@ -82,6 +82,7 @@ def _between(points: Sequence[LinePoint]) -> None:
         [
             {
                 "Point": one.point,
+                "What lies there": str(one.kind or PointKind.SEGMENT),
                 "Forgetting": formatting.percent(one.forgetting),
                 "Worst set": one.worst_set or "-",
                 "Target, perplexity": formatting.ppl(math.exp(one.target_loss_nats)),

@@ -89,7 +89,9 @@ def follows(made: Decision, before: Decision | None) -> str:
     if made.lr_scale and made.lr_scale != (before.lr_scale if same_stage and before is not None else 1.0):
         changes.append(f"learning rate x {made.lr_scale:g}")
     if made.points:
-        changes.append(f"{len(made.points)} points of the line to the parent were measured")
+        changes.append(f"{len(made.points)} points beside the result were measured")
+    if made.mixes:
+        changes.append(f"{len(made.mixes)} mixes were tried beforehand")
     return ", ".join(changes)
 
 

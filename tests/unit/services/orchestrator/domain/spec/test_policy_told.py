@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from retain.values import Controller, DurationSpec, ForgettingSpec, PenaltySpec, StopOn
+from retain.values import (
+    BatchSpec,
+    Controller,
+    DurationSpec,
+    ForgettingSpec,
+    GaugeSpec,
+    OpMixSpec,
+    PenaltySpec,
+    ReplayFor,
+    StopOn,
+)
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.policy_told import policy_told
 from services.orchestrator.transport.present import present_plan
@@ -26,12 +36,33 @@ def test_by_default_the_share_is_anticipated_and_stop_looks_at_the_end() -> None
     ("rules", "said"),
     [
         (ForgettingSpec(controller=Controller.LADDER), "controller LADDER"),
+        (ForgettingSpec(controller=Controller.OP_MIX), "controller OP_MIX: before a stage two short runs"),
         (ForgettingSpec(stop_on=StopOn.RAW), "stop on RAW"),
         (ForgettingSpec(mitigate=False), "mitigate is off"),
     ],
 )
 def test_what_is_given_is_told(rules: ForgettingSpec, said: str) -> None:
     assert any(line.startswith(said) for line in policy_told(fill(spec(forgetting=rules))))
+
+
+def test_a_plan_says_whether_general_text_is_replayed_for_the_gauges_too() -> None:
+    said = "that of general text for the gauges too"
+    assert said in policy_told(fill(spec()))[0]
+    for rules in (ForgettingSpec(replay_for=ReplayFor.REPLAYED), ForgettingSpec(gauges=GaugeSpec(off=True))):
+        assert said not in policy_told(fill(spec(forgetting=rules)))[0]
+
+
+def test_a_trial_of_mixes_is_told_with_what_it_costs_besides_the_stage() -> None:
+    """Two runs of a tenth each: of 100 steps of 16 rows of 64 tokens 2 x 10 x 1,024."""
+    rules = ForgettingSpec(controller=Controller.OP_MIX)
+    stage = replace(MIDTRAIN, duration=DurationSpec(steps=100), batch=BatchSpec(sequences=16))
+    asked = spec(stages=(PRETRAIN, stage), forgetting=rules)
+    asked = replace(asked, model=replace(asked.model, context=64))
+    assert "midtrain/code 20,480" in policy_told(fill(asked))[0]
+    asked = replace(asked, forgetting=replace(rules, op_mix=OpMixSpec(tokens=3000)))
+    assert "midtrain/code 6,144" in policy_told(fill(asked))[0], "two runs of three whole steps"
+    bare = replace(stage, data=replace(stage.data, general_share=0.0))
+    assert "no mix is tried" in policy_told(fill(replace(asked, stages=(PRETRAIN, bare))))[0]
 
 
 def test_distillation_is_told_with_its_strength_and_no_replay_with_what_follows() -> None:
