@@ -118,6 +118,7 @@ TEXTS: Mapping[str, TextLimit] = {
     "task": TextLimit(most=256, kind=Text.LINE),
     "SampledText.prompts": TextLimit(most=64, kind=Text.LINE),
     "BenchmarkTask.version": TextLimit(most=256, kind=Text.LINE),
+    "containing": TextLimit(most=256, kind=Text.LINE),
     "metric": TextLimit(most=256, kind=Text.LINE),
     "resource": TextLimit(most=1024, kind=Text.LINE),
     "code": TextLimit(most=256, kind=Text.LINE),
@@ -146,6 +147,9 @@ COUNTS: Mapping[str, int] = {
 NUMBERS: Mapping[str, tuple[float, float]] = {
     "stage_index": (-1, 32),
     "max_points": (-(2**31), 2**31),  # run_metrics.py
+    "last_lines": (-(2**31), 2**31),  # orchestrator/application/logs, as the next two
+    "skip_lines": (-(2**31), 2**31),
+    "StreamLogsRequest.submission": (-(2**31), 2**31),
     "page_size": (-(2**31), 2**31),  # services/common/grpc/paging.py refuses or cuts it
     "older_than_seconds": (-(2**63), 2**63),  # checkpoint_servicer.py
     "CreateUploadRequest.bytes": (-(2**63), 2**63),  # library.py

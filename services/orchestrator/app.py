@@ -30,7 +30,7 @@ from services.orchestrator.application.checkpoint_service import CheckpointServi
 from services.orchestrator.application.collector import Collector
 from services.orchestrator.application.command_executor import CommandExecutor
 from services.orchestrator.application.identity import JOIN_CODE_S, IdentityService
-from services.orchestrator.application.logs import LogService
+from services.orchestrator.application.logs.service import LogService
 from services.orchestrator.application.observing.run_metrics import RunMetrics
 from services.orchestrator.application.observing.system_status import SystemStatusService
 from services.orchestrator.application.ports import (

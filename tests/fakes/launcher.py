@@ -4,15 +4,37 @@ launcher = FakeLauncher(lambda: f"127.0.0.1:{port}", simulated, store)
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import grpc
 
 from services.common.errors import Unavailable
 from services.common.store.object_store import ObjectStore
+from services.orchestrator.application.logs.stream import LogStream
 from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
 from tests.fakes.simulated_training import SimulatedTraining
 from tests.fakes.worker import FakeWorker, Killed
+
+
+class FakeLog(LogStream):
+    """Lines of a list that may grow."""
+
+    def __init__(self, lines: list[str], last_lines: int | None = None, follow: bool = False) -> None:
+        self._lines, self._follow, self._closed = lines, follow, threading.Event()
+        self._at = 0 if last_lines is None else max(0, len(lines) - last_lines)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while not self._closed.is_set():
+            fresh = self._lines[self._at :]
+            self._at += len(fresh)
+            if fresh:
+                yield "".join(f"{line}\n" for line in fresh).encode()
+            elif not self._follow:
+                return
+            self._closed.wait(0 if fresh else 0.02)
+
+    def close(self) -> None:
+        self._closed.set()
 
 
 class FakeLauncher(JobLauncher):
@@ -62,8 +84,8 @@ class FakeLauncher(JobLauncher):
         if job in self.workers:
             self.workers[job].killed.set()
 
-    def logs(self, job: str) -> str:
-        return "".join(f"{line}\n" for line in self.workers[job].log) if job in self.workers else ""
+    def log(self, job: str, *, last_lines: int | None = None, follow: bool = False) -> LogStream:
+        return FakeLog(self.workers[job].log if job in self.workers else [], last_lines, follow)
 
     def close(self) -> None:
         """End every job."""

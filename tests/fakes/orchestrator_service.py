@@ -43,6 +43,7 @@ class FakePlatform(
         self.alerts: list[res.RunAlert] = []
         self.series: dict[str, list[res.MetricSeries]] = {}
         self.checkpoints: list[res.Checkpoint] = []
+        self.losses = [8.3, 8.1]  # in the log of every run
         self.benchmarks: dict[str, list[res.Benchmark]] = {}  # by checkpoint
         self.garbage = checkpoint_pb.CollectGarbageResponse()
         self.garbage_asked: list[checkpoint_pb.CollectGarbageRequest] = []
@@ -207,8 +208,15 @@ class FakePlatform(
 
     def StreamLogs(self, request, context):
         self._enter(context, "StreamLogs")
-        yield pb.StreamLogsResponse(submission=1, text="step 1 loss 8.3\n")
-        yield pb.StreamLogsResponse(submission=1, text="step 2 loss 8.1\n")
+        lines = [f"step {number} loss {self.losses[number - 1]}" for number in range(1, len(self.losses) + 1)]
+        if request.containing:
+            for number, line in enumerate(lines, start=1):
+                if request.containing in line:
+                    yield pb.StreamLogsResponse(submission=1, text=line, line=number)
+            return
+        end = len(lines) - request.skip_lines
+        for line in lines[max(0, end - request.last_lines) if request.last_lines else 0 : max(0, end)]:
+            yield pb.StreamLogsResponse(submission=1, text=f"{line}\n")
 
     def ListDecisions(self, request, context):
         self._enter(context, "ListDecisions")

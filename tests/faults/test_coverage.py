@@ -29,6 +29,7 @@ ELSEWHERE = {
     "ProjectRecords.unshare": "for people",
     "ProjectRecords.shared_with": "before a run that builds on a checkpoint is created",
     "GarbageMeter.freed": "tests/unit/services/orchestrator/application/test_collector.py",
+    "LogStream.close": "tests/unit/services/orchestrator/application/logs/test_log_service.py",
     "StagePorts.leave": "tests/integration/worker/test_worker_leaving.py",
     "Evaluations.leave": "tests/unit/services/evaluator/application/test_evaluation_loop.py",
     "Measurer.make_room": "tests/unit/services/evaluator/application/test_evaluation_loop.py",

@@ -177,9 +177,10 @@ class Session:
         """Deletes a run that has ended."""
         self.client.delete(_id(run), etag=etag)
 
-    def logs(self, run: RunLike, *, follow: bool = False) -> Iterator[LogText]:
-        """Log lines of the run's workers; with `follow` until the run has ended."""
-        return self.client.logs(_id(run), follow=follow)
+    def logs(self, run: RunLike, *, follow: bool = False, **part: Any) -> Iterator[LogText]:
+        """Log lines of the run's workers; with `follow` until the run has ended. `last_lines`, `skip_lines`,
+        `submission` and `containing` say which alone are wanted."""
+        return self.client.logs(_id(run), follow=follow, **part)
 
     # --- what was measured and decided
 

@@ -31,6 +31,7 @@ from ui.client.spec import to_message
 
 DEADLINE_S = 20.0
 GARBAGE_DEADLINE_S = 1800.0  # the whole store is listed, and what is deleted goes object by object
+LOGS_DEADLINE_S = 600.0  # a whole log of days may be large
 STREAM_DEADLINE_S = 300.0  # a stream is opened anew after so long, so that a half-dead connection is noticed
 PATIENCE_S = 120.0  # how long a stream keeps looking for a server that went away
 PAGE_SIZE = 500
@@ -213,12 +214,14 @@ class RetainClient:
     def delete(self, run_id: str, *, etag: str = "") -> None:
         self._call(self._runs.DeletePipelineRun, orchestrator_pb.DeletePipelineRunRequest(run_id=run_id, etag=etag))
 
-    def logs(self, run_id: str, *, follow: bool = False) -> Iterator[views.LogText]:
-        """Log lines of the run's workers; with `follow` until the run has ended."""
-        request = orchestrator_pb.StreamLogsRequest(run_id=run_id, follow=follow)
+    def logs(self, run_id: str, *, follow: bool = False, **part: Any) -> Iterator[views.LogText]:
+        """Log lines of the run's workers; with `follow` until the run has ended. `part`, what alone is wanted:
+        `last_lines` (of them not the last `skip_lines`), `submission` (a worker group), `containing` (words; each line
+        that has them comes by itself, with its number)."""
+        request = orchestrator_pb.StreamLogsRequest(run_id=run_id, follow=follow, **part)
         with mapped_errors(self.address.orchestrator):
             for response in self._runs.StreamLogs(
-                request, timeout=None if follow else DEADLINE_S, metadata=self._credentials.metadata()
+                request, timeout=None if follow else LOGS_DEADLINE_S, metadata=self._credentials.metadata()
             ):
                 yield to_view(views.LogText, response)
 

@@ -270,6 +270,12 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Print lines as they come, until the run ends.")
     ] = False,
+    tail: Annotated[
+        int, typer.Option("--tail", "-n", min=0, max=10_000, help="Only the last so many lines (0: all).")
+    ] = 0,
+    search: Annotated[
+        str, typer.Option("--search", metavar="WORDS", help="Only lines with these words, with their numbers.")
+    ] = "",
     json: JsonFlag = False,
 ) -> None:
     """Print the log lines of a run's workers."""
@@ -277,8 +283,9 @@ def logs(
 
     with connect() as client:
         try:
-            for piece in client.logs(run_id, follow=follow):
-                emit(piece) if json else sys.stdout.write(piece.text)
+            for piece in client.logs(run_id, follow=follow, last_lines=tail, containing=search):
+                line = f"{piece.submission}:{piece.line}: {piece.text}\n" if search else piece.text
+                emit(piece) if json else sys.stdout.write(line)
                 sys.stdout.flush()
         except KeyboardInterrupt:
             say("stopped reading; the run continues")

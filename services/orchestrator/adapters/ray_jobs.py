@@ -4,24 +4,30 @@ https://docs.ray.io/en/latest/cluster/running-applications/job-submission/rest.h
 (`retain-{run}-{submission}`), so that a submission whose reply was lost is recognized when it is repeated.
 """
 
+import contextlib
 import json
 import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import urllib3
 
 from services.common.errors import FailedPrecondition, Refused, RetainError, Unavailable
 from services.common.worker_environment import JOIN_CODE, passed_on
+from services.orchestrator.application.logs.stream import LogStream
 from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
 
 TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)  # each read; a whole answer takes CALL_LIMIT_S at most
 CALL_LIMIT_S = 45.0
 PIECE_BYTES = 256 * 1024
+LOG_PIECE_BYTES = 64 * 1024
+LOG_S = 600  # that Ray may take to send a whole log
+SILENCE_S = 300.0  # a follower opens its stream anew after so long without a line
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -83,13 +89,30 @@ class RayJobs(JobLauncher):
         if status >= 400 and status != 404 and "does not exist" not in text:
             raise _error(status, text, f"stop {job}")
 
-    def logs(self, job: str) -> str:
-        status, text = self._call("GET", f"/api/jobs/{job}/logs")
-        if status == 404 or "does not exist" in text[:200]:
-            return ""
+    def log(self, job: str, *, last_lines: int | None = None, follow: bool = False) -> LogStream:
+        # Ray says nothing of a job's log while nobody runs it: what it is, first.
+        status, text = self._call("GET", f"/api/jobs/{job}")
+        if status == 404 or "does not exist" in text[:200] or (status < 400 and _is_waiting(text)):
+            return _NoLog()
         if status >= 400:
-            raise _error(status, text, f"read the logs of {job}")
-        return str(json.loads(text).get("logs", ""))
+            raise _error(status, text, f"read the log of {job}")
+        # It is read from its end where only that is wanted, and goes on in pieces: nobody holds the whole.
+        query = urlencode({"submission_id": job, "lines": -1 if last_lines is None else last_lines, "timeout": LOG_S})
+        url = f"{self._address}/api/v0/logs/{'stream' if follow else 'file'}?{query}"
+        timeout = urllib3.Timeout(connect=3.0, read=SILENCE_S if follow else 30.0)
+        try:
+            answer = self._http.request(
+                "GET", url, headers=auth_headers(os.environ), preload_content=False, timeout=timeout
+            )
+            if answer.status >= 400:
+                said = answer.read(4096).decode(errors="replace")
+                answer.close()
+                if "ot find" in said or "not found" in said:
+                    return _NoLog()
+                raise _error(answer.status, said, f"read the log of {job}")
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"Ray at {self._address} does not answer: {error}", reason="RAY_UNAVAILABLE") from error
+        return _RayLog(answer, self._address)
 
     def _call(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
         headers = {"Content-Type": "application/json", **auth_headers(os.environ)}
@@ -110,6 +133,43 @@ class RayJobs(JobLauncher):
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(f"Ray at {self._address} does not answer: {error}", reason="RAY_UNAVAILABLE") from error
         return answer.status, text.decode(errors="replace")
+
+
+class _NoLog(LogStream):
+    """Of a job that has printed nothing, or of none."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(())
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _RayLog(LogStream):
+    """The body of an answer, piece by piece."""
+
+    def __init__(self, answer: urllib3.BaseHTTPResponse, address: str) -> None:
+        self._answer, self._address, self._closed = answer, address, False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while piece := self._answer.read1(LOG_PIECE_BYTES):
+                yield piece
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:  # ValueError: it was closed meanwhile
+            if not self._closed:
+                said = f"the log of Ray at {self._address} broke off: {error}"
+                raise Unavailable(said, reason="RAY_UNAVAILABLE") from error
+
+    def close(self) -> None:
+        self._closed = True
+        # RuntimeError: all was read, and the connection is another answer's.
+        with contextlib.suppress(OSError, ValueError, RuntimeError, urllib3.exceptions.HTTPError):
+            self._answer.shutdown()  # wakes up whoever reads in another thread
+        self._answer.close()
+
+
+def _is_waiting(details: str) -> bool:
+    return str(json.loads(details).get("status", "")) == "PENDING"
 
 
 def environment() -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from typing import Generic, NewType, Protocol, TypeVar
 
 from retain.values import CheckpointRef, ComputeSpec, Decision
 from services.common.errors import Corrupt
+from services.orchestrator.application.logs.stream import LogStream
 from services.orchestrator.domain.metrics.points import Point
 from services.orchestrator.domain.policy.garbage import References
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
@@ -295,8 +296,9 @@ class JobLauncher(Protocol):
         """Ask a job to end; an unknown or ended one is a success."""
         ...
 
-    def logs(self, job: str) -> str:
-        """Everything that a job has printed; empty for an unknown one."""
+    def log(self, job: str, *, last_lines: int | None = None, follow: bool = False) -> LogStream:
+        """What a job has printed, or its last lines; with `follow` also what it prints from now on, without an end.
+        Empty for a job that is unknown or has printed nothing yet."""
         ...
 
 

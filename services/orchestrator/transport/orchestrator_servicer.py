@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from google.protobuf.message import Message
@@ -15,7 +16,7 @@ from retain.values.faults import mismatch
 from services.common.errors import InvalidInput, Violation
 from services.common.grpc.paging import number_of, page_size, token_of
 from services.orchestrator.application.checkpoint_service import CheckpointService
-from services.orchestrator.application.logs import LogService
+from services.orchestrator.application.logs.service import LogQuestion, LogService
 from services.orchestrator.application.observing.alerts import alerts_of
 from services.orchestrator.application.observing.run_metrics import RunMetrics, Wanted, points_wanted
 from services.orchestrator.application.observing.system_status import SystemStatusService
@@ -139,8 +140,16 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         return pb.ValidatePipelineSpecResponse(plan=plan)
 
     async def StreamLogs(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
-        async for piece in self._logs.stream(request.run_id, follow=request.follow):
-            yield pb.StreamLogsResponse(submission=piece.submission, text=piece.text)
+        asked = LogQuestion(
+            follow=request.follow,
+            last_lines=request.last_lines,
+            skip_lines=request.skip_lines,
+            submission=request.submission,
+            containing=request.containing,
+        )
+        async with aclosing(self._logs.stream(request.run_id, asked)) as pieces:
+            async for piece in pieces:
+                yield pb.StreamLogsResponse(submission=piece.submission, text=piece.text, line=piece.line)
 
     async def ListDecisions(self, request: Any, context: Context) -> Any:  # noqa: N802
         of = f"decisions{request.run_id}"

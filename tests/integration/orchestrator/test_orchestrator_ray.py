@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,10 +82,19 @@ def test_a_job_is_started_once_seen_stopped_and_read(ray_address: str, tmp_path:
     while jobs.status(request.job_id).state is not JobState.RUNNING:
         assert time.monotonic() < end
         time.sleep(0.3)
-    while "server:" not in jobs.logs(request.job_id):
+    while "server:" not in (log := b"".join(jobs.log(request.job_id)).decode()):
         assert time.monotonic() < end
         time.sleep(0.3)
-    log = jobs.logs(request.job_id)
+    assert b"".join(jobs.log(request.job_id, last_lines=1)).decode() == log.splitlines(keepends=True)[-1]
+    follower = jobs.log(request.job_id, last_lines=1, follow=True)
+    pieces = iter(follower)
+    assert next(pieces).decode() == log.splitlines(keepends=True)[-1]
+    ended: list[bytes | None] = []
+    waits = threading.Thread(target=lambda: ended.append(next(pieces, None)))
+    waits.start()
+    follower.close()
+    waits.join(10)
+    assert ended == [None], "who waits for a line is woken up when the stream is closed"
     wanted = "--run demo-1 --submission 3 --workers 2 --min-workers 1 --cpus-per-worker 0.5"
     assert f"entry: -m services.worker.main {wanted}" in log
     assert "server: 127.0.0.1:9" in log
@@ -95,7 +105,7 @@ def test_a_job_is_started_once_seen_stopped_and_read(ray_address: str, tmp_path:
     assert "STOPPED" in view.message
     jobs.stop(request.job_id)
     jobs.stop("retain-unknown-1")
-    assert jobs.logs("retain-unknown-1") == ""
+    assert list(jobs.log("retain-unknown-1")) == []
     assert jobs.status("retain-unknown-1").state is JobState.NOT_FOUND
 
 

@@ -220,17 +220,27 @@ def test_the_address_names_run_view_and_axis(platform: FakePlatform) -> None:
     assert "there is no run absent" in said(at)
 
 
-def test_logs_are_read_once_and_searched(platform: FakePlatform) -> None:
+def test_logs_are_read_when_asked_for_page_by_page_and_searched(platform: FakePlatform) -> None:
     scripted_runs.finished(platform, "r")
     platform.runs["r"].status.submission = 1
+    platform.losses = list(range(500))
     at = run_until(open_page("run", run_id="r"), "Accepted checkpoints")
     at.get_by_key("view").set_value("logs").run()
-    assert at.code[0].value == "1  step 1 loss 8.3\n2  step 2 loss 8.1"
-    at.text_input(key="log_search").set_value("8.1").run()
-    assert at.code[0].value == "2  step 2 loss 8.1"
-    assert platform.calls.count("StreamLogs") == 1
+    shown = at.code[0].value.splitlines()
+    assert (len(shown), shown[0], shown[-1]) == (400, "step 101 loss 100", "step 500 loss 499")
+    at.run()
+    assert platform.calls.count("StreamLogs") == 1, "a page that is drawn again reads nothing"
+    at.button(key="older_logs").click().run()
+    shown = at.code[0].value.splitlines()
+    assert (len(shown), shown[0], shown[-1]) == (100, "step 1 loss 0", "step 100 loss 99")
+    at.button(key="newer_logs").click().run()
+    assert at.code[0].value.splitlines()[-1] == "step 500 loss 499"
+    at.text_input(key="log_search").set_value("loss 8").run()
+    assert at.code[0].value.splitlines()[0] == " 9  step 9 loss 8"
+    assert "The last 11 lines with" in said(at)
+    calls = platform.calls.count("StreamLogs")
     at.button(key="read_logs").click().run()
-    assert platform.calls.count("StreamLogs") == 2
+    assert platform.calls.count("StreamLogs") == calls + 1
 
 
 def test_retention_is_changed_and_a_refusal_leaves_what_was_typed(platform: FakePlatform) -> None:

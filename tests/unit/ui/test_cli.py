@@ -262,7 +262,7 @@ def test_logs_are_printed_as_they_are(retain, platform: FakePlatform) -> None:
     scripted_runs.new_run(platform, "r")
     assert retain("logs", "r").out == "step 1 loss 8.3\nstep 2 loss 8.1\n"
     first = json.loads(retain("logs", "r", "--json").out.splitlines()[0])
-    assert first == {"submission": 1, "text": "step 1 loss 8.3\n"}
+    assert first == {"submission": 1, "text": "step 1 loss 8.3\n", "line": 0}
 
 
 def test_status_shows_what_is_locked_and_what_unlocks_it(retain, platform: FakePlatform) -> None:

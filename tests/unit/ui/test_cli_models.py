@@ -173,3 +173,10 @@ def test_what_a_run_waits_for_is_printed(retain, platform: FakePlatform) -> None
     for verb in (("show", "r"), ("status", "r"), ("status",)):
         assert "waits for: disk full at /var/retain" in retain(*verb).out
     assert retain("status", "r", "--json").json["waiting"] == {"r": "disk full at /var/retain"}
+
+
+def test_a_part_of_the_log_alone_is_asked_for(retain, platform: FakePlatform) -> None:
+    scripted_runs.finished(platform, "r")
+    assert retain("logs", "r", "--tail", "1").out == "step 2 loss 8.1\n"
+    assert retain("logs", "r", "--search", "8.1").out == "1:2: step 2 loss 8.1\n"
+    assert retain("logs", "r", "--tail", "10001").code == 2

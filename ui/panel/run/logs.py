@@ -1,54 +1,46 @@
-"""Log lines of a run's workers, as much as a page can show: the end, what is searched for, everything as a file.
+"""Log lines of a run's workers, as much as a page can show: the end, what stands before it, what is searched for.
 
-The whole log is read once when it is asked for, never again and again: a log of hours is megabytes.
+The server reads no more of a log than is shown, and the page holds no more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ui.client.views import LogText
 
-TAIL_LINES = 400
+PAGE_LINES = 400
 MOST_FOUND = 400
 
 
 @dataclass(frozen=True, kw_only=True)
 class Excerpt:
-    """Lines to show, each with its number from 1. `total`: how many there are to choose from."""
+    """Lines to show. `numbers`: of each, from 1, where they were searched for."""
 
-    lines: tuple[tuple[int, str], ...]
-    total: int
+    lines: tuple[str, ...]
+    numbers: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
-        """The lines under each other, numbered as far as numbers help: where they are not all."""
-        width = len(str(self.lines[-1][0])) if self.lines else 1
-        return "\n".join(f"{number:>{width}}  {line}" for number, line in self.lines)
+        """The lines under each other, with their numbers where they have some."""
+        if not self.numbers:
+            return "\n".join(self.lines)
+        width = len(str(max(self.numbers)))
+        return "\n".join(f"{number:>{width}}  {line}" for number, line in zip(self.numbers, self.lines, strict=True))
 
 
-def by_submission(pieces: Iterable[LogText]) -> dict[int, str]:
-    """The text of each worker group, oldest group first."""
-    texts: dict[int, list[str]] = {}
-    for piece in pieces:
-        texts.setdefault(piece.submission, []).append(piece.text)
-    return {number: "".join(texts[number]) for number in sorted(texts)}
+def excerpt(pieces: Iterable[LogText]) -> Excerpt:
+    """What the server sent, line by line."""
+    found = list(pieces)
+    if any(piece.line for piece in found):
+        return Excerpt(lines=tuple(piece.text for piece in found), numbers=tuple(piece.line for piece in found))
+    return Excerpt(lines=tuple("".join(piece.text for piece in found).splitlines()))
 
 
-def tail(text: str, lines: int = TAIL_LINES) -> Excerpt:
-    """The last lines."""
-    every = text.splitlines()
-    first = max(0, len(every) - lines)
-    return Excerpt(lines=tuple(enumerate(every[first:], start=first + 1)), total=len(every))
-
-
-def search(text: str, words: str, most: int = MOST_FOUND) -> Excerpt:
-    """The last lines in which the words stand as they are, upper or lower case alike."""
-    wanted = words.casefold()
-    found = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if wanted in line.casefold()]
-    return Excerpt(lines=tuple(found[-most:]), total=len(found))
-
-
-def as_file(texts: dict[int, str]) -> str:
+def as_file(pieces: Iterable[LogText]) -> Iterator[str]:
     """Everything, the groups one after another under their numbers."""
-    parts: Sequence[str] = [f"=== worker group {number} ===\n{text.rstrip()}\n" for number, text in texts.items()]
-    return "\n".join(parts)
+    group = 0
+    for piece in pieces:
+        if piece.submission != group:
+            group = piece.submission
+            yield f"=== worker group {group} ===\n"
+        yield piece.text

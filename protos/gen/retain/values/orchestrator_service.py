@@ -247,6 +247,16 @@ class StreamLogsRequest:
     """The run."""
     follow: bool = False
     """Go on as lines come, until the run ends."""
+    last_lines: int = 0
+    """Only the last so many lines, up to 10,000; 0 is all. With `follow`: of the newest group, and on. With `containing`: of
+    the lines found, 0 is 400.
+    """
+    skip_lines: int = 0
+    """With `last_lines`: not the last so many, but those before them."""
+    submission: int = 0
+    """Only this worker group; 0 is all."""
+    containing: str = ""
+    """Only lines in which these words stand, upper or lower case alike, each in a response of its own with its number."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -257,6 +267,8 @@ class StreamLogsResponse:
     """Number of the worker group."""
     text: str = ""
     """Some lines."""
+    line: int = 0
+    """With `containing`: the number of the line in its group, from 1."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,11 @@ from services.orchestrator.adapters.persistence.projects import SqlProjects
 from services.orchestrator.adapters.repository import SqlRepository
 from services.orchestrator.app import Orchestrator, Ports
 from services.orchestrator.application import run_store as engine_module
+from services.orchestrator.application.logs.stream import LogStream
 from services.orchestrator.application.ports import JobLauncher, JobRequest, JobState, JobView
 from services.orchestrator.application.reconciler import Timing
 from tests.fakes.evaluator import FakeEvaluator
+from tests.fakes.launcher import FakeLog
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.simulated_training import SimulatedTraining
 from tests.identity import KNOWN
@@ -55,8 +57,8 @@ class NamedJobs(JobLauncher):
     def stop(self, job: str) -> None:
         self.running.discard(job)
 
-    def logs(self, job: str) -> str:
-        return ""
+    def log(self, job: str, *, last_lines: int | None = None, follow: bool = False) -> LogStream:
+        return FakeLog([])
 
 
 class Losing:

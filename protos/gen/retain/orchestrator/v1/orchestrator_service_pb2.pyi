@@ -189,20 +189,30 @@ class SpecViolation(_message.Message):
     def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
 
 class StreamLogsRequest(_message.Message):
-    __slots__ = ("run_id", "follow")
+    __slots__ = ("run_id", "follow", "last_lines", "skip_lines", "submission", "containing")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    LAST_LINES_FIELD_NUMBER: _ClassVar[int]
+    SKIP_LINES_FIELD_NUMBER: _ClassVar[int]
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    CONTAINING_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     follow: bool
-    def __init__(self, run_id: _Optional[str] = ..., follow: _Optional[bool] = ...) -> None: ...
+    last_lines: int
+    skip_lines: int
+    submission: int
+    containing: str
+    def __init__(self, run_id: _Optional[str] = ..., follow: _Optional[bool] = ..., last_lines: _Optional[int] = ..., skip_lines: _Optional[int] = ..., submission: _Optional[int] = ..., containing: _Optional[str] = ...) -> None: ...
 
 class StreamLogsResponse(_message.Message):
-    __slots__ = ("submission", "text")
+    __slots__ = ("submission", "text", "line")
     SUBMISSION_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
     submission: int
     text: str
-    def __init__(self, submission: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+    line: int
+    def __init__(self, submission: _Optional[int] = ..., text: _Optional[str] = ..., line: _Optional[int] = ...) -> None: ...
 
 class ListDecisionsRequest(_message.Message):
     __slots__ = ("run_id", "page_size", "page_token")

@@ -126,7 +126,7 @@ def trickling() -> Iterator[str]:
 def test_a_job_server_that_never_ends_its_answer_is_unavailable(trickling: str) -> None:
     jobs = RayJobs(trickling, env={}, limit_s=0.3)
     with pytest.raises(Unavailable, match=r"did not end its answer within 0.3 s"):
-        jobs.logs("retain-r1-1")
+        jobs.log("retain-r1-1")
 
 
 async def test_a_wall_clock_that_is_put_back_makes_no_job_live_longer(

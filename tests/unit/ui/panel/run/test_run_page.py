@@ -121,23 +121,17 @@ def test_attempts_say_how_they_ended(platform: FakePlatform, client: RetainClien
     assert [(one.last_step, one.outcome) for one in cut_short] == [(120, "")]
 
 
-LOG = "".join(f"step {number} Loss {10 - number}\n" for number in range(1, 10))
+def test_an_excerpt_has_numbers_where_lines_were_searched_for() -> None:
+    whole = logs.excerpt([LogText(submission=1, text="a\nb"), LogText(submission=1, text="c\n\nd\n")])
+    assert (whole.lines, whole.text) == (("a", "bc", "", "d"), "a\nbc\n\nd")
+    found = logs.excerpt([LogText(submission=1, text="x", line=9), LogText(submission=1, text="y", line=10)])
+    assert found.text == " 9  x\n10  y"
+    assert logs.excerpt([]).text == ""
 
 
-def test_the_end_of_a_log_and_what_is_searched_for() -> None:
-    assert logs.tail(LOG, 2).text == "8  step 8 Loss 2\n9  step 9 Loss 1"
-    found = logs.search(LOG, "LOSS 1")
-    assert (found.lines, found.total) == (((9, "step 9 Loss 1"),), 1)
-    assert logs.search(LOG, "step", most=3).total == 9
-    assert [number for number, _ in logs.search(LOG, "step", most=3).lines] == [7, 8, 9]
-    assert logs.tail("").lines == ()
-
-
-def test_worker_groups_are_kept_apart() -> None:
-    pieces = [LogText(submission=2, text="b"), LogText(submission=1, text="a1\n"), LogText(submission=1, text="a2\n")]
-    texts = logs.by_submission(pieces)
-    assert texts == {1: "a1\na2\n", 2: "b"}
-    assert logs.as_file(texts) == "=== worker group 1 ===\na1\na2\n\n=== worker group 2 ===\nb\n"
+def test_worker_groups_are_kept_apart_in_a_file() -> None:
+    pieces = [LogText(submission=1, text="a1\n"), LogText(submission=1, text="a2\n"), LogText(submission=2, text="b")]
+    assert "".join(logs.as_file(pieces)) == "=== worker group 1 ===\na1\na2\n=== worker group 2 ===\nb"
 
 
 def changeable() -> Run:
