@@ -119,6 +119,7 @@ TEXTS: Mapping[str, TextLimit] = {
     "SampledText.prompts": TextLimit(most=64, kind=Text.LINE),
     "BenchmarkTask.version": TextLimit(most=256, kind=Text.LINE),
     "containing": TextLimit(most=256, kind=Text.LINE),
+    "search": TextLimit(most=256, kind=Text.LINE),
     "metric": TextLimit(most=256, kind=Text.LINE),
     "resource": TextLimit(most=1024, kind=Text.LINE),
     "code": TextLimit(most=256, kind=Text.LINE),

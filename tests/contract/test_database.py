@@ -154,6 +154,7 @@ def test_what_was_there_before_projects_is_in_the_default_one(fresh: Callable[[]
     assert projects.projects() == (Project(name="default"),)
     mine, others = frozenset({"default"}), frozenset({"a"})
     assert repository.get("run-1").project == "default"
+    assert len(repository.list_runs(limit=5, projects=mine, words="RUN-1").items) == 1, "searched since 0007"
     assert len(repository.list_runs(limit=5, projects=mine).items) == 1
     assert repository.list_runs(limit=5, projects=others).items == ()
     assert len(repository.list_checkpoints(limit=5, projects=mine).items) == 2

@@ -147,6 +147,41 @@ def test_lists_are_newest_first_and_continue_where_they_ended(repository: SqlRep
     assert (counts[RunState.FAILED], counts[RunState.PENDING], counts[RunState.SUCCEEDED]) == (4, 3, 0)
 
 
+def test_runs_are_found_by_words_of_their_id_name_and_labels(repository: SqlRepository) -> None:
+    named = {
+        1: ("Code model", {"owner": "Ada", "sweep": "lr"}),
+        2: ("100% of it", {"owner": "adam"}),
+        3: ("under_score", {"note": "a b  c"}),
+        4: ("code/underXscore", {}),
+        5: ("ÄPFEL", {"o'k": "x\\y"}),
+    }
+    for number, (name, labels) in named.items():
+        made = state(number)
+        named_so = replace(made, spec=replace(made.spec, name=name, labels=labels))
+        repository.create(replace(new(number), state=named_so))
+
+    def found(words: str, **how: Any) -> list[int]:
+        return [int(run.id.removeprefix("run-")) for run in repository.list_runs(limit=9, words=words, **how).items]
+
+    assert found("") == found("run-") == [5, 4, 3, 2, 1]
+    assert found("CODE") == [4, 1]
+    assert found("code model") == found("model lr") == [1]
+    assert (found("owner=ada"), found("OWNER=ADA"), found("ada")) == ([1], [1], [2, 1])
+    assert (found("%"), found("_"), found("0% of"), found("under_score")) == ([2], [3], [2], [3])
+    assert (found("äpfel"), found("o'k"), found("x\\y"), found("';--"), found("/")) == ([5], [5], [5], [], [4])
+    assert found("a b c") == [3]
+    first = repository.list_runs(limit=1, words="code")
+    assert found("code", below_number=first.next_number) == [1]
+    assert found("code", statuses=[RunState.FAILED]) == []
+    assert found("code", projects=frozenset({"others"})) == []
+    now = repository.get("run-4")
+    labelled = replace(now, sequence=now.sequence + 1, spec=replace(now.spec, labels={"owner": "ada"}))
+    repository.save(Step(run=labelled), expected_sequence=now.sequence)
+    assert found("owner=ada") == [4, 1], "as it is called now"
+    repository.delete("run-1", expected_sequence=1, base_prefix="s3://retain/runs/run-1/", garbage_uris=[])
+    assert found("owner=ada") == [4]
+
+
 def test_the_loop_finds_what_needs_attention(repository: SqlRepository) -> None:
     repository.create(new(1))
     repository.create(new(2, status=RunState.RUNNING))

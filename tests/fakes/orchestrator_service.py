@@ -148,7 +148,7 @@ class FakePlatform(
         runs = [
             run
             for run in reversed(list(self.runs.values()))
-            if not request.states or run.status.state in request.states
+            if (not request.states or run.status.state in request.states) and _has(run, request.search.split())
         ]
         rows, token = _page(runs, request)
         return pb.ListPipelineRunsResponse(runs=rows, next_page_token=token)
@@ -373,3 +373,12 @@ class FakePlatform(
 def _page(rows: list, request) -> tuple[list, str]:
     start, size = int(request.page_token or 0), request.page_size or 50
     return rows[start : start + size], str(start + size) if start + size < len(rows) else ""
+
+
+def _has(run, words: list[str]) -> bool:
+    """Every word: `key=value` a label, each other one a part of id, name or labels."""
+    labels = [f"{key}={value}".casefold() for key, value in run.spec.labels.items()]
+    texts = [run.id.casefold(), run.spec.name.casefold(), *labels]
+    return all(
+        word.casefold() in labels if "=" in word else any(word.casefold() in text for text in texts) for word in words
+    )

@@ -26,7 +26,7 @@ from ui.client.channel import mapped_errors, open_channel, to_client_error
 from ui.client.convert import to_view
 from ui.client.credentials import Credentials
 from ui.client.errors import BadInput, ClientError, Unreachable, Violation
-from ui.client.pages import Page, matches
+from ui.client.pages import Page
 from ui.client.spec import to_message
 
 DEADLINE_S = 20.0
@@ -35,7 +35,6 @@ LOGS_DEADLINE_S = 600.0  # a whole log of days may be large
 STREAM_DEADLINE_S = 300.0  # a stream is opened anew after so long, so that a half-dead connection is noticed
 PATIENCE_S = 120.0  # how long a stream keeps looking for a server that went away
 PAGE_SIZE = 500
-LOOKED_AT = 5000  # runs that one search goes through before it says how far it came
 Response = TypeVar("Response", bound=Message)
 
 
@@ -108,31 +107,24 @@ class RetainClient:
         )
 
     def list_runs(
-        self, *, states: tuple[str, ...] = (), limit: int | None = None, project: str = ""
+        self, *, states: tuple[str, ...] = (), limit: int | None = None, project: str = "", words: str = ""
     ) -> list[views.Run]:
-        """Runs (of a project), newest first; all of them without a limit."""
+        """Runs (of a project), newest first; all of them without a limit. With `words` those that have every one:
+        `key=value` is a label, each other word a part of id, name or labels."""
         wanted = [f"RUN_STATE_{state}" for state in states]
-        request = orchestrator_pb.ListPipelineRunsRequest(states=wanted, project=project)
+        request = orchestrator_pb.ListPipelineRunsRequest(states=wanted, project=project, search=words)
         return [to_view(views.Run, run) for run in self._pages(self._runs.ListPipelineRuns, request, "runs", limit)]
 
     def runs_page(
         self, *, states: tuple[str, ...] = (), project: str = "", words: str = "", size: int = 50, token: str = ""
     ) -> Page[views.Run]:
-        """A part of the runs, newest first, from the token of the part before. With `words` (see `pages.matches`) those
-        that have them, `size` or a few more: the server's pages are gone through until there are so many, or LOOKED_AT
-        runs were looked at; the next token looks further."""
-        wanted, searched = [f"RUN_STATE_{state}" for state in states], words.split()
-        request = orchestrator_pb.ListPipelineRunsRequest(states=wanted, project=project, page_token=token)
-        request.page_size = PAGE_SIZE if searched else size
-        found: list[views.Run] = []
-        looked_at = 0
-        while True:
-            response = self._call(self._runs.ListPipelineRuns, request)
-            found += [to_view(views.Run, run) for run in response.runs if matches(run, searched)]
-            looked_at += len(response.runs)
-            request.page_token = response.next_page_token
-            if not request.page_token or len(found) >= size or looked_at >= LOOKED_AT or not searched:
-                return Page(rows=tuple(found), next_token=request.page_token, looked_at=looked_at)
+        """A part of the runs, newest first, from the token of the part before; with `words` as in `list_runs`."""
+        request = orchestrator_pb.ListPipelineRunsRequest(
+            states=[f"RUN_STATE_{state}" for state in states], project=project, page_token=token, page_size=size
+        )
+        request.search = words
+        response = self._call(self._runs.ListPipelineRuns, request)
+        return Page(rows=tuple(to_view(views.Run, run) for run in response.runs), next_token=response.next_page_token)
 
     def watch(self, run_id: str, *, sequence: int = 0, timeout_s: float | None = None) -> Iterator[views.Run]:
         """The run with every change, until it has ended or, with `timeout_s`, so many seconds are over. Reconnects with
@@ -288,7 +280,7 @@ class RetainClient:
         )
         response = self._call(self._checkpoints.ListCheckpoints, request)
         rows = tuple(to_view(views.Checkpoint, row) for row in response.checkpoints)
-        return Page(rows=rows, next_token=response.next_page_token, total=response.total_size, looked_at=len(rows))
+        return Page(rows=rows, next_token=response.next_page_token, total=response.total_size)
 
     def checkpoint(self, checkpoint_id: str) -> views.Checkpoint:
         """One checkpoint, by its id, its s3:// URI, or 8 or more digits of its manifest digest."""

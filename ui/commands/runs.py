@@ -217,6 +217,12 @@ def list_runs(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")] = 50,
     project: Annotated[str, typer.Option("--project", help="Only runs of this project.")] = "",
+    search: Annotated[
+        str,
+        typer.Option(
+            "--search", metavar="WORDS", help="Only runs with all of these in id, name or labels (key=value)."
+        ),
+    ] = "",
     json: JsonFlag = False,
 ) -> None:
     """List the pipeline runs, newest first."""
@@ -227,7 +233,7 @@ def list_runs(
     if unknown:
         raise BadInput([Violation(field="--state", description=mismatch(repr(unknown[0]), ", ".join(STATE_STYLES)))])
     with connect() as client:
-        found = client.list_runs(states=states, limit=limit, project=project)
+        found = client.list_runs(states=states, limit=limit, project=project, words=search)
     emit(found) if json else console().print(runs_table(found))
 
 

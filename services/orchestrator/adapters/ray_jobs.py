@@ -90,14 +90,17 @@ class RayJobs(JobLauncher):
             raise _error(status, text, f"stop {job}")
 
     def log(self, job: str, *, last_lines: int | None = None, follow: bool = False) -> LogStream:
-        # Ray says nothing of a job's log while nobody runs it: what it is, first.
         status, text = self._call("GET", f"/api/jobs/{job}")
-        if status == 404 or "does not exist" in text[:200] or (status < 400 and _is_waiting(text)):
+        if status == 404 or "does not exist" in text[:200]:
             return _NoLog()
         if status >= 400:
             raise _error(status, text, f"read the log of {job}")
+        node = str(json.loads(text).get("driver_node_id") or "")
+        if not node:  # it waits for a place, and has printed nothing
+            return _NoLog()
         # It is read from its end where only that is wanted, and goes on in pieces: nobody holds the whole.
-        query = urlencode({"submission_id": job, "lines": -1 if last_lines is None else last_lines, "timeout": LOG_S})
+        lines = -1 if last_lines is None else last_lines
+        query = urlencode({"node_id": node, "submission_id": job, "lines": lines, "timeout": LOG_S})
         url = f"{self._address}/api/v0/logs/{'stream' if follow else 'file'}?{query}"
         timeout = urllib3.Timeout(connect=3.0, read=SILENCE_S if follow else 30.0)
         try:
@@ -166,10 +169,6 @@ class _RayLog(LogStream):
         with contextlib.suppress(OSError, ValueError, RuntimeError, urllib3.exceptions.HTTPError):
             self._answer.shutdown()  # wakes up whoever reads in another thread
         self._answer.close()
-
-
-def _is_waiting(details: str) -> bool:
-    return str(json.loads(details).get("status", "")) == "PENDING"
 
 
 def environment() -> Mapping[str, str]:

@@ -12,9 +12,18 @@ from sqlalchemy.util import LRUCache
 from retain.values.faults import mismatch
 from services.common.errors import AlreadyExists, Corrupt, FailedPrecondition, NotFound, Stale
 from services.orchestrator.adapters import codec
+from services.orchestrator.adapters.persistence import run_search
 from services.orchestrator.adapters.persistence.run_metrics import MetricRecords
 from services.orchestrator.adapters.records import upsert
-from services.orchestrator.adapters.tables import checkpoints, decisions, garbage, metric_points, runs, shares
+from services.orchestrator.adapters.tables import (
+    checkpoints,
+    decisions,
+    garbage,
+    metric_points,
+    run_texts,
+    runs,
+    shares,
+)
 from services.orchestrator.application.ports import (
     NewRun,
     Overview,
@@ -63,6 +72,7 @@ class SqlRepository(MetricRecords, Repository):
                 if run.base_uri is not None:
                     self._hold_base(connection, run.base_uri)
                 connection.execute(runs.insert().values(row))
+                run_search.keep_text(connection, state)
         except exc.IntegrityError as error:
             with self._begin() as connection:
                 found = connection.execute(sa.select(runs.c.id).where(runs.c.id == state.id)).first()
@@ -94,6 +104,9 @@ class SqlRepository(MetricRecords, Repository):
         with self._begin() as connection:
             if connection.execute(update.values(self._columns(state))).rowcount != 1:
                 raise Stale(f"run {state.id} is not at sequence {expected_sequence} any more")
+            before = self._states.get((state.id, expected_sequence))
+            if before is None or run_search.text_of(before) != run_search.text_of(state):
+                run_search.keep_text(connection, state)
             for record in step.records:
                 if isinstance(record, RecordDecision):
                     self._put_decision(connection, record.decision)
@@ -119,7 +132,7 @@ class SqlRepository(MetricRecords, Repository):
             self._refuse_while_built_on(connection, run_id, base_prefix)
             of_run = sa.select(checkpoints.c.id).where(checkpoints.c.run_id == run_id)
             connection.execute(shares.delete().where(shares.c.checkpoint_id.in_(of_run)))
-            for table in (decisions, checkpoints, metric_points):
+            for table in (decisions, checkpoints, metric_points, run_texts):
                 connection.execute(table.delete().where(table.c.run_id == run_id))
             connection.execute(runs.delete().where(runs.c.id == run_id))
             for uri in garbage_uris:
@@ -138,6 +151,7 @@ class SqlRepository(MetricRecords, Repository):
         below_number: int | None = None,
         statuses: Sequence[RunState] = (),
         projects: Projects = None,
+        words: str = "",
     ) -> Page[StoredRun | UnreadableRun]:
         query = _keys.order_by(runs.c.number.desc())
         if projects is not None:
@@ -146,6 +160,8 @@ class SqlRepository(MetricRecords, Repository):
             query = query.where(runs.c.number < below_number)
         if statuses:
             query = query.where(runs.c.status.in_([status.value for status in statuses]))
+        if words:
+            query = query.where(run_search.having(words))
         with self._begin() as connection:
             found = self._fetch(connection, query.limit(limit + 1))
         more = found[limit - 1][1] if len(found) > limit else None

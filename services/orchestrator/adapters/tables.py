@@ -23,6 +23,14 @@ runs = Table(
     Index("runs_by_attention", "attention"),
 )
 
+# What runs are searched by, apart from their bodies, which are large: see adapters/persistence/run_search.py.
+run_texts = Table(
+    "run_texts",
+    metadata,
+    Column("run_id", String(96), primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
 checkpoints = Table(
     "checkpoints",
     metadata,

@@ -159,8 +159,9 @@ class Repository(Protocol):
         below_number: int | None = None,
         statuses: Sequence[RunState] = (),
         projects: Projects = None,
+        words: str = "",
     ) -> Page[StoredRun | UnreadableRun]:
-        """Runs of these projects, newest first."""
+        """Runs of these projects, newest first; with `words` those that have every one, in id, name or labels."""
         ...
 
     def overview(self) -> Overview:

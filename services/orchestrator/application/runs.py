@@ -219,15 +219,22 @@ class RunService:
         return self._queue.held_back(run_id)
 
     async def page(
-        self, *, limit: int, below_number: int | None, statuses: Sequence[RunState], project: str = ""
+        self,
+        *,
+        limit: int,
+        below_number: int | None,
+        statuses: Sequence[RunState],
+        project: str = "",
+        words: str = "",
     ) -> Page[StoredRun | UnreadableRun]:
-        """Runs, newest first."""
+        """Runs, newest first; with `words` those that have them."""
         return await self._run_store.read(
             self._run_store.repository.list_runs,
             limit=limit,
             below_number=below_number,
             statuses=statuses,
             project=project,
+            words=words,
         )
 
     async def unsettled(self) -> tuple[PipelineRun, ...]:

@@ -28,6 +28,7 @@ from services.orchestrator.transport.bounds import check_text, oversized
 from services.orchestrator.transport.present import Place, Presenter, present_decision, present_plan
 
 Context = Any
+MOST_WORDS = 16  # of a search
 
 
 class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
@@ -75,12 +76,19 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
 
     async def ListPipelineRuns(self, request: Any, context: Context) -> Any:  # noqa: N802
         statuses = [_status(number, index) for index, number in enumerate(request.states)]
+        words = " ".join(request.search.split())
+        if len(words.split()) > MOST_WORDS:
+            said = mismatch(f"{len(words.split())} words", f"up to {MOST_WORDS}")
+            raise InvalidInput([Violation(field="search", description=said)])
         of = "runs" + ",".join(sorted(statuses)) + request.project
+        if words:
+            of += f"/{hashlib.sha256(words.encode()).hexdigest()[:16]}"
         page = await self._runs.page(
             limit=page_size(request.page_size),
             below_number=number_of(request.page_token, of=of),
             statuses=statuses,
             project=request.project,
+            words=words,
         )
         places = ((state, self._place(state)) for state in page.items)
         return self._presenter.page(places, token_of(page.next_number, of=of))

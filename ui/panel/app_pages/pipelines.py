@@ -108,7 +108,7 @@ def listed(project: str, states: tuple[str, ...], words: str) -> None:
                 st.caption("Select a row to open its run, several to compare them.")
     more = bool(page.next_token)
     if runs or words:
-        st.caption(found_line(len(runs), page.looked_at, searched=bool(words), more=more))
+        st.caption(found_line(len(runs), searched=bool(words), more=more))
     pager("runs", token, page.next_token)
 
 

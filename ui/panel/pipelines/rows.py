@@ -73,10 +73,8 @@ def _forgetting(run: Run) -> str:
     return f"{mark.sign} {formatting.percent(scored[-1].forgetting)}"
 
 
-def found_line(shown: int, looked_at: int, *, searched: bool, more: bool) -> str:
+def found_line(shown: int, *, searched: bool, more: bool) -> str:
     """What part of the runs is shown."""
     runs = f"{shown} run" if shown == 1 else f"{shown} runs"
-    if searched:
-        rest = "there are older ones to look through" if more else "there are no older ones"
-        return f"{runs} among {looked_at:,} that were looked through; {rest}"
-    return f"{runs}, newest first; {'older ones are on the next page' if more else 'there are no older ones'}"
+    found = f"{runs} found" if searched else runs
+    return f"{found}, newest first; {'older ones are on the next page' if more else 'there are no older ones'}"

@@ -79,6 +79,10 @@ class ListPipelineRunsRequest:
     """Only runs in these states; empty is all."""
     project: str = ""
     """Only runs of this project; empty is all that the caller may see."""
+    search: str = ""
+    """Only runs that have all of these words, up to 16, upper or lower case alike: `key=value` is a label, each other word a
+    part of the id, the name or a label.
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -123,9 +123,11 @@ class ScopedRepository:
         below_number: int | None = None,
         statuses: Sequence[RunState] = (),
         project: str = "",
+        words: str = "",
     ) -> Page[StoredRun | UnreadableRun]:
+        projects = self._of(project)
         return self._all.list_runs(
-            limit=limit, below_number=below_number, statuses=statuses, projects=self._of(project)
+            limit=limit, below_number=below_number, statuses=statuses, projects=projects, words=words
         )
 
     def list_decisions(self, run_id: str, *, limit: int, after_number: int = 0) -> Page[Decision]:

@@ -53,16 +53,18 @@ class GetPipelineRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_resources_pb2.PipelineRun, _Mapping]] = ...) -> None: ...
 
 class ListPipelineRunsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "states", "project")
+    __slots__ = ("page_size", "page_token", "states", "project", "search")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     states: _containers.RepeatedScalarFieldContainer[_resources_pb2.RunState]
     project: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_resources_pb2.RunState, str]]] = ..., project: _Optional[str] = ...) -> None: ...
+    search: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_resources_pb2.RunState, str]]] = ..., project: _Optional[str] = ..., search: _Optional[str] = ...) -> None: ...
 
 class ListPipelineRunsResponse(_message.Message):
     __slots__ = ("runs", "next_page_token")

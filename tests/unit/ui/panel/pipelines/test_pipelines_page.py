@@ -1,13 +1,10 @@
 """What the page of all pipelines shows, as plain data, and how it is asked for."""
 
-import pytest
-
 from retain.orchestrator.v1 import resources_pb2 as res
 from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from ui.client.client import RetainClient
 from ui.client.convert import to_view
-from ui.client.pages import matches
 from ui.client.views import Run
 from ui.panel.pipelines.rows import attention, found_line, progress, run_row
 from ui.progress import of_house
@@ -53,38 +50,15 @@ def test_a_run_is_a_row_with_what_it_has_done_and_has_left() -> None:
     assert progress(run()) == 0.0
 
 
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [
-        ("", True),
-        ("CODE r-1", True),
-        ("owner=ada", True),
-        ("bob", False),
-        ("owner=ad", False),
-        ("ada", True),
-        ("Owner", True),
-    ],
-)
-def test_words_are_looked_for_in_id_name_and_labels(words: str, found: bool) -> None:
-    message = res.PipelineRun(id="r-17", spec=scripted_runs.spec())
-    message.spec.labels["owner"] = "ada"
-    assert matches(message, words.split()) is found
-
-
-def test_a_search_says_how_far_it_looked_and_goes_on_from_there(
-    platform: FakePlatform, client: RetainClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_search_is_the_servers_and_goes_on_where_it_ended(platform: FakePlatform, client: RetainClient) -> None:
     for number in range(12):
         scripted_runs.new_run(platform, f"run-{number:02d}")
-    monkeypatch.setattr("ui.client.client.PAGE_SIZE", 5)
-    monkeypatch.setattr("ui.client.client.LOOKED_AT", 10)
-    page = client.runs_page(words="run-0")
-    assert ([one.id for one in page.rows][-1], page.looked_at) == ("run-02", 10)
-    rest = client.runs_page(words="run-0", token=page.next_token)
-    assert ([one.id for one in rest.rows], rest.next_token) == (["run-01", "run-00"], "")
-    assert found_line(2, 12, searched=True, more=False) == (
-        "2 runs among 12 that were looked through; there are no older ones"
-    )
+    page = client.runs_page(words="run-0", size=6)
+    assert [one.id for one in page.rows] == [f"run-{number:02d}" for number in range(9, 3, -1)]
+    rest = client.runs_page(words="run-0", size=6, token=page.next_token)
+    assert ([one.id for one in rest.rows][-1], rest.next_token) == ("run-00", "")
+    assert [one.id for one in client.list_runs(words="run-11")] == ["run-11"]
+    assert found_line(1, searched=True, more=False) == "1 run found, newest first; there are no older ones"
 
 
 def test_the_table_of_everything_takes_few_calls_and_says_how_far_what_runs_is(

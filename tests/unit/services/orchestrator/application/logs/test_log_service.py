@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         if parts.path.startswith("/api/jobs/"):
             known = parts.path.rpartition("/")[2] in self.server.ray.logs
-            self._answer(200 if known else 404, json.dumps({"status": "RUNNING"}).encode())
+            self._answer(200 if known else 404, json.dumps({"status": "RUNNING", "driver_node_id": "n1"}).encode())
             return
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self.send_response(200)
