@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Response, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Response, WebSocketRoute, expect
 
 from tests.ui.allowed import AWAY, CONSOLE
 
@@ -109,6 +109,31 @@ class Visitor:
     def _asked(self, url: str) -> None:
         if not url.startswith(LOCAL) and urlsplit(url).netloc != urlsplit(self.url).netloc:
             self.foreign.add(url)
+
+
+class Sleeper:
+    """A laptop under a page: while it sleeps no WebSocket of the page lives, and none can be opened."""
+
+    def __init__(self, page: Page) -> None:
+        self._open: list[WebSocketRoute] = []
+        self._asleep = False
+        page.route_web_socket(lambda url: True, self._connect)
+
+    def sleep(self) -> None:
+        self._asleep = True
+        for route in self._open:
+            route.close()
+        self._open.clear()
+
+    def wake(self) -> None:
+        self._asleep = False
+
+    def _connect(self, route: WebSocketRoute) -> None:
+        if self._asleep:
+            route.close()
+            return
+        route.connect_to_server()
+        self._open.append(route)
 
 
 def written(page: Page, label: str, text: str) -> None:

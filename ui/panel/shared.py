@@ -45,11 +45,18 @@ STATUS_LABELS = {
 
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~$:-])")
+# An address becomes a link however it is escaped, unless something stands in it; this has no width.
+_ADDRESS, _JOINER = re.compile(r"(https?://|www(?=\.))", re.IGNORECASE), "\u2060"
 
 
 def as_text(text: str) -> str:
     """A text from outside as itself where Streamlit reads Markdown: no link, no picture, no mark-up in it works."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    return _MARKDOWN.sub(r"\\\1", _ADDRESS.sub(rf"\1{_JOINER}", text))
+
+
+def as_badge(text: str) -> str:
+    """The same for a badge, which escapes square brackets itself."""
+    return re.sub(r"\\([\[\]])", r"\1", as_text(text))
 
 
 def refuse_local_paths(tree: dict[str, Any]) -> None:

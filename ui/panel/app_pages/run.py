@@ -9,7 +9,18 @@ from ui.client.views import Run
 from ui.panel.axes import NAMES, Axis
 from ui.panel.live import Snapshot
 from ui.panel.run import actions, log_view, parts
-from ui.panel.shared import as_text, choice, client, errors_shown, live, may_act, nothing_yet, show_error, state_badge
+from ui.panel.shared import (
+    as_badge,
+    as_text,
+    choice,
+    client,
+    errors_shown,
+    live,
+    may_act,
+    nothing_yet,
+    show_error,
+    state_badge,
+)
 from ui.render import formatting
 from ui.render.data.facts import data_lines
 from ui.render.perplexity_table import dual_rows
@@ -92,7 +103,7 @@ def header(run_id: str, refreshing: bool) -> None:
         state_badge(run.state)
         st.markdown(f"**{as_text(run.name)}**, created {formatting.moment(run.create_time)}")
         for key, value in sorted(run.spec.labels.items()):
-            st.badge(as_text(f"{key}={value}"), color="gray")
+            st.badge(as_badge(f"{key}={value}"), color="gray")
     if run.state == "PENDING" and run.status.queue_position:
         st.info(f"Place {run.status.queue_position} in the queue", icon=":material/hourglass_top:")
     if run.status.message or run.status.reason:

@@ -90,7 +90,10 @@ def test_an_installation_names_its_hosts_and_a_probe_needs_none() -> None:
 
 
 def test_text_from_outside_is_text() -> None:
-    assert shared.as_text("![x](http://evil/a.png)") == "\\!\\[x\\]\\(http\\://evil/a.png\\)"
+    # What has no width stands in an address, which would else become a link however it is escaped.
+    assert shared.as_text("![x](http://evil/a.png)") == "\\!\\[x\\]\\(http\\://\u2060evil/a.png\\)"
+    assert shared.as_text("see WWW.evil.example") == "see WWW\u2060.evil.example"
+    assert shared.as_badge("a [x](y) \\[") == "a [x]\\(y\\) \\\\["  # a badge escapes brackets itself
     assert shared.as_text("<script>") == "\\<script\\>"
     assert shared.as_text("plain words, 1.5 %") == "plain words, 1.5 %"
 
