@@ -9,8 +9,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ui.client.errors import MissingExtra
+from ui.client.errors import BadInput, MissingExtra
 from ui.extras import require
+from ui.panel.grafana import grafana_address
 
 DEFAULT_PORT = "7074"
 APP = Path(__file__).parent / "server.py"
@@ -26,7 +27,8 @@ def main() -> None:
     """Becomes the Streamlit server, so that a signal to this process reaches it."""
     try:
         require("the control panel", "panel")
-    except MissingExtra as error:
+        grafana_address(os.environ)
+    except (BadInput, MissingExtra) as error:
         sys.exit(f"error: {error.message}")
     host, port = bind(os.environ)
     flags = [

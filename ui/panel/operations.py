@@ -1,8 +1,7 @@
 """What the page of operations shows, from what the services said: plain rows, tested without a browser."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from retain.values import AuditEvent, RunAlert
 from ui.client.views import Run, moment
@@ -10,9 +9,6 @@ from ui.render import formatting
 from ui.render.severity import MARKS
 from ui.render.tables import current_stage
 
-GRAFANA = "RETAIN_PANEL_GRAFANA_URL"
-BOARDS = {"retain-forgetting": "Forgetting", "retain-training": "Training", "retain-pipelines": "Pipelines",
-          "retain-services": "Services"}  # fmt: skip
 _ABOUT = {"NEEDS_PERSON": "waits for a person", "WAITS": "waits", "UPLOADS_FAIL": "uploads fail"}
 
 
@@ -84,11 +80,3 @@ def audit_rows(events: Sequence[AuditEvent]) -> list[dict[str, Any]]:
         }
         for event in events
     ]
-
-
-def grafana_links(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(title, address) of each dashboard where RETAIN_PANEL_GRAFANA_URL names a Grafana; else nothing."""
-    base = environ.get(GRAFANA, "").rstrip("/")
-    if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).netloc:
-        return []
-    return [(title, f"{base}/d/{uid}") for uid, title in BOARDS.items()]

@@ -10,6 +10,7 @@ from retain.values import ComponentStatus
 from ui.client import ClientError
 from ui.client.views import moment
 from ui.panel import operations
+from ui.panel.grafana import grafana_links
 from ui.panel.login import ROLES, log_out_of_token
 from ui.panel.shared import client, errors_shown, open_run, show_error
 from ui.render import formatting
@@ -125,7 +126,7 @@ def _audit() -> None:
 
 
 st.title("Operations")
-links = operations.grafana_links(os.environ)
+links = grafana_links(os.environ)
 if links:
     with st.container(horizontal=True):
         for title, address in links:
