@@ -23,8 +23,10 @@ again, from 7 % to 14 %, with too little rate left to return.
 Sets that no stage replays (gauges) have no share of their own. Replay of general text protects what is like it too
 (a first look: a tenth of replayed stories kept other stories, for a quarter of what half the learning rate took from
 the target), so its share is chosen for them as well, by the same law with a c of their own, and the set that needs
-most decides. How much one kind of text does for another nobody knows beforehand: so a higher share is chosen for them
-and not credited to them, and what `action` and `stop` compare of them is what their own scores say.
+most decides. Nothing of their scores is expected to be won back until the end: what is won back is what is replayed,
+and the less is replayed, the less is won back (the histories of the fixed mixes of experiments (a) and (b)). How much
+one kind of text does for another nobody knows beforehand: so a higher share is chosen for them and not credited to
+them, and what `action` and `stop` compare of them is what their own scores say.
 """
 
 import math
@@ -142,11 +144,22 @@ def update_estimate(
     """The last estimates of c of each retention set with what one boundary says; before settling it says nothing."""
     if not controller.anticipates or not controller.horizon.settled(step):
         return constants
-    law, progress = controller.law, controller.horizon.progress(step)
+    kept = controller.law.end_over_present(controller.horizon.progress(step))
+    return _with_estimates(controller.law, constants, scores, shares, kept=kept)
+
+
+def _with_estimates(
+    law: Anticipation,
+    constants: Mapping[str, tuple[float, ...]],
+    scores: Iterable[ForgettingScore],
+    shares: Mapping[str, float],
+    *,
+    kept: float,
+) -> Mapping[str, tuple[float, ...]]:
+    """The last estimates of each set with one more; `kept`: what of a score is left at the stage's end."""
     updated = dict(constants)
     for score in _valid(scores):
-        nats_at_end = math.log1p(score.resolved_ratio) * law.end_over_present(progress)
-        c = nats_at_end * (shares.get(score.retention_set, 0.0) + law.share_offset)
+        c = math.log1p(score.resolved_ratio) * kept * (shares.get(score.retention_set, 0.0) + law.share_offset)
         updated[score.retention_set] = (*updated.get(score.retention_set, ()), c)[-law.boundaries_used :]
     return updated
 
@@ -159,11 +172,13 @@ def update_guarded(
     *,
     step: int,
 ) -> Mapping[str, tuple[float, ...]]:
-    """As `update_estimate`, of the sets that nothing replays, by the effective share of what guards them; `deciding`:
-    the scores without those that are shown only."""
+    """As `update_estimate`, of the sets that nothing replays, by the effective share of what guards them, with nothing
+    won back; `deciding`: the scores without those that are shown only."""
+    if not (controller.anticipates and controller.guard and controller.horizon.settled(step)):
+        return constants
     scores = [score for score in deciding if score.retention_set in controller.guarded]
     by_guard = dict.fromkeys(controller.guarded, shares.get(controller.guard, 0.0))
-    return update_estimate(controller, constants, scores, by_guard, step=step) if controller.guard else constants
+    return _with_estimates(controller.law, constants, scores, by_guard, kept=1.0)
 
 
 def project(controller: StageController, at: Observed) -> dict[str, float]:
@@ -265,8 +280,17 @@ def _smallest_shares(controller: StageController, at: Observed) -> Mix:
         relief = now - smallest >= law.least_relief and weight >= law.relief_felt and not controller.target_scarce
         if smallest - now >= law.least_raise or relief:
             shares[name] = smallest
-    fits = sum(shares.values()) <= controller.ladder.largest_replay
-    return replace(at.mix, shares=shares) if fits else at.mix
+    if sum(shares.values()) <= controller.ladder.largest_replay:
+        return replace(at.mix, shares=shares)
+    return _without_room(controller, at) if at.guarded else at.mix
+
+
+def _without_room(controller: StageController, at: Observed) -> Mix:
+    """What each set needs for itself, where there is no room for what the guarded ones need beside it; the guard's
+    share is not given back."""
+    alone, name = _smallest_shares(controller, replace(at, guarded={})), controller.guard
+    shares = {**alone.shares, name: max(alone.shares[name], at.mix.shares[name])}
+    return replace(at.mix, shares=shares) if sum(shares.values()) <= controller.ladder.largest_replay else at.mix
 
 
 def _most_needed(
