@@ -198,20 +198,20 @@ def errors_shown() -> Iterator[None]:
 
 def show_error(error: ClientError) -> None:
     if error.violations:
-        show_faults([(violation.field, violation.description) for violation in error.violations])
+        show_faults([(one.field, one.description) for one in error.violations], of="what was asked for")
     else:
         st.error(as_text(error.message), icon=":material/cloud_off:" if error.exit_code == 3 else ":material/error:")
         if is_expired(error):
             ask_again(error)
 
 
-def show_faults(faults: list[tuple[str, str]]) -> None:
+def show_faults(faults: list[tuple[str, str]], of: str = "the spec") -> None:
     """Faults of an input as a table: where, and what was got and expected."""
-    st.error(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in the spec", icon=":material/rule:")
+    st.error(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in {of}", icon=":material/rule:")
     st.dataframe(
         [{"Field": field, "What is wrong": description} for field, description in faults],
         hide_index=True,
-        alt="Faults of the spec by field",
+        alt=f"Faults of {of} by field",
     )
 
 

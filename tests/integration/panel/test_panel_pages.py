@@ -194,6 +194,23 @@ def test_a_run_is_cancelled_and_retried(platform: FakePlatform) -> None:
     ]
 
 
+def test_a_run_that_moved_on_is_acted_on_while_what_was_seen_of_it_is_the_same(platform: FakePlatform) -> None:
+    run = scripted_runs.suspended(platform, "held")
+    at = run_until(open_page("run", run_id="held"), "midtrain/code forgot 24.0 %")
+    platform.put(run)  # another version, as each report of a worker makes one
+    at.button(key="continue").click().run()
+    assert platform.runs["held"].status.state == res.RUN_STATE_PENDING
+    assert not at.error
+
+    other = scripted_runs.suspended(platform, "other")
+    at = run_until(open_page("run", run_id="other"), "midtrain/code forgot 24.0 %")
+    other.status.stages[1].attempt += 1
+    platform.put(other)
+    at.button(key="continue").click().run()
+    assert platform.runs["other"].status.state == res.RUN_STATE_SUSPENDED
+    assert "the run changed" in at.error[0].value
+
+
 def test_whoever_may_only_look_sees_no_button(platform: FakePlatform) -> None:
     scripted_runs.suspended(platform, "held")
     at = open_page("run", run_id="held", retain_caller="vic", retain_roles=("viewer",))

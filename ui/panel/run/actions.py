@@ -3,6 +3,7 @@
 Each acts on what that person saw (the etag); what is refused is said where it was asked, and what was typed stays.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -12,6 +13,7 @@ from ui.client.views import Checkpoint, Run
 from ui.panel.run import changes
 from ui.panel.shared import client, live, show_error
 
+STALE_TRIES = 5  # with another etag, where what was seen is as it was
 FAILURE = "failure"  # of the session: what kept the last action from happening, by the place that asked for it
 
 
@@ -23,10 +25,36 @@ def show_failure(place: str) -> None:
         show_error(error)
 
 
+def _as_seen(run: Run, call: Callable[[str], object], seen: Callable[[Run], object]) -> None:
+    """Calls with the etag of what the person saw. A run at work is another version with each step: while what they saw
+    of it is the same, they mean the present one too. Raises ClientError."""
+    etag = run.etag
+    for _ in range(STALE_TRIES):
+        try:
+            call(etag)
+            return
+        except ClientError as error:
+            now = client().get_run(run.id) if error.reason.startswith("STALE") else None
+            if now is None or seen(now) != seen(run):
+                raise
+            etag = now.etag
+    call(etag)
+
+
+def _standing(run: Run) -> tuple[object, ...]:
+    """All that an approval or another try is about."""
+    stages = tuple((one.state, one.attempt, one.retries, one.latest) for one in run.stages)
+    return (run.state, run.status.reason, run.status.message, stages)
+
+
 def _act(run: Run, verb: str, action: str = "") -> None:
     record = {"action": action, "comment": st.session_state.get("comment", "")} if action else {}
+    act = getattr(client(), verb)
     try:
-        getattr(client(), verb)(run.id, etag=run.etag, **record)
+        if verb == "cancel":
+            act(run.id)  # whatever it has come to meanwhile
+        else:
+            _as_seen(run, lambda etag: act(run.id, etag=etag, **record), _standing)
         live().forget(run.id)
     except ClientError as error:
         st.session_state[FAILURE] = ("buttons", error)
@@ -100,7 +128,7 @@ def _change(run: Run) -> None:
             labels=said.get("labels_text", ""),
         )
         if wanted:
-            client().update(run.id, wanted, etag=run.etag)
+            _as_seen(run, lambda etag: client().update(run.id, wanted, etag=etag), lambda one: one.spec)
             live().forget(run.id)
         said["changed"] = f"Changed: {', '.join(wanted)}" if wanted else "Nothing differs from what the run has."
     except ClientError as error:
