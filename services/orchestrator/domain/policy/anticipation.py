@@ -24,7 +24,7 @@ Sets that no stage replays (gauges) have no share of their own. Replay of genera
 (a first look: a tenth of replayed stories kept other stories, for a quarter of what half the learning rate took from
 the target), so its share is chosen for them as well, by the same law with a c of their own, and the set that needs
 most decides. Nothing of their scores is expected to be won back until the end: what is won back is what is replayed,
-and the less is replayed, the less is won back (the histories of the fixed mixes of experiments (a) and (b)). How much
+and the less is replayed, the less is won back (the histories of the fixed mixes of experiment (i)). How much
 one kind of text does for another nobody knows beforehand: so a higher share is chosen for them and not credited to
 them, and what `action` and `stop` compare of them is what their own scores say.
 """

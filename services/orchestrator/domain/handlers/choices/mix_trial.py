@@ -65,7 +65,8 @@ def on_mix_tried(state: PipelineRun, event: MixTried) -> tuple[PipelineRun, tupl
     )
     mix = stage.branch.start_mix if choice is None else _spread(stage.branch.start_mix, choice.share)
     verdict = Verdict.CONTINUE if choice is None else Verdict.ADJUST
-    said = f"OP_MIX: {told(event.points, choice)}; {event.tokens:,} tokens and {event.seconds:.0f} s for it"
+    took = f" and {event.seconds:.0f} s" if event.seconds else ""
+    said = f"OP_MIX: {told(event.points, choice)}; {event.tokens:,} tokens{took} for it"
     trial = MixTrial(points=event.points, tokens=event.tokens, seconds=event.seconds, message=said)
     stage = replace(stage, trial=trial, branch=replace(stage.branch, start_mix=mix, mix=mix))
     decision = new_decision(state, stage, verdict, mix, said, boundary=0, step=0, actor="gate", now_s=event.now_s)
