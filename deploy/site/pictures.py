@@ -2,6 +2,8 @@
 
 They show what the panel shows now, so they are made anew and not committed: `{page}-{width}-{theme}.png` in
 build/pictures. It takes Chromium on this machine; nothing is downloaded.
+
+    make pictures ARGS="--panel 'http://127.0.0.1:7074/?token=...' --run RUN"
 """
 
 import argparse
@@ -11,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from deploy.site.pages import ROOT
 
@@ -20,6 +22,7 @@ WIDTHS, THEMES = (1280, 390), ("light", "dark")  # pixels: a desk and a telephon
 HEIGHT = 900
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 PAGE_MS = 60_000
+DRAWN = "[data-testid=stMain] h1"
 STILL_MS, LOOKS = 700, 40  # a page is drawn when two looks this far apart are the same; a live one never is
 
 
@@ -53,9 +56,11 @@ def take(panel: str, wanted: Sequence[Shot], output: Path, chromium: str) -> Ite
                 for theme in THEMES:
                     context = browser.new_context(**_screen(width, theme))
                     page = context.new_page()
+                    page.goto(panel, timeout=PAGE_MS)  # with the address of `retain up`, this logs in
+                    page.wait_for_selector(DRAWN, timeout=PAGE_MS)
                     for shot in wanted:
-                        page.goto(f"{panel}/{shot.path}", timeout=PAGE_MS)
-                        page.wait_for_selector("[data-testid=stMain] h1", timeout=PAGE_MS)
+                        page.goto(urljoin(panel, f"/{shot.path}"), timeout=PAGE_MS)
+                        page.wait_for_selector(DRAWN, timeout=PAGE_MS)
                         yield _still(page, output / f"{shot.name}-{width}-{theme}.png")
                     context.close()
         finally:
@@ -86,7 +91,9 @@ def _still(page: Any, path: Path) -> Path:
 def main() -> None:
     """Prints each file. Ends with a sentence where there is no Chromium or no panel."""
     parser = argparse.ArgumentParser(prog="deploy.site.pictures", description="Pictures of every page of the panel.")
-    parser.add_argument("--panel", default=PANEL, metavar="URL", help="where the panel is (default: %(default)s)")
+    parser.add_argument(
+        "--panel", default=PANEL, metavar="URL", help="where the panel is, as `retain up` tells it (%(default)s)"
+    )
     parser.add_argument("--run", default="", metavar="ID", help="the run whose pages are taken too")
     parser.add_argument("--only", default="", metavar="NAMES", help="only pages whose name begins so, with commas")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "pictures", help="folder of the pictures")
@@ -96,7 +103,7 @@ def main() -> None:
         sys.exit("Chromium is not installed: apt-get install chromium")
     only = tuple(name for name in asked.only.split(",") if name) or ("",)
     wanted = [shot for shot in shots(asked.run) if shot.name.startswith(only)]
-    for path in take(asked.panel.rstrip("/"), wanted, asked.output, chromium):
+    for path in take(asked.panel, wanted, asked.output, chromium):
         print(path)
 
 

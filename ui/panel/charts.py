@@ -86,7 +86,12 @@ def perplexity_chart(data: pd.DataFrame, axis: Axis = Axis.TOKENS) -> Any:
     )
     base = alt.Chart(both).encode(
         x=shared_axis(axis),
-        y=alt.Y("perplexity:Q", title="Perplexity", scale=alt.Scale(type="log", nice=False, zero=False, padding=12)),
+        y=alt.Y(
+            "perplexity:Q",
+            title="Perplexity",
+            axis=alt.Axis(format=".4~g"),
+            scale=alt.Scale(type="log", nice=False, zero=False, padding=12),
+        ),
         color=colour,
     )
     measured = base.transform_filter(alt.datum.set != SETS[1])

@@ -31,6 +31,14 @@ class Answer:
             self.prompt_tokens, self.context = piece.prompt_tokens, piece.context
 
     @property
+    def remedy(self) -> str:
+        """What somebody can do about its fault, where that is known."""
+        said = self.fault.message if self.fault is not None else ""
+        if "chat_template" in said:
+            return "This model has no chat template. Ask it by Complete."
+        return "Clear the conversation, or say it in fewer words." if "the model's context is" in said else ""
+
+    @property
     def told(self) -> str:
         """How it stands beside its model's context, in words."""
         if not self.context:

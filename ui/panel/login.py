@@ -109,8 +109,10 @@ def _token_form() -> None:
         entered = st.text_input(
             "Token",
             type="password",
-            help="`retain tokens create NAME` makes one. Of a local stack: the file `token` in RETAIN_HOME, or the "
-            "link that `retain up` prints.",
+        )
+        st.caption(
+            "On your own machine the link that `retain up` prints logs in; the token is in the file `token` in "
+            "RETAIN_HOME too. Elsewhere whoever runs the installation gives one: `retain tokens create NAME`."
         )
         if st.form_submit_button("Log in", type="primary" if installed() is None else "secondary") and entered.strip():
             st.session_state[TOKEN] = entered.strip()

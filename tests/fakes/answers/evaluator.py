@@ -1,5 +1,8 @@
 """What the fake platform answers in the evaluator's place; tests fill its attributes."""
 
+import threading
+import time
+
 from google.rpc import code_pb2
 
 from retain.evaluator.v1 import resources_pb2 as evaluator_resources
@@ -14,6 +17,7 @@ class EvaluatorAnswers(evaluator_grpc.EvaluatorServiceServicer):
         self.records: dict[str, list[evaluator_resources.ForgettingRecord]] = {}
         self.previews: dict[str, evaluator_resources.DataPreview] = {}  # by role
         self.asked_texts: list[evaluator_pb.SampleTextRequest] = []
+        self.endless, self.text_ended = False, threading.Event()  # texts that end with their reader only
         self.chat_fault = ""  # of a model without a chat template
         self.file_results: dict[str, evaluator_resources.FileResult] = {}  # by the file's name
 
@@ -25,12 +29,15 @@ class EvaluatorAnswers(evaluator_grpc.EvaluatorServiceServicer):
     def SampleText(self, request, context):
         self._enter(context, "SampleText")
         self.asked_texts.append(request)
+        context.add_callback(self.text_ended.set)
         if self.chat_fault and request.chat:
             self._abort(context, code_pb2.FAILED_PRECONDITION, self.chat_fault, "BAD_CONFIG")
         words = sum(len(text.split()) for text in (request.prompt, *(turn.content for turn in request.turns)))
         yield evaluator_pb.SampleTextResponse(prompt_tokens=words, context=10)
         for piece in (" once", " upon", " a time"):
             yield evaluator_pb.SampleTextResponse(text=piece)
+        while self.endless and context.is_active():
+            time.sleep(0.01)
 
     def EvaluateFile(self, request, context):
         self._enter(context, f"EvaluateFile {request.uri} {request.context} {request.documents}")

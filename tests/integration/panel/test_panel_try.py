@@ -57,11 +57,12 @@ def test_a_conversation_goes_on_and_each_model_hears_its_own_words(platform: Fak
 
 def test_a_model_without_a_chat_template_is_told_and_its_turn_is_left_out(platform: FakePlatform) -> None:  # noqa: F811
     scripted_runs.finished(platform, "done")
-    platform.chat_fault = "got none; expected a tokenizer with a chat template"
+    platform.chat_fault = "s3://r: tokenizer.chat_template: got none; expected a tokenizer with a chat template"
     at = open_page("try_it")
     at.get_by_key("try_mode").set_value("Chat").run()
     at.chat_input[0].set_value("Hi").run()
     assert said(at).count("a tokenizer with a chat template") == 2
+    assert said(at).count("Ask it by Complete") == 2
     platform.chat_fault = ""
     at.chat_input[0].set_value("Hello").run()
     assert not platform.asked_texts[-1].turns
@@ -109,5 +110,5 @@ def test_who_may_only_look_and_who_has_nothing_to_ask_are_told(platform: FakePla
 
 
 def test_what_a_model_says_is_no_mark_up() -> None:
-    assert side_by_side.shown("[x](http://a)\n# y") == "\\[x\\]\\(http\\://a\\)  \n\\# y"
+    assert side_by_side.shown("[x](http://a)\n# y") == "\\[x\\]\\(http\\://\u2060a\\)  \n\\# y"  # no address
     assert side_by_side.shown("") == "*nothing*"

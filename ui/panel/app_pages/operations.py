@@ -118,9 +118,15 @@ def _audit() -> None:
                 limit=MOST_EVENTS,
             )
         if events:
-            st.dataframe(operations.audit_rows(events), hide_index=True, key="audit", alt="Who did what, newest first")
+            st.dataframe(
+                operations.audit_rows(events),
+                hide_index=True,
+                key="audit",
+                column_config={"When": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss")},
+                alt="Who did what, newest first",
+            )
         else:
-            st.caption("Nothing like that.")
+            st.caption("Nothing like that. A longer time, or fewer words above, may show more.")
         if len(events) == MOST_EVENTS:
             st.caption(f"The newest {MOST_EVENTS}; `retain audit` lists them all.")
 

@@ -77,6 +77,8 @@ def _answer(side: int, answer: Answer) -> None:
         st.markdown(f"**{SIDES[side]}:**")
     if answer.fault is not None:
         show_error(answer.fault)
+    if answer.remedy:
+        st.caption(answer.remedy)
     if told := answer.told:
         st.caption(told)
 

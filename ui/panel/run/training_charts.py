@@ -19,14 +19,16 @@ COLOURS = ("#3b7cf0", "#d9622b", "#2e9e5b", "#a06bd6", "#b07d00", "#0f8f86")
 @functools.lru_cache(maxsize=16)
 def draw_figures(series: tuple[MetricSeries, ...], begins: Starts) -> tuple[tuple[Figure, Any], ...]:
     """Each figure with its chart. Kept, because a live page asks again and again for the same."""
-    return tuple((one, chart(one, begins.axis)) for one in figures(series, begins) if one.rows)
+    return tuple((one, chart(one, begins)) for one in figures(series, begins) if one.rows)
 
 
-def chart(figure: Figure, axis: Axis) -> Any:
-    """One figure over the axis, a line for each source that it is of."""
-    first: dict[str, float] = {}
+def chart(figure: Figure, begins: Starts) -> Any:
+    """One figure over the axis, a line for each source that it is of; each stage is marked where it begins, on the axis
+    of time where it is first told of."""
+    axis, first = begins.axis, dict[str, float]()
+    known = {} if axis is Axis.TIME else dict(begins.by_stage)
     for row in figure.rows:
-        first[row["stage"]] = min(row["x"], first.get(row["stage"], row["x"]))
+        first[row["stage"]] = known.get(row["stage"], min(row["x"], first.get(row["stage"], row["x"])))
     named = [name for name in figure.sets if name]
     form = FORMATS.get(figure.name, ".4~g")
     # A rate that changes by a thousandth is no picture of a fall: speeds and shares stand on 0, losses do not.

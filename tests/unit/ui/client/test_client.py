@@ -180,3 +180,15 @@ def test_samples_and_history_come_from_the_evaluator(platform: FakePlatform, cli
     assert reference is not None
     assert "".join(client.sample(reference, "x")) == " once upon a time"
     assert [record.stage for record in client.history("r", stage="finetune")] == ["finetune"] * 6
+
+
+def test_whoever_stops_reading_a_text_ends_its_writing(platform: FakePlatform, client: RetainClient) -> None:
+    scripted_runs.finished(platform, "r")
+    reference = client.get_run("r").stages[0].accepted
+    assert reference is not None
+    platform.endless = True
+    pieces = client.sample_pieces(reference, "x")
+    assert (next(pieces).context, next(pieces).text) == (10, " once")
+    assert not platform.text_ended.is_set()
+    pieces.close()
+    assert platform.text_ended.wait(10), "the server went on for nobody"
