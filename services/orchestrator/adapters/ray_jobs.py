@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shlex
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -152,23 +153,30 @@ class _RayLog(LogStream):
     """The body of an answer, piece by piece."""
 
     def __init__(self, answer: urllib3.BaseHTTPResponse, address: str) -> None:
-        self._answer, self._address, self._closed = answer, address, False
+        self._answer, self._address = answer, address
+        self._closed = self._ended = False
+        # A handle of our own: of an answer that ends its connection urllib3 keeps none that could be shut down.
+        self._socket = socket.socket(fileno=os.dup(answer.fileno()))
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             while piece := self._answer.read1(LOG_PIECE_BYTES):
                 yield piece
+            self._ended = True
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:  # ValueError: it was closed meanwhile
             if not self._closed:
                 said = f"the log of Ray at {self._address} broke off: {error}"
                 raise Unavailable(said, reason="RAY_UNAVAILABLE") from error
+        finally:
+            if not self._ended:
+                self._answer.close()
 
     def close(self) -> None:
         self._closed = True
-        # RuntimeError: all was read, and the connection is another answer's.
-        with contextlib.suppress(OSError, ValueError, RuntimeError, urllib3.exceptions.HTTPError):
-            self._answer.shutdown()  # wakes up whoever reads in another thread
-        self._answer.close()
+        if not self._ended:  # else the connection may be another answer's by now
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes up whoever reads in another thread, and closes the rest
+        self._socket.close()
 
 
 def environment() -> Mapping[str, str]:
