@@ -299,8 +299,8 @@ def test_checkpoints_are_chosen_by_stage_and_one_is_looked_at(platform: FakePlat
     at.query_params["checkpoint"] = f"r/{decision.stage}/attempt-{decision.attempt}/step-{decision.step:09d}"
     at.run()
     assert table_with(at, "Worst set").values.tolist() == [
-        [0.0, "-", "-", "148.4"],
-        [1.0, "+4.0 %", "general", "60.34"],
+        [0.0, "all weights, so far from the parent", "-", "-", "148.4"],
+        [1.0, "all weights, so far from the parent", "+4.0 %", "general", "60.34"],
     ]
     at.query_params["checkpoint"] = [first, second]
     at.run()

@@ -18,6 +18,11 @@ from ui.panel.shared import as_text, client, may_act, show_error
 from ui.render import formatting
 
 SAMPLE_TOKENS = 96
+KINDS = {
+    PointKind.SEGMENT: "all weights, so far from the parent",
+    PointKind.FAPM: "the parent with this share of the changes (FAPM)",
+    PointKind.PATH: "the mean with the checkpoint this far into the stage",
+}
 
 
 def _find(digest: str) -> Checkpoint | None:
@@ -82,7 +87,7 @@ def _between(points: Sequence[LinePoint]) -> None:
         [
             {
                 "Point": one.point,
-                "What lies there": str(one.kind or PointKind.SEGMENT),
+                "What lies there": KINDS[one.kind or PointKind.SEGMENT],
                 "Forgetting": formatting.percent(one.forgetting),
                 "Worst set": one.worst_set or "-",
                 "Target, perplexity": formatting.ppl(math.exp(one.target_loss_nats)),
