@@ -58,6 +58,15 @@ def test_texts_in_a_map_have_the_limit_of_the_map() -> None:
         check_request(request, strict=True)
 
 
+def test_a_mix_may_forget_less_than_nothing_but_no_amount_that_is_none() -> None:
+    request = stages_pb2.ReportMixTrialRequest()
+    request.points.add(share=0.5, target_loss_nats=4.2).forgetting_nats["general"] = -1.17
+    check_request(request, strict=True)
+    request.points[0].forgetting_nats["general"] = float("nan")
+    with pytest.raises(InvalidInput, match=r"points\[0\]\.forgetting_nats\['general'\]: got nan"):
+        check_request(request, strict=True)
+
+
 def test_every_text_of_every_request_has_a_limit_and_no_limit_is_of_something_else() -> None:
     texts = {(m, f.name) for m, f in all_parts() if holds_text(f) and not m.endswith("Entry")}
     lacking = {f"{m}.{n}" for m, n in texts if f"{m}.{n}" not in limits.TEXTS and n not in limits.TEXTS}
