@@ -1,5 +1,6 @@
 """What the page of a run shows, as plain data: axes, figures, the timeline, logs, changes, rights."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from ui.panel.rights import may_act
 from ui.panel.run import actions, changes, logs, parts
 from ui.panel.run.series import begins, figures
 from ui.panel.run.timeline import attempts, timeline
-from ui.panel.run.training_charts import draw_figures
+from ui.panel.run.training_charts import KeptChart, draw_figures
 from ui.spec.file import parse_yaml, to_yaml
 
 
@@ -79,7 +80,22 @@ def test_points_that_are_no_number_are_counted_and_not_drawn() -> None:
     assert share.sets == ("general",)
     drawn = draw_figures(tuple(known), begins(run, known, Axis.TIME))
     assert [figure.title for figure, _ in drawn] == ["Training loss (nats a token)", "Share of replay"]
-    assert '"type": "temporal"' in drawn[0][1].to_json()
+    spec = drawn[0][1].to_dict()
+    assert '"type": "temporal"' in json.dumps(spec)
+
+
+def test_a_chart_that_is_drawn_again_is_not_made_again() -> None:
+    class Asked:
+        times = 0
+
+        def to_dict(self) -> dict[str, object]:
+            self.times += 1
+            return {"data": {"values": [1]}}
+
+    asked = Asked()
+    kept = KeptChart(asked)
+    kept.to_dict()["data"]["values"].append(2)
+    assert (kept.to_dict(), asked.times) == ({"data": {"values": [1]}}, 1)
 
 
 def test_a_decision_is_told_with_its_evidence(platform: FakePlatform, client: RetainClient) -> None:
