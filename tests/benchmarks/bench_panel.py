@@ -1,0 +1,273 @@
+"""The panel in a real browser, on a real orchestrator with 10,000 runs and one with what is kept of 100,000 reports:
+first paint, reruns, a change of a run on the screen, and what 50 open tabs cost.
+
+Goals: painted in 2 s, a rerun in 300 ms, a change on the screen in 1 s. `python -m tests.benchmarks.bench_panel
+[RUNS]`; Chromium must be installed. A tab that is open is a session of the panel's WebSocket, as a browser makes one.
+"""
+
+import contextlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import sqlalchemy as sa
+from playwright.sync_api import Page, sync_playwright
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import ClientConnection, connect
+
+from retain.orchestrator.v1 import orchestrator_service_pb2 as pb
+from services.orchestrator.adapters.database import connect as open_engine
+from services.orchestrator.adapters.repository import SqlRepository
+from services.orchestrator.adapters.tables import metric_points
+from services.orchestrator.application.ports import NewRun
+from services.orchestrator.domain.metrics.points import BUCKETS, Slot
+from tests.benchmarks.bench_orchestrator import cpu_s, fill, server, wait_until_serving
+from tests.fakes.orchestrator_service import FakePlatform
+from tests.identity import ADMIN
+from tests.integration.panel.served import CHROMIUM, FLAGS, served_panel
+from tests.ports import free_port
+from tests.scenarios.scenario_runner import training
+from ui.client.address import Address
+from ui.client.client import RetainClient
+
+REPORTS, STEPS_OF_A_STAGE = 100_000, 100_000
+TIMES, TABS, WATCHED_S = 7, 50, 30.0
+LEAST_MESSAGES = 20  # of a session that draws the page of a run
+OPEN = "open-run"  # the run that is looked at
+WAIT_MS = 60_000
+GOALS = {"painted": 2.0, "rerun": 0.3, "change": 1.0}
+
+# Resolves with the milliseconds from the key to the end of the run of the script that it began.
+RERUN = """() => new Promise((done) => {
+  const app = document.querySelector('[data-testid=stApp]');
+  let began = null, ran = false;
+  document.addEventListener('keydown', () => { began = performance.now(); }, {once: true, capture: true});
+  const watch = new MutationObserver(() => {
+    const state = app.dataset.testScriptState;
+    if (state === 'running') ran = true;
+    if (ran && began !== null && state === 'notRunning') { watch.disconnect(); done(performance.now() - began); }
+  });
+  watch.observe(app, {attributes: true, attributeFilter: ['data-test-script-state']});
+  window.isWatched = true;
+})"""
+
+
+def keep_open_run(url: str) -> None:
+    """A run that goes on, with every point that may be kept of it."""
+    engine = open_engine(url)
+    runner = training()
+    SqlRepository(engine).create(NewRun(state=replace(runner.state, id=OPEN), request_id=None, request_digest=""))
+    every = STEPS_OF_A_STAGE // BUCKETS
+    rows = [
+        {
+            "run_id": OPEN, "stage_index": stage, "bucket": bucket, "slot": int(slot), "attempt": 1,
+            "step": bucket * every + 1 + int(slot), "tokens": 1024 * (bucket * every + 1),
+            "time_s": 1.7e9 + bucket,
+            "figures": json.dumps({"train_loss_nats": 8 / (1 + bucket), "tokens_per_second": 1e3}),
+        }
+        for stage in range(len(runner.state.stages)) for bucket in range(BUCKETS) for slot in Slot
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        for begin in range(0, len(rows), 500):
+            connection.execute(sa.insert(metric_points), rows[begin : begin + 500])
+    engine.dispose()
+
+
+def painted_s(page: Page, url: str, wanted: str) -> tuple[float, float]:
+    """Seconds from the request to the first paint that the browser tells, and until what is wanted stands there and the
+    script has run to its end."""
+    began_s = time.perf_counter()
+    page.goto(url)
+    page.get_by_text(wanted).first.wait_for(timeout=WAIT_MS)
+    page.wait_for_function(
+        "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'", timeout=WAIT_MS
+    )
+    whole_s = time.perf_counter() - began_s
+    first_ms = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN")
+    return first_ms / 1000, whole_s
+
+
+def rerun_s(page: Page) -> float:
+    """Seconds of a run of the page's script that a person asks for."""
+    page.evaluate(f"window.took = ({RERUN})(); 0")
+    page.locator("body").press("r")
+    return float(page.evaluate("window.took")) / 1000
+
+
+def change_s(page: Page, client: RetainClient, number: int) -> float:
+    """Seconds from the server's answer to a change until it stands on the open page."""
+    client.update(OPEN, {"labels.seen": f"change-{number}"})
+    began_s = time.perf_counter()
+    page.get_by_text(f"change-{number}").first.wait_for(timeout=WAIT_MS)
+    return time.perf_counter() - began_s
+
+
+class Tab:
+    """A session as the page in a browser keeps it: it reads what comes, and asks for a part of the page again as often
+    as it was told to."""
+
+    def __init__(self, socket: ClientConnection, query: str, page: str) -> None:
+        self._socket, self._query, self._page = socket, query, page
+        self._due: dict[str, tuple[float, float]] = {}  # part of the page -> (when, every so many seconds)
+        self.messages = 0
+        self._ask()
+
+    def turn(self) -> None:
+        """Reads what is there, and asks for what is due."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                told = ForwardMsg()
+                told.ParseFromString(self._socket.recv(timeout=0))  # type: ignore[arg-type]
+                self.messages += 1
+                if told.WhichOneof("type") == "auto_rerun":
+                    every_s = told.auto_rerun.interval
+                    self._due[told.auto_rerun.fragment_id] = time.monotonic() + every_s, every_s
+        for part, (at_s, every_s) in list(self._due.items()):
+            if time.monotonic() >= at_s:
+                self._due[part] = time.monotonic() + every_s, every_s
+                self._ask(part)
+
+    def _ask(self, part: str = "") -> None:
+        message = BackMsg()
+        message.rerun_script.query_string = self._query
+        message.rerun_script.page_name = self._page
+        if part:
+            message.rerun_script.fragment_id, message.rerun_script.is_auto_rerun = part, True
+        self._socket.send(message.SerializeToString())
+
+
+@contextlib.contextmanager
+def open_tabs(url: str, count: int, cookie: str, query: str, page: str) -> Iterator[list[Tab]]:
+    """So many sessions that have asked for a page."""
+    with contextlib.ExitStack() as stack:
+        yield [
+            Tab(
+                stack.enter_context(
+                    connect(
+                        f"{url.replace('http', 'ws', 1)}/_stcore/stream",
+                        origin=url,  # type: ignore[arg-type]
+                        subprotocols=["streamlit"],  # type: ignore[list-item]
+                        max_size=None,
+                        compression=None,
+                        additional_headers={"Cookie": cookie},
+                    )
+                ),
+                query,
+                page,
+            )
+            for _ in range(count)
+        ]
+
+
+def live_for(opened: list[Tab], seconds: float) -> int:
+    """Keep the tabs open. Returns how many messages came to them."""
+    until_s, before = time.monotonic() + seconds, sum(tab.messages for tab in opened)
+    while time.monotonic() < until_s:
+        for tab in opened:
+            tab.turn()
+        time.sleep(0.02)
+    return sum(tab.messages for tab in opened) - before
+
+
+def tabs(url: str, panel: psutil.Process, orchestrator: int, cookie: str) -> None:
+    """Processor time and memory of 50 sessions with a run open that goes on."""
+    before_mb = panel.memory_info().rss / 1e6
+    with open_tabs(url, TABS, cookie, f"run={OPEN}", "run") as opened:
+        drawn = live_for(opened, WATCHED_S)  # all of them draw their page
+        if drawn < TABS * LEAST_MESSAGES:
+            raise SystemExit(f"{TABS} tabs got {drawn} messages in {WATCHED_S:g} s: they do not draw the run's page")
+        panel_s, orchestrator_s, began_s = cpu_s(panel.pid), cpu_s(orchestrator), time.monotonic()
+        looked = live_for(opened, WATCHED_S)
+        seconds = time.monotonic() - began_s
+        panel_cpu = (cpu_s(panel.pid) - panel_s) / seconds
+        orchestrator_cpu = (cpu_s(orchestrator) - orchestrator_s) / seconds
+        each_mb = (panel.memory_info().rss / 1e6 - before_mb) / TABS
+    used = f"panel {panel_cpu:.2f} cores, orchestrator {orchestrator_cpu:.2f} cores"
+    print(f"{TABS} open tabs of a run that goes on: {used}, {each_mb:.1f} MB of the panel each")
+    print(f"  {looked / TABS / seconds:.1f} messages a second came to each")
+
+
+def line(what: str, seconds: list[float], goal: str, cost: str = "") -> None:
+    """The median and the worst of some times, beside the goal and what each cost the processor."""
+    found = f"{statistics.median(seconds):7.3f} s   worst {max(seconds):7.3f} s   goal {GOALS[goal]:g} s"
+    print(f"{what:32} {found}{cost}", flush=True)
+
+
+class Costs:
+    """Processor time of panel and orchestrator: other work on the machine lengthens it less than waiting."""
+
+    def __init__(self, panel: int, orchestrator: int) -> None:
+        self._pids = (panel, orchestrator)
+        self._before = self._now()
+
+    def _now(self) -> tuple[float, float]:
+        return cpu_s(self._pids[0]), cpu_s(self._pids[1])
+
+    def each(self, count: int) -> str:
+        """Of each of so many things since the last question."""
+        before, self._before = self._before, self._now()
+        panel, orchestrator = (1000 * (now - then) / count for now, then in zip(self._before, before, strict=True))
+        return f"   processor: panel {panel:.0f} ms, orchestrator {orchestrator:.0f} ms"
+
+
+def pages(url: str, client: RetainClient, costs: Costs) -> str:
+    """What a person waits for. Returns the cookies of whoever is logged in."""
+    run_url = f"{url}/run?run={OPEN}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        context = browser.new_context(viewport={"width": 1360, "height": 1200})
+        page = context.new_page()
+        painted_s(page, f"{url}/?token={ADMIN}", "Runs")
+        for name, address, wanted in (("all pipelines", url, "newest first"), ("a run", run_url, "created 19")):
+            costs.each(1)
+            found = [painted_s(page, address, wanted) for _ in range(TIMES)]
+            cost = costs.each(TIMES)
+            line(f"{name}: first paint", [first for first, _ in found], "painted")
+            line(f"{name}: drawn to its end", [whole for _, whole in found], "painted", cost)
+            took = [rerun_s(page) for _ in range(TIMES)]
+            line(f"{name}: rerun", took, "rerun", costs.each(TIMES))
+        line("a change of the run on its page", [change_s(page, client, number) for number in range(TIMES)], "change")
+        cookies = "; ".join(f"{one['name']}={one['value']}" for one in context.cookies())
+        browser.close()
+    return cookies
+
+
+def main() -> None:
+    if CHROMIUM is None:
+        raise SystemExit("required: chromium is not installed (apt-get install chromium)")
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    evaluator, port = FakePlatform(), free_port()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        database = f"sqlite:///{Path(folder) / 'bench.db'}"
+        fill(database, runs)
+        keep_open_run(database)
+        stack.callback(evaluator.stop)
+        address, pid = stack.enter_context(server(database))
+        names = Address(orchestrator=address, evaluator=evaluator.start(), token=ADMIN)
+        environ = {
+            **os.environ, "RETAIN_SERVER": address, "RETAIN_EVALUATOR": names.evaluator, "RETAIN_HOME": folder,
+            "RETAIN_PANEL_PORT": str(port),
+        }  # fmt: skip
+        client = stack.enter_context(RetainClient(names))
+        wait_until_serving(lambda: client._runs.GetPipelineRun(
+            pb.GetPipelineRunRequest(run_id=OPEN), metadata=client._credentials.metadata()
+        ))  # fmt: skip
+        url = f"http://127.0.0.1:{port}"
+        stack.enter_context(served_panel(url, environ, within_s=120))
+        busy = os.getloadavg()[0]
+        print(f"{runs:,} runs, {3 * BUCKETS:,} points a stage are kept of {REPORTS:,}; load of the machine {busy:.1f}")
+        panel = next(child for child in psutil.Process().children() if "streamlit" in " ".join(child.cmdline()))
+        cookies = pages(url, client, Costs(panel.pid, pid))
+        tabs(url, panel, pid, cookies)
+
+
+if __name__ == "__main__":
+    main()
