@@ -152,13 +152,15 @@ def _measured(
     beat: Callable[[], None],
 ) -> list[resources_pb2.MixPoint]:
     """Each mix on the control sets, against the model before the stage. One with a loss that is no number is left out:
-    nothing can be chosen by it."""
+    nothing can be chosen by it; so is a set that the model never knew."""
     sets = {ref.name: cache.eval_set(ref) for ref in work.mix_trial.sets}
-    present = start()
-    before = {name: _loss(present, one, beat) for name, one in sets.items()}
+    present, most = start(), work.mix_trial.most_bits_per_byte
+    measured = {name: _measure(present, one, beat) for name, one in sets.items()}
+    before = {name: nats for name, (nats, bits) in measured.items() if bits <= most.get(name, math.inf)}
+    sets = {name: sets[name] for name in before}
     points = []
     for share, model in mixes(ends, tuple(work.mix_trial.shares)):
-        now = {name: _loss(model, one, beat) for name, one in sets.items()}
+        now = {name: _measure(model, one, beat)[0] for name, one in sets.items()}
         forgotten = {name: now[name] - before[name] for name in sets if name != work.target}
         if all(math.isfinite(nats) for nats in (now[work.target], *forgotten.values())):
             point = resources_pb2.MixPoint(share=share, target_loss_nats=now[work.target], forgetting_nats=forgotten)
@@ -166,8 +168,10 @@ def _measured(
     return points
 
 
-def _loss(model: CausalLM, eval_set: EvalSet, beat: Callable[[], None]) -> float:
+def _measure(model: CausalLM, eval_set: EvalSet, beat: Callable[[], None]) -> tuple[float, float]:
+    """Nats a token and bits a byte; NaN and infinity where the loss is no number."""
     try:
-        return evaluate_set(model, eval_set, on_tokens=lambda _: beat()).loss_nats
+        found = evaluate_set(model, eval_set, on_tokens=lambda _: beat())
     except NonFinite:
-        return math.nan
+        return math.nan, math.inf
+    return found.loss_nats, found.bits_per_byte

@@ -51,6 +51,29 @@ def test_the_assignment_asks_for_a_trial_and_the_smallest_share_within_the_budge
     assert (work.mix_trial, dict(work.shares)) == (None, {"general": 0.33})
 
 
+def test_a_trial_measures_the_sets_that_nothing_replays_too_unless_shares_are_for_what_is_replayed() -> None:
+    work = assigned(training(f"{OP_MIX} gauges=narrative")).mix_trial
+    assert work is not None
+    assert {one.name for one in work.sets} == {"code", "general", "gauge-narrative"}
+    assert work.most_bits_per_byte == {"gauge-narrative": 2.0}
+    work = assigned(training(f"{OP_MIX} gauges=narrative replay_for=REPLAYED")).mix_trial
+    assert work is not None
+    assert {one.name for one in work.sets} == {"code", "general"}
+
+
+def test_the_set_that_needs_most_decides_a_trial_also_one_that_nothing_replays() -> None:
+    """0.4 nats at 10 %, none at 50 %: .0858 are met from .1 + .4 * (.4 - .0858) / .4 = .4142 on, 42 %."""
+    runner = training(f"{OP_MIX} gauges=narrative")
+    points = tuple(
+        replace(
+            point, forgetting_nats={**point.forgetting_nats, "gauge-narrative": 2 * point.forgetting_nats["general"]}
+        )
+        for point in POINTS
+    )
+    tried(runner, points)
+    assert dict(assigned(runner).shares) == {"general": 0.42}
+
+
 def test_a_worker_that_is_killed_in_the_midst_begins_the_choice_again_and_its_late_report_changes_nothing() -> None:
     runner = training(OP_MIX)
     first = assigned(runner).mix_trial

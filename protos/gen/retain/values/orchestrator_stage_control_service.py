@@ -92,7 +92,11 @@ class MixTrialWork:
     shares: tuple[float, ...] = ()
     """Shares of old text to measure."""
     sets: tuple[EvalSetRef, ...] = ()
-    """Control sets of the target and of what is replayed."""
+    """Control sets of the target and of what is to be kept."""
+    most_bits_per_byte: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Of a set by its name: where the model before the stage needs more bits a byte, it never knew it, and the set is left
+    out.
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

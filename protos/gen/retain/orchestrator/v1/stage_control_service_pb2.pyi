@@ -150,18 +150,27 @@ class StageWork(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.PipelineSpec, _Mapping]] = ..., output_uri: _Optional[str] = ..., parent: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., resume: _Optional[_Union[_values_pb2.CheckpointRef, _Mapping]] = ..., target: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[_values_pb2.PreparedFolder, _Mapping]]] = ..., tokenizer: _Optional[_Union[_values_pb2.PreparedFolder, _Mapping]] = ..., shares: _Optional[_Mapping[str, float]] = ..., lr_scale: _Optional[float] = ..., total_steps: _Optional[int] = ..., steps_per_boundary: _Optional[int] = ..., decision_lag: _Optional[int] = ..., sampled: _Optional[_Iterable[_Union[_values_pb2.SampledText, _Mapping]]] = ..., mix_trial: _Optional[_Union[MixTrialWork, _Mapping]] = ...) -> None: ...
 
 class MixTrialWork(_message.Message):
-    __slots__ = ("steps", "learning_rate", "rank", "shares", "sets")
+    __slots__ = ("steps", "learning_rate", "rank", "shares", "sets", "most_bits_per_byte")
+    class MostBitsPerByteEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     STEPS_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     RANK_FIELD_NUMBER: _ClassVar[int]
     SHARES_FIELD_NUMBER: _ClassVar[int]
     SETS_FIELD_NUMBER: _ClassVar[int]
+    MOST_BITS_PER_BYTE_FIELD_NUMBER: _ClassVar[int]
     steps: int
     learning_rate: float
     rank: int
     shares: _containers.RepeatedScalarFieldContainer[float]
     sets: _containers.RepeatedCompositeFieldContainer[_values_pb2.EvalSetRef]
-    def __init__(self, steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., rank: _Optional[int] = ..., shares: _Optional[_Iterable[float]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ...) -> None: ...
+    most_bits_per_byte: _containers.ScalarMap[str, float]
+    def __init__(self, steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., rank: _Optional[int] = ..., shares: _Optional[_Iterable[float]] = ..., sets: _Optional[_Iterable[_Union[_values_pb2.EvalSetRef, _Mapping]]] = ..., most_bits_per_byte: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class ReportMixTrialRequest(_message.Message):
     __slots__ = ("run_id", "submission", "attempt", "stage_index", "points", "tokens", "seconds")

@@ -12,7 +12,7 @@ hands of the controller that anticipates, with the law's own estimates.
 import math
 from dataclasses import replace
 
-from retain.values import Controller, MixTrialWork, SetRole, SetUse, Verdict
+from retain.values import Controller, MixTrialWork, ReplayFor, SetRole, SetUse, Verdict
 from services.orchestrator.domain.handlers.decision import new_decision, recorded
 from services.orchestrator.domain.policy.ladder import Mix
 from services.orchestrator.domain.policy.mix_choice import choose_share, told
@@ -22,6 +22,7 @@ from services.orchestrator.domain.run.events import MixTried
 from services.orchestrator.domain.run.lineage import parent_of
 from services.orchestrator.domain.run.state import MixTrial, PipelineRun, StageRun, StageState
 from services.orchestrator.domain.spec.bounds import anticipation_of, ladder_of, limits_of
+from services.orchestrator.domain.spec.gauges import most_bits_per_byte
 from services.orchestrator.domain.spec.op_mix import op_mix_of, trial_steps
 
 
@@ -33,7 +34,10 @@ def trial_work(state: PipelineRun, stage: StageRun) -> MixTrialWork | None:
     if begun or not any(stage.plan.shares.values()) or parent_of(state, stage) is None:
         return None
     given, settings = state.spec.stages[stage.plan.index], op_mix_of(state.spec.forgetting)
-    names = {stage.plan.target, *(name for name, share in stage.plan.shares.items() if share > 0)}
+    rules = state.spec.forgetting
+    guarded = stage.plan.never_replayed if rules.replay_for is ReplayFor.ALL else ()
+    names = {stage.plan.target, *(name for name, share in stage.plan.shares.items() if share > 0), *guarded}
+    bits = {name: most for name in guarded if (most := most_bits_per_byte(rules, name)) is not None}
     return MixTrialWork(
         steps=trial_steps(state.spec.forgetting, tokens_per_step=stage.plan.tokens_per_step, steps=stage.plan.steps),
         learning_rate=given.learning_rate * settings.rate_factor,
@@ -44,6 +48,7 @@ def trial_work(state: PipelineRun, stage: StageRun) -> MixTrialWork | None:
             for one in state.prepared.stages[stage.plan.index].sets
             if one.name in names and one.use is SetUse.CONTROL and one.role is not SetRole.UNSPECIFIED
         ),
+        most_bits_per_byte=bits,
     )
 
 
