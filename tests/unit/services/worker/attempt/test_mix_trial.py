@@ -35,7 +35,7 @@ class Cache:
 
 
 def test_a_gauge_that_the_model_never_knew_is_left_out_of_every_mix() -> None:
-    """Random weights need about log2 of the vocabulary a token: here so many bits a byte, 31 times that in the other."""
+    """Random weights need about log2 of the vocabulary a token: here so many bits a byte, 31 times that there."""
     work = control_pb2.StageWork(target="math")
     for name in ("math", "general", "gauge-known", "gauge-unknown"):
         work.mix_trial.sets.add(name=name)
