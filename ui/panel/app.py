@@ -12,11 +12,13 @@ st.set_page_config(page_title="Retain", page_icon=str(Path(__file__).parent / "i
 # Streamlit writes the chosen one of a few in the primary colour, which is too dark for letters on the dark theme: it is
 # also the ground of white ones.
 CHOSEN = '[data-testid="stButtonGroup"] button[data-selected="true"] p { color: light-dark(#1f5fd0, #a8c7fa); }'
-# A guide's table that is wider than a telephone breaks its words there, and the page stays where it is: what moves
+# A table or code that is wider than a telephone breaks its words there, and the page stays where it is: what moves
 # sideways by itself is out of a keyboard's reach.
 TABLES = """@media (max-width: 640px) {
   [data-testid="stMarkdownContainer"] table { font-size: 0.8rem; }
   [data-testid="stMarkdownContainer"] :is(th, td) { padding: 0.2rem 0.3rem; overflow-wrap: anywhere; hyphens: auto; }
+  [data-testid="stMain"] :is(pre, pre *) { white-space: pre-wrap !important; }
+  [data-testid="stMain"] code { overflow-wrap: anywhere; }
 }"""
 GROUPS = '@media (max-width: 640px) { [data-testid="stButtonGroup"] div { flex-wrap: wrap; row-gap: 0.25rem; } }'
 YAML = ".st-key-yaml textarea { font-family: monospace; font-size: 0.85rem; }"
