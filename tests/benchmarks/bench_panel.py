@@ -157,6 +157,8 @@ def open_tabs(url: str, count: int, cookie: str, query: str, page: str) -> Itera
                         subprotocols=["streamlit"],  # type: ignore[list-item]
                         max_size=None,
                         compression=None,
+                        ping_interval=None,  # a panel that has no time for its tabs is measured too
+                        close_timeout=1,
                         additional_headers={"Cookie": cookie},
                     )
                 ),
