@@ -56,7 +56,7 @@ def test_the_demo_is_started_from_the_form_and_told_to_its_end(visitor, client: 
     expect(page.get_by_label(YAML)).to_have_value(re.compile("^# The demo: pre-train"))
     for label, value in (("Name", "from-the-form"), ("Vocabulary of a new tokenizer", "512"), ("Context", "64")):
         written(page, label, value)
-    for number, tokens in enumerate(("100000", "60000", "60000", "20000")):  # of each stage, and of a boundary
+    for number, tokens in enumerate(("40000", "20000", "10000", "10000")):  # of each stage, and of a boundary
         box = page.get_by_label("Tokens", exact=True).nth(number)
         box.fill(tokens)
         box.press("Enter")
