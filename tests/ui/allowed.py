@@ -37,7 +37,7 @@ AWAY = (
     Allowed(
         since="2026-11-27, Streamlit 1.67.0",
         why="it says itself that it does not reach its server",
-        where=r"Client Error in reaching server endpoint|Streamlit server is not responding",
+        where=r"Client Error in reaching server endpoint|server is not responding|Cannot send rerun backMessage",
     ),
 )
 NODES = (

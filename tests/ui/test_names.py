@@ -48,8 +48,8 @@ def test_labels_comments_and_searches_are_shown_as_typed(visitor, client: Retain
     expect(page.locator("a[href*='evil']")).to_have_count(0)
     for key, value in AWKWARD.items():
         assert f"{key}={value}".replace("  ", " ") in said, key
-    # what is searched for is found, and the address holds it
-    for value in AWKWARD.values():
+    # what is searched for is found, and the address holds it; with "=" it is a whole label that is searched for
+    for value in (one for one in AWKWARD.values() if "=" not in one):
         person.go(page, "", search=value)
         expect(page.get_by_label("Search", exact=True)).to_have_value(value)
         expect(page.get_by_text(re.compile("1 run found"))).to_be_visible()
