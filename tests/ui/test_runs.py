@@ -5,7 +5,6 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.stack import until as run_until
 from tests.ui import specs
 from tests.ui.visitor import Visitor, until, written
 from ui.client.client import RetainClient
@@ -117,7 +116,7 @@ def test_with_the_keyboard_alone_a_pipeline_is_made_and_approved(visitor, client
     page.keyboard.insert_text("one more, with the keyboard")
     tab_to(page, "One more retry", "BUTTON")
     page.keyboard.press("Enter")
-    run_until(client, run_id, lambda run: run.state != "SUSPENDED", "it continues")
+    until(page, state(page, "Pending").or_(state(page, "Running")), 60, "it continues")
     taken = [one for one in client.decisions(run_id) if "one more, with the keyboard" in one.message]
     assert taken, "the reason is in the record"
     # It goes back to the stage's start; what comes of it is accepted as it is where a person is asked again.

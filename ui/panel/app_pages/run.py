@@ -116,6 +116,8 @@ def header(run_id: str, refreshing: bool) -> None:
 
 def body(run_id: str, view: str, axis: Axis) -> None:
     """What of the run is looked at, from the newest snapshot."""
+    if st.session_state.pop(actions.ACTED, False):
+        st.rerun()  # the header of a run that has ended is not drawn by itself: it would offer what was set aside
     snapshot = live().look(run_id)
     if snapshot.run is None:
         return

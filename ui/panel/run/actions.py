@@ -14,6 +14,7 @@ from ui.panel.run import changes
 from ui.panel.shared import client, live, show_error
 
 STALE_TRIES = 5  # with another etag, where what was seen is as it was
+ACTED = "acted"  # of the session: a part of the page changed the run, and the other parts do not show it yet
 FAILURE = "failure"  # of the session: what kept the last action from happening, by the place that asked for it
 
 
@@ -100,6 +101,7 @@ def _void(run: Run) -> None:
     try:
         client().void_checkpoint(chosen, reason=st.session_state.get("aside_reason", ""))
         live().forget(run.id)
+        st.session_state[ACTED] = True
     except ClientError as error:
         st.session_state[FAILURE] = ("void", error)
 
@@ -130,6 +132,7 @@ def _change(run: Run) -> None:
         if wanted:
             _as_seen(run, lambda etag: client().update(run.id, wanted, etag=etag), lambda one: one.spec)
             live().forget(run.id)
+            said[ACTED] = True
         said["changed"] = f"Changed: {', '.join(wanted)}" if wanted else "Nothing differs from what the run has."
     except ClientError as error:
         said[FAILURE] = ("change", error)
