@@ -6,6 +6,8 @@ both; with 1 they train the next interval meanwhile, and wait only for what take
     training step     6 FLOPs a parameter and token (forward and backward), so with P parameters and T tokens 6 P T
     evaluation        2 P T, a forward pass
     upload            12 bytes a parameter (weights and both moments in float32), over the store's bandwidth
+    probe             at most what probe_tokens (probe.py) says, for each model that is asked: what comes out, every
+                      time, and the stage's start once
 
 Speeds are those that earlier runs of this installation measured, per parameter, so that they serve models of another
 size; where nothing was measured, an assumption stands in for it, and the estimate names it. The share needs no speed of
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from retain.values import BoundaryCost, EvaluationSpec, PipelineSpec
 from services.orchestrator.domain.spec.model_size import BYTES_PER_PARAMETER
 from services.orchestrator.domain.spec.plan import PlannedStage
+from services.orchestrator.domain.spec.probe import probe_at, probe_tokens, probes_before_end
 
 WARN_OVER = 0.1
 WARN_FROM_S = 30.0  # less than this in a whole stage is nobody's reason to change a spec
@@ -52,9 +55,17 @@ def boundary_cost(spec: PipelineSpec, stage: PlannedStage, parameters: int, spee
     training_s = parameters * stage.tokens / training
     interval_s = training_s * stage.steps_per_boundary / stage.steps
     waits_s = upload_s + evaluation_s
+    asking_s, early = _probe(spec, stage, parameters / evaluation)
+
+    def between(seconds: float) -> float:
+        return seconds if spec.evaluation.decision_lag == 0 else max(0.0, seconds - interval_s)
+
     # At the stage's end every lag is 0, and the report sets are measured beside the control sets.
-    between_s = waits_s if spec.evaluation.decision_lag == 0 else max(0.0, waits_s - interval_s)
-    boundary_s = (stage.boundaries - 1) * between_s + waits_s + evaluation_s
+    boundary_s = (stage.boundaries - 1 - early) * between(waits_s) + waits_s + evaluation_s
+    if early:
+        boundary_s += between(waits_s + 2 * asking_s) + (early - 1) * between(waits_s + asking_s) + asking_s
+    else:
+        boundary_s += 2 * asking_s
     share = boundary_s / (boundary_s + training_s)
     dear = share > WARN_OVER and boundary_s >= WARN_FROM_S
     return BoundaryCost(
@@ -66,9 +77,25 @@ def boundary_cost(spec: PipelineSpec, stage: PlannedStage, parameters: int, spee
         boundary_seconds=boundary_s,
         training_seconds=training_s,
         share=share,
-        basis=(*basis, _sets(sets, per_set, gauges)),
-        warning=_warning(spec.evaluation, stage, share, upload_s, evaluation_s, training_s) if dear else "",
+        basis=(*basis, _sets(sets, per_set, gauges), *_told(asking_s, early)),
+        warning=_warning(spec.evaluation, stage, share, upload_s, evaluation_s, training_s, (early + 2) * asking_s)
+        if dear
+        else "",
     )
+
+
+def _probe(spec: PipelineSpec, stage: PlannedStage, token_s: float) -> tuple[float, int]:
+    """Seconds of asking one model, of `token_s` a token, and at how many boundaries before the last it is asked."""
+    last = probe_at(spec, stage.index, boundary=stage.boundaries, boundaries=stage.boundaries)
+    if last is None:
+        return 0.0, 0
+    return min(last.most_seconds, token_s * probe_tokens(last)), probes_before_end(spec, stage.boundaries)
+
+
+def _told(asking_s: float, early: int) -> tuple[str, ...]:
+    if not asking_s:
+        return ()
+    return (f"the probe, asked of {early + 2} models, at most {_seconds(asking_s)} each",)
 
 
 def _sets(sets: int, per_set: int, gauges: int) -> str:
@@ -111,10 +138,11 @@ def _warning(
     upload_s: float,
     evaluation_s: float,
     training_s: float,
+    probe_s: float,
 ) -> str:
     """What it costs and what would make it cheaper, each with a figure of its own."""
     # With n boundaries the share is (n (u + e) + e) / (n (u + e) + e + t); a tenth of it leaves n (u + e) + e <= t / 9.
-    room_s = training_s * WARN_OVER / (1 - WARN_OVER) - evaluation_s
+    room_s = training_s * WARN_OVER / (1 - WARN_OVER) - evaluation_s - probe_s
     allowed = int(room_s / (upload_s + evaluation_s)) if room_s > 0 else 0
     advice = []
     if 1 <= allowed < stage.boundaries:
@@ -127,8 +155,11 @@ def _warning(
     if evaluation_s > upload_s:
         per_set = evaluation.tokens_per_set or TOKENS_PER_SET
         advice.append(f"smaller sets (evaluation.tokens_per_set below {per_set})")
+    if probe_s > stage.boundaries * (upload_s + evaluation_s):
+        advice.append("a probe with shorter answers or less time (forgetting.probe.answer_tokens, most_seconds)")
     what = f"boundaries will take {share:.0%} of the time of {stage.name}"
     each = f"each waits {_seconds(upload_s)} for the upload and {_seconds(evaluation_s)} for the verdict"
+    each += f", the probe takes at most {_seconds(probe_s)} in all" if probe_s else ""
     return f"{what}: {each}; {', or '.join(advice) if advice else 'a longer stage'} costs less"
 
 

@@ -6,6 +6,10 @@ from services.orchestrator.domain.spec.model_size import PRESET_SIZES
 
 ANSWER_TOKENS = 40
 MOST_SECONDS = 900.0
+READ_TOKENS = 7_300  # of all choices and prompts (model/probe), for a vocabulary of 4,096; a larger one needs fewer
+ANSWERS = 80
+# An answer's token is computed alone and not in rows: at 135M parameters on two cores it took 26 to 29 times as long.
+ALONE = 27
 
 
 def fill_probe(given: ProbeSpec, *, model: ModelSpec, mitigate: bool) -> ProbeSpec:
@@ -41,3 +45,14 @@ def probe_at(spec: PipelineSpec, stage_index: int, *, boundary: int, boundaries:
         return None
     seconds = MOST_SECONDS if probe.most_seconds is None else probe.most_seconds
     return ProbeRequest(answer_tokens=probe.answer_tokens or ANSWER_TOKENS, most_seconds=seconds)
+
+
+def probe_tokens(request: ProbeRequest) -> int:
+    """What asking one model costs at most, in tokens of a set: the items read, and every answer at its full length."""
+    return READ_TOKENS + ANSWERS * request.answer_tokens * ALONE
+
+
+def probes_before_end(spec: PipelineSpec, boundaries: int) -> int:
+    """Boundaries before the last of a stage that is asked the probe at which it is asked too."""
+    probe = spec.forgetting.probe
+    return (boundaries - 1) // probe.every if probe is not None and probe.every else 0

@@ -96,6 +96,35 @@ def test_tied_embeddings_are_written_once(tokenizer: Tokenizer, tmp_path: Path) 
     assert difference(tmp_path / "model", tmp_path / "out.gguf") < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("family", "variant"), [("mistral", {"sliding_window": 64}), ("qwen2", {"attention_bias": True})]
+)
+def test_our_other_families_have_the_same_logits(
+    family: str, variant: dict[str, Any], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    config = ModelConfig(
+        vocab_size=VOCABULARY,
+        context=64,
+        width=32,
+        layers=2,
+        heads=4,
+        kv_heads=2,
+        ffn_width=48,
+        init_std=0.2,
+        **variant,
+    )
+    folder, file = tmp_path / "model", tmp_path / "out.gguf"
+    model = Llama(config, seed=1)
+    generator = torch.Generator().manual_seed(5)
+    for name, weights in model.named_parameters():
+        if name.endswith("bias"):  # zero at first, which would hide one that is lost
+            weights.data.normal_(generator=generator)
+    save_pretrained(model, folder, tokenizer)
+    assert json.loads((folder / "config.json").read_text())["model_type"] == family
+    write_gguf(folder, file)
+    assert difference(folder, file) < 1e-5
+
+
 def test_rows_of_a_head_alternate_between_its_halves() -> None:
     """Two heads of four rows: 0 2 1 3 within each, worked by hand."""
     rows = np.arange(8, dtype=np.float32).reshape(8, 1)

@@ -9,14 +9,16 @@ from model.data.sources import open_source
 from model.gauge import KINDS, gauge_texts
 from model.nn.config import PRESETS as MODELS
 from model.nn.config import preset
+from model.probe import choices, prompts
 from model.tokenization.tokenizer import Tokenizer
-from retain.values import ComputeSpec, EvaluationSpec, PipelineSpec
+from retain.values import ComputeSpec, EvaluationSpec, PipelineSpec, ProbeSpec, StageKind
 from services.orchestrator.domain.run.boundary_share import boundary_share
 from services.orchestrator.domain.run.speeds import measured_speeds
 from services.orchestrator.domain.run.state import Costs, LastFigures, StageRun
 from services.orchestrator.domain.spec.boundary_cost import GAUGE_TOKENS, Speeds, boundary_cost
 from services.orchestrator.domain.spec.model_size import PRESET_SIZES, sizes_of_config, sizes_of_preset
 from services.orchestrator.domain.spec.plan import PlannedStage
+from services.orchestrator.domain.spec.probe import ANSWERS, READ_TOKENS
 from services.orchestrator.transport.present import present_plan, present_stage
 from tests.scenarios.builders import prepared, run
 from tests.scenarios.scenario_runner import training
@@ -112,6 +114,53 @@ def test_gauges_are_as_large_as_a_plan_takes_them() -> None:
     halves = [half for kind in KINDS for half in (gauge_texts(kind).control, gauge_texts(kind).report)]
     tokens = [sum(len(tokenizer.encode(document.text)) for document in half) for half in halves]
     assert sum(tokens) / len(tokens) == pytest.approx(GAUGE_TOKENS, rel=0.05)
+
+
+def finetuned(spec: PipelineSpec, **probe: float) -> PipelineSpec:
+    asked = ProbeSpec(**{"off": False, **probe})  # type: ignore[arg-type]
+    stages = (replace(spec.stages[0], kind=StageKind.FINETUNE), *spec.stages[1:])
+    return replace(spec, forgetting=replace(spec.forgetting, probe=asked), stages=stages)
+
+
+@pytest.mark.parametrize(
+    ("probe", "lag", "seconds"),
+    [
+        # 7,300 tokens are read in 0.73 s; 80 answers of 40 tokens that each take as long as 27 take 8.64 s: 9.37 s.
+        ({"answer_tokens": 40}, 0, 31 + 2 * 9.37),  # the start and the end
+        ({"answer_tokens": 40, "every": 5}, 0, 31 + 3 * 9.37),  # the start, the fifth boundary and the end
+        ({"answer_tokens": 40, "every": 4}, 0, 31 + 4 * 9.37),  # the start, the fourth, the eighth and the end
+        ({"answer_tokens": 40, "every": 10}, 0, 31 + 2 * 9.37),  # the tenth is the end
+        ({"answer_tokens": 40}, 1, 4 + 2 * 9.37),
+        ({"answer_tokens": 40, "every": 4}, 1, (3 + 18.74 - 5) + (3 + 9.37 - 5) + 4 + 9.37),  # 5 s of each are trained
+        ({"answer_tokens": 40, "most_seconds": 5.0}, 0, 31 + 2 * 5),
+    ],
+)
+def test_a_fine_tuning_waits_for_its_probe(probe: dict[str, float], lag: int, seconds: float) -> None:
+    spec, plan = planned(decision_lag=lag)
+    cost = boundary_cost(finetuned(spec, **probe), plan, PARAMETERS, MEASURED)
+    assert cost is not None
+    assert cost.boundary_seconds == pytest.approx(seconds)
+    assert cost.share == pytest.approx(seconds / (seconds + 50))
+    assert "the probe, asked of" in cost.basis[-1]
+
+
+def test_a_dear_probe_is_named_with_what_makes_it_cheaper() -> None:
+    spec, plan = planned()
+    cost = boundary_cost(finetuned(spec, answer_tokens=100), plan, PARAMETERS, MEASURED)  # 0.73 + 21.6 s, twice
+    assert cost is not None
+    assert "the probe takes at most 45 s in all" in cost.warning
+    assert "forgetting.probe.answer_tokens" in cost.warning
+    off = boundary_cost(finetuned(spec, answer_tokens=100, off=True), plan, PARAMETERS, MEASURED)
+    assert off == boundary_cost(spec, plan, PARAMETERS, MEASURED)
+
+
+def test_the_probe_is_as_large_as_a_plan_takes_it() -> None:
+    documents = islice(open_source("sample://docs"), 3_000)
+    tokenizer = Tokenizer.train_bpe([document.text for document in documents], 4_096)
+    windows = [f"{item.beginning} {ending}" for item in choices() for ending in item.endings]
+    tokens = sum(len(tokenizer.encode_open(text)) for text in [*windows, *(prompt.text for prompt in prompts())])
+    assert tokens == pytest.approx(READ_TOKENS, rel=0.05)
+    assert len(prompts()) == ANSWERS
 
 
 def test_with_a_lag_only_what_takes_longer_than_the_interval_is_waited_for() -> None:
