@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ui.client.client import RetainClient
 
 FIRST_LOOK_S = 2.0
+RESUMABLE = ("FAILED", "CANCELLED")  # somebody else may have done it
 IDLE_S = 60.0  # a run that nobody looks at any more is not watched
 FIGURES = ("train_loss_nats", "tokens_per_second", "learning_rate", "share", "curriculum_level")
 POINTS = 300  # of each figure: more than a chart has pixels for beside another
@@ -51,7 +52,7 @@ class LiveRuns:
         with self._lock:
             self._looked_at[run_id] = time.monotonic()
             snapshot = self._snapshots.get(run_id, Snapshot())
-            ended = snapshot.run is not None and snapshot.run.is_terminal
+            ended = snapshot.run is not None and snapshot.run.is_terminal and snapshot.run.state not in RESUMABLE
             if run_id not in self._watched and not (ended and snapshot.error is None):
                 self._watched.add(run_id)
                 threading.Thread(target=self._watch, args=(run_id,), name=f"watch-{run_id}", daemon=True).start()

@@ -7,7 +7,7 @@ from ui import answers
 from ui.client import ClientError
 from ui.client.views import Run
 from ui.panel.axes import NAMES, Axis
-from ui.panel.live import Snapshot
+from ui.panel.live import RESUMABLE, Snapshot
 from ui.panel.run import actions, log_view, parts
 from ui.panel.shared import (
     as_badge,
@@ -28,6 +28,7 @@ from ui.render.severity import Thresholds
 from ui.spec.file import to_yaml
 
 REFRESH = "1s"  # of a run that continues; one that has ended is drawn once
+REFRESH_ENDED = "5s"  # of one that may be resumed, in another tab or by somebody else
 CHOICES = 50  # runs to choose from here; the page Pipelines has them all
 VIEWS = {
     "live": "Live",
@@ -167,7 +168,8 @@ if chosen is None:
 else:
     seen = live().look(chosen).run
     going = seen is None or not seen.is_terminal
-    st.fragment(header, run_every=REFRESH if going else None)(chosen, going)
+    again = REFRESH_ENDED if seen is not None and seen.state in RESUMABLE else None
+    st.fragment(header, run_every=REFRESH if going else again)(chosen, going)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = choice("Look at", VIEWS, "view")
         axis = choice("Over", NAMES, "axis") if view == "live" else Axis.TOKENS
