@@ -5,6 +5,7 @@ RETAIN_SHARED points. Where they are absent a test skips and says so; CI sets RE
 of a required part into a failure.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,15 @@ def _leaves_the_process_as_it_was() -> Iterator[None]:
     after = os.getcwd()
     os.chdir(before)
     assert after == before, "the test changed the folder of the process; monkeypatch.chdir changes it back"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _begins_without_a_running_loop(request: pytest.FixtureRequest) -> None:
+    """A browser that is driven from a fixture keeps an event loop running in this thread: closed too late, it fails
+    every asynchronous test of all modules that come after it. Within tests/ui, which has none, it may stay open."""
+    if not request.node.nodeid.startswith("tests/ui/"):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
 
 
 @pytest.hookimpl(hookwrapper=True)

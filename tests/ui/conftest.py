@@ -18,7 +18,7 @@ NEED_STACK = ["test_faults.py", "test_upload.py"]
 collect_ignore = {"1": [], "light": NEED_STACK}.get(ON, ALL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("ui")
     if ON != "1":
@@ -38,13 +38,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         assert stack.left_behind() == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(place: Place) -> Iterator[RetainClient]:
     with RetainClient(place.address) as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("required: chromium is not installed (apt-get install chromium)")

@@ -11,7 +11,8 @@ from retain.values import ComputeSpec
 from services.common.errors import AlreadyExists, InvalidInput, NotFound, QuotaExceeded
 from services.common.identity import principal
 from services.common.identity.principal import Kind, Principal, Role, set_current_principal
-from services.orchestrator.application import checkpoint_service, logs, runs
+from services.orchestrator.application import checkpoint_service, runs
+from services.orchestrator.application.logs import service as logs
 from services.orchestrator.application.ports import Upload
 from services.orchestrator.application.projects.project import Project
 from services.orchestrator.application.projects.scope import ScopedRunStore, visible_projects
