@@ -1,7 +1,7 @@
 """Three questions behind each guide, with choices and why each is right or wrong: `ui/learn/questions/{guide}.json`.
 
-One home for the panel, `retain learn GUIDE --quiz` and the site; the standard library alone, since the site is built
-where nothing of Retain is installed.
+The panel and `retain learn GUIDE --quiz` take them from here; the site reads the same files (`deploy/site/hooks.py`),
+since it is built where nothing of Retain is installed.
 
     [{"question": "...?", "choices": [{"text": "...", "why": "...", "right": true}, ...]}, ...]
 """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import RetainModelError
 from model.experiments.catalogue import EXPERIMENTS, ORDER_OF_RUNS, TITLES, arms_of
+from model.experiments.corpora import shared_data
 from model.experiments.findings.tables import report, write_report
 from model.experiments.gauges import measure_missing, read_gauges, with_gauges
 from model.experiments.pool import PROCESSES, read_rows, run_missing
@@ -19,7 +19,6 @@ from retain.values.faults import mismatch
 SEEDS = 3
 DOMAINS = ("gsm8k", "scitldr", "code")
 ON_EVERY_DOMAIN = ("a", "b", "i", "j", "l", "m", "n")  # the others run on the first domain unless --domains is given
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,9 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--publish", action="store_true", help="put all rows there, for a commit")
     parser.add_argument("--gate", default="", metavar="MODULE:FUNCTION", help="who makes the gates of the loops")
     parser.add_argument("--processes", type=int, default=PROCESSES, help="side by side, one thread each")
-    given = os.environ.get("RETAIN_SHARED")
-    shared = Path(given) / "data" if given else SHARED
-    parser.add_argument("--shared", type=Path, default=shared, help="folder of the shared data")
+    parser.add_argument("--shared", type=Path, default=shared_data(), help="folder of the shared data")
     return parser
 
 

@@ -14,6 +14,7 @@ Documents are ordered by a hash of their text before they are divided, so that n
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -125,6 +126,12 @@ def _count_within(lengths: Sequence[int], most: int) -> int:
         if used > most:
             return max(1, index)
     return len(lengths)
+
+
+def shared_data() -> Path:
+    """The folder of the shared data: in RETAIN_SHARED, or beside the checkout."""
+    given = os.environ.get("RETAIN_SHARED")
+    return (Path(given) if given else Path(__file__).resolve().parents[3] / "shared") / "data"
 
 
 def _length(document: Document, tokenizer: Tokenizer) -> int:

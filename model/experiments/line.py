@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import RetainModelError
-from model.experiments.__main__ import SHARED
 from model.experiments.arms import Arm
+from model.experiments.corpora import shared_data
 from model.experiments.measuring import REPORT, write_json
 from model.experiments.stage_run import Bench, one_thread, run_arm
 
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 for bad input with the field, what was got and what was expected on standard error."""
     parser = argparse.ArgumentParser(prog="python -m model.experiments.line", description="One line, measured finely.")
     parser.add_argument("--stored", action="store_true", help="print what is stored, and train nothing")
-    parser.add_argument("--shared", type=Path, default=SHARED, help="folder of the shared data")
+    parser.add_argument("--shared", type=Path, default=shared_data(), help="folder of the shared data")
     parser.add_argument("--out", type=Path, default=Path("build/experiments"), help="folder of corpora and weights")
     asked = parser.parse_args(arguments)
     try:

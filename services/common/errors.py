@@ -50,6 +50,11 @@ class InvalidInput(RetainError):
         self.violations = tuple(violations)
         super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations), reason=reason)
 
+    @classmethod
+    def at(cls, field: str, description: str) -> "InvalidInput":
+        """Of one field alone."""
+        return cls([Violation(field=field, description=description)])
+
     def __reduce__(self) -> tuple[object, ...]:
         """Errors travel between the ranks of a worker group."""
         return _invalid_input, (self.violations, self.reason)

@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from services.common.errors import InvalidInput, Violation
+from services.common.errors import InvalidInput
 from services.common.logging import get_logger
 
 CA, CERT, KEY = "RETAIN_TLS_CA", "RETAIN_TLS_CERT", "RETAIN_TLS_KEY"
@@ -104,15 +104,15 @@ class CertificateFiles:
             _chain(CA, ca)
         if (certificate is None) != (key is None):
             missing, there = (CERT, KEY) if certificate is None else (KEY, CERT)
-            raise _fault(missing, f"is not set, and {there} is; expected both or none")
+            raise InvalidInput.at(missing, f"is not set, and {there} is; expected both or none")
         if certificate is None or key is None:
             return Certificates(ca=ca)
         own = _chain(CERT, certificate)[0]
         if own.public_key() != _key(key).public_key():
-            raise _fault(KEY, f"is the key of another certificate; expected that of {self._paths[1]}")
+            raise InvalidInput.at(KEY, f"is the key of another certificate; expected that of {self._paths[1]}")
         if own.not_valid_after_utc <= datetime.datetime.now(datetime.UTC):
             said = f"{self._paths[1]} expired at {own.not_valid_after_utc.isoformat()}; expected a newer one"
-            raise _fault(CERT, said)
+            raise InvalidInput.at(CERT, said)
         return Certificates(ca=ca, certificate=certificate, key=key, expires=own.not_valid_after_utc)
 
 
@@ -130,22 +130,18 @@ def _content(name: str, path: Path | None) -> bytes | None:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise _fault(name, f"{path} cannot be read ({error.strerror}); expected a PEM file") from error
+        raise InvalidInput.at(name, f"{path} cannot be read ({error.strerror}); expected a PEM file") from error
 
 
 def _chain(name: str, pem: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
-        raise _fault(name, f"holds no certificates ({error}); expected a PEM file of them") from error
+        raise InvalidInput.at(name, f"holds no certificates ({error}); expected a PEM file of them") from error
 
 
 def _key(pem: bytes) -> PrivateKeyTypes:
     try:
         return serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise _fault(KEY, "holds no private key that can be read; expected an unencrypted one, PEM") from error
-
-
-def _fault(name: str, description: str) -> InvalidInput:
-    return InvalidInput([Violation(field=name, description=description)])
+        raise InvalidInput.at(KEY, "holds no private key that can be read; expected an unencrypted one, PEM") from error

@@ -11,7 +11,7 @@ from model.data.roles import StageText
 from model.errors import RetainModelError
 from retain.values import DataPreview, DifficultyBin, ModelSpec, PreviewedDocument, PreviewedToken, StageKind, StageSpec
 from retain.values.faults import mismatch
-from services.common.errors import InvalidInput, Violation
+from services.common.errors import InvalidInput
 from services.common.places import SETTING, allowed_folders, leads_out, local_path, roots_of
 from services.common.store.object_store import ObjectStore
 from services.evaluator.adapters.fetched import fetched
@@ -41,9 +41,11 @@ class SourcePreviewer(Previewer):
             try:
                 found = preview(said, name, uri, count=count, fetch=fetch, cache=cache, own=known)
             except RetainModelError as error:
-                raise _bad(field, f"{error.field}: {error.description}") from error
+                raise InvalidInput.at(field, f"{error.field}: {error.description}") from error
             except OSError as error:
-                raise _bad(field, mismatch(error.strerror or type(error).__name__, "what may be read")) from error
+                raise InvalidInput.at(
+                    field, mismatch(error.strerror or type(error).__name__, "what may be read")
+                ) from error
         return _told(found if lacking is None else replace(found, tokenizer=f"{found.tokenizer} ({lacking})"))
 
 
@@ -71,7 +73,7 @@ def _check_local(uri: str, field: str) -> None:
     link = leads_out(path, roots)
     if link is not None:
         got = f"{uri}, in which {link} is a link that leads out" if link else uri
-        raise _bad(field, mismatch(repr(got), allowed_folders(roots)))
+        raise InvalidInput.at(field, mismatch(repr(got), allowed_folders(roots)))
 
 
 def _told(found: Preview) -> DataPreview:
@@ -96,7 +98,3 @@ def _told(found: Preview) -> DataPreview:
         notes=found.notes,
         tokenizer=found.tokenizer,
     )
-
-
-def _bad(field: str, description: str) -> InvalidInput:
-    return InvalidInput([Violation(field=field, description=description)])

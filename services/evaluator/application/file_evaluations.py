@@ -69,7 +69,7 @@ class FileEvaluations:
         order = _order(request)
         why = await self._asking(self.rules.fault_of, request.uri, project)
         if why is not None:
-            raise _bad("uri", why)
+            raise InvalidInput.at("uri", why)
         job = self._job(request, order, project)
         said: FileEvaluation | None = None
         while not job.task.done():
@@ -203,7 +203,3 @@ def _order(request: EvaluateFileRequest) -> FileOrder:
 def _read_as(order: FileOrder) -> str:
     """What of a name decides how a file is read: its last two suffixes."""
     return "".join(PurePath(order.file_name.lower()).suffixes[-2:])
-
-
-def _bad(field_name: str, description: str) -> InvalidInput:
-    return InvalidInput([Violation(field=field_name, description=description)])

@@ -4,7 +4,7 @@ more. The orchestrator says what that is (`SourceRules`), a reader reads it with
 from retain.values import CheckpointRef, DataPreview, ModelSpec, PipelineSpec, PreviewDataRequest, StageKind, StageSpec
 from retain.values.faults import mismatch
 from services.common.concurrency.blocking import Blocking
-from services.common.errors import InvalidInput, Violation
+from services.common.errors import InvalidInput
 from services.evaluator.application.ports import Owners, Previewer, SourceRules
 from services.evaluator.application.scoped import chosen_project
 
@@ -25,12 +25,12 @@ class Previews:
         """Raises InvalidInput with the field at fault; NotFound for a project that the caller may not use."""
         project = chosen_project(request.project)
         if request.documents < 0:
-            raise _bad("documents", mismatch(request.documents, "0 or more"))
+            raise InvalidInput.at("documents", mismatch(request.documents, "0 or more"))
         stage, uri, field = _asked(request)
         count = min(request.documents or DEFAULT_DOCUMENTS, MOST_DOCUMENTS)
         why = await self._blocking(self._rules.fault_of, uri, project)
         if why is not None:
-            raise _bad(field, why)
+            raise InvalidInput.at(field, why)
         model = await self._blocking(self._model, request.spec, project)
         return await self._blocking(self._previewer.preview, stage, request.role, uri, field, count, model)
 
@@ -42,9 +42,9 @@ class Previews:
             return ModelSpec()
         if model.checkpoint and project not in self._owners.of_checkpoint(CheckpointRef(uri=model.checkpoint)):
             expected = f"a checkpoint of the project {project}, or one that is shared with it"
-            raise _bad("model.checkpoint", mismatch(repr(model.checkpoint), expected))
+            raise InvalidInput.at("model.checkpoint", mismatch(repr(model.checkpoint), expected))
         if model.huggingface and (why := self._rules.model_fault(model.huggingface, project)) is not None:
-            raise _bad("model.huggingface", why)
+            raise InvalidInput.at("model.huggingface", why)
         return model
 
     def stop(self) -> None:
@@ -58,23 +58,23 @@ def _asked(request: PreviewDataRequest) -> tuple[StageSpec, str, str]:
     if role not in ROLES:
         if role in spec.forgetting.retention:
             return StageSpec(), spec.forgetting.retention[role], f"forgetting.retention[{role}]"
-        raise _bad("role", mismatch(repr(role), ", ".join((*ROLES, *spec.forgetting.retention))))
+        raise InvalidInput.at("role", mismatch(repr(role), ", ".join((*ROLES, *spec.forgetting.retention))))
     if not 0 <= request.stage < len(spec.stages):
-        raise _bad("stage", mismatch(request.stage, f"a stage of the spec, which has {len(spec.stages)}, from 0"))
+        raise InvalidInput.at(
+            "stage", mismatch(request.stage, f"a stage of the spec, which has {len(spec.stages)}, from 0")
+        )
     stage, field = spec.stages[request.stage], f"stages[{request.stage}].data.{role}"
     uri = getattr(stage.data, role) or (_first_general(spec) if role == "general" else "")
     if not uri:
-        raise _bad(field, mismatch("none", "a source"))
+        raise InvalidInput.at(field, mismatch("none", "a source"))
     if uri.startswith(WRITTEN_LATER):
-        raise _bad(field, mismatch(uri, "text that is there already: the model writes this while the run is prepared"))
+        raise InvalidInput.at(
+            field, mismatch(uri, "text that is there already: the model writes this while the run is prepared")
+        )
     if stage.kind is StageKind.UNSPECIFIED:
-        raise _bad(f"stages[{request.stage}].kind", mismatch("UNSPECIFIED", "PRETRAIN, MIDTRAIN, FINETUNE"))
+        raise InvalidInput.at(f"stages[{request.stage}].kind", mismatch("UNSPECIFIED", "PRETRAIN, MIDTRAIN, FINETUNE"))
     return stage, uri, field
 
 
 def _first_general(spec: PipelineSpec) -> str:
     return next((stage.data.general for stage in spec.stages if stage.data.general), "")
-
-
-def _bad(field: str, description: str) -> InvalidInput:
-    return InvalidInput([Violation(field=field, description=description)])

@@ -4,13 +4,16 @@ from retain.evaluator.v1 import resources_pb2 as resources
 from retain.evaluator.v1 import service_pb2
 from retain.mapper import to_message, to_value
 from retain.values import Evaluation, EvaluationRequest, WritePointRequest
+from services.orchestrator.domain.policy.interpolation import line_weight
 from services.orchestrator.domain.run.commands import Evaluate, WritePoint
 from services.orchestrator.domain.values import Measurement
 
 
 def request_message(run_id: str, command: Evaluate) -> resources.EvaluationRequest:
     """One request, with everything the evaluator needs for metrics and history."""
-    of_interpolation = command.of_interpolation and command.weight is not None
+    weight = (
+        line_weight(command.point, command.kind) if command.of_interpolation and command.point is not None else None
+    )
     request = EvaluationRequest(
         checkpoint=command.checkpoint,
         sets=command.sets,
@@ -19,10 +22,10 @@ def request_message(run_id: str, command: Evaluate) -> resources.EvaluationReque
         stage=command.stage,
         step=command.checkpoint.step,
         attempt=command.attempt,
-        export_metrics=not of_interpolation,  # a point that may never be anybody's model raises no alert and ends none
-        interpolation=command.weight if of_interpolation else None,
-        kind=command.kind if of_interpolation else None,
-        parent=command.parent if of_interpolation else None,
+        export_metrics=weight is None,  # a point that may never be anybody's model raises no alert and ends none
+        interpolation=weight,
+        kind=command.kind if weight is not None else None,
+        parent=command.parent if weight is not None else None,
         train_loss_nats=command.train_loss_nats,
         base=command.base,
         probe=command.probe,
@@ -38,7 +41,7 @@ def order_message(order: WritePoint) -> service_pb2.WritePointRequest:
         point=order.point,
         output_uri=order.uri,
         kind=order.kind,
-        weight=order.weight,
+        weight=line_weight(order.point, order.kind),
     )
     return to_message(request, service_pb2.WritePointRequest)
 

@@ -79,7 +79,7 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         words = " ".join(request.search.split())
         if len(words.split()) > MOST_WORDS:
             said = mismatch(f"{len(words.split())} words", f"up to {MOST_WORDS}")
-            raise InvalidInput([Violation(field="search", description=said)])
+            raise InvalidInput.at("search", said)
         of = "runs" + ",".join(sorted(statuses)) + request.project
         if words:
             of += f"/{hashlib.sha256(words.encode()).hexdigest()[:16]}"

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from retain.values import PointKind
+from services.orchestrator.adapters.evaluator_messages import order_message, request_message
 from services.orchestrator.domain.due import due
 from services.orchestrator.domain.policy.interpolation import path_boundary
 from services.orchestrator.domain.run import events as e
@@ -38,7 +39,7 @@ def test_each_point_costs_one_measurement_and_says_what_it_is_made_of() -> None:
     assert own is not None, "the end of the path point is kept, though older ones were pruned"
     points = asked(runner)
     assert sorted(points) == [0.0, 0.3, 0.5, 0.7], "as many as three points of the line and the parent"
-    assert [(points[at].kind, points[at].weight) for at in (0.3, 0.5, 0.7)] == [
+    assert [(points[at].kind, request_message("r", points[at]).interpolation) for at in (0.3, 0.5, 0.7)] == [
         (PointKind.SEGMENT, 0.3),
         (PointKind.FAPM, 0.5),
         (PointKind.PATH, 0.5),
@@ -54,7 +55,7 @@ def test_the_kind_that_was_taken_is_said_written_and_in_the_lineage(best: float,
         said = runner.apply(f"point {at} general={0.03 if at == best else 0.2} target={target}")
     assert said == f"INTERPOLATE; write {kind} {best:g}"
     (order,) = [command for command in due(runner.state) if isinstance(command, WritePoint)]
-    assert (order.kind, order.weight) == (PointKind(kind), 0.5)
+    assert (order.kind, order_message(order).weight) == (PointKind(kind), 0.5)
     runner.apply(f"written {best:g}")
     written = runner.state.stages[0].branch.checkpoints[-1]
     assert own is not None

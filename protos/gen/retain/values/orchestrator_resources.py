@@ -359,7 +359,7 @@ class MixPoint:
     target_loss_nats: float = 0.0
     """Loss on the target in nats a token."""
     forgetting_nats: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """Of each replayed set, nats a token by which it is worse than before the stage."""
+    """Of each set that is to be kept, nats a token by which it is worse than before the stage."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

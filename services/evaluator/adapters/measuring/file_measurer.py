@@ -14,7 +14,7 @@ from model.evaluation.perplexity import evaluate_set
 from model.tokenization.tokenizer import Tokenizer
 from retain.values.faults import mismatch
 from services.common.concurrency.heart import beat
-from services.common.errors import FailedPrecondition, InvalidInput, Violation
+from services.common.errors import FailedPrecondition, InvalidInput
 from services.common.store.object_store import ObjectStore
 from services.evaluator.adapters.fetched import fetched
 from services.evaluator.adapters.measuring.measurer import TorchMeasurer
@@ -47,12 +47,12 @@ class TorchFileMeasurer:
         weights = self._measurer.weights(model)
         context = order.context or weights.config.context
         if context > weights.config.context:
-            raise _bad("context", mismatch(context, f"up to the model's context, {weights.config.context}"))
+            raise InvalidInput.at("context", mismatch(context, f"up to the model's context, {weights.config.context}"))
         eval_set = self._read(model, order, context)
         tokens = len(eval_set.tokens_N)
         if tokens > MOST_TOKENS:
             got, expected = f"{tokens:,} tokens", f"up to {MOST_TOKENS:,}; the first documents of it can be asked for"
-            raise _bad("uri", mismatch(got, expected))
+            raise InvalidInput.at("uri", mismatch(got, expected))
         progress(0, tokens)
         with _Passes(self._measurer.turns) as passes:
 
@@ -67,7 +67,7 @@ class TorchFileMeasurer:
                 said = f"{model.checkpoint.uri} on {order.file_name}: {error}"
                 raise FailedPrecondition(said, reason=error.reason) from error
             except RetainModelError as error:
-                raise _bad("uri", f"{error.field}: {error.description}") from error
+                raise InvalidInput.at("uri", f"{error.field}: {error.description}") from error
         measured = Measurement(
             nats=found.nats,
             tokens=found.tokens,
@@ -96,7 +96,7 @@ class TorchFileMeasurer:
                 return EvalSet.build(name, documents, apart, context)
             except RetainModelError as error:
                 said = f"{error.field}: {error.description}".replace(f"{folder}/", "")
-                raise _bad("uri", said) from error
+                raise InvalidInput.at("uri", said) from error
 
 
 class _Passes:
@@ -127,7 +127,3 @@ class _Passes:
         if self._turn is not None:
             self._turn.close()
             self._turn = None
-
-
-def _bad(field: str, description: str) -> InvalidInput:
-    return InvalidInput([Violation(field=field, description=description)])

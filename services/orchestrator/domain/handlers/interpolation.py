@@ -23,7 +23,7 @@ written without it.
 from dataclasses import replace
 
 from retain.values import CheckpointRef, PointKind, SetUse
-from services.orchestrator.domain.policy.interpolation import PARENT, kinds_of, line_weight, path_boundary
+from services.orchestrator.domain.policy.interpolation import PARENT, kinds_of, path_boundary
 from services.orchestrator.domain.run import fence
 from services.orchestrator.domain.run.commands import Evaluate, Record, RecordCheckpoint, WritePoint
 from services.orchestrator.domain.run.events import PointWritten
@@ -71,7 +71,6 @@ def interpolation_commands(state: PipelineRun, stage: StageRun) -> tuple[Evaluat
     tried = f"-try{known.failed + 1}" if known.failed else ""
     chosen_end = other_end(state, stage, known.chosen) if known.chosen is not None else None
     if known.chosen is not None and chosen_end is not None and stage.branch.newest == result:
-        kind = kind_at(state, known.chosen)
         written = f"-point-{known.chosen:g}"
         write = WritePoint(
             order_id=f"{result.id}{written}{tried}",
@@ -79,8 +78,7 @@ def interpolation_commands(state: PipelineRun, stage: StageRun) -> tuple[Evaluat
             stage_index=stage.plan.index,
             attempt=result.attempt,
             point=known.chosen,
-            kind=kind,
-            weight=line_weight(known.chosen, kind),
+            kind=kind_at(state, known.chosen),
             result=result.ref,
             parent=chosen_end,
             uri=f"{result.ref.uri}{written}",
@@ -102,7 +100,6 @@ def interpolation_commands(state: PipelineRun, stage: StageRun) -> tuple[Evaluat
             train_loss_nats=result.train_loss_nats,
             point=point,
             kind=kind_at(state, point),
-            weight=line_weight(point, kind_at(state, point)),
             parent=other_end(state, stage, point),
             after_s=known.pause_s,
         )

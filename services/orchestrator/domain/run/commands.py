@@ -54,9 +54,8 @@ class StopJob:
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Have a checkpoint measured, and wait for the result. `point`: the one that a written checkpoint lies at, or with
-    `parent` the one to be made of both, of which kind, with which weight of the checkpoint against `parent`. `base`:
-    what the stage begins at, the first row of its history; None is random weights. `probe`: ask the probe too, of
-    `base` and the checkpoint."""
+    `parent` the one to be made of both, of which kind. `base`: what the stage begins at, the first row of its history;
+    None is random weights. `probe`: ask the probe too, of `base` and the checkpoint."""
 
     evaluation_id: str
     stage_index: int
@@ -68,7 +67,6 @@ class Evaluate:
     train_loss_nats: float
     point: float | None = None
     kind: PointKind = PointKind.SEGMENT
-    weight: float | None = None
     parent: CheckpointRef | None = None
     base: CheckpointRef | None = None
     probe: ProbeRequest | None = None
@@ -83,8 +81,7 @@ class Evaluate:
 @dataclass(frozen=True, kw_only=True)
 class WritePoint:
     """Have an interpolation from `parent` to `result` written to `uri` as a checkpoint. `order_id` names this try,
-    `checkpoint_id` what is written: the same bytes whenever it is tried. `weight` of the result in the
-    line; None: `point`."""
+    `checkpoint_id` what is written: the same bytes whenever it is tried."""
 
     order_id: str
     checkpoint_id: str
@@ -95,7 +92,6 @@ class WritePoint:
     parent: CheckpointRef
     uri: str
     kind: PointKind = PointKind.SEGMENT
-    weight: float | None = None
     after_s: float = 0.0
 
 
