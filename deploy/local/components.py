@@ -37,6 +37,8 @@ class Component:
     prepare: Callable[[], None] = field(default=lambda: None)  # before each start
     tidy: Callable[[], None] = field(default=lambda: None)  # after its end
     ports: tuple[int, ...] = ()  # on which it listens
+    # What a program that runs has and only another start mends, "" for nothing. Asked every few seconds.
+    ailment: Callable[[], str] = field(default=lambda: "")
 
 
 def cpus() -> int:
@@ -239,8 +241,11 @@ def object_store(
         env = {**env, **seaweedfs.environment(home)}
         folder, prepare = weed_data, lambda: seaweedfs.prepare(home, access_key=keys[0], secret_key=keys[1])
 
+    jammed = seaweedfs.JammedNames(home.log_file("object_store"), folder)
+
     def make_ready() -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        jammed.begin()
         prepare()
 
     return Component(
@@ -254,6 +259,7 @@ def object_store(
         # SeaweedFS has its data on disk within a second and then waits a quarter of a minute for nothing.
         grace_s=2.5,
         prepare=make_ready,
+        ailment=jammed,
         tidy=lambda: seaweedfs.remove_sockets(ports),
     )
 

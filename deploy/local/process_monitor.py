@@ -17,6 +17,7 @@ READY_TIMEOUT_S = 120.0
 # A program that dies this often before it was ever ready has a fault that another start does not mend.
 STARTS_BEFORE_GIVING_UP = 3
 BACKOFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
+HEALTH_S = 5.0  # between two questions to one that is ready
 STABLE_S = 30.0  # after that long a life the backoff begins anew
 
 
@@ -70,14 +71,13 @@ class ProcessMonitor(threading.Thread):
         """The thread: one turn for each life of the program."""
         deaths_before_ready, deaths_in_a_row, ever_ready = 0, 0, False
         while not self._stopping.is_set():
-            began = time.monotonic()
+            began, ailment = time.monotonic(), ""
             try:
                 identity = self._start_or_adopt()
                 ready = self._wait_until_ready(identity, began)
                 ever_ready = ever_ready or ready
-                if ready:
-                    self._wait_until_dead(identity)
-                cause = self._cause_of_death(ready)
+                ailment = self._wait_until_dead(identity) if ready else ""
+                cause = ailment or self._cause_of_death(ready)
             except OSError as error:
                 cause = f"{explained(error)} at {error.filename}" if error.filename else explained(error)
             except RuntimeError as error:
@@ -86,7 +86,7 @@ class ProcessMonitor(threading.Thread):
                 return
             # What it left behind would hold ports and files of the next one.
             if self._status.process is not None:
-                end(self._status.process, mark=self.mark, grace_s=0)
+                end(self._status.process, mark=self.mark, grace_s=self.component.grace_s if ailment else 0)
             lost = tuple(port for port in self.component.ports if not is_free(port))
             if lost:
                 cause = f"port {', '.join(map(str, lost))} is taken by another program; {cause}"
@@ -139,9 +139,16 @@ class ProcessMonitor(threading.Thread):
             self._stopping.wait(POLL_S)
         return False
 
-    def _wait_until_dead(self, identity: Identity) -> None:
+    def _wait_until_dead(self, identity: Identity) -> str:
+        """Until it is dead, or has what only another start mends: returns that, else ""."""
+        asked = time.monotonic()
         while identity.running() and not self._stopping.wait(POLL_S):
-            continue
+            if time.monotonic() - asked < HEALTH_S:
+                continue
+            if ailment := self.component.ailment():
+                return ailment
+            asked = time.monotonic()
+        return ""
 
     def _cause_of_death(self, was_ready: bool) -> str:
         code = self._child.poll() if self._child is not None else None

@@ -11,6 +11,9 @@ It makes narrow keys (STS) for whoever holds the keys of `prepare`: signed with 
 those of a run stay good when it is started again.
 
 What stays open is reading of no content: the master's and the volume server's status pages (counts and sizes).
+
+It keeps the names of its objects in LevelDB, which refuses to write for good once it met a full disk: `JammedNames`
+tells when that is so and the disk has room again, so that whoever started it starts it anew.
 """
 
 import base64
@@ -27,6 +30,9 @@ from deploy.local.ports import LOOPBACK
 
 SIGNED = ("JWT_SIGNING", "JWT_SIGNING_READ", "JWT_FILER_SIGNING", "JWT_FILER_SIGNING_READ")
 SPEAK_TLS = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
+# A line of its log with both says that LevelDB's journal could not be written.
+NAMES, NO_SPACE = b"/filerldb2/", b": no space left on device"
+ROOM_BYTES = 64 << 20  # started with less it would be full again at once
 ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
 
 
@@ -102,6 +108,37 @@ def narrow_keys(secret_key: str) -> dict[str, object]:
         "sts": {"issuer": "retain", "signingKey": signing, "tokenDuration": "1h", "maxSessionLength": "12h"},
         "policy": {"defaultEffect": "Deny", "storeType": "memory"},
     }
+
+
+class JammedNames:
+    """Whether the store that writes to `log`, with its data in `data`, must be started again to write. LevelDB for Go
+    keeps the first error of a journal's writer until it is opened anew (github.com/syndtr/goleveldb, issue 196): every
+    later write of a name fails with it, room or not."""
+
+    def __init__(self, log: Path, data: Path) -> None:
+        self._log, self._data = log, data
+        self.begin()
+
+    def begin(self) -> None:
+        """A new life begins: what the log says so far is of former ones."""
+        self._read_to = self._log.stat().st_size if self._log.exists() else 0
+        self._met_full_disk = False
+
+    def __call__(self) -> str:
+        """Why it is to be started again, "" when it is not. Reads what the log got since the last call."""
+        try:
+            with self._log.open("rb") as log:
+                log.seek(self._read_to)
+                new = log.read()
+            self._read_to += new.rfind(b"\n") + 1  # a line that is half there is read again
+            self._met_full_disk = self._met_full_disk or any(
+                NAMES in line and NO_SPACE in line for line in new.splitlines()
+            )
+            if not self._met_full_disk or shutil.disk_usage(self._data).free < ROOM_BYTES:
+                return ""
+        except FileNotFoundError:
+            return ""
+        return f"its file of names met a full disk and writes no more; {self._data} has room again"
 
 
 def remove_sockets(ports: Mapping[str, int]) -> None:

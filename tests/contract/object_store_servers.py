@@ -29,13 +29,13 @@ class Server:
 
     def __init__(self, command: list[str], port: int, health: str, env: dict[str, str], log: Path) -> None:
         self.endpoint = f"http://127.0.0.1:{port}"
-        self._command, self._health, self._log = command, self.endpoint + health, log
+        self._command, self._health, self.log = command, self.endpoint + health, log
         self._env = {**os.environ, **env}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start and wait until the server answers."""
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, env=self._env, stdout=log, stderr=log, start_new_session=True
             )
@@ -48,7 +48,7 @@ class Server:
             except OSError:
                 time.sleep(0.1)
         self.stop()
-        raise RuntimeError(f"{self._command[0]} did not start; its log ends: {self._log.read_text()[-2000:]}")
+        raise RuntimeError(f"{self._command[0]} did not start; its log ends: {self.log.read_text()[-2000:]}")
 
     def stop(self) -> None:
         """SIGKILL: a SeaweedFS whose folder is gone ignores SIGTERM, and a test's data need no clean end."""

@@ -1,12 +1,15 @@
 """Real stores on a real disk that is full: waited for, said, and continued when there is room."""
 
 import hashlib
+import itertools
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from deploy.local.seaweedfs import JammedNames
 from services.common.errors import Unavailable
 from services.common.store.minio_store import MinioStore
 from tests.contract.object_store_servers import (
@@ -64,9 +67,41 @@ def test_a_full_store_is_waited_for(
         writing.start()
         assert waits.wait(60)
         disk.resize(megabytes * 3)
-        # SeaweedFS looks at its disk once a minute: one that saw it full closes every volume until another.
-        writing.join(220)
+        # SeaweedFS looks at its disk once a minute: one that saw it full closes every volume until another. Whether its
+        # file of names met the full disk too is chance; then it is started again, as the local stack does.
+        jammed, deadline = JammedNames(server.log, disk.folder), time.monotonic() + 220
+        while writing.is_alive() and time.monotonic() < deadline:
+            writing.join(1)
+            if jammed():
+                server.stop()
+                jammed.begin()
+                server.start()
         assert not writing.is_alive()
         assert set(told[:-1]) == {said.format(server.endpoint)}
         assert told[-1] == ""
         assert patient.get_bytes("late") == DATA
+
+
+def test_a_seaweedfs_whose_names_met_a_full_disk_writes_again_once_it_is_started_anew(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=180) as disk, running(seaweedfs_server(disk.folder)) as server:
+        store = connect(server, patience_s=0.5)
+        store.ensure_bucket()
+        store.put_bytes("before", DATA)
+        jammed = JammedNames(server.log, disk.folder)
+        filler, written = disk.fill(), list[str]()
+        with pytest.raises(Unavailable):
+            for number in itertools.count():
+                store.put_bytes(f"name/{number}", b"")
+                written.append(f"name/{number}")
+        assert jammed() == "", "another start does not make room"
+        filler.unlink()
+        with pytest.raises(Unavailable):
+            store.put_bytes("name/late", b"")
+        assert f"{disk.folder} has room again" in jammed()
+        server.stop()
+        jammed.begin()
+        server.start()
+        store.put_bytes("name/late", b"")
+        assert store.get_bytes("before") == DATA
+        assert all(store.stat(name) is not None for name in written)
+        assert jammed() == ""

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,25 @@ def test_a_dead_program_is_started_again(home: Home, tmp_path: Path) -> None:
     finally:
         watched.finish()
     assert not second.running()
+
+
+def test_a_program_that_runs_and_ails_is_started_again(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_monitor, "HEALTH_S", 0.05)
+    said = ["", "writes no more"]
+    one = replace(component("object_store", SERVE, tmp_path), ailment=lambda: said.pop(0) if said else "")
+    watched = Watched(one, home)
+    try:
+        first = watched.until("ready").process
+        second = watched.until("ready", restarts=1).process
+        assert first is not None
+        assert second is not None
+        assert second != first
+        assert not first.running()
+        assert watched.until("restarting").error == "writes no more"
+    finally:
+        watched.finish()
 
 
 def test_a_program_that_dies_at_every_start_is_given_up_with_the_end_of_its_log(home: Home, tmp_path: Path) -> None:
