@@ -1,5 +1,5 @@
 """A conversation with two models side by side: one question to both, each with its own answers. Plain data of the page
-Try it, which a rerun keeps."""
+Try it, kept beside the sessions of whoever asked."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from ui.client import ClientError
 from ui.client.views import SampledPiece
 
 SIDES = ("A", "B")
-KEPT = 8  # conversations of a session, each of one pair
+KEPT = 8  # conversations of a person, each with one pair
 NEARLY_FULL = 0.8  # of a context: from here on it is said
 _KEPT_CONTROLS = frozenset("\n\t")
 

@@ -1,10 +1,12 @@
 """Two checkpoints side by side: both answer, what they say is no mark-up, and viewers see no button."""
 
+from streamlit.testing.v1 import AppTest
+
 from retain.evaluator.v1 import resources_pb2
 from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.integration.panel.test_panel_new import platform  # noqa: F401  (a fixture)
-from tests.integration.panel.test_panel_pages import open_page, said
+from tests.integration.panel.test_panel_pages import PANEL, open_page, said
 from ui.client.convert import to_view
 from ui.client.views import Checkpoint
 from ui.panel import side_by_side
@@ -53,6 +55,23 @@ def test_a_conversation_goes_on_and_each_model_hears_its_own_words(platform: Fak
     at.button(key="try_clear").click().run()
     assert "Who are you" not in said(at)
     assert not at.exception
+
+
+def test_a_conversation_outlives_the_session_and_is_nobody_elses(platform: FakePlatform) -> None:  # noqa: F811
+    scripted_runs.finished(platform, "done")
+    at = open_page("try_it", retain_caller="anna", retain_roles=("operator",))
+    at.get_by_key("try_mode").set_value("Chat").run()
+    at.chat_input[0].set_value("Who are you?").run()
+    assert at.query_params["how"] == "Chat"
+    for person, is_found in (("anna", True), ("bob", False)):
+        later = AppTest.from_file(str(PANEL / "app.py"), default_timeout=30)
+        later.session_state["retain_caller"], later.session_state["retain_roles"] = person, ("operator",)
+        later.run()
+        later.query_params["how"] = "Chat"
+        later.switch_page("app_pages/try_it.py").run()
+        assert later.get_by_key("try_mode").value == "Chat", "the address says it"
+        assert ("Who are you" in said(later)) == is_found
+        assert not later.exception
 
 
 def test_a_model_without_a_chat_template_is_told_and_its_turn_is_left_out(platform: FakePlatform) -> None:  # noqa: F811

@@ -9,11 +9,11 @@ from ui.client import ClientError
 from ui.client.views import Checkpoint, SampledPiece
 from ui.panel import side_by_side
 from ui.panel.conversation import KEPT, SIDES, Answer, Exchange, turns
+from ui.panel.session import kept
 from ui.panel.shared import as_text, chosen_project, client, errors_shown, may_act, nothing_yet, show_error
 
 NEW_TOKENS, LISTED = 64, 200
 CHAT, COMPLETE = "Chat", "Complete"
-TALKS = "try_talks"  # by (how, both ids): exchanges, oldest first
 Pair = tuple[Checkpoint, Checkpoint]
 
 
@@ -32,13 +32,15 @@ def _general(checkpoint: Checkpoint) -> None:
 
 
 def _talk(pair: Pair, how: str) -> list[Exchange]:
-    """What was said so far with this pair; the longest unused conversation goes when there are many."""
-    talks: dict[tuple[str, str, str], list[Exchange]] = st.session_state.setdefault(TALKS, {})
-    key = (how, pair[0].id, pair[1].id)
-    talks[key] = talks.pop(key, [])
-    while len(talks) > KEPT:
-        talks.pop(next(iter(talks)))
-    return talks[key]
+    """What this person said so far with this pair, in whatever session; the oldest conversation goes when there are
+    many."""
+    talks: dict[tuple[str, str, str], list[Exchange]] | None = kept.mine("try_it")
+    if talks is None:
+        talks = st.session_state.setdefault("try_talks", {})
+    talk = talks.setdefault((how, pair[0].id, pair[1].id), [])
+    for oldest in list(talks)[:-KEPT]:
+        talks.pop(oldest, None)
+    return talk
 
 
 def _pieces(checkpoint: Checkpoint, prompt: str, before: list[tuple[str, str]]) -> Iterator[SampledPiece]:
@@ -180,7 +182,10 @@ elif not usable:
     nothing_yet("No checkpoint yet. A run makes some; `retain import DIR` brings a model of elsewhere.")
 else:
     pair = _models()
-    how = str(st.segmented_control("How", [COMPLETE, CHAT], default=COMPLETE, key="try_mode", required=True))
+    if "try_mode" not in st.session_state:
+        st.session_state["try_mode"] = CHAT if st.query_params.get("how") == CHAT else COMPLETE
+    how = str(st.segmented_control("How", [COMPLETE, CHAT], key="try_mode", required=True))
+    st.query_params["how"] = how
     _settings()
     talk = _talk(pair, how)
     if how == COMPLETE:

@@ -14,12 +14,14 @@ import streamlit as st
 from ui.client import ClientError
 from ui.client.errors import BadInput, Violation
 from ui.client.views import Plan
-from ui.panel.new import echoes, kept
+from ui.panel.new import echoes
+from ui.panel.session import kept
 from ui.panel.shared import client
 from ui.spec.file import parse_yaml
 from ui.spec.form.edit import Path, edited
 
 TEXT, BEGUN_WITH = "draft", "draft_begun_with"
+_PAGE = "new_run"
 _TREE, _REQUEST, _CHECKED = "draft_tree", "draft_request", "draft_checked"
 
 
@@ -46,16 +48,17 @@ def replace(new: str) -> None:
 
 def recalled() -> bool:
     """Whether a session without a draft has one now: that of this person's session before, with its request."""
-    found = kept.mine()
+    found = kept.mine(_PAGE) or {}
     st.session_state.update(found)
     return TEXT in found
 
 
 def _keep() -> None:
     said = {name: st.session_state.get(name) for name in (TEXT, BEGUN_WITH, _REQUEST)}
-    mine = kept.mine()
-    mine.clear()
-    mine.update({name: value for name, value in said.items() if value is not None})
+    mine = kept.mine(_PAGE)
+    if mine is not None:
+        mine.clear()
+        mine.update({name: value for name, value in said.items() if value is not None})
 
 
 def change(changes: Sequence[tuple[Path, Any]]) -> None:
