@@ -25,8 +25,8 @@ from ui.cli import app
 from ui.client import Address
 from ui.client.client import RetainClient
 from ui.client.errors import BadInput, RefusedByServer
-from ui.panel import provider as panel_provider
-from ui.panel.provider import PanelClient
+from ui.panel.session import provider as panel_provider
+from ui.panel.session.provider import PanelClient
 
 pytestmark = pytest.mark.integration
 APP = Path(__file__).resolve().parents[2] / "ui" / "panel" / "app.py"

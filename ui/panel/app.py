@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui.panel.login import PAGE, require_login
+from ui.panel.session.login import PAGE, require_login
 
 # A file of our own: Streamlit takes the picture of an icon's name from a server outside.
 st.set_page_config(page_title="Retain", page_icon=str(Path(__file__).parent / "icon.svg"), layout="wide")

@@ -7,8 +7,8 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from ui.panel.guard import Guard, hosts_of, speaks_tls
-from ui.panel.provider import PanelClient, cookie_secret, install
 from ui.panel.session import cookie
+from ui.panel.session.provider import PanelClient, cookie_secret, install
 
 install(PanelClient.from_env(os.environ))
 cookies = cookie.Cookies(cookie_secret(os.environ))

@@ -18,7 +18,7 @@ from ui.panel import rights
 from ui.panel.__main__ import bind
 from ui.panel.guard import LOOPBACK
 from ui.panel.live import LiveRuns
-from ui.panel.login import ROLES, address, ask_again, is_expired
+from ui.panel.session.login import ROLES, address, ask_again, is_expired
 from ui.progress import of_house
 from ui.render.progress_table import ProgressRow
 from ui.spec.file import local_sources

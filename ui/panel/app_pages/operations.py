@@ -11,7 +11,7 @@ from ui.client import ClientError
 from ui.client.views import moment
 from ui.panel import operations
 from ui.panel.grafana import grafana_links
-from ui.panel.login import ROLES, log_out_of_token
+from ui.panel.session.login import ROLES, log_out_of_token
 from ui.panel.shared import client, errors_shown, open_run, show_error
 from ui.render import formatting
 from ui.render.system_table import queue_line

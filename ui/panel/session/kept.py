@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from ui.panel.login import CALLER, address
+from ui.panel.session.login import CALLER, address
 
 PEOPLE = 256  # whose texts are kept
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ui.client.errors import BadInput
-from ui.panel import provider
-from ui.panel.provider import PanelClient
+from ui.panel.session import provider
+from ui.panel.session.provider import PanelClient
 
 ENVIRON = {
     "RETAIN_OIDC_ISSUER": "https://sso.example/realms/ml",

@@ -15,8 +15,8 @@ import streamlit as st
 
 from ui.client import Address, ClientError, connect
 from ui.client.errors import RefusedByServer, Unreachable
-from ui.panel.provider import installed
 from ui.panel.session import cookie
+from ui.panel.session.provider import installed
 
 TOKEN, CALLER, AGAIN, PAGE = "retain_token", "retain_caller", "retain_again", "retain_page"  # of the session
 ROLES = "retain_roles"  # of the session's caller
