@@ -7,12 +7,13 @@ Goals: painted in 2 s, a rerun in 300 ms, a change on the screen in 1 s. `python
 
 import contextlib
 import json
+import math
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,9 @@ from ui.client.client import RetainClient
 
 REPORTS, STEPS_OF_A_STAGE = 100_000, 100_000
 TIMES, TABS, WATCHED_S = 7, 50, 30.0
-LEAST_MESSAGES = 20  # of a session that draws the page of a run
+OPENED_S, BETWEEN_S, DRAWN_S, SETTLED_S = 120.0, 0.3, 60.0, 15.0  # at most: all tabs are opened, and drawn
+CHANGE_EVERY_S = 6.0  # longer than a tab among 50 takes to look
+MESSAGES_AT_ONCE = 200  # that a tab reads before the next one's turn
 OPEN = "open-run"  # the run that is looked at
 WAIT_MS = 60_000
 GOALS = {"painted": 2.0, "rerun": 0.3, "change": 1.0}
@@ -117,23 +120,50 @@ class Tab:
     def __init__(self, socket: ClientConnection, query: str, page: str) -> None:
         self._socket, self._query, self._page = socket, query, page
         self._due: dict[str, tuple[float, float]] = {}  # part of the page -> (when, every so many seconds)
-        self.messages = 0
+        self._waits_for: tuple[bytes, float] | None = None
+        self.messages = self.size = 0
+        self.drawn = False
+        self.took_s: list[float] = []
         self._ask()
 
+    @property
+    def every_s(self) -> float:
+        """Seconds between two questions of this tab."""
+        return min((every_s for _, every_s in self._due.values()), default=math.inf)
+
+    def wait_for(self, words: str) -> None:
+        """From now on it is measured how long it takes until this stands on the page."""
+        self._waits_for = words.encode(), time.monotonic()
+
     def turn(self) -> None:
-        """Reads what is there, and asks for what is due."""
+        """Reads what is there, within bounds, and asks for what is due."""
         with contextlib.suppress(TimeoutError):
-            while True:
-                told = ForwardMsg()
-                told.ParseFromString(self._socket.recv(timeout=0))  # type: ignore[arg-type]
-                self.messages += 1
-                if told.WhichOneof("type") == "auto_rerun":
-                    every_s = told.auto_rerun.interval
-                    self._due[told.auto_rerun.fragment_id] = time.monotonic() + every_s, every_s
+            for _ in range(MESSAGES_AT_ONCE):
+                self._read(self._socket.recv(timeout=0))
         for part, (at_s, every_s) in list(self._due.items()):
             if time.monotonic() >= at_s:
                 self._due[part] = time.monotonic() + every_s, every_s
                 self._ask(part)
+
+    def _read(self, raw: str | bytes) -> None:
+        assert isinstance(raw, bytes)
+        told = ForwardMsg()
+        told.ParseFromString(raw)
+        self.messages += 1
+        self.size += len(raw)
+        match told.WhichOneof("type"):
+            case "auto_rerun":
+                part, every_s = told.auto_rerun.fragment_id, told.auto_rerun.interval
+                if self._due.get(part, (0.0, 0.0))[1] != every_s:  # as the page does: the same again changes nothing
+                    self._due[part] = time.monotonic() + every_s, every_s
+            case "stop_auto_rerun":
+                for part in told.stop_auto_rerun.fragment_ids:
+                    self._due.pop(part, None)
+            case "script_finished":
+                self.drawn = True
+            case "delta" if self._waits_for is not None and self._waits_for[0] in raw:
+                self.took_s.append(time.monotonic() - self._waits_for[1])
+                self._waits_for = None
 
     def _ask(self, part: str = "") -> None:
         message = BackMsg()
@@ -146,55 +176,85 @@ class Tab:
 
 @contextlib.contextmanager
 def open_tabs(url: str, count: int, cookie: str, query: str, page: str) -> Iterator[list[Tab]]:
-    """So many sessions that have asked for a page."""
+    """So many sessions that have asked for a page, opened one after another as people do; or as many as the panel lets
+    in within the time for it."""
+    until_s, opened = time.monotonic() + OPENED_S, list[Tab]()
     with contextlib.ExitStack() as stack:
-        yield [
-            Tab(
-                stack.enter_context(
-                    connect(
-                        f"{url.replace('http', 'ws', 1)}/_stcore/stream",
-                        origin=url,  # type: ignore[arg-type]
-                        subprotocols=["streamlit"],  # type: ignore[list-item]
-                        max_size=None,
-                        compression=None,
-                        ping_interval=None,  # a panel that has no time for its tabs is measured too
-                        close_timeout=1,
-                        additional_headers={"Cookie": cookie},
-                    )
-                ),
-                query,
-                page,
-            )
-            for _ in range(count)
-        ]
+        while len(opened) < count and (left_s := until_s - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                socket = connect(
+                    f"{url.replace('http', 'ws', 1)}/_stcore/stream",
+                    origin=url,  # type: ignore[arg-type]
+                    subprotocols=["streamlit"],  # type: ignore[list-item]
+                    max_size=None,
+                    compression=None,
+                    ping_interval=None,  # a panel that has no time for its tabs is measured too
+                    open_timeout=left_s,
+                    close_timeout=1,
+                    additional_headers={"Cookie": cookie},
+                )
+                opened.append(Tab(stack.enter_context(socket), query, page))
+            live_for(opened, BETWEEN_S)
+        yield opened
 
 
-def live_for(opened: list[Tab], seconds: float) -> int:
-    """Keep the tabs open. Returns how many messages came to them."""
-    until_s, before = time.monotonic() + seconds, sum(tab.messages for tab in opened)
-    while time.monotonic() < until_s:
+def live_for(opened: list[Tab], seconds: float, done: Callable[[], bool] = lambda: False) -> None:
+    """Keep the tabs open for so long, or until something is done."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s and not done():
         for tab in opened:
             tab.turn()
         time.sleep(0.02)
-    return sum(tab.messages for tab in opened) - before
 
 
-def tabs(url: str, panel: psutil.Process, orchestrator: int, cookie: str) -> None:
-    """Processor time and memory of 50 sessions with a run open that goes on."""
+def tabs(url: str, panel: psutil.Process, orchestrator: int, cookie: str, client: RetainClient) -> None:
+    """Processor time and memory of 50 sessions with a run open that goes on: while nothing happens, and while it
+    changes. Every wait has an end, so that a panel that cannot bear them is measured too."""
     before_mb = panel.memory_info().rss / 1e6
     with open_tabs(url, TABS, cookie, f"run={OPEN}", "run") as opened:
-        drawn = live_for(opened, WATCHED_S)  # all of them draw their page
-        if drawn < TABS * LEAST_MESSAGES:
-            raise SystemExit(f"{TABS} tabs got {drawn} messages in {WATCHED_S:g} s: they do not draw the run's page")
-        panel_s, orchestrator_s, began_s = cpu_s(panel.pid), cpu_s(orchestrator), time.monotonic()
-        looked = live_for(opened, WATCHED_S)
-        seconds = time.monotonic() - began_s
-        panel_cpu = (cpu_s(panel.pid) - panel_s) / seconds
-        orchestrator_cpu = (cpu_s(orchestrator) - orchestrator_s) / seconds
-        each_mb = (panel.memory_info().rss / 1e6 - before_mb) / TABS
-    used = f"panel {panel_cpu:.2f} cores, orchestrator {orchestrator_cpu:.2f} cores"
-    print(f"{TABS} open tabs of a run that goes on: {used}, {each_mb:.1f} MB of the panel each")
-    print(f"  {looked / TABS / seconds:.1f} messages a second came to each")
+        live_for(opened, DRAWN_S, lambda: all(tab.drawn for tab in opened))
+        drawn = sum(tab.drawn for tab in opened)
+        print(
+            f"{drawn} of {TABS} tabs of a run that goes on are drawn; the panel holds {before_mb:.0f} MB without them"
+        )
+        if not drawn:
+            raise SystemExit("no tab was drawn")
+        live_for(opened, SETTLED_S)
+        for what, change_every_s in (("nothing happens", math.inf), ("it changes", CHANGE_EVERY_S)):
+            _watched(what, opened, client, panel.pid, orchestrator, change_every_s)
+        print(f"  {(panel.memory_info().rss / 1e6 - before_mb) / len(opened):.1f} MB of the panel for each", flush=True)
+
+
+def _watched(
+    what: str, opened: list[Tab], client: RetainClient, panel: int, orchestrator: int, change_every_s: float
+) -> None:
+    """What the tabs cost for a while in which the run changes so often."""
+    before = cpu_s(panel), cpu_s(orchestrator), sum(tab.messages for tab in opened), sum(tab.size for tab in opened)
+    began_s, changes = time.monotonic(), 0
+    for tab in opened:
+        tab.took_s.clear()
+    while (now_s := time.monotonic()) < began_s + WATCHED_S:
+        if change_every_s < math.inf and now_s >= began_s + changes * change_every_s:
+            changes += 1
+            words = f"change{changes:03}"  # without a sign that Markdown would have escaped
+            client.update(OPEN, {"labels.seen": words})
+            for tab in opened:
+                tab.wait_for(words)
+        live_for(opened, 0.1)
+    seconds, each = time.monotonic() - began_s, len(opened)
+    after = cpu_s(panel), cpu_s(orchestrator), sum(tab.messages for tab in opened), sum(tab.size for tab in opened)
+    used_panel, used_orchestrator, messages, size = (
+        (now - then) / seconds for now, then in zip(after, before, strict=True)
+    )
+    every_s = statistics.median(tab.every_s for tab in opened)
+    print(f"  {what}: panel {used_panel:.2f} cores, orchestrator {used_orchestrator:.2f} cores")
+    print(
+        f"    each looks every {every_s:g} s; {messages / each:.1f} messages, {size / each / 1e3:.1f} KB a second came"
+    )
+    took = sorted(took_s for tab in opened for took_s in tab.took_s)
+    if changes:
+        times = f", after {statistics.median(took):.2f} s, at worst {took[-1]:.2f} s" if took else ""
+        print(f"    a change stood on the page {len(took)} of {changes * each} times{times}", flush=True)
 
 
 def line(what: str, seconds: list[float], goal: str, cost: str = "") -> None:
@@ -268,7 +328,7 @@ def main() -> None:
         print(f"{runs:,} runs, {3 * BUCKETS:,} points a stage are kept of {REPORTS:,}; load of the machine {busy:.1f}")
         panel = next(child for child in psutil.Process().children() if "streamlit" in " ".join(child.cmdline()))
         cookies = pages(url, client, Costs(panel.pid, pid))
-        tabs(url, panel, pid, cookies)
+        tabs(url, panel, pid, cookies, client)
 
 
 if __name__ == "__main__":

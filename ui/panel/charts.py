@@ -9,6 +9,7 @@ import pandas as pd
 
 from ui.client.views import Run
 from ui.panel.axes import NEUTRAL, Axis, Starts, shared_axis, stage_marks, starts
+from ui.panel.refresh.chart import KeptChart
 from ui.render.perplexity_table import DualRow
 from ui.render.severity import MARKS, Thresholds
 
@@ -32,13 +33,13 @@ def stage_starts(rows: Sequence[DualRow], run: Run, axis: Axis = Axis.TOKENS) ->
 
 @functools.lru_cache(maxsize=16)
 def draw(rows: tuple[DualRow, ...], begins: Starts, thresholds: Thresholds) -> tuple[Any | None, Any | None]:
-    """Both charts, None where there is nothing to draw. Kept, because a live page asks again and again for the same."""
+    """Both charts, None where there is nothing to draw. Kept, because every tab asks for the same."""
     data = frame(rows, begins)
     if data.empty:
         return None, None
     axis = begins.axis
-    forgetting = None if data["forgetting"].isna().all() else forgetting_chart(data, thresholds, axis)
-    return perplexity_chart(data, axis), forgetting
+    forgetting = None if data["forgetting"].isna().all() else KeptChart(forgetting_chart(data, thresholds, axis))
+    return KeptChart(perplexity_chart(data, axis)), forgetting
 
 
 def frame(rows: Sequence[DualRow], begins: Starts) -> pd.DataFrame:

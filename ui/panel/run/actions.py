@@ -42,7 +42,7 @@ def _as_seen(run: Run, call: Callable[[str], object], seen: Callable[[Run], obje
     call(etag)
 
 
-def _standing(run: Run) -> tuple[object, ...]:
+def standing(run: Run) -> tuple[object, ...]:
     """All that an approval or another try is about."""
     stages = tuple((one.state, one.attempt, one.retries, one.latest) for one in run.stages)
     return (run.state, run.status.reason, run.status.message, stages)
@@ -55,7 +55,7 @@ def _act(run: Run, verb: str, action: str = "") -> None:
         if verb == "cancel":
             act(run.id)  # whatever it has come to meanwhile
         else:
-            _as_seen(run, lambda etag: act(run.id, etag=etag, **record), _standing)
+            _as_seen(run, lambda etag: act(run.id, etag=etag, **record), standing)
         live().forget(run.id)
     except ClientError as error:
         st.session_state[FAILURE] = ("buttons", error)

@@ -1,14 +1,15 @@
 """The charts of a run's figures as it trains. Altair, from plain rows."""
 
-import copy
 import functools
 from typing import Any
 
 import altair as alt
+import pandas as pd
 
 from ui.client.views import MetricSeries
 from ui.panel.axes import Axis, Starts, shared_axis, stage_marks
 from ui.panel.charts import GENERAL
+from ui.panel.refresh.chart import KeptChart
 from ui.panel.run.series import Figure, figures
 
 HEIGHT = 200
@@ -19,23 +20,8 @@ COLOURS = ("#3b7cf0", "#d9622b", "#2e9e5b", "#a06bd6", "#b07d00", "#0f8f86")
 
 @functools.lru_cache(maxsize=16)
 def draw_figures(series: tuple[MetricSeries, ...], begins: Starts) -> tuple[tuple[Figure, Any], ...]:
-    """Each figure with its chart. Kept, because a live page asks again and again for the same."""
+    """Each figure with its chart. Kept, because every tab asks for the same."""
     return tuple((one, KeptChart(chart(one, begins))) for one in figures(series, begins) if one.rows)
-
-
-class KeptChart:
-    """A chart whose specification is made once. Altair checks every row of its data each time it is asked: 0.1 s of
-    processor time for a chart, each second of each tab."""
-
-    def __init__(self, drawn: Any) -> None:
-        self._drawn = drawn
-        self._spec: dict[str, Any] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the chart's own; the caller may change what it gets."""
-        if self._spec is None:
-            self._spec = self._drawn.to_dict()
-        return copy.deepcopy(self._spec)
 
 
 def chart(figure: Figure, begins: Starts) -> Any:
@@ -59,7 +45,7 @@ def chart(figure: Figure, begins: Starts) -> Any:
         )
     else:
         colour = alt.value(GENERAL)
-    base = alt.Chart(alt.Data(values=list(figure.rows))).encode(
+    base = alt.Chart(pd.DataFrame(list(figure.rows))).encode(
         x=shared_axis(axis, ticks=5),
         y=alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format=form, tickCount=5)),
         color=colour,

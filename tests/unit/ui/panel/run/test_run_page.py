@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from retain.orchestrator.v1 import resources_pb2 as res
@@ -22,7 +23,7 @@ from ui.panel.rights import may_act
 from ui.panel.run import actions, changes, logs, parts
 from ui.panel.run.series import begins, figures
 from ui.panel.run.timeline import attempts, timeline
-from ui.panel.run.training_charts import KeptChart, draw_figures
+from ui.panel.run.training_charts import draw_figures
 from ui.spec.file import parse_yaml, to_yaml
 
 
@@ -81,21 +82,11 @@ def test_points_that_are_no_number_are_counted_and_not_drawn() -> None:
     drawn = draw_figures(tuple(known), begins(run, known, Axis.TIME))
     assert [figure.title for figure, _ in drawn] == ["Training loss (nats a token)", "Share of replay"]
     spec = drawn[0][1].to_dict()
+    (rows,) = (
+        pa.ipc.open_stream(stream).read_all() for name, stream in spec.pop("datasets").items() if "table" in name
+    )
+    assert (rows["step"].to_pylist(), rows["value"].to_pylist()) == ([10, 30], [3.0, 2.0])
     assert '"type": "temporal"' in json.dumps(spec)
-
-
-def test_a_chart_that_is_drawn_again_is_not_made_again() -> None:
-    class Asked:
-        times = 0
-
-        def to_dict(self) -> dict[str, object]:
-            self.times += 1
-            return {"data": {"values": [1]}}
-
-    asked = Asked()
-    kept = KeptChart(asked)
-    kept.to_dict()["data"]["values"].append(2)
-    assert (kept.to_dict(), asked.times) == ({"data": {"values": [1]}}, 1)
 
 
 def test_a_decision_is_told_with_its_evidence(platform: FakePlatform, client: RetainClient) -> None:
