@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -24,6 +24,7 @@ from ui.render.progress_table import ProgressRow
 from ui.spec.file import local_sources
 
 PROJECTS_KEPT_S = 30.0
+NEEDING = 20  # runs that wait or failed are named; the list by state has the others
 HOUSE_KEPT_S = 4.0  # tabs of one person look at one answer
 SESSIONS = 64  # people whose clients are kept; each has those of its own token
 STATE_BADGES = {
@@ -161,13 +162,28 @@ def pager(name: str, token: str, following: str) -> None:
             st.button("Older", icon=":material/chevron_right:", key=f"{name}_older", on_click=go, args=on)
 
 
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """The progress table of everything (of a project); the runs that continue; the newest that wait for a person or
+    failed."""
+
+    rows: list[ProgressRow]
+    going: list[Run]
+    waiting: list[Run]
+    failed: list[Run]
+
+
 @st.cache_resource(max_entries=SESSIONS, ttl=HOUSE_KEPT_S, show_spinner=False)
-def _house(address: Address, project: str) -> tuple[list[ProgressRow], list[Run]]:
-    return of_house(_client(address), project=project)
+def _house(address: Address, project: str) -> House:
+    rows, going = of_house(_client(address), project=project)
+    waiting, failed = (
+        _client(address).list_runs(states=(state,), limit=NEEDING, project=project) for state in ("SUSPENDED", "FAILED")
+    )
+    return House(rows=rows, going=going, waiting=waiting, failed=failed)
 
 
-def house(project: str) -> tuple[list[ProgressRow], list[Run]]:
-    """The progress table of everything (of a project), and the runs that continue. Raises ClientError."""
+def house(project: str) -> House:
+    """What there is as a whole. Raises ClientError."""
     return _house(address(), project)
 
 

@@ -5,40 +5,43 @@ import time
 import streamlit as st
 
 from ui.client import ClientError
-from ui.panel.pipelines.rows import attention, found_line, run_row
+from ui.panel.pipelines.news import News, Question, held, read
+from ui.panel.pipelines.rows import Attention, attention, found_line, run_row
+from ui.panel.refresh.parts import Part, begin_page, follow, show
 from ui.panel.shared import (
+    NEEDING,
     STATUS_LABELS,
     addressed_text,
     as_text,
     chosen_project,
-    client,
-    house,
     nothing_yet,
     open_run,
     pager,
     show_error,
 )
+from ui.render.progress_table import ProgressRow
 
-PAGE_ROWS = 50
-NEEDING = 20  # runs that are named on top; the states below find the others
+LOOK_S = 5.0  # at the most often
+COST = 2.0  # a look asks the server for a page of runs
 STATES = ("PENDING", "RUNNING", "SUSPENDED", "SUCCEEDED", "FAILED", "CANCELLED")
 
 
-@st.fragment(run_every="5s")
-def overview(project: str) -> None:
-    """What needs a person, and the progress table: read anew every few seconds."""
-    try:
-        rows, going = house(project)
-        waiting = client().list_runs(states=("SUSPENDED",), limit=NEEDING, project=project)
-        failed = client().list_runs(states=("FAILED",), limit=NEEDING, project=project)
-    except ClientError as error:
-        show_error(error)
+def needing(news: News) -> list[Attention]:
+    """What needs a person now."""
+    if isinstance(news.house, ClientError):
+        return []
+    return attention(news.house.waiting, news.house.failed, news.house.going, time.time())[:NEEDING]
+
+
+def overview(news: News) -> None:
+    """What needs a person, and the progress table."""
+    if isinstance(news.house, ClientError):
+        show_error(news.house)
         return
-    needing = attention(waiting, failed, going, time.time())
-    if needing:
+    if found := needing(news):
         with st.container(border=True):
             st.subheader("Needs a person")
-            for one in needing[:NEEDING]:
+            for one in found:
                 with st.container(horizontal=True, vertical_alignment="center"):
                     st.page_link(
                         "app_pages/run.py",
@@ -48,36 +51,36 @@ def overview(project: str) -> None:
                     st.markdown(f"**{as_text(one.name)}**: {as_text(one.why)}")
     with st.container(border=True):
         st.subheader("Training pipeline progress")
-        st.dataframe(
-            [
-                {
-                    "Stage": row.title,
-                    "Status": STATUS_LABELS.get(row.status, row.status) + (f" {row.detail}" if row.detail else ""),
-                    "Checkpoints": row.checkpoints,
-                    "Latest": row.latest or "-",
-                    "Needs": row.unlocked_by or "-",
-                }
-                for row in rows
-            ],
-            hide_index=True,
-            key="progress",
-            alt="Progress of the stages: checkpoints, the latest, and what is complete, ready or locked",
-        )
+        _progress(news.house.rows)
 
 
-@st.fragment(run_every="5s")
-def listed(project: str, states: tuple[str, ...], words: str) -> None:
+def _progress(rows: list[ProgressRow]) -> None:
+    st.dataframe(
+        [
+            {
+                "Stage": row.title,
+                "Status": STATUS_LABELS.get(row.status, row.status) + (f" {row.detail}" if row.detail else ""),
+                "Checkpoints": row.checkpoints,
+                "Latest": row.latest or "-",
+                "Needs": row.unlocked_by or "-",
+            }
+            for row in rows
+        ],
+        hide_index=True,
+        key="progress",
+        alt="Progress of the stages: checkpoints, the latest, and what is complete, ready or locked",
+    )
+
+
+def listed(news: News) -> None:
     """One page of the runs: the one that the address names."""
-    token = st.query_params.get("from", "")
-    try:
-        page = client().runs_page(states=states, project=project, words=words, size=PAGE_ROWS, token=token)
-    except ClientError as error:
-        show_error(error)
+    page, asked = news.page, news.asked
+    if isinstance(page, ClientError):
+        show_error(page)
         return
     runs = page.rows
     if not runs and not page.next_token:
-        chosen = bool(states or words or token or project)
-        if chosen:
+        if asked.states or asked.words or asked.token or asked.project:
             st.caption("No run is like that. Take a state or a word of the search away.")
         else:
             nothing_yet("No run yet.")
@@ -107,14 +110,14 @@ def listed(project: str, states: tuple[str, ...], words: str) -> None:
             elif not chosen_ids:
                 st.caption("Select a row to open its run, several to compare them.")
     more = bool(page.next_token)
-    if runs or words:
-        st.caption(found_line(len(runs), searched=bool(words), more=more))
-    pager("runs", token, page.next_token)
+    if runs or asked.words:
+        st.caption(found_line(len(runs), searched=bool(asked.words), more=more))
+    pager("runs", asked.token, page.next_token)
 
 
 st.title("Pipelines")
 project = chosen_project("Project", "shown_project", everything="All projects")
-overview(project)
+top = st.container()
 with st.container(border=True):
     st.subheader("Runs")
     left, right = st.columns([1, 1])
@@ -131,4 +134,25 @@ with st.container(border=True):
         st.session_state["runs_filters"] = filters  # another question begins at its first page
         st.query_params.pop("from", None)
         st.session_state.pop("runs_pages", None)
-    listed(project, tuple(states), words)
+    runs_place = st.container()
+
+
+def question() -> Question:
+    """What is asked for now; a button of the list turns the pages of the address."""
+    return Question(project=project, states=tuple(states), words=words, token=st.query_params.get("from", ""))
+
+
+def known() -> News:
+    return held(question())
+
+
+parts = (
+    Part(name="overview", draw=overview, drawn_from=lambda news: (news.house, needing(news))),
+    Part(name="listed", draw=listed, drawn_from=lambda news: (news.asked, news.page)),
+)
+read(question())
+begin_page()
+for part, place in zip(parts, (top, runs_place), strict=True):
+    with place:
+        show(part, known)
+follow(parts, lambda: read(question()), is_over=lambda news: False, least_s=LOOK_S, cost=COST)

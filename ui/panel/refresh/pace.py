@@ -10,7 +10,7 @@ CALM = 1.5  # so much room there must be before a page looks more often again, o
 MISSED_LOOKS, SLACK_S = 3, 5.0  # after so many looks that did not come, and this, a page is closed or hidden
 
 
-def pace_s(pages: int, *, before_s: float | None = None, least_s: float = STEPS_S[0]) -> float:
+def pace_s(pages: float, *, before_s: float | None = None, least_s: float = STEPS_S[0]) -> float:
     """Seconds between two looks of a page where so many are open. `before_s`: as it is now, which a small change of
     their number leaves as it is; `least_s`: it is never more often."""
     allowed = [step for step in STEPS_S if step >= least_s] or [least_s]

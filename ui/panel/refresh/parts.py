@@ -12,6 +12,7 @@ from ui.panel.refresh.pace import OpenPages, pace_s
 
 News = TypeVar("News")
 DRAWN, LOOKED_AT, PAGE, PACE = "parts_drawn", "parts_looked_at", "parts_page", "parts_pace"  # of the session
+JUST_DRAWN = "parts_just_drawn"  # of the session: what is drawn inline with its page has nothing to look for
 PULSE, LOOK = "pulse", "look"  # parts: what decides how often is looked, and what looks
 
 open_pages = OpenPages()  # of this process
@@ -44,26 +45,34 @@ def show(part: Part[News], newest: Callable[[], News]) -> None:
 
 
 def follow(
-    parts: Sequence[Part[News]], newest: Callable[[], News], *, is_over: Callable[[News], bool], least_s: float
+    parts: Sequence[Part[News]],
+    newest: Callable[[], News],
+    *,
+    is_over: Callable[[News], bool],
+    least_s: float,
+    cost: float = 1.0,
 ) -> None:
     """Looks for news from now on, `least_s` seconds apart or, where many pages are open, more; draws the parts again
-    that differ, and the whole page once `is_over` says that it is another one."""
+    that differ, and the whole page once `is_over` says that it is another one. `cost`: of a look, in looks that only
+    take what is there."""
 
     def look() -> None:
+        if st.session_state.pop(JUST_DRAWN, False):
+            return
         every_s = st.session_state[PACE]
         news = newest()
         if is_over(news):
             st.rerun()
         stale = _stale(parts, news)
-        if pace_s(_pages(every_s), before_s=every_s, least_s=least_s) != every_s:
+        if pace_s(cost * _pages(every_s), before_s=every_s, least_s=least_s) != every_s:
             stale.append(PULSE)
         if stale:
             again(stale)
 
     def pulse() -> None:
         before_s = st.session_state.get(PACE)
-        every_s = pace_s(_pages(before_s or least_s), before_s=before_s, least_s=least_s)
-        st.session_state[PACE] = every_s
+        every_s = pace_s(cost * _pages(before_s or least_s), before_s=before_s, least_s=least_s)
+        st.session_state[PACE], st.session_state[JUST_DRAWN] = every_s, True
         st.fragment(look, key=LOOK, run_every=every_s)()
 
     st.fragment(pulse, key=PULSE)()

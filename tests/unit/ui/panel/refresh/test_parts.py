@@ -1,14 +1,13 @@
 """A page of parts, run by Streamlit's own test harness; a tick of the browser's timer asks for the part that looks."""
 
-import functools
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
-from streamlit.runtime.scriptrunner import RerunData
 from streamlit.testing.v1 import AppTest
 
+from tests.ticks import tick
 from ui.panel.refresh import parts
 from ui.panel.refresh.pace import OpenPages
 
@@ -57,16 +56,10 @@ def at(monkeypatch: pytest.MonkeyPatch) -> AppTest:
     return AppTest.from_function(page, default_timeout=30).run()
 
 
-def tick(at: AppTest, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """What a tick of the timer draws."""
+def drawn_by_a_tick(at: AppTest) -> Counter[str]:
+    """How often each part was drawn."""
     World.drawn = Counter()
-    asked = at._fragment_storage.resolve_target([parts.LOOK])
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "streamlit.testing.v1.local_script_runner.RerunData", functools.partial(RerunData, fragment_id_queue=asked)
-        )
-        at.run()
-    assert not at.exception
+    tick(at)
     return World.drawn
 
 
@@ -74,37 +67,37 @@ def said(at: AppTest) -> list[str]:
     return [one.value for one in at.markdown]
 
 
-def test_a_tick_without_news_draws_nothing(at: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_without_news_draws_nothing(at: AppTest) -> None:
     assert World.drawn == {"page": 1, "left": 1, "right": 1}
-    assert tick(at, monkeypatch) == {}
+    assert drawn_by_a_tick(at) == {}
     World.news = replace(World.news)  # another object that says the same
-    assert tick(at, monkeypatch) == {}
+    assert drawn_by_a_tick(at) == {}
 
 
-def test_a_tick_draws_what_has_changed_and_nothing_else(at: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_draws_what_has_changed_and_nothing_else(at: AppTest) -> None:
     at.text_input(key="right").set_value("typed").run()
     World.news = replace(World.news, left="c")
-    assert tick(at, monkeypatch) == {"left": 1}
+    assert drawn_by_a_tick(at) == {"left": 1}
     assert said(at) == ["left: c"], "only that is sent"
     assert at.session_state["right"] == "typed"
-    assert tick(at, monkeypatch) == {}
+    assert drawn_by_a_tick(at) == {}
     World.news = News(left="d", right="e")
-    assert tick(at, monkeypatch) == {"left": 1, "right": 1}
+    assert drawn_by_a_tick(at) == {"left": 1, "right": 1}
 
 
-def test_news_of_another_page_draw_the_page(at: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_news_of_another_page_draw_the_page(at: AppTest) -> None:
     World.news = News(over=True)
-    assert tick(at, monkeypatch) == {"page": 1, "left": 1, "right": 1}
+    assert drawn_by_a_tick(at) == {"page": 1, "left": 1, "right": 1}
 
 
 def test_many_open_pages_slow_one_down_without_drawing_it(at: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     assert at.session_state[parts.PACE] == 0.5
     for number in range(49):
         parts.open_pages.look(number, 0.5)
-    assert tick(at, monkeypatch) == {}
+    assert drawn_by_a_tick(at) == {}
     assert at.session_state[parts.PACE] == 5.0
     monkeypatch.setattr(parts, "open_pages", OpenPages())
-    tick(at, monkeypatch)
+    drawn_by_a_tick(at)
     assert at.session_state[parts.PACE] == 0.5
 
 
@@ -113,5 +106,5 @@ def test_with_a_streamlit_that_cannot_draw_parts_the_page_is_drawn(
 ) -> None:
     World.news = replace(World.news, left="c")
     monkeypatch.setattr("ui.panel.refresh.again._ask", lambda parts: exec("raise AttributeError('resolve_target')"))
-    assert tick(at, monkeypatch) == {"page": 1, "left": 1, "right": 1}
+    assert drawn_by_a_tick(at) == {"page": 1, "left": 1, "right": 1}
     assert said(at) == ["left: c", "right: b"]
