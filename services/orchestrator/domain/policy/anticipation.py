@@ -24,9 +24,10 @@ Sets that no stage replays (gauges) have no share of their own. Replay of genera
 (a first look: a tenth of replayed stories kept other stories, for a quarter of what half the learning rate took from
 the target), so its share is chosen for them as well, by the same law with a c of their own, and the set that needs
 most decides. Nothing of their scores is expected to be won back until the end: what is won back is what is replayed,
-and the less is replayed, the less is won back (the histories of the fixed mixes of experiment (i)). How much
-one kind of text does for another nobody knows beforehand: so a higher share is chosen for them and not credited to
-them, and what `action` and `stop` compare of them is what their own scores say.
+and the less is replayed, the less is won back (the histories of the fixed mixes of experiment (i)). They are forgotten
+later, too: one that stands at 0 early in a stage need not end there, so beside them nothing of the share is given back.
+How much one kind of text does for another nobody knows beforehand: so a higher share is chosen for them and not
+credited to them, and what `action` and `stop` compare of them is what their own scores say.
 """
 
 import math
@@ -145,7 +146,7 @@ def update_estimate(
     if not controller.anticipates or not controller.horizon.settled(step):
         return constants
     kept = controller.law.end_over_present(controller.horizon.progress(step))
-    return _with_estimates(controller.law, constants, scores, shares, kept=kept)
+    return _with_estimates(controller.law, constants, scores, shares, kept=kept, used=controller.law.boundaries_used)
 
 
 def _with_estimates(
@@ -155,12 +156,14 @@ def _with_estimates(
     shares: Mapping[str, float],
     *,
     kept: float,
+    used: int,
 ) -> Mapping[str, tuple[float, ...]]:
-    """The last estimates of each set with one more; `kept`: what of a score is left at the stage's end."""
+    """The last estimates (`used` of them) of each set with one more; `kept`: what of a score is left at the stage's
+    end."""
     updated = dict(constants)
     for score in _valid(scores):
         c = math.log1p(score.resolved_ratio) * kept * (shares.get(score.retention_set, 0.0) + law.share_offset)
-        updated[score.retention_set] = (*updated.get(score.retention_set, ()), c)[-law.boundaries_used :]
+        updated[score.retention_set] = (*updated.get(score.retention_set, ()), c)[-used:]
     return updated
 
 
@@ -173,12 +176,13 @@ def update_guarded(
     step: int,
 ) -> Mapping[str, tuple[float, ...]]:
     """As `update_estimate`, of the sets that nothing replays, by the effective share of what guards them, with nothing
-    won back; `deciding`: the scores without those that are shown only."""
+    won back; the newest estimate alone, since they are forgotten ever more. `deciding`: the scores without those that
+    are shown only."""
     if not (controller.anticipates and controller.guard and controller.horizon.settled(step)):
         return constants
     scores = [score for score in deciding if score.retention_set in controller.guarded]
     by_guard = dict.fromkeys(controller.guarded, shares.get(controller.guard, 0.0))
-    return _with_estimates(controller.law, constants, scores, by_guard, kept=1.0)
+    return _with_estimates(controller.law, constants, scores, by_guard, kept=1.0, used=1)
 
 
 def project(controller: StageController, at: Observed) -> dict[str, float]:
@@ -205,12 +209,13 @@ def project_onward(controller: StageController, at: Observed) -> dict[str, float
 
 
 def _by_law(controller: StageController, at: Observed, mix: Mix) -> dict[str, float]:
-    """Ratio at the stage's end by the law if it continues with these shares, of each set with an estimate."""
+    """Ratio at the stage's end by the law if it continues with these shares, of each set with an estimate; it knows
+    nothing of those that nothing replays."""
     law, weight = controller.law, controller.weight(at.step, controller.horizon.steps)
     found = {}
     for score in _valid(at.scores):
         name, c = score.retention_set, estimate(at.constants, score.retention_set)
-        if c is not None:
+        if c is not None and name not in at.guarded:
             now = at.effective_shares.get(name, 0.0)
             at_end = now + weight * (mix.shares.get(name, 0.0) - now)
             found[name] = math.expm1(min(c / (at_end + law.share_offset), MAX_EXPONENT))
@@ -268,7 +273,7 @@ def with_anticipated_shares(
 
 def _smallest_shares(controller: StageController, at: Observed) -> Mix:
     """Each set's smallest share that keeps the budget, of what it guards too, in whole percent; unchanged where the
-    change would be noise, and never lowered where the target is scarce."""
+    change would be noise, and never lowered where the target is scarce or something is guarded by it."""
     law, weight = controller.law, controller.weight(at.step, controller.horizon.steps)
     shares = dict(at.mix.shares)
     for name, now in at.mix.shares.items():
@@ -277,7 +282,9 @@ def _smallest_shares(controller: StageController, at: Observed) -> Mix:
             continue
         before = at.effective_shares.get(name, now)
         smallest = law.percent(before + (controller.share_at_end(c) - before) / weight)
-        relief = now - smallest >= law.least_relief and weight >= law.relief_felt and not controller.target_scarce
+        is_guard = name == controller.guard and bool(at.guarded)
+        may_give_back = not (controller.target_scarce or is_guard) and weight >= law.relief_felt
+        relief = may_give_back and now - smallest >= law.least_relief
         if smallest - now >= law.least_raise or relief:
             shares[name] = smallest
     if sum(shares.values()) <= controller.ladder.largest_replay:
@@ -314,11 +321,11 @@ def _why(controller: StageController, at: Observed, name: str) -> str:
 
 
 def _held(controller: StageController, at: Observed) -> str:
-    """For whom a share stays that its own set does not need, for people; empty where none does."""
+    """For what a share stays that its own set does not need, for people; empty where none does."""
     name, alone = controller.guard, _smallest_shares(controller, replace(at, guarded={}))
     if alone.shares.get(name, 0.0) >= at.mix.shares.get(name, 0.0):
         return ""
-    return f"{name} share stays at {at.mix.shares[name]:g} ({_why(controller, at, name)})"
+    return f"{name} share stays at {at.mix.shares[name]:g} for {', '.join(sorted(at.guarded))}"
 
 
 def _may_change(controller: StageController, at: Observed) -> bool:

@@ -49,7 +49,8 @@ def chosen(shares: Mapping[str, float], *, general: float, code: float, gauge: f
         # c / .085779 - .05: .02 makes .1832, so .19; .03 makes .2997, so .3; .05 makes .5329, no more than .5.
         (0.1, 0.0, 0.02, 0.03, {"general": 0.3, "code": 0.19}),
         (0.1, 0.03, 0.02, 0.02, {"general": 0.3, "code": 0.19}),
-        (0.1, 0.0, 0.03, 0.0, {"general": 0.02, "code": 0.3}),
+        (0.1, 0.0, 0.03, 0.0, {"general": 0.1, "code": 0.3}),  # the gauge may need it later
+        (0.1, 0.0, -0.01, 0.0, {"general": 0.1, "code": 0.02}),  # what guards nothing gives its share back
         # .5 and .5 are more than the .9 that may be replayed: code gets what it needs, and general keeps what it has.
         (0.1, 0.0, 0.05, 0.05, {"general": 0.1, "code": 0.5}),
         (0.3, 0.02, 0.05, 0.05, {"general": 0.3, "code": 0.5}),
