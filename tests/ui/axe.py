@@ -14,11 +14,25 @@ from playwright.sync_api import Page
 
 from tests.conftest import REPOSITORY
 from tests.ui.allowed import NODES
+from tests.ui.visitor import told
 
 VERSION = "4.14.1"
 FOLDER = REPOSITORY / "build" / "ui"
 GRAVE = frozenset({"serious", "critical"})
-RUN = "() => axe.run(document, {resultTypes: ['violations', 'passes', 'incomplete']})"
+# Each node is told whether its widget can be used: axe does not see that a label is that of a disabled one.
+RUN = """async () => {
+    const found = await axe.run(document, {resultTypes: ['violations', 'passes', 'incomplete']});
+    for (const rule of [...found.violations, ...found.passes])
+        for (const node of rule.nodes) {
+            const widget = document.querySelector(node.target[0])?.closest('[data-testid=stElementContainer]');
+            node.unused = Boolean(widget?.querySelector(':disabled, [aria-disabled=true]'));
+        }
+    return found;
+}"""
+# What Streamlit is about to draw anew is pale for that moment.
+FRESH = "() => document.querySelector('[data-stale=true]') === null"
+TRIES = 5
+UNUSED = " (of a disabled widget)"
 
 
 @functools.cache
@@ -52,31 +66,35 @@ class Report:
 
 def examined(page: Page) -> Report:
     """What axe-core says of the page as it stands now."""
-    page.evaluate(source())
-    found: dict[str, Any] = page.evaluate(RUN)
-    faults, looked_at = [], 0
-    for rule in found["violations"]:
-        for node in rule["nodes"]:
-            place = " ".join(str(part) for part in node["target"])
-            grave = (node["impact"] or rule["impact"]) in GRAVE
-            if grave and not any(one.covers(f"{place} {node['html']}", rule["id"]) for one in NODES):
-                faults.append(f"{rule['id']} at {place}: {node['html'][:200]} {node['failureSummary'][:300]}")
-    contrasts = []
+    told(page, f"() => {{ {source()}\nreturn true; }}", "axe-core is in the page")
+    for _ in range(TRIES):
+        told(page, FRESH, "nothing on the page is about to be drawn anew")
+        found: dict[str, Any] = told(page, RUN, "axe-core has examined the page")
+        if told(page, f"() => [({FRESH})()]", "whether something was drawn anew meanwhile")[0]:
+            break
+    faults, contrasts, looked_at = [], [], 0
     for kind in ("violations", "passes"):
-        looked_at += sum(len(rule["nodes"]) for rule in found[kind])
         for rule in found[kind]:
-            if rule["id"] == "color-contrast":
-                contrasts += [one for node in rule["nodes"] for one in _measured(node)]
+            looked_at += len(rule["nodes"])
+            for node in rule["nodes"]:
+                place = " ".join(str(part) for part in node["target"]) + (UNUSED if node["unused"] else "")
+                if any(one.covers(f"{node['html']} {place}", rule["id"]) for one in NODES):
+                    continue
+                if kind == "violations" and (node["impact"] or rule["impact"]) in GRAVE:
+                    faults.append(f"{rule['id']} at {place}: {node['html'][:200]} {node['failureSummary'][:300]}")
+                if rule["id"] == "color-contrast":
+                    contrasts += [(*ratio, place) for ratio in _measured(node)]
     return Report(faults=tuple(faults), contrasts=tuple(contrasts), looked_at=looked_at)
 
 
-def _measured(node: dict[str, Any]) -> list[tuple[float, float, str]]:
+def _measured(node: dict[str, Any]) -> list[tuple[float, float]]:
+    """What a text's contrast is, and what it has to be."""
     rows = []
     for check in node["any"]:
         data = check.get("data") or {}
         if data.get("contrastRatio"):
             wanted = float(str(data.get("expectedContrastRatio", "4.5")).partition(":")[0])
-            rows.append((float(data["contrastRatio"]), wanted, " ".join(str(part) for part in node["target"])))
+            rows.append((float(data["contrastRatio"]), wanted))
     return rows
 
 

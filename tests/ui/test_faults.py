@@ -3,12 +3,13 @@
 import re
 
 import pytest
+from playwright.sync_api import Page
 
 from tests.e2e import faults
 from tests.ui import specs
 from tests.ui.place import OnStack, Place
-from tests.ui.test_runs import RUN_S, started, state
-from tests.ui.visitor import until
+from tests.ui.test_runs import RUN_S, started
+from tests.ui.visitor import state, until
 from ui.client.client import RetainClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -38,8 +39,8 @@ def test_a_run_goes_on_under_an_open_page_whatever_is_killed(visitor, place: Pla
     person.shows_no_fault(page)
 
 
-def moved(page, what: str) -> None:
-    """The step that is shown becomes another, or the run has ended."""
-    before = page.get_by_text(re.compile(r"^step [\d,]+ of")).all_inner_texts()
-    other = page.locator("[data-testid=stMain]").filter(has_not_text=before[0] if before else "step")
-    until(page, other.or_(state(page, "Succeeded")), RUN_S, what)
+def moved(page: Page, what: str) -> None:
+    """The step of the first stage that is shown becomes another, or the run has ended."""
+    shown = page.get_by_text(re.compile(rf"^step [\d,]+ of {STEPS}"))
+    before = shown.inner_text()
+    until(page, shown.filter(has_not_text=before).or_(state(page, "Succeeded")), RUN_S, what)

@@ -7,8 +7,8 @@ from playwright.sync_api import expect
 
 from tests.ui import specs
 from tests.ui.place import SESSION_S, Place
-from tests.ui.test_runs import RUN_S, YAML, run_of, started, state
-from tests.ui.visitor import Sleeper, until, written
+from tests.ui.test_runs import RUN_S, YAML, run_of, started
+from tests.ui.visitor import Sleeper, state, until, written
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -7,11 +7,10 @@ import pytest
 from tests.e2e.stack import until_ended
 from tests.ui import specs
 from tests.ui.axe import examined, picture
-from tests.ui.visitor import NARROW, WIDE, Visitor
+from tests.ui.visitor import NARROW, WIDE, Visitor, overhang
 from ui.client.client import RetainClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,7 @@ def test_every_page_is_good_to_look_at(visitor, places: list[tuple[str, str, dic
         least[name] = report.least
         faults += [f"{name}: {fault}" for fault in report.faults]
         faults += [f"{name}: contrast {ratio} of {want}, {at}" for ratio, want, at in report.contrasts if ratio < want]
-        if page.evaluate(OVERFLOW) > 0:
+        if overhang(page) > 0:
             faults.append(f"{name}: runs out of the window at {size[0]} pixels")
     print({name: round(ratio, 2) for name, ratio in least.items()}, flush=True)
     assert faults == []

@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.ui import specs
-from tests.ui.test_runs import RUN_S, YAML, started, state
-from tests.ui.visitor import NARROW, seen, until, written
+from tests.ui.test_runs import RUN_S, YAML, started
+from tests.ui.visitor import NARROW, overhang, seen, state, told, until, written
 from ui.client.client import RetainClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -32,9 +32,9 @@ def test_a_name_that_is_none_is_refused_at_its_field_as_itself(visitor) -> None:
         written(page, "Name", name)
         expect(page.get_by_text(re.compile("expected")).first).to_be_visible()
         expect(page.get_by_label("Name", exact=True)).to_have_value(name)
-        assert page.evaluate(STRUCK)
+        told(page, STRUCK, "nothing in the text is carried out", within_ms=5000)
         assert "faults in the spec" in seen(page) or "fault in the spec" in page.inner_text("body")
-    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    assert overhang(page) == 0
     person.shows_no_fault(page)
 
 
@@ -53,15 +53,15 @@ def test_labels_comments_and_searches_are_shown_as_typed(visitor, client: Retain
         person.go(page, "", search=value)
         expect(page.get_by_label("Search", exact=True)).to_have_value(value)
         expect(page.get_by_text(re.compile("1 run found"))).to_be_visible()
-        assert page.evaluate(STRUCK)
+        told(page, STRUCK, "nothing in the text is carried out", within_ms=5000)
     # an address that names what is not there says so, as itself
     for value in AWKWARD.values():
         person.go(page, "run", run=value)
         expect(page.get_by_role("alert").first).to_contain_text(re.compile("there is no run|in what was asked for"))
-        assert page.evaluate(STRUCK)
+        told(page, STRUCK, "nothing in the text is carried out", within_ms=5000)
         person.go(page, "checkpoints", checkpoint=value)
         expect(page.get_by_role("alert").first).to_be_visible()
-        assert page.evaluate(STRUCK)
+        told(page, STRUCK, "nothing in the text is carried out", within_ms=5000)
     person.shows_no_fault(page)
 
 
@@ -72,5 +72,5 @@ def test_a_text_that_is_no_yaml_empties_nothing(visitor) -> None:
         written(page, YAML, value)
         expect(page.get_by_role("alert").first).to_be_visible()
         expect(page.get_by_label(YAML)).to_have_value(value)
-        assert page.evaluate(STRUCK)
+        told(page, STRUCK, "nothing in the text is carried out", within_ms=5000)
     person.shows_no_fault(page)

@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.ui import specs
-from tests.ui.visitor import Visitor, until, written
+from tests.ui.visitor import Visitor, state, told, until, written
 from ui.client.client import RetainClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -30,20 +30,15 @@ def run_of(page: Page) -> str:
     return found.group(1)
 
 
-def state(page: Page, name: str) -> Locator:
-    """The badge of the run; its icon is a word before the state's."""
-    return page.get_by_text(re.compile(rf"^\w* ?{name}$"))
-
-
 def tab_to(page: Page, name: str, role: str = "", most: int = 250) -> None:
     """Presses Tab until the element of this name has the focus."""
     asked = """([name, role]) => {
         const e = document.activeElement;
         const said = (e.getAttribute('aria-label') || e.innerText || '').split('\\n').pop().trim();
-        return said === name && (!role || e.tagName === role);
+        return said === name && (!role || e.tagName === role) ? 'there' : 'elsewhere';
     }"""
     for _ in range(most):
-        if page.evaluate(asked, [name, role]):
+        if told(page, asked, "where the focus is", [name, role]) == "there":
             return
         page.keyboard.press("Tab")
     raise AssertionError(f"Tab does not come to {name!r}")

@@ -2,13 +2,14 @@
 
 import contextlib
 import json
-import time
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Response, WebSocketRoute, expect
+from playwright.sync_api import TimeoutError as TookTooLong
 
 from tests.ui.allowed import AWAY, CONSOLE
 
@@ -23,8 +24,13 @@ FLAGS = [
     "--disable-dev-shm-usage",
 ]
 WAIT_MS = 60_000  # for what a page draws: a busy machine takes its time
+GRACE_MS = 15_000  # the parts of a page follow each other
+LOOK_MS = 100  # a page that is not in front draws no frames, which Playwright would wait for
 WIDE, NARROW = (1280, 900), (390, 844)
 STANDS = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+# The page itself never overflows: it is its main part that would be scrolled sideways.
+OVERHANG = """() => [document.documentElement, document.querySelector('[data-testid=stMain]')]
+    .map(e => e.scrollWidth - e.clientWidth)"""
 LOCAL = ("data:", "blob:", "about:")  # not asked of anybody
 
 
@@ -71,7 +77,7 @@ class Visitor:
     def stands(page: Page) -> None:
         """Wait until the page's script has run to its end, and again should that have led to another run."""
         for _ in range(2):
-            page.wait_for_function(STANDS, timeout=WAIT_MS)
+            told(page, STANDS, "the script of the page has run to its end")
             page.wait_for_timeout(250)
 
     @contextlib.contextmanager
@@ -136,20 +142,43 @@ class Sleeper:
         self._open.append(route)
 
 
+def told(page: Page, expression: str, what: str, argument: Any = None, within_ms: float = WAIT_MS) -> Any:
+    """What a condition, or a function of `argument`, in the page comes to once it is true. Playwright's `evaluate`
+    waits for ever for a page that hangs; this fails with `what` was waited for."""
+    try:
+        found = page.wait_for_function(expression, arg=argument, timeout=within_ms, polling=LOOK_MS)
+    except TookTooLong:
+        raise AssertionError(f"not within {within_ms / 1000:g} s: {what}; the page is {page.url}") from None
+    return found.json_value()
+
+
+def overhang(page: Page) -> int:
+    """Pixels by which the page is wider than its window."""
+    return max(told(page, OVERHANG, "how wide the page is"))
+
+
 def written(page: Page, label: str, text: str) -> None:
     """Types into a field and leaves it, as a person would."""
     box = page.get_by_label(label, exact=True)
     box.fill(text)
-    box.press("Control+Enter" if box.evaluate("e => e.tagName") == "TEXTAREA" else "Enter")
+    box.press("Control+Enter" if box.and_(page.locator("textarea")).count() else "Enter")
     Visitor.stands(page)
 
 
+def state(page: Page, name: str) -> Locator:
+    """The badge of the run; its icon is a word before the state's."""
+    return page.get_by_text(re.compile(rf"^\w* ?{name}$"))
+
+
 def until(page: Page, found: Locator, within_s: float, what: str) -> None:
-    """Wait for what a run comes to; nothing is clicked meanwhile."""
-    deadline = time.monotonic() + within_s
-    while not found.first.is_visible():
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}; the page says {seen(page)}"
-        page.wait_for_timeout(200)
+    """Wait for what a run comes to; nothing is clicked meanwhile. What does not come with the run's end never does."""
+    over = state(page, "(Failed|Succeeded)")
+    try:
+        found.or_(over).filter(visible=True).first.wait_for(timeout=within_s * 1000)
+        found.filter(visible=True).first.wait_for(timeout=GRACE_MS)
+    except TookTooLong:
+        when = "before the run's end" if over.is_visible() else f"within {within_s:g} s"
+        raise AssertionError(f"not {when}: {what}; the page says {seen(page)}") from None
 
 
 def seen(page: Page) -> str:

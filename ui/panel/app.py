@@ -21,8 +21,21 @@ TABLES = """@media (max-width: 640px) {
   [data-testid="stMain"] code { overflow-wrap: anywhere; }
 }"""
 GROUPS = '@media (max-width: 640px) { [data-testid="stButtonGroup"] div { flex-wrap: wrap; row-gap: 0.25rem; } }'
+# Several of Streamlit's colours in code are too pale to read on the light theme.
+CODE = "\n".join(
+    f'[data-testid="stMain"] .token:is({kinds}) {{ color: light-dark({light}, {dark}) !important; }}'
+    for kinds, light, dark in (
+        (".atrule, .decorator, .operator, .entity", "#a84300", "#ed6f13"),
+        (".number, .regex", "#0f6f68", "#29b09d"),
+        (".string, .char, .attr-value, .boolean, .constant, .symbol", "#0a6b2d", "#21c354"),
+        (".keyword, .tag, .function, .class-name, .selector", "#1f5fd0", "#7ab0f5"),
+        (".attr-name, .property, .variable", "#0b6380", "#4cc0e4"),
+        (".comment, .prolog, .doctype, .cdata, .punctuation", "#596070", "#a3a8b8"),
+        (".important, .deleted", "#b3261e", "#ff8a80"),
+    )
+)
 YAML = ".st-key-yaml textarea { font-family: monospace; font-size: 0.85rem; }"
-st.html(f"<style>{CHOSEN} {TABLES} {GROUPS} {YAML}</style>")
+st.html(f"<style>{CHOSEN} {TABLES} {GROUPS} {CODE} {YAML}</style>")
 
 PAGES = [
     st.Page(
