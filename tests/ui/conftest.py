@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, until_ended
 from tests.integration.panel.served import CHROMIUM
 from tests.ui.place import PROGRAMS, SESSION_S, Light, OnStack, Place
 from ui.client.client import RetainClient
@@ -42,6 +42,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def client(place: Place) -> Iterator[RetainClient]:
     with RetainClient(place.address) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def slot_is_free(client: RetainClient) -> Iterator[None]:
+    """What a test that failed left at work would keep every run after it in the queue."""
+    yield
+    left = [run.id for run in client.list_runs(limit=50) if not run.is_terminal]
+    for run_id in left:
+        client.cancel(run_id)
+    for run_id in left:
+        until_ended(client, run_id)
 
 
 @pytest.fixture(scope="package")
