@@ -41,6 +41,9 @@ def main() -> None:
         "--server.xsrfCookieSameSite=strict",
         "--browser.gatherUsageStats=false",
         "--client.toolbarMode=minimal",
+        # A page forgets large messages sooner than the server thinks where fragments refresh themselves on a busy
+        # machine; a message that only names a forgotten one ends its connection for good ("Cached ForwardMsg MISS").
+        f"--global.minCachedMessageSize={2**31}",
     ]
     if ca := os.environ.get("RETAIN_OIDC_CA"):
         os.environ["SSL_CERT_FILE"] = ca  # the identity provider is the only server that it asks by https
