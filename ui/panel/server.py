@@ -9,7 +9,6 @@ from starlette.middleware import Middleware
 
 # What every page draws with is loaded before the first visitor, and frozen below.
 import ui.panel.compare.charts
-import ui.panel.new.form
 import ui.panel.pipelines.news
 import ui.panel.run.pieces  # noqa: F401
 from ui.panel.guard import Guard, hosts_of, speaks_tls
