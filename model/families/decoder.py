@@ -24,13 +24,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from model.errors import BadCheckpoint, BadConfig, NonFinite, UnsupportedArchitecture
+from model.errors import BadCheckpoint, BadConfig, NonFinite, RetainModelError, UnsupportedArchitecture
 from model.families.config import FamilyConfig, settings
 from model.nn.causal_lm import CausalLM
 from model.nn.losses import SoftTargets, fused_token_nats
 from model.nn.rope import segment_positions
 
 TRIED_TOKENS = 12  # of each of the two rows of the self-check
+# What transformers says of tensors or sizes that it cannot compute with.
+FAULTS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
+MOST_MADE, SLACK_WEIGHTS = 4, 1 << 25  # a folder that lacks weights is told which: that much more may be made meanwhile
 TOLERANCE = 1e-4  # of the largest logit: float32 sums in another order differ by 1e-6
 
 
@@ -255,6 +258,7 @@ def load(
     wanted = inner_config(config, notes)
     beat()
     try:
+        _check_sizes(config, wanted, tensors, where)
         inner, told = class_of(config).from_pretrained(
             None,
             config=wanted,
@@ -263,10 +267,10 @@ def load(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
         )
-    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise BadCheckpoint(
-            where, str(error)[:300], f"the tensors of {config.model_type}, as config.json has it"
-        ) from (error)
+    except RetainModelError:
+        raise
+    except FAULTS as error:
+        raise _unfit(config, where, error) from error
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         found = sorted(one if isinstance(one, str) else " ".join(map(str, one)) for one in told.get(what) or ())
         if found:
@@ -278,8 +282,31 @@ def load(
         got = "an output embedding that differs from the input's"
         raise BadCheckpoint(where, got, "one of both, as tie_word_embeddings in config.json says")
     model = FamilyModel(config, inner=inner.requires_grad_(True))
-    model.check(where)
+    try:
+        model.check(where)
+    except RetainModelError:
+        raise
+    except FAULTS as error:  # more experts of a token than there are, and the like
+        raise _unfit(config, where, error) from error
     return model
+
+
+def _unfit(config: FamilyConfig, where: str, error: Exception) -> BadCheckpoint:
+    said = f"the tensors of {config.model_type}, as config.json has it, and sizes that fit each other"
+    return BadCheckpoint(where, str(error)[:300], said)
+
+
+def _check_sizes(config: FamilyConfig, wanted: Any, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raise BadCheckpoint where config.json asks for far more memory than the files could fill: transformers makes all
+    that is missing or of another shape, before anybody can say which that is."""
+    held = sum(tensor.numel() for tensor in tensors.values())
+    with torch.device("meta"):
+        made = class_of(config)(wanted)
+    asked = sum(one.numel() for one in (*made.parameters(), *made.buffers()))
+    if asked > MOST_MADE * held + SLACK_WEIGHTS:
+        raise BadCheckpoint(
+            f"{where}: config.json", f"sizes of {asked:,} weights", f"those of the {held:,} in its files"
+        )
 
 
 def inner_config(config: FamilyConfig, notes: list[str] | None = None) -> Any:

@@ -3,6 +3,7 @@ test`, all in `make test-families`. What is refused is refused by name, before a
 
 import json
 import pickle
+import resource
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,12 @@ def refused(call: Callable[[], Any]) -> str:
     said = str(caught.value)
     assert len(said) < 4096
     return said
+
+
+def data_bytes() -> int:
+    """What this process has of what RLIMIT_DATA bounds."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:"))
 
 
 def with_header(folder: Path, change: Callable[[dict[str, Any]], None]) -> str:
@@ -155,6 +162,26 @@ def test_row_24_types_and_shapes(good: Path) -> None:
         refused(lambda: load_pretrained(good))
     (good / "config.json").write_bytes(kept)
     assert load_pretrained(good).num_parameters() > 0
+
+
+def test_row_24_every_size_of_the_config(good: Path) -> None:
+    """Each whole number of config.json far too large, large, and 0: the folder is refused, or loads because nothing
+    depends on that number, and neither takes memory that the files do not fill."""
+    raw, said = json.loads((good / "config.json").read_text()), list[str]()
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes() + (2 << 30), before[1]))
+    try:
+        for key in [key for key, value in raw.items() if type(value) is int]:
+            for value in (2**31, 10**6, 0):
+                (good / "config.json").write_text(json.dumps(raw | {key: value}))
+                try:
+                    assert load_pretrained(good).num_parameters() > 0
+                except RetainModelError as error:
+                    said.append(f"{key} = {value}: {error}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+    assert said
+    assert not [one for one in said if "alloc" in one], "refused by the machine's memory alone"
 
 
 def test_row_25_weights_that_are_no_numbers(good: Path) -> None:
