@@ -18,7 +18,8 @@ Shapes: B batch, T tokens, S segments of all rows, L tokens of the longest, E wi
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -257,7 +258,7 @@ def load(
         raise BadCheckpoint(f"{where}: config.json", f"{config.layers} layers", allowed)
     wanted = inner_config(config, notes)
     beat()
-    try:
+    with _named(config, where):
         _check_sizes(config, wanted, tensors, where)
         inner, told = class_of(config).from_pretrained(
             None,
@@ -267,10 +268,6 @@ def load(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
         )
-    except RetainModelError:
-        raise
-    except FAULTS as error:
-        raise _unfit(config, where, error) from error
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         found = sorted(one if isinstance(one, str) else " ".join(map(str, one)) for one in told.get(what) or ())
         if found:
@@ -282,18 +279,21 @@ def load(
         got = "an output embedding that differs from the input's"
         raise BadCheckpoint(where, got, "one of both, as tie_word_embeddings in config.json says")
     model = FamilyModel(config, inner=inner.requires_grad_(True))
-    try:
+    with _named(config, where):  # more experts of a token than there are, and the like
         model.check(where)
-    except RetainModelError:
-        raise
-    except FAULTS as error:  # more experts of a token than there are, and the like
-        raise _unfit(config, where, error) from error
     return model
 
 
-def _unfit(config: FamilyConfig, where: str, error: Exception) -> BadCheckpoint:
-    said = f"the tensors of {config.model_type}, as config.json has it, and sizes that fit each other"
-    return BadCheckpoint(where, str(error)[:300], said)
+@contextmanager
+def _named(config: FamilyConfig, where: str) -> Iterator[None]:
+    """What transformers cannot compute with inside the block becomes BadCheckpoint."""
+    try:
+        yield
+    except RetainModelError:
+        raise
+    except FAULTS as error:
+        said = f"the tensors of {config.model_type}, as config.json has it, and sizes that fit each other"
+        raise BadCheckpoint(where, str(error)[:300], said) from error
 
 
 def _check_sizes(config: FamilyConfig, wanted: Any, tensors: Mapping[str, Tensor], where: str) -> None:
