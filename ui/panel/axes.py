@@ -65,13 +65,14 @@ def shared_axis(axis: Axis, ticks: int = 6) -> alt.X:
 
 
 def stage_marks(first: Sequence[tuple[str, float]], axis: Axis) -> Any:
-    """A line and a name where each stage begins, in colours that are read on light and on dark ground."""
+    """A line and a name where each stage begins, in colours that are read on light and on dark ground; no screen reader
+    is told of them (`aria`): the stages stand in a table beside the charts."""
     kind = "T" if axis is Axis.TIME else "Q"
     rows = [{"x": place, "stage": name} for name, place in first]
     data = alt.Data(values=rows)
     base = alt.Chart(data).encode(x=alt.X(f"x:{kind}"))
-    rule = base.mark_rule(strokeDash=[3, 3], color=NEUTRAL, opacity=0.7)
-    name = base.mark_text(align="left", baseline="top", dx=4, fontSize=11, color=NEUTRAL).encode(
+    rule = base.mark_rule(aria=False, strokeDash=[3, 3], color=NEUTRAL, opacity=0.7)
+    name = base.mark_text(aria=False, align="left", baseline="top", dx=4, fontSize=11, color=NEUTRAL).encode(
         y=alt.value(2), text="stage:N"
     )
     return alt.layer(rule, name)

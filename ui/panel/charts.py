@@ -118,7 +118,9 @@ def forgetting_chart(data: pd.DataFrame, thresholds: Thresholds, axis: Axis = Ax
         _stage_rules(data, axis),
     ]
     base = alt.Chart(scored).encode(x=shared_axis(axis))
-    layers.append(base.mark_errorbar().encode(y=alt.Y("low:Q", scale=scale, title="Forgetting"), y2="high:Q"))
+    # No screen reader is told of it: where no score has an interval its group would have no name.
+    interval = base.mark_errorbar(rule={"aria": False})
+    layers.append(interval.encode(y=alt.Y("low:Q", scale=scale, title="Forgetting"), y2="high:Q"))
     layers.append(base.mark_line(strokeWidth=2, color=GENERAL).encode(y=y, detail="line:N"))
     tooltip = [
         "stage:N",
@@ -184,12 +186,12 @@ def _bands(thresholds: Thresholds, bottom: float, top: float, floor: float, scal
         ]
     )
     base = alt.Chart(bands)
-    area = base.mark_rect(opacity=0.13).encode(
+    area = base.mark_rect(aria=False, opacity=0.13).encode(
         y=alt.Y("from:Q", scale=scale, title="Forgetting", axis=alt.Axis(format="+.0%")),
         y2="to:Q",
         color=alt.Color("colour:N", scale=None, legend=None),
     )
-    names = base.mark_text(align="left", baseline="bottom", dx=4, dy=-2, fontSize=11).encode(
+    names = base.mark_text(aria=False, align="left", baseline="bottom", dx=4, dy=-2, fontSize=11).encode(
         x=alt.value(0),
         y=alt.Y("from:Q", scale=scale),
         text="band:N",

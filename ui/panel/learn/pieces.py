@@ -143,7 +143,9 @@ def line(
         .properties(height=HEIGHT)
     )
     if marked is not None:
-        rule = alt.Chart(pd.DataFrame([{"x": marked}])).mark_rule(strokeWidth=2, strokeDash=[4, 4], color=NEUTRAL)
+        rule = alt.Chart(pd.DataFrame([{"x": marked}])).mark_rule(
+            aria=False, strokeWidth=2, strokeDash=[4, 4], color=NEUTRAL
+        )
         chart = chart + rule.encode(x="x:Q")
     st.altair_chart(chart)
 
