@@ -101,7 +101,9 @@ def test_a_seaweedfs_whose_names_met_a_full_disk_writes_again_once_it_is_started
         server.stop()
         jammed.begin()
         server.start()
-        store.put_bytes("name/late", b"")
-        assert store.get_bytes("before") == DATA
-        assert all(store.stat(name) is not None for name in written)
+        # It answers before all its parts have found each other.
+        patient = connect(server, patience_s=60)
+        patient.put_bytes("name/late", b"")
+        assert patient.get_bytes("before") == DATA
+        assert all(patient.stat(name) is not None for name in written)
         assert jammed() == ""
