@@ -234,18 +234,19 @@ def object_store(
             "MINIO_UPDATE": "off",
         }
         folder, prepare = minio_data, lambda: lay_certificates(home.scratch / "minio-certs", pair)
+        jammed = None
     else:
         command = seaweedfs.command(program("weed"), home, ports, weed_data)
         if pair := listening.pair("object_store"):
             command += [f"-s3.ip.bind={listening.host}", f"-s3.cert.file={pair[0]}", f"-s3.key.file={pair[1]}"]
         env = {**env, **seaweedfs.environment(home)}
         folder, prepare = weed_data, lambda: seaweedfs.prepare(home, access_key=keys[0], secret_key=keys[1])
-
-    jammed = seaweedfs.JammedNames(home.log_file("object_store"), folder)
+        jammed = seaweedfs.JammedNames(home.log_file("object_store"), folder)
 
     def make_ready() -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        jammed.begin()
+        if jammed is not None:
+            jammed.begin()
         prepare()
 
     return Component(
@@ -259,7 +260,7 @@ def object_store(
         # SeaweedFS has its data on disk within a second and then waits a quarter of a minute for nothing.
         grace_s=2.5,
         prepare=make_ready,
-        ailment=jammed,
+        ailment=jammed or (lambda: ""),
         tidy=lambda: seaweedfs.remove_sockets(ports),
     )
 
