@@ -25,11 +25,13 @@ CHUNK_TOKENS = 256  # rows of logits made at once by the fused loss: 4 MB at a v
 class SoftTargets:
     """What a teacher says of every next token: its logits are hidden_BTE @ weight_VE.T (its own width E).
 
-    strengths_BT: what a nat of divergence from it costs beside a nat of loss; 0 where it is not asked."""
+    strengths_BT: what a nat of divergence from it costs beside a nat of loss; 0 where it is not asked. counts_BT: what
+    the nats of the token that came count for (None: 1 everywhere)."""
 
     hidden_BTE: Tensor
     weight_VE: Tensor
     strengths_BT: Tensor
+    counts_BT: Tensor | None = None
 
 
 def token_nats(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
@@ -76,14 +78,17 @@ def fused_token_nats(
 
     The logits are by far the largest tensor of a step, and softmax reads them several times. Here they are made a few
     rows at a time, and the gradients of both factors are taken at once while those rows are still in the cache. The sum
-    is that of the nats, plus strength * KL(teacher | model) of every target where soft targets are given. It is
-    differentiable; the nats of the tokens are for reports, without the teacher's part, and carry no gradient.
+    is that of the nats, plus strength * KL(teacher | model) of every target where soft targets are given, which may say
+    too that nats count for less. It is differentiable; the nats of the tokens are for reports, all of them and without
+    the teacher's part, and carry no gradient.
     """
     hidden_NE, kind = hidden_BTE.reshape(-1, hidden_BTE.shape[-1]), hidden_BTE.device.type
     teacher: tuple[Tensor, ...] = ()
     if soft is not None:
         soft_NE = soft.hidden_BTE.reshape(-1, soft.hidden_BTE.shape[-1])
         teacher = (soft_NE, soft.weight_VE.to(soft_NE.dtype), soft.strengths_BT.reshape(-1, 1))
+        if soft.counts_BT is not None:
+            teacher = (*teacher, soft.counts_BT.reshape(-1, 1))
     if torch.is_autocast_enabled(kind):
         number = torch.get_autocast_dtype(kind)
         hidden_NE, weight_VE = hidden_NE.to(number), weight_VE.to(number)
@@ -100,6 +105,7 @@ class _FusedCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor, *teacher: Tensor
     ) -> tuple[Tensor, Tensor]:
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
+        teacher, counts_N1 = teacher[:3], teacher[3] if len(teacher) > 3 else None
         nats_N = torch.zeros(len(targets_N), dtype=torch.float32, device=hidden_NE.device)
         divergence = torch.zeros((), dtype=torch.float32, device=hidden_NE.device)
         grad_NE = torch.zeros_like(hidden_NE) if wants_hidden else None
@@ -111,6 +117,7 @@ class _FusedCrossEntropy(torch.autograd.Function):
             targets_C1 = targets_N[part].unsqueeze(1).masked_fill(silent_C1, 0)
             logits_CV = (hidden_CE @ weight_VE.T).float()
             soft = _teacher_terms(logits_CV, silent_C1, part, *teacher) if teacher else None
+            counts_C1 = 1.0 if counts_N1 is None else counts_N1[part]
             largest_C1 = logits_CV.amax(dim=1, keepdim=True)
             target_logits_C1 = logits_CV.gather(1, targets_C1)
             weights_CV = logits_CV.sub_(largest_C1).exp_()
@@ -123,10 +130,10 @@ class _FusedCrossEntropy(torch.autograd.Function):
                 continue
             # d nats / d logits = softmax - one_hot(target), and nothing where there is no loss
             scales_C1 = sums_C1.reciprocal().masked_fill(silent_C1, 0)
-            if soft is not None:  # d KL / d logits = softmax - the teacher's
-                scales_C1 = scales_C1 * (1 + soft.strengths_C1)
+            # d KL / d logits = softmax - the teacher's
+            scales_C1 = scales_C1 * (counts_C1 if soft is None else counts_C1 + soft.strengths_C1)
             grad_CV = weights_CV.mul_(scales_C1)
-            grad_CV.scatter_add_(1, targets_C1, silent_C1.float() - 1)
+            grad_CV.scatter_add_(1, targets_C1, counts_C1 * (silent_C1.float() - 1))
             if soft is not None:
                 grad_CV.addcmul_(soft.probabilities_CV, soft.strengths_C1, value=-1)
             grad_CV = grad_CV.to(weight_VE.dtype)
@@ -139,7 +146,8 @@ class _FusedCrossEntropy(torch.autograd.Function):
                     grad_VE.add_(grad_CV.T @ hidden_CE)
         ctx.save_for_backward(grad_NE, None if grad_VE is None else grad_VE.to(weight_VE.dtype))
         ctx.mark_non_differentiable(nats_N)
-        return nats_N.sum() + divergence if teacher else nats_N.sum(), nats_N
+        total = nats_N.sum() if counts_N1 is None else (nats_N * counts_N1.squeeze(1)).sum()
+        return total + divergence if teacher else total, nats_N
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -8,6 +8,11 @@ Why: a replayed token says which one word came, the parent's distribution says h
 tokens of replay so carry more of what the model knew, and no share of the new text has to be given up for it. It costs
 one forward pass of the parent over the replayed rows, and the parent's weights in memory.
 
+Alone: text that the parent itself wrote (model/self_replay) says nothing beside the parent. Each of its tokens is one
+draw from the distribution that the parent gives in full: the nats of the token that came have the divergence's gradient
+in expectation, and noise on top. On sources that are named `alone` the divergence stands in their place, as Marek et
+al. 2026 (arXiv:2605.26097) regularize.
+
 When not: without replay there is nothing to distil on; and where the old text is to be *learned better* meanwhile, a
 teacher that knows no more than the parent holds that back.
 
@@ -15,7 +20,7 @@ teacher that knows no more than the parent holds that back.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -28,12 +33,14 @@ from model.nn.losses import SoftTargets
 
 
 class Distillation:
-    """The parent as a teacher. It is never trained; the same rows give the same bits."""
+    """The parent as a teacher. It is never trained; the same rows give the same bits. `alone`: names of the replayed
+    sources on whose rows its word stands in place of the token that came."""
 
-    def __init__(self, parent: CausalLM, *, strength: float) -> None:
+    def __init__(self, parent: CausalLM, *, strength: float, alone: Collection[str] = ()) -> None:
         if not (math.isfinite(strength) and strength > 0):
             raise BadConfig("penalty.distill", strength, "a finite strength above 0")
         self._parent, self._strength = parent.eval().requires_grad_(False), strength
+        self._alone = frozenset(alone)
 
     def check(self, model: CausalLM) -> None:
         """Raises BadConfig for a model whose words are not the teacher's."""
@@ -43,9 +50,10 @@ class Distillation:
 
     @torch.no_grad()
     def soft_targets(
-        self, inputs_BT: Tensor, segments_BT: Tensor | None, replayed_B: Sequence[bool]
+        self, inputs_BT: Tensor, segments_BT: Tensor | None, replayed_B: Sequence[str]
     ) -> SoftTargets | None:
-        """What the parent says on the rows that replay old text; None without any."""
+        """What the parent says on the rows that replay old text; None without any. replayed_B: the source that a row
+        replays, "" for what is learned."""
         rows = [row for row, replayed in enumerate(replayed_B) if replayed]
         if not rows:
             return None
@@ -55,4 +63,18 @@ class Distillation:
         hidden_BTE[rows] = said
         strengths_BT = torch.zeros(inputs_BT.shape, device=inputs_BT.device)
         strengths_BT[rows] = self._strength
-        return SoftTargets(hidden_BTE=hidden_BTE, weight_VE=self._parent.lm_head.weight, strengths_BT=strengths_BT)
+        return SoftTargets(
+            hidden_BTE=hidden_BTE,
+            weight_VE=self._parent.lm_head.weight,
+            strengths_BT=strengths_BT,
+            counts_BT=self._counts(strengths_BT, replayed_B),
+        )
+
+    def _counts(self, like_BT: Tensor, replayed_B: Sequence[str]) -> Tensor | None:
+        """0 on the rows of which the parent's word alone counts, 1 on the others; None without any."""
+        alone = [row for row, name in enumerate(replayed_B) if name in self._alone]
+        if not alone:
+            return None
+        counts_BT = torch.ones_like(like_BT)
+        counts_BT[alone] = 0.0
+        return counts_BT

@@ -84,7 +84,7 @@ class Teacher(Protocol):
 
     def check(self, model: CausalLM) -> None: ...
     def soft_targets(
-        self, inputs_BT: Tensor, segments_BT: Tensor | None, replayed_B: Sequence[bool]
+        self, inputs_BT: Tensor, segments_BT: Tensor | None, replayed_B: Sequence[str]
     ) -> SoftTargets | None: ...
 
 

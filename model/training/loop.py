@@ -180,7 +180,7 @@ def _backward(job: StageJob, batch: Batch, targets: int, ports: StagePorts, grou
             inputs_BT = batch.inputs_RT[part].to(device, non_blocking=True)
             soft = None
             if job.teacher is not None:  # old text has a share; what is learned has none
-                replayed_B = [name in job.shares for name in batch.source_R[part]]
+                replayed_B = [name if name in job.shares else "" for name in batch.source_R[part]]
                 soft = job.teacher.soft_targets(inputs_BT, segments_BT, replayed_B)
             total, nats_BT = job.model(inputs_BT, segments_BT=segments_BT, targets_BT=targets_BT, soft=soft)
         (total / targets).backward()

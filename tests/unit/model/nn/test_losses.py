@@ -79,9 +79,11 @@ def test_the_fused_loss_survives_logits_that_would_overflow() -> None:
     assert sum_nats.item() == pytest.approx(20_000.0)
 
 
+@pytest.mark.parametrize("counted", [None, 0.0, 0.25])
 @pytest.mark.parametrize("tokens", [3, 600])
-def test_soft_targets_add_the_divergence_from_the_teacher(tokens: int) -> None:
-    """Against torch's own kl_div, with a teacher of another width, some tokens without it and some without loss."""
+def test_soft_targets_add_the_divergence_from_the_teacher(tokens: int, counted: float | None) -> None:
+    """Against torch's own kl_div, with a teacher of another width, some tokens without it, some without loss, and some
+    whose own nats count for less."""
     torch.manual_seed(0)
     hidden_BTE, weight_VE = torch.randn(2, tokens, 8), torch.randn(50, 8)
     said_BTE, words_VE = torch.randn(2, tokens, 6), torch.randn(50, 6)
@@ -89,7 +91,15 @@ def test_soft_targets_add_the_divergence_from_the_teacher(tokens: int) -> None:
     targets_BT[1, : tokens // 2] = NO_LOSS
     strengths_BT = torch.zeros(2, tokens)
     strengths_BT[1] = 0.7
-    soft = SoftTargets(hidden_BTE=said_BTE, weight_VE=words_VE, strengths_BT=strengths_BT)
+    counts_BT = torch.ones(2, tokens)
+    if counted is not None:
+        counts_BT[1], counts_BT[0, 0] = counted, 0.5
+    soft = SoftTargets(
+        hidden_BTE=said_BTE,
+        weight_VE=words_VE,
+        strengths_BT=strengths_BT,
+        counts_BT=None if counted is None else counts_BT,
+    )
     results = []
     for fused in (False, True):
         hidden, weight = hidden_BTE.clone().requires_grad_(), weight_VE.clone().requires_grad_()
@@ -99,18 +109,42 @@ def test_soft_targets_add_the_divergence_from_the_teacher(tokens: int) -> None:
             nats_BT = token_nats(hidden @ weight.T, targets_BT)
             log_q, log_p = ((h @ w.T).log_softmax(-1) for h, w in ((said_BTE, words_VE), (hidden, weight)))
             kl_BT = torch.nn.functional.kl_div(log_p, log_q, log_target=True, reduction="none").sum(-1)
-            total = nats_BT.sum() + (kl_BT * strengths_BT * (targets_BT != NO_LOSS)).sum()
+            total = (nats_BT * counts_BT).sum() + (kl_BT * strengths_BT * (targets_BT != NO_LOSS)).sum()
         (total / 7).backward()
         results.append((total.detach(), nats_BT.detach(), hidden.grad, weight.grad))
     torch.testing.assert_close(results[1], results[0], atol=1e-4, rtol=1e-4)
+
+
+def test_the_teachers_word_alone_is_what_its_own_draws_come_to_on_average() -> None:
+    """The gradient of the nats of every token, each as often as the teacher says it, is that of the divergence."""
+    torch.manual_seed(0)
+    hidden_BTE, weight_VE = torch.randn(1, 1, 4, requires_grad=True), torch.randn(6, 4, requires_grad=True)
+    said_BTE, words_VE = torch.randn(1, 1, 3), torch.randn(6, 3)
+    of_teacher_V = (said_BTE @ words_VE.T).softmax(-1).flatten()
+    drawn = sum(
+        q * torch.autograd.grad(fused_token_nats(hidden_BTE, weight_VE, torch.tensor([[token]]))[0], weight_VE)[0]
+        for token, q in enumerate(of_teacher_V)
+    )
+    one, none = torch.ones(1, 1), torch.zeros(1, 1)
+    soft = SoftTargets(hidden_BTE=said_BTE, weight_VE=words_VE, strengths_BT=one, counts_BT=none)
+    total, nats_BT = fused_token_nats(hidden_BTE, weight_VE, torch.tensor([[2]]), soft)
+    torch.testing.assert_close(torch.autograd.grad(total, weight_VE)[0], drawn)
+    log_p_V = (hidden_BTE @ weight_VE.T).log_softmax(-1).flatten()
+    torch.testing.assert_close(total, (of_teacher_V * (of_teacher_V.log() - log_p_V)).sum())
+    torch.testing.assert_close(nats_BT, -log_p_V[2].reshape(1, 1))
 
 
 def test_a_teacher_who_is_not_asked_changes_no_bit() -> None:
     torch.manual_seed(0)
     hidden_BTE, weight_VE = torch.randn(2, 5, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
     targets_BT = torch.randint(0, 50, (2, 5))
-    soft = SoftTargets(hidden_BTE=torch.randn(2, 5, 8), weight_VE=torch.randn(50, 8), strengths_BT=torch.zeros(2, 5))
-    results = [fused_token_nats(hidden_BTE, weight_VE, targets_BT, teacher)[0] for teacher in (None, soft)]
+    said_BTE, words_VE, none_BT = torch.randn(2, 5, 8), torch.randn(50, 8), torch.zeros(2, 5)
+    soft, counted = (
+        SoftTargets(hidden_BTE=said_BTE, weight_VE=words_VE, strengths_BT=none_BT, counts_BT=counts_BT)
+        for counts_BT in (None, torch.ones(2, 5))
+    )
+    results = [fused_token_nats(hidden_BTE, weight_VE, targets_BT, teacher)[0] for teacher in (None, soft, counted)]
     gradients = [torch.autograd.grad(total, (hidden_BTE, weight_VE)) for total in results]
     assert torch.equal(results[0], results[1])
-    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    assert torch.equal(results[0], results[2])
+    assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(*gradients, strict=True))

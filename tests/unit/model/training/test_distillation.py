@@ -16,20 +16,47 @@ from tests.unit.model.training_helpers import CONFIG, ListPorts, SyntheticStream
 def test_only_replayed_rows_are_asked() -> None:
     parent = fresh_model(1)
     inputs_BT = torch.randint(0, CONFIG.vocab_size, (4, CONFIG.context))
-    soft = Distillation(parent, strength=0.5).soft_targets(inputs_BT, None, [False, True, False, True])
+    soft = Distillation(parent, strength=0.5).soft_targets(inputs_BT, None, ["", "general", "", "math"])
     assert soft is not None
+    assert soft.counts_BT is None
     assert soft.strengths_BT[:, 0].tolist() == [0.0, 0.5, 0.0, 0.5]
     logits_BTV = soft.hidden_BTE @ soft.weight_VE.T
     torch.testing.assert_close(logits_BTV[[1, 3]], parent(inputs_BT[[1, 3]]).detach())
     assert not soft.hidden_BTE[[0, 2]].any()
-    assert Distillation(parent, strength=0.5).soft_targets(inputs_BT, None, [False] * 4) is None
+    assert Distillation(parent, strength=0.5).soft_targets(inputs_BT, None, [""] * 4) is None
+
+
+def test_only_the_tokens_of_sources_that_are_named_alone_count_for_nothing() -> None:
+    inputs_BT = torch.randint(0, CONFIG.vocab_size, (3, CONFIG.context))
+    teacher = Distillation(fresh_model(1), strength=4.0, alone=("general",))
+    soft = teacher.soft_targets(inputs_BT, None, ["", "general", "math"])
+    assert soft is not None
+    assert soft.counts_BT is not None
+    assert soft.counts_BT.unique(dim=1).tolist() == [[1.0], [0.0], [1.0]]
+    assert soft.strengths_BT.unique(dim=1).tolist() == [[0.0], [4.0], [4.0]]
+
+
+def test_alone_the_parent_asks_nothing_of_a_model_that_says_the_same() -> None:
+    """Rows that replay its own text have no loss and no gradient then; the tokens that came would have both."""
+    tokens_BT = torch.randint(0, CONFIG.vocab_size, (2, CONFIG.context + 1))
+    inputs_BT, targets_BT = tokens_BT[:, :-1], tokens_BT[:, 1:]
+    norms = []
+    for alone in (("general",), ()):
+        model, teacher = fresh_model(), Distillation(fresh_model(), strength=3.0, alone=alone)
+        soft = teacher.soft_targets(inputs_BT, None, ["general", "general"])
+        total, nats_BT = model(inputs_BT, targets_BT=targets_BT, soft=soft)
+        total.backward()
+        norms.append(max(float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None))
+        assert total.item() == pytest.approx(0.0 if alone else nats_BT.sum().item(), abs=1e-3)
+        assert nats_BT.sum().item() > 1.0
+    assert norms[0] < 1e-4 < 1e-1 < norms[1]
 
 
 def test_conversations_of_a_row_are_told_apart() -> None:
     parent = fresh_model(1)
     inputs_BT = torch.randint(0, CONFIG.vocab_size, (1, CONFIG.context))
     segments_BT = torch.tensor([[0] * 5 + [1] * (CONFIG.context - 5)])
-    soft = Distillation(parent, strength=1.0).soft_targets(inputs_BT, segments_BT, [True])
+    soft = Distillation(parent, strength=1.0).soft_targets(inputs_BT, segments_BT, ["general"])
     assert soft is not None
     alone = parent(inputs_BT[:, 5:]).detach()
     torch.testing.assert_close((soft.hidden_BTE @ soft.weight_VE.T)[:, 5:], alone)
