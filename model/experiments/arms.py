@@ -69,6 +69,7 @@ class Arm:
                 `written_tokens` of it at a `temperature`
     count_teacher   whether the parent's passes over replayed rows come off the steps too: equal compute instead of
                 equal tokens
+    alone       whether the parent's word alone counts on replayed rows, and not the tokens that came
     point_kinds whether points of the other kinds (FAPM, the own path) are measured at the end beside the line
     """
 
@@ -97,6 +98,7 @@ class Arm:
     temperature: float = 1.0
     written_tokens: int = 200_000
     point_kinds: bool = False
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if self.penalty not in PENALTIES:

@@ -204,7 +204,7 @@ def _play(arm: Arm, gate: Gate, bench: Bench, ruler: Ruler, corpora: dict[str, C
             resume=None if kept is None else kept.state,
             optimizer_state=None if kept is None else kept.optimizer,
             penalty=_penalty(arm, model, bench, corpora["general"]),
-            teacher=Distillation(bench.load(arm.parent), strength=arm.strength) if arm.penalty == "distill" else None,
+            teacher=_teacher(arm, bench),
             micro_rows=arm.rows,
         )
         try:
@@ -254,6 +254,12 @@ def _penalty(arm: Arm, model: CausalLM, bench: Bench, general: Corpus) -> Quadra
         ).next_batch()
         importance = fisher(parent, ((i, t, None) for i, t in zip(replay.inputs_RT, replay.targets_RT, strict=True)))
     return QuadraticPenalty(model, parent_weights(parent), strength=arm.strength, importance=importance)
+
+
+def _teacher(arm: Arm, bench: Bench) -> Distillation | None:
+    if arm.penalty != "distill":
+        return None
+    return Distillation(bench.load(arm.parent), strength=arm.strength, alone=("general",) if arm.alone else ())
 
 
 def _ruler(arm: Arm, bench: Bench, parent: CausalLM, corpora: dict[str, Corpus]) -> Ruler:

@@ -44,6 +44,8 @@ def test_real_replay_of_l_is_that_of_i() -> None:
     fixed = {named.arm.digest for named in arms_of("i", "gsm8k", 1)}
     real = [named.arm for named in arms_of("l", "gsm8k", 1) if named.group == "real"]
     assert {arm.general_share for arm in real} == {0.10, 0.25}
+    real += [named.arm for named in arms_of("l", "gsm8k", 1) if named.group == "real, for the frontier"]
+    assert {arm.general_share for arm in real} == {0.10, 0.25, 0.50}
     assert {arm.digest for arm in real} <= fixed
 
 
