@@ -124,7 +124,8 @@ def _teacher(
     work: control_pb2.StageWork, model: CausalLM, parent: Path | None, beat: Callable[[], None]
 ) -> Distillation | None:
     """The parent, where the stage asks for its word on replayed text."""
-    strength = work.spec.stages[work.index].penalty.distill
+    stage = work.spec.stages[work.index]
+    strength = stage.penalty.distill
     if not strength:
         return None
     if parent is None or not work.shares:
@@ -132,4 +133,4 @@ def _teacher(
             "penalty.distill", "a stage without a parent or replay", "a stage that replays its parent's text"
         )
     old = load_pretrained(parent / checkpoint.MODEL_FOLDER, beat=beat).to(next(model.parameters()).device)
-    return Distillation(old, strength=strength)
+    return Distillation(old, strength=strength, alone=convert.alone(stage))

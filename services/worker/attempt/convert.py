@@ -103,6 +103,11 @@ def penalised(stage: spec_pb2.StageSpec) -> bool:
     return bool(stage.penalty.ewc or stage.penalty.l2_sp or stage.penalty.distill)
 
 
+def alone(stage: spec_pb2.StageSpec) -> tuple[str, ...]:
+    """Roles of the replayed text on which the parent's word stands in place of the tokens."""
+    return ("general",) if stage.penalty.distill_alone else ()
+
+
 def directive(response: control_pb2.GetDirectiveResponse) -> Directive:
     """A directive off the wire. An LR scale of 0 is a field that was not set: as before. Raises BadConfig."""
     if response.verdict not in _VERDICTS:

@@ -3,16 +3,19 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model.checkpointing.checkpoint import Manifest
 from model.self_replay import writing
+from model.training.distillation import Distillation
 from retain.mapper import to_message, to_value
 from retain.types.v1 import spec_pb2
 from retain.values import PipelineSpec
 from services.common.store.object_store import key_of
 from services.orchestrator.domain.spec.defaults import fill
+from services.worker.attempt import build_job
 from tests.contract.object_store_servers import Server, minio_server, running
 from tests.fakes.stage_control import FakeStageControl, StagePlan
 from tests.integration.worker.harness import CONTEXT, connect, orchestrator, point_worker_at, work
@@ -37,6 +40,8 @@ def adapted(model: Path) -> spec_pb2.PipelineSpec:
     stage.duration.steps, stage.batch.sequences = 8, 4
     filled = to_message(fill(to_value(spec, PipelineSpec)), spec_pb2.PipelineSpec)
     filled.stages[0].data.sampling.tokens = 3_000
+    # As it is filled in where the memory of the workers is known.
+    filled.stages[0].penalty.distill, filled.stages[0].penalty.distill_alone = 4.0, True
     return filled
 
 
@@ -44,6 +49,10 @@ def test_what_the_base_writes_is_trained_on_and_named_in_the_manifest(
     server: Server, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "BLOCK", 16)
+    teachers = list[dict[str, Any]]()
+    monkeypatch.setattr(
+        build_job, "Distillation", lambda parent, **how: teachers.append(how) or Distillation(parent, **how)
+    )
     store = connect(server, BUCKET)
     sources = {"math": "sample://math?documents=400", "general": "self://bos"}
     plan = StagePlan(name="midtrain/math", target="math", sources=sources, shares={"general": 0.25})
@@ -51,6 +60,7 @@ def test_what_the_base_writes_is_trained_on_and_named_in_the_manifest(
     with orchestrator(control):
         work(point_worker_at(monkeypatch, endpoint=server.endpoint, bucket=BUCKET, control=control, cache=tmp_path))
     assert not control.failed, control.ended
+    assert teachers == [{"strength": 4.0, "alone": ("general",)}]
     assert control.prepared is not None
     (told,) = control.prepared.sampled
     assert told.tokens >= 3_000

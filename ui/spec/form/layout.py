@@ -217,7 +217,7 @@ def training_fields(tree: Any, number: int) -> tuple[Field, ...]:
         (True, _whole((*here, "batch", "sequences"), "Sequences of a step", "Over all workers.", "16")),
         (later, _whole((*here, "lora", "rank"), "Rank of adapters (LoRA)", "0 trains all weights.", "0")),
         (later, _number((*here, "penalty", "distill"), "Distillation", "Strength; holds what the model says of "
-                        "replayed text.", "1 where it can run")),
+                        "replayed text.", "1 where it can run, 4 on text of its own")),
     ]  # fmt: skip
     return _applying(fields, tree)
 

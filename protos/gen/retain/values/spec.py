@@ -332,8 +332,14 @@ class PenaltySpec:
     """Strength of L2-SP (Li et al. 2018); 0 is off."""
     distill: float | None = None
     """Strength of distillation from the parent on replayed text (Li and Hoiem 2016): holds what the model says, not its
-    weights. 0 is off. Left out: 1 where it can run (replay, the parent fits, no other penalty and no adapters), and the
-    plan says so. Not in PRETRAIN, which replays nothing.
+    weights. 0 is off. Left out: 1 where it can run (replay, the parent fits, no other penalty and no adapters), 4 where
+    moreover the parent wrote what is replayed (`general: self://...` in a run's first stage), and the plan says so. Not
+    in PRETRAIN, which replays nothing.
+    """
+    distill_alone: bool | None = None
+    """On replayed text that the model wrote itself (`general: self://...`) the parent's word stands in place of the tokens
+    that were drawn: each is one draw from what the parent says in full (Marek et al. 2026). Left out: true where
+    `distill` is left out and the parent wrote the text, else false.
     """
 
 

@@ -9,6 +9,7 @@ from retain.values import PipelineSpec, SamplingSpec, StageKind, StageSpec
 
 SCHEME = "self://"
 PROMPTS = ("self://bos", "self://chat")
+ROLE = "general"  # of the text that is written
 TEMPERATURE, TOP_P = 1.0, 1.0
 LEAST_TOKENS, MOST_TOKENS = 20_000, 1_000_000  # of the default; less hardly fills the frozen sets as well
 LEAST_ASKED, MOST_ASKED = 5_000, 100_000_000

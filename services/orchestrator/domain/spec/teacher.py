@@ -11,17 +11,22 @@ The rest of a worker's memory is for activations, whose size hangs on batch, con
 parent counts as fitting where all of the above take up to half of it. What is not known (a model that must be read
 first, the memory of a GPU that no setting tells) does not count as fitting.
 
-Experiment (i) made it the default (`retain learn experiments`). A spec that names another way to hold on (EWC, L2-SP,
-adapters) gets that way alone, as it was measured, and one that only measures gets none.
+Experiment (i) made it the default (`retain learn experiments`), and (l) the strength and the loss on text that the
+parent itself wrote: each of its tokens is one draw from what the parent says in full, so that its word stands in their
+place. In a later stage another model than the parent wrote that text, and beside replayed text of other origin one
+strength would have to fit both; neither is measured, and both keep the tokens and the lower strength. A spec that names
+another way to hold on (EWC, L2-SP, adapters) gets that way alone, as it was measured, and one that only measures none.
 """
 
 from dataclasses import dataclass, replace
 
-from retain.values import ComputeSpec, PipelineSpec, StageKind, StageSpec
+from retain.values import ComputeSpec, PenaltySpec, PipelineSpec, StageKind, StageSpec
+from services.orchestrator.domain.spec.self_replay import ROLE, is_self
 
 TRAINING_BYTES, COPY_BYTES, PARENT_BYTES = 16, 12, 4  # a parameter, see the module
 PART_OF_MEMORY = 0.5
 BY_DEFAULT = 1.0  # strength where a spec leaves it out and the stage can distil
+ALONE = 4.0  # the same where the parent wrote all that is replayed, and its word stands in place of the tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +55,31 @@ class Teacher:
 
 
 def with_distillation(spec: PipelineSpec, *, parameters: int, memory: Memory) -> PipelineSpec:
-    """The spec with a strength in each stage that leaves it out: `BY_DEFAULT` where the stage can distil, else 0.
-    `spec` is filled in all else; `parameters` of the model, 0 is not known."""
+    """The spec with a strength in each stage that leaves it out: `BY_DEFAULT` where the stage can distil (`ALONE` where
+    the parent wrote what is replayed), else 0; and whether the parent's word stands alone in each that replays what a
+    model wrote. `spec` is filled in all else; `parameters` of the model, 0 is not known."""
 
-    def strength(stage: StageSpec) -> float:
-        if stage.penalty.distill is not None:
-            return stage.penalty.distill
-        if spec.forgetting.mitigate is False or held_otherwise(stage):
-            return 0.0
-        return BY_DEFAULT if teacher_of(spec, stage, parameters=parameters, memory=memory).possible else 0.0
+    def filled(index: int, stage: StageSpec) -> PenaltySpec:
+        given = stage.penalty
+        possible = spec.forgetting.mitigate is not False and not held_otherwise(stage)
+        alone = given.distill is None and index == 0 and _replays_its_parent(stage)
+        alone = alone if given.distill_alone is None else given.distill_alone
+        strength = given.distill
+        if strength is None:
+            possible = possible and teacher_of(spec, stage, parameters=parameters, memory=memory).possible
+            strength = (ALONE if alone else BY_DEFAULT) if possible else 0.0
+        if is_self(stage.data.general):
+            given = replace(given, distill_alone=alone and strength > 0)
+        return replace(given, distill=strength)
 
-    stages = (replace(one, penalty=replace(one.penalty, distill=strength(one))) for one in spec.stages)
+    stages = (replace(one, penalty=filled(index, one)) for index, one in enumerate(spec.stages))
     return replace(spec, stages=tuple(stages))
+
+
+def _replays_its_parent(stage: StageSpec) -> bool:
+    """Whether all that a first stage replays is what a model wrote, which is its parent."""
+    replayed = {name for name, share in stage.data.replay.items() if share > 0}
+    return is_self(stage.data.general) and replayed == {ROLE}
 
 
 def held_otherwise(stage: StageSpec) -> str:

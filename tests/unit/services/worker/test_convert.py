@@ -90,6 +90,12 @@ def test_how_a_stage_computes() -> None:
     assert convert.acceleration(asked, stage(MIDTRAIN), gpus=False) == wanted
 
 
+def test_on_whose_text_the_parents_word_stands_alone() -> None:
+    own = spec_pb2.PenaltySpec(distill=4.0, distill_alone=True)
+    assert convert.alone(stage(MIDTRAIN, penalty=own)) == ("general",)
+    assert convert.alone(stage(MIDTRAIN, penalty=spec_pb2.PenaltySpec(distill=4.0))) == ()
+
+
 def test_directives() -> None:
     plain = convert.directive(pb.GetDirectiveResponse(verdict=resources_pb2.VERDICT_CONTINUE))
     assert (plain.verdict, plain.shares, plain.lr_scale) == (Verdict.CONTINUE, None, None)

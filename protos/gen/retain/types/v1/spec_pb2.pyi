@@ -305,14 +305,16 @@ class LoraSpec(_message.Message):
     def __init__(self, rank: _Optional[int] = ..., alpha: _Optional[float] = ...) -> None: ...
 
 class PenaltySpec(_message.Message):
-    __slots__ = ("ewc", "l2_sp", "distill")
+    __slots__ = ("ewc", "l2_sp", "distill", "distill_alone")
     EWC_FIELD_NUMBER: _ClassVar[int]
     L2_SP_FIELD_NUMBER: _ClassVar[int]
     DISTILL_FIELD_NUMBER: _ClassVar[int]
+    DISTILL_ALONE_FIELD_NUMBER: _ClassVar[int]
     ewc: float
     l2_sp: float
     distill: float
-    def __init__(self, ewc: _Optional[float] = ..., l2_sp: _Optional[float] = ..., distill: _Optional[float] = ...) -> None: ...
+    distill_alone: bool
+    def __init__(self, ewc: _Optional[float] = ..., l2_sp: _Optional[float] = ..., distill: _Optional[float] = ..., distill_alone: _Optional[bool] = ...) -> None: ...
 
 class ForgettingSpec(_message.Message):
     __slots__ = ("minor", "action", "stop", "budget", "settle", "confirm", "mitigate", "max_retries", "controller", "interpolation", "retention", "suspicious_below", "stop_on", "gauges", "unsettled_stop_factor", "ladder", "anticipate", "projected_ceiling_factor", "probe", "op_mix", "replay_for")

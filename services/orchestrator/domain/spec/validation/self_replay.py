@@ -9,6 +9,7 @@ from services.orchestrator.domain.spec.validation.checks import Faults
 def check_self_replay(faults: Faults, given: PipelineSpec, filled: PipelineSpec, index: int) -> None:
     """Faults of one stage: the parent can write, what is asked of it is bounded, and no two settings contradict."""
     stage, said, path = filled.stages[index], given.stages[index].data.sampling, f"stages[{index}].data"
+    _check_alone(faults, given, filled, index)
     if not is_self(stage.data.general):
         if said is not None:
             got = f"settings beside general: {stage.data.general or 'none'}"
@@ -30,6 +31,19 @@ def check_self_replay(faults: Faults, given: PipelineSpec, filled: PipelineSpec,
     if first.data.sampling != sampling:
         got = f"other settings than {first.name}'s, whose text this is"
         faults.add(f"{path}.sampling", mismatch(got, f"none: the text is written once, for {first.name}"))
+
+
+def _check_alone(faults: Faults, given: PipelineSpec, filled: PipelineSpec, index: int) -> None:
+    """The parent's word in place of the tokens: only of text that a model wrote, and only where it is asked."""
+    asked, field = given.stages[index].penalty, f"stages[{index}].penalty.distill_alone"
+    if not asked.distill_alone:
+        return
+    general = filled.stages[index].data.general
+    if not is_self(general):
+        got = f"true beside general: {general or 'none'}"
+        faults.add(field, mismatch(got, f"false, or text that the model writes: {' or '.join(PROMPTS)}"))
+    elif asked.distill == 0:
+        faults.add(field, mismatch("true with distill: 0", "a strength above 0, or distill left out"))
 
 
 def _check_parent(faults: Faults, filled: PipelineSpec, index: int, field: str) -> None:

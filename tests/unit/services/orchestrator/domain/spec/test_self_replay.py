@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from retain.values import DurationSpec, ModelSpec, PipelineSpec, SamplingSpec, StageData, TokenizerSpec
+from retain.values import (
+    DurationSpec,
+    ForgettingSpec,
+    LoraSpec,
+    ModelSpec,
+    PenaltySpec,
+    PipelineSpec,
+    SamplingSpec,
+    StageData,
+    TokenizerSpec,
+)
 from services.orchestrator.domain.spec.defaults import fill
 from services.orchestrator.domain.spec.model_size import sizes_of_preset
 from services.orchestrator.domain.spec.needs.stage_needs import needs_of
@@ -118,3 +128,69 @@ def test_the_plan_says_how_much_is_written_and_what_it_takes_once() -> None:
     assert (first.sampled_tokens, second.sampled_tokens, second.sampling_flops) == (400_000, 0, 0)
     # Two operations for each weight of a product and token, and attention beside them.
     assert first.sampling_flops == pytest.approx(2 * 400_000 * sizes.parameters, rel=0.35)
+
+
+ROOM = {"parameters": 1_000_000, "memory": Memory(slot_bytes=10**9)}  # the parent fits beside the model
+
+
+def held(first: PenaltySpec, **changes: object) -> list[tuple[float | None, bool | None]]:
+    """(strength, whether the parent's word stands alone) of both stages, as a run gets them."""
+    filled = fill(adapted(replace(ADAPT, penalty=first), FINETUNE, **changes), **ROOM)
+    assert fill(filled, **ROOM) == filled
+    return [(stage.penalty.distill, stage.penalty.distill_alone) for stage in filled.stages]
+
+
+def test_the_parents_word_stands_in_place_of_its_own_draws_where_it_wrote_them() -> None:
+    """The later stage's parent is what the first one trained: the text is not its own."""
+    assert held(PenaltySpec()) == [(4.0, True), (1.0, False)]
+    told = [line for line in policy_told(fill(adapted(), **ROOM), **ROOM) if " distils " in line]
+    assert told[0].startswith(
+        "midtrain/code distils with strength 4, and on what the model wrote itself in place of the tokens: there is"
+    )
+    assert told[1].startswith("finetune distils with strength 1: there is")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (PenaltySpec(distill=1.0), (1.0, False)),  # as it was before there was the choice
+        (PenaltySpec(distill=2.5, distill_alone=True), (2.5, True)),
+        (PenaltySpec(distill_alone=False), (1.0, False)),
+        (PenaltySpec(distill=0.0), (0.0, False)),
+        (PenaltySpec(ewc=0.1), (0.0, False)),
+    ],
+)
+def test_what_a_spec_says_of_the_parents_word_stays(said: PenaltySpec, expected: tuple[float, bool]) -> None:
+    assert held(said)[0] == expected
+
+
+def test_without_a_teacher_the_tokens_count() -> None:
+    only_measured = fill(adapted(forgetting=ForgettingSpec(mitigate=False)), **ROOM).stages[0].penalty
+    unknown = fill(adapted()).stages[0].penalty
+    adapters = fill(adapted(replace(ADAPT, lora=LoraSpec(rank=4))), **ROOM).stages[0].penalty
+    assert [(one.distill, one.distill_alone) for one in (only_measured, unknown, adapters)] == [(0.0, False)] * 3
+
+
+def test_beside_replayed_text_of_other_origin_nothing_changes() -> None:
+    """One strength holds for all that is replayed."""
+    letters = ForgettingSpec(retention={"letters": "sample://docs"})
+    assert held(PenaltySpec(), forgetting=letters)[0] == (1.0, False)
+    measured = replace(ADAPT, data=replace(BOS, replay={"letters": 0.0}))
+    filled = fill(adapted(measured, FINETUNE, forgetting=letters), **ROOM)
+    assert (filled.stages[0].penalty.distill, filled.stages[0].penalty.distill_alone) == (4.0, True)
+    real = replace(MIDTRAIN, data=StageData(domain="sample://code", general="sample://docs"))
+    assert fill(adapted(real), **ROOM).stages[0].penalty == PenaltySpec(distill=1.0)
+
+
+def test_the_parents_word_alone_needs_its_own_text_and_a_strength() -> None:
+    real = replace(MIDTRAIN, data=StageData(domain="sample://code", general="sample://docs"))
+    asked = PenaltySpec(distill=1.0, distill_alone=True)
+    assert faults(adapted(replace(real, penalty=asked))) == {
+        "stages[0].penalty.distill_alone": "got true beside general: sample://docs; expected false, or text that the "
+        "model writes: self://bos or self://chat"
+    }
+    off = PenaltySpec(distill=0.0, distill_alone=True)
+    assert faults(adapted(replace(ADAPT, penalty=off))) == {
+        "stages[0].penalty.distill_alone": "got true with distill: 0; expected a strength above 0, or distill left out"
+    }
+    assert faults(adapted(replace(ADAPT, penalty=asked))) == {}
