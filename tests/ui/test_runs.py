@@ -1,12 +1,13 @@
 """What people do with runs, from the form to the last checkpoint, without a terminal."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.ui import specs
-from tests.ui.visitor import Visitor, state, told, until, written
+from tests.ui.visitor import Visitor, state, told, unfold, until, written
 from ui.client.client import RetainClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -28,6 +29,20 @@ def run_of(page: Page) -> str:
     found = re.search(r"[?&]run=([^&]+)", page.url)
     assert found is not None, page.url
     return found.group(1)
+
+
+def left_s(page: Page, after: int) -> float:
+    """Seconds to the end of the first stage, as the page says once the stage is past a step."""
+    asked = """after => {
+        const text = document.querySelector('[data-testid=stMain]').innerText;
+        const [step, left] = [text.match(/step ([\\d,]+) of/), text.match(/Time left: (\\d[\\w ]*)/)];
+        return step && left && Number(step[1].replace(',', '')) > after && left[1];
+    }"""
+    said = told(page, asked, "a time left", after, within_ms=RUN_S * 1000)
+    found = re.fullmatch(r"(?:(\d+) h )?(?:(\d+) min)? ?(?:(\d+) s)?", said.strip())
+    assert found is not None, said
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def tab_to(page: Page, name: str, role: str = "", most: int = 250) -> None:
@@ -116,7 +131,9 @@ def test_with_the_keyboard_alone_a_pipeline_is_made_and_approved(visitor, client
     assert taken, "the reason is in the record"
     # It goes back to the stage's start; what comes of it is accepted as it is where a person is asked again.
     settled = state(page, "Succeeded").or_(page.get_by_role("button", name="Accept as it is"))
-    until(page, page.get_by_text(re.compile(r"Attempt: 2")), RUN_S, "another attempt")
+    until(page, page.get_by_text(re.compile(r"Attempt: 2 \(1 rolled back\)")), RUN_S, "another attempt")
+    until(page, page.get_by_text(re.compile(r"^From here on: .*back to step")), 60, "where it went back to")
+    expect(page.get_by_text(re.compile(r"roll back midtrain/code, attempt 1, step \d")).first).to_be_visible()
     until(page, settled, RUN_S, "it has ended or asks again")
     if state(page, "Suspended").is_visible():
         tab_to(page, "Accept as it is", "BUTTON")
@@ -145,7 +162,7 @@ def test_stopped_voided_and_resumed_in_one_tab_while_another_looks(visitor, clie
 
     # a checkpoint that a person sets aside is not resumed from
     page.get_by_text("Checkpoints", exact=True).last.click()
-    page.get_by_text("Set a checkpoint aside").click()
+    unfold(page, "Set a checkpoint aside")
     page.get_by_label("Checkpoint", exact=True).click()
     page.get_by_role("option").first.click()
     written(page, "Why, for the record", "its samples are noise")
@@ -161,8 +178,42 @@ def test_stopped_voided_and_resumed_in_one_tab_while_another_looks(visitor, clie
     looking.get_by_role("button", name=re.compile(rf"Resume at step {before.step}")).click()
     until(page, state(page, "Running").or_(state(page, "Pending")), 60, "it continues in the first tab too")
     page.get_by_text("Live", exact=True).click()
-    until(page, page.get_by_text(re.compile("Time left: ")), RUN_S, "a time left after the resume")
+    said_s, began = left_s(page, after=before.step), time.monotonic()
+    until(page, page.get_by_text("step 180 of 180"), RUN_S, "the end of the stage")
+    took_s = time.monotonic() - began
+    # What was done before the stop counted as if it had been done since would be said to end in a moment, and the time
+    # that it lay still counted as work would be said to take for ever.
+    assert took_s / 4 - 10 < said_s < took_s * 4 + 10, "the time left right after the resume"
     until(looking, state(looking, "Succeeded"), RUN_S, "its end")
     until(page, state(page, "Succeeded"), 30, "its end in the first tab")
     for one, tab in ((person, page), (other, looking)):
         one.shows_no_fault(tab)
+
+
+def test_every_checkpoint_of_a_run_with_many_is_found(visitor, client: RetainClient) -> None:
+    boundaries, page_rows = 70, 50
+    spec = specs.small("many", pretrain=boundaries, midtrain=1)
+    run_id = client.create_run(spec).id
+    person = visitor()
+    page = person.logged_in("run", run=run_id)
+    until(page, state(page, "Succeeded"), 2 * RUN_S, "its end")
+    made = {row.ref.step for row in client.checkpoints(run_id=run_id) if row.stage == "pretrain"}
+    assert made == {6 * (number + 1) for number in range(boundaries)}
+    total = client.checkpoints_page().total
+    person.go(page, "checkpoints", standing="any")
+    sizes = [min(page_rows, total - first) for first in range(0, total, page_rows)]
+    for number, rows in enumerate(sizes, start=1):
+        expect(page.get_by_text(f"{rows} of {total:,}, newest first")).to_be_visible()
+        if number < len(sizes):
+            page.get_by_role("button", name="Older").click()
+            Visitor.stands(page)
+    expect(page.get_by_role("button", name="Older")).to_have_count(0)
+    # A page of the long list has an address, and one of them is looked at from it.
+    address = page.url
+    page.reload()
+    expect(page.get_by_text(f"{sizes[-1]} of {total:,}, newest first")).to_be_visible()
+    assert page.url == address
+    first = next(row for row in client.checkpoints(run_id=run_id) if row.ref.step == 6 * boundaries)
+    person.go(page, "checkpoints", checkpoint=first.id)
+    expect(page.get_by_role("heading", name=first.id)).to_be_visible()
+    person.shows_no_fault(page)

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.e2e.stack import until_ended
 from tests.ui import specs
-from tests.ui.visitor import until
+from tests.ui.visitor import unfold, until
 from ui.client.client import RetainClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -26,7 +26,7 @@ def test_a_file_of_200_mb_is_measured(visitor, client: RetainClient, tmp_path: P
 
     person = visitor()
     page = person.logged_in("checkpoints", checkpoint=row.id)
-    page.get_by_text("Measure it on a file of your own").click()
+    unfold(page, "Measure it on a file of your own")
     page.locator("input[type=file]").set_input_files(file)
     until(page, page.get_by_text("of-my-own.jsonl"), SECONDS, "the file has come to the panel")
     box = page.get_by_label("Documents at most (0: all)")

@@ -31,6 +31,11 @@ STANDS = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState
 # The page itself never overflows: it is its main part that would be scrolled sideways.
 OVERHANG = """() => [document.documentElement, document.querySelector('[data-testid=stMain]')]
     .map(e => e.scrollWidth - e.clientWidth)"""
+UNFOLDED = """name => {
+    const parts = [...document.querySelectorAll('details')];
+    const part = parts.find(e => e.querySelector('summary').innerText.includes(name));
+    return part && part.open && !part.getAnimations().length;
+}"""
 LOCAL = ("data:", "blob:", "about:")  # not asked of anybody
 
 
@@ -163,6 +168,12 @@ def written(page: Page, label: str, text: str) -> None:
     box.fill(text)
     box.press("Control+Enter" if box.and_(page.locator("textarea")).count() else "Enter")
     Visitor.stands(page)
+
+
+def unfold(page: Page, name: str) -> None:
+    """Opens a folded part and waits until it has its height: a list that is opened over what still moves is closed."""
+    page.get_by_text(name).click()
+    told(page, UNFOLDED, f"{name!r} is open", name)
 
 
 def state(page: Page, name: str) -> Locator:
