@@ -12,6 +12,7 @@ from pathlib import Path
 from ui.client.errors import BadInput, MissingExtra
 from ui.extras import require
 from ui.panel.grafana import grafana_address
+from ui.panel.session.uploads import FILE_MEGABYTES
 
 DEFAULT_PORT = "7074"
 APP = Path(__file__).parent / "server.py"
@@ -37,7 +38,7 @@ def main() -> None:
         f"--server.port={port}",
         "--server.fileWatcherType=none",
         "--server.enableStaticServing=false",
-        "--server.maxUploadSize=1",
+        f"--server.maxUploadSize={FILE_MEGABYTES}",
         "--server.xsrfCookieSameSite=strict",
         "--browser.gatherUsageStats=false",
         "--client.toolbarMode=minimal",

@@ -2,13 +2,13 @@
 evaluations that runs wait for.
 
 A question is named by what it asks: whoever asks again, a second tab or a person that comes back, follows the same
-work, and what was measured once is read from the store. It goes on while nobody listens. Nothing of it is kept over a
-restart but results: who asks again begins it again.
+work, and what was measured once is read from the store. It goes on while nobody listens, and who looks in now and then
+hears how it ended. Nothing of it is kept over a restart but results: who asks again begins it again.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
@@ -35,6 +35,7 @@ from services.evaluator.domain.result import Measurement
 
 MOST_WAITING = 8  # files of one project that are measured or wait
 LOOK_S = 0.25  # a follower hears of progress so often
+ENDED_S, MOST_ENDED = 60.0, 64  # how a question ended is known for so long, of so many
 THREADS, LIMIT_S = 2, 30.0
 log = get_logger(__name__)
 
@@ -52,16 +53,26 @@ class _Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Ended:
+    """How a question ended. `at_s` on the clock."""
+
+    task: "asyncio.Task[FileResult]"
+    at_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileEvaluations:
-    """`thread` measures nothing else."""
+    """`thread` measures nothing else. `clock` counts seconds."""
 
     rules: SourceRules
     measurer: FileMeasurer
     results: FileResults
     statistics: Statistics
     thread: MeasuringThread
+    clock: Callable[[], float] = time.monotonic
     _asking: Blocking = field(init=False, default_factory=lambda: Blocking("sources", threads=THREADS, limit_s=LIMIT_S))
     _jobs: dict[tuple[object, ...], _Job] = field(init=False, default_factory=dict)
+    _ended: dict[tuple[object, ...], _Ended] = field(init=False, default_factory=dict)
 
     async def evaluate(self, request: EvaluateFileRequest, project: str) -> AsyncIterator[FileEvaluation]:
         """How far it is, at every change; the last one has the result. `project` may use the checkpoint. Raises
@@ -70,7 +81,14 @@ class FileEvaluations:
         why = await self._asking(self.rules.fault_of, request.uri, project)
         if why is not None:
             raise InvalidInput.at("uri", why)
-        job = self._job(request, order, project)
+        asked = _asked(request, order)
+        ended = self._told_again(asked)
+        if ended is not None:
+            yield _told(replace(self._heard(asked, ended), kept=True), order)
+            return
+        job = self._job(asked, request, order, project)
+        # What is kept or refused is so in a moment: the first that is heard of it is no word of progress.
+        await asyncio.wait({job.task}, timeout=LOOK_S)
         said: FileEvaluation | None = None
         while not job.task.done():
             now = self._snapshot(job)
@@ -79,10 +97,7 @@ class FileEvaluations:
             await asyncio.wait({job.task}, timeout=LOOK_S)
         if job.task.cancelled():
             raise Unavailable("the evaluator ends; ask again, and it is measured by the next one")
-        result = replace(job.task.result(), file_name=order.file_name)
-        yield FileEvaluation(
-            state=EvaluationState.SUCCEEDED, tokens_done=result.tokens, tokens=result.tokens, result=result
-        )
+        yield _told(self._heard(asked, job.task), order)
 
     def stop(self) -> None:
         """Gives up what is being measured."""
@@ -91,9 +106,21 @@ class FileEvaluations:
             job.task.cancel()
         self._asking.close()
 
-    def _job(self, request: EvaluateFileRequest, order: FileOrder, project: str) -> _Job:
+    def _told_again(self, asked: tuple[object, ...]) -> "asyncio.Task[FileResult] | None":
+        """How it ended a moment ago."""
+        for name in [name for name, ended in self._ended.items() if self.clock() - ended.at_s > ENDED_S]:
+            del self._ended[name]
+        ended = self._ended.get(asked)
+        return None if ended is None else ended.task
+
+    def _heard(self, asked: tuple[object, ...], task: "asyncio.Task[FileResult]") -> FileResult:
+        """How it ended. A fault is told once: who asks after having heard of it wants it tried again."""
+        if task.exception() is not None:
+            self._ended.pop(asked, None)
+        return task.result()
+
+    def _job(self, asked: tuple[object, ...], request: EvaluateFileRequest, order: FileOrder, project: str) -> _Job:
         ref = request.checkpoint
-        asked = (ref.uri, ref.manifest_sha256, ref.weights_digest, replace(order, file_name=_read_as(order)))
         known = self._jobs.get(asked)
         if known is not None:
             return known
@@ -108,8 +135,15 @@ class FileEvaluations:
 
         def ended(task: "asyncio.Task[FileResult]") -> None:
             del self._jobs[asked]
-            if not task.cancelled() and (error := task.exception()) is not None:
+            if task.cancelled():
+                return
+            error = task.exception()
+            if error is not None:
                 log.warning("a file was not measured", checkpoint=ref.uri, file=order.uri, error=str(error))
+            if not isinstance(error, Unavailable):  # that may be otherwise when it is asked again
+                self._ended[asked] = _Ended(task=task, at_s=self.clock())
+                while len(self._ended) > MOST_ENDED:
+                    del self._ended[next(iter(self._ended))]
 
         job.task.add_done_callback(ended)
         return job
@@ -197,6 +231,20 @@ def _order(request: EvaluateFileRequest) -> FileOrder:
         file_name=found[1],
         context=request.context or None,
         documents=request.documents or None,
+    )
+
+
+def _asked(request: EvaluateFileRequest, order: FileOrder) -> tuple[object, ...]:
+    """The name of a question."""
+    ref = request.checkpoint
+    return ref.uri, ref.manifest_sha256, ref.weights_digest, replace(order, file_name=_read_as(order))
+
+
+def _told(found: FileResult, order: FileOrder) -> FileEvaluation:
+    """The last word, under the name that the file has for who asks."""
+    result = replace(found, file_name=order.file_name)
+    return FileEvaluation(
+        state=EvaluationState.SUCCEEDED, tokens_done=result.tokens, tokens=result.tokens, result=result
     )
 
 

@@ -10,15 +10,15 @@ from ui.client import ClientError
 from ui.client.errors import Unreachable
 from ui.client.views import Checkpoint, FileEvaluation, FileResult
 from ui.local.transfer import upload
+from ui.panel.session.uploads import FILE_MEGABYTES, admit_this_session, let_go
 from ui.panel.shared import as_text, client, my_projects, show_error
 from ui.render import formatting
 from ui.render.file_result import facts_line, perplexity_line, progress_line
 
-MOST_MEGABYTES = 200
 TYPES = ["txt", "md", "jsonl", "ndjson", "json", "csv", "tsv", "parquet", "py", "gz", "zst"]
 REFRESH = "1s"
 FILE, DOCUMENTS = "file", "documents"  # of the address
-_FAULT = "own_file_fault"
+_FAULT, _SENT = "own_file_fault", "own_file_sent"  # of the session: what went wrong, and how many were sent
 NO_PATIENCE_S = 2.0  # whoever looks each second need not wait for a server that is away
 
 
@@ -26,8 +26,11 @@ def own_file(row: Checkpoint, figures: list[tuple[str, float | None]]) -> None:
     """A place to drop a file, and what was found; `figures` are the perplexities on the checkpoint's own sets."""
     with st.expander("Measure it on a file of your own", expanded=FILE in st.query_params):
         st.caption("A text file is one document; of jsonl, csv and parquet each row is one. The server keeps the file.")
+        admit_this_session()
         with st.form("own_file", border=False):
-            sent = st.file_uploader("File", TYPES, key="own_file_sent", max_upload_size=MOST_MEGABYTES)
+            sent = st.file_uploader(
+                "File", TYPES, key=f"own_file_sent_{st.session_state.get(_SENT, 0)}", max_upload_size=FILE_MEGABYTES
+            )
             documents = st.number_input("Documents at most (0: all)", 0, 10**9, 0, key="own_file_documents")
             asked = st.form_submit_button("Measure", icon=":material/speed:")
         if asked:
@@ -50,12 +53,15 @@ def _send(row: Checkpoint, sent: object, documents: int) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="retain-panel-") as folder, st.spinner("Sending the file ..."):
             path = Path(folder) / name
-            path.write_bytes(sent.getbuffer())  # type: ignore[attr-defined]
+            path.write_bytes(sent.getvalue())  # type: ignore[attr-defined]
             st.query_params[FILE] = upload(client(_project(row)), path)
     except ClientError as error:
         st.session_state[_FAULT] = (row.id, "", error)
         return
     st.query_params[DOCUMENTS] = str(documents)
+    let_go(sent.file_id)  # type: ignore[attr-defined]
+    st.session_state[_SENT] = st.session_state.get(_SENT, 0) + 1
+    st.rerun()  # the place for a file is empty again
 
 
 def _follow(row: Checkpoint, uri: str, figures: list[tuple[str, float | None]]) -> None:

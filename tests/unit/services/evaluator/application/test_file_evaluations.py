@@ -13,7 +13,7 @@ from services.common.errors import FailedPrecondition, InvalidInput, TooManyCall
 from services.evaluator.adapters.measuring.statistics import Bootstrap
 from services.evaluator.adapters.persistence.aside import Aside
 from services.evaluator.adapters.persistence.file_repository import StoredFileResults, file_key
-from services.evaluator.application.file_evaluations import MOST_WAITING, FileEvaluations
+from services.evaluator.application.file_evaluations import ENDED_S, MOST_WAITING, FileEvaluations
 from services.evaluator.application.measuring_thread import MeasuringThread
 from services.evaluator.application.ports import FileMeasured, FileMeasurer, FileName, FileOrder, SourceRules
 from services.evaluator.domain.request import Model
@@ -62,6 +62,7 @@ class Files(FileMeasurer):
 
 class Here:
     def __init__(self, store: FakeObjectStore | None = None, *, rules: SourceRules | None = None) -> None:
+        self.now_s = 1000.0
         self.measurer, self.store = Files(), store or FakeObjectStore()
         self.files = FileEvaluations(
             rules=rules or Rules(),
@@ -69,7 +70,16 @@ class Here:
             results=StoredFileResults(self.store, Aside(self.store)),
             statistics=Bootstrap(),
             thread=MeasuringThread("file"),
+            clock=lambda: self.now_s,
         )
+
+    async def look_in(self) -> FileEvaluation:
+        """What a page hears that asks now and then, and stays for the first answer alone."""
+        looking = self.files.evaluate(EvaluateFileRequest(checkpoint=checkpoint("m"), uri=URI), "default")
+        async with asyncio.timeout(10):
+            first = await anext(looking)
+            await looking.aclose()
+            return first
 
     async def ask(self, uri: str = URI, *, project: str = "default", **how: int) -> list[FileEvaluation]:
         request = EvaluateFileRequest(checkpoint=checkpoint("m"), uri=uri, **how)
@@ -182,3 +192,50 @@ def test_a_damaged_result_is_put_aside_and_none() -> None:
     store.put_bytes(file_key(name), store.get_bytes(file_key(name)).replace(b"2.0", b"3.0"))
     assert kept.get(name) is None
     assert store.stat(file_key(name)) is None
+
+
+async def test_who_looks_in_now_and_then_hears_the_result() -> None:
+    here = Here()
+    here.measurer.gate.clear()
+    assert (await here.look_in()).state is EvaluationState.RUNNING
+    assert (await here.look_in()).tokens == 600
+    here.measurer.gate.set()
+    found = [await here.look_in() for _ in range(2)][-1]
+    assert found.result is not None
+    assert found.result.perplexity == pytest.approx(2.0)
+    assert len(here.measurer.orders) == 1
+    after_a_restart = await Here(here.store).look_in()
+    assert after_a_restart.result is not None
+    assert after_a_restart.result.kept
+
+
+async def test_who_looks_in_now_and_then_hears_why_it_was_not_measured() -> None:
+    here = Here()
+    here.measurer.gate.clear()
+    here.measurer.faults = [FailedPrecondition("the file has no text")]
+    assert (await here.look_in()).state is EvaluationState.RUNNING
+    here.measurer.gate.set()
+    with pytest.raises(FailedPrecondition, match="no text"):
+        while True:
+            await here.look_in()
+    assert len(here.measurer.orders) == 1
+    assert (await here.ask())[-1].result is not None  # who has heard of it and asks again wants it tried again
+
+
+async def test_a_fault_that_nobody_comes_to_hear_is_forgotten() -> None:
+    here = Here()
+    here.measurer.gate.clear()
+    here.measurer.faults = [FailedPrecondition("the file has no text")]
+    await here.look_in()
+    here.measurer.gate.set()
+    await asyncio.sleep(0.3)
+    here.now_s += ENDED_S + 1
+    assert (await here.look_in()).result is not None
+
+
+async def test_a_store_that_was_away_is_asked_again() -> None:
+    here = Here()
+    here.measurer.faults = [Unavailable("the store is away")]
+    with pytest.raises(Unavailable, match="the store is away"):
+        await here.ask()
+    assert (await here.ask())[-1].result is not None
