@@ -104,7 +104,7 @@ def _scarce(spec: PipelineSpec, stage: StageSpec) -> str:
 
 def _distillation(stage: StageSpec, teacher: Teacher) -> str:
     if stage.penalty.distill:
-        alone = ", and on what the model wrote itself in place of the tokens" if stage.penalty.distill_alone else ""
+        alone = ", in place of the tokens where the model wrote them itself" if stage.penalty.distill_alone else ""
         return f"{stage.name} distils with strength {stage.penalty.distill:g}{alone}: {teacher.why}"
     if teacher.possible and (other := held_otherwise(stage)):
         return f"{stage.name} does not distil, though it could: {other} holds it to its parent; {teacher.why}"

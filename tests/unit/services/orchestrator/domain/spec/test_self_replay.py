@@ -145,7 +145,7 @@ def test_the_parents_word_stands_in_place_of_its_own_draws_where_it_wrote_them()
     assert held(PenaltySpec()) == [(4.0, True), (1.0, False)]
     told = [line for line in policy_told(fill(adapted(), **ROOM), **ROOM) if " distils " in line]
     assert told[0].startswith(
-        "midtrain/code distils with strength 4, and on what the model wrote itself in place of the tokens: there is"
+        "midtrain/code distils with strength 4, in place of the tokens where the model wrote them itself: there is"
     )
     assert told[1].startswith("finetune distils with strength 1: there is")
 
