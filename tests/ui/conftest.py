@@ -71,13 +71,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def visitor(place: Place, browser: Any) -> Iterator[Callable[..., Any]]:
-    """Makes people; what their browsers complained about fails the test at its end."""
+    """Makes people, on the stack each of another name: the panel keeps what a person was at work on. What their
+    browsers complained about fails the test at its end."""
     from tests.ui.visitor import Visitor
 
     made: list[Visitor] = []
 
     def make(**look: Any) -> Visitor:
-        made.append(Visitor.of(browser, place.url, place.address.token, **look))
+        made.append(Visitor.of(browser, place.url, place.token_of_somebody(), **look))
         return made[-1]
 
     yield make

@@ -1,12 +1,14 @@
 """Where the panel of these tests runs: on the whole stack (`make test-ui`), or on an orchestrator whose workers only
 simulate training, which starts in seconds (the smoke test, and trying out a case)."""
 
+import itertools
 import os
 import subprocess
 import sys
 import time
 import urllib.request
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from tests.e2e.stack import Stack
 from tests.identity import ADMIN
 from tests.ports import free_ports
 from ui.client.address import Address
+from ui.client.client import RetainClient
 
 SESSION_S = 5  # what Streamlit keeps a session whose page is gone; its default is two minutes
 PROGRAMS = "object_store,ray,evaluator,orchestrator,panel"
 START_S = 90.0
+LIFETIME_S = 4 * 3600  # of a person's token
 
 
 class Place(ABC):
@@ -34,6 +38,10 @@ class Place(ABC):
     @abstractmethod
     def address(self) -> Address:
         """The services, with the token of a person who may do everything."""
+
+    @abstractmethod
+    def token_of_somebody(self) -> str:
+        """Of a person who may do everything, and whom the panel has not seen before where that can be."""
 
     @abstractmethod
     def end_panel(self) -> None:
@@ -61,6 +69,7 @@ class OnStack(Place):
 
     stack: Stack
     real = True
+    _people: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def url(self) -> str:
@@ -69,6 +78,11 @@ class OnStack(Place):
     @property
     def address(self) -> Address:
         return self.stack.address
+
+    def token_of_somebody(self) -> str:
+        with RetainClient(self.address) as client:
+            name = f"visitor-{next(self._people)}"
+            return client.identity.create_token(name, roles=("admin",), lifetime_s=LIFETIME_S)[1]
 
     def end_panel(self) -> None:
         self.stack.program("panel").kill()
@@ -93,6 +107,9 @@ class Light(Place):
     def address(self) -> Address:
         server, evaluator, _ = (f"127.0.0.1:{port}" for port in self.ports)
         return Address(orchestrator=server, evaluator=evaluator, token=ADMIN)
+
+    def token_of_somebody(self) -> str:
+        return ADMIN  # the fake evaluator knows no others
 
     def up(self) -> None:
         """Both, the panel once it answers."""
