@@ -176,6 +176,7 @@ def _act(decision: res.Decision, stage: res.StageStatus) -> None:
         )
     elif decision.severity == res.SEVERITY_STOP:
         decision.verdict, decision.message = res.VERDICT_ROLL_BACK, "23.0 % is at or over 20 %: back to step 40"
+        decision.target.step = 40
         stage.attempt, stage.retries, stage.step = stage.attempt + 1, stage.retries + 1, 40
         stage.shares["general"] = 0.30
         decision.recommendations.append("STOP: restore the last good checkpoint")

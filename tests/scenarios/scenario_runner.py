@@ -296,7 +296,7 @@ def _ordered(action: Record | Command) -> str:
         case RecordDecision():
             decision = action.decision
             to = ""
-            if decision.verdict == "ROLL_BACK" and decision.actor == "gate":
+            if decision.verdict == "ROLL_BACK":
                 to = f" to {decision.target.step if decision.target else 'start'}"
             changed = f" {_mix(Mix(shares=decision.shares, lr_scale=decision.lr_scale))}"
             return f"{decision.verdict}{to}" + (changed if decision.verdict in ("ADJUST", "ROLL_BACK") else "")

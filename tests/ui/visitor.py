@@ -176,6 +176,21 @@ def unfold(page: Page, name: str) -> None:
     told(page, UNFOLDED, f"{name!r} is open", name)
 
 
+def first_of(page: Page, label: str, tries: int = 5) -> str:
+    """Chooses the first of a list and returns it. A list closes where the page moves below it; it is opened again."""
+    option = page.get_by_role("option").first
+    for left in reversed(range(tries)):
+        page.get_by_label(label, exact=True).click()
+        try:
+            chosen = option.inner_text(timeout=3000)
+            option.click(timeout=3000)
+            break
+        except TookTooLong:
+            if not left:
+                raise
+    return chosen
+
+
 def state(page: Page, name: str) -> Locator:
     """The badge of the run; its icon is a word before the state's."""
     return page.get_by_text(re.compile(rf"^\w* ?{name}$"))

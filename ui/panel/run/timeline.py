@@ -84,6 +84,8 @@ def follows(made: Decision, before: Decision | None) -> str:
     same_stage = before is not None and before.stage == made.stage
     if made.target is not None:
         changes.append(f"back to step {made.target.step:,}")
+    elif made.verdict == "ROLL_BACK":
+        changes.append("back to the stage's start")
     if made.shares and not (same_stage and before is not None and before.shares == made.shares):
         changes.append(f"replay {formatting.shares(made.shares)}")
     if made.lr_scale and made.lr_scale != (before.lr_scale if same_stage and before is not None else 1.0):

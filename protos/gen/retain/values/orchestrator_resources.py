@@ -397,7 +397,7 @@ class Decision:
     lr_scale: float = 0.0
     """Factor on the learning rate from here on."""
     target: CheckpointRef | None = None
-    """Where a rollback goes to."""
+    """Where a rollback goes to; none is the stage's start."""
     message: str = ""
     """Why, for people."""
     time_s: float = 0.0

@@ -103,7 +103,9 @@ def on_approved(state: PipelineRun, event: Approved) -> Outcome:
         state, records = complete_stage(state, stage, newest, event.now_s)
         return state, (record, *records)
     state, stage, records = _continue(state, stage)
-    state, record = _approval(state, stage, Verdict.ROLL_BACK, f"one more retry{said}", event)
+    pending = stage.branch.pending_rollback
+    back = stage.branch.at_boundary(pending.boundary) if pending is not None else stage.branch.resume_point
+    state, record = _approval(state, stage, Verdict.ROLL_BACK, f"one more retry{said}", event, back=back)
     return state, (record, *records)
 
 
@@ -131,13 +133,20 @@ def _acceptable(stage: StageRun) -> Checkpoint:
 
 
 def _approval(
-    state: PipelineRun, stage: StageRun, verdict: Verdict, message: str, event: Approved
+    state: PipelineRun,
+    stage: StageRun,
+    verdict: Verdict,
+    message: str,
+    event: Approved,
+    *,
+    back: Checkpoint | None = None,
 ) -> tuple[PipelineRun, RecordDecision]:
-    """What a person decided is written down, and the run waits for its turn again."""
+    """What a person decided is written down, and the run waits for its turn again. `back`: the checkpoint that a
+    rollback goes to (None: the stage's start)."""
     decision = decision_on_newest(
         state, stage, verdict, stage.branch.mix, message, actor=event.actor, now_s=event.now_s
     )
-    state, record = recorded(state, decision)
+    state, record = recorded(state, replace(decision, target=back.ref if back is not None else None))
     return replace(state, status=RunState.PENDING, reason="", message="", **_in_line(event)), record
 
 

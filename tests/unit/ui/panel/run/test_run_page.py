@@ -95,10 +95,16 @@ def test_a_decision_is_told_with_its_evidence(platform: FakePlatform, client: Re
     rolled = next(entry for entry in told if entry.verdict == "roll back")
     assert rolled.why == "23.0 % is at or over 20 %: back to step 40"
     assert rolled.evidence == ("Forgetting of general: +23.0 %", "That was compared with 10.0 %")
-    assert rolled.follows == "replay general 30 %"
+    assert rolled.follows == "back to step 40, replay general 30 %"
     assert (rolled.mark.sign, rolled.actor) == ("✗", "the gate")
     assert rolled.checkpoint == "r/midtrain/code/attempt-1/step-000000060"
     assert [entry.number for entry in told] == list(range(18, 0, -1))
+    next(made for made in platform.decisions["r"] if made.HasField("target")).ClearField("target")
+    told = timeline(client.decisions("r"), ())
+    assert (
+        next(one for one in told if one.verdict == "roll back").follows
+        == "back to the stage's start, replay general 30 %"
+    )
 
 
 def test_evidence_names_interval_projection_and_what_is_in_doubt(platform: FakePlatform, client: RetainClient) -> None:
