@@ -6,6 +6,7 @@ from typing import Any
 from retain.values import AuditEvent, RunAlert
 from ui.client.views import Run, moment
 from ui.render import formatting
+from ui.render.progress_table import doing
 from ui.render.severity import MARKS
 from ui.render.tables import current_stage
 
@@ -54,7 +55,7 @@ def worker_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
                 "Run": run.id,
                 "Workers": run.spec.compute.workers or 1,
                 "Group": run.status.submission,
-                "Doing": str(run.status.phase).lower() if run.status.phase else "-",
+                "Doing": doing(run) or "-",
                 "Stage": stage.name if stage else "-",
                 "Step": f"{stage.step:,} of {stage.total_steps:,}" if stage else "-",
                 "Tokens a second": round(stage.tokens_per_second) if stage else 0,

@@ -13,18 +13,11 @@ from rich.text import Text
 from ui.client.errors import EXIT_DONE, EXIT_FAILED, EXIT_SUSPENDED
 from ui.client.views import Decision, Run, Stage
 from ui.render import formatting
+from ui.render.progress_table import PHASES
 from ui.render.tables import STATE_STYLES, decision_line
 from ui.updates import RunSource, updates
 
 LINE_EVERY_S = 30.0  # without a terminal: somebody who reads along sees that it moves, and a log stays short
-PHASES = {
-    "PREPARING": "preparing data",
-    "LOADING": "loading",
-    "TRAINING": "training",
-    "SAVING": "saving",
-    "WAITING": "waiting for the verdict",
-    "": "starting workers",
-}
 
 
 class RunView(Protocol):

@@ -15,6 +15,15 @@ UNLOCKS = {
     "MIDTRAIN": "a base model: pre-train one, or import one with `retain import DIR`",
     "FINETUNE": "a pre- or mid-trained model: finish a pre-training or a mid-training",
 }
+PHASES = {
+    "PREPARING": "preparing data",
+    "LOADING": "loading",
+    "TRAINING": "training",
+    "SAVING": "saving",
+    "WAITING": "waiting for the verdict",
+    "UNSPECIFIED": "starting workers",
+}
+OUTSIDE = "waiting for something outside"  # which the run names: a full disk, a server that is away
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +44,23 @@ class ProgressRow:
         return TITLES[self.kind] + (f" ({self.domain.lower()})" if self.domain else "")
 
 
+def doing(run: Run) -> str:
+    """`preparing data`, `training`; empty for a run that is not at work, or in a phase that this version does not
+    know."""
+    if run.state != "RUNNING":
+        return ""
+    return OUTSIDE if run.status.waiting_for else PHASES.get(run.status.phase, "")
+
+
+def worked_on(run: Run) -> Stage | None:
+    """The stage that a run is at work for. While its data are prepared that is the first one, which is locked until
+    then; None between two stages, and for a run that is not at work."""
+    if run.state != "RUNNING" or not run.stages:
+        return None
+    preparing = not any(stage.attempt for stage in run.stages)
+    return run.stages[0] if preparing else next((stage for stage in run.stages if stage.state == "RUNNING"), None)
+
+
 def of_run(run: Run) -> list[ProgressRow]:
     """The table of one run: its own stages."""
     return [
@@ -43,8 +69,8 @@ def of_run(run: Run) -> list[ProgressRow]:
             domain=stage.domain or "",
             checkpoints=stage.checkpoints,
             latest=stage.latest.short_name if stage.latest else None,
-            status=stage.state,
-            unlocked_by=stage.unlocked_by if stage.state == "LOCKED" else "",
+            status=_status(run, stage),
+            unlocked_by=stage.unlocked_by if _status(run, stage) == "LOCKED" else "",
             detail=_detail([(run, stage)]),
         )
         for stage in run.stages
@@ -88,7 +114,7 @@ def of_counts(counts: Sequence[StageCount], runs: Sequence[Run], *, imported: bo
         for run in runs
         if not run.is_terminal
         for stage in run.stages
-        if stage.state in {"RUNNING", "SUSPENDED"}
+        if _status(run, stage) in {"RUNNING", "SUSPENDED"}
     ]
     rows = []
     for kind in TITLES:
@@ -98,7 +124,7 @@ def of_counts(counts: Sequence[StageCount], runs: Sequence[Run], *, imported: bo
             count = known.get((kind, domain))
             own = [(run, stage) for run, stage in busy if (stage.kind, stage.domain or "") == (kind, domain)]
             if own:
-                states = {str(stage.state) for _, stage in own}
+                states = {_status(run, stage) for run, stage in own}
                 status = "RUNNING" if "RUNNING" in states else "SUSPENDED"
             elif count is not None and count.accepted:
                 status = "COMPLETE"
@@ -118,13 +144,21 @@ def of_counts(counts: Sequence[StageCount], runs: Sequence[Run], *, imported: bo
     return rows
 
 
+def _status(run: Run, stage: Stage) -> str:
+    """How a stage stands; one whose data are prepared is at work, though it is locked until they are."""
+    return "RUNNING" if stage is worked_on(run) else str(stage.state)
+
+
 def _detail(busy: Sequence[tuple[Run, Stage]]) -> str:
-    """How far the runs in a stage are, and how long the one that is nearest to its end will still take."""
-    moving = [stage for _, stage in busy if stage.state == "RUNNING"]
+    """How far the runs in a stage are, and how long the one that is nearest to its end will still take; of one that
+    has made no step, what it does."""
+    moving = [(run, stage) for run, stage in busy if _status(run, stage) == "RUNNING"]
     if not moving:
         return ""
-    furthest = max(moving, key=lambda stage: stage.step / stage.total_steps if stage.total_steps else 0.0)
+    run, furthest = max(moving, key=lambda one: one[1].step / one[1].total_steps if one[1].total_steps else 0.0)
     done = formatting.percent(furthest.step / furthest.total_steps, signed=False) if furthest.total_steps else "begun"
+    if not furthest.step:
+        done = doing(run) or done
     left = furthest.time_left_seconds
     said = done if left is None else f"{done}, {formatting.duration(left)} left"
     return said if len(moving) == 1 else f"{len(moving)} runs, the furthest {said}"

@@ -157,6 +157,16 @@ def test_a_run_shows_its_stages_charts_and_decisions(platform: FakePlatform) -> 
     assert {button.key for button in at.button} == {"ask"}, "nothing is to be done about a run that is done"
 
 
+def test_a_run_says_that_its_data_are_prepared_and_how_far(platform: FakePlatform) -> None:
+    run = scripted_runs.tell(platform, "r", until="pretrain")
+    run.status.prepare_progress = 0.3
+    platform.put(run)
+    at = open_page("run", run_id="r")
+    assert "preparing data" in [one.value for one in at.markdown], "beside the badge of its state"
+    assert "● Running: preparing data" in said(at)
+    assert next(one.proto.text for one in at.get("progress")) == "30.0 % of its data is prepared"
+
+
 def test_a_checkpoint_is_set_aside_with_the_reason(platform: FakePlatform) -> None:
     scripted_runs.finished(platform, "done")
     at = run_until(open_page("run", run_id="done"), "Accepted checkpoints")

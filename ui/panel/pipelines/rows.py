@@ -6,6 +6,7 @@ from typing import Any
 
 from ui.client.views import Run
 from ui.render import formatting
+from ui.render.progress_table import doing
 from ui.render.severity import MARKS, Thresholds
 from ui.render.tables import current_stage
 
@@ -39,11 +40,12 @@ def run_row(run: Run) -> dict[str, Any]:
     """One run as a row of the table."""
     stage = current_stage(run)
     place = f" (place {run.status.queue_position})" if run.status.queue_position else ""
+    now = f": {said}" if (said := doing(run)) else ""
     left = stage.time_left_seconds if stage is not None and run.state == "RUNNING" else None
     return {
         "Run": run.id,
         "Name": run.name,
-        "State": run.state.capitalize() + place,
+        "State": run.state.capitalize() + place + now,
         "Stage": stage.name if stage else "-",
         "Progress": 100 * progress(run),  # in per cent
         "Time left": "-" if left is None else formatting.duration(left),

@@ -14,11 +14,10 @@ from ui.panel.run.timeline import Entry, timeline
 from ui.panel.run.training_charts import draw_figures
 from ui.panel.shared import STATUS_LABELS, as_text
 from ui.render import formatting
-from ui.render.follow import PHASES
 from ui.render.kept import kept_rows
 from ui.render.perplexity_table import DualRow
 from ui.render.probe_table import probe_rows
-from ui.render.progress_table import TITLES
+from ui.render.progress_table import TITLES, doing, worked_on
 from ui.render.severity import MARKS, Thresholds, mark_of
 
 TOLD = 8  # decisions that are told in words; the table has all
@@ -26,21 +25,30 @@ TOLD = 8  # decisions that are told in words; the table has all
 
 def stages(run: Run, thresholds: Thresholds) -> None:
     """A card per stage: how far, how fast, what was forgotten."""
-    if run.state == "RUNNING" and run.status.phase == "PREPARING":
-        st.progress(min(1.0, run.status.prepare_progress), text="Preparing data")
+    present = worked_on(run)
     for column, stage in zip(st.columns(max(1, len(run.stages))), run.stages, strict=False):
         with column, st.container(border=True, height="stretch"):
             name = TITLES[stage.kind] + (f" ({stage.domain.lower()})" if stage.domain else "")
-            st.markdown(f"**{name}**  \n{STATUS_LABELS.get(stage.state, stage.state)}")
+            st.markdown(f"**{name}**  \n{stage_standing(run, stage)}")
+            if stage is present and run.status.phase == "PREPARING":
+                prepared = min(1.0, run.status.prepare_progress)
+                st.progress(prepared, text=f"{formatting.percent(prepared, signed=False)} of its data is prepared")
+                continue
             if stage.state == "LOCKED":
                 st.caption(f"Needs {stage.unlocked_by}" if stage.unlocked_by else "Needs the stage before it")
                 continue
             done = stage.step / stage.total_steps if stage.total_steps else 0.0
-            phase = f", {PHASES.get(run.status.phase, '')}" if stage.state == "RUNNING" else ""
-            st.progress(min(1.0, done), text=f"step {stage.step:,} of {stage.total_steps or 0:,}{phase}")
+            st.progress(min(1.0, done), text=f"step {stage.step:,} of {stage.total_steps or 0:,}")
             mark = MARKS[thresholds.of_stage(stage)]
             facts = _facts(run, stage, f"{mark.sign} " if stage.forgetting is not None else "")
             st.caption("  \n".join(f"{label}: **{value}**" for label, value in facts if value != "-"))
+
+
+def stage_standing(run: Run, stage: Stage) -> str:
+    """`● Running: preparing data` for the stage that the run is at work for; its state for the others."""
+    if stage is worked_on(run) and (now := doing(run)):
+        return f"{STATUS_LABELS['RUNNING']}: {now}"
+    return STATUS_LABELS.get(stage.state, stage.state)
 
 
 def _facts(run: Run, stage: Stage, sign: str) -> list[tuple[str, str]]:

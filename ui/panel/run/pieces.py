@@ -18,6 +18,7 @@ from ui.render.data.facts import data_lines
 from ui.render.kept import kept_rows
 from ui.render.perplexity_table import dual_rows
 from ui.render.probe_table import probe_rows
+from ui.render.progress_table import doing
 from ui.render.severity import Thresholds
 from ui.spec.file import to_yaml
 
@@ -42,7 +43,7 @@ def head(going: bool) -> Part[Snapshot]:
         if run is None:
             return snapshot.error
         status = run.status
-        said = (status.queue_position, status.message, status.reason, status.waiting_for)
+        said = (status.queue_position, status.message, status.reason, status.waiting_for, doing(run))
         return snapshot.error, run.name, run.create_time_s, run.spec.labels, said, actions.standing(run)
 
     return Part(name="head", draw=draw, drawn_from=drawn_from)
@@ -51,6 +52,8 @@ def head(going: bool) -> Part[Snapshot]:
 def _head(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         state_badge(run.state)
+        if now := doing(run):
+            st.markdown(now)
         st.markdown(f"**{as_text(run.name)}**, created {formatting.moment(run.create_time)}")
         for key, value in sorted(run.spec.labels.items()):
             st.badge(as_badge(f"{key}={value}"), color="gray")
@@ -105,7 +108,7 @@ def _live(axis: Axis) -> tuple[Part[Snapshot], ...]:
         _part(
             "stages",
             lambda run, snapshot: parts.stages(run, Thresholds.of_spec(run.spec)),
-            lambda run, snapshot: (run.state, run.status.phase, run.status.prepare_progress, run.stages),
+            lambda run, snapshot: (run.state, doing(run), run.status.prepare_progress, run.stages),
         ),
         _part(
             "charts",
