@@ -78,12 +78,13 @@ class LiveRuns:
                 mark = [
                     (s.state, s.attempt, s.retries, s.forgetting, s.lr_scale, s.latest, s.accepted) for s in run.stages
                 ]
-                stale = time.monotonic() - measured_s > MEASURED_EVERY_S or run_id not in self._snapshots
+                known = run_id in self._snapshots
+                stale = time.monotonic() - measured_s > MEASURED_EVERY_S or not known
+                if known and not run.is_terminal:  # what is measured follows; once a run has ended nobody looks for it
+                    self._store(run_id, run=run)
                 if mark != last_mark or run.is_settled or stale:
                     last_mark, measured_s = mark, time.monotonic()
                     self._measure(run)
-                else:
-                    self._store(run_id, run=run)
                 if time.monotonic() - self._looked_at[run_id] > IDLE_S:
                     return
         except ClientError as error:

@@ -1,6 +1,7 @@
 """The panel without a browser: live snapshots, charts as data, where it listens."""
 
 import math
+import threading
 import time
 
 import pytest
@@ -50,6 +51,29 @@ def test_one_stream_serves_every_look(platform: FakePlatform, client: RetainClie
     platform.put(run)
     assert look_until(live, "r", "CANCELLED").run is not None
     assert platform.calls.count("WatchPipelineRun") == 1
+
+
+def test_a_change_of_a_run_waits_for_no_measurement(
+    platform: FakePlatform, client: RetainClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = scripted_runs.suspended(platform, "r")
+    live = LiveRuns(client)
+    look_until(live, "r", "SUSPENDED")
+    answers = threading.Event()
+    measured = client.metrics
+    monkeypatch.setattr(client, "metrics", lambda *at, **how: answers.wait(20) and measured(*at, **how))
+    run.spec.labels["seen"] = "now"
+    platform.put(run)
+    deadline = time.monotonic() + 10
+    try:
+        while "seen" not in live.look("r").run.spec.labels and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert live.look("r").run.spec.labels["seen"] == "now"
+    finally:
+        answers.set()
+    run.status.state = 6
+    platform.put(run)
+    assert look_until(live, "r", "CANCELLED").error is None
 
 
 def test_an_error_is_kept_for_people_and_the_next_look_tries_again(
