@@ -22,7 +22,7 @@ from ui.panel.shared import (
 from ui.render.progress_table import ProgressRow
 
 LOOK_S = 5.0  # at the most often
-COST = 2.0  # a look asks the server for a page of runs
+COST = 4.0  # a look asks the server for a page of runs
 STATES = ("PENDING", "RUNNING", "SUSPENDED", "SUCCEEDED", "FAILED", "CANCELLED")
 
 

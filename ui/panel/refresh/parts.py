@@ -1,6 +1,5 @@
 """A page of parts, of which those are drawn again that what came has changed."""
 
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -9,13 +8,14 @@ import streamlit as st
 
 from ui.panel.refresh.again import again
 from ui.panel.refresh.pace import OpenPages, pace_s
+from ui.panel.refresh.tabs import is_connected, this_tab
 
 News = TypeVar("News")
-DRAWN, LOOKED_AT, PAGE, PACE = "parts_drawn", "parts_looked_at", "parts_page", "parts_pace"  # of the session
+DRAWN, LOOKED_AT, PACE = "parts_drawn", "parts_looked_at", "parts_pace"  # of the session
 JUST_DRAWN = "parts_just_drawn"  # of the session: what is drawn inline with its page has nothing to look for
 PULSE, LOOK = "pulse", "look"  # parts: what decides how often is looked, and what looks
 
-open_pages = OpenPages()  # of this process
+open_pages = OpenPages(is_there=is_connected)  # of this process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def follow(
 
 def _pages(every_s: float) -> int:
     """How many pages are open; this one looks every so many seconds."""
-    return open_pages.look(st.session_state.setdefault(PAGE, uuid.uuid4()), every_s)
+    return open_pages.look(this_tab(), every_s)
 
 
 def _stale(parts: Sequence[Part[News]], news: News) -> list[str]:

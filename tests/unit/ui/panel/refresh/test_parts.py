@@ -92,7 +92,7 @@ def test_news_of_another_page_draw_the_page(at: AppTest) -> None:
 
 def test_many_open_pages_slow_one_down_without_drawing_it(at: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     assert at.session_state[parts.PACE] == 0.5
-    for number in range(49):
+    for number in range(249):
         parts.open_pages.look(number, 0.5)
     assert drawn_by_a_tick(at) == {}
     assert at.session_state[parts.PACE] == 5.0
