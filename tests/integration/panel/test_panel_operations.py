@@ -6,6 +6,9 @@ from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.integration.panel.test_panel_new import platform  # noqa: F401  (a fixture)
 from tests.integration.panel.test_panel_pages import open_page, said
+from tests.ticks import tick
+from ui.client.client import RetainClient
+from ui.client.errors import Unreachable
 from ui.panel import operations
 from ui.panel.grafana import SETTING, grafana_links
 
@@ -32,6 +35,31 @@ def test_what_is_over_a_threshold_and_what_does_not_answer_stand_there(platform:
     assert (list(queue["Run"]), list(queue["Place"])) == (["waits"], [1])
     assert "object_store does not answer" in said(at)
     assert "1 of 2 worker slots are held" in said(at)
+
+
+def test_an_alert_comes_onto_the_open_page_and_what_is_as_it_was_is_not_drawn(platform: FakePlatform) -> None:  # noqa: F811
+    at = open_page("operations")
+    assert said(tick(at)) == ""
+    platform.alerts.append(
+        res.RunAlert(
+            run_id="held", kind=res.ALERT_KIND_FORGETTING, severity=res.SEVERITY_STOP, message="24 % of general"
+        )
+    )
+    tick(at)
+    assert [list(table.value["Run"]) for table in at.dataframe] == [["held"]]
+
+
+def test_a_server_that_goes_away_is_told_on_the_open_page_once(platform: FakePlatform, monkeypatch) -> None:  # noqa: F811
+    at = open_page("operations")
+
+    def away(self: RetainClient) -> None:
+        raise Unreachable("it does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RetainClient, "system", away)
+        assert [one.value for one in tick(at).error] == ["it does not answer"]
+        assert list(tick(at).error) == []
+    assert "No run is over a threshold" in tick(at).success[0].value
 
 
 def test_who_did_what_is_for_admins_alone(platform: FakePlatform) -> None:  # noqa: F811

@@ -5,6 +5,7 @@ from tests.fakes import scripted_runs
 from tests.fakes.orchestrator_service import FakePlatform
 from tests.integration.panel.test_panel_new import platform  # noqa: F401  (a fixture)
 from tests.integration.panel.test_panel_pages import open_page, said
+from tests.ticks import tick
 
 SHA = "b" * 64
 
@@ -42,9 +43,9 @@ def test_while_it_is_measured_the_page_says_how_far_it_is(platform: FakePlatform
     at = _page(platform, "mine.txt")
     assert "It goes on when this page is closed" in said(at)
     assert not at.metric
+    assert said(tick(at)) == "", "it is as far as it was"
     platform.file_results["mine.txt"].kept = True
-    at.run()
-    assert at.metric[0].value == "2"
+    assert tick(at).metric[0].value == "2"
 
 
 def test_a_file_that_cannot_be_measured_says_why(platform: FakePlatform) -> None:  # noqa: F811

@@ -3,34 +3,62 @@
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
 from retain.values import ComponentStatus
 from ui.client import ClientError
-from ui.client.views import moment
+from ui.client.views import Run, System, moment
 from ui.panel import operations
 from ui.panel.grafana import grafana_links
+from ui.panel.refresh.parts import Part, begin_page, follow, show
 from ui.panel.session.login import ROLES, log_out_of_token
 from ui.panel.shared import client, errors_shown, open_run, show_error
 from ui.render import formatting
 from ui.render.system_table import queue_line
 
+LOOK_S = 5.0  # at the most often
+NEWS = "operations_news"  # of the session
 GOING = ("PENDING", "RUNNING", "SUSPENDED")
 OUTCOMES = ("", "OK", "PERMISSION_DENIED", "INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND", "ABORTED")
 PERIODS_S = {"Last hour": 3600, "Last day": 86400, "Last week": 604800, "All": 0}
 MOST_EVENTS = 200
 
 
-@st.fragment(run_every="5s")
-def overview() -> None:
-    """How it stands, read anew every few seconds."""
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """How the installation stands and the runs that go on, or what kept the panel from knowing."""
+
+    told: System | None = None
+    runs: tuple[Run, ...] = ()
+    error: ClientError | None = None
+
+
+def read() -> News:
+    """Asks the server. The same object as before where it says the same."""
     try:
-        told = client().system()
-        runs = client().list_runs(states=GOING)
+        found = News(told=client().system(), runs=tuple(client().list_runs(states=GOING)))
     except ClientError as error:
-        show_error(error)
+        found = News(error=error)
+    known: News | None = st.session_state.get(NEWS)
+    if known is None or shown(known) != shown(found):
+        st.session_state[NEWS] = known = found
+    return known
+
+
+def shown(news: News) -> object:
+    """What of the news is on the page."""
+    return news.told, news.runs, news.error and news.error.message
+
+
+def overview(news: News) -> None:
+    """How it stands."""
+    if news.error is not None:
+        show_error(news.error)
+    if news.told is None:
         return
+    told = news.told
     down = [one for one in told.status.components if one.state != "UP"]
     st.caption(queue_line(told.status))
     with st.container(border=True):
@@ -50,8 +78,8 @@ def overview() -> None:
         else:
             st.caption("The orchestrator answers. It has not looked at the others yet; that takes some seconds.")
     for title, table, empty in (
-        ("Workers", operations.worker_rows(runs), "No worker is at work."),
-        ("Queue", operations.queue_rows(runs), "No run waits for its turn."),
+        ("Workers", operations.worker_rows(news.runs), "No worker is at work."),
+        ("Queue", operations.queue_rows(news.runs), "No run waits for its turn."),
     ):
         with st.container(border=True):
             st.subheader(title)
@@ -137,7 +165,11 @@ if links:
     with st.container(horizontal=True):
         for title, address in links:
             st.link_button(f"Grafana: {title}", address, icon=":material/open_in_new:")
-overview()
+read()
+part = Part(name="overview", draw=overview, drawn_from=shown)
+begin_page()
+show(part, lambda: st.session_state[NEWS])
+follow((part,), read, is_over=lambda news: False, least_s=LOOK_S)
 if "admin" in (st.session_state.get(ROLES) or ()):
     _audit()
 log_out_of_token()

@@ -2,6 +2,7 @@
 checkpoint's other figures. The address names the file, so that a refresh and a second tab show the same."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -10,16 +11,26 @@ from ui.client import ClientError
 from ui.client.errors import Unreachable
 from ui.client.views import Checkpoint, FileEvaluation, FileResult
 from ui.local.transfer import upload
+from ui.panel.refresh.parts import Part, begin_page, follow, show
 from ui.panel.session.uploads import FILE_MEGABYTES, admit_this_session, let_go
 from ui.panel.shared import as_text, client, my_projects, show_error
 from ui.render import formatting
 from ui.render.file_result import facts_line, perplexity_line, progress_line
 
 TYPES = ["txt", "md", "jsonl", "ndjson", "json", "csv", "tsv", "parquet", "py", "gz", "zst"]
-REFRESH = "1s"
+LOOK_S = 1.0  # at the most often
 FILE, DOCUMENTS = "file", "documents"  # of the address
 _FAULT, _SENT = "own_file_fault", "own_file_sent"  # of the session: what went wrong, and how many were sent
-NO_PATIENCE_S = 2.0  # whoever looks each second need not wait for a server that is away
+_STANDING = "own_file_standing"  # of the session: how far it was when last asked
+NO_PATIENCE_S = 2.0  # whoever looks again and again need not wait for a server that is away
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """How far a measurement is; `now` None while the server does not answer. `is_over`: it ended, well or not."""
+
+    now: FileEvaluation | None
+    is_over: bool = False
 
 
 def own_file(row: Checkpoint, figures: list[tuple[str, float | None]]) -> None:
@@ -72,14 +83,27 @@ def _follow(row: Checkpoint, uri: str, figures: list[tuple[str, float | None]]) 
     fault = _fault(row, uri)
     if fault is not None:
         show_error(fault)
-    else:
-        st.fragment(_progress, run_every=REFRESH)(row, uri)
+        return
+
+    def newest() -> _Standing:
+        now = _look(row, uri)
+        standing = _Standing(now=now, is_over=_fault(row, uri) is not None or _is_done(now))
+        st.session_state[_STANDING] = standing
+        return standing
+
+    st.session_state[_STANDING] = _Standing(now=found)
+    part = Part(name="own_file", draw=_progress, drawn_from=lambda standing: standing.now)
+    begin_page()
+    show(part, lambda: st.session_state[_STANDING])
+    follow((part,), newest, is_over=lambda standing: standing.is_over, least_s=LOOK_S)
 
 
-def _progress(row: Checkpoint, uri: str) -> None:
-    now = _look(row, uri)
-    if _fault(row, uri) is not None or (now is not None and now.result is not None):
-        st.rerun()
+def _is_done(now: FileEvaluation | None) -> bool:
+    return now is not None and now.result is not None
+
+
+def _progress(standing: _Standing) -> None:
+    now = standing.now
     if now is None:
         st.warning("The evaluator does not answer; it is asked again.", icon=":material/cloud_off:")
         return
