@@ -2,6 +2,7 @@
 
 Who adapts a public model does not have what it was pre-trained on. What the model itself writes, sampled at temperature
 1, follows the distribution that it learned, so that replaying it holds what it knew nearly as well as old data would.
+Each token is a draw of what it says in full: `alone` in model/training/distillation.py puts that in the tokens' place.
 
     prompts    what a row begins with: BOS, or a chat template's opening of the user's turn
     draw       one token a row from logits
