@@ -38,7 +38,8 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     """A template with some of the form's fields set, some of them oddly, and fields that no form shows."""
     tree = parse_yaml(TEMPLATES[draw(st.sampled_from(sorted(TEMPLATES)))])
     for field in draw(st.lists(st.sampled_from(layout.all_fields(tree)), max_size=6)):
-        tree = changed(tree, field.path, draw(values_of(field) | ODD))
+        value = draw(values_of(field) | ODD)
+        tree = changed(tree, field.path, list(value) if isinstance(value, tuple) else value)  # YAML has no tuples
         if not isinstance(tree.get("stages"), list):
             break
     if draw(st.booleans()):
