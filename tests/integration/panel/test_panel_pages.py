@@ -164,7 +164,8 @@ def test_a_run_says_that_its_data_are_prepared_and_how_far(platform: FakePlatfor
     at = open_page("run", run_id="r")
     assert "preparing data" in [one.value for one in at.markdown], "beside the badge of its state"
     assert "● Running: preparing data" in said(at)
-    assert next(one.proto.text for one in at.get("progress")) == "30.0 % of its data is prepared"
+    assert next(one.proto.text for one in at.get("progress")) == "30.0 % of the data is prepared"
+    assert open_page("pipelines").dataframe[0].value["Status"][0] == "● Running: preparing data"
 
 
 def test_a_checkpoint_is_set_aside_with_the_reason(platform: FakePlatform) -> None:

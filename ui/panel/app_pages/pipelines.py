@@ -59,7 +59,7 @@ def _progress(rows: list[ProgressRow]) -> None:
         [
             {
                 "Stage": row.title,
-                "Status": STATUS_LABELS.get(row.status, row.status) + (f" {row.detail}" if row.detail else ""),
+                "Status": STATUS_LABELS.get(row.status, row.status) + (f": {row.detail}" if row.detail else ""),
                 "Checkpoints": row.checkpoints,
                 "Latest": row.latest or "-",
                 "Needs": row.unlocked_by or "-",

@@ -32,7 +32,7 @@ def stages(run: Run, thresholds: Thresholds) -> None:
             st.markdown(f"**{name}**  \n{stage_standing(run, stage)}")
             if stage is present and run.status.phase == "PREPARING":
                 prepared = min(1.0, run.status.prepare_progress)
-                st.progress(prepared, text=f"{formatting.percent(prepared, signed=False)} of its data is prepared")
+                st.progress(prepared, text=f"{formatting.percent(prepared, signed=False)} of the data is prepared")
                 continue
             if stage.state == "LOCKED":
                 st.caption(f"Needs {stage.unlocked_by}" if stage.unlocked_by else "Needs the stage before it")
