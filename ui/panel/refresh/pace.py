@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 
-LOOKS_PER_S = 50.0  # of all pages together; a look that finds nothing costs 4 ms of the processor
-STEPS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+LOOKS_PER_S = 70.0  # of all pages together; a look that finds nothing costs 2 ms of the processor
+STEPS_S = (0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0)
 CALM = 1.5  # so much room there must be before a page looks more often again, or it would turn to and fro
 MISSED_LOOKS, SLACK_S = 3, 5.0  # after so many looks that did not come, and this, a page is closed or hidden
 

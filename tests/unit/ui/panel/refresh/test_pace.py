@@ -7,7 +7,20 @@ from ui.panel.refresh.pace import LOOKS_PER_S, OpenPages, pace_s
 
 @pytest.mark.parametrize(
     ("pages", "seconds"),
-    [(0, 0.5), (1, 0.5), (25, 0.5), (26, 1.0), (50, 1.0), (51, 2.0), (100, 2.0), (250, 5.0), (251, 10.0), (5000, 30.0)],
+    [
+        (0, 0.5),
+        (1, 0.5),
+        (35, 0.5),
+        (36, 0.75),
+        (50, 0.75),
+        (53, 1.0),
+        (70, 1.0),
+        (71, 2.0),
+        (140, 2.0),
+        (350, 5.0),
+        (351, 10.0),
+        (5000, 30.0),
+    ],
 )
 def test_the_more_pages_are_open_the_seldomer_each_looks(pages: int, seconds: float) -> None:
     assert pace_s(pages) == seconds
@@ -19,13 +32,13 @@ def test_all_pages_together_look_no_oftener_than_the_process_bears(pages: int) -
 
 
 def test_a_page_that_need_not_look_often_never_does() -> None:
-    assert [pace_s(pages, least_s=5.0) for pages in (1, 250, 251)] == [5.0, 5.0, 10.0]
+    assert [pace_s(pages, least_s=5.0) for pages in (1, 350, 351)] == [5.0, 5.0, 10.0]
     assert pace_s(1, least_s=60.0) == 60.0
 
 
 def test_a_tab_more_or_less_does_not_turn_the_pace_to_and_fro() -> None:
-    assert pace_s(26, before_s=0.5) == 1.0
-    assert [pace_s(pages, before_s=1.0) for pages in (25, 17, 16)] == [1.0, 1.0, 0.5]
+    assert pace_s(36, before_s=0.5) == 0.75
+    assert [pace_s(pages, before_s=0.75) for pages in (35, 24, 23)] == [0.75, 0.75, 0.5]
     assert pace_s(1, before_s=30.0) == 0.5, "where all others have gone, the one that is left is quick again"
 
 
