@@ -13,8 +13,8 @@ from ui.client.client import RetainClient
 
 # `make test-ui` runs everything on the whole stack; RETAIN_UI=light does on fakes what they can, to try out a case.
 ON = os.environ.get("RETAIN_UI", "")
-ALL = ["test_faults.py", "test_lasting.py", "test_looks.py", "test_names.py", "test_runs.py", "test_upload.py"]
-NEED_STACK = ["test_faults.py", "test_upload.py"]
+NEED_STACK = ["test_faults.py", "test_mission.py", "test_upload.py"]
+ALL = [*NEED_STACK, "test_lasting.py", "test_looks.py", "test_names.py", "test_runs.py"]
 collect_ignore = {"1": [], "light": NEED_STACK}.get(ON, ALL)
 
 
@@ -77,8 +77,8 @@ def visitor(place: Place, browser: Any) -> Iterator[Callable[..., Any]]:
 
     made: list[Visitor] = []
 
-    def make(**look: Any) -> Visitor:
-        made.append(Visitor.of(browser, place.url, place.token_of_somebody(), **look))
+    def make(token: str = "", **look: Any) -> Visitor:
+        made.append(Visitor.of(browser, place.url, token or place.token_of_somebody(), **look))
         return made[-1]
 
     yield make

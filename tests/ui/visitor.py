@@ -3,7 +3,8 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -36,6 +37,13 @@ UNFOLDED = """name => {
     const part = parts.find(e => e.querySelector('summary').innerText.includes(name));
     return part && part.open && !part.getAnimations().length;
 }"""
+TABLE = """name => {
+    const tables = [...document.querySelectorAll('[data-testid=stDataFrameResizable]')];
+    const grid = tables.find(e => e.getAttribute('aria-label') === name)?.querySelector('table[role=grid]');
+    const rows = [...(grid?.querySelectorAll('tr') || [])].map(row => [...row.children].map(e => e.textContent));
+    return rows.length > 1 && rows;
+}"""
+ROW_PX, MARKER_PX = 35, 17  # of Streamlit's tables: the height of a row, and where its box is ticked
 LOCAL = ("data:", "blob:", "about:")  # not asked of anybody
 
 
@@ -167,6 +175,42 @@ def written(page: Page, label: str, text: str) -> None:
     box = page.get_by_label(label, exact=True)
     box.fill(text)
     box.press("Control+Enter" if box.and_(page.locator("textarea")).count() else "Enter")
+    Visitor.stands(page)
+
+
+def table(page: Page, name: str) -> list[dict[str, str]]:
+    """The rows of a table that are in view, by its headings; it is drawn as a picture, with a table behind it."""
+    page.get_by_role("region", name=name, exact=True).scroll_into_view_if_needed()
+    headings, *rows = told(page, TABLE, f"rows in the table {name!r}", name)
+    return [dict(zip(headings, row, strict=True)) for row in rows]
+
+
+def comes_to(page: Page, look: Callable[[], Any], wanted: Any) -> None:
+    """Fails where what one looks at does not become what is wanted."""
+    end_s = time.monotonic() + GRACE_MS / 1000
+    while (found := look()) != wanted and time.monotonic() < end_s:
+        page.wait_for_timeout(LOOK_MS)
+    assert found == wanted
+
+
+def tick(page: Page, name: str, *numbers: int) -> None:
+    """Chooses rows of a table."""
+    grid = page.get_by_role("region", name=name, exact=True)
+    for number in numbers:
+        grid.click(position={"x": MARKER_PX, "y": ROW_PX * (number + 1.5)})
+        Visitor.stands(page)
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Takes one of a list."""
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option).first.click()
+    Visitor.stands(page)
+
+
+def press(page: Page, name: str) -> None:
+    """A button, or one of a few side by side."""
+    page.get_by_role("button", name=name, exact=True).or_(page.get_by_role("radio", name=name, exact=True)).click()
     Visitor.stands(page)
 
 
