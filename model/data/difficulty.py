@@ -17,11 +17,13 @@ from __future__ import annotations
 import ast
 import math
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 
 from model.errors import BadSource
 
+_PARSING = threading.Lock()
 _CALCULATION = re.compile(r"<<[^<>]*>>")
 _LEVEL = re.compile(r"^\s*(?:level\s*)?([0-9]+(?:\.[0-9]+)?)\s*$", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)?")
@@ -110,15 +112,21 @@ def _branch_part(branches: int) -> float:
     return _scale(math.log1p(branches), 0.0, math.log1p(60))
 
 
-def _parsed(source: str) -> ast.Module | None:
-    with warnings.catch_warnings():
+def syntax_tree(source: str) -> ast.Module:
+    """Python's own, in one thread at a time: CPython 3.11 counts the depth of all trees that are made in one place, and
+    says SystemError where collected garbage lets another thread go on meanwhile. Raises what `ast.parse` raises."""
+    with _PARSING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # A method cut out of its class is parsed as if it stood in one.
-        for candidate in (source, f"class _:\n{source}") if source[:1].isspace() else (source,):
-            try:
-                return ast.parse(candidate)
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue
+        return ast.parse(source)
+
+
+def _parsed(source: str) -> ast.Module | None:
+    # A method cut out of its class is parsed as if it stood in one.
+    for candidate in (source, f"class _:\n{source}") if source[:1].isspace() else (source,):
+        try:
+            return syntax_tree(candidate)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
     return None
 
 

@@ -13,7 +13,7 @@ from ui.client.client import RetainClient
 
 # `make test-ui` runs everything on the whole stack; RETAIN_UI=light does on fakes what they can, to try out a case.
 ON = os.environ.get("RETAIN_UI", "")
-NEED_STACK = ["test_faults.py", "test_mission.py", "test_upload.py"]
+NEED_STACK = ["test_faults.py", "test_upload.py"]
 ALL = [*NEED_STACK, "test_lasting.py", "test_looks.py", "test_names.py", "test_runs.py"]
 collect_ignore = {"1": [], "light": NEED_STACK}.get(ON, ALL)
 

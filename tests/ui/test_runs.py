@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.ui import specs
-from tests.ui.visitor import Visitor, first_of, state, told, unfold, until, written
+from tests.ui.visitor import Visitor, choose, state, told, unfold, until, written
 from ui.client.client import RetainClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -168,7 +168,7 @@ def test_stopped_voided_and_resumed_in_one_tab_while_another_looks(visitor, clie
     # a checkpoint that a person sets aside is not resumed from
     page.get_by_text("Checkpoints", exact=True).last.click()
     unfold(page, "Set a checkpoint aside")
-    assert first_of(page, "Checkpoint").endswith(f"step-{newest.step:09d}")
+    assert choose(page, "Checkpoint").endswith(f"step-{newest.step:09d}")
     written(page, "Why, for the record", "its samples are noise")
     page.get_by_role("button", name="Set aside", exact=True).click()
     until(page, page.get_by_text(re.compile(rf"Resume at step (?!{newest.step}\b)")), 60, "an earlier checkpoint")

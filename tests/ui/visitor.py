@@ -190,7 +190,7 @@ def comes_to(page: Page, look: Callable[[], Any], wanted: Any) -> None:
     end_s = time.monotonic() + GRACE_MS / 1000
     while (found := look()) != wanted and time.monotonic() < end_s:
         page.wait_for_timeout(LOOK_MS)
-    assert found == wanted
+    assert found == wanted, f"{found!r}, not {wanted!r}"
 
 
 def tick(page: Page, name: str, *numbers: int) -> None:
@@ -201,11 +201,21 @@ def tick(page: Page, name: str, *numbers: int) -> None:
         Visitor.stands(page)
 
 
-def choose(page: Page, label: str, option: str) -> None:
-    """Takes one of a list."""
-    page.get_by_label(label, exact=True).click()
-    page.get_by_role("option", name=option).first.click()
+def choose(page: Page, label: str, option: str = "", tries: int = 5) -> str:
+    """Takes one of a list (the first), and returns it. A list closes where the page moves below it; it is opened again,
+    as a person would."""
+    found = page.get_by_role("option", name=option).first if option else page.get_by_role("option").first
+    for left in reversed(range(tries)):
+        page.get_by_label(label, exact=True).click()
+        try:
+            chosen = found.inner_text(timeout=3000)
+            found.click(timeout=3000)
+            break
+        except TookTooLong:
+            if not left:
+                raise
     Visitor.stands(page)
+    return chosen
 
 
 def press(page: Page, name: str) -> None:
@@ -218,21 +228,6 @@ def unfold(page: Page, name: str) -> None:
     """Opens a folded part and waits until it has its height: a list that is opened over what still moves is closed."""
     page.get_by_text(name).click()
     told(page, UNFOLDED, f"{name!r} is open", name)
-
-
-def first_of(page: Page, label: str, tries: int = 5) -> str:
-    """Chooses the first of a list and returns it. A list closes where the page moves below it; it is opened again."""
-    option = page.get_by_role("option").first
-    for left in reversed(range(tries)):
-        page.get_by_label(label, exact=True).click()
-        try:
-            chosen = option.inner_text(timeout=3000)
-            option.click(timeout=3000)
-            break
-        except TookTooLong:
-            if not left:
-                raise
-    return chosen
 
 
 def state(page: Page, name: str) -> Locator:

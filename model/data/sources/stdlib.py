@@ -20,14 +20,13 @@ import os
 import re
 import sys
 import sysconfig
-import warnings
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from model.data.difficulty import code_difficulty, walk_nodes
+from model.data.difficulty import code_difficulty, syntax_tree, walk_nodes
 from model.data.sources.base import Source, checked_options, whole_number
 from model.document import Document
 from model.errors import BadSource
@@ -78,9 +77,7 @@ class StdlibSource(Source):
 def _file_documents(what: str, name: str, path: Path, about_bytes: int) -> tuple[Document, ...]:
     try:
         source = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
+        tree = syntax_tree(source)
     except (UnicodeDecodeError, SyntaxError, ValueError):
         return ()  # a few library files are written in other encodings on purpose
     origin = f"stdlib:{name}"

@@ -46,14 +46,15 @@ def _origins() -> dict[str, str]:
 
 def _begin(origin: str = "") -> None:
     """Another template or a run's own specification, as the server keeps it, replaces the draft."""
-    origin = origin or st.session_state["template"]
+    origin = origin or st.session_state["template"] or ""
+    if not origin:
+        return  # the choice was taken back, and the draft stays
     try:
         text = _copied(origin.removeprefix(RUN)) if origin.startswith(RUN) else TEMPLATES[origin].text
     except ClientError as error:
         st.session_state["begin_failure"] = error  # the draft stays as it is
         return
-    st.session_state[draft.BEGUN_WITH] = origin
-    draft.replace(text)
+    draft.begin(origin, text)
 
 
 def _copied(run_id: str) -> str:
@@ -111,14 +112,16 @@ if draft.TEXT not in st.session_state:
 if "clone" in st.query_params:
     _begin(f"{RUN}{st.query_params.pop('clone')}")
 origins = _origins()
-begun_with = st.session_state.get(draft.BEGUN_WITH, "demo-code")
+begun_with = draft.origin()
 st.session_state["template"] = begun_with
 begin, place = st.columns([2, 1])
 with begin:
     st.selectbox(
         "Begin with",
-        list(origins) if begun_with in origins else [*origins, begun_with],
+        list(origins) if begun_with is None or begun_with in origins else [*origins, begun_with],
+        index=None,
         key="template",
+        placeholder="a draft of your own",
         on_change=_begin,
         format_func=lambda name: origins.get(name, name),
         help="Replaces the draft below. A copy of a run is what the server keeps of it, not what a form showed.",

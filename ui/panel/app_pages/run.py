@@ -14,7 +14,6 @@ from ui.panel.shared import choice, client, errors_shown, live, nothing_yet, sho
 
 LOOK_S = 0.5  # at the most often, of a run that continues; one that has succeeded is drawn once
 LOOK_ENDED_S = 5.0  # of one that may be resumed, in another tab or by somebody else
-MOVING = frozenset({"live", "checkpoints"})  # views that show what comes by themselves
 CHOICES = 50  # runs to choose from here; the page Pipelines has them all
 VIEWS = {
     "live": "Live",
@@ -68,8 +67,8 @@ else:
         show(part, newest)
     if seen is None or not seen.is_terminal or seen.state in RESUMABLE:
         follow(
-            (head, *parts) if going and view in MOVING else (head,),
+            (head, *parts) if going and view in pieces.MOVING else (head,),
             newest,
-            is_over=lambda news: news.run is not None and news.run.is_terminal == going,
+            is_over=functools.partial(pieces.is_another_page, seen=seen, view=view),
             least_s=LOOK_S if going else LOOK_ENDED_S,
         )

@@ -148,7 +148,7 @@ def _completing(pair: Pair) -> str:
     if "try_failure" in st.session_state:
         show_error(st.session_state.pop("try_failure"))
     for number, beginning in enumerate(st.session_state.get("try_general", ())):
-        st.button(beginning, key=f"try_general:{number}", type="tertiary", on_click=_use, args=(beginning,))
+        st.button(as_text(beginning), key=f"try_general:{number}", type="tertiary", on_click=_use, args=(beginning,))
     prompt = str(st.session_state["try_prompt"])
     if asked and not prompt.strip():
         st.warning("There is no prompt yet.")

@@ -20,8 +20,9 @@ from ui.panel.shared import client
 from ui.spec.file import parse_yaml
 from ui.spec.form.edit import Path, edited
 
-TEXT, BEGUN_WITH = "draft", "draft_begun_with"
+TEXT = "draft"
 _PAGE = "new_run"
+_BEGUN = "draft_begun"  # what it began with, and that text
 _TREE, _REQUEST, _CHECKED = "draft_tree", "draft_request", "draft_checked"
 
 
@@ -46,6 +47,18 @@ def replace(new: str) -> None:
     _keep()
 
 
+def begin(origin: str, new: str) -> None:
+    """A template or a copy takes its place."""
+    st.session_state[_BEGUN] = (origin, new)
+    replace(new)
+
+
+def origin() -> str | None:
+    """What it is a copy of still; None once it was changed."""
+    begun: tuple[str, str] | None = st.session_state.get(_BEGUN)
+    return begun[0] if begun is not None and begun[1] == text() else None
+
+
 def recalled() -> bool:
     """Whether a session without a draft has one now: that of this person's session before, with its request."""
     found = kept.mine(_PAGE) or {}
@@ -54,7 +67,7 @@ def recalled() -> bool:
 
 
 def _keep() -> None:
-    said = {name: st.session_state.get(name) for name in (TEXT, BEGUN_WITH, _REQUEST)}
+    said = {name: st.session_state.get(name) for name in (TEXT, _BEGUN, _REQUEST)}
     mine = kept.mine(_PAGE)
     if mine is not None:
         mine.clear()

@@ -121,6 +121,7 @@ def set_aside(run: Run, checkpoints: tuple[Checkpoint, ...]) -> None:
 
 def _change(run: Run) -> None:
     said = st.session_state
+    said.pop("changed", None)
     try:
         wanted = changes.changed(
             run,
@@ -133,7 +134,8 @@ def _change(run: Run) -> None:
             _as_seen(run, lambda etag: client().update(run.id, wanted, etag=etag), lambda one: one.spec)
             live().forget(run.id)
             said[ACTED] = True
-        said["changed"] = f"Changed: {', '.join(wanted)}" if wanted else "Nothing differs from what the run has."
+        told = f"Changed: {', '.join(wanted)}" if wanted else "Nothing differs from what the run has."
+        said["changed"] = (run.id, told)
     except ClientError as error:
         said[FAILURE] = ("change", error)
 
@@ -142,10 +144,12 @@ def change_form(run: Run) -> None:
     """Retention of checkpoints, the promise about forgetting, labels: with the run's own values, not those of a form
     that made it."""
     open_ended = run.state != "SUCCEEDED"
-    with st.expander("Change retention, budget or labels", key="changing"):
+    of, done = st.session_state.get("changed", ("", ""))  # it stays: the part is drawn again with what came of it
+    told = done if of == run.id else ""
+    with st.expander("Change retention, budget or labels", key="changing", expanded=bool(told)):
         show_failure("change")
-        if done := st.session_state.pop("changed", ""):
-            st.success(done, icon=":material/check:")
+        if told:
+            st.success(told, icon=":material/check:")
         own = run.spec.forgetting
         with st.form("change", border=False):
             kept = run.spec.checkpoints.keep_last

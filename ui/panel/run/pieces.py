@@ -22,6 +22,18 @@ from ui.render.progress_table import doing
 from ui.render.severity import Thresholds
 from ui.spec.file import to_yaml
 
+MOVING = frozenset({"live", "checkpoints"})  # views that show what comes by themselves
+
+
+def is_another_page(news: Snapshot, *, seen: Run | None, view: str) -> bool:
+    """Whether the page that was drawn for the run as it was seen (None: it was not there yet) is drawn anew: the run
+    has ended, or continues; or it is there now, and the view does not draw its parts by itself."""
+    if news.run is None:
+        return False
+    if seen is None and view not in MOVING:
+        return True
+    return news.run.is_terminal == (seen is None or not seen.is_terminal)
+
 
 def head(going: bool) -> Part[Snapshot]:
     """How the run stands, and what may be done about it, on a page that was drawn for a run that goes on or not."""

@@ -19,8 +19,10 @@ from ui.client.errors import BadInput
 from ui.client.spec import to_message
 from ui.client.views import LogText, MetricSeries, Run
 from ui.panel.axes import Axis, starts
+from ui.panel.live import Snapshot
 from ui.panel.rights import may_act
 from ui.panel.run import actions, changes, logs, parts
+from ui.panel.run.pieces import is_another_page
 from ui.panel.run.series import begins, figures
 from ui.panel.run.timeline import attempts, timeline
 from ui.panel.run.training_charts import draw_figures
@@ -211,3 +213,22 @@ def test_who_may_act_is_who_the_server_lets(role: Role) -> None:
         assert may_act([role.value]) == (needed in allowed)
     assert may_act(None)
     assert not may_act([])
+
+
+def test_the_whole_page_is_drawn_anew_where_its_parts_do_not_move(platform: FakePlatform, client: RetainClient) -> None:
+    scripted_runs.finished(platform, "ended")
+    scripted_runs.suspended(platform, "open")
+    ended, at_work = client.get_run("ended"), client.get_run("open")
+    cases = [
+        (None, None, "specification", False),  # it has not come yet
+        (None, at_work, "specification", True),
+        (None, at_work, "logs", True),
+        (None, at_work, "live", False),  # its parts are drawn by themselves
+        (None, ended, "live", True),
+        (at_work, at_work, "specification", False),
+        (at_work, ended, "specification", True),
+        (ended, at_work, "live", True),
+        (ended, ended, "live", False),
+    ]
+    for seen, now, view, anew in cases:
+        assert is_another_page(Snapshot(run=now), seen=seen, view=view) is anew, (seen, now, view)
