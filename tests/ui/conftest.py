@@ -2,18 +2,23 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from retain.values import ProjectQuotas
 from tests.e2e.stack import Stack, until_ended
 from tests.integration.panel.served import CHROMIUM
+from tests.ui import specs
+from tests.ui.mission import TEAM, mission
 from tests.ui.place import PROGRAMS, SESSION_S, Light, OnStack, Place
 from ui.client.client import RetainClient
+from ui.client.views import Run
 
 # `make test-ui` runs everything on the whole stack; RETAIN_UI=light does on fakes what they can, to try out a case.
 ON = os.environ.get("RETAIN_UI", "")
-NEED_STACK = ["test_faults.py", "test_upload.py"]
+NEED_STACK = ["test_faults.py", "test_mission.py", "test_people.py", "test_upload.py"]
 ALL = [*NEED_STACK, "test_lasting.py", "test_looks.py", "test_names.py", "test_runs.py"]
 collect_ignore = {"1": [], "light": NEED_STACK}.get(ON, ALL)
 
@@ -42,6 +47,30 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def client(place: Place) -> Iterator[RetainClient]:
     with RetainClient(place.address) as client:
         yield client
+
+
+@pytest.fixture(scope="package")
+def team(client: RetainClient, place: Place) -> RetainClient:
+    """Somebody who is in one project alone, where one run has ended."""
+    client.projects.create(TEAM, quotas=ProjectQuotas())
+    _, secret = client.identity.create_token("of-the-team", roles=("operator",), projects=(TEAM,))
+    return RetainClient(replace(place.address, token=secret, project=TEAM))
+
+
+@pytest.fixture(scope="package")
+def runs(client: RetainClient, team: RetainClient) -> list[Run]:
+    """Two runs that differ in a rate, and one of the team."""
+    second = mission("the-second")
+    second["stages"][1]["learning_rate"] = 1e-3
+    asked = [
+        (client, mission("the-first")),
+        (client, second),
+        (team, specs.small("of-the-team", pretrain=1, midtrain=1)),
+    ]
+    made = [whose.create_run(spec).id for whose, spec in asked]
+    ended = [until_ended(client, run_id) for run_id in made]
+    assert [run.state for run in ended] == ["SUCCEEDED"] * 3
+    return ended
 
 
 @pytest.fixture(autouse=True)
