@@ -11,8 +11,8 @@ from retain.values import ProjectQuotas
 from tests.e2e.stack import Stack, until_ended
 from tests.integration.panel.served import CHROMIUM
 from tests.ui import specs
-from tests.ui.mission import TEAM, mission
 from tests.ui.place import PROGRAMS, SESSION_S, Light, OnStack, Place
+from tests.ui.specs import TEAM, mission
 from ui.client.client import RetainClient
 from ui.client.views import Run
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from tests.e2e.pipelines import EVERY_STEPS
 from tests.e2e.stack import until
 from tests.ui import specs
-from tests.ui.mission import BOUNDARIES, accepted, mission
+from tests.ui.specs import BOUNDARIES, accepted, mission
 from tests.ui.visitor import Visitor, choose, comes_to, press, table, tick, unfold, written
 from ui.client.client import RetainClient
 from ui.client.views import Run

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.mission import accepted
+from tests.ui.specs import accepted
 from tests.ui.visitor import choose, comes_to, table, written
 from ui import guides
 from ui.client.client import RetainClient
