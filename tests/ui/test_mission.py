@@ -157,10 +157,16 @@ def test_checkpoints_are_found_looked_at_and_set_side_by_side(visitor, client: R
     written(page, "Prompt", "A function is")
     page.get_by_label("Tokens at most", exact=True).fill("12")
     page.get_by_role("button", name="Write").click()
-    for one in (left, right):
-        text = "".join(client.sample(one.ref, "A function is", max_new_tokens=12, temperature=0.0, seed=0))
-        comes_to(page, lambda: f"A function is{text}" in page.get_by_test_id("stText").all_text_contents(), True)  # noqa: B023
+    said = [
+        "".join(["A function is", *client.sample(one.ref, "A function is", max_new_tokens=12, temperature=0.0, seed=0)])
+        for one in (left, right)
+    ]
+    comes_to(page, lambda: [one.split() for one in page.get_by_test_id("stText").all_text_contents()], words(said))
     person.shows_no_fault(page)
+
+
+def words(texts: list[str]) -> list[list[str]]:
+    return [text.split() for text in texts]
 
 
 def test_a_checkpoint_is_taken_out(visitor, client: RetainClient, runs: list[Run], tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The part of a run's page with its attempts and the log lines of its workers."""
 
+import functools
+
 import streamlit as st
 
-from ui.client import ClientError
+from ui.client import ClientError, RetainClient
 from ui.client.views import Run
 from ui.panel.live import Snapshot
 from ui.panel.run import logs
@@ -47,8 +49,8 @@ def _read(run: Run, group: int, words: str, skip: int) -> None:
         st.session_state["log_error"] = error
 
 
-def _whole(run_id: str) -> str:
-    return "".join(logs.as_file(client().logs(run_id)))
+def _whole(asked: RetainClient, run_id: str) -> str:
+    return "".join(logs.as_file(asked.logs(run_id)))
 
 
 def log_lines(run: Run) -> None:
@@ -103,6 +105,6 @@ def _buttons(run: Run, group: int, words: str, skip: int, found: logs.Excerpt | 
         if skip:
             newer = (max(0, skip - page),)
             st.button("Newer", icon=":material/arrow_downward:", key="newer_logs", on_click=turn, args=newer)
-        st.download_button(
-            "Download", lambda: _whole(run.id), f"{run.id}.log", icon=":material/download:", on_click="ignore"
-        )
+        # It is read when it is asked for, outside of the session: whose client that is, is said here.
+        whole = functools.partial(_whole, client(), run.id)
+        st.download_button("Download", whole, f"{run.id}.log", icon=":material/download:", on_click="ignore")
