@@ -4,7 +4,8 @@ import functools
 
 import streamlit as st
 
-from ui.client import ClientError, RetainClient
+from ui.client import ClientError
+from ui.client.client import RetainClient
 from ui.client.views import Run
 from ui.panel.live import Snapshot
 from ui.panel.run import logs
