@@ -21,7 +21,7 @@ def started(person: Visitor, page: Page, spec: dict) -> str:
     written(page, YAML, specs.text(spec))
     expect(page.get_by_text("The server accepts it")).to_be_visible()
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text(f"{spec['name']}, created")).to_be_visible()
+    expect(page.get_by_text(f"{spec['name']}, created")).to_have_count(1)
     return run_of(page)
 
 
@@ -78,7 +78,7 @@ def test_the_demo_is_started_from_the_form_and_told_to_its_end(visitor, client: 
     expect(page.get_by_label(YAML)).to_have_value(re.compile("name: from-the-form"))
     expect(page.get_by_text("The server accepts it")).to_be_visible()
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text("from-the-form, created")).to_be_visible()
+    expect(page.get_by_text("from-the-form, created")).to_have_count(1)
     run_id = run_of(page)
     # nothing is clicked from here on: the page follows the run by itself
     until(page, page.get_by_text("Preparing data").or_(page.get_by_text(re.compile(r"step [1-9]"))), RUN_S, "work")
@@ -118,7 +118,7 @@ def test_with_the_keyboard_alone_a_pipeline_is_made_and_approved(visitor, client
     Visitor.stands(page)
     tab_to(page, "Start", "BUTTON")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("by-keyboard, created")).to_be_visible()
+    expect(page.get_by_text("by-keyboard, created")).to_have_count(1)
     run_id = run_of(page)
     until(page, state(page, "Suspended"), RUN_S, "a person is asked")
     expect(page.get_by_text(re.compile("all 0 retries are used")).first).to_be_visible()

@@ -48,8 +48,8 @@ def test_a_refresh_a_second_tab_and_a_restart_of_the_panel_lose_nothing(place: P
         expect(page.get_by_test_id("stConnectionStatus")).to_have_count(0)
     expect(page.get_by_label("Specification (YAML)")).to_have_value(SPEC)
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text("Succeeded")).to_be_visible()
-    expect(page.get_by_text("smoke, created")).to_be_visible()
+    expect(page.get_by_text("Succeeded").first).to_be_visible()
+    expect(page.get_by_text("smoke, created")).to_have_count(1)
     person.shows_no_fault(page)
 
 

@@ -77,7 +77,7 @@ def test_a_person_walks_through_the_panel(platform: FakePlatform, panel: str, tm
         page.get_by_role("button", name="Start").click()
         expect(page.get_by_role("heading", name="Decisions")).to_be_visible(timeout=WAIT_MS)
         # nothing is clicked from here on: the page follows the run by itself
-        expect(page.get_by_text("Succeeded")).to_be_visible(timeout=WAIT_MS)
+        expect(page.get_by_text("Succeeded").first).to_be_visible(timeout=WAIT_MS)
         expect(page.get_by_role("heading", name="Accepted checkpoints")).to_be_visible(timeout=WAIT_MS)
         charts = page.get_by_test_id("stVegaLiteChart")
         expect(charts).to_have_count(2, timeout=WAIT_MS)
