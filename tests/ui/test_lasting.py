@@ -52,7 +52,7 @@ def test_each_tab_has_its_own_place_and_the_address_brings_it_back(visitor) -> N
     expect(page).to_have_url(re.compile("view=logs"))
     address = page.url
     page.reload()
-    expect(page.get_by_text("Worker group")).to_be_visible()
+    expect(page.get_by_text("Worker group", exact=True)).to_be_visible()
     second = person.page()
     second.goto(address)
     expect(second.get_by_role("heading", name="Run", exact=True)).to_be_visible()
