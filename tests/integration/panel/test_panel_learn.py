@@ -35,6 +35,7 @@ def test_an_answer_is_told_at_once_and_stays(platform: FakePlatform) -> None:  #
     wrong = next(choice for choice in first.choices if not choice.right)
     at = open_page("learn")
     assert not [*at.success, *at.warning], "nothing is told before one chooses"
+    assert at.radio(key="learn_question:pipeline:0").label == first.text  # as it is read aloud: a mark would be too
     at.radio(key="learn_question:pipeline:0").set_value(wrong.text).run()
     assert at.warning[0].value == f"No. {wrong.why}"
     at.radio(key="learn_question:pipeline:0").set_value(first.answer.text).run()

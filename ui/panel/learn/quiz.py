@@ -26,7 +26,7 @@ def _asked(name: str, question: Question) -> bool | None:
     texts = {choice.text: choice for choice in question.choices}
     if key not in st.session_state and kept.get(name) in texts:
         st.session_state[key] = kept[name]
-    said = st.radio(f"**{question.text}**", list(texts), index=None, key=key)
+    said = st.radio(question.text, list(texts), index=None, key=key)
     if said is None:
         return None
     kept[name], chosen = said, texts[said]
